@@ -1,0 +1,58 @@
+/**
+ * The one error that Weft throws at its boundary.
+ *
+ * `code` is stable and meant for programs; `message` and `hint` are meant for people. An error that has a place in a source
+ * file prints like tsc's: `file:line:column - message`, the line, a caret.
+ */
+
+/** A place in a source file; line and column count from 1. `text` is the source line, when it is known. */
+export interface Span {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+  readonly length?: number
+  readonly text?: string
+}
+
+export interface WeftErrorOptions {
+  readonly span?: Span | undefined
+  /** What to do about it, one sentence. */
+  readonly hint?: string | undefined
+  readonly cause?: unknown
+}
+
+export class WeftError extends Error {
+  readonly code: string
+  readonly span: Span | undefined
+  readonly hint: string | undefined
+
+  constructor(code: string, message: string, options: WeftErrorOptions = {}) {
+    super(render(message, options), options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = "WeftError"
+    this.code = code
+    this.span = options.span
+    this.hint = options.hint
+  }
+}
+
+function render(message: string, { span, hint }: WeftErrorOptions): string {
+  const place = span ? `${span.file}:${span.line}:${span.column} - ` : ""
+  const frame = span?.text === undefined ? "" : `\n\n${codeFrame(span)}`
+  return `${place}${message}${frame}${hint ? `\n${frame ? "\n" : ""}hint: ${hint}` : ""}`
+}
+
+/** The source line with its number and a caret under the span. */
+function codeFrame(span: Span): string {
+  const gutter = `${span.line} | `
+  const indent = " ".repeat(gutter.length + span.column - 1)
+  return `${gutter}${span.text}\n${indent}${"~".repeat(Math.max(1, span.length ?? 1))}`
+}
+
+/** Escapes control characters and quotes of a name that came from a file, and shortens it, so that it can be printed. */
+export function printable(name: string): string {
+  const short = name.length > 200 ? `${name.slice(0, 200)}…` : name
+  return JSON.stringify(short).replace(
+    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  )
+}
