@@ -1,0 +1,46 @@
+/**
+ * Extents: integer expressions over literals and size symbols, never silently a number.
+ *
+ *   seq            a symbol with a maximum and a hint
+ *   length + seq   the number of keys after a step
+ */
+import { add, apply, type Expression, evaluate, isLiteral, literal, rewrite, symbol, walk } from "./expression.js"
+
+export type Dim = Expression
+
+export const dim = (x: number | Dim): Dim => (typeof x === "number" ? literal(x) : x)
+export { symbol as sizeSymbol }
+
+/** ⌈a / b⌉ for a ≥ 0 and a positive literal b. */
+export const ceilDiv = (a: Dim, b: number): Dim => apply("floordiv", add(a, literal(b - 1)), literal(b))
+
+/** The value of a literal extent, else undefined. */
+export const literalExtent = (d: Dim): number | undefined => (isLiteral(d) ? d.value : undefined)
+
+/** An upper bound over all values of the symbols. Exact for sums, products and divisions of non-negative terms. */
+export function maximum(d: Dim): number {
+  return substituted(d, (s) => s.max)
+}
+
+/** The value at the symbols' hints: what schedules and cost estimates assume. */
+export function hinted(d: Dim): number {
+  return substituted(d, (s) => s.hint)
+}
+
+function substituted(d: Dim, choose: (s: { max: number; hint: number }) => number): number {
+  return evaluate(
+    rewrite(d, (x) => (x.kind === "symbol" ? literal(choose(x)) : undefined)),
+    new Map(),
+  )
+}
+
+/** The symbols that an extent depends on, by name. */
+export function symbolsOf(d: Dim, into: Set<string> = new Set()): Set<string> {
+  walk(d, (x) => {
+    if (x.kind === "symbol") into.add(x.name)
+  })
+  return into
+}
+
+/** The value under a binding of the symbols. */
+export const extentAt = (d: Dim, symbols: ReadonlyMap<string, number>): number => evaluate(d, symbols)

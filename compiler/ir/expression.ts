@@ -1,0 +1,567 @@
+/**
+ * Scalar expressions, the one tree that all three languages share.
+ *
+ * Each language has its own leaves: the tensor language none, the kernel language loads and reductions, the loop language fetches by flat
+ * offset and vectors; the verifiers say which may occur where. Constructors check types, fold constants and intern, so equal expressions are one object: `a === b` is structural
+ * equality, and passes memoise on identity. Expressions are DAGs; never walk one without a memo.
+ *
+ * `width` is 1 but in the loop language, where an expression may be a vector of 2, 4 or 8 lanes.
+ */
+import { type Monoid, monoidArity, monoidKey, monoidTypes } from "./monoid.js"
+import { type DType, type Operation, operation, resultType, roundTo } from "./operations.js"
+
+export interface Literal {
+  readonly kind: "literal"
+  readonly dtype: DType
+  readonly width: 1
+  readonly value: number
+}
+/** A name bound around the expression: an axis, a parameter `$0` of a scalar function, a loop or let variable. */
+export interface Variable {
+  readonly kind: "variable"
+  readonly dtype: DType
+  readonly width: number
+  readonly name: string
+}
+/** A size that is known per step only. `max` bounds it (inclusive), `hint` is what schedules assume. */
+export interface SizeSymbol {
+  readonly kind: "symbol"
+  readonly dtype: "i32"
+  readonly width: 1
+  readonly name: string
+  readonly max: number
+  readonly hint: number
+}
+export interface OperationNode {
+  readonly kind: "operation"
+  readonly dtype: DType
+  readonly width: number
+  readonly operation: Operation
+  readonly args: readonly Expression[]
+}
+
+// Leaves of the kernel language.
+
+/** An element of a buffer; one index per axis of the buffer, in the order of its layout. */
+export interface Load {
+  readonly kind: "load"
+  readonly dtype: DType
+  readonly width: 1
+  readonly buffer: string
+  readonly index: readonly Expression[]
+}
+/** An element of a `Local` of the same kernel. */
+export interface LocalRead {
+  readonly kind: "localRead"
+  readonly dtype: DType
+  readonly width: 1
+  readonly local: string
+  readonly index: readonly Expression[]
+}
+/**
+ * Folds `lift` over 0 ≤ axis < extent with `monoid`; `axis` is bound in `lift` and unique in the program. Its value is the first component
+ * of the monoid; `Component` selects others. An extent of 0 gives the identity.
+ */
+export interface Reduce {
+  readonly kind: "reduce"
+  readonly dtype: DType
+  readonly width: 1
+  readonly axis: string
+  readonly extent: Expression
+  readonly monoid: Monoid
+  readonly lift: readonly Expression[]
+}
+/** Folds `lift` over 0 ≤ axis ≤ at: an inclusive prefix. */
+export interface Scan {
+  readonly kind: "scan"
+  readonly dtype: DType
+  readonly width: 1
+  readonly axis: string
+  readonly at: Expression
+  readonly monoid: Monoid
+  readonly lift: readonly Expression[]
+}
+/** One component of a tuple-valued reduction; `slot` is the rank for `top`. */
+export interface Component {
+  readonly kind: "component"
+  readonly dtype: DType
+  readonly width: 1
+  readonly of: Reduce | Scan
+  readonly index: number
+  readonly slot: Expression | undefined
+}
+
+// Leaves of the loop language.
+
+/** `width` consecutive elements of a buffer or an allocation from the flat offset of the first. */
+export interface Fetch {
+  readonly kind: "fetch"
+  readonly dtype: DType
+  readonly width: number
+  readonly array: string
+  readonly offset: Expression
+}
+/** The same scalar in all lanes. */
+export interface Splat {
+  readonly kind: "splat"
+  readonly dtype: DType
+  readonly width: number
+  readonly of: Expression
+}
+/** of, of + 1, … of + width − 1. */
+export interface Ramp {
+  readonly kind: "ramp"
+  readonly dtype: "i32"
+  readonly width: number
+  readonly of: Expression
+}
+/** One lane of a vector. */
+export interface Lane {
+  readonly kind: "lane"
+  readonly dtype: DType
+  readonly width: 1
+  readonly of: Expression
+  readonly lane: number
+}
+/** A vector from scalars. */
+export interface Vector {
+  readonly kind: "vector"
+  readonly dtype: DType
+  readonly width: number
+  readonly args: readonly Expression[]
+}
+
+export type Expression =
+  | Literal
+  | Variable
+  | SizeSymbol
+  | OperationNode
+  | Load
+  | LocalRead
+  | Reduce
+  | Scan
+  | Component
+  | Fetch
+  | Splat
+  | Ramp
+  | Lane
+  | Vector
+
+/** A thing with a type problem; passes turn it into a diagnostic with a span. */
+export class TypeProblem extends Error {}
+
+let table = new Map<string, unknown>()
+const identities = new WeakMap<object, number>()
+let nextIdentity = 0
+
+/** Runs `body` with an empty table: one compilation, one table. */
+export function withTable<T>(body: () => T): T {
+  const before = table
+  table = new Map()
+  try {
+    return body()
+  } finally {
+    table = before
+  }
+}
+
+/** A number that is the same for the same object. */
+export function identity(node: object): number {
+  let id = identities.get(node)
+  if (id === undefined) {
+    id = nextIdentity++
+    identities.set(node, id)
+  }
+  return id
+}
+
+/** The one object with this key: every constructor of every language goes through here. */
+export function intern<T extends object>(key: string, make: () => T): T {
+  const found = table.get(key)
+  if (found !== undefined) return found as T
+  const made = make()
+  table.set(key, made)
+  return made
+}
+
+export function literal(value: number, dtype: DType = "i32"): Literal {
+  const rounded = roundTo(dtype, value)
+  if (!Number.isFinite(rounded)) throw new TypeProblem(`the literal ${value} is not finite in ${dtype}`)
+  const spelled = Object.is(rounded, -0) ? "-0" : String(rounded)
+  return intern(`literal ${dtype} ${spelled}`, () => ({ kind: "literal", dtype, width: 1, value: rounded }))
+}
+
+export function variable(name: string, dtype: DType = "i32", width = 1): Variable {
+  return intern(`variable ${name} ${dtype} ${width}`, () => ({ kind: "variable", dtype, width, name }))
+}
+
+export function symbol(name: string, max: number, hint: number): SizeSymbol {
+  return intern(`symbol ${name} ${max} ${hint}`, () => ({ kind: "symbol", dtype: "i32", width: 1, name, max, hint }))
+}
+
+export const isLiteral = (x: { readonly kind: string }): x is Literal => x.kind === "literal"
+
+/** Applies an operation: checks types, folds literals, drops neutral elements of integer arithmetic. */
+export function apply(name: Operation, ...args: Expression[]): Expression {
+  const dtype = resultType(
+    name,
+    args.map((a) => a.dtype),
+  )
+  if (typeof dtype === "object") throw new TypeProblem(dtype.problem)
+  const width = Math.max(...args.map((a) => a.width))
+  const folded = fold(name, args)
+  if (folded !== undefined) return folded
+  return intern(`${name} ${args.map(identity).join(" ")}`, () => ({
+    kind: "operation",
+    dtype,
+    width,
+    operation: name,
+    args,
+  }))
+}
+
+const transcendental: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow"])
+
+function fold(name: Operation, args: readonly Expression[]): Expression | undefined {
+  const [a, b, c] = args
+  const dtype = a!.dtype
+  if (args.every(isLiteral) && !transcendental.has(name)) {
+    const type = resultType(
+      name,
+      args.map((x) => x.dtype),
+    ) as DType
+    const value = operation(name).evaluate(dtype, ...(args as Literal[]).map((x) => x.value))
+    return Number.isFinite(roundTo(type, value)) ? literal(value, type) : undefined
+  }
+  const value = (x: Expression | undefined) => (x !== undefined && isLiteral(x) ? x.value : undefined)
+  if (name === "select") return value(a) !== undefined && a!.width === 1 ? (value(a) ? b : c) : b === c ? b : undefined
+  if (name === "and")
+    return value(a) === 0 ? a : value(b) === 0 ? b : value(a) === 1 ? b : value(b) === 1 || a === b ? a : undefined
+  if (name === "or")
+    return value(a) === 1 ? a : value(b) === 1 ? b : value(a) === 0 ? b : value(b) === 0 || a === b ? a : undefined
+  if (dtype !== "i32" && dtype !== "u32") return undefined
+  if (a!.width === 1 && (b === undefined || b.width === 1)) return foldInteger(name, a!, b)
+  return undefined
+}
+
+/** Integer identities; index expressions live on them. Literals are kept on the right and sums are flattened by one step. */
+function foldInteger(name: Operation, a: Expression, b: Expression | undefined): Expression | undefined {
+  const right = b !== undefined && isLiteral(b) ? b.value : undefined
+  switch (name) {
+    case "add":
+      if (right === 0) return a
+      if (isLiteral(a)) return apply("add", b!, a)
+      if (right !== undefined && a.kind === "operation" && a.operation === "add" && isLiteral(a.args[1]!))
+        return apply("add", a.args[0]!, apply("add", a.args[1]!, b!))
+      return undefined
+    case "sub":
+      if (a === b) return literal(0, a.dtype)
+      if (right !== undefined) return apply("add", a, literal(-right, a.dtype))
+      if (a.kind === "operation" && a.operation === "add" && a.args[0] === b) return a.args[1]
+      return undefined
+    case "mul":
+      if (isLiteral(a)) return apply("mul", b!, a)
+      if (right === 0) return b
+      if (right === 1) return a
+      if (right !== undefined && a.kind === "operation" && a.operation === "mul" && isLiteral(a.args[1]!))
+        return apply("mul", a.args[0]!, apply("mul", a.args[1]!, b!))
+      return undefined
+    case "floordiv":
+    case "div":
+      return right === 1 ? a : undefined
+    case "floormod":
+      return right === 1 ? literal(0, a.dtype) : undefined
+    case "min":
+    case "max":
+      return a === b ? a : undefined
+    case "le":
+    case "ge":
+    case "eq":
+      return a === b ? literal(1, "bool") : undefined
+    case "lt":
+    case "gt":
+    case "ne":
+      return a === b ? literal(0, "bool") : undefined
+    default:
+      return undefined
+  }
+}
+
+/** Shorthands for index arithmetic. */
+export const add = (a: Expression, b: Expression) => apply("add", a, b)
+export const sub = (a: Expression, b: Expression) => apply("sub", a, b)
+export const mul = (a: Expression, b: Expression) => apply("mul", a, b)
+export const and = (a: Expression, b: Expression) => apply("and", a, b)
+
+// Constructors of the leaves.
+
+const ids = (xs: readonly Expression[]) => xs.map(identity).join(" ")
+
+export function load(buffer: string, index: readonly Expression[], dtype: DType): Load {
+  return intern(`load ${buffer} ${dtype} ${ids(index)}`, () => ({ kind: "load", dtype, width: 1, buffer, index }))
+}
+
+export function localRead(local: string, index: readonly Expression[], dtype: DType): LocalRead {
+  return intern(`local ${local} ${dtype} ${ids(index)}`, () => ({ kind: "localRead", dtype, width: 1, local, index }))
+}
+
+export function reduce(axis: string, extent: Expression, monoid: Monoid, lift: readonly Expression[]): Reduce {
+  const dtype = foldType(monoid, lift)
+  const key = `reduce ${axis} ${identity(extent)} ${monoidKey(monoid)} ${ids(lift)}`
+  return intern(key, () => ({ kind: "reduce", dtype, width: 1, axis, extent, monoid, lift }))
+}
+
+export function scan(axis: string, at: Expression, monoid: Monoid, lift: readonly Expression[]): Scan {
+  const dtype = foldType(monoid, lift)
+  const key = `scan ${axis} ${identity(at)} ${monoidKey(monoid)} ${ids(lift)}`
+  return intern(key, () => ({ kind: "scan", dtype, width: 1, axis, at, monoid, lift }))
+}
+
+function foldType(monoid: Monoid, lift: readonly Expression[]): DType {
+  if (lift.length !== monoidArity(monoid))
+    throw new TypeProblem(`${monoid.kind} folds ${monoidArity(monoid)} values, not ${lift.length}`)
+  return monoidTypes(
+    monoid,
+    lift.map((x) => x.dtype),
+  )[0]!
+}
+
+export function component(of: Reduce | Scan, index: number, slot?: Expression): Expression {
+  const dtype = of.lift[index]?.dtype
+  if (dtype === undefined) throw new TypeProblem(`${of.monoid.kind} has no component ${index}`)
+  if (index === 0 && slot === undefined) return of
+  const key = `component ${identity(of)} ${index} ${slot === undefined ? "" : identity(slot)}`
+  return intern(key, () => ({ kind: "component", dtype, width: 1, of, index, slot }))
+}
+
+export function fetch(array: string, offset: Expression, dtype: DType, width = 1): Fetch {
+  return intern(`fetch ${array} ${dtype} ${width} ${identity(offset)}`, () => ({
+    kind: "fetch",
+    dtype,
+    width,
+    array,
+    offset,
+  }))
+}
+
+export function splat(of: Expression, width: number): Expression {
+  if (width === 1) return of
+  return intern(`splat ${width} ${identity(of)}`, () => ({ kind: "splat", dtype: of.dtype, width, of }))
+}
+
+export function ramp(of: Expression, width: number): Expression {
+  if (width === 1) return of
+  return intern(`ramp ${width} ${identity(of)}`, () => ({ kind: "ramp", dtype: "i32", width, of }))
+}
+
+export function lane(of: Expression, index: number): Expression {
+  if (of.kind === "splat") return of.of
+  if (of.kind === "vector") return of.args[index]!
+  if (of.kind === "ramp") return add(of.of, literal(index))
+  return intern(`lane ${index} ${identity(of)}`, () => ({ kind: "lane", dtype: of.dtype, width: 1, of, lane: index }))
+}
+
+export function vector(args: readonly Expression[]): Vector {
+  return intern(`vector ${ids(args)}`, () => ({ kind: "vector", dtype: args[0]!.dtype, width: args.length, args }))
+}
+
+/** The operands of a node: what it is computed from. Extents count as operands. */
+export function operands(x: Expression): readonly Expression[] {
+  switch (x.kind) {
+    case "literal":
+    case "variable":
+    case "symbol":
+      return []
+    case "operation":
+    case "vector":
+      return x.args
+    case "load":
+    case "localRead":
+      return x.index
+    case "reduce":
+      return [x.extent, ...x.lift]
+    case "scan":
+      return [x.at, ...x.lift]
+    case "component":
+      return x.slot === undefined ? [x.of] : [x.of, x.slot]
+    case "fetch":
+      return [x.offset]
+    case "splat":
+    case "ramp":
+    case "lane":
+      return [x.of]
+    default:
+      return x satisfies never
+  }
+}
+
+/** The same node over other operands (in the order of `operands`). */
+export function rebuild(x: Expression, made: readonly Expression[]): Expression {
+  if (operands(x).every((o, i) => o === made[i])) return x
+  switch (x.kind) {
+    case "literal":
+    case "variable":
+    case "symbol":
+      return x
+    case "operation":
+      return apply(x.operation, ...made)
+    case "vector":
+      return vector(made)
+    case "load":
+      return load(x.buffer, made, x.dtype)
+    case "localRead":
+      return localRead(x.local, made, x.dtype)
+    case "reduce":
+      return reduce(x.axis, made[0]!, x.monoid, made.slice(1))
+    case "scan":
+      return scan(x.axis, made[0]!, x.monoid, made.slice(1))
+    case "component":
+      return component(made[0] as Reduce | Scan, x.index, made[1])
+    case "fetch":
+      return fetch(x.array, made[0]!, x.dtype, x.width)
+    case "splat":
+      return splat(made[0]!, x.width)
+    case "ramp":
+      return ramp(made[0]!, x.width)
+    case "lane":
+      return lane(made[0]!, x.lane)
+    default:
+      return x satisfies never
+  }
+}
+
+/**
+ * Rebuilds a DAG bottom-up. `replace` sees each node before its operands and may answer with a replacement, which is not visited again.
+ * Memoised, so that a DAG stays one; pass a `memo` to share the work between roots.
+ */
+export function rewrite(
+  root: Expression,
+  replace: (x: Expression) => Expression | undefined,
+  memo: Map<Expression, Expression> = new Map(),
+): Expression {
+  const visit = (x: Expression): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const made = replace(x) ?? rebuild(x, operands(x).map(visit))
+    memo.set(x, made)
+    return made
+  }
+  return visit(root)
+}
+
+/** Replaces variables by name. Bound axes are unique, so nothing is captured. */
+export function substitute(root: Expression, values: ReadonlyMap<string, Expression>): Expression {
+  return rewrite(root, (x) => (x.kind === "variable" ? (values.get(x.name) ?? x) : undefined))
+}
+
+/** Calls `see` once for every node below and at `root`, operands first. */
+export function walk(root: Expression, see: (x: Expression) => void, seen: Set<Expression> = new Set()): void {
+  if (seen.has(root)) return
+  seen.add(root)
+  for (const o of operands(root)) walk(o, see, seen)
+  see(root)
+}
+
+/** The names of the free variables: those not bound by a reduction or scan inside. */
+export function freeVariables(root: Expression): ReadonlySet<string> {
+  const known = free.get(root)
+  if (known !== undefined) return known
+  const names = new Set<string>()
+  if (root.kind === "variable") names.add(root.name)
+  else {
+    for (const o of operands(root)) for (const n of freeVariables(o)) names.add(n)
+    if (root.kind === "reduce" || root.kind === "scan") {
+      names.delete(root.axis)
+      for (const n of freeVariables(root.kind === "reduce" ? root.extent : root.at)) names.add(n)
+    }
+  }
+  free.set(root, names)
+  return names
+}
+const free = new WeakMap<Expression, ReadonlySet<string>>()
+
+/** Evaluates an expression of literals, variables, symbols and operations, in the arithmetic of its dtypes. */
+export function evaluate(root: Expression, values: ReadonlyMap<string, number>): number {
+  const memo = new Map<Expression, number>()
+  const visit = (x: Expression): number => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const made = step(x)
+    memo.set(x, made)
+    return made
+  }
+  const step = (x: Expression): number => {
+    if (x.kind === "literal") return x.value
+    if (x.kind === "operation")
+      return roundTo(x.dtype, operation(x.operation).evaluate(x.args[0]!.dtype, ...x.args.map(visit)))
+    const value = x.kind === "variable" || x.kind === "symbol" ? values.get(x.name) : undefined
+    if (value === undefined) throw new Error(`no value for ${print(x)}`)
+    return value
+  }
+  return visit(root)
+}
+
+const infix: Partial<Record<Operation, string>> = {
+  add: "+",
+  sub: "-",
+  mul: "*",
+  div: "/",
+  rem: "%",
+  lt: "<",
+  le: "<=",
+  gt: ">",
+  ge: ">=",
+  eq: "==",
+  ne: "!=",
+  and: "&&",
+  or: "||",
+  bitand: "&",
+  bitor: "|",
+  bitxor: "^",
+  shl: "<<",
+  shr: ">>",
+  floordiv: "//",
+  floormod: "mod",
+}
+
+/** One-line text of an expression. */
+export function print(x: Expression): string {
+  const list = (xs: readonly Expression[]) => xs.map(print).join(", ")
+  switch (x.kind) {
+    case "literal":
+      return x.dtype === "f32" && Number.isInteger(x.value)
+        ? `${x.value}.0`
+        : x.dtype === "bool"
+          ? String(x.value !== 0)
+          : String(x.value)
+    case "variable":
+    case "symbol":
+      return x.name
+    case "operation": {
+      const sign = infix[x.operation]
+      return sign === undefined ? `${x.operation}(${list(x.args)})` : `(${x.args.map(print).join(` ${sign} `)})`
+    }
+    case "load":
+      return `${x.buffer}[${list(x.index)}]`
+    case "localRead":
+      return `${x.local}{${list(x.index)}}`
+    case "reduce":
+      return `${monoidKey(x.monoid)}_{${x.axis} < ${print(x.extent)}}(${list(x.lift)})`
+    case "scan":
+      return `${monoidKey(x.monoid)}_{${x.axis} <= ${print(x.at)}}(${list(x.lift)})`
+    case "component":
+      return `${print(x.of)}.${x.index}${x.slot === undefined ? "" : `[${print(x.slot)}]`}`
+    case "fetch":
+      return `${x.array}[${print(x.offset)}${x.width > 1 ? ` : ${x.width}` : ""}]`
+    case "splat":
+      return `splat${x.width}(${print(x.of)})`
+    case "ramp":
+      return `ramp${x.width}(${print(x.of)})`
+    case "lane":
+      return `${print(x.of)}.${x.lane}`
+    case "vector":
+      return `vector(${list(x.args)})`
+    default:
+      return x satisfies never
+  }
+}

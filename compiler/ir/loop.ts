@@ -1,0 +1,113 @@
+/**
+ * The loop language: a scheduled imperative program, the last before text.
+ *
+ * A kernel is run by `groups` workgroups of `lanes` lanes. Its body is one `for … grid` whose iterations are shared out over the workgroups
+ * (a workgroup may run several: `for (g = workgroup; g < extent; g += workgroups)`), around one `for … lane` whose iterations are the lanes.
+ * Everything inside runs on every lane; `shared` arrays are common to the lanes of a workgroup and need a `barrier` between a write by one lane and
+ * a read by another; `register` arrays and variables belong to a lane. Array contents are undefined until they are stored.
+ *
+ * Semantics: `let` binds once; a variable declared `mutable` may be assigned; a `for` with a literal extent and bind `unroll` is printed
+ * unrolled; the extent of a `for` and the condition of an `if` around a barrier must be the same for all lanes of a workgroup (made of literals, symbols,
+ * the grid variable and serial variables of such loops). Offsets count elements of the array's dtype. A fetch or store of `width` w touches w
+ * consecutive elements; its offset is a multiple of w.
+ */
+import type { Dim } from "./dim.js"
+import type { Expression } from "./expression.js"
+import type { DType } from "./operations.js"
+
+/** How values lie in memory. Loads widen to the dtype, stores round to nearest even. bool is stored as u32. */
+export type Storage = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"
+
+export type Bind = "grid" | "lane" | "serial" | "unroll"
+
+export type Statement =
+  | {
+      readonly kind: "for"
+      readonly variable: string
+      readonly extent: Expression
+      readonly bind: Bind
+      readonly body: readonly Statement[]
+    }
+  | {
+      readonly kind: "if"
+      readonly condition: Expression
+      readonly body: readonly Statement[]
+      readonly otherwise: readonly Statement[]
+    }
+  /** A scope: names declared inside end with it. */
+  | { readonly kind: "block"; readonly body: readonly Statement[] }
+  | { readonly kind: "let"; readonly name: string; readonly value: Expression; readonly mutable: boolean }
+  | { readonly kind: "assign"; readonly name: string; readonly value: Expression }
+  /** Visible until the end of the enclosing scope. `shared` arrays stand directly in the grid loop, outside of the lane loop. */
+  | {
+      readonly kind: "alloc"
+      readonly name: string
+      readonly dtype: DType
+      readonly size: number
+      readonly space: "register" | "shared"
+    }
+  | { readonly kind: "store"; readonly array: string; readonly offset: Expression; readonly value: Expression }
+  /** Lane by lane, `count` elements from one array to another (staging); a barrier must follow before other lanes read. */
+  | {
+      readonly kind: "copy"
+      readonly to: string
+      readonly toOffset: Expression
+      readonly from: string
+      readonly fromOffset: Expression
+      readonly count: Expression
+      readonly lane: Expression
+      readonly lanes: number
+    }
+  /** c[m, n] += Σ_k a[m, k] · b[k, n] by one lane; row strides in elements. Targets without matrix instructions print loops. */
+  | {
+      readonly kind: "matrixMultiply"
+      readonly m: number
+      readonly n: number
+      readonly k: number
+      readonly c: MatrixOperand
+      readonly a: MatrixOperand
+      readonly b: MatrixOperand
+    }
+  /** name = the value of the lane whose number is this lane's XOR `mask` within its subgroup. */
+  | { readonly kind: "shuffle"; readonly name: string; readonly value: Expression; readonly mask: number }
+  /** array[offset] = array[offset] op value, indivisible; i32 and u32 only, and f32 never. */
+  | {
+      readonly kind: "atomic"
+      readonly array: string
+      readonly offset: Expression
+      readonly value: Expression
+      readonly operation: "add" | "max" | "min"
+    }
+  /** All lanes of the workgroup arrive before one goes on; writes to shared arrays and buffers before it are visible after it. */
+  | { readonly kind: "barrier" }
+
+export interface MatrixOperand {
+  readonly array: string
+  readonly offset: Expression
+  readonly stride: number
+}
+
+export interface LoopBuffer {
+  readonly name: string
+  readonly dtype: DType
+  readonly storage: Storage
+  /** Elements; an upper bound holds at the symbols' maxima. */
+  readonly size: Dim
+  readonly access: "read" | "write" | "readwrite"
+}
+
+export interface LoopKernel {
+  readonly name: string
+  readonly buffers: readonly LoopBuffer[]
+  /** Names of the size symbols that the body reads, sorted; targets pass them in this order. */
+  readonly symbols: readonly string[]
+  readonly lanes: number
+  /** Workgroups to launch: the grid's extent at the symbols' maxima, at most a cap; a constant, so that a recording never changes. */
+  readonly groups: number
+  readonly body: readonly Statement[]
+}
+
+/** Whether targets must pack two elements into a 32-bit word. */
+export const packed = (s: Storage): boolean => s === "bf16" || s === "f16"
+export const storageBytes = (s: Storage): number => (packed(s) ? 2 : 4)
+export const storageType = (s: Storage): DType => (packed(s) ? "f32" : (s as DType))

@@ -1,0 +1,57 @@
+/**
+ * What a device does: allocate, upload, compile, record, submit, read. Three devices will implement it; one conformance suite holds them.
+ *
+ * A recording is made once and submitted many times; nothing in it depends on the values of the symbols.
+ */
+import type { ArtifactKernel } from "../artifact.js"
+
+export interface DeviceBuffer {
+  readonly bytes: number
+  destroy(): void
+}
+
+export interface CompiledKernel {
+  readonly name: string
+}
+
+export interface Command {
+  readonly kernel: CompiledKernel
+  /** One buffer per binding, in the kernel's order. */
+  readonly buffers: readonly DeviceBuffer[]
+  readonly groups: number
+}
+
+/** Commands with everything that can be prepared ahead (bind groups, argument lists). */
+export interface Recording {
+  readonly commands: number
+}
+
+export interface DeviceLimits {
+  /** Largest buffer and largest binding, in bytes. */
+  readonly bufferBytes: number
+  readonly bindingBytes: number
+}
+
+export interface Device {
+  readonly kind: "webgpu" | "wasm"
+  /** For people: adapter or engine, threads. */
+  readonly description: string
+  /** A software implementation of a GPU interface. */
+  readonly fallback: boolean
+  readonly limits: DeviceLimits
+  /** Zeroed memory. */
+  allocate(bytes: number, label: string): DeviceBuffer
+  upload(to: DeviceBuffer, offset: number, data: Uint8Array): void
+  /** Makes all kernels ready to run; `module` holds them all on WebAssembly. Rejects with a WeftError that names the kernel. */
+  compile(kernels: readonly ArtifactKernel[], module: Uint8Array, symbols: number): Promise<readonly CompiledKernel[]>
+  record(commands: readonly Command[]): Recording
+  /** Sets the symbols (in the artifact's order), then runs the recordings one after the other: one submit. */
+  submit(recordings: readonly Recording[], symbols: Int32Array): void
+  /** Waits for what was submitted and returns a copy of the bytes. */
+  read(from: DeviceBuffer, offset: number, bytes: number): Promise<Uint8Array>
+  /** Resolves with the reason when the device is lost; never rejects. */
+  readonly lost: Promise<string>
+  /** Counters for tests and timings. */
+  readonly counters: { pipelines: number; submits: number; commands: number; allocatedBytes: number }
+  dispose(): void
+}
