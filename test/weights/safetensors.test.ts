@@ -96,15 +96,15 @@ const refusals: Record<string, readonly [bytes: Uint8Array, message: string]> = 
   ],
   "a dimension that is a string": [
     one("U8", `["4"]`, "[0,4]"),
-    `checkpoint/header: "x.safetensors": the header is not as it must be: expected a number at character 30, found "\\""\n${damaged}`,
+    `checkpoint/header: "x.safetensors": the header is not as it must be: expected a number at character 29, found "\\""\n${damaged}`,
   ],
   "a malformed number": [
     one("U8", "[04]", "[0,4]"),
-    `checkpoint/header: "x.safetensors": the header is not as it must be: the number at character 30 is malformed\n${damaged}`,
+    `checkpoint/header: "x.safetensors": the header is not as it must be: the number at character 29 is malformed\n${damaged}`,
   ],
   "an endless number": [
     one("U8", `[${"1".repeat(100_000)}]`, "[0,4]"),
-    `checkpoint/header: "x.safetensors": the header is not as it must be: the number at character 30 is malformed\n${damaged}`,
+    `checkpoint/header: "x.safetensors": the header is not as it must be: the number at character 29 is malformed\n${damaged}`,
   ],
   "deep nesting": [
     file(`{"a":{"x":${"[".repeat(100_000)}`),
@@ -164,7 +164,7 @@ const refusals: Record<string, readonly [bytes: Uint8Array, message: string]> = 
   ],
   "data beyond the file": [
     one("U8", "[5]", "[0,5]"),
-    `checkpoint/truncated: "x.safetensors": tensor "a": its data end at byte 64, the file has 63 bytes\n${download}`,
+    `checkpoint/truncated: "x.safetensors": tensor "a": its data end at byte 66, the file has 65 bytes\n${download}`,
   ],
   "data of another size": [
     one("F32", "[4]", "[0,4]"),
@@ -172,15 +172,15 @@ const refusals: Record<string, readonly [bytes: Uint8Array, message: string]> = 
   ],
   "an overlap": [
     file(`{"a":${good},"b\\u001b":${tensor("U8", "[2]", "[3,5]")}}`, 5),
-    `checkpoint/overlap: "x.safetensors": tensors "a" and "b\\u001b" overlap at byte 120\n${damaged}`,
+    `checkpoint/overlap: "x.safetensors": tensors "a" and "b\\u001b" overlap at byte 122\n${damaged}`,
   ],
   "an empty tensor inside another": [
     file(`{"a":${good},"b":${tensor("U8", "[0]", "[2,2]")}}`, 4),
-    `checkpoint/overlap: "x.safetensors": tensors "a" and "b" overlap at byte 113\n${damaged}`,
+    `checkpoint/overlap: "x.safetensors": tensors "a" and "b" overlap at byte 115\n${damaged}`,
   ],
   "a hole": [
     one("U8", "[2]", "[2,4]"),
-    `checkpoint/hole: "x.safetensors": bytes 59 to 61, before tensor "a", belong to no tensor\n${damaged}`,
+    `checkpoint/hole: "x.safetensors": bytes 61 to 63, before tensor "a", belong to no tensor\n${damaged}`,
   ],
   "bytes at the end": [
     one("U8", "[2]", "[0,2]"),
