@@ -282,6 +282,9 @@ describe.skipIf(process.platform === "win32")("links", () => {
     expect((await thrown(() => checkpoint.readText("tokenizer.json"))).replace(folder, "DIR")).toBe(
       out(`${hub}/snapshots/abc/tokenizer.json`),
     )
+    await mkdir(join(folder, hub, "other/abc"), { recursive: true })
+    await symlink("../../blobs/1", join(folder, hub, "other/abc/config.json"))
+    expect(await failure(join(folder, hub, "other/abc"))).toBe(out(`${hub}/other/abc/config.json`))
     await symlink("../../../../other/blobs/3", join(snapshot, "generation_config.json"))
     expect(await failure(snapshot)).toBe(out(`${hub}/snapshots/abc/generation_config.json`))
   })

@@ -26,6 +26,11 @@ describe("accepted", () => {
     expect((await read(file("{}"))).tensors.size).toBe(0)
   })
 
+  test("an empty tensor at the beginning of one that stands before it", async () => {
+    const text = `{"s":${tensor("U8", "[2]", "[0,2]")},"e":${tensor("U8", "[0]", "[0,0]")}}`
+    expect((await read(file(text, 2))).tensors.size).toBe(2)
+  })
+
   test("names that objects cannot hold", async () => {
     const header = await read(
       file(`{"__proto__":${tensor("U8", "[1]", "[0,1]")},"a\\u0007":${tensor("U8", "[0]", "[1,1]")}}`, 1),
@@ -48,6 +53,10 @@ const refusals: Record<string, readonly [bytes: Uint8Array, message: string]> = 
   "a header beyond the file": [
     file("{}", 0, 1000n),
     `checkpoint/truncated: "x.safetensors": the header ends at byte 1008, the file has 10 bytes\n${download}`,
+  ],
+  "a header one byte beyond the file": [
+    file("{}", 0, 3n),
+    `checkpoint/truncated: "x.safetensors": the header ends at byte 11, the file has 10 bytes\n${download}`,
   ],
   "a header over the limit": [
     file("{}", 0, 2n ** 64n - 1n),
