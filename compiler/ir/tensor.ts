@@ -87,12 +87,18 @@ export interface Update extends Common {
   readonly at: Dim
   readonly value: Tensor
 }
-/** One result of a repeated unit: `inputs[i]` stands for `args[i]` inside of `body`. */
+/** A repeated unit: a program of its own. `inputs` are its placeholders; equal units are one object and are compiled once. */
+export interface Unit {
+  readonly name: string
+  readonly inputs: readonly Input[]
+  readonly results: readonly Tensor[]
+}
+/** One result of a unit applied to `args`. The calls of one application share `unit` and `args`. */
 export interface Call extends Common {
   readonly kind: "call"
-  readonly body: Tensor
-  readonly inputs: readonly Input[]
+  readonly unit: Unit
   readonly args: readonly Tensor[]
+  readonly result: number
 }
 
 export type Tensor = Input | Constant | Iota | Map | Reduce | Scan | Reindex | Gather | Update | Call
@@ -350,27 +356,32 @@ export function update(state: Input, axis: string | undefined, at: Dim, value: T
   }))
 }
 
-export function call(body: Tensor, inputs: readonly Input[], args: readonly Tensor[]): Call {
-  inputs.forEach((x, i) => {
+export function unit(name: string, inputs: readonly Input[], results: readonly Tensor[]): Unit {
+  return intern(`unit ${name} ${listKey(inputs)} ${listKey(results)}`, () => ({ name, inputs, results }))
+}
+
+export function call(of: Unit, args: readonly Tensor[], result: number): Call {
+  of.inputs.forEach((x, i) => {
     const arg = args[i]!
     if (
       arg.dtype !== x.dtype ||
       arg.axes.length !== x.axes.length ||
       x.axes.some((a) => axisOf(arg, a.name)?.extent !== a.extent)
     )
-      throw new TypeProblem(`argument ${i} of a call does not fit '${x.name}'`)
+      throw new TypeProblem(`argument ${i} of a call of '${of.name}' does not fit '${x.name}'`)
   })
-  return intern(`call ${identity(body)} ${listKey(inputs)} ${listKey(args)}`, () => ({
+  const { axes, dtype } = of.results[result]!
+  return intern(`call ${identity(of)} ${listKey(args)} ${result}`, () => ({
     kind: "call",
-    axes: body.axes,
-    dtype: body.dtype,
-    body,
-    inputs,
+    axes,
+    dtype,
+    unit: of,
     args,
+    result,
   }))
 }
 
-/** The tensors that a node is computed from; a call's body is its own program and not among them. */
+/** The tensors that a node is computed from; a call's unit is its own program and not among them. */
 export function sources(t: Tensor): readonly Tensor[] {
   switch (t.kind) {
     case "input":
