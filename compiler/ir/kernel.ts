@@ -1,0 +1,61 @@
+/**
+ * The kernel language: one fused, unscheduled unit of work.
+ *
+ *   Local  m[row.1]          = max_{key.2 < length}(scores[row.1, key.2])
+ *   Store  y[row.1, dim.3]   = sum_{key.2 < length}(exp(scores[…] − m{row.1}) · v[key.2, dim.3])
+ *
+ * A kernel is an ordered list of items, each over its own iteration axes; values are expressions (loads, reductions, scans, reads of
+ * locals that stand before). Stores with different axes make a sum of domains: the grid is the concatenation of their blocks. A `Local` is
+ * computed once per owner and read at any index; where it lives and who owns it is the schedule's choice. Axis names are unique in a kernel.
+ * No item reads what another item of the same kernel stores.
+ */
+import type { Span } from "../../runtime/errors.js"
+import type { Expression } from "./expression.js"
+import type { Storage } from "./loop.js"
+import type { Monoid } from "./monoid.js"
+import type { DType } from "./operations.js"
+import type { Axis } from "./tensor.js"
+
+export interface KernelBuffer {
+  readonly name: string
+  readonly dtype: DType
+  readonly storage: Storage
+  /** Capacity per axis, slowest first: the row-major layout. */
+  readonly shape: readonly number[]
+}
+
+export interface Local {
+  readonly kind: "local"
+  readonly name: string
+  readonly axes: readonly Axis[]
+  readonly value: Expression
+}
+export interface Store {
+  readonly kind: "store"
+  readonly buffer: string
+  readonly axes: readonly Axis[]
+  /** One per axis of the buffer; distinct points of `axes` give distinct elements unless there is a monoid. */
+  readonly index: readonly Expression[]
+  readonly value: Expression
+  /** With a one-component monoid: the element becomes monoid(element, value). */
+  readonly monoid: Monoid | undefined
+}
+export type Item = Local | Store
+
+export interface Kernel {
+  readonly name: string
+  readonly buffers: readonly KernelBuffer[]
+  readonly items: readonly Item[]
+  /** The places of the model that this kernel computes, outermost call first. */
+  readonly spans: readonly Span[]
+}
+
+export const bufferOf = (kernel: Kernel, name: string): KernelBuffer => {
+  const found = kernel.buffers.find((b) => b.name === name)
+  if (found === undefined) throw new Error(`kernel '${kernel.name}' has no buffer '${name}'`)
+  return found
+}
+
+/** The buffers that an item's stores write. */
+export const written = (kernel: Kernel): ReadonlySet<string> =>
+  new Set(kernel.items.flatMap((i) => (i.kind === "store" ? [i.buffer] : [])))
