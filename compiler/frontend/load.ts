@@ -1,0 +1,129 @@
+/**
+ * A model's file → its module, ready to be traced.
+ *
+ *     const { module, bundle } = await loadModel("models/tiny.ts")
+ *
+ *     tsconfig → program → TypeScript's diagnostics → transformed files → one bundle → .weft/tiny-….mjs → import
+ *
+ * Importing a model runs it: a model's file is a program. Packages stay outside the bundle and are found from `.weft/`, as the project
+ * itself finds them. The bundle carries a source map, so that an error thrown by the model's own code can be traced to its line.
+ */
+import { SourceMap, type SourceMapPayload } from "node:module"
+import { basename, dirname, relative, resolve, sep } from "node:path"
+import { pathToFileURL } from "node:url"
+import { type BuildFailure, build, type Plugin } from "esbuild"
+import { type Span, WeftError } from "../../runtime/errors.js"
+import { type Diagnostic, fromWorkingDirectory, throwDiagnostics } from "./diagnostics.js"
+import {
+  type OpenProject,
+  openProject,
+  type ProjectOptions,
+  type TransformedProject,
+  transformProject,
+  typeDiagnostics,
+} from "./project.js"
+import { storeBundle } from "./store.js"
+
+export interface LoadedModel {
+  readonly module: Record<string, unknown>
+  /** The bundle's text without its source map: the same for the same sources, wherever they lie. */
+  readonly bundle: string
+  /** The project's sources, the model's and what it reaches, by the names that spans carry: relative to `folder`. */
+  readonly files: readonly { readonly path: string; readonly text: string }[]
+  /** The folder of the tsconfig, absolute. */
+  readonly folder: string
+  /** The place in the sources where an error was thrown, when it was thrown by the model's code. */
+  readonly placeOf: (error: unknown) => Span | undefined
+}
+
+/**
+ * Compiles `modelFile` and imports it.
+ *
+ * @throws WeftError `model-missing`, `tsconfig-missing`, `tsconfig-invalid`, `type-error` (TypeScript's diagnostics), `scalar-function`
+ *   (ours), `bundle-failed`, `folder-not-writable`, `model-failed` (the file threw while it was imported; see `cause`)
+ */
+export async function loadModel(modelFile: string, options: ProjectOptions = {}): Promise<LoadedModel> {
+  const project = openProject([modelFile], options)
+  throwDiagnostics("type-error", typeDiagnostics(project))
+  const transformed = transformProject(project)
+  throwDiagnostics("scalar-function", transformed.diagnostics)
+  const { bundle, map } = await bundled(modelFile, project, transformed)
+  const name = basename(modelFile).replace(/\.\w+$/, "")
+  const inline = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(map).toString("base64")}\n`
+  const url = pathToFileURL(storeBundle(project.folder, name, bundle + inline)).href
+  const placeOf = (error: unknown) => placeInSources(error, url, map, transformed.files, project.folder)
+  try {
+    const module: Record<string, unknown> = await import(/* @vite-ignore */ url)
+    return { module, bundle, files: transformed.files, folder: project.folder, placeOf }
+  } catch (cause) {
+    if (cause instanceof Error && cause.name === "WeftError") throw cause
+    const message = `${fromWorkingDirectory(resolve(modelFile))} cannot be imported: ${cause instanceof Error ? cause.message : String(cause)}`
+    throw new WeftError("model-failed", message, { span: placeOf(cause), cause })
+  }
+}
+
+/** One module of the project's transformed files, and its source map; packages stay imports. */
+async function bundled(modelFile: string, project: OpenProject, { texts }: TransformedProject) {
+  const outfile = resolve(project.folder, ".weft", "model.mjs")
+  const transformedText: Plugin = {
+    name: "transformed text",
+    setup({ onLoad }) {
+      onLoad({ filter: /\.[cm]?tsx?$/ }, ({ path }) => {
+        const found = texts.get(path)
+        if (found === undefined) return undefined
+        const map = Buffer.from(found.map).toString("base64")
+        const contents = `${found.text}//# sourceMappingURL=data:application/json;base64,${map}\n`
+        return { contents, loader: path.endsWith("x") ? "tsx" : "ts", resolveDir: dirname(path) }
+      })
+    },
+  }
+  const result = await build({
+    entryPoints: [resolve(modelFile)],
+    absWorkingDir: project.folder,
+    tsconfig: project.tsconfig,
+    outfile,
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    packages: "external",
+    sourcemap: "external",
+    logLevel: "silent",
+    plugins: [transformedText],
+  }).catch((failure: BuildFailure) => {
+    throwDiagnostics(
+      "bundle-failed",
+      (failure.errors ?? []).map((error) => fromBundler(error, project.folder)),
+    )
+    throw failure
+  })
+  const text = (suffix: string) => result.outputFiles.find(({ path }) => path.endsWith(suffix))?.text ?? ""
+  return { bundle: text(".mjs"), map: text(".map") }
+}
+
+function fromBundler({ text, location }: BuildFailure["errors"][number], folder: string): Diagnostic {
+  if (location === null) return { message: text }
+  const { file, line, column, length, lineText } = location
+  return { message: text, span: { file: resolve(folder, file), line, column: column + 1, length, text: lineText } }
+}
+
+/** Looks the topmost frame of the bundle up in its source map. */
+function placeInSources(
+  error: unknown,
+  url: string,
+  map: string,
+  files: TransformedProject["files"],
+  folder: string,
+): Span | undefined {
+  const stack = error instanceof Error ? (error.stack ?? "") : ""
+  const frame = new RegExp(`${basename(url).replaceAll(".", "\\.")}:(\\d+):(\\d+)`).exec(stack)
+  if (frame === null) return undefined
+  const entry = new SourceMap(JSON.parse(map) as SourceMapPayload).findEntry(Number(frame[1]) - 1, Number(frame[2]) - 1)
+  if (!("originalSource" in entry)) return undefined
+  const path = resolve(folder, ".weft", entry.originalSource)
+  const name = relative(folder, path).split(sep).join("/")
+  const text = files.find((file) => file.path === name)?.text.split(/\r?\n/)[entry.originalLine]
+  const span = { file: fromWorkingDirectory(path), line: entry.originalLine + 1, column: entry.originalColumn + 1 }
+  return text === undefined ? span : { ...span, text: text.replaceAll("\t", " ") }
+}

@@ -1,0 +1,100 @@
+/**
+ * A TypeScript program over a model's file and what it reaches, and the transformed text of its files.
+ *
+ *     openProject(["models/tiny.ts"])   →   tiny.ts, the files that it imports, the declaration files that the tsconfig includes
+ *     transformProject(project)         →   tiny.ts and its imports, with attachments and places inserted
+ *
+ * The tsconfig's `include` list is not opened: a model is compiled, not the repository around it. Files of packages are part of the
+ * program for their types and are never transformed.
+ */
+import { realpathSync } from "node:fs"
+import { dirname, relative, resolve, sep } from "node:path"
+import { Project, ts } from "ts-morph"
+import { type Diagnostic, fromTypeScript } from "./diagnostics.js"
+import { findLanguage, isLanguageFile, type Language } from "./language.js"
+import { spanOfRange } from "./places.js"
+import { type Transformed, transform } from "./transform.js"
+import { existingFile, readSettings } from "./tsconfig.js"
+
+export interface ProjectOptions {
+  /** The tsconfig; without it the nearest one above the first file. */
+  readonly tsconfig?: string | undefined
+  /** Where the language is: folders (relative to the tsconfig, beginning with `.` or `/`) and names of packages. */
+  readonly languageRoots?: readonly string[] | undefined
+}
+
+export interface OpenProject {
+  /** The tsconfig and its folder, absolute. */
+  readonly tsconfig: string
+  readonly folder: string
+  readonly language: Language
+  /** The files that belong to the project rather than to packages: what is transformed. */
+  readonly sources: readonly ts.SourceFile[]
+}
+
+const defaultLanguageRoots = ["./dsl", "weft"]
+
+/** Opens the program. Throws `model-missing`, `tsconfig-missing` or `tsconfig-invalid`. */
+export function openProject(files: readonly string[], options: ProjectOptions = {}): OpenProject {
+  const paths = files.map((file) => existingFile(file, "model-missing"))
+  const settings = readSettings(paths[0] ?? resolve("tsconfig.json"), options.tsconfig)
+  const { path: tsconfig, options: compilerOptions, ambient } = settings
+  const folder = dirname(tsconfig)
+  const project = new Project({ compilerOptions, skipFileDependencyResolution: true })
+  for (const path of [...paths, ...ambient]) project.addSourceFileAtPath(path)
+  const program = project.getProgram().compilerObject
+  const sources = program.getSourceFiles().filter((source) => isProjectSource(source, folder, program))
+  const language = findLanguage(program, folder, options.languageRoots ?? defaultLanguageRoots)
+  return { tsconfig, folder, sources, language }
+}
+
+/**
+ * True for TypeScript text of the project itself. A project that is itself an installed package (its models are shipped as source)
+ * is told from the packages that it uses by its folder.
+ */
+function isProjectSource(source: ts.SourceFile, folder: string, program: ts.Program): boolean {
+  if (source.isDeclarationFile || !/\.[cm]?tsx?$/.test(source.fileName)) return false
+  const isInstalled = (path: string) => path.split(/[\\/]/).includes("node_modules")
+  if (isInstalled(relative(folder, source.fileName))) return false
+  return isInstalled(folder) || !program.isSourceFileFromExternalLibrary(source)
+}
+
+/** The name by which spans call a file: relative to the tsconfig, so that a bundle's text does not depend on where it lies. */
+function nameInProject(path: string, folder: string): string {
+  return relative(folder, path).split(sep).join("/")
+}
+
+/** TypeScript's own diagnostics of the project's files. Those of the language itself are its own business. */
+export function typeDiagnostics({ language, sources }: OpenProject): readonly Diagnostic[] {
+  const { program } = language
+  const checked = sources.filter((source) => !isLanguageFile(source, language))
+  const syntactic = checked.flatMap((source) => program.getSyntacticDiagnostics(source))
+  const found = syntactic.length > 0 ? syntactic : checked.flatMap((source) => program.getSemanticDiagnostics(source))
+  return [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...found]
+    .filter(({ category }) => category === ts.DiagnosticCategory.Error)
+    .map(fromTypeScript)
+}
+
+export interface TransformedProject {
+  /** The new text by absolute path; a file in which nothing is inserted has none. */
+  readonly texts: ReadonlyMap<string, Transformed>
+  /** The sources by the names that spans carry. */
+  readonly files: readonly { readonly path: string; readonly text: string }[]
+  readonly diagnostics: readonly Diagnostic[]
+}
+
+export function transformProject({ folder, language, sources }: OpenProject): TransformedProject {
+  const texts = new Map<string, Transformed>()
+  const diagnostics: Diagnostic[] = []
+  const files = sources.map((source) => {
+    const path = resolve(source.fileName)
+    const name = nameInProject(path, folder)
+    const transformed = transform(source, name, language)
+    if (transformed !== undefined) texts.set(realpathSync(path), transformed)
+    for (const { message, hint, start, end } of transformed?.refusals ?? []) {
+      diagnostics.push({ message, hint, span: spanOfRange(source, path, start, end) })
+    }
+    return { path: name, text: source.text }
+  })
+  return { texts, files, diagnostics }
+}

@@ -1,0 +1,56 @@
+/**
+ * The folder `.weft/` beside the tsconfig, where bundles lie while they are imported: from there a bundle finds the packages that the
+ * project has installed.
+ *
+ *     storeBundle("/project", "tiny", text)   →   /project/.weft/tiny-3f9a….mjs
+ *
+ * A bundle is written beside its name and renamed, so no process ever reads half of one. The name holds a hash of the text: the same text
+ * is the same file, and Node imports it once.
+ */
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { WeftError } from "../../runtime/errors.js"
+import { fromWorkingDirectory } from "./diagnostics.js"
+
+/** Bundles that nobody has written for this long are removed, in milliseconds. */
+const keep = 24 * 60 * 60 * 1000
+
+/** Writes `text` and returns its path. Throws `folder-not-writable`. */
+export function storeBundle(project: string, name: string, text: string): string {
+  const folder = join(project, ".weft")
+  const hash = createHash("sha256").update(text).digest("hex").slice(0, 16)
+  const path = join(folder, `${name}-${hash}.mjs`)
+  try {
+    if (existsSync(path)) return path
+    mkdirSync(folder, { recursive: true })
+    writeWhole(join(folder, ".gitignore"), "*\n")
+    writeWhole(path, text)
+  } catch (cause) {
+    throw new WeftError("folder-not-writable", `cannot write to ${fromWorkingDirectory(folder)}: ${reason(cause)}`, {
+      hint: "the compiled model is put beside the tsconfig, where it can find the project's packages; make that folder writable",
+      cause,
+    })
+  }
+  removeOld(folder)
+  return path
+}
+
+function writeWhole(path: string, text: string): void {
+  const beside = `${path}.${process.pid}`
+  writeFileSync(beside, text)
+  renameSync(beside, path)
+}
+
+function removeOld(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (name.endsWith(".mjs") && Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > keep) {
+      rmSync(path, { force: true })
+    }
+  }
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

@@ -1,0 +1,150 @@
+/**
+ * What a scalar function may contain, as tables: operators, functions and constants of `Math`, functions of the language, and the
+ * words with which everything else is refused.
+ *
+ *     (g, u) => (g / (1 + Math.exp(-g))) * u      is in the subset
+ *     (x) => { let y = x; y++; return y }          is not: "a scalar function cannot contain `let`"
+ *
+ * The subset is closed: what is not named here is refused, and the refusal lists what is.
+ */
+import { ts } from "ts-morph"
+import type { ScalarOperation } from "../../dsl/attach.js"
+
+const K = ts.SyntaxKind
+
+/** Operators on two values; `operands` says what TypeScript itself does not insist on. */
+export const binaryOperators: ReadonlyMap<
+  ts.SyntaxKind,
+  { readonly operation: ScalarOperation; readonly operands: "number" | "boolean" | "same" }
+> = new Map([
+  [K.PlusToken, { operation: "+", operands: "number" }],
+  [K.MinusToken, { operation: "-", operands: "number" }],
+  [K.AsteriskToken, { operation: "*", operands: "number" }],
+  [K.SlashToken, { operation: "/", operands: "number" }],
+  [K.PercentToken, { operation: "%", operands: "number" }],
+  [K.AsteriskAsteriskToken, { operation: "pow", operands: "number" }],
+  [K.LessThanToken, { operation: "<", operands: "number" }],
+  [K.LessThanEqualsToken, { operation: "<=", operands: "number" }],
+  [K.GreaterThanToken, { operation: ">", operands: "number" }],
+  [K.GreaterThanEqualsToken, { operation: ">=", operands: "number" }],
+  [K.EqualsEqualsEqualsToken, { operation: "===", operands: "same" }],
+  [K.ExclamationEqualsEqualsToken, { operation: "!==", operands: "same" }],
+  [K.AmpersandAmpersandToken, { operation: "&&", operands: "boolean" }],
+  [K.BarBarToken, { operation: "||", operands: "boolean" }],
+  [K.AmpersandToken, { operation: "&", operands: "number" }],
+  [K.BarToken, { operation: "|", operands: "number" }],
+  [K.CaretToken, { operation: "^", operands: "number" }],
+  [K.LessThanLessThanToken, { operation: "<<", operands: "number" }],
+  [K.GreaterThanGreaterThanToken, { operation: ">>", operands: "number" }],
+  [K.GreaterThanGreaterThanGreaterThanToken, { operation: ">>>", operands: "number" }],
+])
+
+/** Operators on one value. Unary plus changes nothing and has no operation. */
+export const unaryOperators: ReadonlyMap<
+  ts.SyntaxKind,
+  { readonly operation: ScalarOperation | undefined; readonly operand: "number" | "boolean" }
+> = new Map([
+  [K.MinusToken, { operation: "negate", operand: "number" }],
+  [K.PlusToken, { operation: undefined, operand: "number" }],
+  [K.TildeToken, { operation: "~", operand: "number" }],
+  [K.ExclamationToken, { operation: "!", operand: "boolean" }],
+])
+
+/** True for `=` and its compound forms. */
+export function isAssignment(kind: ts.SyntaxKind): boolean {
+  return kind >= K.FirstAssignment && kind <= K.LastAssignment
+}
+
+/** The functions of `Math` that have a kernel form. `min` and `max` take two or more values and are lowered to pairs. */
+export const mathFunctions = [
+  "abs",
+  "floor",
+  "ceil",
+  "round",
+  "trunc",
+  "sign",
+  "sqrt",
+  "exp",
+  "log",
+  "sin",
+  "cos",
+  "tanh",
+  "pow",
+  "min",
+  "max",
+  "imul",
+] as const satisfies readonly ScalarOperation[]
+
+/** The constants of `Math`, which become literals. */
+export const mathConstants: ReadonlyMap<string, number> = new Map([
+  ["E", Math.E],
+  ["LN10", Math.LN10],
+  ["LN2", Math.LN2],
+  ["LOG10E", Math.LOG10E],
+  ["LOG2E", Math.LOG2E],
+  ["PI", Math.PI],
+  ["SQRT1_2", Math.SQRT1_2],
+  ["SQRT2", Math.SQRT2],
+])
+
+/** Functions that the language itself exports and that are operations, not calls. */
+export const languageFunctions = [
+  "bits",
+  "fromBits",
+  "toF32",
+  "toI32",
+  "toU32",
+] as const satisfies readonly ScalarOperation[]
+
+export const hints = {
+  subset: `a scalar function may contain numbers, booleans, its parameters, + - * / % **, < <= > >= === !==, ?:, && || !, & | ^ ~ << >> >>>, Math.{${mathFunctions.join(" ")}}, const locals before one return, calls of other scalar functions, and captured const numbers and booleans`,
+  math: `functions with a kernel form: ${mathFunctions.map((name) => `Math.${name}`).join(" ")}`,
+  choose: "write `condition ? a : b`",
+  local: "give each intermediate value its own `const`",
+  loop: "a scalar function computes one element; loops over an axis are calls of the language",
+  equality: "use `===` or `!==`",
+  finite: "write the largest f32 number, 3.4028235e38, or compare the bits",
+  capture: "take the number into a `const` before the function and capture that",
+  constant: "declare it with `const`, or copy it into a `const` before the function",
+  argument: "pass it as an argument of the call and read it as a parameter",
+  body: "end the function with `return` and one expression",
+  parameters: "write one plain name for each parameter",
+  compare: "compare it, for example with `!== 0`",
+  count: "write `condition ? 1 : 0`",
+} as const
+
+/** How a refusal names the syntax that it met, and what it advises. Other syntax is named by its kind. */
+export const refusedSyntax: ReadonlyMap<ts.SyntaxKind, readonly [what: string, hint: string]> = new Map([
+  [K.IfStatement, ["an `if` statement", hints.choose]],
+  [K.SwitchStatement, ["a `switch` statement", hints.choose]],
+  [K.ForStatement, ["a `for` loop", hints.loop]],
+  [K.ForOfStatement, ["a `for` loop", hints.loop]],
+  [K.ForInStatement, ["a `for` loop", hints.loop]],
+  [K.WhileStatement, ["a `while` loop", hints.loop]],
+  [K.DoStatement, ["a `do` loop", hints.loop]],
+  [K.ThrowStatement, ["a `throw` statement", hints.subset]],
+  [K.TryStatement, ["a `try` statement", hints.subset]],
+  [K.Block, ["a nested block", hints.local]],
+  [K.FunctionDeclaration, ["a function", "declare it beside this one"]],
+  [K.FunctionExpression, ["a function", "declare it beside this one"]],
+  [K.ArrowFunction, ["a function", "declare it beside this one"]],
+  [K.ReturnStatement, ["a `return` without a value", hints.body]],
+  [K.ExpressionStatement, ["a statement that is no `const` or `return`", hints.local]],
+  [K.StringLiteral, ["a string", hints.subset]],
+  [K.NoSubstitutionTemplateLiteral, ["a template string", hints.subset]],
+  [K.TemplateExpression, ["a template string", hints.subset]],
+  [K.TaggedTemplateExpression, ["a template string", hints.subset]],
+  [K.RegularExpressionLiteral, ["a regular expression", hints.subset]],
+  [K.BigIntLiteral, ["a bigint", hints.subset]],
+  [K.NullKeyword, ["`null`", hints.subset]],
+  [K.ThisKeyword, ["`this`", hints.capture]],
+  [K.ObjectLiteralExpression, ["an object literal", hints.subset]],
+  [K.ArrayLiteralExpression, ["an array literal", hints.subset]],
+  [K.ElementAccessExpression, ["an element access", hints.capture]],
+  [K.NewExpression, ["`new`", hints.subset]],
+  [K.AwaitExpression, ["`await`", hints.subset]],
+  [K.YieldExpression, ["`yield`", hints.subset]],
+  [K.TypeOfExpression, ["`typeof`", hints.subset]],
+  [K.VoidExpression, ["`void`", hints.subset]],
+  [K.DeleteExpression, ["`delete`", hints.subset]],
+])

@@ -1,0 +1,172 @@
+/**
+ * A model's file → the same text with two kinds of calls inserted.
+ *
+ *     const h = map((g) => g * eps, dot(x, w, "embed"))
+ *     →
+ *     const h = __at({…}, () => map(__scalar((g) => g * eps, {…, captures: () => ({ "eps": eps })}), __at({…}, () => dot(x, w, "embed"))))
+ *
+ * `__scalar` hangs its expression on every scalar function, `__at` tells the tracer the place of every call of the language. Both come
+ * from one import on a line of its own after the end of the file (imports hoist), so no line changes its number. Where wrapping a
+ * call in a function would change what it means (`await`, `yield`, `super`, `arguments`) it is left alone. Inside a scalar function
+ * nothing is inserted: its body is never run.
+ */
+import { basename } from "node:path"
+import { ts } from "ts-morph"
+import type { SourceSpan } from "../../dsl/attach.js"
+import { unwrapped } from "./captures.js"
+import { type InsertedText, type Insertion, insert } from "./insertions.js"
+import {
+  callsLanguage,
+  declaresHelpers,
+  helperModule,
+  isLanguageFile,
+  type Language,
+  returnsTensor,
+} from "./language.js"
+import { type Lowering, lower } from "./lower.js"
+import { spanOf, spanOfRange } from "./places.js"
+import type { Refusal } from "./refusal.js"
+import { isScalarFunction, type ScalarFunctionNode } from "./scalars.js"
+
+export interface Transformed extends InsertedText {
+  /** Refusals of functions that are handed to the language directly: they cannot be meant otherwise. */
+  readonly refusals: readonly Refusal[]
+}
+
+/** Transforms one file of the program; `file` is the name that its spans carry. Undefined when nothing is to be inserted. */
+export function transform(source: ts.SourceFile, file: string, language: Language): Transformed | undefined {
+  if (declaresHelpers(source)) return undefined
+  const insertions: Insertion[] = []
+  const refusals: Refusal[] = []
+  const used = new Set<string>()
+  const inLanguage = isLanguageFile(source, language)
+
+  const helper = (name: "__scalar" | "__at") => {
+    const alias = unusedName(name, source)
+    used.add(alias === name ? name : `${name} as ${alias}`)
+    return alias
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isTypeNode(node)) return
+    if (isScalarFunction(node, language.checker)) {
+      const lowering = lower(node, language)
+      const end = attach(node, attachmentText(node, lowering, file), helper, insertions)
+      if (lowering.kind === "refused") {
+        ts.forEachChild(node, visit)
+        if (isArgumentOfLanguage(node, language)) refusals.push(lowering.refusal)
+      }
+      insertions.push(...end)
+    } else if (ts.isCallExpression(node) && isPlace(node, inLanguage, language)) {
+      const span = objectText(spanOf(node, file))
+      insertions.push({ position: node.getStart(), text: `${helper("__at")}(${span}, () => ` })
+      ts.forEachChild(node, visit)
+      insertions.push({ position: node.end, text: ")" })
+    } else {
+      ts.forEachChild(node, visit)
+    }
+  }
+  visit(source)
+  if (insertions.length === 0) return undefined
+  const names = [...used].sort().reverse().join(", ")
+  const trailer = `import { ${names} } from ${JSON.stringify(helperModule(source, language))}`
+  return { ...insert(source.text, insertions, trailer, basename(source.fileName)), refusals }
+}
+
+/**
+ * Opens the call of `__scalar` and returns what closes it. A declaration is attached by a statement at the start of its block, so that it
+ * carries its expression before any other statement runs; captures are read later.
+ */
+function attach(
+  fn: ScalarFunctionNode,
+  attachment: string,
+  helper: (name: "__scalar") => string,
+  insertions: Insertion[],
+): readonly Insertion[] {
+  const call = helper("__scalar")
+  if (ts.isFunctionDeclaration(fn) && fn.name !== undefined) {
+    const text = `${call}(${fn.name.text}, ${attachment});`
+    const position = blockStart(fn.parent)
+    if (position === undefined) return [{ position: fn.end, text: `;${text}` }]
+    insertions.push({ position, text, statement: true })
+    return []
+  }
+  if (ts.isNewExpression(fn.parent) && fn.parent.expression === fn) return []
+  const isDeclaration = ts.isFunctionDeclaration(fn) // without a name: `export default function (x: number) {…}`
+  insertions.push({ position: isDeclaration ? functionKeyword(fn) : fn.getStart(), text: `${call}(` })
+  return [{ position: fn.end, text: `, ${attachment})${isDeclaration ? ";" : ""}` }]
+}
+
+function functionKeyword(fn: ts.FunctionDeclaration): number {
+  return (fn.getChildren().find((child) => child.kind === ts.SyntaxKind.FunctionKeyword) ?? fn).getStart()
+}
+
+/** The position of the first statement that is no directive, in a file or block. */
+function blockStart(parent: ts.Node): number | undefined {
+  if (!ts.isSourceFile(parent) && !ts.isBlock(parent) && !ts.isModuleBlock(parent)) return undefined
+  return parent.statements.find((node) => !isDirective(node))?.getStart()
+}
+
+function isDirective(node: ts.Statement): boolean {
+  return ts.isExpressionStatement(node) && ts.isStringLiteral(node.expression)
+}
+
+function attachmentText(fn: ScalarFunctionNode, lowering: Lowering, file: string): string {
+  if (lowering.kind === "refused") {
+    const { message, hint, start, end } = lowering.refusal
+    return objectText({ kind: "refused", message, hint, span: spanOfRange(fn.getSourceFile(), file, start, end) })
+  }
+  const { parameters, locals, result } = lowering
+  const captures = lowering.captures.map((name) => `${JSON.stringify(name)}: ${name}`).join(", ")
+  const fields = objectText({ kind: "function", parameters, locals, result, span: spanOf(fn, file) })
+  return `${fields.slice(0, -1)},"captures":() => (${captures === "" ? "{}" : `{ ${captures} }`})}`
+}
+
+function objectText(value: SourceSpan | object): string {
+  return JSON.stringify(value)
+}
+
+/** A name for an inserted import that occurs nowhere in the file. */
+function unusedName(name: string, source: ts.SourceFile): string {
+  let alias = name
+  for (let suffix = 1; new RegExp(`(?<![\\w$])${alias}(?![\\w$])`).test(source.text); suffix++)
+    alias = `${name}${suffix}`
+  return alias
+}
+
+/** True when a function is, but for parentheses and type annotations, an argument of a call of the language. */
+function isArgumentOfLanguage(fn: ts.Node, language: Language): boolean {
+  let node = fn
+  while (ts.isExpression(node.parent) && unwrapped(node.parent) === fn) node = node.parent
+  const call = node.parent
+  return ts.isCallExpression(call) && call.expression !== node && callsLanguage(call, language)
+}
+
+/**
+ * True for a call that gets `__at`. Within the language only calls that give a tensor do: its own checks and constructors are no
+ * places of a model.
+ */
+function isPlace(call: ts.CallExpression, inLanguage: boolean, language: Language): boolean {
+  if (call.expression.kind === ts.SyntaxKind.SuperKeyword || call.expression.kind === ts.SyntaxKind.ImportKeyword)
+    return false
+  const isLinkOfChain = ts.isOptionalChain(call) && ts.isOptionalChain(call.parent) && call.parent.expression === call
+  if (isLinkOfChain || !(returnsTensor(call, language) || (!inLanguage && callsLanguage(call, language)))) return false
+  return !ts.forEachChild(call, bindsToFunction)
+}
+
+/** True when `node` holds an expression whose meaning depends on the function around it. */
+function bindsToFunction(node: ts.Node): boolean {
+  switch (node.kind) {
+    case ts.SyntaxKind.AwaitExpression:
+    case ts.SyntaxKind.YieldExpression:
+    case ts.SyntaxKind.SuperKeyword:
+      return true
+    case ts.SyntaxKind.Identifier:
+      return (node as ts.Identifier).text === "arguments"
+  }
+  if (ts.isFunctionLike(node) && !(ts.isArrowFunction(node) && !isAsync(node))) return false
+  return ts.forEachChild(node, bindsToFunction) ?? false
+}
+
+function isAsync(node: ts.ArrowFunction): boolean {
+  return node.modifiers?.some((modifier) => modifier.kind === ts.SyntaxKind.AsyncKeyword) ?? false
+}
