@@ -1,0 +1,270 @@
+/**
+ * Operations that a target lacks, written as expressions over those that it has.
+ *
+ *   expand(sin(x), new Set(["sin"]))  →  select(odd quadrant, cosine polynomial, sine polynomial) · sign
+ *
+ * Expansions are ordinary expressions, so that they work at every width, share subexpressions (sin and cos of one angle reduce it once) and
+ * are interpreted as they are printed. Operands may be vectors: a literal has width 1, and an operation that mixes it with a vector means the
+ * literal in all lanes. **Emitters splat operands of width 1 implicitly.**
+ *
+ * Accuracy (f32 arithmetic; a target may fuse multiplications and additions):
+ * - exp, log: 2 ulp; exp underflows gradually to 0 and overflows to +∞ above 88.73; log(0) = −∞, log of a negative number is NaN.
+ * - sin, cos: absolute error below 1e-6 for |x| ≤ 2^17; beyond that they lose accuracy but stay within [−1, 1].
+ * - tanh: 3 ulp. pow: 2 ulp over all finite results.
+ * - pow(x, 0) = 1; a negative base takes the sign of an odd integer exponent and is NaN for a fractional one; pow(0, y < 0) = +∞.
+ * - rem: within one rounding of a − b·trunc(a / b) while the quotient is below 2^22.
+ */
+import { apply, type Expression, literal, operands, rebuild } from "../ir/expression.js"
+import type { Operation } from "../ir/operations.js"
+
+/** Makes an operation, expanded itself if the target lacks it. */
+type Make = (name: Operation, ...args: Expression[]) => Expression
+type Recipe = (make: Make, ...args: Expression[]) => Expression
+
+const f = (x: number) => literal(x, "f32")
+const i = (x: number) => literal(x, "i32")
+const u = (x: number) => literal(x, "u32")
+
+/** Horner's scheme; coefficients from the highest power down. */
+function polynomial(make: Make, x: Expression, coefficients: readonly number[]): Expression {
+  const [first, ...rest] = coefficients
+  return rest.reduce<Expression>((sum, c) => make("add", make("mul", sum, x), f(c)), f(first!))
+}
+
+/** 2^n for an i32 in −126 … 127. */
+const powerOfTwo = (make: Make, n: Expression) =>
+  make("fromBits", make("shl", make("toU32", make("add", n, i(127))), u(23)))
+
+/** x · 2^n for |n| ≤ 250 in two steps, so that subnormal results and overflow come out right. */
+function scale(make: Make, x: Expression, n: Expression): Expression {
+  const half = make("shr", n, i(1))
+  return make("mul", make("mul", x, powerOfTwo(make, half)), powerOfTwo(make, make("sub", n, half)))
+}
+
+/** exp on |r| ≤ ln 2 / 2 (Cephes expf), then · 2^n. */
+const exp: Recipe = (make, x) => {
+  const clamped = make("max", make("min", x!, f(89)), f(-104))
+  const n = make("round", make("mul", clamped, f(Math.LOG2E)))
+  const r = make(
+    "sub",
+    make("sub", clamped, make("mul", n, f(0.693359375))),
+    make("mul", n, f(-2.12194440054690583e-4)),
+  )
+  const p = polynomial(
+    make,
+    r,
+    [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
+  )
+  const y = make("add", make("add", make("mul", make("mul", r, r), p), r), f(1))
+  return scale(make, y, make("toI32", n))
+}
+
+/** x = m · 2^e with m in [√½, √2); positive x, subnormal ones too. */
+function splitExponent(make: Make, x: Expression): { m: Expression; e: Expression } {
+  const small = make("lt", x, f(1.1754943508222875e-38))
+  const bits = make("bits", make("select", small, make("mul", x, f(2 ** 24)), x))
+  const shifted = make("add", bits, u(0x3f800000 - 0x3f3504f3)) // √½ moves to 1
+  const e = make("sub", make("toI32", make("shr", shifted, u(23))), make("select", small, i(127 + 24), i(127)))
+  const m = make("fromBits", make("add", make("bitand", shifted, u(0x7fffff)), u(0x3f3504f3)))
+  return { m, e }
+}
+
+const notANumber = (make: Make) => make("fromBits", u(0x7fc00000))
+
+/** Cephes logf. */
+const log: Recipe = (make, x) => {
+  const { m, e } = splitExponent(make, x!)
+  const n = make("toF32", e)
+  const t = make("sub", m, f(1))
+  const z = make("mul", t, t)
+  const p = polynomial(
+    make,
+    t,
+    [
+      7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+      2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+    ],
+  )
+  const low = make(
+    "sub",
+    make("add", make("mul", make("mul", p, t), z), make("mul", n, f(-2.1219444e-4))),
+    make("mul", z, f(0.5)),
+  )
+  const y = make("add", make("add", low, t), make("mul", n, f(0.693359375)))
+  const special = make("select", make("eq", x!, f(0)), make("fromBits", u(0xff800000)), notANumber(make))
+  return make("select", make("gt", x!, f(3.4028234663852886e38)), x!, make("select", make("gt", x!, f(0)), y, special))
+}
+
+/** π/2 in three parts of at most 8 bits and a rest: q · part is exact for q < 2^16.4, that is |x| ≤ 2^17. */
+const quarterTurns: readonly number[] = [2 ** -7, 2 ** -18, 2 ** -25].reduce<number[]>((parts, grid) => {
+  const rest = Math.PI / 2 - parts.reduce((a, b) => a + b, 0)
+  return [...parts, Math.trunc(rest / grid) * grid]
+}, [])
+
+/** The sine of x + quarter · π/2, with Cody and Waite's range reduction. */
+function sine(make: Make, x: Expression, quarter: number): Expression {
+  const q = make("round", make("mul", x, f(2 / Math.PI)))
+  const rest = Math.PI / 2 - quarterTurns.reduce((a, b) => a + b, 0)
+  const reduced = [...quarterTurns, rest].reduce((r, part) => make("sub", r, make("mul", q, f(part))), x)
+  const r = make("max", make("min", reduced, f(0.8)), f(-0.8))
+  const z = make("mul", r, r)
+  const s = make(
+    "add",
+    make("mul", make("mul", polynomial(make, z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1]), z), r),
+    r,
+  )
+  const c4 = polynomial(make, z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2])
+  const c = make("add", make("sub", make("mul", make("mul", c4, z), z), make("mul", z, f(0.5))), f(1))
+  const quadrant = make("add", make("toI32", q), i(quarter))
+  const value = make("select", make("ne", make("bitand", quadrant, i(1)), i(0)), c, s)
+  return make("select", make("ne", make("bitand", quadrant, i(2)), i(0)), make("neg", value), value)
+}
+
+/** Odd polynomial near 0 (Cephes tanhf), else 1 − 2 / (exp(2|x|) + 1). */
+const tanh: Recipe = (make, x) => {
+  const a = make("abs", x!)
+  const z = make("mul", x!, x!)
+  const p = polynomial(
+    make,
+    z,
+    [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1],
+  )
+  const near = make("add", make("mul", make("mul", p, z), x!), x!)
+  const far = make("sub", f(1), make("div", f(2), make("add", make("exp", make("mul", f(2), a)), f(1))))
+  return make("select", make("lt", a, f(0.625)), near, make("select", make("lt", x!, f(0)), make("neg", far), far))
+}
+
+/** The leading bits of a float: products of two such are exact. */
+const leading = (make: Make, x: Expression, mask = 0xfffff000) =>
+  make("fromBits", make("bitand", make("bits", x), u(mask)))
+
+/**
+ * 2^(y · log2 |x|) with both logarithm and product carried in two floats (after FreeBSD's e_powf.c, without its second interval: here the mantissa
+ * lies in [√½, √2), so log2 m = 2/ln 2 · atanh((m − 1) / (m + 1))).
+ */
+const pow: Recipe = (make, x, y) => {
+  const magnitude = power(make, make("abs", x!), y!)
+  const integral = make("eq", make("floor", y!), y!)
+  const half = make("mul", y!, f(0.5))
+  const odd = make("and", integral, make("ne", make("floor", half), half))
+  const negative = make("lt", x!, f(0))
+  const atZero = make("select", make("gt", y!, f(0)), f(0), make("fromBits", u(0x7f800000)))
+  const signed = make("select", make("and", negative, odd), make("neg", magnitude), magnitude)
+  const nonzero = make("select", make("and", negative, make("not", integral)), notANumber(make), signed)
+  return make("select", make("eq", y!, f(0)), f(1), make("select", make("eq", x!, f(0)), atZero, nonzero))
+}
+
+function power(make: Make, x: Expression, y: Expression): Expression {
+  const { m, e } = splitExponent(make, x)
+  const n = make("toF32", e)
+  // s = (m − 1) / (m + 1) = sh + sl
+  const top = make("sub", m, f(1))
+  const inverse = make("div", f(1), make("add", m, f(1)))
+  const s = make("mul", top, inverse)
+  const sh = leading(make, s)
+  const th = leading(make, make("add", m, f(1)))
+  const tl = make("sub", m, make("sub", th, f(1)))
+  const sl = make("mul", inverse, make("sub", make("sub", top, make("mul", sh, th)), make("mul", sh, tl)))
+  // 3/2 · ln m = s · (3 + s² + r)
+  const s2 = make("mul", s, s)
+  const series = polynomial(
+    make,
+    s2,
+    [2.0697501302e-1, 2.3066075146e-1, 2.7272811532e-1, 3.3333334327e-1, 4.2857143283e-1, 6.0000002384e-1],
+  )
+  const r = make("add", make("mul", make("mul", s2, s2), series), make("mul", sl, make("add", sh, s)))
+  const sh2 = make("mul", sh, sh)
+  const ch = leading(make, make("add", make("add", f(3), sh2), r))
+  const cl = make("sub", r, make("sub", make("sub", ch, f(3)), sh2))
+  const major = make("mul", sh, ch)
+  const minor = make("add", make("mul", sl, ch), make("mul", cl, s))
+  const ph = leading(make, make("add", major, minor))
+  const pl = make("sub", minor, make("sub", ph, major))
+  // log2 |x| = e + 2 / (3 ln 2) · p = h + l
+  const zh = make("mul", f(9.619140625e-1), ph)
+  const zl = make("add", make("mul", f(-1.1736857402e-4), ph), make("mul", pl, f(9.6179670095e-1)))
+  const h = leading(make, make("add", make("add", zh, zl), n))
+  const l = make("sub", zl, make("sub", make("sub", h, n), zh))
+  // y · log2 |x| = qh + ql, within the range of exponents
+  const exponent = make("max", make("min", y, f(1e30)), f(-1e30))
+  const yh = leading(make, exponent)
+  const ql = make("add", make("mul", make("sub", exponent, yh), h), make("mul", exponent, l))
+  const qh = make("mul", yh, h)
+  const z = make("add", ql, qh)
+  const k = make("round", make("max", make("min", z, f(130)), f(-152)))
+  const fraction = make("add", make("sub", qh, k), ql)
+  const rounding = make("sub", ql, make("sub", fraction, make("sub", qh, k)))
+  // 2^fraction = exp(fraction · ln 2)
+  const bounded = make("max", make("min", fraction, f(1)), f(-1))
+  const th2 = leading(make, bounded, 0xffff8000)
+  const u1 = make("mul", th2, f(6.93145752e-1))
+  const v1 = make(
+    "add",
+    make("mul", make("add", make("sub", bounded, th2), make("max", make("min", rounding, f(1)), f(-1))), f(Math.LN2)),
+    make("mul", th2, f(1.42860654e-6)),
+  )
+  const w = make("add", u1, v1)
+  const error = make("sub", v1, make("sub", w, u1))
+  const p = polynomial(
+    make,
+    w,
+    [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
+  )
+  const value = make("add", make("add", make("add", make("mul", make("mul", w, w), p), error), w), f(1))
+  return scale(make, value, make("toI32", k))
+}
+
+const sign: Recipe = (make, x) => {
+  const zero = literal(0, x!.dtype)
+  const one = literal(1, x!.dtype)
+  const minus = literal(-1, x!.dtype)
+  return make("select", make("gt", x!, zero), one, make("select", make("lt", x!, zero), minus, zero))
+}
+
+/** The quotient may round up to the next integer; one step back repairs the remainder. */
+const rem: Recipe = (make, a, b) => {
+  const r = make("sub", a!, make("mul", b!, make("trunc", make("div", a!, b!))))
+  const wrong = make("lt", make("mul", make("sign", r), make("sign", a!)), f(0))
+  return make("select", wrong, make("add", r, make("mul", make("abs", b!), make("sign", a!))), r)
+}
+
+const recipes: Partial<Record<Operation, Recipe>> = {
+  exp,
+  log,
+  sin: (make, x) => sine(make, x!, 0),
+  cos: (make, x) => sine(make, x!, 1),
+  tanh,
+  pow,
+  sign,
+  rem,
+}
+
+/** Operations that have an expansion. */
+export const expandable: ReadonlySet<Operation> = new Set(Object.keys(recipes) as Operation[])
+
+/**
+ * Rewrites every operation of `lacks` below `root` into others. Pass a `memo` to share the work between the roots of one kernel (with the same `lacks`).
+ * Throws when `lacks` names an operation without an expansion.
+ */
+export function expand(
+  root: Expression,
+  lacks: ReadonlySet<Operation>,
+  memo: Map<Expression, Expression> = new Map(),
+): Expression {
+  const make: Make = (name, ...args) => {
+    const recipe = lacks.has(name) ? recipes[name] : undefined
+    if (lacks.has(name) && recipe === undefined) throw new Error(`'${name}' has no expansion`)
+    // An integer remainder is never lacking; only that of f32 is expanded.
+    if (recipe === undefined || (name === "rem" && args[0]!.dtype !== "f32")) return apply(name, ...args)
+    return recipe(make, ...args)
+  }
+  const visit = (x: Expression): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const args = operands(x).map(visit)
+    const made = x.kind === "operation" ? make(x.operation, ...args) : rebuild(x, args)
+    memo.set(x, made)
+    return made
+  }
+  return visit(root)
+}
