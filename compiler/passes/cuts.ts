@@ -1,0 +1,243 @@
+/**
+ * The cut list: which tensors of a program get memory. Everything else is inlined into its consumers.
+ *
+ *   h = silu(dot(x, gate)) * dot(x, up);  y = dot(h, down)     →  cut at h: y would compute each h once per output channel
+ *   y = x / sqrt(mean(x²))                                     →  local: the mean is kept per row inside of y's kernel
+ *
+ * Start with everything inlined. A reduction (or a costly map) that would be computed more often than it has elements is given memory:
+ * a `local` of the consuming kernel, when the kernel's blocks can own it at little extra work, else a buffer of its own. A cut moves
+ * forward over maps that are its only consumers and no larger, so that they become the producer's epilogue. Costs are counts of scalar
+ * operations at the symbols' hints. The list is plain data.
+ */
+import { hinted, literalExtent } from "../ir/dim.js"
+import { type Expression, operands, variable } from "../ir/expression.js"
+import type { Operation } from "../ir/operations.js"
+import { sources, type Tensor, topological } from "../ir/tensor.js"
+import { type Coordinates, createLowering, type Memory } from "./lower.js"
+
+export interface CutLimits {
+  /** Elements of a local that a block may hold. */
+  readonly localElements: number
+  /** Operations that a block may spend on one local that it does not share with other blocks' work. */
+  readonly localWork: number
+  /** A local computed by every block may cost at most this share of the block's own work. */
+  readonly duplicateShare: number
+  /** Elements per block that the share is reckoned with. */
+  readonly blockElements: number
+  /** Recomputing up to this many operations in all is cheaper than a kernel. */
+  readonly recompute: number
+}
+
+export const defaultCutLimits: CutLimits = {
+  localElements: 1024,
+  localWork: 8192,
+  duplicateShare: 0.125,
+  blockElements: 32,
+  recompute: 16384,
+}
+
+export interface Cuts {
+  /** Tensors with a buffer of their own, roots included, sources first. */
+  readonly buffers: ReadonlySet<Tensor>
+  /** Tensors that are locals of the kernels that read them. */
+  readonly locals: ReadonlySet<Tensor>
+}
+
+/** `roots` must have memory; `given` has memory from outside (inputs, results of calls). */
+export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = defaultCutLimits): Cuts {
+  const order = topological(roots)
+  const buffers = new Set<Tensor>(roots)
+  const locals = new Set<Tensor>()
+  const inline = new Set<Tensor>()
+  for (;;) {
+    const demand = demands(order, buffers, locals)
+    const next = [...order].reverse().find((t) => undecided(t, buffers, locals, inline) && wasteful(t, demand, limits))
+    if (next === undefined) return { buffers, locals }
+    const fate = fits(next, order, buffers, locals, limits)
+    if (fate === "inline") inline.add(next)
+    else if (fate === "local") for (const t of siblings(next, order)) locals.add(t)
+    else for (const t of siblings(next, order)) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
+  }
+}
+
+/** The components of one tuple-valued reduction share their fate. */
+function siblings(t: Tensor, order: readonly Tensor[]): readonly Tensor[] {
+  if (t.kind !== "reduce") return [t]
+  return order.filter(
+    (o) =>
+      o.kind === "reduce" &&
+      o.args[0] === t.args[0] &&
+      o.axis === t.axis &&
+      o.monoid.kind === t.monoid.kind &&
+      o.slot === t.slot,
+  )
+}
+
+/** What the kernel of a tensor with memory computes: for an update, the value that is written. */
+export const computed = (t: Tensor): Tensor => (t.kind === "update" ? t.value : t)
+
+export const hasMemory = (t: Tensor) =>
+  t.kind === "input" || t.kind === "call" || t.kind === "update" || (t.kind === "constant" && t.axes.length > 0)
+
+function undecided(
+  t: Tensor,
+  buffers: ReadonlySet<Tensor>,
+  locals: ReadonlySet<Tensor>,
+  inline: ReadonlySet<Tensor>,
+): boolean {
+  return (
+    (t.kind === "reduce" || t.kind === "scan" || t.kind === "map") &&
+    !buffers.has(t) &&
+    !locals.has(t) &&
+    !inline.has(t)
+  )
+}
+
+export const size = (t: Tensor): number => t.axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
+
+/** How often each tensor's elements are asked for when all but `buffers` and `locals` is inlined. */
+function demands(
+  order: readonly Tensor[],
+  buffers: ReadonlySet<Tensor>,
+  locals: ReadonlySet<Tensor>,
+): ReadonlyMap<Tensor, number> {
+  const demand = new Map<Tensor, number>()
+  for (const t of [...order].reverse()) {
+    const points = buffers.has(t) || locals.has(t) ? size(t) : (demand.get(t) ?? 0)
+    demand.set(t, points)
+    if (t.kind === "update") demand.set(t.value, (demand.get(t.value) ?? 0) + size(t.value))
+    for (const s of t.kind === "update" || t.kind === "call" ? [] : sources(t)) {
+      const factor = t.kind === "reduce" ? foldedExtent(t, s) : t.kind === "scan" ? foldedExtent(t, s) / 2 : 1
+      demand.set(s, (demand.get(s) ?? 0) + points * factor)
+    }
+  }
+  return demand
+}
+
+const foldedExtent = (t: Tensor & { axis: string }, s: Tensor): number => {
+  const slots = t.kind === "reduce" && t.monoid.kind === "top" ? t.monoid.k : 1
+  const axis = s.axes.find((a) => a.name === t.axis)
+  return (axis === undefined ? 1 : Math.max(1, hinted(axis.extent))) / slots
+}
+
+const costs: Partial<Record<Operation, number>> = {
+  exp: 12,
+  log: 12,
+  sin: 20,
+  cos: 20,
+  tanh: 16,
+  pow: 24,
+  div: 3,
+  sqrt: 3,
+  rem: 4,
+}
+
+/** Operations of one evaluation of a scalar body. */
+function bodyCost(body: Expression): number {
+  const seen = new Set<Expression>()
+  const visit = (x: Expression): number => {
+    if (seen.has(x)) return 0
+    seen.add(x)
+    return (x.kind === "operation" ? (costs[x.operation] ?? 1) : 0) + operands(x).reduce((n, o) => n + visit(o), 0)
+  }
+  return visit(body)
+}
+
+/** Operations to compute one element of `t`, given what has memory. */
+export function elementCost(t: Tensor, memory: (t: Tensor) => boolean, memo: Map<Tensor, number> = new Map()): number {
+  const known = memo.get(t)
+  if (known !== undefined) return known
+  const inner = (s: Tensor): number => (hasMemory(s) || memory(s) ? 1 : elementCost(s, memory, memo))
+  const own =
+    t.kind === "map"
+      ? bodyCost(t.body) + t.args.reduce((n, a) => n + inner(a), 0)
+      : t.kind === "reduce"
+        ? foldedExtent(t, t.args[0]!) * (1 + t.args.reduce((n, a) => n + inner(a), 0))
+        : t.kind === "scan"
+          ? (foldedExtent(t, t.arg) / 2) * (1 + inner(t.arg))
+          : sources(t).reduce((n, a) => n + inner(a), 1)
+  memo.set(t, own)
+  return own
+}
+
+/** Computed more often than it has elements, at a cost that matters. */
+function wasteful(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLimits): boolean {
+  const extra = (demand.get(t) ?? 0) - size(t)
+  if (extra <= 0) return false
+  if (t.kind === "reduce" || t.kind === "scan") return true
+  return t.kind === "map" && bodyCost(t.body) >= 12 && extra * bodyCost(t.body) > limits.recompute
+}
+
+/** Whether the kernels that read `t` can keep it as a local: see the header. */
+function fits(
+  t: Tensor,
+  order: readonly Tensor[],
+  buffers: ReadonlySet<Tensor>,
+  locals: ReadonlySet<Tensor>,
+  limits: CutLimits,
+): "local" | "cut" | "inline" {
+  const memory = (x: Tensor) => buffers.has(x) || locals.has(x)
+  const perElement = elementCost(t, (x) => x !== t && memory(x))
+  for (const owner of order) {
+    if (!buffers.has(owner)) continue
+    const root = computed(owner)
+    const use = usage(t, root, buffers)
+    if (use === undefined) continue
+    let held = 1
+    for (const a of t.axes)
+      if (!use.aligned.has(a.name)) {
+        const extent = literalExtent(a.extent)
+        if (extent === undefined) return "cut"
+        held *= extent
+      }
+    if (held > limits.localElements) return "cut"
+    const missing = root.axes.filter((a) => !use.aligned.has(a.name))
+    const others = missing.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
+    const work = held * perElement
+    const blockWork =
+      Math.min(others, limits.blockElements) * elementCost(root, (x) => x === t || (x !== root && memory(x)))
+    if (work > limits.duplicateShare * blockWork && work > limits.localWork && others > 1) return "cut"
+    if (work > limits.localWork * 8) return "cut"
+  }
+  return "local"
+}
+
+/** The axes of `t` that a kernel for `root` reads only at the root's own point, or undefined when it does not read `t`. */
+function usage(t: Tensor, root: Tensor, buffers: ReadonlySet<Tensor>): { aligned: Set<string> } | undefined {
+  const aligned = new Set(t.axes.map((a) => a.name).filter((a) => root.axes.some((b) => b.name === a)))
+  let used = false
+  const memory = (x: Tensor): Memory | undefined =>
+    hasMemory(x) || buffers.has(x) ? { kind: "buffer", name: "", axes: [] } : undefined
+  const see = (x: Tensor, at: Coordinates) => {
+    if (x !== t) return
+    used = true
+    for (const a of t.axes) if (at.get(a.name) !== variable(`${a.name}@root`)) aligned.delete(a.name)
+  }
+  const at = new Map(root.axes.map((a) => [a.name, variable(`${a.name}@root`)] as const))
+  createLowering(memory, see).value(root, at, true)
+  return used && root !== t ? { aligned } : undefined
+}
+
+/** Moves a cut over maps that are the only consumers and no larger. */
+function forward(
+  t: Tensor,
+  order: readonly Tensor[],
+  buffers: ReadonlySet<Tensor>,
+  locals: ReadonlySet<Tensor>,
+): Tensor {
+  let at = t
+  for (;;) {
+    const consumers = order.filter((o) => sources(o).includes(at))
+    const [only] = consumers
+    if (
+      consumers.length !== 1 ||
+      only === undefined ||
+      only.kind !== "map" ||
+      buffers.has(only) ||
+      locals.has(only) ||
+      size(only) > size(at)
+    )
+      return at
+    at = only
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Lowering: the value of a tensor at a point, as an expression of the kernel language.
+ *
+ *   %3 = reduce sum over embed of map($0 * $1)(x, w)   at {seq: s, out: o}
+ *   →    sum_{embed.7 < 256}(x[s, embed.7] · w[o, embed.7])
+ *
+ * Everything is inlined until a tensor that has memory (a buffer or a local). Coordinates are substituted, so slices, renames, rolls and
+ * gathers cost nothing and only what is asked for is computed.
+ */
+import type { Dim } from "../ir/dim.js"
+import {
+  add,
+  apply,
+  component,
+  type Expression,
+  identity,
+  literal,
+  load,
+  localRead,
+  reduce,
+  rewrite,
+  scan,
+  sub,
+  substitute,
+  variable,
+} from "../ir/expression.js"
+import type { Tensor, Reduce as TensorReduce } from "../ir/tensor.js"
+
+export type Coordinates = ReadonlyMap<string, Expression>
+
+/** Where a tensor's elements already are. */
+export interface Memory {
+  readonly kind: "buffer" | "local"
+  readonly name: string
+  /** The order of the axes in memory. */
+  readonly axes: readonly string[]
+}
+
+export interface Lowering {
+  /** The value of `t` at `at`; `root` is computed even when it has memory itself. */
+  value(t: Tensor, at: Coordinates, root?: boolean): Expression
+}
+
+/** `memory` says where a tensor lives; `see` is told every tensor that is computed in place, with its coordinates. */
+export function createLowering(
+  memory: (t: Tensor) => Memory | undefined,
+  see?: (t: Tensor, at: Coordinates) => void,
+): Lowering {
+  const memo = new Map<string, Expression>()
+
+  const value = (t: Tensor, at: Coordinates, root = false): Expression => {
+    const home = root ? undefined : memory(t)
+    if (home !== undefined) {
+      const index = home.axes.map((a) => coordinate(at, a))
+      return home.kind === "buffer" ? load(home.name, index, t.dtype) : localRead(home.name, index, t.dtype)
+    }
+    const key = `${root ? "root " : ""}${identity(t)} ${t.axes.map((a) => identity(coordinate(at, a.name))).join(" ")}`
+    const known = memo.get(key)
+    if (known !== undefined) return known
+    see?.(t, at)
+    const made = compute(t, at)
+    memo.set(key, made)
+    return made
+  }
+
+  const compute = (t: Tensor, at: Coordinates): Expression => {
+    switch (t.kind) {
+      case "input":
+      case "call":
+      case "update":
+        throw new Error(`'${t.kind}' has no memory`)
+      case "constant":
+        if (t.axes.length > 0) throw new Error("a constant with axes has no memory")
+        return literal(t.values[0]!, t.dtype)
+      case "iota":
+        return add(coordinate(at, t.axes[0]!.name), t.start)
+      case "map": {
+        const args = t.args.map((a) => value(a, at))
+        return rewrite(t.body, (x) => (x.kind === "variable" ? args[Number(x.name.slice(1))] : undefined))
+      }
+      case "reduce":
+        return lowerReduce(t, at)
+      case "scan": {
+        const bound = variable(boundName(t.axis, t.arg))
+        return scan(bound.name, coordinate(at, t.axis), t.monoid, [value(t.arg, new Map(at).set(t.axis, bound))])
+      }
+      case "reindex": {
+        const valid = t.valid === undefined ? undefined : substitute(t.valid, at)
+        const inner = new Map<string, Expression>()
+        for (const [axis, index] of t.index) {
+          const moved = substitute(index, at)
+          inner.set(axis, valid === undefined ? moved : apply("select", valid, moved, literal(0)))
+        }
+        const found = value(t.arg, inner)
+        return valid === undefined ? found : apply("select", valid, found, literal(t.fill, t.dtype))
+      }
+      case "gather": {
+        const extent = t.arg.axes.find((a) => a.name === t.axis)!.extent
+        const index = clamp(value(t.index, at), extent)
+        return value(t.arg, new Map(at).set(t.axis, index))
+      }
+      default:
+        return t satisfies never
+    }
+  }
+
+  const lowerReduce = (t: TensorReduce, at: Coordinates): Expression => {
+    const bound = variable(boundName(t.axis, t.args[0]!))
+    const inner = new Map(at).set(t.axis, bound)
+    const extent = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!.extent
+    const lift = t.args.map((a) => value(a, inner))
+    if (t.monoid.kind === "argmax" || t.monoid.kind === "top") lift.push(bound)
+    const folded = reduce(bound.name, extent, t.monoid, lift)
+    if (folded.kind !== "reduce") return folded
+    return component(folded, t.component, t.slot === undefined ? undefined : coordinate(at, t.slot))
+  }
+
+  return { value }
+}
+
+/** The name of a bound axis: the same wherever the same tensor is folded along the same axis. */
+const boundName = (axis: string, arg: Tensor): string => `${axis}.${identity(arg)}`
+
+function coordinate(at: Coordinates, axis: string): Expression {
+  const found = at.get(axis)
+  if (found === undefined) throw new Error(`no coordinate for axis '${axis}'`)
+  return found
+}
+
+/** Indices that come from data stay within their axis. */
+function clamp(index: Expression, extent: Dim): Expression {
+  return apply("max", literal(0), apply("min", index, sub(extent, literal(1))))
+}
