@@ -1,0 +1,107 @@
+/**
+ * How each array lies in WGSL, from how the kernel touches it.
+ *
+ *   every access of 4 or 8 f32                → array<vec4<f32>>, indexed by unit = 4 elements
+ *   a bf16 buffer read 8 at a time            → array<vec4<u32>>, a unit of 8 elements
+ *   any access of a single element            → array<f32>; a bf16 buffer still has units of 2
+ *   the target of an `atomic`                 → array<atomic<i32>>
+ *
+ * A bool is stored as u32. Offsets count elements; `unitIndex` turns one into an index of units.
+ */
+import { add, apply, type Expression, isLiteral, literal, mul, sub, walk } from "../../ir/expression.js"
+import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
+import type { DType } from "../../ir/operations.js"
+import { everyStatement } from "./lower.js"
+import { typeText } from "./types.js"
+
+export interface ArrayLayout {
+  readonly dtype: DType
+  readonly storage: Storage
+  /** Elements of one WGSL array element. */
+  readonly unit: number
+  readonly atomic: boolean
+}
+
+/** The expressions that a statement holds itself, without those of its body. */
+export function expressionsOf(s: Statement): readonly Expression[] {
+  switch (s.kind) {
+    case "for":
+      return [s.extent]
+    case "if":
+      return [s.condition]
+    case "let":
+    case "assign":
+    case "shuffle":
+      return [s.value]
+    case "store":
+    case "atomic":
+      return [s.offset, s.value]
+    case "copy":
+      return [s.toOffset, s.fromOffset, s.count, s.lane]
+    case "matrixMultiply":
+      return [s.a.offset, s.b.offset, s.c.offset]
+    case "block":
+    case "alloc":
+    case "barrier":
+      return []
+    default:
+      return s satisfies never
+  }
+}
+
+/** Layouts by name, for a body without composite statements. */
+export function arrayLayouts(kernel: LoopKernel, body: readonly Statement[]): ReadonlyMap<string, ArrayLayout> {
+  const statements = everyStatement(body)
+  const narrowest = new Map<string, number>()
+  const atomics = new Set<string>()
+  const touch = (array: string, width: number) =>
+    narrowest.set(array, Math.min(width, narrowest.get(array) ?? Number.POSITIVE_INFINITY))
+  const seen = new Set<Expression>()
+  for (const s of statements) {
+    if (s.kind === "store") touch(s.array, s.value.width)
+    if (s.kind === "atomic") {
+      touch(s.array, 1)
+      atomics.add(s.array)
+    }
+    for (const e of expressionsOf(s)) walk(e, (x) => x.kind === "fetch" && touch(x.array, x.width), seen)
+  }
+  const layouts = new Map<string, ArrayLayout>()
+  const place = (name: string, dtype: DType, storage: Storage) => {
+    const width = narrowest.get(name) ?? 1
+    const unit = packed(storage) ? Math.max(2, width) : Math.min(4, width)
+    layouts.set(name, { dtype, storage, unit, atomic: atomics.has(name) })
+  }
+  for (const b of kernel.buffers) place(b.name, packed(b.storage) ? "f32" : b.dtype, b.storage)
+  for (const s of statements) if (s.kind === "alloc") place(s.name, s.dtype, s.dtype)
+  return layouts
+}
+
+/** The WGSL type of one unit. */
+export function unitType({ dtype, storage, unit, atomic }: ArrayLayout): string {
+  if (packed(storage)) return typeText("u32", unit / 2)
+  const stored = typeText(dtype === "bool" ? "u32" : dtype, unit)
+  return atomic ? `atomic<${stored}>` : stored
+}
+
+/** The index of the unit that starts at an offset, which is a multiple of it. */
+export function unitIndex(offset: Expression, unit: number): Expression {
+  if (unit === 1) return offset
+  return quotient(offset, unit) ?? apply("shr", offset, literal(Math.log2(unit)))
+}
+
+/** x / d where the form of x shows that d divides it. */
+function quotient(x: Expression, d: number): Expression | undefined {
+  if (isLiteral(x)) return x.value % d === 0 ? literal(x.value / d) : undefined
+  if (x.kind !== "operation" || x.args.length !== 2) return undefined
+  const [a, b] = x.args as [Expression, Expression]
+  if (x.operation === "mul") {
+    const right = quotient(b, d)
+    if (right !== undefined) return mul(a, right)
+    const left = quotient(a, d)
+    return left === undefined ? undefined : mul(left, b)
+  }
+  if (x.operation !== "add" && x.operation !== "sub") return undefined
+  const left = quotient(a, d)
+  const right = quotient(b, d)
+  return left === undefined || right === undefined ? undefined : (x.operation === "add" ? add : sub)(left, right)
+}

@@ -1,0 +1,122 @@
+/**
+ * Prints a kernel of the loop language as WGSL.
+ *
+ *   kernel twice(x: read f32[n], y: write f32[n])
+ *   → // twice
+ *     @group(0) @binding(0) var<uniform> symbols: array<vec4<i32>, 1>;
+ *     @group(0) @binding(1) var<storage, read> x: array<f32>;
+ *     @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+ *     @compute @workgroup_size(64) fn main(…) { … }
+ *
+ * Binding 0 holds the size symbols of the whole artifact in its order, bindings 1… the kernel's buffers in theirs. Arithmetic is printed in the
+ * order in which it is written.
+ */
+import type { ArtifactKernel } from "../../../runtime/artifact.js"
+import { WeftError } from "../../../runtime/errors.js"
+import { type Expression, walk } from "../../ir/expression.js"
+import type { LoopKernel, Statement } from "../../ir/loop.js"
+import type { Operation } from "../../ir/operations.js"
+import { arrayLayouts, expressionsOf, unitType } from "./arrays.js"
+import { symbolKey } from "./expression.js"
+import { createLibrary } from "./library.js"
+import { checkWgsl, defaultWgslLimits, symbolCapacity, type WgslLimits } from "./limits.js"
+import { everyStatement, lowerComposites } from "./lower.js"
+import { createNames } from "./names.js"
+import { type BodyContext, printBody } from "./statements.js"
+
+export interface WgslOptions {
+  /** All size symbols of the artifact, in its order. */
+  readonly symbolOrder: readonly string[]
+  readonly limits?: WgslLimits
+  /** Operations that are spelled by simpler ones, for WGSL promises less accuracy than the table of operations. */
+  readonly lacks?: ReadonlySet<Operation>
+}
+
+/** WGSL text of a kernel. Throws a WeftError with the code of the refusal when the kernel is beyond the limits. */
+export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly source: string } {
+  const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
+  if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)
+  const body = lowerComposites(kernel)
+  const layouts = arrayLayouts(kernel, body)
+  const names = createNames()
+  const library = createLibrary()
+  const globals: string[] = []
+  const lines: string[] = []
+  let depth = 1
+  let temporaries = 0
+
+  const bindings = kernel.buffers.map((b, i) => {
+    const access = b.access === "read" ? "read" : "read_write"
+    const type = unitType(layouts.get(b.name)!)
+    return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${names.declare(b.name)}: array<${type}>;`
+  })
+  const used = usedSymbols(body)
+  for (const name of used) lines.push(`  let ${names.declare(symbolKey(name))} = ${symbolText(kernel, options, name)};`)
+
+  const context: BodyContext = {
+    names,
+    library,
+    layouts,
+    unrolled: new Map(),
+    nonNegative: new Set(),
+    lacks: options.lacks ?? inaccurate,
+    expanded: new Map(),
+    lanes: kernel.lanes,
+    sharesBuffers: kernel.buffers.some((b) => b.access === "readwrite"),
+    line: (text) => lines.push(`${"  ".repeat(depth)}${text}`),
+    global: (text) => globals.push(text),
+    temporary: () => names.fresh(`t${++temporaries}`),
+    indented: (inner) => {
+      depth++
+      inner()
+      depth--
+    },
+  }
+  printBody(context, body)
+
+  const words = Math.max(1, Math.ceil(options.symbolOrder.length / 4))
+  const source = [
+    ...(everyStatement(body).some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
+    `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
+    `@group(0) @binding(0) var<uniform> symbols: array<vec4<i32>, ${words}>;`,
+    ...bindings,
+    ...globals,
+    ...library.text(),
+    `@compute @workgroup_size(${kernel.lanes})`,
+    "fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(num_workgroups) workgroup_count: vec3<u32>,",
+    "    @builtin(local_invocation_index) local_index: u32) {",
+    "  let workgroup = i32(workgroup_id.x + workgroup_id.y * workgroup_count.x);",
+    "  let workgroups = i32(workgroup_count.x * workgroup_count.y);",
+    ...lines,
+    "}",
+    "",
+  ].join("\n")
+  return { source }
+}
+
+/** The kernel as an artifact holds it. */
+export function wgslKernel(kernel: LoopKernel, options: WgslOptions): ArtifactKernel {
+  const bindings = kernel.buffers.map((b) => ({ access: b.access }))
+  return { name: kernel.name, source: emitWgsl(kernel, options).source, bindings, lanes: kernel.lanes, scratch: 0 }
+}
+
+/** WGSL's own are less accurate than the table: absolute 2^-11 for sine and cosine, 1e-5 for tanh, an error that grows
+ * with |x| for exp; rem by a rounded quotient may be off by a whole divisor. */
+export const inaccurate: ReadonlySet<Operation> = new Set(["sin", "cos", "tanh", "pow", "exp", "log", "rem"])
+
+function usedSymbols(body: readonly Statement[]): readonly string[] {
+  const used = new Set<string>()
+  const seen = new Set<Expression>()
+  for (const s of everyStatement(body))
+    for (const e of expressionsOf(s)) walk(e, (x) => x.kind === "symbol" && used.add(x.name), seen)
+  return [...used].sort()
+}
+
+function symbolText(kernel: LoopKernel, { symbolOrder }: WgslOptions, name: string): string {
+  const at = symbolOrder.indexOf(name)
+  if (at < 0)
+    throw new WeftError("wgsl-symbol", `kernel '${kernel.name}' reads '${name}', which the artifact does not list`)
+  if (at >= symbolCapacity)
+    throw new WeftError("wgsl-symbols", `the artifact has more than ${symbolCapacity} size symbols`)
+  return `symbols[${at >> 2}].${"xyzw"[at & 3]}`
+}

@@ -1,0 +1,91 @@
+/**
+ * What a WebGPU adapter allows, as data, and the check of a kernel against it.
+ *
+ *   checkWgsl(kernel, defaultWgslLimits)
+ *   → undefined                                  the kernel can be printed and run
+ *   → { code: "wgsl-shared-bytes", message: "kernel 'scores' needs 20480 bytes of workgroup memory; the adapter has 16384" }
+ *
+ * `defaultWgslLimits` is what every WebGPU implementation gives without being asked. A device reports its own record, of this shape.
+ * Sizes of buffers are the plan's business, not the printer's.
+ */
+import type { LoopBuffer, LoopKernel, Statement } from "../../ir/loop.js"
+import { packed } from "../../ir/loop.js"
+import { divisor, everyStatement } from "./lower.js"
+
+export interface WgslLimits {
+  /** Lanes of a workgroup. */
+  readonly invocations: number
+  /** Bytes of `var<workgroup>` arrays. */
+  readonly workgroupBytes: number
+  /** Storage buffers that one kernel may bind. */
+  readonly storageBuffers: number
+  /** Whether lanes of a subgroup can exchange values. */
+  readonly subgroups: boolean
+  /** Lanes of the smallest subgroup that the adapter may run; a shuffle's mask must stay below. */
+  readonly subgroupSize: number
+}
+
+export const defaultWgslLimits: WgslLimits = {
+  invocations: 256,
+  workgroupBytes: 16384,
+  storageBuffers: 8,
+  subgroups: false,
+  subgroupSize: 4,
+}
+
+/** Size symbols that the uniform buffer holds: 16 KiB, the least that every implementation binds. */
+export const symbolCapacity = 4096
+
+export interface WgslRefusal {
+  readonly code: string
+  readonly message: string
+}
+
+/** The first reason why this kernel cannot run under these limits. */
+export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal | undefined {
+  const buffers = new Map(kernel.buffers.map((b) => [b.name, b]))
+  const refuse = (code: string, what: string) => ({ code, message: `kernel '${kernel.name}' ${what}` })
+  const statements = everyStatement(kernel.body)
+  const shared = statements.reduce(
+    (n, s) => (s.kind === "alloc" && s.space === "shared" ? n + paddedBytes(s.size) : n),
+    0,
+  )
+
+  if (kernel.lanes > limits.invocations)
+    return refuse("wgsl-lanes", `has ${kernel.lanes} lanes; the adapter allows ${limits.invocations}`)
+  if (kernel.buffers.length > limits.storageBuffers)
+    return refuse("wgsl-buffers", `binds ${kernel.buffers.length} buffers; the adapter allows ${limits.storageBuffers}`)
+  if (shared > limits.workgroupBytes)
+    return refuse(
+      "wgsl-shared-bytes",
+      `needs ${shared} bytes of workgroup memory; the adapter has ${limits.workgroupBytes}`,
+    )
+  for (const s of statements) {
+    if (s.kind === "shuffle" && !limits.subgroups)
+      return refuse("wgsl-subgroups", "exchanges values between lanes; the adapter has no subgroups")
+    if (s.kind === "shuffle" && s.mask >= limits.subgroupSize)
+      return refuse("wgsl-shuffle", `exchanges over mask ${s.mask}; a subgroup may have ${limits.subgroupSize} lanes`)
+    if (s.kind === "atomic" && buffers.get(s.array)?.access === "read")
+      return refuse("wgsl-atomic", `updates '${s.array}', which it binds for reading only`)
+    const target = halfWord(s, buffers)
+    if (target !== undefined)
+      return refuse(
+        "wgsl-packed-store",
+        `stores half a word to '${target.name}'; ${target.storage} is written in pairs`,
+      )
+  }
+  return undefined
+}
+
+const paddedBytes = (elements: number) => Math.ceil(elements / 4) * 16
+
+/** The packed buffer of which a statement writes less than a 32-bit word. */
+function halfWord(s: Statement, buffers: ReadonlyMap<string, LoopBuffer>): LoopBuffer | undefined {
+  const name =
+    s.kind === "store" ? s.array : s.kind === "copy" ? s.to : s.kind === "matrixMultiply" ? s.c.array : undefined
+  const buffer = name === undefined ? undefined : buffers.get(name)
+  if (buffer === undefined || !packed(buffer.storage)) return undefined
+  if (s.kind === "store") return s.value.width % 2 === 0 ? undefined : buffer
+  if (s.kind !== "copy") return buffer
+  return Math.min(divisor(s.toOffset), divisor(s.fromOffset), divisor(s.count)) % 2 === 0 ? undefined : buffer
+}

@@ -1,0 +1,77 @@
+/**
+ * Names of the program as WGSL identifiers: odd characters become `_`, words of the language get a trailing `_`, and two names in scope
+ * never share a spelling.
+ *
+ *   w.layers.0.q   → w_layers_0_q
+ *   loop           → loop_
+ *   w_q, then w.q  → w_q, w_q_2
+ */
+const reserved = new Set(
+  `alias array asm atomic bitcast bool break case const const_assert continue continuing default diagnostic discard do else enable
+  enum f16 f32 false fn for function handle i32 if in inout is lane let loop main mat2x2 mat3x3 mat4x4 mod module move mut mutable
+  namespace new nil null override package private ptr pub public read read_write readonly ref requires return self sizeof static
+  storage struct super switch symbols target texture this throw true try type typedef u32 uniform unsafe using var vec2 vec3 vec4
+  virtual void volatile where while workgroup workgroups workgroup_id workgroup_count local_index write yield
+  abs acos all any as async await catch class clamp constexpr cos cosh cross delete dot exp exp2 export extends extern external
+  filter final finally floor fma fract friend from get global goto groupshared highp impl implements import inline instanceof
+  interface layout length log log2 lowp macro match max mediump meta min mix module noexcept norm not null nullptr of operator out
+  partition pass patch pow precise precision premerge priv process protected register regardless require resource restrict
+  round sampler select set shared sign signed sin sizeof smooth snorm sqrt static_assert static_cast std step subroutine tan tanh
+  template trait transpose trunc typename typeof union unless unorm use varying vec wgsl writeonly ceil floorDivide floorModulo
+  toSigned toUnsigned packBf16 packF16 halfBits bf16Bits widenBf16 widenF16 workgroupBarrier storageBarrier subgroupShuffleXor
+  atomicAdd atomicMax atomicMin atomicLoad atomicStore coherent column_major common compile compile_fragment become auto
+  NULL Self abstract active alignas alignof co_await co_return co_yield concept const_cast crate debugger decltype demote
+  demote_to_helper do dynamic_cast explicit fallthrough fxgroup final attribute binding_array cbuffer centroid pixelfragment
+  mutable nointerpolation noperspective reinterpret_cast row_major subtract unused unique static thread_local`
+    .split(/\s+/)
+    .filter((word) => word !== ""),
+)
+
+export interface Names {
+  /** Binds a name in the innermost scope and returns its spelling; the spelling of a `global` one stays taken when the scope ends. */
+  declare(name: string, global?: boolean): string
+  /** The spelling of a bound name, else undefined. */
+  find(name: string): string | undefined
+  /** A spelling that no name has. */
+  fresh(stem: string): string
+  scoped<T>(body: () => T): T
+}
+
+export function createNames(): Names {
+  const scopes: Map<string, string>[] = [new Map()]
+  const globals = new Set<string>()
+  const taken = new Set<string>()
+  const spell = (name: string): string => {
+    const plain = name.replace(/[^A-Za-z0-9_]/g, "_").replace(/^_+(?=.)|^_+$/, "")
+    const word = /^[0-9]/.test(plain) || plain === "" ? `v${plain}` : plain
+    const stem = reserved.has(word) ? `${word}_` : word
+    let spelled = stem
+    for (let n = 2; taken.has(spelled); n++) spelled = `${stem}_${n}`
+    taken.add(spelled)
+    return spelled
+  }
+  return {
+    declare(name, global = false) {
+      const spelled = spell(name)
+      if (global) globals.add(spelled)
+      scopes.at(-1)!.set(name, spelled)
+      return spelled
+    },
+    find(name) {
+      for (let i = scopes.length - 1; i >= 0; i--) {
+        const found = scopes[i]!.get(name)
+        if (found !== undefined) return found
+      }
+      return undefined
+    },
+    fresh: spell,
+    scoped(body) {
+      scopes.push(new Map())
+      try {
+        return body()
+      } finally {
+        for (const spelled of scopes.pop()!.values()) if (!globals.has(spelled)) taken.delete(spelled)
+      }
+    },
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * How WGSL spells each scalar operation: one table, a text per operation, complete by its type.
+ *
+ *   add       (a + b)
+ *   floordiv  floorDivide(a, b), or a / b where a is known not to be negative
+ *   toI32     toSigned(a)          saturates like WGSL's own conversion and turns NaN into 0
+ *
+ * Arguments arrive as text of one width. The text is an atom: it can be put anywhere.
+ */
+import type { DType, Operation } from "../../ir/operations.js"
+import { typeText } from "./types.js"
+
+export interface Call {
+  readonly args: readonly string[]
+  /** dtype of the arguments (of the second and third for `select`). */
+  readonly dtype: DType
+  readonly width: number
+  /** Whether the first argument is known to be at least 0. */
+  readonly nonNegative: boolean
+  /** The value of the second argument, when it is a literal. */
+  readonly literal: number | undefined
+  /** Asks for a helper function of this width and returns its name. */
+  readonly helper: (stem: string) => string
+}
+type Printer = (call: Call) => string
+
+const infix =
+  (sign: string): Printer =>
+  ({ args }) =>
+    `(${args[0]} ${sign} ${args[1]})`
+const call =
+  (name: string): Printer =>
+  ({ args }) =>
+    `${name}(${args.join(", ")})`
+const convert =
+  (to: DType): Printer =>
+  ({ args, width }) =>
+    `${typeText(to, width)}(${args[0]})`
+const shift =
+  (sign: string): Printer =>
+  ({ args, dtype, width, literal }) => {
+    if (literal !== undefined) return `(${args[0]} ${sign} ${typeText("u32", width)}(${literal & 31}u))`
+    return `(${args[0]} ${sign} ${dtype === "u32" ? args[1] : `bitcast<${typeText("u32", width)}>(${args[1]})`})`
+  }
+const zero = ({ dtype, width }: Call) => `${typeText(dtype, width)}()`
+
+export const wgslOperations: { readonly [O in Operation]: Printer } = {
+  add: infix("+"),
+  sub: infix("-"),
+  mul: infix("*"),
+  // A literal zero as divisor is an error in WGSL; the table defines x div 0 = x and x rem 0 = 0.
+  div: (c) => (c.literal === 0 && c.dtype !== "f32" ? c.args[0]! : infix("/")(c)),
+  rem: (c) => (c.literal === 0 && c.dtype !== "f32" ? zero(c) : infix("%")(c)),
+  floordiv: (c) => (c.dtype === "u32" || c.nonNegative ? infix("/")(c) : call(c.helper("floorDivide"))(c)),
+  floormod: (c) => (c.dtype === "u32" || c.nonNegative ? infix("%")(c) : call(c.helper("floorModulo"))(c)),
+  neg: ({ args }) => `(-${args[0]})`,
+  min: call("min"),
+  max: call("max"),
+  abs: call("abs"),
+  sign: call("sign"),
+  floor: call("floor"),
+  ceil: call("ceil"),
+  round: call("round"),
+  trunc: call("trunc"),
+  sqrt: call("sqrt"),
+  exp: call("exp"),
+  log: call("log"),
+  sin: call("sin"),
+  cos: call("cos"),
+  tanh: call("tanh"),
+  pow: call("pow"),
+  lt: infix("<"),
+  le: infix("<="),
+  gt: infix(">"),
+  ge: infix(">="),
+  eq: infix("=="),
+  ne: infix("!="),
+  select: ({ args }) => `select(${args[2]}, ${args[1]}, ${args[0]})`,
+  and: infix("&"),
+  or: infix("|"),
+  not: ({ args }) => `(!${args[0]})`,
+  bitand: infix("&"),
+  bitor: infix("|"),
+  bitxor: infix("^"),
+  bitnot: ({ args }) => `(~${args[0]})`,
+  shl: shift("<<"),
+  shr: shift(">>"),
+  bits: ({ args, width }) => `bitcast<${typeText("u32", width)}>(${args[0]})`,
+  fromBits: ({ args, width }) => `bitcast<${typeText("f32", width)}>(${args[0]})`,
+  toF32: convert("f32"),
+  toI32: (c) => (c.dtype === "f32" ? call(c.helper("toSigned"))(c) : convert("i32")(c)),
+  toU32: (c) => (c.dtype === "f32" ? call(c.helper("toUnsigned"))(c) : convert("u32")(c)),
+}

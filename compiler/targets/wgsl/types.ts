@@ -1,0 +1,50 @@
+/**
+ * Types and literals as WGSL text.
+ *
+ *   f32, width 4   → vec4<f32>
+ *   0.1 (f32)      → 0.1f          the shortest decimal that rounds to the same f32
+ *   -3  (i32)      → (-3)
+ *   1   (bool)     → true
+ */
+import type { Literal } from "../../ir/expression.js"
+import type { DType } from "../../ir/operations.js"
+
+export function typeText(dtype: DType, width: number): string {
+  return width === 1 ? dtype : `vec${width}<${dtype}>`
+}
+
+export function literalText({ dtype, value }: Literal): string {
+  switch (dtype) {
+    case "bool":
+      return value === 0 ? "false" : "true"
+    case "u32":
+      return `${value}u`
+    case "i32":
+      return value < 0 ? `(${value})` : String(value)
+    case "f32":
+      return floatText(value)
+    default:
+      return dtype satisfies never
+  }
+}
+
+const smallestNormal = 2 ** -126
+
+function floatText(value: number): string {
+  if (value !== 0 && Math.abs(value) < smallestNormal) return `bitcast<f32>(${bitsOf(value)}u)`
+  const text = `${shortest(Math.abs(value))}f`
+  return value < 0 || Object.is(value, -0) ? `(-${text})` : text
+}
+
+/** A subnormal may be flushed to zero by a shader compiler that reads decimals. */
+function bitsOf(value: number): number {
+  return new Uint32Array(new Float32Array([value]).buffer)[0]!
+}
+
+function shortest(value: number): string {
+  for (let digits = 1; digits <= 9; digits++) {
+    const text = value.toPrecision(digits)
+    if (Math.fround(Number(text)) === value) return String(Number(text))
+  }
+  return String(value)
+}

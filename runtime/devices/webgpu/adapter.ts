@@ -1,0 +1,77 @@
+/**
+ * Finds a WebGPU adapter: the page's own `navigator.gpu`, else the optional package `webgpu` (Dawn for Node).
+ *
+ *   const { gpu, adapter } = await findAdapter({ adapter: "any" })
+ *
+ * `hardware` refuses software implementations, `null` is Dawn's backend that validates and computes nothing. Toggles are Dawn's; a leading
+ * `-` turns one off. The object that Dawn's `create` returns stays in `instances` for ever: dropping it crashes Node at the next collection.
+ */
+import { WeftError } from "../../errors.js"
+
+export interface WebgpuOptions {
+  readonly adapter?: "hardware" | "any" | "null"
+  /** Dawn's toggles, in Node only; `-name` disables one. */
+  readonly toggles?: readonly string[]
+}
+
+const instances = new Map<string, GPU>()
+
+export async function findAdapter(options: WebgpuOptions): Promise<GPUAdapter> {
+  const gpu = await implementation(options)
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
+  if (adapter === null)
+    throw new WeftError("webgpu-no-adapter", "no WebGPU adapter was found", {
+      hint: "on a machine without a GPU, install Mesa's software driver: scripts/software-adapter.sh",
+    })
+  if (options.adapter === "hardware" && isSoftware(adapter.info))
+    throw new WeftError("webgpu-no-adapter", `the only WebGPU adapter is software: ${describe(adapter.info)}`)
+  return adapter
+}
+
+async function implementation({ adapter = "any", toggles = [] }: WebgpuOptions): Promise<GPU> {
+  const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
+  if (own !== undefined && adapter !== "null" && toggles.length === 0) return own
+  const flags = [
+    ...(adapter === "null" ? ["backend=null"] : []),
+    ...flag(
+      "enable-dawn-features",
+      toggles.filter((t) => !t.startsWith("-")),
+    ),
+    ...flag(
+      "disable-dawn-features",
+      toggles.filter((t) => t.startsWith("-")).map((t) => t.slice(1)),
+    ),
+  ]
+  const key = flags.join(" ")
+  const known = instances.get(key)
+  if (known !== undefined) return known
+  const made = (await dawn()).create(flags)
+  instances.set(key, made)
+  return made
+}
+
+const flag = (name: string, values: readonly string[]) => (values.length === 0 ? [] : [`${name}=${values.join(",")}`])
+
+async function dawn(): Promise<{ create(flags: readonly string[]): GPU }> {
+  // A name in a variable, so that a bundler of a page leaves the import alone.
+  const name = "webgpu"
+  try {
+    return await import(/* @vite-ignore */ name)
+  } catch (cause) {
+    throw new WeftError("webgpu-missing", "this environment has no WebGPU", {
+      hint: "in Node, install the package 'webgpu'; in a page, use a browser with WebGPU",
+      cause,
+    })
+  }
+}
+
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  const type = (info as { type?: string }).type ?? ""
+  return info.isFallbackAdapter || /^cpu$/i.test(type) || /llvmpipe|swiftshader|lavapipe|softpipe/i.test(describe(info))
+}
+
+/** Vendor, architecture and description in one line for people. */
+export function describe(info: GPUAdapterInfo): string {
+  const parts = [info.vendor, info.architecture, info.device, info.description].filter((s) => s !== "")
+  return [...new Set(parts)].join(" ") || "unnamed adapter"
+}

@@ -1,0 +1,268 @@
+/**
+ * The WebGPU device: Dawn in Node, the browser's own in a page.
+ *
+ *   const device = await createWebgpuDevice({ adapter: "any" })
+ *   const x = device.allocate(1024, "x")                         zeroed
+ *   const [kernel] = await device.compile(kernels, module, 1)
+ *   const step = device.record([{ kernel, buffers: [x], groups: 4 }])
+ *   device.submit([step], Int32Array.of(256))                    one write of the symbols, one compute pass, one submit
+ *   const bytes = await device.read(x, 0, 1024)
+ *
+ * Bind groups are built in `record`; a submit only replays them. Errors that WebGPU reports later reject the next read; after a loss every
+ * call is refused.
+ */
+import { WeftError } from "../../errors.js"
+import type { Command, Device, DeviceBuffer, Recording } from "../device.js"
+import { describe, findAdapter, isSoftware, type WebgpuOptions } from "./adapter.js"
+import { createBuffer, type WebgpuBuffer } from "./buffer.js"
+import { bufferUsage, dispatchLimit, symbolBytes } from "./constants.js"
+import { createPipelines, type WebgpuKernel } from "./pipelines.js"
+import { createStaging } from "./staging.js"
+
+export interface WebgpuAdapterInfo {
+  readonly description: string
+  readonly vendor: string
+  readonly architecture: string
+  /** 0 where the adapter has no subgroups. */
+  readonly subgroupMinSize: number
+  readonly subgroupMaxSize: number
+  readonly f16: boolean
+  /** What kernels may use; the shape of the compiler's own record. */
+  readonly limits: {
+    readonly invocations: number
+    readonly workgroupBytes: number
+    readonly storageBuffers: number
+    readonly subgroups: boolean
+    readonly subgroupSize: number
+  }
+}
+
+export interface WebgpuDevice extends Device {
+  readonly kind: "webgpu"
+  readonly adapterInfo: WebgpuAdapterInfo
+}
+
+interface Dispatch {
+  readonly pipeline: GPUComputePipeline
+  readonly group: GPUBindGroup
+  readonly x: number
+  readonly y: number
+}
+interface WebgpuRecording extends Recording {
+  readonly dispatches: readonly Dispatch[]
+}
+
+/** Opens a device. Throws a WeftError: `webgpu-missing` without an implementation, `webgpu-no-adapter` without an adapter of the kind. */
+export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<WebgpuDevice> {
+  const adapter = await findAdapter(options)
+  const gpu = await openDevice(adapter)
+  const counters = { pipelines: 0, submits: 0, commands: 0, allocatedBytes: 0 }
+  const limits = {
+    bufferBytes: gpu.limits.maxBufferSize,
+    bindingBytes: Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize),
+  }
+  const buffers = new Set<WebgpuBuffer>()
+  const compiled = new WeakSet<object>()
+  const recorded = new WeakSet<object>()
+  const symbolBuffer = gpu.createBuffer({
+    label: "symbols",
+    size: symbolBytes,
+    usage: bufferUsage.uniform | bufferUsage.copyTarget,
+  })
+  const pipelines = createPipelines(gpu, () => counters.pipelines++)
+  const staging = createStaging(gpu)
+  let lostReason: string | undefined
+  let disposed = false
+  let pending: WeftError | undefined
+
+  const lost = gpu.lost.then((info) => {
+    lostReason = info.message === "" ? info.reason : `${info.reason}: ${info.message}`
+    return lostReason
+  })
+  gpu.addEventListener("uncapturederror", (event) => {
+    event.preventDefault()
+    pending ??= deferredError(event.error)
+  })
+
+  const takePending = () => {
+    const error = pending
+    pending = undefined
+    return error
+  }
+  /** Refuses every use after a loss. */
+  const alive = () => {
+    if (disposed) throw new WeftError("device-disposed", "this device has been disposed of")
+    if (lostReason !== undefined) throw new WeftError("device-lost", `the device was lost (${lostReason})`)
+  }
+  const own = (buffer: DeviceBuffer): WebgpuBuffer => {
+    const found = buffer as WebgpuBuffer
+    if (!buffers.has(found))
+      throw new WeftError("buffer-destroyed", `buffer '${found.label}' is not alive on this device`)
+    return found
+  }
+  const inside = (buffer: WebgpuBuffer, offset: number, bytes: number, what: string) => {
+    if (!(Number.isInteger(offset) && offset >= 0 && bytes >= 0 && offset + bytes <= buffer.bytes))
+      throw new WeftError(
+        "buffer-range",
+        `${what} of bytes ${offset} to ${offset + bytes} of '${buffer.label}', which has ${buffer.bytes}`,
+      )
+  }
+
+  const dispatch = ({ kernel, buffers: bound, groups }: Command): Dispatch => {
+    if (!compiled.has(kernel)) throw new WeftError("record-kernel", `kernel '${kernel.name}' is not of this device`)
+    const { pipeline, layout, bindings, name } = kernel as WebgpuKernel
+    if (bound.length !== bindings)
+      throw new WeftError("record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${bound.length}`)
+    if (!(Number.isInteger(groups) && groups > 0 && groups <= dispatchLimit ** 2))
+      throw new WeftError("record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
+    const entries = [symbolBuffer, ...bound.map((b) => own(b).gpu)].map((buffer, binding) => ({
+      binding,
+      resource: { buffer },
+    }))
+    const x = Math.min(groups, dispatchLimit)
+    return { pipeline, group: gpu.createBindGroup({ label: name, layout, entries }), x, y: Math.ceil(groups / x) }
+  }
+
+  return {
+    kind: "webgpu",
+    description: describe(adapter.info),
+    fallback: isSoftware(adapter.info),
+    limits,
+    adapterInfo: adapterInfo(adapter, gpu),
+    counters,
+    lost,
+
+    allocate(bytes, label) {
+      alive()
+      if (bytes > limits.bindingBytes)
+        throw new WeftError(
+          "allocation-too-large",
+          `'${label}' needs ${bytes} bytes; this adapter binds at most ${limits.bindingBytes}`,
+        )
+      const buffer = createBuffer(gpu, bytes, label, () => {
+        buffers.delete(buffer)
+        counters.allocatedBytes -= bytes
+      })
+      buffers.add(buffer)
+      counters.allocatedBytes += bytes
+      return buffer
+    },
+
+    upload(to, offset, data) {
+      alive()
+      const buffer = own(to)
+      inside(buffer, offset, data.length, "upload")
+      buffer.write(offset, data)
+    },
+
+    async compile(kernels, _module, symbols) {
+      alive()
+      if (symbols * 4 > symbolBytes)
+        throw new WeftError("too-many-symbols", `${symbols} size symbols; a device holds ${symbolBytes / 4}`)
+      const made = await pipelines.compile(kernels)
+      for (const kernel of made) compiled.add(kernel)
+      return made
+    },
+
+    record(commands) {
+      alive()
+      const recording: WebgpuRecording = { commands: commands.length, dispatches: commands.map(dispatch) }
+      recorded.add(recording)
+      return recording
+    },
+
+    submit(recordings, symbols) {
+      alive()
+      for (const r of recordings)
+        if (!recorded.has(r)) throw new WeftError("submit-recording", "a recording is not of this device")
+      if (symbols.byteLength > symbolBytes)
+        throw new WeftError("too-many-symbols", `${symbols.length} size symbols; a device holds ${symbolBytes / 4}`)
+      if (symbols.length > 0)
+        gpu.queue.writeBuffer(symbolBuffer, 0, symbols.buffer as ArrayBuffer, symbols.byteOffset, symbols.byteLength)
+      const encoder = gpu.createCommandEncoder()
+      const pass = encoder.beginComputePass()
+      let current: GPUComputePipeline | undefined
+      for (const r of recordings) {
+        for (const { pipeline, group, x, y } of (r as WebgpuRecording).dispatches) {
+          if (pipeline !== current) pass.setPipeline(pipeline)
+          current = pipeline
+          pass.setBindGroup(0, group)
+          pass.dispatchWorkgroups(x, y)
+        }
+        counters.commands += r.commands
+      }
+      pass.end()
+      gpu.queue.submit([encoder.finish()])
+      counters.submits++
+    },
+
+    async read(from, offset, bytes) {
+      alive()
+      const buffer = own(from)
+      inside(buffer, offset, bytes, "read")
+      const data = await staging.read(buffer.gpu, offset, bytes).catch(async (cause: unknown) => {
+        // The loss is announced in the same turn as the failed mapping.
+        await new Promise((resolve) => setTimeout(resolve))
+        alive()
+        throw takePending() ?? new WeftError("webgpu-read", `reading '${buffer.label}' failed: ${String(cause)}`, { cause })
+      })
+      const error = takePending()
+      if (error !== undefined) throw error
+      return data
+    },
+
+    dispose() {
+      if (disposed) return
+      disposed = true
+      for (const buffer of [...buffers]) buffer.destroy()
+      staging.destroy()
+      symbolBuffer.destroy()
+      gpu.destroy()
+    },
+  }
+}
+
+/** Asks for everything that kernels can use: the defaults are far below what adapters have. */
+async function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  const wanted = [
+    "maxBufferSize",
+    "maxStorageBufferBindingSize",
+    "maxStorageBuffersPerShaderStage",
+    "maxComputeWorkgroupStorageSize",
+    "maxComputeInvocationsPerWorkgroup",
+    "maxComputeWorkgroupSizeX",
+  ] as const
+  const features = (["subgroups", "shader-f16"] as const).filter((f) => adapter.features.has(f))
+  return adapter.requestDevice({
+    requiredFeatures: features,
+    requiredLimits: Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]])),
+  })
+}
+
+function adapterInfo(adapter: GPUAdapter, gpu: GPUDevice): WebgpuAdapterInfo {
+  const { info } = adapter
+  const subgroups = gpu.features.has("subgroups")
+  const least = subgroups ? (info.subgroupMinSize ?? 4) : 0
+  return {
+    description: describe(info),
+    vendor: info.vendor,
+    architecture: info.architecture,
+    subgroupMinSize: least,
+    subgroupMaxSize: subgroups ? (info.subgroupMaxSize ?? 128) : 0,
+    f16: gpu.features.has("shader-f16"),
+    limits: {
+      invocations: Math.min(gpu.limits.maxComputeInvocationsPerWorkgroup, gpu.limits.maxComputeWorkgroupSizeX),
+      workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
+      storageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
+      subgroups,
+      subgroupSize: least,
+    },
+  }
+}
+
+/** An error that WebGPU reports after the call that caused it. */
+function deferredError(error: GPUError): WeftError {
+  const memory = error.constructor.name === "GPUOutOfMemoryError"
+  const code = memory ? "webgpu-out-of-memory" : "webgpu-validation"
+  return new WeftError(code, `the device refused an earlier call: ${error.message}`)
+}

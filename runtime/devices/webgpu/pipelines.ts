@@ -1,0 +1,100 @@
+/**
+ * Compiles kernels into pipelines, all at once and asynchronously, with explicit bind-group layouts.
+ *
+ *   binding 0    the size symbols (uniform)
+ *   binding 1…   the kernel's buffers in order: "read" is read-only storage, the others are storage
+ *
+ * Kernels with one access pattern share a layout, kernels with one text share a pipeline. A kernel that does not compile is reported with its
+ * name and the line of WGSL.
+ */
+import type { ArtifactKernel } from "../../artifact.js"
+import { WeftError } from "../../errors.js"
+import type { CompiledKernel } from "../device.js"
+import { computeStage } from "./constants.js"
+
+export interface WebgpuKernel extends CompiledKernel {
+  readonly pipeline: GPUComputePipeline
+  readonly layout: GPUBindGroupLayout
+  readonly bindings: number
+}
+
+export interface Pipelines {
+  compile(kernels: readonly ArtifactKernel[]): Promise<readonly WebgpuKernel[]>
+}
+
+export function createPipelines(device: GPUDevice, made: () => void): Pipelines {
+  const layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>()
+  const pipelines = new Map<string, Promise<GPUComputePipeline>>()
+
+  const layoutOf = (kernel: ArtifactKernel) => {
+    const kinds = kernel.bindings.map(
+      (b): GPUBufferBindingType => (b.access === "read" ? "read-only-storage" : "storage"),
+    )
+    const key = kinds.join(" ")
+    const known = layouts.get(key)
+    if (known !== undefined) return known
+    const types: GPUBufferBindingType[] = ["uniform", ...kinds]
+    const group = device.createBindGroupLayout({
+      entries: types.map((type, binding) => ({ binding, visibility: computeStage, buffer: { type } })),
+    })
+    const layout = { group, pipeline: device.createPipelineLayout({ bindGroupLayouts: [group] }) }
+    layouts.set(key, layout)
+    return layout
+  }
+
+  const pipelineOf = (kernel: ArtifactKernel, layout: GPUPipelineLayout): Promise<GPUComputePipeline> => {
+    const key = `${kernel.bindings.map((b) => (b.access === "read" ? "r" : "w")).join("")}\n${kernel.source}`
+    const known = pipelines.get(key)
+    if (known !== undefined) return known
+    const promise = createPipeline(device, kernel, layout).then((pipeline) => {
+      made()
+      return pipeline
+    })
+    pipelines.set(key, promise)
+    promise.catch(() => pipelines.delete(key))
+    return promise
+  }
+
+  return {
+    compile: (kernels) =>
+      Promise.all(
+        kernels.map(async (kernel) => {
+          const layout = layoutOf(kernel)
+          const pipeline = await pipelineOf(kernel, layout.pipeline)
+          return { name: kernel.name, pipeline, layout: layout.group, bindings: kernel.bindings.length }
+        }),
+      ),
+  }
+}
+
+async function createPipeline(
+  device: GPUDevice,
+  kernel: ArtifactKernel,
+  layout: GPUPipelineLayout,
+): Promise<GPUComputePipeline> {
+  device.pushErrorScope("validation")
+  const module = device.createShaderModule({ code: kernel.source, label: kernel.name })
+  const problem = device.popErrorScope()
+  const pipeline = device.createComputePipelineAsync({
+    label: kernel.name,
+    layout,
+    compute: { module, entryPoint: "main" },
+  })
+  try {
+    const [made] = await Promise.all([pipeline, problem])
+    return made
+  } catch (cause) {
+    throw new WeftError("webgpu-kernel", `kernel '${kernel.name}': ${await explain(module, kernel.source, cause)}`, {
+      cause,
+    })
+  }
+}
+
+/** The first error of the shader compiler with its line, else what the pipeline said. */
+async function explain(module: GPUShaderModule, source: string, cause: unknown): Promise<string> {
+  const messages = (await module.getCompilationInfo()).messages
+  const first = messages.find((m) => m.type === "error")
+  if (first === undefined) return cause instanceof Error ? cause.message : String(cause)
+  const line = source.split("\n")[first.lineNum - 1] ?? ""
+  return `${first.message} (WGSL ${first.lineNum}:${first.linePos})\n\n${first.lineNum} | ${line}`
+}
