@@ -65,6 +65,7 @@ export interface Tracing {
   call<A extends readonly unknown[], R>(fn: (...args: A) => R, args: A): R
   extent(x: Traced, axis: string): Extent
   axes(x: Traced): readonly string[]
+  dtype(x: Traced): ValueType
   /** Sums, differences and products of extents. */
   plus(a: Extent, b: Extent): Extent
   minus(a: Extent, b: Extent): Extent

@@ -1,0 +1,130 @@
+/**
+ * Index maps: the same values under other axes. None of them moves data; each is one quasi-affine map of indices.
+ *
+ *     rename(k, "seq", "key")                        seq kv dim   → key kv dim
+ *     split(x, "out", { kv: 2, rep: 4, dim: 64 })    seq out      → seq kv rep dim      (kv the slowest)
+ *     merge(x, ["kv", "rep"], "head")                seq kv rep   → seq head
+ *     roll(x, "dim", 32)                             result[j] = x[(j + 32) mod extent]
+ *
+ * There is no transpose, reshape or expand: the order of axes in memory is the scheduler's business.
+ */
+import { tracing } from "./attach.js"
+import type { Fresh, Index, Tensor } from "./tensor.js"
+import type { Extent, ValueType } from "./tracing.js"
+
+/** Gives the axis `from` the name `to`, which must be new. */
+export function rename<X extends string, D extends ValueType, const F extends X, const T extends string>(
+  x: Tensor<X, D>,
+  from: F,
+  to: Fresh<T, X>,
+): Tensor<Exclude<X, F> | T, D> {
+  return tracing().rename(x, from, to) as Tensor<Exclude<X, F> | T, D>
+}
+
+/**
+ * One axis into several, the first the slowest.
+ *
+ * @throws a diagnostic when the product of the extents is not the extent of `axis`.
+ */
+export function split<
+  X extends string,
+  D extends ValueType,
+  const K extends X,
+  const P extends Readonly<Record<string, Extent>>,
+>(
+  x: Tensor<X, D>,
+  axis: K,
+  parts: P & { readonly [N in keyof P]: N extends Exclude<X, K> ? `axis '${N}' exists already` : Extent },
+): Tensor<Exclude<X, K> | (keyof P & string), D> {
+  const extents = Object.entries<Extent>(parts).map(([name, extent]) => ({ axis: name, extent }))
+  return tracing().split(x, axis, extents) as Tensor<Exclude<X, K> | (keyof P & string), D>
+}
+
+/** Several axes into one, the first the slowest. */
+export function merge<X extends string, D extends ValueType, const K extends X, const T extends string>(
+  x: Tensor<X, D>,
+  from: readonly K[],
+  to: Fresh<T, Exclude<X, NoInfer<K>>>,
+): Tensor<Exclude<X, K> | T, D> {
+  return tracing().merge(x, from, to) as Tensor<Exclude<X, K> | T, D>
+}
+
+/** x[axis = start … start + count − 1]. */
+export function slice<X extends string, D extends ValueType>(
+  x: Tensor<X, D>,
+  axis: NoInfer<X>,
+  start: Extent,
+  count: Extent,
+): Tensor<X, D> {
+  return tracing().slice(x, axis, start, count) as Tensor<X, D>
+}
+
+/** x[axis = index]; the axis is dropped. */
+export function pick<X extends string, D extends ValueType, const K extends X>(
+  x: Tensor<X, D>,
+  axis: K,
+  index: Extent,
+): Tensor<Exclude<X, K>, D> {
+  return tracing().pick(x, axis, index) as Tensor<Exclude<X, K>, D>
+}
+
+/** result[j] = x[(j + by) mod extent]. */
+export function roll<X extends string, D extends ValueType>(
+  x: Tensor<X, D>,
+  axis: NoInfer<X>,
+  by: number,
+): Tensor<X, D> {
+  return tracing().roll(x, axis, by) as Tensor<X, D>
+}
+
+/** result[j] = x[extent − 1 − j]. */
+export function reverse<X extends string, D extends ValueType>(x: Tensor<X, D>, axis: NoInfer<X>): Tensor<X, D> {
+  return tracing().reverse(x, axis) as Tensor<X, D>
+}
+
+/** `before` and `after` more elements of `value` at the two ends of `axis`. */
+export function pad<X extends string, D extends ValueType>(
+  x: Tensor<X, D>,
+  axis: NoInfer<X>,
+  before: number,
+  after: number,
+  value = 0,
+): Tensor<X, D> {
+  return tracing().pad(x, axis, before, after, value) as Tensor<X, D>
+}
+
+/** Declares that the values of an i32 tensor are positions along an axis `of`. */
+export function indexing<X extends string, const Of extends string>(x: Tensor<X, "i32">, _of: Of): Index<X, Of> {
+  return x as Index<X, Of>
+}
+
+/** How many elements `axis` has: a number, or a symbol that is known per step. */
+export function extent<X extends string>(x: Tensor<X, ValueType>, axis: NoInfer<X>): Extent {
+  return tracing().extent(x, axis)
+}
+
+/** The extent of an axis that must be known when the program is compiled. */
+export function size<X extends string>(x: Tensor<X, ValueType>, axis: NoInfer<X>): number {
+  const found = tracing().extent(x, axis)
+  if (typeof found === "number") return found
+  return tracing().fail(
+    "symbolic-extent",
+    `the extent of '${axis}' is not known when the program is compiled`,
+    "use extent(…), which may be a symbol",
+  )
+}
+
+/** a + b of extents. */
+export function plus(a: Extent, b: Extent): Extent {
+  return tracing().plus(a, b)
+}
+
+/** a − b of extents. */
+export function minus(a: Extent, b: Extent): Extent {
+  return tracing().minus(a, b)
+}
+
+/** a · b of extents. */
+export function times(a: Extent, b: Extent): Extent {
+  return tracing().times(a, b)
+}

@@ -1,0 +1,91 @@
+/**
+ * Reductions and prefixes along an axis. The contraction is one of them: a product, then a sum.
+ *
+ *     dot(x, w, "embed")                        x: seq embed, w: embed hidden     → seq hidden
+ *     dot(p, values, "key")                     kv stays, for both have it        → a batched contraction, with no word for it
+ *     top(scores, "expert", 2, "slot")          → index and value: seq slot
+ *
+ * A reduction of an axis of extent 0 gives the identity: 0, or the most negative (max) or most positive (min) finite number.
+ */
+import { tracing } from "./attach.js"
+import type { Fresh, Index, NumberType, Shared, Tensor } from "./tensor.js"
+import type { FoldKind, Traced } from "./tracing.js"
+
+const product = (a: number, b: number) => a * b
+
+/**
+ * Σ x·w over one or more axes that both have. Axes of one argument only are kept, and so are shared axes that are not named.
+ *
+ * @throws a diagnostic when an axis has two extents.
+ */
+export function dot<X extends string, W extends string, const K extends Shared<X, W>>(
+  x: Tensor<X>,
+  w: Tensor<W>,
+  first: K,
+  ...over: K[]
+): Tensor<Exclude<X | W, K>> {
+  const trace = tracing()
+  const products = trace.map(product, [x, w], true)
+  return [first, ...over].reduce<Traced>((t, axis) => trace.fold("sum", t, axis), products) as Tensor<Exclude<X | W, K>>
+}
+
+/** Folds `x` along `axis`, which is dropped. */
+export function reduce<X extends string, D extends NumberType, const K extends X>(
+  kind: FoldKind,
+  x: Tensor<X, D>,
+  axis: K,
+): Tensor<Exclude<X, K>, D> {
+  return tracing().fold(kind, x, axis) as Tensor<Exclude<X, K>, D>
+}
+
+export function sum<X extends string, D extends NumberType, const K extends X>(
+  x: Tensor<X, D>,
+  axis: K,
+): Tensor<Exclude<X, K>, D> {
+  return reduce("sum", x, axis)
+}
+
+export function max<X extends string, D extends NumberType, const K extends X>(
+  x: Tensor<X, D>,
+  axis: K,
+): Tensor<Exclude<X, K>, D> {
+  return reduce("max", x, axis)
+}
+
+export function min<X extends string, D extends NumberType, const K extends X>(
+  x: Tensor<X, D>,
+  axis: K,
+): Tensor<Exclude<X, K>, D> {
+  return reduce("min", x, axis)
+}
+
+/** Inclusive prefix along `axis`: the result at i folds x[0 … i]. */
+export function scan<X extends string, D extends NumberType>(
+  kind: FoldKind,
+  x: Tensor<X, D>,
+  axis: NoInfer<X>,
+): Tensor<X, D> {
+  return tracing().scan(kind, x, axis) as Tensor<X, D>
+}
+
+/** The position of the largest value along `axis`, the lowest on ties. */
+export function argmax<X extends string, const K extends X>(x: Tensor<X>, axis: K): Index<Exclude<X, K>, K> {
+  return tracing().top(x, axis, 1, undefined).index as Index<Exclude<X, K>, K>
+}
+
+/**
+ * The `k` largest values along `axis` in descending order, and their positions, along a new axis `slot`; the lowest position first on ties.
+ *
+ * @throws a diagnostic when the axis has fewer than `k` elements.
+ */
+export function top<X extends string, const K extends X, const S extends string>(
+  x: Tensor<X>,
+  axis: K,
+  k: number,
+  slot: Fresh<S, X>,
+): { readonly index: Index<Exclude<X, K> | S, K>; readonly value: Tensor<Exclude<X, K> | S> } {
+  return tracing().top(x, axis, k, slot) as {
+    readonly index: Index<Exclude<X, K> | S, K>
+    readonly value: Tensor<Exclude<X, K> | S>
+  }
+}

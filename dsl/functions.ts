@@ -1,0 +1,137 @@
+/**
+ * The functions that models are made of, written in the language. The compiler knows none of them.
+ *
+ *     softmax(causal(scale(dot(q, keys, "dim"), 0.125), position, "key"), "key")
+ *
+ * Each has one signature for its callers, which names the axes, and a body that is generic in them: there `Tensor<string>` is a tensor of
+ * whatever axes.
+ */
+import { tracing } from "./attach.js"
+import { extent, roll, size } from "./axes.js"
+import { max, sum } from "./fold.js"
+import { map, outer } from "./map.js"
+import { constant, iota } from "./memory.js"
+import type { Rotary } from "./rotary.js"
+import { toF32 } from "./scalar.js"
+import type { Beside, Index, Tensor } from "./tensor.js"
+
+/** x + y; one of the two has all axes. */
+export function add<L extends string, R extends string>(x: Tensor<L>, y: Beside<L, R>): Tensor<L | R>
+export function add(x: Tensor<string>, y: Tensor<string>): Tensor<string> {
+  return map((a, b) => a + b, x, y)
+}
+
+/** x · y, place by place; one of the two has all axes. */
+export function mul<L extends string, R extends string>(x: Tensor<L>, y: Beside<L, R>): Tensor<L | R>
+export function mul(x: Tensor<string>, y: Tensor<string>): Tensor<string> {
+  return map((a, b) => a * b, x, y)
+}
+
+/** x times a number that is known when the model is compiled. */
+export function scale<X extends string>(x: Tensor<X>, factor: number): Tensor<X>
+export function scale(x: Tensor<string>, factor: number): Tensor<string> {
+  return map((v) => v * factor, x)
+}
+
+/** x + b where there is a b: for biases that some checkpoints have. */
+export function biased<X extends string, B extends X>(x: Tensor<X>, b: Tensor<B> | undefined): Tensor<X>
+export function biased(x: Tensor<string>, b: Tensor<string> | undefined): Tensor<string> {
+  return b === undefined ? x : map((v, shift) => v + shift, x, b)
+}
+
+/** x / (1 + e^−x), for use inside scalar functions. The exponent is bounded so that no f32 is infinite. */
+export const silu = (x: number): number => x / (1 + Math.exp(Math.min(-x, 87)))
+
+/**
+ * exp(x − max x) / Σ exp(x − max x) along `axis`. Elements that were masked with −3.4028235e38 contribute 0, unless the whole row is
+ * masked: then its maximum is that number too, and the row is uniform.
+ */
+export function softmax<X extends string>(x: Tensor<X>, axis: NoInfer<X>): Tensor<X>
+export function softmax(x: Tensor<string>, axis: string): Tensor<string> {
+  const e = map((v, largest) => Math.exp(v - largest), x, max(x, axis))
+  return map((v, total) => v / total, e, sum(e, axis))
+}
+
+/** x / Σ x along `axis`. */
+export function normalize<X extends string>(x: Tensor<X>, axis: NoInfer<X>): Tensor<X>
+export function normalize(x: Tensor<string>, axis: string): Tensor<string> {
+  return map((v, total) => v / total, x, sum(x, axis))
+}
+
+/** w · x / √(mean x² + eps), the mean along `axis` (Zhang and Sennrich 2019, arXiv 1910.07467). */
+export function rmsNorm<X extends string, W extends X>(
+  x: Tensor<X>,
+  w: Tensor<W>,
+  axis: NoInfer<W>,
+  eps: number,
+): Tensor<X>
+export function rmsNorm(x: Tensor<string>, w: Tensor<string>, axis: string, eps: number): Tensor<string> {
+  const count = size(x, axis)
+  const squares = sum(
+    map((v) => v * v, x),
+    axis,
+  )
+  const inverse = map((total) => 1 / Math.sqrt(total / count + eps), squares)
+  return map((v, r, weight) => weight * (v * r), x, inverse, w)
+}
+
+/**
+ * Turns channel pairs (j, j + extent/2) along `axis` by position · frequencies[j] radians: the half-split form (GPT-NeoX). With c and s the
+ * cosine and sine times `scaling`, result[j] = x[j]·c − x[j + extent/2]·s and result[j + extent/2] = x[j + extent/2]·c + x[j]·s.
+ *
+ * @throws a diagnostic when `axis` has not twice as many elements as there are frequencies.
+ */
+export function rope<X extends string, P extends X>(
+  x: Tensor<X>,
+  position: Index<P, "position">,
+  axis: NoInfer<X>,
+  rotary: Rotary,
+): Tensor<X>
+export function rope(
+  x: Tensor<string>,
+  position: Index<string, "position">,
+  axis: string,
+  { frequencies, scaling }: Rotary,
+): Tensor<string> {
+  const half = frequencies.length
+  if (size(x, axis) !== 2 * half)
+    return tracing().fail(
+      "rotary-extent",
+      `axis '${axis}' has ${size(x, axis)} elements, and there are ${half} frequencies`,
+      "there is one frequency for each pair of channels: rotaryFrequencies(config, extent)",
+    )
+  const turn = outer((p, f) => toF32(p) * f, position, constant(axis, [...frequencies, ...frequencies]))
+  const sign = constant(
+    axis,
+    Array.from({ length: 2 * half }, (_, j) => (j < half ? -scaling : scaling)),
+  )
+  return map(
+    (v, other, angle, s) => v * (Math.cos(angle) * scaling) + other * (Math.sin(angle) * s),
+    x,
+    roll(x, axis, half),
+    turn,
+    sign,
+  )
+}
+
+/**
+ * Scores of the keys that a query may see, −3.4028235e38 elsewhere. `position` is the query's, a key's position is its place along `axis`:
+ * it is seen when key ≤ position and, with a window, key > position − window.
+ */
+export function causal<X extends string, P extends X>(
+  scores: Tensor<X>,
+  position: Index<P, "position">,
+  axis: NoInfer<X>,
+  window?: number,
+): Tensor<X>
+export function causal(
+  scores: Tensor<string>,
+  position: Index<string, "position">,
+  axis: string,
+  window?: number,
+): Tensor<string> {
+  const key = iota(axis, extent(scores, axis), 0, "position")
+  if (window === undefined) return map((s, p, k) => (k <= p ? s : -3.4028235e38), scores, position, key)
+  const width = window
+  return map((s, p, k) => (k <= p && k > p - width ? s : -3.4028235e38), scores, position, key)
+}

@@ -1,0 +1,58 @@
+/**
+ * Where values come from and where they stay.
+ *
+ *     iota("seq", extent(x, "seq"), extent(past.k, "key"), "position")     the positions of the new tokens: affine, never uploaded
+ *     at(embedding, "vocab", tokens)                                       vocab embed, indexed by seq → seq embed
+ *     append(past.k, "key", k)                                             the cache with the new rows after the old ones
+ *
+ * `append` and `assign` are pure in the language: they give the new value of a state. The compiler writes it in place, so a state has one
+ * new value per step, and the program returns it.
+ */
+import { tracing } from "./attach.js"
+import type { Index, NumberType, Tensor } from "./tensor.js"
+import type { Extent, ValueType } from "./tracing.js"
+
+/** start, start + 1, … along `axis`: positions along an axis `of`. */
+export function iota<const A extends string, const Of extends string>(
+  axis: A,
+  extent: Extent,
+  start: Extent,
+  _of: Of,
+): Index<A, Of> {
+  return tracing().iota(axis, extent, start) as Index<A, Of>
+}
+
+/** Numbers that TypeScript computed in float64, one for each element of `axis`, rounded once. */
+export function constant<const A extends string, D extends NumberType = "f32">(
+  axis: A,
+  values: ArrayLike<number>,
+  dtype?: D,
+): Tensor<A, D> {
+  return tracing().constant([{ axis, extent: values.length }], values, dtype ?? "f32") as Tensor<A, D>
+}
+
+/** w[axis = index[…]]: the axis is replaced by the axes of `index`; axes that both have are matched. Out of range is clamped. */
+export function at<W extends string, D extends ValueType, const K extends W, I extends string>(
+  w: Tensor<W, D>,
+  axis: K,
+  index: Index<I, NoInfer<K>>,
+): Tensor<Exclude<W, K> | I, D> {
+  return tracing().gather(w, axis, index) as Tensor<Exclude<W, K> | I, D>
+}
+
+/** The state `past` with the rows of `x` after its own along `axis`. */
+export function append<A extends string, D extends ValueType>(
+  past: Tensor<A, D>,
+  axis: NoInfer<A>,
+  x: Tensor<NoInfer<A>, NoInfer<D>>,
+): Tensor<A, D> {
+  return tracing().append(past, axis, x) as Tensor<A, D>
+}
+
+/** The state replaced by `x`. */
+export function assign<A extends string, D extends ValueType>(
+  state: Tensor<A, D>,
+  x: Tensor<NoInfer<A>, NoInfer<D>>,
+): Tensor<A, D> {
+  return tracing().assign(state, x) as Tensor<A, D>
+}

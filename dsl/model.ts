@@ -1,0 +1,94 @@
+/**
+ * A model: a config schema, the parameters and the state that follow from a config, and one function from tokens to logits.
+ *
+ *     export const model = defineModel({
+ *       families: ["tiny"],
+ *       config: z.object({ vocab: z.int(), embed: z.int(), max: z.int() }),
+ *       facts: (c) => ({ context: c.max, vocabulary: c.vocab, endTokens: [] }),
+ *       parameters: (c) => ({ table: weight("table", { vocab: c.vocab }, { embed: c.embed }) }),
+ *       state: (c) => ({ seen: state({ key: grows(c.max), embed: c.embed }) }),
+ *       forward(c, w, tokens, past) {
+ *         const x = at(w.table, "vocab", tokens)
+ *         const seen = append(past.seen, "key", rename(x, "seq", "key"))
+ *         return { logits: dot(x, w.table, "embed"), past: { seen } }
+ *       },
+ *     })
+ *
+ * The compiler calls `configure` with the parsed config.json and traces the entry points. A model file exports its model as `model`.
+ */
+import type * as z from "zod"
+import { tracing } from "./attach.js"
+import { type Entry, entriesOf } from "./entries.js"
+import type { Index, Tensor, Tree } from "./tensor.js"
+
+/** What the runtime needs to know of a checkpoint besides its tensors. */
+export interface Facts {
+  /** The largest number of tokens, prompt and answer together. */
+  readonly context: number
+  /** The number of logits. */
+  readonly vocabulary: number
+  /** Tokens that end an answer. */
+  readonly endTokens: readonly number[]
+}
+
+export interface ModelDefinition<Schema extends z.ZodType, Weights extends Tree, Past extends Tree> {
+  /** Values of `model_type` that this model reads. */
+  readonly families: readonly string[]
+  /** Reads config.json. Refuses, by name, what the model does not compute. */
+  readonly config: Schema
+  facts(config: z.output<Schema>): Facts
+  /** Specs from `weight` and `stack`. */
+  parameters(config: z.output<Schema>): Weights
+  /** Specs from `state`. */
+  state(config: z.output<Schema>): Past
+  /** Logits of the next token after each of `tokens`, and the state after them. */
+  forward(
+    config: z.output<Schema>,
+    weights: NoInfer<Weights>,
+    tokens: Index<"seq", "vocab">,
+    past: NoInfer<Past>,
+  ): { readonly logits: Tensor<"seq" | "vocab">; readonly past: NoInfer<Past> }
+}
+
+/** A model with its config: everything that the compiler needs. */
+export interface Program {
+  readonly facts: Facts
+  /** A tree of `WeightSpec`s. */
+  readonly weights: Tree
+  /** A tree of `StateSpec`s: those of the model and those of the entry points. */
+  readonly states: Tree
+  readonly entries: readonly Entry[]
+}
+
+export interface Model {
+  readonly families: readonly string[]
+  /**
+   * @param json the content of config.json
+   * @throws ZodError whose issues name the fields that are missing or not supported
+   */
+  configure(json: unknown): Program
+}
+
+/** Makes a model of its parts; the types of weights and state follow from `parameters` and `state`. */
+export function defineModel<Schema extends z.ZodType, const Weights extends Tree, const Past extends Tree>(
+  definition: ModelDefinition<Schema, Weights, Past>,
+): Model {
+  return {
+    families: definition.families,
+    configure(json) {
+      const config = definition.config.parse(json)
+      const facts = definition.facts(config)
+      const { states, entries } = entriesOf({
+        facts,
+        past: definition.state(config),
+        forward: (weights: Weights, tokens, past) => definition.forward(config, weights, tokens, past),
+      })
+      return { facts, weights: definition.parameters(config), states, entries }
+    },
+  }
+}
+
+/** Applies `fn` as a repeated unit: layers of one structure are compiled once, however many there are. */
+export function call<A extends readonly Tree[], R extends Tree>(fn: (...args: A) => R, ...args: A): R {
+  return tracing().call(fn, args)
+}

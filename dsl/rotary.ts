@@ -1,0 +1,98 @@
+/**
+ * Rotary position embedding: the angular frequencies of a checkpoint's config, in float64.
+ *
+ *     { rope_theta: 1e6, rope_scaling: null }                                    frequencies[i] = theta^(−2i/dim), scaling 1
+ *     { rope_theta: 1e6, rope_scaling: { rope_type: "linear", factor: 2 } }      … divided by the factor
+ *     { rope_parameters: { rope_theta: 1e6, rope_type: "yarn", factor: 4, original_max_position_embeddings: 32768 } }
+ *
+ * YaRN (Peng et al. 2023, arXiv 2309.00071) divides the slow frequencies by the factor, keeps the fast ones, and blends between: the ramp
+ * runs over the channels that turn `beta_fast` to `beta_slow` times within the original context. Older files have `rope_theta` beside
+ * `rope_scaling`, newer ones have both in `rope_parameters`; either is read, other kinds are refused by name.
+ */
+import * as z from "zod"
+
+const kinds = ["default", "linear", "yarn"]
+
+const positive = z.number().positive().nullish()
+const ropeSchema = z
+  .looseObject({
+    rope_type: z.string().nullish(),
+    type: z.string().nullish(),
+    rope_theta: positive,
+    factor: z.number().min(1).nullish(),
+    original_max_position_embeddings: z.int().positive().nullish(),
+    beta_fast: z.number().nonnegative().nullish(),
+    beta_slow: z.number().nonnegative().nullish(),
+    truncate: z.boolean().nullish(),
+    mscale: z.number().nonnegative().nullish(),
+    mscale_all_dim: z.number().nonnegative().nullish(),
+    attention_factor: positive,
+    partial_rotary_factor: positive,
+  })
+  .superRefine((rope, issues) => {
+    const refuse = (message: string, path: string[] = []) => issues.addIssue({ code: "custom", message, path })
+    const kind = rope.rope_type ?? rope.type ?? "default"
+    const nested = Object.keys(rope).find((key) => typeof rope[key] === "object" && rope[key] !== null)
+    if (nested !== undefined) refuse(`rotary parameters for each layer type ('${nested}') are not supported`)
+    else if (!kinds.includes(kind)) refuse(`rope_type '${kind}' is not supported; ${kinds.join(", ")} are`)
+    else if (kind !== "default" && rope.factor == null) refuse(`rope_type '${kind}' needs a factor`, ["factor"])
+    if ((rope.partial_rotary_factor ?? 1) !== 1)
+      refuse("partial_rotary_factor other than 1 is not supported", ["partial_rotary_factor"])
+  })
+
+/** The fields of a config that say how positions turn, for a model's schema: `z.object({ …rotaryFields, … })`. */
+export const rotaryFields = {
+  rope_theta: positive,
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
+  max_position_embeddings: z.int().positive().default(32768),
+}
+
+export type RotaryConfig = z.infer<z.ZodObject<typeof rotaryFields>>
+
+/** What `rope` needs: radians per position for each pair of channels, and a factor on cosine and sine. */
+export interface Rotary {
+  readonly frequencies: readonly number[]
+  readonly scaling: number
+}
+
+/** The frequencies of `dim` rotated channels, dim / 2 of them. Formulas as in transformers' `modeling_rope_utils.py`. */
+export function rotaryFrequencies(config: RotaryConfig, dim: number): Rotary {
+  const rope = config.rope_parameters ?? config.rope_scaling ?? {}
+  const theta = rope.rope_theta ?? config.rope_theta ?? 10_000
+  const factor = rope.factor ?? 1
+  const base = Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim))
+  switch (rope.rope_type ?? rope.type ?? "default") {
+    case "linear":
+      return { frequencies: base.map((f) => f / factor), scaling: 1 }
+    case "yarn": {
+      const context = rope.original_max_position_embeddings ?? config.max_position_embeddings
+      const { low, high } = yarnRamp(
+        theta,
+        dim,
+        context,
+        rope.beta_fast || 32,
+        rope.beta_slow || 1,
+        rope.truncate ?? true,
+      )
+      const frequencies = base.map((f, i) => {
+        const ramp = Math.min(1, Math.max(0, (i - low) / (high - low)))
+        return (f / factor) * ramp + f * (1 - ramp)
+      })
+      const magnitude = (scale: number) => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1)
+      const ratio =
+        rope.mscale && rope.mscale_all_dim ? magnitude(rope.mscale) / magnitude(rope.mscale_all_dim) : magnitude(1)
+      return { frequencies, scaling: rope.attention_factor ?? ratio }
+    }
+    default:
+      return { frequencies: base, scaling: 1 }
+  }
+}
+
+/** The channels between which YaRN blends: those that turn `fast` and `slow` times within `context` positions. */
+function yarnRamp(theta: number, dim: number, context: number, fast: number, slow: number, truncate: boolean) {
+  const channel = (turns: number) => (dim * Math.log(context / (turns * 2 * Math.PI))) / (2 * Math.log(theta))
+  const low = Math.max(0, truncate ? Math.floor(channel(fast)) : channel(fast))
+  const high = Math.min(dim - 1, truncate ? Math.ceil(channel(slow)) : channel(slow))
+  return { low, high: low === high ? high + 0.001 : high }
+}

@@ -1,0 +1,38 @@
+/**
+ * Functions for use inside scalar functions, beside the operators and `Math`.
+ *
+ *     mapTo("u32", (x) => bits(x) & 0x7f800000, logits)     the exponents, without a comparison that a shader compiler could fold
+ *
+ * A scalar function is read, not called: each of these is an operation of the compiler, and calling one in TypeScript is a mistake.
+ * To TypeScript all numbers are `number`; the compiler knows f32, i32 and u32 apart and refuses to mix them without a conversion.
+ */
+function onlyInside(name: string): never {
+  throw new Error(
+    `${name}() is an operation for scalar functions such as map((x) => ${name}(x), t); it cannot be called`,
+  )
+}
+
+/** The 32 bits of an f32, as u32. */
+export function bits(_x: number): number {
+  return onlyInside("bits")
+}
+
+/** The f32 with the bits of a u32. */
+export function fromBits(_x: number): number {
+  return onlyInside("fromBits")
+}
+
+/** Any number or truth value as f32, rounded to nearest even. */
+export function toF32(_x: number | boolean): number {
+  return onlyInside("toF32")
+}
+
+/** Any number or truth value as i32: truncated and saturated, NaN becomes 0; a u32 keeps its bits. */
+export function toI32(_x: number | boolean): number {
+  return onlyInside("toI32")
+}
+
+/** Any number or truth value as u32: truncated and saturated, NaN becomes 0; an i32 keeps its bits. */
+export function toU32(_x: number | boolean): number {
+  return onlyInside("toU32")
+}

@@ -1,0 +1,84 @@
+/**
+ * Tensors with named axes, and the sentences that the editor shows when the axes of a call do not fit.
+ *
+ *     x: Tensor<"seq" | "embed">                f32, two axes, in no order
+ *     tokens: Index<"seq", "vocab">             i32, one axis; its values are positions along an axis "vocab"
+ *     dot(x, w, "dim")                          error: '"dim"' is not assignable to '"embed"'
+ *
+ * The axes are a union of string literals and the type is invariant in it: a tensor that lacks an axis, or has one too many, is another
+ * type. Sizes are not in the types; they are checked while tracing. Nothing here exists at run time: a tensor is the compiler's node.
+ * Where a conditional type rejects an argument, it resolves to a sentence, so that the sentence is what the editor prints.
+ */
+import type { Traced, ValueType } from "./tracing.js"
+
+declare const axes: unique symbol
+declare const dtype: unique symbol
+declare const indexed: unique symbol
+
+/** A tensor with values of type `D` and any axes. */
+export interface Typed<D extends ValueType> extends Traced {
+  readonly [dtype]: D
+}
+
+/** A tensor with the axes `A`, a union of names, and values of type `D`. How values are stored is no part of its type. */
+export interface Tensor<A extends string, D extends ValueType = "f32"> extends Typed<D> {
+  readonly [axes]: (a: A) => A
+}
+
+/** An i32 tensor whose values are positions along an axis `Of`. */
+export interface Index<A extends string, Of extends string> extends Tensor<A, "i32"> {
+  readonly [indexed]: (of: Of) => Of
+}
+
+/** The value types that arithmetic takes. */
+export type NumberType = Exclude<ValueType, "bool">
+
+/** Nested objects and arrays of tensors: parameters, state, results. */
+export type Tree = Traced | undefined | readonly Tree[] | { readonly [name: string]: Tree }
+
+/** The axes of a tensor type. */
+export type AxesOf<T> = T extends Tensor<infer A, ValueType> ? A : never
+
+/** The value type of a tensor type. */
+export type ValueTypeOf<T> = T extends Typed<infer D> ? D : never
+
+/** What a scalar function receives for each of the tensors `T`. */
+export type Scalars<T extends readonly Traced[]> = {
+  [I in keyof T]: [ValueTypeOf<T[I]>] extends ["bool"] ? boolean : number
+}
+
+/** The value type of `map`'s result: bool from a comparison, else that of the numbers if they agree, else f32. */
+export type Mapped<T extends readonly Traced[], R> = [R] extends [boolean]
+  ? "bool"
+  : Agreed<Exclude<ValueTypeOf<T[number]>, "bool">>
+type Agreed<D> = [D] extends [never] ? "f32" : [D] extends ["i32"] ? "i32" : [D] extends ["u32"] ? "u32" : "f32"
+
+/** `T` when one of the tensors has all axes of all of them; otherwise sentences in the places of the arguments. */
+export type Covered<T extends readonly Traced[]> =
+  true extends Covers<AxesOf<T[number]>, T>
+    ? T
+    : T extends readonly [infer L extends Traced, infer R extends Traced]
+      ? [L, Neither<AxesOf<L>, AxesOf<R>>]
+      : { [I in keyof T]: `no argument has all axes: '${Exclude<AxesOf<T[number]>, AxesOf<T[I]>>}' is missing here` }
+type Covers<U extends string, T extends readonly Traced[]> = {
+  [I in keyof T]: [U] extends [AxesOf<T[I]>] ? true : false
+}[number]
+type Neither<
+  L extends string,
+  R extends string,
+> = `neither argument has all axes: '${Exclude<L, R>}' is missing on the right, '${Exclude<R, L>}' on the left`
+
+/** A tensor of the axes `R` beside one of the axes `L`, when one of the two has all axes of both. */
+export type Beside<L extends string, R extends string> = [L] extends [R]
+  ? Tensor<R>
+  : [R] extends [L]
+    ? Tensor<R>
+    : Neither<L, R>
+
+/** The axes along which two tensors can be contracted. */
+export type Shared<L extends string, R extends string> = [L & R] extends [never]
+  ? `the arguments share no axis: '${L}' on the left, '${R}' on the right`
+  : L & R
+
+/** A name for a new axis beside the axes `A`. */
+export type Fresh<N extends string, A extends string> = N extends A ? `axis '${N}' exists already` : N
