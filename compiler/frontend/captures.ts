@@ -40,7 +40,10 @@ export function dotted(chain: readonly ts.Identifier[]): string {
   return chain.map((name) => name.text).join(".")
 }
 
-/** Refuses `node`, a chain that is read as a value, unless it is a constant number or boolean. Returns its name. */
+/**
+ * Refuses `chain`, which is read as a value, unless it is a constant number or boolean. Returns its name. `node` is the chain with
+ * the annotations around it, which may make its type narrower: `limit!`.
+ */
 export function capturedValue(node: ts.Expression, chain: readonly ts.Identifier[], language: Language): string {
   const name = dotted(chain)
   refuseVariable(chain, language.checker)
@@ -48,7 +51,7 @@ export function capturedValue(node: ts.Expression, chain: readonly ts.Identifier
   if (scalarKind(type, language.checker) === undefined) {
     const text = language.checker.typeToString(language.checker.getBaseTypeOfLiteralType(type))
     refuse(
-      node,
+      unwrapped(node),
       `\`${name}\` has type ${text}; a scalar function may capture numbers and booleans only`,
       isTensor(type, language) ? hints.argument : hints.capture,
     )

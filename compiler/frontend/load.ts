@@ -8,13 +8,13 @@
  * Importing a model runs it: a model's file is a program. Packages stay outside the bundle and are found from `.weft/`, as the project
  * itself finds them. The bundle carries a source map, so that an error thrown by the model's own code can be traced to its line.
  */
-import { SourceMap, type SourceMapPayload } from "node:module"
-import { basename, dirname, relative, resolve, sep } from "node:path"
+import { basename, dirname, join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { type BuildFailure, build, type Plugin } from "esbuild"
 import { type Span, WeftError } from "../../runtime/errors.js"
 import { type Diagnostic, fromWorkingDirectory, throwDiagnostics } from "./diagnostics.js"
 import {
+  modelFiles,
   type OpenProject,
   openProject,
   type ProjectOptions,
@@ -22,6 +22,7 @@ import {
   transformProject,
   typeDiagnostics,
 } from "./project.js"
+import { placeInSources } from "./stack.js"
 import { storeBundle } from "./store.js"
 
 export interface LoadedModel {
@@ -50,10 +51,12 @@ export async function loadModel(modelFile: string, options: ProjectOptions = {})
   const { bundle, map } = await bundled(modelFile, project, transformed)
   const name = basename(modelFile).replace(/\.\w+$/, "")
   const inline = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(map).toString("base64")}\n`
-  const url = pathToFileURL(storeBundle(project.folder, name, bundle + inline)).href
-  const placeOf = (error: unknown) => placeInSources(error, url, map, transformed.files, project.folder)
+  const path = storeBundle(project.folder, name, bundle + inline)
+  const files = new Map(modelFiles(project).map((source) => [resolve(source.fileName), source.text]))
+  const sources = { bundle: path, map, folder: join(project.folder, ".weft"), files }
+  const placeOf = (error: unknown) => placeInSources(error, sources)
   try {
-    const module: Record<string, unknown> = await import(/* @vite-ignore */ url)
+    const module: Record<string, unknown> = await import(/* @vite-ignore */ pathToFileURL(path).href)
     return { module, bundle, files: transformed.files, folder: project.folder, placeOf }
   } catch (cause) {
     if (cause instanceof Error && cause.name === "WeftError") throw cause
@@ -106,24 +109,4 @@ function fromBundler({ text, location }: BuildFailure["errors"][number], folder:
   if (location === null) return { message: text }
   const { file, line, column, length, lineText } = location
   return { message: text, span: { file: resolve(folder, file), line, column: column + 1, length, text: lineText } }
-}
-
-/** Looks the topmost frame of the bundle up in its source map. */
-function placeInSources(
-  error: unknown,
-  url: string,
-  map: string,
-  files: TransformedProject["files"],
-  folder: string,
-): Span | undefined {
-  const stack = error instanceof Error ? (error.stack ?? "") : ""
-  const frame = new RegExp(`${basename(url).replaceAll(".", "\\.")}:(\\d+):(\\d+)`).exec(stack)
-  if (frame === null) return undefined
-  const entry = new SourceMap(JSON.parse(map) as SourceMapPayload).findEntry(Number(frame[1]) - 1, Number(frame[2]) - 1)
-  if (!("originalSource" in entry)) return undefined
-  const path = resolve(folder, ".weft", entry.originalSource)
-  const name = relative(folder, path).split(sep).join("/")
-  const text = files.find((file) => file.path === name)?.text.split(/\r?\n/)[entry.originalLine]
-  const span = { file: fromWorkingDirectory(path), line: entry.originalLine + 1, column: entry.originalColumn + 1 }
-  return text === undefined ? span : { ...span, text: text.replaceAll("\t", " ") }
 }

@@ -121,7 +121,7 @@ function expression(wrapped: ts.Expression, scope: Scope): ScalarSource {
   if (ts.isNumericLiteral(node)) return { kind: "number", value: finite(Number(node.text), node), span }
   if (node.kind === ts.SyntaxKind.TrueKeyword) return { kind: "boolean", value: true, span }
   if (node.kind === ts.SyntaxKind.FalseKeyword) return { kind: "boolean", value: false, span }
-  if (ts.isIdentifier(node) || ts.isPropertyAccessExpression(node)) return name(node, scope)
+  if (ts.isIdentifier(node) || ts.isPropertyAccessExpression(node)) return name(node, wrapped, scope)
   if (ts.isPrefixUnaryExpression(node)) return unary(node, scope)
   if (ts.isBinaryExpression(node)) return binary(node, scope)
   if (ts.isConditionalExpression(node)) return conditional(node, scope)
@@ -139,12 +139,15 @@ function finite(value: number, node: ts.Node): number {
   return refuse(node, `\`${node.getText()}\` is infinite as an f32; programs contain no infinities`, hints.finite)
 }
 
-/** A parameter, a local, a constant of `Math`, or a capture. */
-function name(node: ts.Identifier | ts.PropertyAccessExpression, scope: Scope): ScalarSource {
+/** A parameter, a local, a constant of `Math`, or a capture; `wrapped` is the node with the annotations around it. */
+function name(node: ts.Identifier | ts.PropertyAccessExpression, wrapped: ts.Expression, scope: Scope): ScalarSource {
   const span = placeOf(node)
   const chain = chainOf(node)
   const root = chain?.[0]
-  if (chain === undefined || root === undefined) return refuseSyntax(node, "a property of a value", hints.capture)
+  if (chain === undefined || root === undefined) {
+    if (ts.isPropertyAccessExpression(node)) expression(node.expression, scope) // for the more exact reason, if there is one
+    return refuseSyntax(node, "a property of a value", hints.capture)
+  }
   const own = ownName(root, scope)
   if (own !== undefined) {
     if (chain.length > 1) refuseSyntax(node, "a property of a parameter or local", hints.subset)
@@ -161,7 +164,7 @@ function name(node: ts.Identifier | ts.PropertyAccessExpression, scope: Scope): 
     if (root.text === "Number") refuse(node, `\`${text}\` is a constant of float64, not of f32`, hints.finite)
     if (root.text === "Math") refuse(node, `\`${text}\` has no kernel form`, hints.math)
   }
-  const captured = capturedValue(node, chain, scope.language)
+  const captured = capturedValue(wrapped, chain, scope.language)
   scope.captures.add(captured)
   return { kind: "capture", name: captured, span }
 }

@@ -14,7 +14,7 @@ import { type Diagnostic, fromTypeScript } from "./diagnostics.js"
 import { findLanguage, isLanguageFile, type Language } from "./language.js"
 import { spanOfRange } from "./places.js"
 import { type Transformed, transform } from "./transform.js"
-import { existingFile, readSettings } from "./tsconfig.js"
+import { modelFile, readSettings } from "./tsconfig.js"
 
 export interface ProjectOptions {
   /** The tsconfig; without it the nearest one above the first file. */
@@ -34,9 +34,9 @@ export interface OpenProject {
 
 const defaultLanguageRoots = ["./dsl", "weft"]
 
-/** Opens the program. Throws `model-missing`, `tsconfig-missing` or `tsconfig-invalid`. */
+/** Opens the program. Throws `model-missing`, `model-not-typescript`, `tsconfig-missing` or `tsconfig-invalid`. */
 export function openProject(files: readonly string[], options: ProjectOptions = {}): OpenProject {
-  const paths = files.map((file) => existingFile(file, "model-missing"))
+  const paths = files.map(modelFile)
   const settings = readSettings(paths[0] ?? resolve("tsconfig.json"), options.tsconfig)
   const { path: tsconfig, options: compilerOptions, ambient } = settings
   const folder = dirname(tsconfig)
@@ -64,10 +64,15 @@ function nameInProject(path: string, folder: string): string {
   return relative(folder, path).split(sep).join("/")
 }
 
+/** The project's files without those of the language. */
+export function modelFiles({ language, sources }: OpenProject): readonly ts.SourceFile[] {
+  return sources.filter((source) => !isLanguageFile(source, language))
+}
+
 /** TypeScript's own diagnostics of the project's files. Those of the language itself are its own business. */
-export function typeDiagnostics({ language, sources }: OpenProject): readonly Diagnostic[] {
-  const { program } = language
-  const checked = sources.filter((source) => !isLanguageFile(source, language))
+export function typeDiagnostics(project: OpenProject): readonly Diagnostic[] {
+  const { program } = project.language
+  const checked = modelFiles(project)
   const syntactic = checked.flatMap((source) => program.getSyntacticDiagnostics(source))
   const found = syntactic.length > 0 ? syntactic : checked.flatMap((source) => program.getSemanticDiagnostics(source))
   return [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...found]

@@ -36,7 +36,7 @@ export function isScalarSignature(signature: ts.Signature, at: ts.Node, checker:
   const parameters = signature.getParameters()
   return (
     parameters.length > 0 &&
-    scalarKind(signature.getReturnType(), checker) !== undefined &&
+    holds(signature.getReturnType(), ts.TypeFlags.NumberLike | ts.TypeFlags.BooleanLike, checker) &&
     parameters.every((parameter) => parameterTypes(parameter, at, checker).every((type) => scalarKind(type, checker)))
   )
 }

@@ -50,8 +50,16 @@ function nearest(file: string): string {
   )
 }
 
-/** The real path of a file; throws a typed error when there is none. */
-export function existingFile(file: string, code: "model-missing" | "tsconfig-missing"): string {
+/** The real path of a file to be compiled. */
+export function modelFile(file: string): string {
+  const path = existingFile(file, "model-missing")
+  if (/(?<!\.d)\.[cm]?tsx?$/.test(path)) return path
+  throw new WeftError("model-not-typescript", `${fromWorkingDirectory(path)} is not a TypeScript file`, {
+    hint: "a model is compiled from its source; name the `.ts` file",
+  })
+}
+
+function existingFile(file: string, code: "model-missing" | "tsconfig-missing"): string {
   const path = resolve(file)
   if (existsSync(path) && statSync(path).isFile()) return realpathSync(path)
   throw new WeftError(code, `there is no file ${fromWorkingDirectory(path)}`)
