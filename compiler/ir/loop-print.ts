@@ -27,7 +27,7 @@ export function printLoop(kernel: LoopKernel): string {
 }
 
 function printBuffer({ name, dtype, storage, size, access }: LoopBuffer): string {
-  return `${name}: ${dtype}${storage === dtype ? "" : ` as ${storage}`} [${bare(size)}] ${access}`
+  return `${name}: ${dtype}${storage === dtype ? "" : ` as ${storage}`} [${print(size)}] ${access}`
 }
 
 function lines(body: readonly Statement[], indent: string): string[] {
@@ -64,10 +64,10 @@ export function printStatement(s: Statement): string {
     case "alloc":
       return `${s.space} ${s.name}: ${s.dtype}[${s.size}]`
     case "store":
-      return `${s.array}[${bare(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] = ${print(s.value)}`
+      return `${s.array}[${print(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] = ${print(s.value)}`
     case "copy": {
       const { to, toOffset, from, fromOffset, count, lane, lanes } = s
-      return `copy ${print(count)} to ${to}[${bare(toOffset)}] from ${from}[${bare(fromOffset)}] by ${print(lane)} of ${lanes}`
+      return `copy ${print(count)} to ${to}[${print(toOffset)}] from ${from}[${print(fromOffset)}] by ${print(lane)} of ${lanes}`
     }
     case "matrixMultiply": {
       const { m, n, k, c, a, b } = s
@@ -76,7 +76,7 @@ export function printStatement(s: Statement): string {
     case "shuffle":
       return `shuffle ${s.name}: ${printType(s.value)} = ${print(s.value)} across ${s.mask}`
     case "atomic":
-      return `atomic ${s.operation} ${s.array}[${bare(s.offset)}] ${print(s.value)}`
+      return `atomic ${s.operation} ${s.array}[${print(s.offset)}] ${print(s.value)}`
     case "barrier":
       return "barrier"
     default:
@@ -85,9 +85,4 @@ export function printStatement(s: Statement): string {
 }
 
 const printType = (x: Expression): string => (x.width === 1 ? x.dtype : `${x.dtype}x${x.width}`)
-const printOperand = ({ array, offset, stride }: MatrixOperand): string => `${array}[${bare(offset)}; ${stride}]`
-
-/** Without the outer parentheses, inside brackets; but an operation's own parentheses always match each other. */
-function bare(x: Expression): string {
-  return print(x)
-}
+const printOperand = ({ array, offset, stride }: MatrixOperand): string => `${array}[${print(offset)}; ${stride}]`

@@ -1,0 +1,172 @@
+/**
+ * Expressions of the loop language as JavaScript closures, one for each lane of a vector.
+ *
+ *   splat4(a[i]) * b[j : 4]   →   4 closures () => fround(mul(…)) that share one `a[i]` and one `j`
+ *
+ * A node is compiled once. Splats, lanes and vectors leave no trace: they only choose which closures meet. A node with several parents in
+ * one statement is computed once in each execution of that statement: its value carries the machine's epoch.
+ */
+import { type Expression, type Fetch, isLiteral, type OperationNode, operands, print, walk } from "../ir/expression.js"
+import type { Statement } from "../ir/loop.js"
+import { expressionsOf, visitStatements } from "../ir/loop-verify.js"
+import { operation, roundTo } from "../ir/operations.js"
+import { type ArrayState, checkRange, fault, type Machine, readArray } from "./loop-machine.js"
+
+export type Value = () => number
+
+/** Where names lead while compiling. */
+export interface Names {
+  readonly slotOf: (variable: string) => number
+  readonly arrayOf: (name: string) => ArrayState
+  readonly symbolOf: (name: string) => number
+}
+
+export interface ExpressionCompiler {
+  /** The value of lane `lane` of a vector; of a scalar, its value. */
+  readonly compile: (x: Expression, lane?: number) => Value
+  /** To be called when an array's name gets a new meaning. */
+  readonly forget: () => void
+}
+
+/**
+ * @param shared nodes that occur more than once in some statement
+ * @param float64 whether f32 results stay unrounded
+ */
+export function expressionCompiler(
+  machine: Machine,
+  names: Names,
+  shared: ReadonlySet<Expression>,
+  float64: boolean,
+): ExpressionCompiler {
+  let memo = new Map<Expression, Value[]>()
+
+  const compile = (x: Expression, lane = 0): Value => {
+    const index = x.width === 1 ? 0 : lane
+    let lanes = memo.get(x)
+    if (lanes === undefined) {
+      lanes = []
+      memo.set(x, lanes)
+    }
+    lanes[index] ??= make(x, index)
+    return lanes[index]
+  }
+
+  const make = (x: Expression, lane: number): Value => {
+    switch (x.kind) {
+      case "literal": {
+        const { value } = x
+        return () => value
+      }
+      case "variable": {
+        const slot = names.slotOf(x.name) + lane
+        return () => machine.variables[machine.base + slot]!
+      }
+      case "symbol": {
+        const index = names.symbolOf(x.name)
+        return () => machine.symbols[index]!
+      }
+      case "operation":
+        return cached(x, operationValue(x, lane))
+      case "fetch":
+        return cached(x, fetchValue(x, lane))
+      case "splat":
+        return compile(x.of)
+      case "ramp": {
+        const first = compile(x.of)
+        return () => (first() + lane) | 0
+      }
+      case "lane":
+        return compile(x.of, x.lane)
+      case "vector":
+        return compile(x.args[lane]!)
+      case "load":
+      case "localRead":
+      case "reduce":
+      case "scan":
+      case "component":
+        return fault(machine, "malformed", `a ${x.kind} is not of the loop language: ${print(x)}`)
+      default:
+        return x satisfies never
+    }
+  }
+
+  const operationValue = (x: OperationNode, lane: number): Value => {
+    const { evaluate } = operation(x.operation)
+    const of = x.args[0]!.dtype
+    const [a, b, c] = x.args.map((arg) => compile(arg, lane)) as [Value, Value, Value]
+    if (x.operation === "floordiv" || x.operation === "floormod") {
+      const divisor = x.args[1]!
+      if (!(isLiteral(divisor) && divisor.value > 0))
+        return () => {
+          const by = b()
+          if (!(by > 0)) fault(machine, "division", `${x.operation} by ${by}`)
+          return roundTo(of, evaluate(of, a(), by))
+        }
+    }
+    const to = x.dtype
+    if (float64 && to === "f32") {
+      if (x.args.length === 1) return () => evaluate(of, a())
+      return x.args.length === 2 ? () => evaluate(of, a(), b()) : () => evaluate(of, a(), b(), c())
+    }
+    if (x.args.length === 1) return () => roundTo(to, evaluate(of, a()))
+    return x.args.length === 2
+      ? () => roundTo(to, evaluate(of, a(), b()))
+      : () => roundTo(to, evaluate(of, a(), b(), c()))
+  }
+
+  const fetchValue = (x: Fetch, lane: number): Value => {
+    const array = names.arrayOf(x.array)
+    const offset = compile(x.offset)
+    const { width } = x
+    if (array.space === "buffer" && array.access === "read")
+      return () => {
+        const at = offset()
+        checkRange(machine, array, at, width)
+        return array.values[at + lane]!
+      }
+    return () => {
+      const at = offset()
+      checkRange(machine, array, at, width)
+      return readArray(machine, array, at + lane)
+    }
+  }
+
+  const cached = (x: Expression, value: Value): Value => {
+    if (!shared.has(x)) return value
+    let epoch = -1
+    let last = 0
+    return () => {
+      if (epoch !== machine.epoch) {
+        last = value()
+        epoch = machine.epoch
+      }
+      return last
+    }
+  }
+
+  return { compile, forget: () => (memo = new Map()) }
+}
+
+/** The nodes that occur more than once in one statement; an operand of which each lane takes the same value counts twice. */
+export function sharedNodes(body: readonly Statement[]): ReadonlySet<Expression> {
+  const shared = new Set<Expression>()
+  visitStatements(body, (s) => {
+    const once = new Set<Expression>()
+    const use = (x: Expression) => (once.has(x) ? shared.add(x) : once.add(x))
+    const seen = new Set<Expression>()
+    for (const root of expressionsOf(s)) {
+      use(root)
+      walk(
+        root,
+        (x) => {
+          for (const o of operands(x)) {
+            use(o)
+            if (x.width > 1 && o.width === 1) use(o)
+          }
+        },
+        seen,
+      )
+    }
+  })
+  return shared
+}

@@ -1,0 +1,225 @@
+/**
+ * What a running loop kernel consists of: the lanes' variables, the arrays with their access records, and the faults.
+ *
+ * Lanes share one `Machine`; the scheduler points `lane` and `base` at the lane whose turn it is. Every name has a slot:
+ *
+ *   variables:  [ lane 0: row i total … | lane 1: row i total … | … ]        slot s of lane l is at l * slots + s
+ *
+ * An array element remembers who touched it since the last barrier (lanes) and in the whole launch (grid iterations), so that a race is
+ * reported whatever the order of execution happens to be. Two iterations of the grid count as two workgroups, even when one workgroup runs
+ * both: a kernel must be right for any number of groups.
+ */
+import type { LoopBuffer, Statement } from "../ir/loop.js"
+import { printStatement } from "../ir/loop-print.js"
+import type { DType } from "../ir/operations.js"
+import { allocateBuffer, type Memory, writeElement } from "./memory.js"
+
+export type LoopFaultCode =
+  | "uninitialised" /* an element is read before it is stored */
+  | "race" /* two lanes touch an element, one of them writes, and no barrier lies between */
+  | "grid-race" /* two iterations of the grid touch an element of a buffer and one of them writes */
+  | "out-of-range" /* an offset outside of the array at the current symbols */
+  | "misaligned" /* the offset of a vector access is not a multiple of its width */
+  | "read-only" /* a store to a buffer with access `read` */
+  | "division" /* floordiv or floormod by something that is not positive */
+  | "barrier" /* lanes wait at different barriers, or some have ended */
+  | "shuffle" /* the partner does not exist, is in another subgroup or does not take part */
+  | "binding" /* a buffer or symbol is missing or does not fit */
+  | "malformed" /* what the verifier would have refused */
+
+/** A program did what no device may be asked to do. `statement` is the line of the loop text. */
+export class LoopFault extends Error {
+  readonly code: LoopFaultCode
+  readonly statement: string
+
+  constructor(code: LoopFaultCode, message: string, statement: string) {
+    super(statement === "" ? message : `${message}, in: ${statement}`)
+    this.name = "LoopFault"
+    this.code = code
+    this.statement = statement
+  }
+}
+
+/** Who touched each element: the last writer, reader and atomic of the current period, or `many` of them. */
+export interface Accesses {
+  readonly writer: Float64Array
+  readonly reader: Float64Array
+  readonly atomic: Float64Array
+}
+
+export const accesses = (size: number): Accesses => ({
+  writer: new Float64Array(size),
+  reader: new Float64Array(size),
+  atomic: new Float64Array(size),
+})
+
+export type Touch = "read" | "write" | "atomic"
+
+/** An array of the kernel; one object per declaration, its contents replaced at each launch. */
+export interface ArrayState {
+  readonly name: string
+  readonly dtype: DType
+  readonly space: "buffer" | "shared" | "register"
+  readonly access: LoopBuffer["access"]
+  /** The variable that holds the number of the current life of the contents; −1 for a buffer, which lives once. */
+  readonly lifeSlot: number
+  size: number
+  memory: Memory
+  values: Memory["values"]
+  /** The life in which each element was stored last; empty when contents are defined from the start. */
+  stored: Float64Array
+  /** Between barriers, by lane; undefined when no other lane sees the array or nobody writes it. */
+  lanes: Accesses | undefined
+  /** In the launch, by grid iteration. */
+  grid: Accesses | undefined
+}
+
+const nothing = new Float64Array(0)
+
+/** An array before a launch gives it contents. */
+export function newArray(
+  name: string,
+  dtype: DType,
+  space: ArrayState["space"],
+  access: ArrayState["access"],
+  lifeSlot: number,
+  size: number,
+): ArrayState {
+  const memory = allocateBuffer(dtype, dtype, 0)
+  const { values } = memory
+  return {
+    name,
+    dtype,
+    space,
+    access,
+    lifeSlot,
+    size,
+    memory,
+    values,
+    stored: nothing,
+    lanes: undefined,
+    grid: undefined,
+  }
+}
+
+export interface Machine {
+  variables: Float64Array
+  /** Where the current lane's variables start. */
+  base: number
+  lane: number
+  /** Counts executed statements: values cached for sharing inside of one statement carry it. */
+  epoch: number
+  /** Counts barriers passed, over all workgroups. */
+  phase: number
+  /** Counts lives of register arrays. */
+  lives: number
+  /** The slot of the grid's variable. */
+  gridSlot: number
+  /** The values of the size symbols, in the order in which the compiled code numbered them. */
+  symbols: Float64Array
+  /** The workgroup that runs, and how many there are. */
+  group: number
+  groups: number
+  /** The instruction that the current lane executes, and the statement of each. */
+  at: number
+  statements: Statement[]
+}
+
+export const newMachine = (): Machine => ({
+  variables: new Float64Array(0),
+  base: 0,
+  lane: 0,
+  epoch: 0,
+  phase: 1,
+  lives: 0,
+  gridSlot: 0,
+  symbols: new Float64Array(0),
+  group: 0,
+  groups: 1,
+  at: 0,
+  statements: [],
+})
+
+export function fault(machine: Machine, code: LoopFaultCode, message: string): never {
+  const statement = machine.statements[machine.at]
+  throw new LoopFault(code, message, statement === undefined ? "" : printStatement(statement))
+}
+
+/** More lanes than any device has in a workgroup; the last number stands for "more than one". */
+const maximumLanes = 4096
+const manyGrids = Number.MAX_SAFE_INTEGER
+
+/** Reads an element for the current lane. The caller has checked the range. */
+export function readArray(machine: Machine, array: ArrayState, offset: number, touch: Touch = "read"): number {
+  const at = array.space === "register" ? machine.lane * array.size + offset : offset
+  if (array.stored.length > 0) {
+    const life = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]
+    if (array.stored[at] !== life) {
+      checkRaces(machine, array, at, touch)
+      fault(machine, "uninitialised", `${array.name}[${offset}] is read before it is stored`)
+    }
+  }
+  if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, touch)
+  return array.values[at]!
+}
+
+/** Writes an element for the current lane; `touch` tells a store from an atomic. The caller has checked the range. */
+export function writeArray(machine: Machine, array: ArrayState, offset: number, value: number, touch: Touch): void {
+  if (array.access === "read") fault(machine, "read-only", `${array.name} is read-only`)
+  const at = array.space === "register" ? machine.lane * array.size + offset : offset
+  if (array.stored.length > 0)
+    array.stored[at] = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]!
+  if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, touch)
+  writeElement(array.memory, at, value)
+}
+
+/** Faults unless `width` elements from `offset` lie in the array, aligned to their number. */
+export function checkRange(machine: Machine, array: ArrayState, offset: number, width: number): void {
+  if (!(offset >= 0 && offset + width <= array.size))
+    fault(machine, "out-of-range", `${spelled(array, offset, width)} is outside of its ${array.size} elements`)
+  if (width > 1 && offset % width !== 0)
+    fault(machine, "misaligned", `${spelled(array, offset, width)} does not start at a multiple of ${width}`)
+}
+
+const spelled = (array: ArrayState, offset: number, width: number) =>
+  `${array.name}[${offset}${width > 1 ? ` : ${width}` : ""}]`
+
+function checkRaces(machine: Machine, array: ArrayState, at: number, touch: Touch): void {
+  if (array.lanes !== undefined) {
+    const floor = machine.phase * maximumLanes
+    const other = note(array.lanes, touch, at, floor, floor + machine.lane, floor + maximumLanes - 1)
+    if (other >= 0) {
+      const who = other === floor + maximumLanes - 1 ? "other lanes" : `lane ${other - floor}`
+      fault(machine, "race", `lane ${machine.lane} and ${who} touch ${array.name}[${at}] without a barrier between`)
+    }
+  }
+  if (array.grid !== undefined) {
+    const me = machine.variables[machine.base + machine.gridSlot]! + 1
+    const other = note(array.grid, touch, at, 1, me, manyGrids)
+    if (other >= 0) {
+      const who = other === manyGrids ? "others" : `${other - 1}`
+      fault(machine, "grid-race", `grid iterations ${me - 1} and ${who} touch ${array.name}[${at}] in one launch`)
+    }
+  }
+}
+
+/**
+ * Notes that `me` touches an element and answers who else did in a way that conflicts, or −1. Entries below `floor` are of an earlier
+ * period and count as empty. Readings go with readings and atomics with atomics.
+ */
+function note(a: Accesses, touch: Touch, at: number, floor: number, me: number, many: number): number {
+  const { writer, reader, atomic } = a
+  const w = writer[at]!
+  if (w >= floor && w !== me) return w
+  if (touch !== "read") {
+    const r = reader[at]!
+    if (r >= floor && r !== me) return r
+  }
+  if (touch !== "atomic") {
+    const t = atomic[at]!
+    if (t >= floor && t !== me) return t
+  }
+  const mine = touch === "read" ? reader : touch === "write" ? writer : atomic
+  mine[at] = mine[at]! >= floor && mine[at] !== me ? many : me
+  return -1
+}

@@ -1,0 +1,217 @@
+/**
+ * The interpreter of the loop language: runs a kernel as a device would, and fails where a device would only go wrong silently.
+ *
+ *   const y = allocateBuffer("f32", "f32", 8)
+ *   interpretLoop(kernel, new Map([["x", memoryOf("f32", [1, 2, 3])], ["y", y]]), new Map([["length", 3]]))
+ *   y.values   // what the kernel stored; or a LoopFault: "lane 1 and lane 0 touch tile[3] without a barrier between, in: tile[i] = …"
+ *
+ * Workgroups run one after the other. The lanes of a workgroup take turns after every statement, in a random order that a seed repeats, and go
+ * on into the next iteration of the grid without waiting for each other. A lane that comes to a barrier waits for all lanes, one that comes
+ * to a shuffle waits for its partner. The kernel is expected to pass `verifyLoop`.
+ *
+ * f32 is rounded after every operation, a product before its sum also in a `matrixMultiply`, which sums in the order of k. With `float64`
+ * nothing is rounded but integers: then arrays are float64 too, and buffers should be allocated with the storage `f64`.
+ */
+import { extentAt, symbolsOf } from "../ir/dim.js"
+import type { LoopBuffer, LoopKernel } from "../ir/loop.js"
+import { type ArrayState, accesses, fault, type Machine } from "./loop-machine.js"
+import { compileLoop, type Meeting, type Program, wait } from "./loop-statements.js"
+import { allocateBuffer, type Memory } from "./memory.js"
+
+export { LoopFault, type LoopFaultCode } from "./loop-machine.js"
+
+export interface LoopOptions {
+  /** Workgroups to run instead of `kernel.groups`; results must not depend on it. */
+  readonly groups?: number
+  /** f32 stays unrounded. */
+  readonly float64?: boolean
+  /** Another order of the lanes. */
+  readonly seed?: number
+  /** Lanes of a subgroup: a shuffle across more is a fault. */
+  readonly subgroup?: number
+  /** The contents of buffers with access `write` count as stored before the launch. */
+  readonly trustWriteBuffers?: boolean
+}
+
+const programs = { true: new WeakMap<LoopKernel, Program>(), false: new WeakMap<LoopKernel, Program>() }
+
+/** Runs all workgroups of one launch. @throws LoopFault */
+export function interpretLoop(
+  kernel: LoopKernel,
+  buffers: ReadonlyMap<string, Memory>,
+  symbols: ReadonlyMap<string, number>,
+  options: LoopOptions = {},
+): void {
+  const float64 = options.float64 ?? false
+  const compiled = programs[`${float64}`]
+  const program = compiled.get(kernel) ?? compileLoop(kernel, float64)
+  compiled.set(kernel, program)
+  const { machine } = program
+  machine.at = -1
+  bind(kernel, program, buffers, symbols, options)
+  machine.groups = options.groups ?? kernel.groups
+  const random = randomNumbers(options.seed ?? 1)
+  for (machine.group = 0; machine.group < machine.groups; machine.group++) {
+    machine.phase++
+    if (kernel.lanes === 1) runAlone(program)
+    else runTogether(program, kernel.lanes, random, options.subgroup ?? kernel.lanes)
+  }
+}
+
+/** Gives arrays and symbols their contents for one launch. */
+function bind(
+  kernel: LoopKernel,
+  { machine, arrays, symbols: names, slots }: Program,
+  buffers: ReadonlyMap<string, Memory>,
+  symbols: ReadonlyMap<string, number>,
+  options: LoopOptions,
+): void {
+  const { lanes } = kernel
+  machine.variables = new Float64Array(lanes * slots)
+  machine.base = 0
+  machine.lane = 0
+  machine.symbols = Float64Array.from(
+    names,
+    (name) => symbols.get(name) ?? fault(machine, "binding", `the symbol ${name} has no value`),
+  )
+  for (const [i, array] of arrays.entries()) {
+    const buffer = kernel.buffers[i]
+    if (buffer !== undefined) bindBuffer(array, buffer, buffers.get(buffer.name), symbols, machine, options)
+    else {
+      const size = array.space === "register" ? array.size * lanes : array.size
+      array.memory = allocateBuffer(array.dtype, options.float64 && array.dtype === "f32" ? "f64" : array.dtype, size)
+      array.values = array.memory.values
+      array.stored = new Float64Array(size)
+    }
+    if (array.space === "register" || array.access === "read") continue
+    array.lanes = lanes > 1 ? accesses(array.size) : undefined
+    if (array.space === "buffer") array.grid = accesses(array.size)
+  }
+}
+
+function bindBuffer(
+  array: ArrayState,
+  { name, dtype, storage, size, access }: LoopBuffer,
+  memory: Memory | undefined,
+  symbols: ReadonlyMap<string, number>,
+  machine: Machine,
+  { trustWriteBuffers = false }: LoopOptions,
+): void {
+  if (memory === undefined) throw fault(machine, "binding", `the buffer ${name} has no memory`)
+  if (memory.dtype !== dtype || (memory.storage !== storage && memory.storage !== "f64"))
+    fault(machine, "binding", `the buffer ${name} is ${dtype} as ${storage}, not ${memory.dtype} as ${memory.storage}`)
+  for (const symbol of symbolsOf(size))
+    if (!symbols.has(symbol)) fault(machine, "binding", `the symbol ${symbol} has no value`)
+  array.size = extentAt(size, symbols)
+  if (memory.size < array.size)
+    fault(machine, "binding", `the buffer ${name} needs ${array.size} elements, not ${memory.size}`)
+  array.memory = memory
+  array.values = memory.values
+  array.stored = new Float64Array(access === "write" && !trustWriteBuffers ? array.size : 0)
+}
+
+/** A workgroup of one lane: nobody to wait for. */
+function runAlone({ machine, code, meetings }: Program): void {
+  let at = 0
+  while (at < code.length) {
+    machine.at = at
+    machine.epoch++
+    const next = code[at]!()
+    if (next !== wait) at = next
+    else {
+      const meeting = meetings.get(at)
+      if (meeting?.kind === "shuffle") exchange(machine, meeting, 1, 1, 0, 0)
+      at++
+    }
+  }
+}
+
+function runTogether(program: Program, lanes: number, random: (below: number) => number, subgroup: number): void {
+  const { machine, code, slots } = program
+  const places = new Int32Array(lanes)
+  const ready = Int32Array.from({ length: lanes }, (_, lane) => lane)
+  let count = lanes
+  while (count > 0) {
+    while (count > 0) {
+      const pick = random(count)
+      const lane = ready[pick]!
+      const at = places[lane]!
+      machine.lane = lane
+      machine.base = lane * slots
+      machine.at = at
+      machine.epoch++
+      const next = code[at]!()
+      if (next !== wait) places[lane] = next
+      if (next === wait || next === code.length) ready[pick] = ready[--count]!
+    }
+    count = meet(program, places, ready, subgroup)
+  }
+}
+
+/** All lanes wait or have ended: lets those go on who are complete, into `ready`, and answers how many. */
+function meet({ machine, code, meetings, slots }: Program, places: Int32Array, ready: Int32Array, subgroup: number) {
+  const waiting = [...places.keys()].filter((lane) => places[lane]! < code.length)
+  const [first] = waiting
+  if (first === undefined) return 0
+  const point = (lane: number) => {
+    machine.at = places[lane]!
+    return meetings.get(machine.at)!
+  }
+  const released = waiting.filter((lane) => {
+    const meeting = point(lane)
+    return meeting.kind === "shuffle" && exchange(machine, meeting, places.length, subgroup, lane, slots, places)
+  })
+  if (released.length === 0) {
+    const lost = waiting.find((lane) => point(lane).kind === "shuffle")
+    if (lost !== undefined) fault(machine, "shuffle", `lane ${lost} waits for a partner that does not take part`)
+    const barrier = point(first) as Meeting & { kind: "barrier" }
+    const other = [...places.keys()].find((lane) => places[lane] !== places[first])
+    if (other !== undefined)
+      fault(
+        machine,
+        "barrier",
+        `lane ${first} waits at a barrier, lane ${other} ${places[other]! < code.length ? "at another" : "has ended"}`,
+      )
+    for (const slot of barrier.counters)
+      for (const lane of waiting)
+        if (machine.variables[lane * slots + slot] !== machine.variables[first * slots + slot])
+          fault(machine, "barrier", `lanes ${first} and ${lane} meet at a barrier in different iterations of a loop`)
+    machine.phase++
+    released.push(...waiting)
+  }
+  for (const [i, lane] of released.entries()) {
+    places[lane]!++
+    ready[i] = lane
+  }
+  return released.length
+}
+
+/** Takes the partner's value, if the partner has come to the same shuffle. */
+function exchange(
+  machine: Machine,
+  { from, to, width, mask }: Meeting & { kind: "shuffle" },
+  lanes: number,
+  subgroup: number,
+  lane: number,
+  slots: number,
+  places?: Int32Array,
+): boolean {
+  const partner = lane ^ mask
+  if (mask >= subgroup && mask > 0) fault(machine, "shuffle", `lanes ${lane} and ${partner} are not in one subgroup`)
+  if (partner >= lanes) fault(machine, "shuffle", `lane ${lane} has no partner: there are ${lanes} lanes`)
+  if (places !== undefined && places[partner] !== places[lane]) return false
+  for (let i = 0; i < width; i++)
+    machine.variables[lane * slots + to + i] = machine.variables[partner * slots + from + i]!
+  return true
+}
+
+/** Whole numbers below a bound: xorshift, so that a seed repeats a run. */
+function randomNumbers(seed: number): (below: number) => number {
+  let state = seed | 0 || 1
+  return (below) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % below
+  }
+}
