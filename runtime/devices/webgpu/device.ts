@@ -204,7 +204,9 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
         // The loss is announced in the same turn as the failed mapping.
         await new Promise((resolve) => setTimeout(resolve))
         alive()
-        throw takePending() ?? new WeftError("webgpu-read", `reading '${buffer.label}' failed: ${String(cause)}`, { cause })
+        throw (
+          takePending() ?? new WeftError("webgpu-read", `reading '${buffer.label}' failed: ${String(cause)}`, { cause })
+        )
       })
       const error = takePending()
       if (error !== undefined) throw error

@@ -56,14 +56,19 @@ export function createPipelines(device: GPUDevice, made: () => void): Pipelines 
   }
 
   return {
-    compile: (kernels) =>
-      Promise.all(
+    async compile(kernels) {
+      const settled = await Promise.allSettled(
         kernels.map(async (kernel) => {
           const layout = layoutOf(kernel)
           const pipeline = await pipelineOf(kernel, layout.pipeline)
           return { name: kernel.name, pipeline, layout: layout.group, bindings: kernel.bindings.length }
         }),
-      ),
+      )
+      return settled.map((s) => {
+        if (s.status === "rejected") throw s.reason
+        return s.value
+      })
+    },
   }
 }
 

@@ -1,0 +1,317 @@
+/**
+ * What every device must do, as one suite; a device's test file instantiates it with a way to open the device and an emitter.
+ *
+ *   await conformance("webgpu", () => createWebgpuDevice(), (kernels, symbolOrder) => ({ kernels: kernels.map(…), module }))
+ *
+ * The kernels are small and built by hand in the loop language. A device that is missing is skipped, with a line that names it; when WEFT_REQUIRE
+ * (names separated by commas) lists it, that is a failure.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { sizeSymbol } from "../../compiler/ir/dim.js"
+import { add, apply, type Expression, fetch, literal, mul, splat, variable } from "../../compiler/ir/expression.js"
+import type { LoopBuffer, LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
+import { storageType } from "../../compiler/ir/loop.js"
+import type { ArtifactKernel } from "../../runtime/artifact.js"
+import type { CompiledKernel, Device, DeviceBuffer } from "../../runtime/devices/device.js"
+import { WeftError } from "../../runtime/errors.js"
+
+export type Emit = (
+  kernels: readonly LoopKernel[],
+  symbolOrder: readonly string[],
+) =>
+  | { readonly kernels: readonly ArtifactKernel[]; readonly module: Uint8Array }
+  | Promise<{ readonly kernels: readonly ArtifactKernel[]; readonly module: Uint8Array }>
+
+/** Whether the device can be opened here; says so when not, and fails when it is required. */
+export async function available(name: string, makeDevice: () => Promise<Device>): Promise<boolean> {
+  try {
+    const device = await makeDevice()
+    console.log(`${name}: ${device.description}`)
+    device.dispose()
+    return true
+  } catch (error) {
+    if (required(name)) throw error
+    console.log(`${name}: skipped, ${error instanceof Error ? error.message : error}`)
+    return false
+  }
+}
+
+export const required = (name: string): boolean => (process.env.WEFT_REQUIRE ?? "").split(",").includes(name)
+
+// Kernels, by hand.
+
+const lanes = 32
+const v = (name: string) => variable(name)
+const n = (value: number) => literal(value)
+const f = (value: number) => literal(value, "f32")
+const length = sizeSymbol("length", 4096, 256)
+
+export const buffer = (name: string, access: LoopBuffer["access"], storage: Storage = "f32"): LoopBuffer => ({
+  name,
+  dtype: storageType(storage),
+  storage,
+  size: n(4096),
+  access,
+})
+
+/** grid over g < blocks, lanes over l; at = g · lanes + l */
+function gridKernel(
+  name: string,
+  buffers: readonly LoopBuffer[],
+  groups: number,
+  blocks: Expression,
+  body: readonly Statement[],
+  shared: readonly Statement[] = [],
+): LoopKernel {
+  const laneLoop: Statement = { kind: "for", variable: "l", extent: n(lanes), bind: "lane", body }
+  const grid: Statement = { kind: "for", variable: "g", extent: blocks, bind: "grid", body: [...shared, laneLoop] }
+  return { name, buffers, symbols: ["length"], lanes, groups, body: [grid] }
+}
+
+const at = add(mul(v("g"), n(lanes)), v("l"))
+const blocks = apply("floordiv", add(length, n(lanes - 1)), n(lanes))
+const when = (condition: Expression, ...body: Statement[]): Statement => ({
+  kind: "if",
+  condition,
+  body,
+  otherwise: [],
+})
+const store = (array: string, offset: Expression, value: Expression): Statement => ({
+  kind: "store",
+  array,
+  offset,
+  value,
+})
+
+/** y[i] = 2 x[i] + i for i < length, by 3 workgroups however many blocks there are. */
+const affine = gridKernel("affine", [buffer("x", "read"), buffer("y", "write")], 3, blocks, [
+  when(apply("lt", at, length), store("y", at, add(mul(fetch("x", at, "f32"), f(2)), apply("toF32", at)))),
+])
+
+/** x[i] = x[i] · 3 + 1 in place. */
+const step = gridKernel("step", [buffer("x", "readwrite")], 2, blocks, [
+  when(apply("lt", at, length), store("x", at, add(mul(fetch("x", at, "f32"), f(3)), f(1)))),
+])
+
+/** y[g] = Σ of block g of x, as a tree in shared memory. */
+const blockSum = gridKernel(
+  "block sum",
+  [buffer("x", "read"), buffer("y", "write")],
+  3,
+  apply("floordiv", length, n(lanes)),
+  [
+    store("tile", v("l"), fetch("x", at, "f32")),
+    { kind: "barrier" },
+    ...[16, 8, 4, 2, 1].flatMap((half): Statement[] => [
+      when(
+        apply("lt", v("l"), n(half)),
+        store("tile", v("l"), add(fetch("tile", v("l"), "f32"), fetch("tile", add(v("l"), n(half)), "f32"))),
+      ),
+      { kind: "barrier" },
+    ]),
+    when(apply("eq", v("l"), n(0)), store("y", v("g"), fetch("tile", n(0), "f32"))),
+    { kind: "barrier" },
+  ],
+  [{ kind: "alloc", name: "tile", dtype: "f32", size: lanes, space: "shared" }],
+)
+
+/** y[4i…] = x[4i…] · 1.5 with 16-bit storage on both sides. */
+const halves = (storage: "bf16" | "f16") =>
+  gridKernel(`halves ${storage}`, [buffer("x", "read", storage), buffer("y", "write", storage)], 2, n(4), [
+    store("y", mul(at, n(4)), mul(fetch("x", mul(at, n(4)), "f32", 4), splat(f(1.5), 4))),
+  ])
+
+const kernels: readonly LoopKernel[] = [affine, step, blockSum, halves("bf16"), halves("f16")]
+const symbolOrder = ["a.first", "length"]
+const symbolsAt = (size: number) => Int32Array.of(5, size)
+
+const bytesOf = (data: Float32Array | Uint16Array) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+const floats = (bytes: Uint8Array) => new Float32Array(bytes.slice().buffer)
+const iota = (size: number) => Float32Array.from({ length: size }, (_, i) => i)
+
+/** The code of the WeftError that a call throws or rejects with. */
+async function codeOf(call: () => unknown): Promise<string | undefined> {
+  try {
+    await call()
+    return undefined
+  } catch (error) {
+    expect(error).toBeInstanceOf(WeftError)
+    return (error as WeftError).code
+  }
+}
+
+export async function conformance(name: string, makeDevice: () => Promise<Device>, emit: Emit): Promise<void> {
+  const present = await available(name, makeDevice)
+
+  describe.skipIf(!present)(`${name} conforms`, () => {
+    let device: Device
+    let made: readonly CompiledKernel[]
+    const kernel = (wanted: LoopKernel) => made.find((k) => k.name === wanted.name)!
+    const filled = (data: Float32Array | Uint16Array, label: string): DeviceBuffer => {
+      const buffer = device.allocate(data.byteLength, label)
+      device.upload(buffer, 0, bytesOf(data))
+      return buffer
+    }
+    const compileAll = async (on: Device) => {
+      const emitted = await emit(kernels, symbolOrder)
+      return on.compile(emitted.kernels, emitted.module, symbolOrder.length)
+    }
+    beforeAll(async () => {
+      device = await makeDevice()
+      made = await compileAll(device)
+    })
+    afterAll(() => device.dispose())
+
+    it("names itself and its limits", () => {
+      expect(device.description).not.toBe("")
+      expect(device.limits.bindingBytes).toBeGreaterThanOrEqual(64 << 20)
+    })
+
+    it("allocates zeroed memory", async () => {
+      const buffer = device.allocate(1000, "zeros")
+      expect(buffer.bytes).toBe(1000)
+      expect(await device.read(buffer, 0, 1000)).toEqual(new Uint8Array(1000))
+    })
+
+    it("reads back what was uploaded, at any offset", async () => {
+      const buffer = device.allocate(64, "bytes")
+      device.upload(
+        buffer,
+        0,
+        Uint8Array.from({ length: 64 }, (_, i) => i),
+      )
+      device.upload(buffer, 8, Uint8Array.of(200, 201, 202, 203))
+      expect(await device.read(buffer, 6, 7)).toEqual(Uint8Array.of(6, 7, 200, 201, 202, 203, 12))
+      expect(await device.read(buffer, 61, 3)).toEqual(Uint8Array.of(61, 62, 63))
+      expect(await device.read(buffer, 5, 0)).toEqual(new Uint8Array(0))
+    })
+
+    it("uploads parts of words side by side", async () => {
+      const buffer = device.allocate(18, "odd")
+      device.upload(buffer, 0, Uint8Array.of(1, 2, 3, 4, 5, 6))
+      device.upload(buffer, 6, Uint8Array.of(7, 8, 9, 10, 11, 12))
+      device.upload(buffer, 12, Uint8Array.of(13, 14, 15, 16, 17, 18))
+      expect(await device.read(buffer, 0, 18)).toEqual(Uint8Array.from({ length: 18 }, (_, i) => i + 1))
+    })
+
+    it("keeps the order of uploads and reads", async () => {
+      const buffer = device.allocate(4, "order")
+      device.upload(buffer, 0, Uint8Array.of(1, 1, 1, 1))
+      const first = device.read(buffer, 0, 4)
+      device.upload(buffer, 0, Uint8Array.of(2, 2, 2, 2))
+      expect(await first).toEqual(Uint8Array.of(1, 1, 1, 1))
+      expect(await device.read(buffer, 0, 4)).toEqual(Uint8Array.of(2, 2, 2, 2))
+    })
+
+    it("runs more iterations of the grid than there are workgroups", async () => {
+      const x = filled(iota(1000), "x")
+      const y = device.allocate(4000, "y")
+      device.submit([device.record([{ kernel: kernel(affine), buffers: [x, y], groups: 3 }])], symbolsAt(1000))
+      expect(floats(await device.read(y, 0, 4000))).toEqual(iota(1000).map((i) => 3 * i))
+    })
+
+    it("follows symbols without new pipelines", async () => {
+      const x = filled(iota(100), "x")
+      const y = device.allocate(400, "y")
+      const recording = device.record([{ kernel: kernel(affine), buffers: [x, y], groups: 3 }])
+      const before = device.counters.pipelines
+      for (const size of [10, 0, 33, 64]) {
+        device.upload(y, 0, new Uint8Array(400))
+        device.submit([recording], symbolsAt(size))
+        expect(floats(await device.read(y, 0, 400))).toEqual(iota(100).map((i) => (i < size ? 3 * i : 0)))
+      }
+      expect(device.counters.pipelines).toBe(before)
+    })
+
+    it("keeps the symbols of submits that wait in the queue apart", async () => {
+      const x = filled(new Float32Array(64), "x")
+      const recording = device.record([{ kernel: kernel(step), buffers: [x], groups: 2 }])
+      device.submit([recording], symbolsAt(8))
+      device.submit([recording], symbolsAt(4))
+      device.submit([recording], symbolsAt(2))
+      const found = floats(await device.read(x, 0, 40))
+      expect([...found]).toEqual([13, 13, 4, 4, 1, 1, 1, 1, 0, 0])
+    })
+
+    it("sums blocks through shared memory and barriers", async () => {
+      const x = filled(iota(512), "x")
+      const y = device.allocate(64, "y")
+      device.submit([device.record([{ kernel: kernel(blockSum), buffers: [x, y], groups: 3 }])], symbolsAt(512))
+      const expected = Float32Array.from({ length: 16 }, (_, g) => 32 * 32 * g + (32 * 31) / 2)
+      expect(floats(await device.read(y, 0, 64))).toEqual(expected)
+    })
+
+    it.each([
+      ["bf16", [0x3f80, 0xbf81, 0x4049, 0x7f00, 0x0000], [0x3fc0, 0xbfc2, 0x4097, 0x7f40, 0x0000]],
+      ["f16", [0x3c00, 0xbc01, 0x4248, 0x7800, 0x0000], [0x3e00, 0xbe02, 0x44b6, 0x7a00, 0x0000]],
+    ] as const)("widens and rounds %s", async (storage, before, after) => {
+      const input = Uint16Array.from({ length: 512 }, (_, i) => before[i % before.length]!)
+      const x = filled(input, "x")
+      const y = device.allocate(1024, "y")
+      device.submit([device.record([{ kernel: kernel(halves(storage)), buffers: [x, y], groups: 2 }])], symbolsAt(0))
+      const found = new Uint16Array((await device.read(y, 0, 1024)).slice().buffer)
+      expect(found).toEqual(Uint16Array.from({ length: 512 }, (_, i) => after[i % after.length]!))
+    })
+
+    it("runs dependent commands of many recordings in their order", async () => {
+      const x = filled(new Float32Array(32), "x")
+      const y = device.allocate(128, "y")
+      const command = { kernel: kernel(step), buffers: [x], groups: 2 }
+      const many = device.record(Array.from({ length: 9 }, () => command))
+      const last = device.record([command, { kernel: kernel(affine), buffers: [x, y], groups: 1 }])
+      const { submits, commands } = device.counters
+      device.submit([many, last], symbolsAt(32))
+      const ten = (3 ** 10 - 1) / 2
+      expect(floats(await device.read(y, 0, 128))).toEqual(iota(32).map((i) => 2 * ten + i))
+      expect(many.commands).toBe(9)
+      expect(device.counters.submits - submits).toBe(1)
+      expect(device.counters.commands - commands).toBe(11)
+    })
+
+    it("counts what it allocates and frees", () => {
+      const before = device.counters.allocatedBytes
+      const buffer = device.allocate(1 << 16, "counted")
+      expect(device.counters.allocatedBytes - before).toBe(1 << 16)
+      buffer.destroy()
+      buffer.destroy()
+      expect(device.counters.allocatedBytes).toBe(before)
+    })
+
+    it("refuses an allocation over its limit with both numbers", async () => {
+      const wanted = device.limits.bufferBytes * 2
+      const before = device.counters.allocatedBytes
+      expect(() => device.allocate(wanted, "weights")).toThrow(String(wanted))
+      expect(await codeOf(() => device.allocate(wanted, "weights"))).toBe("allocation-too-large")
+      expect(device.counters.allocatedBytes).toBe(before)
+    })
+
+    it("refuses what is out of range, destroyed or ill formed", async () => {
+      const buffer = device.allocate(8, "small")
+      expect(await codeOf(() => device.upload(buffer, 4, new Uint8Array(8)))).toBe("buffer-range")
+      expect(await codeOf(() => device.read(buffer, 4, 8))).toBe("buffer-range")
+      const command = { kernel: kernel(affine), buffers: [buffer], groups: 1 }
+      expect(await codeOf(() => device.record([command]))).toBe("record-bindings")
+      expect(await codeOf(() => device.record([{ ...command, buffers: [buffer, buffer], groups: 0 }]))).toBe(
+        "record-groups",
+      )
+      buffer.destroy()
+      expect(await codeOf(() => device.upload(buffer, 0, new Uint8Array(4)))).toBe("buffer-destroyed")
+      expect(await codeOf(() => device.read(buffer, 0, 4))).toBe("buffer-destroyed")
+    })
+
+    it("ends with dispose: pending and later calls are refused, lost resolves", async () => {
+      const other = await makeDevice()
+      const [first] = await compileAll(other)
+      const x = other.allocate(64, "x")
+      const pending = codeOf(() => other.read(x, 0, 64))
+      other.dispose()
+      other.dispose()
+      expect([undefined, "device-disposed"]).toContain(await pending)
+      expect(await codeOf(() => other.allocate(4, "late"))).toBe("device-disposed")
+      expect(await codeOf(() => other.read(x, 0, 4))).toBe("device-disposed")
+      expect(await codeOf(() => other.record([{ kernel: first!, buffers: [x, x], groups: 1 }]))).toBe("device-disposed")
+      expect(typeof (await other.lost)).toBe("string")
+      expect(other.counters.allocatedBytes).toBe(0)
+    })
+  })
+}

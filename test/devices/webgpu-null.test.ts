@@ -1,0 +1,51 @@
+import { expect, it } from "vitest"
+import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
+import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
+import { required } from "./conformance.js"
+
+/** Dawn's null backend needs no driver, so only a missing package skips these. */
+const present = await createWebgpuDevice({ adapter: "null" }).then(
+  (device) => {
+    device.dispose()
+    return true
+  },
+  (error: unknown) => {
+    if (required("webgpu")) throw error
+    console.log(`webgpu (null backend): skipped, ${error instanceof Error ? error.message : error}`)
+    return false
+  },
+)
+
+it.skipIf(!present)("finds the place of an error and nothing in a valid source", async () => {
+  const good = { name: "good", source: "@compute @workgroup_size(1) fn main() {}" }
+  const bad = { name: "bad", source: "fn main() {\n  let x: u32 = 1f;\n}" }
+  expect(await validateWgsl([good])).toEqual([])
+  const problems = await validateWgsl([good, bad])
+  expect(problems).toHaveLength(1)
+  expect(problems[0]).toMatchObject({ name: "bad", line: 2, column: 7 })
+})
+
+it.skipIf(!present)("allocates, records and submits on the null backend", async () => {
+  const device = await createWebgpuDevice({
+    adapter: "null",
+    toggles: ["allow_unsafe_apis", "-timestamp_quantization"],
+  })
+  const [kernel] = await device.compile(
+    [
+      {
+        name: "nothing",
+        source: "@compute @workgroup_size(1) fn main() {}",
+        bindings: [{ access: "read" }],
+        lanes: 1,
+        scratch: 0,
+      },
+    ],
+    new Uint8Array(0),
+    0,
+  )
+  const buffer = device.allocate(32, "x")
+  device.submit([device.record([{ kernel: kernel!, buffers: [buffer], groups: 70000 }])], Int32Array.of(1))
+  expect(await device.read(buffer, 0, 32)).toHaveLength(32)
+  expect(device.counters.submits).toBe(1)
+  device.dispose()
+})
