@@ -10,7 +10,7 @@
 import { readdirSync, realpathSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { throwDiagnostics } from "./diagnostics.js"
-import { openProject, type ProjectOptions, transformProject } from "./project.js"
+import { openProject, type ProjectOptions, transformProject, transformSource } from "./project.js"
 import type { Transformed } from "./transform.js"
 
 /**
@@ -32,22 +32,27 @@ export interface FrontendPlugin {
   transform(code: string, id: string): { code: string; map: string } | undefined
 }
 
-/** A plugin of vite's and rollup's shape that transforms the TypeScript files of the folders `include`, as they are on disk. */
+/**
+ * A plugin of vite's and rollup's shape that transforms the TypeScript files of the folders `include`. The program is opened at the first
+ * file and again when a file's text is no longer the one that it was opened with.
+ */
 export function frontendPlugin(options: ProjectOptions & { readonly include: readonly string[] }): FrontendPlugin {
   const folders = options.include.map((folder) => `${realpathSync(resolve(folder))}/`)
-  let texts: ReadonlyMap<string, Transformed> | undefined
-  const changed = new Map<string, string>()
+  let sources = new Map<string, () => Transformed | undefined>()
+  const seen = new Map<string, string>()
+  const open = () => {
+    const project = openProject(folders.flatMap(sourcesBelow), options)
+    return new Map(project.sources.map((source) => [source.fileName, () => transformSource(source, project)]))
+  }
   return {
     name: "weft",
     enforce: "pre",
     transform(code, id) {
       const path = id.replace(/[?#].*$/, "")
       if (!path.endsWith(".ts") || !folders.some((folder) => path.startsWith(folder))) return undefined
-      if (texts === undefined || (changed.has(path) && changed.get(path) !== code)) {
-        texts = transformProject(openProject(folders.flatMap(sourcesBelow), options)).texts
-      }
-      changed.set(path, code)
-      const found = texts.get(path)
+      if (!sources.has(path) || (seen.has(path) && seen.get(path) !== code)) sources = open()
+      seen.set(path, code)
+      const found = sources.get(path)?.()
       return found === undefined ? undefined : { code: found.text, map: found.map }
     },
   }

@@ -60,8 +60,8 @@ function isProjectSource(source: ts.SourceFile, folder: string, program: ts.Prog
 }
 
 /** The name by which spans call a file: relative to the tsconfig, so that a bundle's text does not depend on where it lies. */
-function nameInProject(path: string, folder: string): string {
-  return relative(folder, path).split(sep).join("/")
+function nameInProject(source: ts.SourceFile, folder: string): string {
+  return relative(folder, source.fileName).split(sep).join("/")
 }
 
 /** The project's files without those of the language. */
@@ -88,18 +88,22 @@ export interface TransformedProject {
   readonly diagnostics: readonly Diagnostic[]
 }
 
-export function transformProject({ folder, language, sources }: OpenProject): TransformedProject {
+export function transformProject(project: OpenProject): TransformedProject {
   const texts = new Map<string, Transformed>()
   const diagnostics: Diagnostic[] = []
-  const files = sources.map((source) => {
+  for (const source of project.sources) {
     const path = resolve(source.fileName)
-    const name = nameInProject(path, folder)
-    const transformed = transform(source, name, language)
+    const transformed = transformSource(source, project)
     if (transformed !== undefined) texts.set(realpathSync(path), transformed)
     for (const { message, hint, start, end } of transformed?.refusals ?? []) {
       diagnostics.push({ message, hint, span: spanOfRange(source, path, start, end) })
     }
-    return { path: name, text: source.text }
-  })
+  }
+  const files = project.sources.map((source) => ({ path: nameInProject(source, project.folder), text: source.text }))
   return { texts, files, diagnostics }
+}
+
+/** One file of the project; undefined when nothing is to be inserted. */
+export function transformSource(source: ts.SourceFile, { folder, language }: OpenProject): Transformed | undefined {
+  return transform(source, nameInProject(source, folder), language)
 }

@@ -7,13 +7,13 @@
  * A bundle is written beside its name and renamed, so no process ever reads half of one. The name holds a hash of the text: the same text
  * is the same file, and Node imports it once.
  */
-import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { createHash, randomUUID } from "node:crypto"
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { WeftError } from "../../runtime/errors.js"
 import { fromWorkingDirectory } from "./diagnostics.js"
 
-/** Bundles that nobody has written for this long are removed, in milliseconds. */
+/** Bundles that nobody has asked for in this time are removed, in milliseconds. */
 const keep = 24 * 60 * 60 * 1000
 
 /** Writes `text` and returns its path. Throws `folder-not-writable`. */
@@ -22,7 +22,10 @@ export function storeBundle(project: string, name: string, text: string): string
   const hash = createHash("sha256").update(text).digest("hex").slice(0, 16)
   const path = join(folder, `${name}-${hash}.mjs`)
   try {
-    if (existsSync(path)) return path
+    if (existsSync(path)) {
+      utimesSync(path, new Date(), new Date())
+      return path
+    }
     mkdirSync(folder, { recursive: true })
     writeWhole(join(folder, ".gitignore"), "*\n")
     writeWhole(path, text)
@@ -37,7 +40,7 @@ export function storeBundle(project: string, name: string, text: string): string
 }
 
 function writeWhole(path: string, text: string): void {
-  const beside = `${path}.${process.pid}`
+  const beside = `${path}.${randomUUID()}`
   writeFileSync(beside, text)
   renameSync(beside, path)
 }
@@ -45,7 +48,7 @@ function writeWhole(path: string, text: string): void {
 function removeOld(folder: string): void {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name)
-    if (name.endsWith(".mjs") && Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > keep) {
+    if (name !== ".gitignore" && Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > keep) {
       rmSync(path, { force: true })
     }
   }
