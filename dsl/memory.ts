@@ -31,6 +31,11 @@ export function constant<const A extends string, D extends NumberType = "f32">(
   return tracing().constant([{ axis, extent: values.length }], values, dtype ?? "f32") as Tensor<A, D>
 }
 
+/** One number as a tensor without axes. Numbers inside of scalar functions need none: they are captured. */
+export function literal<D extends NumberType = "f32">(value: number, dtype?: D): Tensor<never, D> {
+  return tracing().constant([], [value], dtype ?? "f32") as Tensor<never, D>
+}
+
 /** w[axis = index[…]]: the axis is replaced by the axes of `index`; axes that both have are matched. Out of range is clamped. */
 export function at<W extends string, D extends ValueType, const K extends W, I extends string>(
   w: Tensor<W, D>,

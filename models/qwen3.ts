@@ -39,6 +39,8 @@ import {
   weight,
 } from "../dsl/index.js"
 
+type Embedded = Tensor<"seq" | "embed">
+
 const count = z.int().positive()
 
 const configSchema = z
@@ -133,7 +135,7 @@ function cacheState(c: Config) {
   return { k: state(rows), v: state(rows) }
 }
 
-function attention(c: Config, window: number | undefined, x: Tensor<"seq" | "embed">, w: Attention, past: Cache) {
+function attention(c: Config, window: number | undefined, x: Embedded, w: Attention, past: Cache) {
   const position = iota("seq", extent(x, "seq"), extent(past.k, "key"), "position")
   const rotary = rotaryFrequencies(c, c.head_dim)
   const eps = c.rms_norm_eps
@@ -159,7 +161,7 @@ function denseWeights(c: Config, name: string) {
   }
 }
 
-function dense(x: Tensor<"seq" | "embed">, w: Dense) {
+function dense(x: Embedded, w: Dense) {
   const h = map((g, u) => silu(g) * u, dot(x, w.gate, "embed"), dot(x, w.up, "embed"))
   return dot(h, w.down, "hidden")
 }
@@ -176,7 +178,7 @@ function expertWeights(c: Config, name: string) {
   }
 }
 
-function experts(c: Config, x: Tensor<"seq" | "embed">, w: Experts) {
+function experts(c: Config, x: Embedded, w: Experts) {
   const chances = softmax(dot(x, w.router, "embed"), "expert")
   const { index, value } = top(chances, "expert", c.num_experts_per_tok, "slot")
   const gate = dot(x, at(w.gate, "expert", index), "embed")
@@ -197,7 +199,7 @@ function layerWeights(c: Config, i: number) {
   }
 }
 
-function layer(c: Config, window: number | undefined, x: Tensor<"seq" | "embed">, w: Layer, past: Cache) {
+function block(c: Config, window: number | undefined, x: Embedded, w: Layer, past: Cache) {
   const { y, cache } = attention(c, window, rmsNorm(x, w.attentionNorm, "embed", c.rms_norm_eps), w.attention, past)
   const h = add(x, y)
   const normed = rmsNorm(h, w.feedForwardNorm, "embed", c.rms_norm_eps)
@@ -232,7 +234,8 @@ export const model = defineModel({
   forward(c, w, tokens, past) {
     let x = at(w.embedding, "vocab", tokens)
     const caches = w.layers.map((weights, i) => {
-      const after = call((x, w, past) => layer(c, windowOf(c, i), x, w, past), x, weights, past[i]!)
+      const layer = (x: Embedded, w: Layer, past: Cache) => block(c, windowOf(c, i), x, w, past)
+      const after = call(layer, x, weights, past[i]!)
       x = after.x
       return after.cache
     })
