@@ -210,7 +210,7 @@ export function apply(name: Operation, ...args: Expression[]): Expression {
   if (typeof dtype === "object") throw new TypeProblem(dtype.problem)
   const width = Math.max(...args.map((a) => a.width))
   const folded = fold(name, args)
-  if (folded !== undefined) return folded
+  if (folded?.width === width) return folded
   return intern(`${name} ${args.map(identity).join(" ")}`, () => ({
     kind: "operation",
     dtype,
@@ -355,6 +355,7 @@ export function ramp(of: Expression, width: number): Expression {
 }
 
 export function lane(of: Expression, index: number): Expression {
+  if (of.width === 1) return of
   if (of.kind === "splat") return of.of
   if (of.kind === "vector") return of.args[index]!
   if (of.kind === "ramp") return add(of.of, literal(index))
@@ -529,11 +530,9 @@ export function print(x: Expression): string {
   const list = (xs: readonly Expression[]) => xs.map(print).join(", ")
   switch (x.kind) {
     case "literal":
-      return x.dtype === "f32" && Number.isInteger(x.value)
-        ? `${x.value}.0`
-        : x.dtype === "bool"
-          ? String(x.value !== 0)
-          : String(x.value)
+      if (x.dtype === "bool") return String(x.value !== 0)
+      if (x.dtype === "f32" && /^-?\d+$/.test(String(x.value))) return `${Object.is(x.value, -0) ? "-0" : x.value}.0`
+      return String(x.value)
     case "variable":
     case "symbol":
       return x.name

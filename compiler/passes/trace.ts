@@ -243,6 +243,7 @@ export function createTracing(): Tracing {
     },
     extent: (x, axis) => fromDim(axisOf(node(x), axis).extent),
     axes: (x) => ir.axisNames(node(x)),
+    dtype: (x) => node(x).dtype,
     plus: (a, b) => fromDim(add(toDim(a), toDim(b))),
     minus: (a, b) => fromDim(sub(toDim(a), toDim(b))),
     times: (a, b) => fromDim(mul(toDim(a), toDim(b))),

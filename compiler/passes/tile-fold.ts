@@ -1,0 +1,119 @@
+/**
+ * Monoids in the loop language: the identity of an accumulator and how one value or one accumulator is added to another.
+ *
+ *   sum      acc + v
+ *   argmax   (v > acc || v == acc && i < at) ? (v, i) : (acc, at)
+ *   top(k)   insertion into k ordered pairs, unrolled
+ *
+ * An accumulator is a flat list of expressions: per part of a product its components, for `top` the k values and then the k indices.
+ */
+import { apply, type Expression, literal, splat } from "../ir/expression.js"
+import { identityValue, type Monoid, monoidParts, noIndex } from "../ir/monoid.js"
+import type { DType } from "../ir/operations.js"
+
+type Part = Exclude<Monoid, { kind: "product" }>
+
+/** How many expressions an accumulator of this monoid has. */
+export function accumulatorSize(m: Monoid): number {
+  return monoidParts(m).reduce((n, { monoid }) => n + partSize(monoid), 0)
+}
+
+const partSize = (m: Part): number => (m.kind === "top" ? 2 * m.k : m.kind === "argmax" ? 2 : 1)
+const liftSize = (m: Part): number => (m.kind === "top" || m.kind === "argmax" ? 2 : 1)
+
+/** The identity, `width` lanes wide. `types` are the dtypes of the lifted values. */
+export function identityOf(m: Monoid, types: readonly DType[], width: number): readonly Expression[] {
+  return monoidParts(m).flatMap(({ monoid, at }) => {
+    const dtype = types[at]!
+    if (monoid.kind === "sum" || monoid.kind === "max" || monoid.kind === "min")
+      return [splat(literal(identityValue(monoid.kind, dtype), dtype), width)]
+    const k = monoid.kind === "top" ? monoid.k : 1
+    const values = Array.from({ length: k }, () => splat(literal(identityValue("max", dtype), dtype), width))
+    return [...values, ...Array.from({ length: k }, () => splat(literal(noIndex), width))]
+  })
+}
+
+/** The accumulator after one lifted tuple. */
+export function append(
+  m: Monoid,
+  accumulator: readonly Expression[],
+  lift: readonly Expression[],
+): readonly Expression[] {
+  let from = 0
+  return monoidParts(m).flatMap(({ monoid, at }) => {
+    const mine = accumulator.slice(from, from + partSize(monoid))
+    from += partSize(monoid)
+    return appendPart(monoid, mine, lift.slice(at, at + liftSize(monoid)))
+  })
+}
+
+/** Two accumulators into one; `left` holds the lower indices or ties are settled by index. */
+export function combine(m: Monoid, left: readonly Expression[], right: readonly Expression[]): readonly Expression[] {
+  let from = 0
+  return monoidParts(m).flatMap(({ monoid }) => {
+    const size = partSize(monoid)
+    const a = left.slice(from, from + size)
+    const b = right.slice(from, from + size)
+    from += size
+    if (monoid.kind !== "top") return appendPart(monoid, a, b)
+    let merged: readonly Expression[] = a
+    for (let s = 0; s < monoid.k; s++) merged = appendPart(monoid, merged, [b[s]!, b[monoid.k + s]!])
+    return merged
+  })
+}
+
+function appendPart(m: Part, acc: readonly Expression[], lift: readonly Expression[]): readonly Expression[] {
+  switch (m.kind) {
+    case "sum":
+      return [lift[0]!.dtype === "bool" ? apply("or", acc[0]!, lift[0]!) : apply("add", acc[0]!, lift[0]!)]
+    case "max":
+    case "min":
+      return [apply(m.kind, acc[0]!, lift[0]!)]
+    case "argmax": {
+      const better = beats(lift[0]!, lift[1]!, acc[0]!, acc[1]!)
+      return [apply("select", better, lift[0]!, acc[0]!), apply("select", better, lift[1]!, acc[1]!)]
+    }
+    case "top": {
+      const { k } = m
+      const wins = Array.from({ length: k }, (_, s) => beats(lift[0]!, lift[1]!, acc[s]!, acc[k + s]!))
+      const place = (s: number, offset: number, value: Expression) => {
+        const moved = s === 0 ? value : apply("select", wins[s - 1]!, acc[offset + s - 1]!, value)
+        return apply("select", wins[s]!, moved, acc[offset + s]!)
+      }
+      return [
+        ...Array.from({ length: k }, (_, s) => place(s, 0, lift[0]!)),
+        ...Array.from({ length: k }, (_, s) => place(s, k, lift[1]!)),
+      ]
+    }
+    default:
+      return m satisfies never
+  }
+}
+
+/** (v, i) comes before (w, j): larger, or equal with the lower index. */
+function beats(v: Expression, i: Expression, w: Expression, j: Expression): Expression {
+  return apply("or", apply("gt", v, w), apply("and", apply("eq", v, w), apply("lt", i, j)))
+}
+
+/** The value of one component, given the accumulator; `slot` chooses the rank of a `top`. */
+export function componentOf(
+  m: Monoid,
+  accumulator: readonly Expression[],
+  index: number,
+  slot: Expression | undefined,
+): Expression {
+  let from = 0
+  for (const { monoid, at } of monoidParts(m)) {
+    if (index >= at && index < at + liftSize(monoid)) {
+      if (monoid.kind !== "top") return accumulator[from + index - at]!
+      const ranks = accumulator.slice(from + (index - at) * monoid.k, from + (index - at + 1) * monoid.k)
+      if (slot === undefined) return ranks[0]!
+      if (slot.kind === "literal") return ranks[slot.value]!
+      return ranks
+        .slice(0, -1)
+        .reduceRight((rest, value, s) => apply("select", apply("eq", slot, literal(s)), value, rest), ranks.at(-1)!)
+    }
+    from += partSize(monoid)
+  }
+  throw new Error(`no component ${index}`)
+}

@@ -1,0 +1,394 @@
+/**
+ * Values with reductions into loops: the statements that compute them, and what is left as expressions.
+ *
+ *   [sum_{k}(x[s, k] · w[o, k]), sum_{k}(x[s, k] · w[o + 1, k])]   →   let a = 0; let b = 0; for k { x = …; a += …; b += … }   [a, b]
+ *
+ * Values are lowered together: reductions of one extent share a loop, so register tiles and sibling stores read an operand once. A reduction
+ * is computed at the outermost place where its free variables are bound. Along a folded axis the schedule may ask for vectors (with a
+ * horizontal fold after the loop, and a scalar loop for the rest) or for lanes (with a tree over shared memory).
+ */
+import { literalExtent } from "../ir/dim.js"
+import {
+  add,
+  apply,
+  type Component,
+  type Expression,
+  freeVariables,
+  lane,
+  literal,
+  mul,
+  operands,
+  type Reduce,
+  reduce,
+  rewrite,
+  type Scan,
+  substitute,
+  variable,
+  walk,
+} from "../ir/expression.js"
+import type { Statement } from "../ir/loop.js"
+import type { DType } from "../ir/operations.js"
+import type { ReductionTile } from "../ir/schedule.js"
+import { accumulatorSize, append, combine, componentOf, identityOf } from "./tile-fold.js"
+import { laneRamp, lanesOf, shared, type VectorAxis, wideFetch } from "./tile-vector.js"
+
+/** Lanes that share a reduction. */
+export interface LaneGroup {
+  /** This lane's number in its group, 0 … count − 1. */
+  readonly index: Expression
+  readonly count: number
+  /** The first lane of the group. */
+  readonly first: Expression
+  /** A shared array of one element per lane of the workgroup. */
+  readonly array: (dtype: DType) => string
+}
+
+export interface Scope {
+  /** Where statements go. */
+  readonly out: Statement[]
+  /** Loop variables and names that may occur in expressions here. */
+  readonly bound: ReadonlySet<string>
+  readonly vector: VectorAxis | undefined
+  readonly lanes: LaneGroup | undefined
+  /** Accumulators of reductions that are computed already. */
+  readonly solved: ReadonlyMap<Expression, readonly Expression[]>
+}
+
+export interface Lowerer {
+  fresh(stem: string): string
+  /** The flat offset and array of a load or local read; the offset is over untranslated variables. */
+  place(x: Expression & { kind: "load" | "localRead" }): { readonly array: string; readonly offset: Expression }
+  /** A local that the block keeps in a variable. */
+  scalar(local: string): Expression | undefined
+  /** How the schedule wants an axis folded. */
+  folding(axis: string): ReductionTile
+}
+
+/** Emits what `values` need into `scope.out`; answers with expressions of the loop language. */
+export function lowerValues(values: readonly Expression[], scope: Scope, lowerer: Lowerer): readonly Expression[] {
+  const plain = values.map(scansAsReductions)
+  const solved = solve(plain, scope, lowerer)
+  const translate = translator({ ...scope, solved }, lowerer)
+  return share(plain.map(translate), scope.out, lowerer)
+}
+
+/** Emits the reductions of `values` that can be computed here, without the values themselves. */
+export function solve(
+  values: readonly Expression[],
+  scope: Scope,
+  lowerer: Lowerer,
+): ReadonlyMap<Expression, readonly Expression[]> {
+  const solved = new Map(scope.solved)
+  for (;;) {
+    const available = new Set<Reduce>()
+    for (const v of values)
+      walk(v, (x) => {
+        if (x.kind === "reduce" && !solved.has(x) && [...freeVariables(x)].every((n) => scope.bound.has(n)))
+          available.add(x)
+      })
+    const ready = [...available].filter((r) => !mentions(r, available, solved))
+    const [first] = ready
+    if (first === undefined) return solved
+    const together = ready.filter(
+      (r) => r.extent === first.extent && sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)),
+    )
+    for (const [r, accumulator] of fold(together, { ...scope, solved }, lowerer)) solved.set(r, accumulator)
+  }
+}
+
+/** Whether a reduction waits for another one that is to be computed first. */
+function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap<Expression, unknown>): boolean {
+  let found = false
+  const see = (x: Expression) => {
+    if (x !== r && available.has(x as Reduce) && !solved.has(x)) found = true
+  }
+  for (const o of operands(r)) walk(o, see)
+  return found
+}
+
+const sameFolding = (a: ReductionTile, b: ReductionTile) => a.vector === b.vector && a.lanes === b.lanes
+
+/** A prefix up to `at` is a reduction of extent at + 1. */
+export function scansAsReductions(x: Expression): Expression {
+  const memo = new Map<Expression, Expression>()
+  const visit = (e: Expression): Expression => {
+    const known = memo.get(e)
+    if (known !== undefined) return known
+    const made = e.kind === "scan" ? asReduction(e, visit) : rewrite(e, (o) => (o === e ? undefined : visit(o)))
+    memo.set(e, made)
+    return made
+  }
+  let scans = false
+  walk(x, (e) => {
+    if (e.kind === "scan") scans = true
+  })
+  return scans ? visit(x) : x
+}
+
+const asReduction = (s: Scan, visit: (e: Expression) => Expression) =>
+  reduce(s.axis, add(visit(s.at), literal(1)), s.monoid, s.lift.map(visit))
+
+/** One loop for reductions of one extent. */
+function fold(
+  group: readonly Reduce[],
+  scope: Scope,
+  lowerer: Lowerer,
+): ReadonlyMap<Expression, readonly Expression[]> {
+  const [first] = group
+  const wanted = lowerer.folding(first!.axis)
+  const extent = translator(scope, lowerer)(first!.extent)
+  const width = scope.vector === undefined && wanted.vector !== undefined && group.every(simple) ? wanted.vector : 1
+  const lanes = scope.lanes !== undefined && wanted.lanes !== undefined ? scope.lanes : undefined
+  const inner: Scope = { ...scope, lanes: undefined }
+
+  const accumulators = group.map((r) => declare(r, scope.vector?.width ?? 1, scope.out, lowerer))
+  const literalSize = literalExtent(extent)
+  const whole = width === 1 ? extent : apply("floordiv", extent, literal(width))
+  const wholeSize = literalExtent(whole)
+  if (width > 1 && wholeSize !== 0) {
+    const wide = group.map((r) => declare(r, width, scope.out, lowerer))
+    loop(group, wide, whole, width, lanes, inner, lowerer)
+    for (const [i, r] of group.entries()) horizontal(r, accumulators[i]!, wide[i]!, width, scope.out, lowerer)
+    if (literalSize === undefined || literalSize % width !== 0) {
+      const done = mul(whole, literal(width))
+      const rest = apply("sub", extent, done)
+      const tail: Statement[] = []
+      tailLoop(group, accumulators, rest, done, { ...inner, out: tail }, lowerer)
+      if (lanes === undefined) scope.out.push(...tail)
+      else scope.out.push({ kind: "if", condition: apply("eq", lanes.index, literal(0)), body: tail, otherwise: [] })
+    }
+  } else loop(group, accumulators, extent, 1, lanes, inner, lowerer)
+  if (lanes !== undefined) for (const [i, r] of group.entries()) tree(r, accumulators[i]!, lanes, scope.out, lowerer)
+  return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
+}
+
+const simple = (r: Reduce) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
+
+/** Mutable variables for one accumulator. */
+function declare(r: Reduce, width: number, out: Statement[], lowerer: Lowerer): readonly Expression[] {
+  const types = r.lift.map((l) => l.dtype)
+  return identityOf(r.monoid, types, width).map((value) => {
+    const name = lowerer.fresh(r.axis)
+    out.push({ kind: "let", name, value, mutable: true })
+    return variable(name, value.dtype, value.width)
+  })
+}
+
+/** for i: accumulate the lift at i (or at the i-th vector). Lanes of a group take turns. */
+function loop(
+  group: readonly Reduce[],
+  accumulators: readonly (readonly Expression[])[],
+  extent: Expression,
+  width: number,
+  lanes: LaneGroup | undefined,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const name = lowerer.fresh(group[0]!.axis)
+  const turn = variable(name)
+  const at = lanes === undefined ? turn : add(mul(turn, literal(lanes.count)), lanes.index)
+  const turns =
+    lanes === undefined ? extent : apply("floordiv", add(extent, literal(lanes.count - 1)), literal(lanes.count))
+  const body: Statement[] = []
+  const bound = new Set(scope.bound).add(name)
+  const lifted =
+    width === 1
+      ? lifts(group, at, { ...scope, out: body, bound }, lowerer)
+      : wideLifts(group, { base: mul(at, literal(width)), width }, { ...scope, out: body, bound }, lowerer)
+  accumulate(group, accumulators, lifted, body, lowerer)
+  const size = literalExtent(extent)
+  const guarded = lanes !== undefined && (size === undefined || size % lanes.count !== 0)
+  const inside: readonly Statement[] = guarded
+    ? [{ kind: "if", condition: apply("lt", at, extent), body, otherwise: [] }]
+    : body
+  scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body: inside })
+}
+
+function tailLoop(
+  group: readonly Reduce[],
+  accumulators: readonly (readonly Expression[])[],
+  extent: Expression,
+  from: Expression,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const name = lowerer.fresh(group[0]!.axis)
+  const body: Statement[] = []
+  const lifted = lifts(
+    group,
+    add(from, variable(name)),
+    { ...scope, out: body, bound: new Set(scope.bound).add(name) },
+    lowerer,
+  )
+  accumulate(group, accumulators, lifted, body, lowerer)
+  scope.out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+}
+
+/** The lifts of a group at a point of the folded axis, lowered together. */
+function lifts(
+  group: readonly Reduce[],
+  at: Expression,
+  scope: Scope,
+  lowerer: Lowerer,
+): readonly (readonly Expression[])[] {
+  const placed = group.map((r) => r.lift.map((l) => substitute(l, new Map([[r.axis, at]]))))
+  return unflatten(lowerValues(placed.flat(), scope, lowerer), placed)
+}
+
+function wideLifts(
+  group: readonly Reduce[],
+  axis: Omit<VectorAxis, "name">,
+  scope: Scope,
+  lowerer: Lowerer,
+): readonly (readonly Expression[])[] {
+  const name = lowerer.fresh("lane")
+  const bound = new Set(scope.bound).add(name)
+  return lifts(group, variable(name), { ...scope, bound, vector: { ...axis, name } }, lowerer)
+}
+
+function unflatten(
+  flat: readonly Expression[],
+  like: readonly (readonly Expression[])[],
+): readonly (readonly Expression[])[] {
+  let at = 0
+  return like.map((l) => {
+    at += l.length
+    return flat.slice(at - l.length, at)
+  })
+}
+
+function accumulate(
+  group: readonly Reduce[],
+  accumulators: readonly (readonly Expression[])[],
+  lifted: readonly (readonly Expression[])[],
+  body: Statement[],
+  lowerer: Lowerer,
+): void {
+  const next = group.flatMap((r, i) => append(r.monoid, accumulators[i]!, lifted[i]!))
+  assign(accumulators.flat(), next, group.every(simple), body, lowerer)
+}
+
+/** Assigns all at once: values that read several of the targets are named first. */
+function assign(
+  targets: readonly Expression[],
+  values: readonly Expression[],
+  independent: boolean,
+  body: Statement[],
+  lowerer: Lowerer,
+): void {
+  const named = share(values, body, lowerer).map((value, i) => {
+    if (independent || value === targets[i]) return value
+    const name = lowerer.fresh("next")
+    body.push({ kind: "let", name, value, mutable: false })
+    return variable(name, value.dtype, value.width)
+  })
+  for (const [i, target] of targets.entries())
+    if (target.kind === "variable" && named[i] !== target)
+      body.push({ kind: "assign", name: target.name, value: named[i]! })
+}
+
+/** Folds the lanes of a vector accumulator into the scalar one, halves first. */
+function horizontal(
+  r: Reduce,
+  into: readonly Expression[],
+  wide: readonly Expression[],
+  width: number,
+  out: Statement[],
+  lowerer: Lowerer,
+): void {
+  let parts = Array.from({ length: width }, (_, j) => wide.map((w) => lane(w, j)))
+  while (parts.length > 1) {
+    const half = parts.length / 2
+    parts = parts.slice(0, half).map((p, j) => [...combine(r.monoid, p, parts[j + half]!)])
+  }
+  assign(into, combine(r.monoid, into, parts[0]!), true, out, lowerer)
+}
+
+/** Folds the accumulators of a lane group; afterwards every lane of the group holds the result. */
+function tree(
+  r: Reduce,
+  accumulator: readonly Expression[],
+  lanes: LaneGroup,
+  out: Statement[],
+  lowerer: Lowerer,
+): void {
+  const arrays = accumulator.map((a, i) => ({ array: `${lanes.array(a.dtype)}`, slot: i, dtype: a.dtype }))
+  const mine = add(lanes.first, lanes.index)
+  const size = accumulatorSize(r.monoid)
+  for (let s = lanes.count / 2; s >= 1; s /= 2) {
+    out.push({ kind: "barrier" })
+    // One array per dtype is reused for all components: they are exchanged one after the other.
+    const others = arrays.map(({ array, dtype }, i) => {
+      if (i > 0) out.push({ kind: "barrier" })
+      out.push({ kind: "store", array, offset: mine, value: accumulator[i]! }, { kind: "barrier" })
+      const name = lowerer.fresh("other")
+      const partner = add(lanes.first, apply("bitxor", lanes.index, literal(s)))
+      out.push({ kind: "let", name, value: { ...fetchOf(array, partner, dtype) }, mutable: false })
+      return variable(name, dtype)
+    })
+    assign(accumulator, combine(r.monoid, accumulator, others.slice(0, size)), false, out, lowerer)
+  }
+}
+
+const fetchOf = (array: string, offset: Expression, dtype: DType): Expression =>
+  wideFetch(array, dtype, offset, undefined, (x) => x)
+
+/** Expressions of the kernel language into the loop language; reductions must be solved. */
+function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => Expression {
+  const memo = new Map<Expression, Expression>()
+  const translate = (x: Expression): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const made = step(x)
+    memo.set(x, made)
+    return made
+  }
+  const step = (x: Expression): Expression => {
+    switch (x.kind) {
+      case "variable":
+        return scope.vector !== undefined && x.name === scope.vector.name ? laneRamp(scope.vector) : x
+      case "operation": {
+        // What is the same in all lanes stays scalar.
+        if (scope.vector !== undefined && x.dtype === "i32") {
+          const lanes = lanesOf(x, scope.vector)
+          if (lanes?.kind === "same" && lanes.base !== x) return translate(lanes.base)
+        }
+        return apply(x.operation, ...x.args.map(translate))
+      }
+      case "load":
+      case "localRead": {
+        const kept = x.kind === "localRead" ? lowerer.scalar(x.local) : undefined
+        if (kept !== undefined) return kept
+        const { array, offset } = lowerer.place(x)
+        return wideFetch(array, x.dtype, offset, scope.vector, translate)
+      }
+      case "reduce":
+      case "component": {
+        const of: Reduce | Scan = x.kind === "component" ? (x as Component).of : x
+        const accumulator = scope.solved.get(of)
+        if (accumulator === undefined) throw new Error(`the reduction over '${of.axis}' is not computed here`)
+        if (x.kind === "reduce") return componentOf(of.monoid, accumulator, 0, undefined)
+        return componentOf(of.monoid, accumulator, x.index, x.slot === undefined ? undefined : translate(x.slot))
+      }
+      default:
+        return rewrite(x, (o) => (o === x ? undefined : translate(o)))
+    }
+  }
+  return translate
+}
+
+/** Names what is used more than once; answers with the values over those names. */
+export function share(
+  values: readonly Expression[],
+  out: Statement[],
+  lowerer: Pick<Lowerer, "fresh">,
+): readonly Expression[] {
+  const memo = new Map<Expression, Expression>()
+  for (const x of shared(values, operands)) {
+    const value = rewrite(x, () => undefined, memo)
+    const name = lowerer.fresh("v")
+    out.push({ kind: "let", name, value, mutable: false })
+    memo.set(x, variable(name, x.dtype, x.width))
+  }
+  return values.map((v) => rewrite(v, () => undefined, memo))
+}
