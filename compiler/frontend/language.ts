@@ -3,7 +3,7 @@
  *
  *     import { dot } from "weft"              declared below the package's types   → dot(…) is a call of the language
  *     import { dot } from "../dsl/index.js"   declared in the project's own dsl/   → so is this
- *     attention(x, w): Tensor<"seq">          the author's own, returns a tensor   → counts as one, for its span
+ *     block(x, w): Tensor<"seq">              the author's own, returns a tensor   → counts as one, for its span
  *
  * A root is a folder (absolute) or the name of a package. Nothing is recognised by the spelling of an import, only by where the
  * declaration lies, so aliases, namespaces and re-exports make no difference.

@@ -168,7 +168,11 @@ const preamble =
   'import { map, type Tensor } from "../language/index.js"; import { counter } from "../counter.js"; declare const x: Tensor<"a">, word: string, list: readonly number[], maybe: number | undefined; let changing = 1, other = { eps: 1 }; var old = 1; const config = { eps: 1 }, { exp } = Math; function words(v: number) { return String(v) } function total(values: readonly number[]) { return values.length }\n'
 const plain = (code: string) => code.replace(/[«»]/g, "")
 const files = Object.fromEntries(cases.map(([code], index) => [`cases/${index}.ts`, preamble + plain(code)]))
-const folder = temporaryProject({ ...files, "counter.ts": "export let counter = 1\n" })
+const folder = temporaryProject({
+  ...files,
+  "counter.ts": "export let counter = 1\n",
+  "globals.d.ts": "declare const console: { log(...values: unknown[]): void }\n",
+})
 process.chdir(folder)
 const { diagnostics } = transformProject(openProject(Object.keys(files), { languageRoots }))
 
