@@ -187,9 +187,17 @@ function blockAxis(axis: Axis, tile: AxisTile, fresh: (stem: string) => string):
   const step = (tile.register ?? 1) * (tile.vector ?? 1)
   const extent = literalExtent(axis.extent)
   const ceil = (d: Dim, n: number): Dim => apply("floordiv", add(d, literal(n - 1)), literal(n))
-  const base = variable(fresh(`${axis.name}_base`))
-  if (tile.block === "all")
-    return { axis, tile, step, cells: literal(1), points: ceil(axis.extent, step), owned: extent, base: literal(0) }
+  const whole = {
+    axis,
+    tile,
+    step,
+    cells: literal(1),
+    points: ceil(axis.extent, step),
+    owned: extent,
+    cell: undefined,
+    base: literal(0),
+  }
+  if (tile.block === "all" || (extent !== undefined && extent <= tile.block)) return whole
   if (tile.block % step !== 0)
     throw new Refused("tile/indivisible", `block ${tile.block} of '${axis.name}' is no multiple of ${step}`)
   const cell = variable(fresh(`${axis.name}_block`))

@@ -1,0 +1,307 @@
+/**
+ * clean: loop → loop. Simplifies integer expressions by the ranges of the loop variables, and drops what is never used or never runs.
+ *
+ *   for i < 4 { let r = (i + 8·j) mod 8; … }   →   r is i
+ *   if (first + 4 <= 256) …                    →   the body, when 0 ≤ first ≤ 252
+ *   let unused = …                             →   nothing
+ */
+import {
+  apply,
+  type Expression,
+  freeVariables,
+  literal,
+  type OperationNode,
+  operands,
+  rebuild,
+  rewrite,
+} from "../ir/expression.js"
+import type { LoopKernel, Statement } from "../ir/loop.js"
+
+interface Range {
+  readonly low: number
+  readonly high: number
+}
+
+const everything: Range = { low: -2147483648, high: 2147483647 }
+
+export function clean(kernel: LoopKernel): LoopKernel {
+  const ranges = new Map<string, Range>()
+  ranges.set("lane", { low: 0, high: kernel.lanes - 1 })
+  const simplify = simplifier(ranges)
+  const body = dropUnused(cleanBody(kernel.body, ranges, simplify))
+  return { ...kernel, body, symbols: kernel.symbols.filter((s) => usesSymbol(body, s)) }
+}
+
+function cleanBody(
+  body: readonly Statement[],
+  ranges: Map<string, Range>,
+  simplify: (x: Expression) => Expression,
+): readonly Statement[] {
+  return body.flatMap((s): readonly Statement[] => {
+    switch (s.kind) {
+      case "for": {
+        const extent = simplify(s.extent)
+        if (extent.kind === "literal" && extent.value <= 0 && s.bind !== "grid" && s.bind !== "lane") return []
+        ranges.set(s.variable, { low: 0, high: Math.max(0, rangeOf(extent, ranges).high - 1) })
+        return [{ ...s, extent, body: cleanBody(s.body, ranges, simplify) }]
+      }
+      case "if": {
+        const condition = simplify(s.condition)
+        if (condition.kind === "literal") return cleanBody(condition.value ? s.body : s.otherwise, ranges, simplify)
+        return [
+          {
+            ...s,
+            condition,
+            body: cleanBody(s.body, ranges, simplify),
+            otherwise: cleanBody(s.otherwise, ranges, simplify),
+          },
+        ]
+      }
+      case "block":
+        return [{ ...s, body: cleanBody(s.body, ranges, simplify) }]
+      case "let": {
+        const value = simplify(s.value)
+        if (value.dtype === "i32" && value.width === 1 && !s.mutable) ranges.set(s.name, rangeOf(value, ranges))
+        return [{ ...s, value }]
+      }
+      case "assign":
+        return [{ ...s, value: simplify(s.value) }]
+      case "store":
+      case "atomic":
+        return [{ ...s, offset: simplify(s.offset), value: simplify(s.value) }]
+      case "copy":
+        return [
+          {
+            ...s,
+            toOffset: simplify(s.toOffset),
+            fromOffset: simplify(s.fromOffset),
+            count: simplify(s.count),
+            lane: simplify(s.lane),
+          },
+        ]
+      case "matrixMultiply":
+        return [
+          {
+            ...s,
+            a: { ...s.a, offset: simplify(s.a.offset) },
+            b: { ...s.b, offset: simplify(s.b.offset) },
+            c: { ...s.c, offset: simplify(s.c.offset) },
+          },
+        ]
+      case "shuffle":
+        return [{ ...s, value: simplify(s.value) }]
+      case "alloc":
+      case "barrier":
+        return [s]
+      default:
+        return s satisfies never
+    }
+  })
+}
+
+/** Names are unique in a kernel and bound before use, so one memo serves all scopes. */
+function simplifier(ranges: ReadonlyMap<string, Range>): (x: Expression) => Expression {
+  const memo = new Map<Expression, Expression>()
+  const visit = (x: Expression): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const inner = rebuild(x, operands(x).map(visit))
+    const made = inner.kind === "operation" && inner.width === 1 ? simplifyOperation(inner, ranges) : inner
+    memo.set(x, made)
+    return made
+  }
+  return visit
+}
+
+function simplifyOperation(x: OperationNode, ranges: ReadonlyMap<string, Range>): Expression {
+  const [a, b] = x.args as [Expression, Expression]
+  if (a.dtype !== "i32") return x
+  const left = rangeOf(a, ranges)
+  switch (x.operation) {
+    case "floordiv":
+    case "floormod":
+    case "div":
+    case "rem": {
+      if (b.kind !== "literal" || b.value <= 0) return x
+      const n = b.value
+      const remainder = x.operation === "floormod" || x.operation === "rem"
+      if (left.low >= 0 && left.high < n) return remainder ? a : literal(0)
+      const parts = splitMultiple(a, n, ranges)
+      if (parts !== undefined && (left.low >= 0 || x.operation === "floordiv" || x.operation === "floormod"))
+        return remainder ? parts.rest : parts.quotient
+      if (left.low < 0) return x
+      return apply(remainder ? "floormod" : "floordiv", a, b)
+    }
+    case "min":
+    case "max": {
+      const right = rangeOf(b, ranges)
+      const smaller = x.operation === "min"
+      if (left.high <= right.low) return smaller ? a : b
+      if (right.high <= left.low) return smaller ? b : a
+      return x
+    }
+    case "lt":
+    case "le":
+    case "gt":
+    case "ge": {
+      const right = rangeOf(b, ranges)
+      const strict = x.operation === "lt" || x.operation === "gt"
+      const [p, q] = x.operation === "lt" || x.operation === "le" ? [left, right] : [right, left]
+      if (strict ? p.high < q.low : p.high <= q.low) return literal(1, "bool")
+      if (strict ? p.low >= q.high : p.low > q.high) return literal(0, "bool")
+      return x
+    }
+    default:
+      return x
+  }
+}
+
+/** x = quotient · n + rest with 0 ≤ rest < n, read off a sum. */
+function splitMultiple(
+  x: Expression,
+  n: number,
+  ranges: ReadonlyMap<string, Range>,
+): { readonly quotient: Expression; readonly rest: Expression } | undefined {
+  if (x.kind !== "operation") return undefined
+  const [a, b] = x.args as [Expression, Expression]
+  if (x.operation === "mul" && b.kind === "literal" && b.value % n === 0)
+    return { quotient: apply("mul", a, literal(b.value / n)), rest: literal(0) }
+  if (x.operation !== "add") return undefined
+  for (const [p, q] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const multiple =
+      p.kind === "literal" && p.value % n === 0
+        ? { quotient: literal(p.value / n), rest: literal(0) }
+        : splitMultiple(p, n, ranges)
+    if (multiple === undefined) continue
+    const rest = apply("add", multiple.rest, q)
+    const range = rangeOf(rest, ranges)
+    if (range.low >= 0 && range.high < n) return { quotient: multiple.quotient, rest }
+    const deeper = splitMultiple(q, n, ranges)
+    if (deeper !== undefined) {
+      const both = apply("add", multiple.rest, deeper.rest)
+      const sum = rangeOf(both, ranges)
+      if (sum.low >= 0 && sum.high < n)
+        return { quotient: apply("add", multiple.quotient, deeper.quotient), rest: both }
+    }
+  }
+  return undefined
+}
+
+/** Bounds of an i32 expression; everything when it may wrap. */
+export function rangeOf(x: Expression, ranges: ReadonlyMap<string, Range>): Range {
+  const safe = (low: number, high: number): Range =>
+    low < everything.low || high > everything.high ? everything : { low, high }
+  if (x.kind === "literal") return { low: x.value, high: x.value }
+  if (x.kind === "symbol") return { low: 0, high: x.max }
+  if (x.kind === "variable") return ranges.get(x.name) ?? everything
+  if (x.kind !== "operation" || x.dtype !== "i32" || x.args[0]!.dtype === "f32") return everything
+  const args = (x.operation === "select" ? x.args.slice(1) : x.args).map((a) => rangeOf(a, ranges))
+  const [a, b] = args as [Range, Range]
+  switch (x.operation) {
+    case "add":
+      return safe(a.low + b.low, a.high + b.high)
+    case "sub":
+      return safe(a.low - b.high, a.high - b.low)
+    case "mul": {
+      const corners = [a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high]
+      return safe(Math.min(...corners), Math.max(...corners))
+    }
+    case "min":
+      return { low: Math.min(a.low, b.low), high: Math.min(a.high, b.high) }
+    case "max":
+      return { low: Math.max(a.low, b.low), high: Math.max(a.high, b.high) }
+    case "select":
+      return { low: Math.min(a.low, b.low), high: Math.max(a.high, b.high) }
+    case "floordiv":
+    case "div":
+      return a.low >= 0 && b.low > 0
+        ? { low: Math.floor(a.low / b.high), high: Math.floor(a.high / b.low) }
+        : everything
+    case "floormod":
+    case "rem":
+      return a.low >= 0 && b.low > 0 ? { low: 0, high: Math.min(a.high, b.high - 1) } : everything
+    case "bitand":
+      return b.low === b.high && b.low >= 0 ? { low: 0, high: b.high } : everything
+    default:
+      return everything
+  }
+}
+
+/** Removes names that nothing reads; expressions have no effects. */
+function dropUnused(body: readonly Statement[]): readonly Statement[] {
+  let now = body
+  for (;;) {
+    const used = new Set<string>()
+    forEachExpression(now, (x) => {
+      for (const n of freeVariables(x)) used.add(n)
+    })
+    let dropped = false
+    const visit = (list: readonly Statement[]): readonly Statement[] =>
+      list.flatMap((s): readonly Statement[] => {
+        if ((s.kind === "let" || s.kind === "assign") && !used.has(s.name)) {
+          dropped = true
+          return []
+        }
+        if (s.kind === "for" || s.kind === "block") return [{ ...s, body: visit(s.body) }]
+        if (s.kind === "if") return [{ ...s, body: visit(s.body), otherwise: visit(s.otherwise) }]
+        return [s]
+      })
+    now = visit(now)
+    if (!dropped) return now
+  }
+}
+
+/** Calls `see` with every expression of the statements. */
+export function forEachExpression(body: readonly Statement[], see: (x: Expression) => void): void {
+  for (const s of body) {
+    switch (s.kind) {
+      case "for":
+        see(s.extent)
+        forEachExpression(s.body, see)
+        break
+      case "if":
+        see(s.condition)
+        forEachExpression(s.body, see)
+        forEachExpression(s.otherwise, see)
+        break
+      case "block":
+        forEachExpression(s.body, see)
+        break
+      case "let":
+      case "assign":
+      case "shuffle":
+        see(s.value)
+        break
+      case "store":
+      case "atomic":
+        see(s.offset)
+        see(s.value)
+        break
+      case "copy":
+        for (const x of [s.toOffset, s.fromOffset, s.count, s.lane]) see(x)
+        break
+      case "matrixMultiply":
+        for (const m of [s.a, s.b, s.c]) see(m.offset)
+        break
+      case "alloc":
+      case "barrier":
+        break
+      default:
+        s satisfies never
+    }
+  }
+}
+
+function usesSymbol(body: readonly Statement[], name: string): boolean {
+  let found = false
+  forEachExpression(body, (root) =>
+    rewrite(root, (x) => {
+      if (x.kind === "symbol" && x.name === name) found = true
+      return undefined
+    }),
+  )
+  return found
+}

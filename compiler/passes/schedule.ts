@@ -1,0 +1,170 @@
+/**
+ * schedule: kernel → schedule, by documented heuristics. They must stand on their own; a tuned file may replace them later.
+ *
+ * For each store:
+ * - the vector axis is the largest folded axis along which every load is consecutive or constant (a dot over rows in memory); else the last
+ *   axis of the store, when everything is consecutive or constant along it;
+ * - registers go to the axes of the store along which some load is constant, so that it is read once for several elements;
+ * - a block owns enough elements to pay for its locals, and the whole axis where a reduction does not depend on it.
+ */
+import { hinted, literalExtent } from "../ir/dim.js"
+import {
+  type Expression,
+  freeVariables,
+  type Load,
+  type LocalRead,
+  literal,
+  operands,
+  type Reduce,
+  walk,
+} from "../ir/expression.js"
+import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
+import { flatten, lanesOf, type VectorAxis } from "./tile-vector.js"
+
+export interface ScheduleTarget {
+  /** Lanes of a workgroup; 1: a block is run by one thread. */
+  readonly lanes: number
+  /** Elements of a vector; 1: none. */
+  readonly vector: number
+  /** Elements that a lane accumulates at once. */
+  readonly registers: number
+  /** Elements of a store that a block owns, at least, when it has several. */
+  readonly block: number
+}
+
+export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule {
+  const stores = kernel.items.filter((i) => i.kind === "store")
+  const locals: Record<string, ReductionTile> = {}
+  for (const item of kernel.items)
+    if (item.kind === "local")
+      for (const r of reductions([item.value]))
+        if (wideAlong(r, kernel, target.vector)) locals[r.axis] = { vector: target.vector }
+  return { lanes: target.lanes, stores: stores.map((s) => storeSchedule(s, kernel, target)), locals }
+}
+
+function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): StoreSchedule {
+  const folds = reductions([store.value, ...store.index])
+  const reduce: Record<string, ReductionTile> = {}
+  for (const r of folds) if (wideAlong(r, kernel, target.vector)) reduce[r.axis] = { vector: target.vector }
+  const folded = folds.some((r) => reduce[r.axis] !== undefined)
+  const axes = [...store.axes]
+  const last = axes.at(-1)
+  const tiles = new Map<string, { block: number | "all"; register: number; vector: number }>()
+  for (const a of axes) tiles.set(a.name, { block: 1, register: 1, vector: 1 })
+
+  const vectored =
+    !folded && target.vector > 1 && last !== undefined && wideStore(store, last, kernel, target.vector)
+      ? last
+      : undefined
+  if (vectored !== undefined) tiles.get(vectored.name)!.vector = target.vector
+  // Registers: the fastest axes first, where a big load does not depend on the axis.
+  let left = folds.length > 0 ? Math.max(1, Math.floor(target.registers / Math.max(1, folds.length))) : 1
+  for (const a of [...axes].reverse()) {
+    const extent = hinted(a.extent)
+    const literalSize = literalExtent(a.extent)
+    const step = tiles.get(a.name)!.vector
+    if (left <= 1 || extent < 2 * step || !reused(folds, a)) continue
+    let take = Math.min(left, a === vectored || literalSize !== undefined ? left : 4)
+    while (take > 1 && (extent < take * step || (literalSize !== undefined && literalSize % (take * step) !== 0)))
+      take--
+    tiles.get(a.name)!.register = take
+    left = Math.floor(left / take)
+  }
+  // What a reduction does not depend on stays in one block, so that it is computed once there.
+  for (const a of axes)
+    if (folds.some((r) => !freeVariables(r).has(a.name)) && folds.every((r) => !freeVariables(r).has(a.name)))
+      tiles.get(a.name)!.block = "all"
+  // Blocks: whole tiles along the last axes until there is enough work.
+  let owned = 1
+  for (const a of [...axes].reverse()) {
+    const t = tiles.get(a.name)!
+    const step = t.register * t.vector
+    if (t.block === "all") continue
+    const extent = Math.max(1, hinted(a.extent))
+    const wanted = Math.max(
+      step,
+      Math.min(Math.ceil(extent / step) * step, Math.ceil(Math.max(1, target.block / owned) / step) * step),
+    )
+    t.block = wanted
+    owned *= wanted
+  }
+  const tile: Record<string, AxisTile> = {}
+  for (const [name, t] of tiles) tile[name] = t
+  return { tile, reduce }
+}
+
+/** The reductions in some values, scans as reductions of their own kind excluded. */
+function reductions(values: readonly Expression[]): readonly Reduce[] {
+  const found = new Set<Reduce>()
+  for (const v of values)
+    walk(v, (x) => {
+      if (x.kind === "reduce") found.add(x)
+    })
+  return [...found]
+}
+
+/** Loads of a value outside of inner reductions. */
+function ownLoads(values: readonly Expression[]): readonly (Load | LocalRead)[] {
+  const found = new Set<Load | LocalRead>()
+  const seen = new Set<Expression>()
+  const visit = (x: Expression) => {
+    if (seen.has(x) || x.kind === "reduce" || x.kind === "scan") return
+    seen.add(x)
+    if (x.kind === "load" || x.kind === "localRead") found.add(x)
+    for (const o of operands(x)) visit(o)
+  }
+  for (const v of values) visit(v)
+  return [...found]
+}
+
+function consecutive(x: Load | LocalRead, axis: VectorAxis, kernel: Kernel): boolean {
+  if (!freeVariables(x).has(axis.name)) return true
+  if (x.kind === "localRead")
+    return x.index.every(
+      (i, at) => !freeVariables(i).has(axis.name) || (at === x.index.length - 1 && lanesOf(i, axis)?.kind === "step"),
+    )
+  const { shape } = bufferOf(kernel, x.buffer)
+  const lanes = lanesOf(flatten(x.index, shape), axis)
+  return lanes?.kind === "step" && multiples(x, axis, shape)
+}
+
+/** The strides of the other indices keep the alignment. */
+function multiples(x: Load, axis: VectorAxis, shape: readonly number[]): boolean {
+  let stride = 1
+  for (let i = x.index.length - 1; i >= 0; i--) {
+    if (!freeVariables(x.index[i]!).has(axis.name) && x.index[i]!.kind !== "literal" && stride % axis.width !== 0)
+      return false
+    stride *= shape[i]!
+  }
+  return true
+}
+
+function wideAlong(r: Reduce, kernel: Kernel, width: number): boolean {
+  const extent = literalExtent(r.extent)
+  const simple = r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
+  if (width === 1 || !simple || (extent !== undefined && extent < width)) return false
+  const axis: VectorAxis = { name: r.axis, base: literal(0), width }
+  const loads = ownLoads(r.lift)
+  const inner = reductions(r.lift).some((i) => freeVariables(i).has(r.axis))
+  return !inner && loads.some((l) => freeVariables(l).has(r.axis)) && loads.every((l) => consecutive(l, axis, kernel))
+}
+
+function wideStore(store: Store, last: Axis, kernel: Kernel, width: number): boolean {
+  const extent = literalExtent(last.extent)
+  if (extent !== undefined && extent % width !== 0) return false
+  const axis: VectorAxis = { name: last.name, base: literal(0), width }
+  const folds = reductions([store.value])
+  const loads = [...ownLoads([store.value]), ...folds.flatMap((r) => ownLoads(r.lift))]
+  const simple = folds.every((r) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min")
+  const at = lanesOf(flatten(store.index, bufferOf(kernel, store.buffer).shape), axis)
+  return simple && at?.kind === "step" && loads.every((l) => consecutive(l, axis, kernel))
+}
+
+/** Some load of the reductions does not depend on the axis, so that registers along it save reads. */
+function reused(folds: readonly Reduce[], axis: Axis): boolean {
+  return folds.some(
+    (r) => freeVariables(r).has(axis.name) && ownLoads(r.lift).some((l) => !freeVariables(l).has(axis.name)),
+  )
+}
