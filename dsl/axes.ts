@@ -34,9 +34,9 @@ export function split<
 >(
   x: Tensor<X, D>,
   axis: K,
-  parts: P & { readonly [N in keyof P]: N extends Exclude<X, K> ? `axis '${N}' exists already` : Extent },
+  parts: { readonly [N in keyof P]: N extends Exclude<X, K> ? `axis '${N}' exists already` : P[N] },
 ): Tensor<Exclude<X, K> | (keyof P & string), D> {
-  const extents = Object.entries<Extent>(parts).map(([name, extent]) => ({ axis: name, extent }))
+  const extents = Object.entries(parts as P).map(([name, extent]) => ({ axis: name, extent }))
   return tracing().split(x, axis, extents) as Tensor<Exclude<X, K> | (keyof P & string), D>
 }
 

@@ -76,9 +76,7 @@ export type Beside<L extends string, R extends string> = [L] extends [R]
     : Neither<L, R>
 
 /** The axes along which two tensors can be contracted. */
-export type Shared<L extends string, R extends string> = [L & R] extends [never]
-  ? `the arguments share no axis: '${L}' on the left, '${R}' on the right`
-  : L & R
+export type Shared<L extends string, R extends string> = [L & R] extends [never] ? "the arguments share no axis" : L & R
 
 /** A name for a new axis beside the axes `A`. */
 export type Fresh<N extends string, A extends string> = N extends A ? `axis '${N}' exists already` : N
