@@ -45,11 +45,7 @@ function scale(make: Make, x: Expression, n: Expression): Expression {
 const exp: Recipe = (make, x) => {
   const clamped = make("max", make("min", x!, f(89)), f(-104))
   const n = make("round", make("mul", clamped, f(Math.LOG2E)))
-  const r = make(
-    "sub",
-    make("sub", clamped, make("mul", n, f(0.693359375))),
-    make("mul", n, f(-2.12194440054690583e-4)),
-  )
+  const r = make("sub", make("sub", clamped, make("mul", n, f(0.693359375))), make("mul", n, f(-2.1219444e-4)))
   const p = polynomial(
     make,
     r,
@@ -96,16 +92,22 @@ const log: Recipe = (make, x) => {
 }
 
 /** π/2 in three parts of at most 8 bits and a rest: q · part is exact for q < 2^16.4, that is |x| ≤ 2^17. */
-const quarterTurns: readonly number[] = [2 ** -7, 2 ** -18, 2 ** -25].reduce<number[]>((parts, grid) => {
-  const rest = Math.PI / 2 - parts.reduce((a, b) => a + b, 0)
-  return [...parts, Math.trunc(rest / grid) * grid]
-}, [])
+const quarterTurns: readonly number[] = split(Math.PI / 2, [2 ** -7, 2 ** -18, 2 ** -25])
+
+function split(x: number, grids: readonly number[]): number[] {
+  let rest = x
+  const parts = grids.map((grid) => {
+    const part = Math.trunc(rest / grid) * grid
+    rest -= part
+    return part
+  })
+  return [...parts, rest]
+}
 
 /** The sine of x + quarter · π/2, with Cody and Waite's range reduction. */
 function sine(make: Make, x: Expression, quarter: number): Expression {
   const q = make("round", make("mul", x, f(2 / Math.PI)))
-  const rest = Math.PI / 2 - quarterTurns.reduce((a, b) => a + b, 0)
-  const reduced = [...quarterTurns, rest].reduce((r, part) => make("sub", r, make("mul", q, f(part))), x)
+  const reduced = quarterTurns.reduce<Expression>((r, part) => make("sub", r, make("mul", q, f(part))), x)
   const r = make("max", make("min", reduced, f(0.8)), f(-0.8))
   const z = make("mul", r, r)
   const s = make(

@@ -1,0 +1,128 @@
+/**
+ * Where arrays live: buffers behind their parameter, allocations in locals or in the worker's scratch memory.
+ *
+ *   alloc acc f32[8] register;  acc[0 : 4] = …;  acc[4 : 4] = …        → two v128 locals: every access is at a literal offset
+ *   alloc tile f32[256] shared; tile[k] = …                            → bytes 0 … 1023 of scratch
+ *
+ * Lanes run one after the other, so that shared arrays need no more than register arrays do. Scratch is a stack: scopes that do not overlap
+ * share bytes.
+ */
+import { type Expression, isLiteral, operands, variable, walk } from "../../ir/expression.js"
+import { type LoopBuffer, type Statement, storageBytes } from "../../ir/loop.js"
+
+export type Place =
+  | {
+      readonly kind: "memory"
+      readonly base: Expression
+      readonly at: number
+      readonly bytes: 2 | 4
+      readonly own: boolean
+    }
+  /** Elements are scalar locals, or lanes of v128 locals in groups of four. */
+  | { readonly kind: "locals"; readonly vectors: boolean }
+
+/** Elements of an allocation that may become locals: more would spill anyway. */
+const mostLocals = 256
+
+/** The local with the worker's scratch pointer, as a variable. */
+export const scratchPointer = variable("&scratch")
+export const bufferPointer = (name: string) => variable(`&${name}`)
+
+/** Calls `see` with every expression that a statement holds itself (not those of nested statements). */
+export function eachRoot(s: Statement, see: (x: Expression) => void): void {
+  if (s.kind === "for") see(s.extent)
+  if (s.kind === "if") see(s.condition)
+  if (s.kind === "store" || s.kind === "atomic") see(s.offset)
+  if ("value" in s) see(s.value)
+}
+
+export function eachStatement(statements: readonly Statement[], see: (s: Statement) => void): void {
+  for (const s of statements) {
+    see(s)
+    if (s.kind === "for" || s.kind === "block" || s.kind === "if") eachStatement(s.body, see)
+    if (s.kind === "if") eachStatement(s.otherwise, see)
+  }
+}
+
+export interface Placed {
+  readonly places: ReadonlyMap<string, Place>
+  /** Bytes of scratch memory. */
+  readonly scratch: number
+}
+
+export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly Statement[]): Placed {
+  const places = new Map<string, Place>()
+  for (const b of buffers) {
+    const bytes = storageBytes(b.storage) as 2 | 4
+    places.set(b.name, { kind: "memory", base: bufferPointer(b.name), at: 0, bytes, own: false })
+  }
+  const inLocals = promotable(statements)
+  let most = 0
+  const visit = (list: readonly Statement[], from: number): void => {
+    let top = from
+    for (const s of list) {
+      if (s.kind === "alloc") {
+        const vectors = inLocals.get(s.name)
+        if (vectors !== undefined) places.set(s.name, { kind: "locals", vectors })
+        else {
+          places.set(s.name, { kind: "memory", base: scratchPointer, at: top, bytes: 4, own: true })
+          top += Math.ceil(s.size / 4) * 16
+          most = Math.max(most, top)
+        }
+      }
+      if (s.kind === "for" || s.kind === "block" || s.kind === "if") visit(s.body, top)
+      if (s.kind === "if") visit(s.otherwise, top)
+    }
+  }
+  visit(statements, 0)
+  return { places, scratch: most }
+}
+
+/** Allocations that are only accessed at literal offsets in range, and whether any access is a vector. */
+function promotable(statements: readonly Statement[]): ReadonlyMap<string, boolean> {
+  const sizes = new Map<string, number>()
+  const vectors = new Map<string, boolean>()
+  const access = (array: string, offset: Expression, width: number) => {
+    const size = sizes.get(array)
+    if (size === undefined) return
+    const ok = isLiteral(offset) && offset.value % width === 0 && offset.value >= 0 && offset.value + width <= size
+    if (!ok) vectors.delete(array)
+    else if (vectors.has(array)) vectors.set(array, vectors.get(array)! || width > 1)
+  }
+  const seen = new Set<Expression>()
+  eachStatement(statements, (s) => {
+    if (s.kind === "alloc" && s.size <= mostLocals) {
+      sizes.set(s.name, s.size)
+      vectors.set(s.name, false)
+    }
+    if (s.kind === "store") access(s.array, s.offset, s.value.width)
+    if (s.kind === "atomic") vectors.delete(s.array)
+    eachRoot(s, (root) =>
+      walk(
+        root,
+        (x) => {
+          if (x.kind === "fetch") access(x.array, x.offset, x.width)
+        },
+        seen,
+      ),
+    )
+  })
+  return vectors
+}
+
+/** The operands of a node as the emitter sees them: locals have no address. */
+export const emittedOperands = (x: Expression, places: ReadonlyMap<string, Place>): readonly Expression[] =>
+  x.kind !== "fetch" ? operands(x) : places.get(x.array)!.kind === "locals" ? [] : [splitAddress(x.offset).address]
+
+/** Immediate offsets stay below the reserved bytes at the start of memory, so that no address below a buffer wraps around. */
+export const mostImmediate = 65535
+
+/** address + a literal → the immediate offset apart. */
+export function splitAddress(x: Expression): { readonly address: Expression; readonly immediate: number } {
+  if (x.kind === "operation" && x.operation === "add") {
+    const last = x.args[1]!
+    if (isLiteral(last) && last.value >= 0 && last.value <= mostImmediate)
+      return { address: x.args[0]!, immediate: last.value }
+  }
+  return { address: x, immediate: 0 }
+}

@@ -1,0 +1,374 @@
+/**
+ * Expressions as instructions that leave one value on the stack: a scalar, or one v128 of a vector.
+ *
+ *   part(f32 a[i] of width 8, 1)   →   v128.load offset=16
+ *
+ * A vector of up to 4 lanes is one part (unused lanes hold anything), one of 8 is two. Values used more than once are kept in locals. The arms of a
+ * select with a scalar condition, and the right side of a scalar `and` or `or`, are evaluated only when needed if they read memory.
+ */
+import { type Expression, isLiteral, literal, operands } from "../../ir/expression.js"
+import type { DType, Operation } from "../../ir/operations.js"
+import { emittedOperands, type Place, splitAddress } from "./arrays.js"
+import type { Code } from "./encode.js"
+import { instructions, isFree } from "./instructions.js"
+import { type Context, emitComplex, isComplex, nonNegative } from "./integers.js"
+import { readsMemory } from "./lower.js"
+import { partsOf, typeOf, type Values } from "./values.js"
+
+/** Everything that emission of one kernel shares. */
+export interface Emission {
+  readonly code: Code
+  readonly values: Values
+  readonly places: ReadonlyMap<string, Place>
+  readonly mutable: ReadonlySet<string>
+  /** Locals of variables by part. */
+  readonly variables: Map<string, readonly number[]>
+  readonly symbols: ReadonlyMap<string, number>
+  /** Locals of promoted arrays by element, or by group of four. */
+  readonly slots: Map<string, readonly number[]>
+  /** How often a node is needed in the whole kernel. */
+  readonly uses: ReadonlyMap<Expression, number>
+  /** Buffers that the kernel only reads. */
+  readonly constants: ReadonlySet<string>
+  /** Variables of loops: never negative. */
+  readonly counters: Set<string>
+  readonly stable: Map<Expression, boolean>
+}
+
+/** Whether a value stays what it is while no variable in it is bound anew: nothing that it reads is written. */
+export function isStable(e: Emission, x: Expression): boolean {
+  const known = e.stable.get(x)
+  if (known !== undefined) return known
+  const own = x.kind === "variable" ? !e.mutable.has(x.name) : x.kind !== "fetch" || e.constants.has(x.array)
+  const found = own && operands(x).every((o) => isStable(e, o))
+  e.stable.set(x, found)
+  return found
+}
+
+/** Values that are cheaper to make again than to keep. */
+export function isTrivial(e: Emission, x: Expression): boolean {
+  if (x.kind === "literal" || x.kind === "variable" || x.kind === "symbol") return true
+  if (x.kind === "splat") return isLiteral(x.of)
+  if (x.kind === "vector") return x.args.every(isLiteral)
+  return x.kind === "fetch" && e.places.get(x.array)!.kind === "locals"
+}
+
+/** All parts of a splat are one. */
+export const distinctParts = (x: Expression): number => (x.kind === "splat" ? 1 : partsOf(x.width))
+
+/** Counts how often each node is needed by others or by a statement. */
+export function countUses(
+  places: ReadonlyMap<string, Place>,
+  roots: Iterable<Expression>,
+): ReadonlyMap<Expression, number> {
+  const uses = new Map<Expression, number>()
+  const visit = (x: Expression, times: number): void => {
+    const before = uses.get(x)
+    uses.set(x, (before ?? 0) + times)
+    if (before === undefined)
+      for (const o of emittedOperands(x, places)) visit(o, Math.ceil(distinctParts(x) / distinctParts(o)))
+  }
+  for (const root of roots) visit(root, 1)
+  return uses
+}
+
+/** Pushes a part of `x`, from its local when it has one, into a new local when it is needed again. */
+export function part(e: Emission, x: Expression, of = 0): void {
+  const p = x.kind === "splat" ? 0 : of
+  const found = e.values.find(x, p)
+  if (found !== undefined) {
+    e.code.get(found)
+    return
+  }
+  compute(e, x, p)
+  if ((e.uses.get(x) ?? 0) > 1 && !isTrivial(e, x))
+    e.code.tee(e.values.keep(x, p, isStable(e, x) ? "structure" : "statement"))
+}
+
+/** Computes all parts of `x` into locals of the innermost structure. */
+export function settle(e: Emission, x: Expression): void {
+  for (let p = 0; p < distinctParts(x); p++) {
+    if (e.values.find(x, p) !== undefined) continue
+    e.values.within("statement", () => compute(e, x, p))
+    e.code.set(e.values.keep(x, p, "structure"))
+  }
+}
+
+function compute(e: Emission, x: Expression, p: number): void {
+  const { code } = e
+  switch (x.kind) {
+    case "literal":
+      if (x.dtype === "f32") code.float(x.value)
+      else code.integer(x.value)
+      return
+    case "variable": {
+      const local = e.variables.get(x.name)?.[p]
+      if (local === undefined) throw new Error(`no variable '${x.name}'`)
+      code.get(local)
+      return
+    }
+    case "symbol": {
+      const local = e.symbols.get(x.name)
+      if (local === undefined) throw new Error(`the kernel does not list the symbol '${x.name}'`)
+      code.get(local)
+      return
+    }
+    case "operation":
+      operation(e, x.operation, x.args, x.width, p)
+      return
+    case "fetch":
+      load(e, x.array, x.offset, x.dtype, x.width, p)
+      return
+    case "splat":
+      splat(e, x.of, x.width)
+      return
+    case "ramp":
+      part(e, x.of)
+      code.op("i32x4.splat").integers([0, 1, 2, 3].map((i) => 4 * p + i))
+      code.op("i32x4.add")
+      return
+    case "lane":
+      part(e, x.of, x.lane >> 2)
+      extract(code, x.dtype, x.lane & 3)
+      return
+    case "vector":
+      vector(e, x.args.slice(4 * p, 4 * p + 4), x.dtype)
+      return
+    case "load":
+    case "localRead":
+    case "reduce":
+    case "scan":
+    case "component":
+      throw new Error(`'${x.kind}' is not in the loop language`)
+    default:
+      x satisfies never
+  }
+}
+
+function constant(code: Code, values: readonly number[], dtype: DType): void {
+  const four = [0, 1, 2, 3].map((i) => values[i] ?? values.at(-1)!)
+  if (dtype === "f32") code.floats(four)
+  else code.integers(dtype === "bool" ? four.map((v) => -v) : four)
+}
+
+/** Turns the scalar on the stack into lanes. */
+function spread(code: Code, dtype: DType): void {
+  if (dtype === "f32") code.op("f32x4.splat")
+  else if (dtype === "bool") code.op("i32x4.splat", "i32x4.neg")
+  else code.op("i32x4.splat")
+}
+
+function extract(code: Code, dtype: DType, lane: number): void {
+  code.lane(dtype === "f32" ? "f32x4.extract_lane" : "i32x4.extract_lane", lane)
+  if (dtype === "bool") code.integer(1).op("i32.and")
+}
+
+function splat(e: Emission, of: Expression, width: number): void {
+  if (isLiteral(of)) {
+    constant(e.code, [of.value], of.dtype)
+    return
+  }
+  const place = of.kind === "fetch" ? e.places.get(of.array)! : undefined
+  const once = (e.uses.get(of) ?? 0) <= partsOf(width)
+  if (of.kind === "fetch" && place?.kind === "memory" && place.bytes === 4 && of.dtype !== "bool" && once) {
+    const { address, immediate } = splitAddress(of.offset)
+    part(e, address)
+    e.code.memory("v128.load32_splat", immediate)
+    return
+  }
+  part(e, of)
+  spread(e.code, of.dtype)
+}
+
+function vector(e: Emission, args: readonly Expression[], dtype: DType): void {
+  if (args.every(isLiteral)) {
+    constant(
+      e.code,
+      args.map((a) => a.value),
+      dtype,
+    )
+    return
+  }
+  const [first, ...rest] = args
+  splat(e, first!, 1)
+  rest.forEach((a, i) => {
+    part(e, a)
+    if (dtype === "bool") e.code.integer(-1).op("i32.mul")
+    e.code.lane(dtype === "f32" ? "f32x4.replace_lane" : "i32x4.replace_lane", i + 1)
+  })
+}
+
+function load(e: Emission, array: string, offset: Expression, dtype: DType, width: number, p: number): void {
+  const { code } = e
+  const place = e.places.get(array)!
+  if (place.kind === "locals") {
+    loadLocal(e, array, place.vectors, (offset as Extract<Expression, { kind: "literal" }>).value, dtype, width, p)
+    return
+  }
+  const { address, immediate } = splitAddress(offset)
+  part(e, address)
+  const at = immediate + 4 * p * place.bytes
+  if (place.bytes === 2) {
+    if (width === 1) code.memory("i32.load16_u", at)
+    else if (width === 2) code.memory("v128.load32_zero", at).op("i32x4.extend_low_i16x8_u")
+    else code.memory("v128.load16x4_u", at)
+    return
+  }
+  if (width === 1) code.memory(dtype === "f32" ? "f32.load" : "i32.load", at)
+  else code.memory(width === 2 ? "v128.load64_zero" : "v128.load", at)
+  if (dtype !== "bool") return
+  if (width === 1) code.integer(0).op("i32.ne")
+  else code.integers([0, 0, 0, 0]).op("i32x4.ne")
+}
+
+function loadLocal(e: Emission, array: string, vectors: boolean, at: number, dtype: DType, width: number, p: number) {
+  const slots = e.slots.get(array)!
+  if (!vectors) e.code.get(slots[at]!)
+  else if (width === 1) {
+    e.code.get(slots[at >> 2]!)
+    extract(e.code, dtype, at & 3)
+  } else {
+    const slot = slots[(at >> 2) + p]!
+    e.code.get(slot)
+    // The upper pair of a vector of two.
+    if (at % 4 !== 0) e.code.get(slot).shuffle([8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7])
+  }
+}
+
+function operation(e: Emission, name: Operation, args: readonly Expression[], width: number, p: number): void {
+  const { code } = e
+  const [a, b] = args
+  const dtype = a!.dtype
+  if (name === "select") {
+    select(e, args, width, p)
+    return
+  }
+  if (isFree(name, dtype, width)) {
+    part(e, a!, p)
+    return
+  }
+  if (width === 1 && (name === "and" || name === "or") && readsMemory(b!)) {
+    part(e, a!)
+    code.if("i32")
+    arm(e, name === "and" ? b! : literal(1, "bool"), 0)
+    code.else()
+    arm(e, name === "and" ? literal(0, "bool") : b!, 0)
+    code.end()
+    return
+  }
+  const shift = name === "shl" || name === "shr"
+  if (width > 1 && shift && b!.width === 1) {
+    part(e, a!, p)
+    part(e, b!)
+    code.op(name === "shl" ? "i32x4.shl" : dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
+    return
+  }
+  const direct = (width > 1 ? instructions.vector : instructions.scalar)[dtype][name]
+  if (direct !== undefined) {
+    for (const x of args) part(e, x, p)
+    code.op(direct)
+    return
+  }
+  if (width > 1 && dtype === "bool") {
+    // A mask becomes the number 0 or 1.
+    part(e, a!, p)
+    constant(code, [1], name === "toF32" ? "f32" : "i32")
+    code.op("v128.and")
+    return
+  }
+  if (width > 1 && powerOfTwo(b) !== undefined && (name === "floordiv" || name === "floormod")) {
+    const shiftBy = powerOfTwo(b)!
+    part(e, a!, p)
+    if (name === "floordiv") code.integer(shiftBy).op(dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
+    else code.integers([0, 0, 0, 0].map(() => 2 ** shiftBy - 1)).op("v128.and")
+    return
+  }
+  if (!isComplex(name, dtype)) throw new Error(`'${name}' of ${dtype} has no instructions`)
+  const context: Context = { code, local: (type) => e.values.local(type) }
+  if (width === 1) {
+    const locals = args.map((x) => {
+      if (isLiteral(x)) return x.value
+      const local = e.values.local(typeOf(x.dtype, 1))
+      part(e, x)
+      code.set(local)
+      return { local }
+    })
+    emitComplex(context, name, dtype, locals, nonNegative(a!, e.counters))
+    return
+  }
+  lanewise(e, context, name, args, p, Math.min(4, width - 4 * p))
+}
+
+/** log2 of a literal (or splat literal) that is a power of two. */
+function powerOfTwo(x: Expression | undefined): number | undefined {
+  const of = x?.kind === "splat" ? x.of : x
+  if (of === undefined || !isLiteral(of) || of.value <= 0) return undefined
+  const log = Math.log2(of.value)
+  return Number.isInteger(log) ? log : undefined
+}
+
+/** What has no vector form is done lane by lane. */
+function lanewise(
+  e: Emission,
+  context: Context,
+  name: Operation,
+  args: readonly Expression[],
+  p: number,
+  lanes: number,
+): void {
+  const { code } = e
+  const dtype = args[0]!.dtype
+  const vectors = args.map((x) => {
+    if (x.kind === "splat" && isLiteral(x.of)) return x.of.value
+    const local = e.values.local("v128")
+    part(e, x, p)
+    code.set(local)
+    return local
+  })
+  const literalAt = (i: number) => {
+    const x = args[i]!
+    return x.kind === "splat" && isLiteral(x.of)
+  }
+  const scalars = args.map((x) => e.values.local(typeOf(x.dtype, 1)))
+  code.integers([0, 0, 0, 0])
+  for (let lane = 0; lane < lanes; lane++) {
+    const operands = vectors.map((v, i) => {
+      if (literalAt(i)) return v
+      code.get(v)
+      extract(code, args[i]!.dtype, lane)
+      code.set(scalars[i]!)
+      return { local: scalars[i]! }
+    })
+    emitComplex(context, name, dtype, operands, false)
+    code.lane(dtype === "f32" ? "f32x4.replace_lane" : "i32x4.replace_lane", lane)
+  }
+}
+
+/** Values computed in an arm are not known after it. */
+function arm(e: Emission, x: Expression, p: number): void {
+  e.values.within("structure", () => part(e, x, p))
+}
+
+function select(e: Emission, [condition, a, b]: readonly Expression[], width: number, p: number): void {
+  const { code } = e
+  if (condition!.width === 1) {
+    if (readsMemory(a!) || readsMemory(b!)) {
+      part(e, condition!)
+      code.if(typeOf(a!.dtype, width))
+      arm(e, a!, p)
+      code.else()
+      arm(e, b!, p)
+      code.end()
+      return
+    }
+    part(e, a!, p)
+    part(e, b!, p)
+    part(e, condition!)
+    code.op("select")
+    return
+  }
+  part(e, a!, p)
+  part(e, b!, p)
+  part(e, condition!, p)
+  code.op("v128.bitselect")
+}

@@ -1,0 +1,202 @@
+/**
+ * From the loop language to its core: what is left are loops (grid, lane, serial), if, block, let, assign, alloc, store, shuffle, atomic, barrier.
+ *
+ *   for r < 2 unroll { let x = a[4 i + r];  b[r] = exp(x) }
+ *   →  block { let x#1 = a[4 i];  b[0] = … }  block { let x#2 = a[4 i + 1];  b[1] = … }      … = exp's polynomial
+ *
+ * Every name becomes unique; unrolled loops and loops of one iteration are substituted; immutable integers that need no memory are replaced by
+ * their values; operations that WebAssembly lacks are expanded; bf16 and f16 become raw words with conversions; vectors meet vectors only
+ * (splats are explicit, except for the amount of a shift and the condition of a select).
+ */
+import {
+  apply,
+  type Expression,
+  type Fetch,
+  fetch,
+  freeVariables,
+  isLiteral,
+  literal,
+  operands,
+  rebuild,
+  rewrite,
+  splat,
+  variable,
+} from "../../ir/expression.js"
+import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
+import type { DType, Operation } from "../../ir/operations.js"
+import { expand } from "../expand.js"
+import { copyLoops, matrixLoops } from "./matrix.js"
+import { type Half, narrow, widen } from "./storage.js"
+
+/** What WebAssembly has no instruction for (`rem` of f32 is exact by way of f64). */
+export const lacks: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow", "sign"])
+
+interface ArrayName {
+  readonly name: string
+  readonly dtype: DType
+  readonly storage: Storage | undefined
+}
+
+interface Scope {
+  readonly names: Map<string, Expression>
+  readonly arrays: Map<string, ArrayName>
+}
+
+/** Whether an expression reads memory. */
+export function readsMemory(x: Expression): boolean {
+  const known = reads.get(x)
+  if (known !== undefined) return known
+  const found = x.kind === "fetch" || operands(x).some(readsMemory)
+  reads.set(x, found)
+  return found
+}
+const reads = new WeakMap<Expression, boolean>()
+
+export interface Lowered {
+  readonly body: readonly Statement[]
+  /** Variables that are assigned after their declaration. */
+  readonly mutable: ReadonlySet<string>
+}
+
+export function lower(kernel: LoopKernel): Lowered {
+  const mutable = new Set<string>()
+  const expanded = new Map<Expression, Expression>()
+  const splatted = new Map<Expression, Expression>()
+  let count = 0
+  const unique = (name: string) => `${name}#${count++}`
+  const finish = (x: Expression) => explicit(expand(x, lacks, expanded), splatted)
+  const stable = (x: Expression) => !readsMemory(x) && ![...freeVariables(x)].some((name) => mutable.has(name))
+
+  const inner = (scope: Scope): Scope => ({ names: new Map(scope.names), arrays: new Map(scope.arrays) })
+  const array = (scope: Scope, name: string): ArrayName => {
+    const found = scope.arrays.get(name)
+    if (found === undefined) throw new Error(`no array '${name}' in kernel '${kernel.name}'`)
+    return found
+  }
+  const read = (scope: Scope, x: Fetch, offset: Expression): Expression => {
+    const { name, storage } = array(scope, x.array)
+    if (storage === undefined || !packed(storage)) return fetch(name, offset, x.dtype, x.width)
+    return widen(storage as Half, fetch(name, offset, "u32", x.width))
+  }
+  const renamed = (scope: Scope, x: Expression): Expression => {
+    const memo = new Map<Expression, Expression>()
+    const replace = (node: Expression): Expression | undefined => {
+      if (node.kind === "variable") return scope.names.get(node.name) ?? node
+      if (node.kind === "fetch") return read(scope, node, rewrite(node.offset, replace, memo))
+      return undefined
+    }
+    return rewrite(x, replace, memo)
+  }
+  const value = (scope: Scope, x: Expression) => finish(renamed(scope, x))
+
+  const list = (scope: Scope, statements: readonly Statement[]): Statement[] => statements.flatMap((s) => one(scope, s))
+  const bind = (scope: Scope, name: string, x: Expression): string => {
+    const fresh = unique(name)
+    scope.names.set(name, variable(fresh, x.dtype, x.width))
+    return fresh
+  }
+  const substituted = (scope: Scope, name: string, i: number, body: readonly Statement[]): Statement => {
+    const scoped = inner(scope)
+    scoped.names.set(name, literal(i))
+    return { kind: "block", body: list(scoped, body) }
+  }
+
+  const one = (scope: Scope, s: Statement): readonly Statement[] => {
+    switch (s.kind) {
+      case "for": {
+        const extent = value(scope, s.extent)
+        const times = isLiteral(extent) ? extent.value : undefined
+        if (times !== undefined && times <= 0) return []
+        if (times !== undefined && (s.bind === "unroll" || (times === 1 && s.bind !== "grid")))
+          return Array.from({ length: times }, (_, i) => substituted(scope, s.variable, i, s.body))
+        const scoped = inner(scope)
+        const name = bind(scoped, s.variable, extent)
+        return [
+          { ...s, variable: name, extent, bind: s.bind === "unroll" ? "serial" : s.bind, body: list(scoped, s.body) },
+        ]
+      }
+      case "if": {
+        const condition = value(scope, s.condition)
+        if (isLiteral(condition)) return list(inner(scope), condition.value ? s.body : s.otherwise)
+        return [{ ...s, condition, body: list(inner(scope), s.body), otherwise: list(inner(scope), s.otherwise) }]
+      }
+      case "block":
+        return [{ ...s, body: list(inner(scope), s.body) }]
+      case "let": {
+        const x = value(scope, s.value)
+        if (!s.mutable && stable(x) && (isPlain(x) || (x.dtype === "i32" && x.width === 1))) {
+          scope.names.set(s.name, x)
+          return []
+        }
+        const name = bind(scope, s.name, x)
+        if (s.mutable) mutable.add(name)
+        return [{ ...s, name, value: x }]
+      }
+      case "assign": {
+        const target = scope.names.get(s.name)
+        if (target?.kind !== "variable") throw new Error(`no variable '${s.name}' in kernel '${kernel.name}'`)
+        return [{ ...s, name: target.name, value: widened(value(scope, s.value), target.width) }]
+      }
+      case "alloc": {
+        const name = unique(s.name)
+        scope.arrays.set(s.name, { name, dtype: s.dtype, storage: undefined })
+        return [{ ...s, name }]
+      }
+      case "store": {
+        const { name, storage } = array(scope, s.array)
+        const x = renamed(scope, s.value)
+        const stored = storage !== undefined && packed(storage) ? narrow(storage as Half, x) : x
+        return [{ ...s, array: name, offset: value(scope, s.offset), value: finish(stored) }]
+      }
+      case "copy":
+        return list(inner(scope), copyLoops(s, array(scope, s.from).dtype))
+      case "matrixMultiply":
+        return list(inner(scope), matrixLoops(s, array(scope, s.c.array).dtype))
+      case "shuffle": {
+        const x = value(scope, s.value)
+        const name = bind(scope, s.name, x)
+        return [kernel.lanes === 1 ? { kind: "let", name, value: x, mutable: false } : { ...s, name, value: x }]
+      }
+      case "atomic":
+        return [
+          {
+            ...s,
+            array: array(scope, s.array).name,
+            offset: value(scope, s.offset),
+            value: value(scope, s.value),
+          },
+        ]
+      case "barrier":
+        return kernel.lanes === 1 ? [] : [s]
+      default:
+        return s satisfies never
+    }
+  }
+
+  const buffers = kernel.buffers.map((b): [string, ArrayName] => [b.name, b])
+  return { body: list({ names: new Map(), arrays: new Map(buffers) }, kernel.body), mutable }
+}
+
+const isPlain = (x: Expression): boolean =>
+  isLiteral(x) || x.kind === "variable" || (x.kind === "splat" && isPlain(x.of))
+
+const widened = (x: Expression, width: number) => (x.width === width ? x : splat(x, width))
+
+/** Splats operands of width 1 where others are wider. */
+function explicit(root: Expression, memo: Map<Expression, Expression>): Expression {
+  const visit = (x: Expression): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const made = operands(x).map(visit)
+    const result =
+      x.kind === "operation" && x.width > 1
+        ? apply(x.operation, ...made.map((o, i) => (staysScalar(x.operation, i) ? o : widened(o, x.width))))
+        : rebuild(x, made)
+    memo.set(x, result)
+    return result
+  }
+  return visit(root)
+}
+
+const staysScalar = (operation: Operation, index: number) =>
+  operation === "select" ? index === 0 : (operation === "shl" || operation === "shr") && index === 1

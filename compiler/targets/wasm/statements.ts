@@ -1,0 +1,188 @@
+/**
+ * Statements as instructions. All kinds but loops, which are in `loops.ts`.
+ *
+ *   acc = acc + x · w[k]   →   local.get acc; …; f32x4.add; local.set acc
+ *
+ * A statement is a scope of values that read memory; the branches of an `if` are structures of their own.
+ */
+import { type Expression, isLiteral } from "../../ir/expression.js"
+import type { Statement } from "../../ir/loop.js"
+import { splitAddress } from "./arrays.js"
+import { type Emission, part } from "./expressions.js"
+import { emitComplex } from "./integers.js"
+import { emitLoop } from "./loops.js"
+import { partsOf, typeOf } from "./values.js"
+
+type Of<K extends Statement["kind"]> = Extract<Statement, { kind: K }>
+
+export function emitStatements(e: Emission, statements: readonly Statement[]): void {
+  for (const s of statements) emitStatement(e, s)
+}
+
+function emitStatement(e: Emission, s: Statement): void {
+  const { code, values } = e
+  switch (s.kind) {
+    case "for":
+      emitLoop(e, s)
+      return
+    case "if":
+      values.within("statement", () => part(e, s.condition))
+      code.if()
+      values.within("structure", () => emitStatements(e, s.body))
+      if (s.otherwise.length > 0) {
+        code.else()
+        values.within("structure", () => emitStatements(e, s.otherwise))
+      }
+      code.end()
+      return
+    case "block":
+      emitStatements(e, s.body)
+      return
+    case "let":
+    case "assign":
+      values.within("statement", () => define(e, s))
+      return
+    case "alloc":
+      allocate(e, s)
+      return
+    case "store":
+      values.within("statement", () => store(e, s))
+      return
+    case "atomic":
+      values.within("statement", () => atomic(e, s))
+      return
+    case "copy":
+    case "matrixMultiply":
+    case "shuffle":
+    case "barrier":
+      throw new Error(`'${s.kind}' is not in the core language`)
+    default:
+      s satisfies never
+  }
+}
+
+const parts = (x: Expression) => Array.from({ length: partsOf(x.width) }, (_, p) => p)
+
+/** All parts are computed before the first is set: a part may read another of the old value. */
+function define(e: Emission, s: Of<"let" | "assign">): void {
+  for (const p of parts(s.value)) part(e, s.value, p)
+  if (s.kind === "let") {
+    const type = typeOf(s.value.dtype, s.value.width)
+    e.variables.set(
+      s.name,
+      parts(s.value).map(() => e.values.local(type, "structure")),
+    )
+  }
+  for (const local of e.variables.get(s.name)!.toReversed()) e.code.set(local)
+}
+
+function allocate(e: Emission, s: Of<"alloc">): void {
+  const place = e.places.get(s.name)!
+  if (place.kind !== "locals") return
+  const [count, type] = place.vectors ? [Math.ceil(s.size / 4), "v128" as const] : [s.size, typeOf(s.dtype, 1)]
+  e.slots.set(
+    s.name,
+    Array.from({ length: count }, () => e.values.local(type, "structure")),
+  )
+}
+
+function store(e: Emission, s: Of<"store">): void {
+  const { code } = e
+  const place = e.places.get(s.array)!
+  const { value } = s
+  const { dtype, width } = value
+  if (place.kind === "locals") {
+    storeLocal(e, s, place.vectors)
+    return
+  }
+  const { address, immediate } = splitAddress(s.offset)
+  // Several parts are all read before the first is written.
+  const later = width > 4 ? parts(value).map((p) => toLocal(e, value, p)) : undefined
+  for (const p of parts(value)) {
+    part(e, address)
+    if (later === undefined) part(e, value, p)
+    else code.get(later[p]!)
+    const at = immediate + 4 * p * place.bytes
+    if (place.bytes === 2) {
+      if (width === 1) code.memory("i32.store16", at)
+      else {
+        const halves = e.values.local("v128")
+        code.tee(halves).get(halves).op("i16x8.narrow_i32x4_u")
+        code.memory(width === 2 ? "v128.store32_lane" : "v128.store64_lane", at, 0)
+      }
+    } else if (width === 1) code.memory(dtype === "f32" ? "f32.store" : "i32.store", at)
+    else {
+      if (dtype === "bool") code.integers([1, 1, 1, 1]).op("v128.and")
+      if (width === 2) code.memory("v128.store64_lane", at, 0)
+      else code.memory("v128.store", at)
+    }
+  }
+}
+
+function toLocal(e: Emission, x: Expression, p: number): number {
+  const local = e.values.local("v128")
+  part(e, x, p)
+  e.code.set(local)
+  return local
+}
+
+function storeLocal(e: Emission, s: Of<"store">, vectors: boolean): void {
+  const { code } = e
+  if (!isLiteral(s.offset)) throw new Error(`'${s.array}' is in locals`)
+  const slots = e.slots.get(s.array)!
+  const at = s.offset.value
+  const slot = slots[at >> 2]!
+  const { dtype, width } = s.value
+  if (!vectors) {
+    part(e, s.value)
+    code.set(slots[at]!)
+  } else if (width === 1) {
+    code.get(slot)
+    part(e, s.value)
+    // Lanes of a bool are masks.
+    if (dtype === "bool") code.integer(-1).op("i32.mul")
+    code.lane(dtype === "f32" ? "f32x4.replace_lane" : "i32x4.replace_lane", at & 3).set(slot)
+  } else if (width === 2) {
+    const upper = at % 4 !== 0
+    code.get(slot)
+    part(e, s.value)
+    const keep = upper ? [0, 1, 2, 3, 4, 5, 6, 7] : [8, 9, 10, 11, 12, 13, 14, 15]
+    const take = [16, 17, 18, 19, 20, 21, 22, 23]
+    code.shuffle(upper ? [...keep, ...take] : [...take, ...keep]).set(slot)
+  } else {
+    for (const p of parts(s.value)) part(e, s.value, p)
+    for (const p of parts(s.value).reverse()) code.set(slots[(at >> 2) + p]!)
+  }
+}
+
+/** Buffers are shared by workers; what is in scratch memory belongs to one. */
+function atomic(e: Emission, s: Of<"atomic">): void {
+  const { code, values } = e
+  const place = e.places.get(s.array)!
+  if (place.kind !== "memory") throw new Error(`'${s.array}' is in locals`)
+  const { address, immediate } = splitAddress(s.offset)
+  const [at, value, old, next] = [1, 2, 3, 4].map(() => values.local("i32")) as [number, number, number, number]
+  part(e, address)
+  code.set(at)
+  part(e, s.value)
+  code.set(value)
+  const combine = () => {
+    if (s.operation === "add") code.get(old).get(value).op("i32.add")
+    else {
+      const context = { code, local: () => values.local("i32") }
+      emitComplex(context, s.operation, s.value.dtype, [{ local: old }, { local: value }], false)
+    }
+  }
+  if (place.own) {
+    code.get(at).get(at).memory("i32.load", immediate).set(old)
+    combine()
+    code.memory("i32.store", immediate)
+  } else if (s.operation === "add") {
+    code.get(at).get(value).memory("i32.atomic.rmw.add", immediate).op("drop")
+  } else {
+    code.get(at).memory("i32.atomic.load", immediate).set(next).loop()
+    code.get(next).set(old).get(at).get(old)
+    combine()
+    code.memory("i32.atomic.rmw.cmpxchg", immediate).tee(next).get(old).op("i32.ne").branchIf(0).end()
+  }
+}

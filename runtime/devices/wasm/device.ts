@@ -1,0 +1,224 @@
+/**
+ * The WebAssembly device: kernels are functions over one linear memory, run by the calling thread and, where possible, by workers.
+ *
+ *   const device = await createWasmDevice({ threads: 4 })
+ *   const [kernel] = await device.compile(artifact.kernels, module, artifact.symbols.length)
+ *   device.submit([device.record([{ kernel, buffers, groups }])], new Int32Array([length]))
+ *
+ * `submit` returns when everything has run. The first 64 KiB of memory are never used: kernels count on it for immediate offsets.
+ *
+ * In a page the main thread may not wait for workers, so that a device made there has one thread. To use more, make the device inside of a
+ * worker of the page (which must be cross-origin isolated, for shared memory) and talk to that.
+ */
+import type { ArtifactKernel } from "../../artifact.js"
+import { WeftError } from "../../errors.js"
+import type { Command, CompiledKernel, Device, DeviceBuffer, Recording } from "../device.js"
+import { Heap, pageBytes } from "./memory.js"
+import { compileModule, type KernelFunction, withSharedMemory } from "./module.js"
+import { createTeam, type Spawn, type Team } from "./team.js"
+
+export interface WasmDeviceOptions {
+  /** Threads, the calling one included; as many as there are processors when left out. */
+  readonly threads?: number
+  /** Most bytes of memory; 4 GiB when left out. */
+  readonly memoryBytes?: number
+  /** Commands over fewer bytes of buffers than this stay on the calling thread. */
+  readonly shareFrom?: number
+  /** Starts a worker from its source text; Node's and the page's own workers are used when left out. */
+  readonly spawn?: Spawn
+}
+
+interface WasmBuffer extends DeviceBuffer {
+  readonly at: number
+  readonly alive: () => boolean
+}
+interface WasmKernel extends CompiledKernel {
+  readonly index: number
+  readonly run: KernelFunction
+}
+interface Prepared {
+  readonly kernel: WasmKernel
+  readonly pointers: readonly number[]
+  readonly share: boolean
+}
+interface WasmRecording extends Recording {
+  readonly prepared: readonly Prepared[]
+}
+
+const addressable = 65536 * pageBytes
+
+export async function createWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
+  const maximumBytes = Math.floor(Math.min(options.memoryBytes ?? addressable, addressable) / pageBytes) * pageBytes
+  const wanted = Math.max(1, Math.floor(options.threads ?? (await processors())))
+  const threaded = wanted > 1 && maySpawn()
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: maximumBytes / pageBytes, shared: threaded })
+  const team = threaded ? await createTeam(wanted - 1, memory, options.spawn) : undefined
+  return new WasmDevice(memory, maximumBytes, team, options.shareFrom ?? 65536)
+}
+
+/** How many threads can run at the same time. */
+async function processors(): Promise<number> {
+  if (globalThis.navigator?.hardwareConcurrency !== undefined) return navigator.hardwareConcurrency
+  const name = "node:os" // Not a literal in the import: bundlers for pages would look for it.
+  const { availableParallelism } = (await import(name)) as typeof import("node:os")
+  return availableParallelism()
+}
+
+/** Shared memory must exist, and this thread must be allowed to wait. */
+function maySpawn(): boolean {
+  const mainThreadOfPage = typeof document !== "undefined"
+  return typeof SharedArrayBuffer !== "undefined" && !mainThreadOfPage
+}
+
+class WasmDevice implements Device {
+  readonly kind = "wasm"
+  readonly fallback = false
+  readonly description: string
+  readonly limits: { readonly bufferBytes: number; readonly bindingBytes: number }
+  readonly counters = { pipelines: 0, submits: 0, commands: 0, allocatedBytes: 0 }
+  readonly lost: Promise<string>
+  private readonly heap: Heap
+  private readonly team: Team | undefined
+  private readonly shareFrom: number
+  private lose: (reason: string) => void = () => {}
+  private reason: string | undefined
+  private symbols = { at: 0, count: 0 }
+  private scratch = { at: 0, bytes: 0 }
+
+  constructor(memory: WebAssembly.Memory, maximumBytes: number, team: Team | undefined, shareFrom: number) {
+    this.heap = new Heap(memory, pageBytes, maximumBytes)
+    this.team = team
+    this.shareFrom = shareFrom
+    this.limits = { bufferBytes: maximumBytes - pageBytes, bindingBytes: maximumBytes - pageBytes }
+    this.description = `WebAssembly, ${this.workers} ${this.workers === 1 ? "thread" : "threads"}`
+    this.lost = new Promise((resolve) => {
+      this.lose = resolve
+    })
+  }
+
+  private get workers(): number {
+    return 1 + (this.team?.size ?? 0)
+  }
+
+  allocate(bytes: number, label: string): DeviceBuffer {
+    this.check()
+    const at = this.heap.allocate(bytes, label)
+    this.counters.allocatedBytes += bytes
+    let alive = true
+    const destroy = () => {
+      if (!alive) return
+      alive = false
+      this.heap.free(at)
+      this.counters.allocatedBytes -= bytes
+    }
+    const buffer: WasmBuffer = { bytes, at, alive: () => alive, destroy }
+    return buffer
+  }
+
+  upload(to: DeviceBuffer, offset: number, data: Uint8Array): void {
+    this.bytes(to, offset, data.byteLength).set(data)
+  }
+
+  async compile(
+    kernels: readonly ArtifactKernel[],
+    module: Uint8Array,
+    symbols: number,
+  ): Promise<readonly CompiledKernel[]> {
+    this.check()
+    const { memory } = this.heap
+    const compiled = await compileModule(this.team === undefined ? module : withSharedMemory(module))
+    const { exports } = await WebAssembly.instantiate(compiled, { env: { memory } })
+    const first = this.counters.pipelines
+    const made = kernels.map(({ name }, i): WasmKernel => {
+      const run = exports[name]
+      if (typeof run !== "function")
+        throw new WeftError("bad-module", `the artifact's WebAssembly module has no kernel '${name}'`)
+      return { name, index: first + i, run: run as KernelFunction }
+    })
+    await this.team?.load(
+      compiled,
+      kernels.map((k) => k.name),
+    )
+    this.counters.pipelines += kernels.length
+    this.reserve(symbols, Math.max(0, ...kernels.map((k) => k.scratch)))
+    return made
+  }
+
+  /** Symbols and scratch are common to all modules: they only grow. */
+  private reserve(symbols: number, scratch: number): void {
+    if (symbols > this.symbols.count || this.symbols.at === 0) {
+      this.heap.free(this.symbols.at)
+      this.symbols = { at: this.heap.allocate(4 * symbols, "symbols"), count: symbols }
+    }
+    const bytes = Math.ceil(scratch / 64) * 64
+    if (bytes > this.scratch.bytes) {
+      this.heap.free(this.scratch.at)
+      this.scratch = { at: this.heap.allocate(bytes * this.workers, "scratch"), bytes }
+    }
+  }
+
+  record(commands: readonly Command[]): Recording {
+    this.check()
+    const prepared = commands.map(({ kernel, buffers, groups }): Prepared => {
+      const bytes = buffers.reduce((sum, b) => sum + b.bytes, 0)
+      const share = this.team !== undefined && groups > 1 && bytes >= this.shareFrom
+      return { kernel: kernel as WasmKernel, pointers: buffers.map((b) => (b as WasmBuffer).at), share }
+    })
+    const recording: WasmRecording = { commands: commands.length, prepared }
+    return recording
+  }
+
+  submit(recordings: readonly Recording[], symbols: Int32Array): void {
+    this.check()
+    if (symbols.length > this.symbols.count)
+      throw new WeftError("bad-symbols", `${symbols.length} symbols were set; the kernels know ${this.symbols.count}`)
+    new Int32Array(this.heap.memory.buffer, this.symbols.at, symbols.length).set(symbols)
+    this.counters.submits++
+    for (const recording of recordings) for (const command of (recording as WasmRecording).prepared) this.run(command)
+  }
+
+  private run({ kernel, pointers, share }: Prepared): void {
+    this.counters.commands++
+    try {
+      if (share)
+        this.team!.run(kernel.index, kernel.run, this.symbols.at, this.scratch.at, this.scratch.bytes, pointers)
+      else kernel.run(this.symbols.at, this.scratch.at, 0, 1, ...pointers)
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      const error = new WeftError("kernel-failed", `kernel '${kernel.name}' stopped: ${reason}`, { cause })
+      this.end(error.message)
+      throw error
+    }
+  }
+
+  async read(from: DeviceBuffer, offset: number, bytes: number): Promise<Uint8Array> {
+    return this.bytes(from, offset, bytes).slice()
+  }
+
+  dispose(): void {
+    this.end("the device was disposed of")
+  }
+
+  private end(reason: string): void {
+    if (this.reason !== undefined) return
+    this.reason = reason
+    this.team?.dispose()
+    this.lose(reason)
+  }
+
+  private check(): void {
+    if (this.reason !== undefined) throw new WeftError("device-lost", `the device is lost: ${this.reason}`)
+  }
+
+  private bytes(buffer: DeviceBuffer, offset: number, length: number): Uint8Array {
+    this.check()
+    const { at, bytes, alive } = buffer as WasmBuffer
+    if (!alive()) throw new WeftError("buffer-destroyed", "the buffer was destroyed")
+    if (offset < 0 || length < 0 || offset + length > bytes)
+      throw new WeftError(
+        "out-of-range",
+        `bytes ${offset} to ${offset + length} are not within a buffer of ${bytes} bytes`,
+      )
+    return new Uint8Array(this.heap.memory.buffer, at + offset, length)
+  }
+}
