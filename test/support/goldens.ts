@@ -1,0 +1,89 @@
+/**
+ * The goldens: tiny checkpoints with logits and greedy tokens that Hugging Face transformers computed in float32 (test/golden/).
+ */
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { Dense } from "../../compiler/interpret/tensor.js"
+import type { TracedModel } from "../../compiler/passes/programs.js"
+import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
+import { toFloat32 } from "../../runtime/weights/dtypes.js"
+import { openFile, openFolder } from "../../runtime/weights/file-source.js"
+import { openCheckpoint } from "../../runtime/weights/folder.js"
+import { readHeader } from "../../runtime/weights/safetensors.js"
+
+export const goldenNames = [
+  "qwen3",
+  "qwen3-tied",
+  "qwen3-yarn",
+  "qwen3-window",
+  "qwen3-moe",
+  "qwen3-moe-unnormalised",
+  "qwen3-moe-mixed",
+] as const
+
+export const root = fileURLToPath(new URL("../..", import.meta.url))
+export const goldenFolder = (name: string): string => join(root, "test", "golden", name)
+
+export interface Golden {
+  readonly name: string
+  readonly folder: string
+  readonly checkpoint: Checkpoint
+  /** [batch][seq] */
+  readonly ids: readonly (readonly number[])[]
+  /** [batch] of [seq, vocab], row-major. */
+  readonly logits: readonly Float32Array[]
+  /** [batch][16] */
+  readonly greedy: readonly (readonly number[])[]
+  readonly vocabulary: number
+}
+
+export async function loadGolden(name: string): Promise<Golden> {
+  const folder = goldenFolder(name)
+  const source = (await openFile(await openFolder(folder), "golden.safetensors"))!
+  const { tensors } = await readHeader(source)
+  const bytes = async (tensor: string) => {
+    const { begin, end } = tensors.get(tensor)!
+    return (await source.read(begin, end - begin)).slice()
+  }
+  const [batch, seq, vocabulary] = tensors.get("logits")!.shape as [number, number, number]
+  const ids = new Int32Array((await bytes("input_ids")).buffer)
+  const greedy = new Int32Array((await bytes("greedy")).buffer)
+  const logits = new Float32Array((await bytes("logits")).buffer)
+  await source.close()
+  const rows = Array.from({ length: batch }, (_, b) => b)
+  return {
+    name,
+    folder,
+    checkpoint: await openCheckpoint(folder),
+    ids: rows.map((b) => [...ids.subarray(b * seq, (b + 1) * seq)]),
+    greedy: rows.map((b) => [...greedy.subarray(b * 16, (b + 1) * 16)]),
+    logits: rows.map((b) => logits.slice(b * seq * vocabulary, (b + 1) * seq * vocabulary)),
+    vocabulary,
+  }
+}
+
+/** The weights of a traced model as dense tensors, for the interpreters. */
+export async function denseWeights(traced: TracedModel, checkpoint: Checkpoint): Promise<Map<string, Dense>> {
+  const dense = new Map<string, Dense>()
+  for (const { input, spec } of traced.weights) {
+    const parts: number[] = []
+    for (const name of spec.tensors) {
+      const stored = checkpoint.tensors.get(name)!
+      for (const x of toFloat32(stored.dtype as "BF16", await checkpoint.read(stored))) parts.push(x)
+    }
+    const axes = input.axes.map((a, i) => ({ name: a.name, extent: input.capacity[i]! }))
+    dense.set(input.name, { axes, dtype: "f32", data: Float64Array.from(parts) })
+  }
+  return dense
+}
+
+/** Mean of squared differences over mean of squares of the reference. */
+export function normalisedError(values: ArrayLike<number>, reference: ArrayLike<number>): number {
+  let difference = 0
+  let square = 0
+  for (let i = 0; i < reference.length; i++) {
+    difference += (values[i]! - reference[i]!) ** 2
+    square += reference[i]! ** 2
+  }
+  return values.length === reference.length ? difference / square : Number.POSITIVE_INFINITY
+}
