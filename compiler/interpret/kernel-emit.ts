@@ -21,6 +21,7 @@ import {
   type Scan,
 } from "../ir/expression.js"
 import { monoidParts } from "../ir/monoid.js"
+import type { Axis } from "../ir/tensor.js"
 import { KernelFault, type KernelFaultCode } from "./kernel-fault.js"
 import { identityNumbers, type MonoidPart, stepText } from "./monoid.js"
 import type { Atom, Block, Emitter, Leaves } from "./scalar.js"
@@ -61,6 +62,13 @@ function element(emitter: Emitter, x: Load | LocalRead, array: ArrayAccess): Ato
   if (!emitter.bounded(x)) return { value, bound: "" }
   const bound = array.bounds === undefined ? `Math.abs(${value})` : `${array.bounds}[${offset}]`
   return { value, bound: emitter.constant(bound) }
+}
+
+/** Loops over the axes, the first outermost. */
+export function nest(emitter: Emitter, axes: readonly Axis[], body: () => void): void {
+  const [first, ...rest] = axes
+  if (first === undefined) body()
+  else emitter.loop(first.name, first.extent, () => nest(emitter, rest, body))
 }
 
 /** The text of the offset of an element, after the checks of its index. */

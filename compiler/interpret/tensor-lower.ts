@@ -24,7 +24,7 @@ import {
   variable,
 } from "../ir/expression.js"
 import { type Axis, axisOf, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
-import { type ArrayAccess, createLeaves, emitOffset } from "./kernel-emit.js"
+import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
 import { Emitter } from "./scalar.js"
 import type { Arithmetic } from "./scalar-operations.js"
 
@@ -83,13 +83,6 @@ export function compileNest(
     run: emitter.function(["arrays", "bounds", "symbols"]),
     symbols: emitter.symbols,
   }
-}
-
-/** Loops over the axes, the first outermost. */
-export function nest(emitter: Emitter, axes: readonly Axis[], body: () => void): void {
-  const [first, ...rest] = axes
-  if (first === undefined) body()
-  else emitter.loop(first.name, first.extent, () => nest(emitter, rest, body))
 }
 
 /** A scanned axis and the slots of a `top` go innermost: their state lives as long as the other axes stand still. */

@@ -1,0 +1,198 @@
+/**
+ * The interpreter of the kernel language: items in order, each over its own axes, on buffers that round as their storage does.
+ *
+ *   interpretKernel(kernel, new Map([["x", x], ["y", y]]), new Map([["rows", 3]]))      // y has been written
+ *
+ * Faults: an index outside of a buffer's capacity or of a local's axes, two stores without a monoid to one element, a missing buffer or symbol.
+ * f32 values are rounded after every operation; sums run in float64 and are rounded once, also those of stores with a monoid. Given `bounds`, one array a
+ * buffer, the bounds of f32 elements are read and written beside the values (scalar-bounds.ts; storage rounding is not part of them). A kernel is
+ * compiled to JavaScript once and runs for all values of its symbols.
+ */
+import { extentAt } from "../ir/dim.js"
+import { literal, variable, withTable } from "../ir/expression.js"
+import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
+import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
+import { KernelFault } from "./kernel-fault.js"
+import { type Memory, writeElement } from "./memory.js"
+import { stepText } from "./monoid.js"
+import { type Atom, Emitter } from "./scalar.js"
+import type { Arithmetic } from "./scalar-operations.js"
+
+/**
+ * Runs a kernel; its stores change `buffers`.
+ * @throws KernelFault
+ */
+export function interpretKernel(
+  kernel: Kernel,
+  buffers: ReadonlyMap<string, Memory>,
+  symbols: ReadonlyMap<string, number>,
+  options: { readonly arithmetic?: "rounded" | "float64"; readonly bounds?: ReadonlyMap<string, Float64Array> } = {},
+): void {
+  const compiled = compiledOf(kernel, options.bounds === undefined ? (options.arithmetic ?? "rounded") : "absolute")
+  const memories = kernel.buffers.map(({ name, dtype, shape }) => {
+    const memory = buffers.get(name)
+    if (memory === undefined) throw new KernelFault("binding", `there is no buffer '${name}'`)
+    const size = shape.reduce((n, x) => n * x, 1)
+    if (memory.dtype !== dtype || memory.size < size)
+      throw new KernelFault(
+        "binding",
+        `buffer '${name}' is ${dtype} of ${size} but is given ${memory.dtype} of ${memory.size}`,
+      )
+    return memory
+  })
+  const bounds = kernel.buffers.map(({ name }, i) => options.bounds?.get(name) ?? new Float64Array(memories[i]!.size))
+  const values = (names: readonly string[]) =>
+    names.map((name) => {
+      const value = symbols.get(name)
+      if (value === undefined) throw new KernelFault("binding", `the symbol '${name}' has no value`)
+      return value
+    })
+  const stored = written(kernel)
+  const touched = kernel.buffers.map(({ name }, i) => new Uint8Array(stored.has(name) ? memories[i]!.size : 0))
+  const totals = kernel.buffers.map(({ name }, i) =>
+    compiled.accumulated.has(name) ? Float64Array.from(memories[i]!.values) : memories[i]!.values,
+  )
+  const sizes = kernel.items.map((item) =>
+    item.kind === "local" ? item.axes.reduce((n, a) => n * Math.max(0, extentAt(a.extent, symbols)), 1) : 0,
+  )
+  const locals = sizes.map((n) => new Float64Array(n))
+  const localBounds = sizes.map((n) => new Float64Array(options.bounds === undefined ? 0 : n))
+  compiled.run({ memories, totals, bounds, touched, locals, localBounds }, values(compiled.symbols))
+  for (const [i, { name }] of kernel.buffers.entries())
+    if (compiled.accumulated.has(name))
+      touched[i]!.forEach((how, at) => {
+        if (how === combined) writeElement(memories[i]!, at, totals[i]![at]!)
+      })
+}
+
+/** How an element was written in this launch. */
+const plain = 1
+const combined = 2
+
+interface Arrays {
+  readonly memories: readonly Memory[]
+  /** What stores with a monoid accumulate into; for other buffers their memory. */
+  readonly totals: readonly (Float64Array | Memory["values"])[]
+  readonly bounds: readonly Float64Array[]
+  readonly touched: readonly Uint8Array[]
+  readonly locals: readonly Float64Array[]
+  readonly localBounds: readonly Float64Array[]
+}
+
+interface Compiled {
+  readonly symbols: readonly string[]
+  /** Buffers that a store with a monoid writes. */
+  readonly accumulated: ReadonlySet<string>
+  readonly run: (arrays: Arrays, symbols: readonly number[]) => void
+}
+
+const compilations = new WeakMap<Kernel, Map<Arithmetic, Compiled>>()
+
+function compiledOf(kernel: Kernel, arithmetic: Arithmetic): Compiled {
+  const known = compilations.get(kernel) ?? new Map<Arithmetic, Compiled>()
+  compilations.set(kernel, known)
+  const made = known.get(arithmetic) ?? withTable(() => compile(kernel, arithmetic))
+  known.set(arithmetic, made)
+  return made
+}
+
+function compile(kernel: Kernel, arithmetic: Arithmetic): Compiled {
+  const bounded = arithmetic === "absolute"
+  const buffers = new Map(
+    kernel.buffers.map(({ name, dtype, shape }, i): [string, ArrayAccess] => {
+      const bounds = bounded && dtype === "f32" ? `bound${i}` : undefined
+      return [
+        name,
+        { values: `buffer${i}`, bounds, shape: shape.map((n) => literal(n)), label: `'${name}'`, fault: "range" },
+      ]
+    }),
+  )
+  const locals = new Map<string, ArrayAccess>()
+  const known = (from: ReadonlyMap<string, ArrayAccess>, name: string, what: string): ArrayAccess => {
+    const found = from.get(name)
+    if (found === undefined) throw new KernelFault("malformed", `there is no ${what} '${name}' here`)
+    return found
+  }
+  const emitter = new Emitter(
+    arithmetic,
+    createLeaves((x) => (x.kind === "load" ? known(buffers, x.buffer, "buffer") : known(locals, x.local, "local"))),
+  )
+  kernel.buffers.forEach((_, i) => {
+    emitter.push(`const memory${i} = arrays.memories[${i}], buffer${i} = memory${i}.values;`)
+    emitter.push(
+      `const total${i} = arrays.totals[${i}], touched${i} = arrays.touched[${i}], bound${i} = arrays.bounds[${i}];`,
+    )
+  })
+  for (const [i, item] of kernel.items.entries()) {
+    if (item.kind === "store") {
+      emitStore(emitter, kernel, item, known(buffers, item.buffer, "buffer"))
+    } else {
+      emitter.push(`const local${i} = arrays.locals[${i}], localBound${i} = arrays.localBounds[${i}];`)
+      const array = localArray(item, i, bounded)
+      emitLocal(emitter, item, array)
+      locals.set(item.name, array)
+    }
+  }
+  const combining = kernel.items.flatMap((i) => (i.kind === "store" && i.monoid !== undefined ? [i.buffer] : []))
+  return {
+    accumulated: new Set(combining),
+    run: emitter.function(["arrays", "symbols"]),
+    symbols: emitter.symbols,
+  }
+}
+
+function localArray({ name, axes, value }: Local, i: number, bounded: boolean): ArrayAccess {
+  const bounds = bounded && value.dtype === "f32" ? `localBound${i}` : undefined
+  return {
+    values: `local${i}`,
+    bounds,
+    shape: axes.map((a) => a.extent),
+    label: `local '${name}'`,
+    fault: "local-range",
+  }
+}
+
+function emitLocal(emitter: Emitter, { axes, value }: Local, array: ArrayAccess): void {
+  const index = axes.map((a) => variable(a.name))
+  const body = emitter.inside(false, new Map(), () =>
+    nest(emitter, axes, () => {
+      const made = emitter.emit(value)
+      const offset = emitOffset(emitter, array, index)
+      emitter.push(`${array.values}[${offset}] = ${made.value};`)
+      if (array.bounds !== undefined) emitter.push(`${array.bounds}[${offset}] = ${made.bound};`)
+    }),
+  )
+  emitter.push(body)
+}
+
+function emitStore(emitter: Emitter, kernel: Kernel, item: Store, array: ArrayAccess): void {
+  const i = kernel.buffers.findIndex((b) => b.name === item.buffer)
+  const twice = emitter.hold((offset: number) => {
+    throw new KernelFault("twice", `element ${offset} of '${item.buffer}' is stored twice`)
+  })
+  const body = emitter.inside(false, new Map(), () =>
+    nest(emitter, item.axes, () => {
+      const made = emitter.emit(item.value)
+      const offset = emitOffset(emitter, array, item.index)
+      const touched = `touched${i}[${offset}]`
+      if (item.monoid === undefined) {
+        emitter.push(`if (${touched} !== 0) ${twice}(${offset});`)
+        emitter.push(`${touched} = ${plain};`)
+        emitter.push(`${emitter.hold(writeElement)}(memory${i}, ${offset}, ${made.value});`)
+        if (array.bounds !== undefined) emitter.push(`${array.bounds}[${offset}] = ${made.bound};`)
+      } else {
+        emitter.push(`if (${touched} === ${plain}) ${twice}(${offset});`)
+        emitter.push(`${touched} = ${combined};`)
+        emitter.push(combineText(item, made, `total${i}[${offset}]`, array.bounds && `${array.bounds}[${offset}]`))
+      }
+    }),
+  )
+  emitter.push(body)
+}
+
+function combineText({ monoid, value }: Store, made: Atom, state: string, bound: string | undefined): string {
+  if (monoid === undefined || monoid.kind === "product" || monoid.kind === "argmax" || monoid.kind === "top")
+    throw new KernelFault("malformed", "a store combines with a monoid of one component")
+  const bounds = bound === undefined ? undefined : { state: bound, tuple: made.bound }
+  return stepText(monoid, value.dtype, { state: [state], tuple: [made.value], bound: bounds })
+}
