@@ -1,0 +1,191 @@
+/** What Qwen3 asks of a checkpoint, and which configs it refuses. */
+import { readdirSync, readFileSync } from "node:fs"
+import { describe, expect, test } from "vitest"
+import { ZodError } from "zod"
+import type { Tree } from "../../dsl/tensor.js"
+import type { StateSpec, WeightSpec } from "../../dsl/tracing.js"
+import { families } from "../../models/index.js"
+import { model } from "../../models/qwen3.js"
+
+const small = {
+  model_type: "qwen3_moe",
+  vocab_size: 97,
+  hidden_size: 64,
+  intermediate_size: 96,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 24,
+  num_experts: 8,
+}
+
+function specs(tree: Tree): readonly (WeightSpec | StateSpec)[] {
+  if (typeof tree !== "object") return []
+  if ("kind" in tree) return [tree as unknown as WeightSpec | StateSpec]
+  return Object.values(tree).flatMap((part: Tree) => specs(part))
+}
+
+const weightsOf = (config: object) => specs(model.configure(config).weights) as readonly WeightSpec[]
+const namesOf = (config: object) => weightsOf(config).flatMap((w) => w.tensors)
+
+/** [rows, columns …] of the tensors of each spec, by name. */
+function shapesOf(config: object): Map<string, readonly number[]> {
+  const shape = (w: WeightSpec) => w.dimensions.map((axes) => axes.reduce((n, a) => n * a.extent, 1))
+  return new Map(weightsOf(config).flatMap((w) => w.tensors.map((name) => [name, shape(w)] as const)))
+}
+
+function parameterCount(config: object): number {
+  return [...shapesOf(config).values()].reduce((n, shape) => n + shape.reduce((m, extent) => m * extent, 1), 0)
+}
+
+function storedShapes(folder: string): Map<string, readonly number[]> {
+  const file = readFileSync(`${folder}/model.safetensors`)
+  const header: Record<string, { shape: number[] }> = JSON.parse(
+    file.subarray(8, 8 + Number(file.readBigUInt64LE(0))).toString(),
+  )
+  return new Map(Object.entries(header).flatMap(([k, v]) => (k === "__metadata__" ? [] : [[k, v.shape] as const])))
+}
+
+describe("weights", () => {
+  const folders = readdirSync("test/golden").map((name) => `test/golden/${name}`)
+  test.each(folders.filter((name) => name.includes("qwen3")))(
+    "%s has exactly the tensors that are asked for",
+    (folder) => {
+      const asked = shapesOf(JSON.parse(readFileSync(`${folder}/config.json`, "utf8")))
+      expect(new Map([...asked].sort())).toEqual(new Map([...storedShapes(folder)].sort()))
+    },
+  )
+
+  test("Qwen3-0.6B has 596,049,920 parameters", () => {
+    const config = {
+      model_type: "qwen3",
+      vocab_size: 151936,
+      hidden_size: 1024,
+      intermediate_size: 3072,
+      num_hidden_layers: 28,
+      num_attention_heads: 16,
+      num_key_value_heads: 8,
+      head_dim: 128,
+      tie_word_embeddings: true,
+    }
+    expect(parameterCount(config)).toBe(596_049_920)
+  })
+
+  test("Qwen3-30B-A3B has 30,532,122,624 parameters", () => {
+    const config = {
+      model_type: "qwen3_moe",
+      vocab_size: 151936,
+      hidden_size: 2048,
+      intermediate_size: 6144,
+      moe_intermediate_size: 768,
+      num_hidden_layers: 48,
+      num_attention_heads: 32,
+      num_key_value_heads: 4,
+      head_dim: 128,
+      num_experts: 128,
+    }
+    expect(parameterCount(config)).toBe(30_532_122_624)
+  })
+
+  test("biases on all four projections", () => {
+    const names = namesOf({ ...small, attention_bias: true }).filter((name) => name.endsWith(".bias"))
+    expect(names.filter((name) => name.includes("layers.0"))).toEqual(
+      ["q", "k", "v", "o"].map((p) => `model.layers.0.self_attn.${p}_proj.bias`),
+    )
+  })
+
+  test("sparse layers follow decoder_sparse_step and mlp_only_layers", () => {
+    const sparse = (fields: object) =>
+      namesOf({ ...small, ...fields })
+        .filter((name) => name.endsWith("mlp.gate.weight"))
+        .map((name) => Number(name.split(".")[2]))
+    expect(sparse({})).toEqual([0, 1, 2, 3])
+    expect(sparse({ decoder_sparse_step: 2 })).toEqual([1, 3])
+    expect(sparse({ mlp_only_layers: [0, 3] })).toEqual([1, 2])
+    expect(sparse({ model_type: "qwen3" })).toEqual([])
+  })
+
+  test("num_local_experts is num_experts, head_dim null is hidden / heads", () => {
+    const { num_experts, ...rest } = small
+    expect(shapesOf({ ...rest, num_local_experts: num_experts })).toEqual(shapesOf(small))
+    const halves = shapesOf({ ...small, head_dim: null }).get("model.layers.0.self_attn.q_norm.weight")
+    expect(halves).toEqual([16])
+  })
+})
+
+describe("facts, state and entry points", () => {
+  test("facts", () => {
+    const { facts } = model.configure({ ...small, max_position_embeddings: 128, eos_token_id: [1, 2] })
+    expect(facts).toEqual({ context: 128, vocabulary: 97, endTokens: [1, 2] })
+    expect(model.configure({ ...small, eos_token_id: 7 }).facts.endTokens).toEqual([7])
+    expect(model.configure(small).facts.endTokens).toEqual([])
+  })
+
+  test("a key and a value cache for each layer, then the logits and the token", () => {
+    const states = specs(model.configure({ ...small, max_position_embeddings: 128 }).states) as readonly StateSpec[]
+    const cache = [
+      { axis: "key", extent: 128, grows: true },
+      { axis: "kv", extent: 2, grows: false },
+      { axis: "dim", extent: 24, grows: false },
+    ]
+    expect(states.map((s) => s.axes)).toEqual([
+      ...Array.from({ length: 8 }, () => cache),
+      [{ axis: "vocab", extent: 97, grows: false }],
+      [{ axis: "seq", extent: 1, grows: false }],
+    ])
+    expect(states.at(-1)?.dtype).toBe("i32")
+  })
+
+  test("entry points and their inputs", () => {
+    const inputs = model.configure(small).entries.map(({ name, inputs }) => [name, Object.keys(inputs)])
+    expect(Object.fromEntries(inputs)).toEqual({
+      prefill: ["tokens"],
+      step: [],
+      logits: ["tokens"],
+      greedy: [],
+      sample: ["sampling"],
+    })
+  })
+
+  test("every family is in the table", () => {
+    expect(model.families.map((family) => families[family])).toEqual(["qwen3.ts", "qwen3.ts"])
+  })
+})
+
+describe("refused", () => {
+  test.each([
+    [{ hidden_act: "gelu" }, "hidden_act", "hidden_act 'gelu' is not supported; silu is"],
+    [
+      { quantization_config: { quant_method: "gptq" } },
+      "quantization_config",
+      "quantized checkpoints (quantization_config) are not supported",
+    ],
+    [
+      { rope_scaling: { rope_type: "llama3", factor: 8 } },
+      "rope_scaling",
+      "rope_type 'llama3' is not supported; default, linear, yarn are",
+    ],
+    [{ num_attention_heads: 5 }, "num_key_value_heads", "5 query heads do not share 2 key heads"],
+    [{ head_dim: 25 }, "head_dim", "a head has 25 channels; rotary positions need pairs"],
+    [{ num_experts_per_tok: 9 }, "num_experts_per_tok", "9 of 8 experts cannot be chosen"],
+    [{ model_type: "qwen3", layer_types: ["full_attention"] }, "layer_types", "there are 1 layer_types for 4 layers"],
+    [
+      { model_type: "qwen3", layer_types: Array(4).fill("sliding_attention") },
+      "layer_types",
+      "layer_types names sliding_attention, and use_sliding_window or sliding_window is off",
+    ],
+    [{ vocab_size: undefined }, "vocab_size", "Invalid input: expected number, received undefined"],
+  ])("%o", (fields, path, message) => {
+    const attempt = () => model.configure({ ...small, ...fields })
+    expect(attempt).toThrow(ZodError)
+    try {
+      attempt()
+    } catch (error) {
+      expect((error as ZodError).issues.map((issue) => [issue.path[0], issue.message])).toEqual([[path, message]])
+    }
+  })
+
+  test("unknown fields are ignored", () => {
+    expect(() => model.configure({ ...small, router_aux_loss_coef: 0.1, use_cache: true })).not.toThrow()
+  })
+})
