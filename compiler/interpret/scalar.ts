@@ -222,11 +222,11 @@ export class Emitter {
     return visit(root)
   }
 
-  /** The function of the root block. Where symbols are used, one of the parameters is called `symbols`. */
-  function<F>(parameters: readonly string[]): F {
+  /** The function of the root block, after the lines of `prelude`. Where symbols are used, one of the parameters is called `symbols`. */
+  function<F>(parameters: readonly string[], prelude: readonly string[] = []): F {
     const names = [...this.held.map((_, i) => `held${i}`), ...Object.keys(stepFunctions)]
     const symbols = this.symbols.map((_, i) => `const symbol${i} = symbols[${i}];`)
-    const lines = [...symbols, ...this.#block.lines].join("\n")
+    const lines = [...prelude, ...symbols, ...this.#block.lines].join("\n")
     const made = new Function(...names, `"use strict"; return (${parameters.join(", ")}) => {\n${lines}\n}`)
     return made(...this.held, ...Object.values(stepFunctions)) as F
   }

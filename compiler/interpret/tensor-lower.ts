@@ -72,15 +72,12 @@ export function compileNest(
       })
     })
   })
-  for (const [i, t] of arrays.entries()) {
-    emitter.push(`const a${i} = arrays[${i}];`)
-    if (arithmetic === "absolute" && t.dtype === "f32") emitter.push(`const c${i} = bounds[${i}];`)
-  }
-  emitter.push(`{\n${body}\n}`)
+  emitter.push(body)
+  const prelude = arrays.map((_, i) => `const a${i} = arrays[${i}], c${i} = bounds[${i}];`)
   return {
     reads: arrays.slice(tensors.length),
     writes: tensors,
-    run: emitter.function(["arrays", "bounds", "symbols"]),
+    run: emitter.function(["arrays", "bounds", "symbols"], prelude),
     symbols: emitter.symbols,
   }
 }
