@@ -38,6 +38,7 @@ export function reduce<X extends string, D extends NumberType, const K extends X
   return tracing().fold(kind, x, axis) as Tensor<Exclude<X, K>, D>
 }
 
+/** Σ x along `axis`, which is dropped. Integers wrap. */
 export function sum<X extends string, D extends NumberType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,
@@ -45,6 +46,7 @@ export function sum<X extends string, D extends NumberType, const K extends X>(
   return reduce("sum", x, axis)
 }
 
+/** The largest value along `axis`, which is dropped. */
 export function max<X extends string, D extends NumberType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,
@@ -52,6 +54,7 @@ export function max<X extends string, D extends NumberType, const K extends X>(
   return reduce("max", x, axis)
 }
 
+/** The smallest value along `axis`, which is dropped. */
 export function min<X extends string, D extends NumberType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,

@@ -53,6 +53,7 @@ export interface Growing {
   readonly grows: number
 }
 
+/** An axis that holds nothing at first and at most `maximum` elements. */
 export function grows(maximum: number): Growing {
   return { grows: maximum }
 }
