@@ -211,12 +211,14 @@ export function apply(name: Operation, ...args: Expression[]): Expression {
   const width = Math.max(...args.map((a) => a.width))
   const folded = fold(name, args)
   if (folded?.width === width) return folded
-  return intern(`${name} ${args.map(identity).join(" ")}`, () => ({
+  // A scalar beside vectors stands for the same value in all lanes.
+  const wide = args.map((a) => (a.width === width ? a : splat(a, width)))
+  return intern(`${name} ${wide.map(identity).join(" ")}`, () => ({
     kind: "operation",
     dtype,
     width,
     operation: name,
-    args,
+    args: wide,
   }))
 }
 

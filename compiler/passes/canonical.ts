@@ -1,12 +1,19 @@
 /**
- * Canonical names: renames the variables and locals of a kernel by their first appearance, so that kernels of one structure are equal.
+ * Canonical names: renames the variables, locals and buffers of a kernel by their first appearance, so that kernels of one structure are
+ * equal and are compiled once.
  *
- *   embed_41, embed.17, local5   →   embed, embed1, local0
+ *   embed_41, embed.17, local5, layers.3.q   →   embed, embed1, local0, b0
  */
-import { type Expression, localRead, operands, rebuild, reduce, scan, variable } from "../ir/expression.js"
+import { type Expression, load, localRead, operands, rebuild, reduce, scan, variable } from "../ir/expression.js"
 import type { Item, Kernel } from "../ir/kernel.js"
 
-export function canonical(kernel: Kernel): Kernel {
+/** The kernel over `b0, b1, …` and what these stand for, in order. */
+export interface Canonical {
+  readonly kernel: Kernel
+  readonly bindings: readonly string[]
+}
+
+export function canonical(kernel: Kernel): Canonical {
   const taken = new Set<string>()
   const names = new Map<string, string>()
   const locals = new Map<string, string>()
@@ -27,6 +34,12 @@ export function canonical(kernel: Kernel): Kernel {
     locals.set(name, made)
     return made
   }
+  const buffers = new Map<string, string>()
+  const buffer = (name: string): string => {
+    const made = buffers.get(name) ?? `b${buffers.size}`
+    buffers.set(name, made)
+    return made
+  }
   const memo = new Map<Expression, Expression>()
   const visit = (x: Expression): Expression => {
     const known = memo.get(x)
@@ -36,6 +49,7 @@ export function canonical(kernel: Kernel): Kernel {
     else if (x.kind === "reduce") made = reduce(rename(x.axis), visit(x.extent), x.monoid, x.lift.map(visit))
     else if (x.kind === "scan") made = scan(rename(x.axis), visit(x.at), x.monoid, x.lift.map(visit))
     else if (x.kind === "localRead") made = localRead(local(x.local), x.index.map(visit), x.dtype)
+    else if (x.kind === "load") made = load(buffer(x.buffer), x.index.map(visit), x.dtype)
     else made = rebuild(x, operands(x).map(visit))
     memo.set(x, made)
     return made
@@ -45,12 +59,14 @@ export function canonical(kernel: Kernel): Kernel {
     if (item.kind === "local") return { kind: "local", name: local(item.name), axes, value: visit(item.value) }
     return {
       kind: "store",
-      buffer: item.buffer,
+      buffer: buffer(item.buffer),
       axes,
       index: item.index.map(visit),
       value: visit(item.value),
       monoid: item.monoid,
     }
   })
-  return { ...kernel, items }
+  const bindings = [...buffers.keys()]
+  const declared = bindings.map((name, i) => ({ ...kernel.buffers.find((b) => b.name === name)!, name: `b${i}` }))
+  return { kernel: { ...kernel, buffers: declared, items }, bindings }
 }

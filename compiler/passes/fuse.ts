@@ -17,7 +17,8 @@ import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory } fro
 import { createLowering, type Memory } from "./lower.js"
 
 export type Step =
-  | { readonly kind: "kernel"; readonly kernel: Kernel }
+  /** A kernel over canonical buffers; `bindings` are their names here, in order. */
+  | { readonly kind: "kernel"; readonly kernel: Kernel; readonly bindings: readonly string[] }
   /** Runs the steps of a unit: `args[i]` stands for its input i, `results[i]` for its result i (undefined: nobody reads it). */
   | {
       readonly kind: "call"
@@ -96,9 +97,7 @@ export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
       if (first === t) tasks.push(callTask(t, calls, naming))
     } else if (cuts.buffers.has(t)) tasks.push(storeTask(t, lowering, locals, naming, cuts.buffers))
   }
-  const steps = group(tasks, naming, options).map(
-    (s): Step => (s.kind === "kernel" ? { kind: "kernel", kernel: canonical(s.kernel) } : s),
-  )
+  const steps = group(tasks, naming, options)
   return { steps, buffers: naming.buffers(), results: results.map((t) => naming.buffer(t)) }
 }
 
@@ -204,7 +203,7 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
       here.filter((t) => t.make.kind === "store"),
       options.bindings,
     ))
-      steps.push({ kind: "kernel", kernel: toKernel(stores, naming) })
+      steps.push({ kind: "kernel", ...canonical(toKernel(stores, naming)) })
     for (const { make } of here)
       if (make.kind === "call") {
         const { call } = make

@@ -13,17 +13,30 @@ describe("golden logits through the tensor interpreter", async () => {
   for (const name of goldenNames)
     test(name, async () => {
       const golden = await loadGolden(name)
-      const traced = traceModel(model.configure(golden.checkpoint.config), { chunk: 128, storage: () => "bf16" }, ["logits"])
+      const traced = traceModel(model.configure(golden.checkpoint.config), { chunk: 128, storage: () => "bf16" }, [
+        "logits",
+      ])
       const weights = await denseWeights(traced, golden.checkpoint)
       const [entry] = traced.entries
       for (const [row, ids] of golden.ids.entries()) {
         const inputs = new Map<string, Dense>(weights)
-        inputs.set("inputs.tokens", { axes: [{ name: "seq", extent: ids.length }], dtype: "i32", data: Float64Array.from(ids) })
+        inputs.set("inputs.tokens", {
+          axes: [{ name: "seq", extent: ids.length }],
+          dtype: "i32",
+          data: Float64Array.from(ids),
+        })
         for (const s of traced.states) {
           const axes = s.axes.map((a, i) => ({ name: a.name, extent: a.extent.kind === "symbol" ? 0 : s.capacity[i]! }))
           inputs.set(s.name, { axes, dtype: s.dtype, data: new Float64Array(axes.reduce((n, a) => n * a.extent, 1)) })
         }
-        const [logits] = interpretTensor([entry!.outputs[0]!.tensor], inputs, new Map([["past", 0], ["seq", ids.length]]))
+        const [logits] = interpretTensor(
+          [entry!.outputs[0]!.tensor],
+          inputs,
+          new Map([
+            ["past", 0],
+            ["seq", ids.length],
+          ]),
+        )
         expect(normalisedError(logits!.data, golden.logits[row]!)).toBeLessThan(1e-8)
       }
       await golden.checkpoint.close()

@@ -1,0 +1,200 @@
+/**
+ * The compiler, from top to bottom.
+ *
+ *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean ──▶ loops
+ *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
+ */
+import type { Program } from "../dsl/model.js"
+import type { WeightSpec } from "../dsl/tracing.js"
+import { type Artifact, type ArtifactKernel, type ArtifactTarget, artifactVersion } from "../runtime/artifact.js"
+import { WeftError } from "../runtime/errors.js"
+import { identity, withTable } from "./ir/expression.js"
+import type { Kernel } from "./ir/kernel.js"
+import type { LoopKernel, Storage } from "./ir/loop.js"
+import { verifyLoop } from "./ir/loop-verify.js"
+import type { Unit } from "./ir/tensor.js"
+import { clean } from "./passes/clean.js"
+import { type Fused, fuse, type Step } from "./passes/fuse.js"
+import { type Plan, planArtifact } from "./passes/plan.js"
+import { type TracedModel, traceModel } from "./passes/programs.js"
+import { chooseSchedule } from "./passes/schedule.js"
+import { isRefusal, tile } from "./passes/tile.js"
+import { type Target, targets } from "./targets/target.js"
+import { emitWasm } from "./targets/wasm/emit.js"
+import { emitWgsl } from "./targets/wgsl/emit.js"
+
+export interface CompileOptions {
+  readonly target: ArtifactTarget
+  /** How a weight lies in the checkpoint. */
+  readonly storage: (spec: WeightSpec) => Storage
+  /** Tokens that one prefill takes at most. */
+  readonly chunk?: number
+  /** Entry points to compile; all by default. */
+  readonly entries?: readonly string[]
+  /** Verify the programs between the passes. */
+  readonly verify?: boolean
+}
+
+/** A kernel in its last two forms. */
+export interface CompiledKernel {
+  readonly kernel: Kernel
+  readonly loops: LoopKernel
+}
+
+export interface Compilation {
+  readonly artifact: Artifact
+  readonly traced: TracedModel
+  readonly kernels: readonly CompiledKernel[]
+}
+
+/** Compiles a configured model for one target. */
+export function compileProgram(program: Program, family: string, options: CompileOptions): Compilation {
+  return withTable(() => {
+    const target = targets[options.target]
+    const chunk = Math.min(options.chunk ?? 128, program.facts.context)
+    const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
+
+    const units = new Map<Unit, Fused>()
+    const fuseUnit = (unit: Unit): Fused => {
+      const fused = units.get(unit) ?? fuse(unit.results, { bindings: target.bindings })
+      units.set(unit, fused)
+      return fused
+    }
+    const entries = traced.entries.map((e) => ({
+      name: e.name,
+      outputs: e.outputs.map((o) => o.name),
+      fused: fuse(
+        [...e.outputs, ...e.updates].map((r) => r.tensor),
+        { bindings: target.bindings },
+      ),
+    }))
+
+    const library = createLibrary(target, options.verify ?? false)
+    const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place })
+    const artifact = assemble(plan, library.kernels, traced, program, family, target, chunk)
+    return { artifact, traced, kernels: library.kernels }
+  })
+}
+
+/** The distinct kernels of an artifact: equal ones are compiled once. */
+function createLibrary(target: Target, verify: boolean) {
+  const kernels: CompiledKernel[] = []
+  const numbers = new Map<string, number>()
+  const place = ({ kernel }: Step & { kind: "kernel" }) => {
+    const key = kernelKey(kernel)
+    let index = numbers.get(key)
+    if (index === undefined) {
+      index = kernels.length
+      numbers.set(key, index)
+      const named = { ...kernel, name: `k${index}_${kernel.name}`.replace(/[^A-Za-z0-9_]/g, "_") }
+      kernels.push({ kernel: named, loops: schedule(named, target, verify) })
+    }
+    return { index, groups: kernels[index]!.loops.groups }
+  }
+  return { kernels, place }
+}
+
+/** schedule, tile, clean. */
+export function schedule(kernel: Kernel, target: Target, verify: boolean): LoopKernel {
+  const loops = tile(kernel, chooseSchedule(kernel, target.schedule), target.tile)
+  if (isRefusal(loops))
+    throw new WeftError(
+      "compile/schedule",
+      `kernel '${kernel.name}' cannot be scheduled: ${loops.why} (${loops.code})`,
+      { span: kernel.spans.at(-1) },
+    )
+  const cleaned = clean(loops)
+  const problems = verify ? verifyLoop(cleaned) : []
+  if (problems.length > 0)
+    throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)
+  return cleaned
+}
+
+/** Expressions are interned, so their identities spell the structure. */
+function kernelKey(kernel: Kernel): string {
+  const buffers = kernel.buffers.map((b) => `${b.dtype} ${b.storage} ${b.shape}`)
+  const items = kernel.items.map((i) => {
+    const axes = i.axes.map((a) => `${a.name} ${identity(a.extent)}`).join(",")
+    return i.kind === "local"
+      ? `${i.name} ${axes} ${identity(i.value)}`
+      : `${i.buffer} ${axes} ${i.index.map(identity)} ${identity(i.value)}`
+  })
+  return [...buffers, ...items].join(";")
+}
+
+function assemble(
+  plan: Plan,
+  kernels: readonly CompiledKernel[],
+  traced: TracedModel,
+  program: Program,
+  family: string,
+  target: Target,
+  chunk: number,
+): Artifact {
+  const symbols = traced.symbols
+  const order = symbols.map((s) => s.name)
+  const emitted =
+    target.name === "wasm"
+      ? emitWasm(
+          kernels.map((k) => k.loops),
+          { symbols: order },
+        )
+      : undefined
+  const compiled = kernels.map(({ kernel, loops }, i): ArtifactKernel => {
+    const span = kernel.spans.findLast((s) => !s.file.startsWith("dsl/")) ?? kernel.spans.at(-1)
+    return {
+      name: loops.name,
+      source: emitted === undefined ? emitWgsl(loops, { symbolOrder: order }).source : "",
+      bindings: loops.buffers.map((b) => ({ access: b.access })),
+      lanes: loops.lanes,
+      scratch: emitted === undefined ? 0 : emitted.kernels[i]!.scratch,
+      ...(span === undefined ? {} : { span }),
+    }
+  })
+  const number = new Map(plan.buffers.map((b, i) => [b.name, i] as const))
+  return {
+    format: "weft",
+    version: artifactVersion,
+    target: target.name,
+    precision: "exact",
+    model: {
+      family,
+      context: program.facts.context,
+      chunk,
+      vocabulary: program.facts.vocabulary,
+      endTokens: program.facts.endTokens,
+    },
+    symbols,
+    slots: plan.slots,
+    buffers: plan.buffers,
+    weights: traced.weights.flatMap(({ input, spec }) => {
+      const buffer = number.get(input.name)
+      if (buffer === undefined) return []
+      const shape = spec.dimensions.map((d) => d.reduce((n, a) => n * a.extent, 1))
+      const bytes = shape.reduce((n, s) => n * s, 1) * (input.storage === "f32" ? 4 : 2)
+      return spec.tensors.map((tensor, i) => ({
+        buffer,
+        offset: i * bytes,
+        tensor,
+        shape,
+        storage: input.storage as "f32" | "bf16" | "f16",
+      }))
+    }),
+    constants: plan.constants.map(({ buffer, constant }) => ({
+      buffer,
+      base64: base64(constantBytes(constant.values, constant.dtype)),
+    })),
+    kernels: compiled,
+    module: emitted === undefined ? "" : base64(emitted.module),
+    entries: plan.entries,
+  }
+}
+
+function constantBytes(values: Float64Array, dtype: "f32" | "i32" | "u32" | "bool"): Uint8Array {
+  const words =
+    dtype === "f32" ? Float32Array.from(values) : dtype === "i32" ? Int32Array.from(values) : Uint32Array.from(values)
+  return new Uint8Array(words.buffer)
+}
+
+const base64 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64")

@@ -1,0 +1,155 @@
+/**
+ * A session: an artifact on a device. Memory is planned and checked, then allocated; weights are uploaded tensor by tensor; kernels are
+ * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
+ */
+import type { Artifact, ArtifactWeight } from "./artifact.js"
+import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
+import { WeftError } from "./errors.js"
+
+/** Where weights come from: bytes of a tensor in the storage that the artifact names. */
+export interface WeightSource {
+  read(weight: ArtifactWeight, byteOffset: number, byteLength: number): Promise<Uint8Array>
+}
+
+export interface SessionTimings {
+  /** Milliseconds. */
+  readonly upload: number
+  readonly compile: number
+}
+
+export interface Session {
+  readonly artifact: Artifact
+  readonly device: Device
+  readonly timings: SessionTimings
+  /** Runs entries one after the other with one submit. `symbols` by name. */
+  run(entries: readonly string[], symbols: Readonly<Record<string, number>>): void
+  /** Writes an input or a state from its start. */
+  write(buffer: string, data: Uint8Array): void
+  /** Waits for what was run and reads from the start of a buffer. */
+  read(buffer: string, bytes: number): Promise<Uint8Array>
+  dispose(): void
+}
+
+/** Bytes that one upload takes at most: a tensor is never read whole when it is larger. */
+const uploadBytes = 16 << 20
+
+export async function createSession(
+  artifact: Artifact,
+  device: Device,
+  source: WeightSource,
+  progress?: (done: number, total: number) => void,
+): Promise<Session> {
+  if (artifact.target !== device.kind)
+    throw new WeftError("session/target", `the artifact is for ${artifact.target}, but the device is ${device.kind}`, {
+      hint: "compile it for this device",
+    })
+  for (const b of artifact.buffers)
+    if (b.bytes > device.limits.bindingBytes)
+      throw new WeftError(
+        "session/binding",
+        `buffer '${b.name}' takes ${b.bytes} bytes, but the device binds at most ${device.limits.bindingBytes}`,
+        {
+          hint: "use a device with larger bindings",
+        },
+      )
+  const started = performance.now()
+  const slots: DeviceBuffer[] = []
+  try {
+    for (const [i, slot] of artifact.slots.entries()) slots.push(device.allocate(slot.bytes, `slot ${i}`))
+    const at = (buffer: number) => slots[artifact.buffers[buffer]!.slot]!
+    for (const c of artifact.constants) device.upload(at(c.buffer), 0, fromBase64(c.base64))
+    const total = artifact.weights.reduce((n, w) => n + weightBytes(w), 0)
+    let done = 0
+    for (const w of artifact.weights) {
+      const bytes = weightBytes(w)
+      for (let offset = 0; offset < bytes; offset += uploadBytes) {
+        const part = await source.read(w, offset, Math.min(uploadBytes, bytes - offset))
+        device.upload(at(w.buffer), w.offset + offset, part)
+      }
+      done += bytes
+      progress?.(done, total)
+    }
+    const uploaded = performance.now()
+    const kernels = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)
+    const recordings = recordEntries(artifact, device, kernels, at)
+    const compiled = performance.now()
+    return open(artifact, device, slots, recordings, { upload: uploaded - started, compile: compiled - uploaded })
+  } catch (e) {
+    for (const s of slots) s.destroy()
+    throw e
+  }
+}
+
+function recordEntries(
+  artifact: Artifact,
+  device: Device,
+  kernels: readonly CompiledKernel[],
+  at: (buffer: number) => DeviceBuffer,
+): ReadonlyMap<string, Recording> {
+  return new Map(
+    Object.entries(artifact.entries).map(([name, { launches }]) => {
+      const commands = launches.map((l) => ({
+        kernel: kernels[l.kernel]!,
+        buffers: l.buffers.map(at),
+        groups: l.groups,
+      }))
+      return [name, device.record(commands)] as const
+    }),
+  )
+}
+
+function open(
+  artifact: Artifact,
+  device: Device,
+  slots: readonly DeviceBuffer[],
+  recordings: ReadonlyMap<string, Recording>,
+  timings: SessionTimings,
+): Session {
+  const numbers = new Map(artifact.buffers.map((b, i) => [b.name, i] as const))
+  const buffer = (name: string): DeviceBuffer => {
+    const number = numbers.get(name)
+    if (number === undefined) throw new WeftError("session/buffer", `the artifact has no buffer '${name}'`)
+    return slots[artifact.buffers[number]!.slot]!
+  }
+  const values = new Int32Array(artifact.symbols.length)
+  let open = true
+  return {
+    artifact,
+    device,
+    timings,
+    run(entries, symbols) {
+      if (!open) throw new WeftError("session/disposed", "the session is disposed")
+      for (const [i, s] of artifact.symbols.entries()) {
+        const value = symbols[s.name] ?? 0
+        if (!Number.isInteger(value) || value < 0 || value > s.max)
+          throw new WeftError("session/symbol", `'${s.name}' is ${value}, which is not in 0 … ${s.max}`)
+        values[i] = value
+      }
+      device.submit(
+        entries.map((e) => {
+          const recording = recordings.get(e)
+          if (recording === undefined) throw new WeftError("session/entry", `the artifact has no entry '${e}'`)
+          return recording
+        }),
+        values,
+      )
+    },
+    write: (name, data) => device.upload(buffer(name), 0, data),
+    read: (name, bytes) => device.read(buffer(name), 0, bytes),
+    dispose() {
+      if (!open) return
+      open = false
+      for (const s of slots) s.destroy()
+    },
+  }
+}
+
+const weightBytes = (w: ArtifactWeight): number => w.shape.reduce((n, s) => n * s, 1) * (w.storage === "f32" ? 4 : 2)
+
+/** Page-safe base64. */
+export function fromBase64(text: string): Uint8Array {
+  const binary = atob(text)
+  const bytes = new Uint8Array(binary.length)
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i)
+  return bytes
+}

@@ -1,0 +1,60 @@
+/** Compiles a checkpoint for a target and runs its entries; shared by the golden tests of all devices. */
+import { join } from "node:path"
+import { type Compilation, compileProgram } from "../../compiler/compile.js"
+import { loadModel } from "../../compiler/frontend/load.js"
+import type { Model } from "../../dsl/index.js"
+import type { ArtifactTarget } from "../../runtime/artifact.js"
+import type { Device } from "../../runtime/devices/device.js"
+import { createSession, type Session } from "../../runtime/session.js"
+import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
+import { root } from "./goldens.js"
+
+let model: Promise<Model> | undefined
+export const qwen3 = (): Promise<Model> =>
+  (model ??= loadModel(join(root, "models", "qwen3.ts")).then((m) => m.module.model as Model))
+
+export async function compileCheckpoint(
+  checkpoint: Checkpoint,
+  target: ArtifactTarget,
+  chunk = 128,
+): Promise<Compilation> {
+  const program = (await qwen3()).configure(checkpoint.config)
+  return compileProgram(program, "qwen3", { target, chunk, storage: () => "bf16", verify: true })
+}
+
+export const openSession = (compilation: Compilation, device: Device, checkpoint: Checkpoint): Promise<Session> =>
+  createSession(compilation.artifact, device, {
+    read: (w, offset, length) => checkpoint.read(checkpoint.tensors.get(w.tensor)!, offset, length),
+  })
+
+/** Logits of every position, fed in pieces of `chunk`. */
+export async function logitsOf(session: Session, ids: readonly number[], chunk: number): Promise<Float32Array> {
+  const { vocabulary } = session.artifact.model
+  const all = new Float32Array(ids.length * vocabulary)
+  for (let past = 0; past < ids.length; past += chunk) {
+    const part = ids.slice(past, past + chunk)
+    session.write("inputs.tokens", new Uint8Array(Int32Array.from(part).buffer))
+    session.run(["logits"], { past, seq: part.length })
+    const bytes = await session.read("outputs.logits", part.length * vocabulary * 4)
+    all.set(new Float32Array(bytes.buffer, bytes.byteOffset, part.length * vocabulary), past * vocabulary)
+  }
+  return all
+}
+
+/** `count` greedy tokens after a prompt. */
+export async function greedyAfter(session: Session, ids: readonly number[], count: number): Promise<number[]> {
+  const { chunk } = session.artifact.model
+  for (let past = 0; past < ids.length; past += chunk) {
+    const part = ids.slice(past, past + chunk)
+    session.write("inputs.tokens", new Uint8Array(Int32Array.from(part).buffer))
+    session.run(["prefill"], { past, seq: part.length })
+  }
+  session.run(["greedy"], {})
+  const tokens: number[] = []
+  for (let n = 0; n < count; n++) {
+    const bytes = await session.read("states.token", 4)
+    tokens.push(new Int32Array(bytes.buffer, bytes.byteOffset, 1)[0]!)
+    if (n + 1 < count) session.run(["step", "greedy"], { past: ids.length + n, seq: 1 })
+  }
+  return tokens
+}
