@@ -41,8 +41,10 @@ function memoryFlag(module: Uint8Array): number {
       continue
     }
     if (number() !== 1) throw refuse()
-    at += number()
-    at += number()
+    for (const _name of ["env", "memory"]) {
+      const length = number()
+      at += length
+    }
     if (module[at++] !== 0x02) throw refuse()
     if (module[at] !== 0x01 && module[at] !== 0x03) throw refuse()
     return at

@@ -14,13 +14,16 @@ export interface WorkerLike {
   postMessage(message: unknown): void
   terminate(): unknown
   onMessage(listener: (message: unknown) => void): void
+  /** The worker could not run its source. */
+  onError(listener: (reason: string) => void): void
 }
 export type Spawn = (source: string) => Promise<WorkerLike>
 
 /** Indices into the control block; arguments follow. `sleepers` counts workers asleep, `failed` those whose kernel trapped. */
 const slots = { generation: 0, done: 16, sleepers: 32, failed: 33, kernel: 48, count: 49, arguments: 50 } as const
 const leave = -1
-const spins = 4000
+/** Milliseconds of spinning before sleeping: about what falling asleep and waking up costs. */
+const patience = 0.05
 const mostArguments = 256
 
 export interface Team {
@@ -46,7 +49,7 @@ interface Setup {
   readonly workers: number
   readonly slots: typeof slots
   readonly leave: number
-  readonly spins: number
+  readonly patience: number
 }
 type Message = Setup | { readonly module: WebAssembly.Module; readonly names: readonly string[] }
 interface Port {
@@ -59,8 +62,11 @@ function work(port: Port): void {
   const kernels: ((...pointers: number[]) => void)[] = []
   let setup: Setup | undefined
   let generation = 0
-  const next = ({ control, slots, spins }: Setup) => {
-    for (let i = 0; i < spins; i++) if (Atomics.load(control, slots.generation) !== generation) break
+  const next = ({ control, slots, patience }: Setup) => {
+    const until = performance.now() + patience
+    let tries = 0
+    while (Atomics.load(control, slots.generation) === generation)
+      if ((++tries & 63) === 0 && performance.now() > until) break
     while (Atomics.load(control, slots.generation) === generation) {
       Atomics.add(control, slots.sleepers, 1)
       Atomics.wait(control, slots.generation, generation)
@@ -105,7 +111,7 @@ function work(port: Port): void {
   })
 }
 
-const source = `(${work})(port)`
+const source = `;(${work})(port)`
 
 /** Node's workers, else the page's; neither is imported before it is needed. */
 const spawnHere: Spawn = async (text) => {
@@ -123,6 +129,7 @@ const spawnHere: Spawn = async (text) => {
         worker.on("message", f)
         worker.unref()
       },
+      onError: (f) => worker.on("error", (error) => f(String(error))),
     }
   }
   const port = `const port = { postMessage: (m) => self.postMessage(m), onMessage: (f) => { self.onmessage = (e) => f(e.data) } }`
@@ -134,6 +141,9 @@ const spawnHere: Spawn = async (text) => {
     onMessage: (f) => {
       worker.onmessage = (event) => f(event.data)
     },
+    onError: (f) => {
+      worker.onerror = (event) => f(event.message)
+    },
   }
 }
 
@@ -141,7 +151,10 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
   const control = new Int32Array(new SharedArrayBuffer(4 * (slots.arguments + mostArguments)))
   const workers = await Promise.all(Array.from({ length: size }, () => spawn(source)))
   const answers: ((answer: unknown) => void)[] = []
-  for (const w of workers) w.onMessage((answer) => answers.shift()?.(answer))
+  for (const w of workers) {
+    w.onMessage((answer) => answers.shift()?.(answer))
+    w.onError((reason) => answers.shift()?.(reason))
+  }
   const send = async (messageOf: (worker: number) => Message) => {
     // The process stays alive while it waits for an answer; workers themselves do not keep it.
     const awake = setInterval(() => {}, 1000)
@@ -153,7 +166,7 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
     clearInterval(awake)
     if (problem !== undefined) throw new WeftError("worker-failed", `a worker did not start: ${problem}`)
   }
-  await send((worker) => ({ control, memory, worker, workers: size + 1, slots, leave, spins }))
+  await send((worker) => ({ control, memory, worker, workers: size + 1, slots, leave, patience }))
   let serving = false
 
   const fork = (kernel: number, values: readonly number[]) => {
@@ -165,7 +178,10 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
     if (Atomics.load(control, slots.sleepers) > 0) Atomics.notify(control, slots.generation)
   }
   const join = () => {
-    for (let i = 0; i < spins; i++) if (Atomics.load(control, slots.done) === size) return
+    const until = performance.now() + patience
+    let tries = 0
+    while (Atomics.load(control, slots.done) !== size)
+      if ((++tries & 63) === 0 && performance.now() > until) break
     for (;;) {
       const done = Atomics.load(control, slots.done)
       if (done === size) return
