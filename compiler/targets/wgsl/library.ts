@@ -50,10 +50,17 @@ const perWidth: Readonly<
     `fn ${name}(a: ${t("i32")}, b: ${t("i32")}) -> ${t("i32")} { let q = a / b; return q - select(${t("i32")}(), ${t("i32")}(1), (a - q * b) < ${t("i32")}()); }`,
   floorModulo: (t, name) =>
     `fn ${name}(a: ${t("i32")}, b: ${t("i32")}) -> ${t("i32")} { let r = a % b; return r + select(${t("i32")}(), b, r < ${t("i32")}()); }`,
+  // Dawn clamps to the largest f32 below the limit; the table saturates at the limit itself.
   toSigned: (t, name) =>
-    `fn ${name}(x: ${t("f32")}) -> ${t("i32")} { return select(${t("i32")}(x), ${t("i32")}(), (bitcast<${t("u32")}>(x) & ${t("u32")}(0x7fffffffu)) > ${t("u32")}(0x7f800000u)); }`,
+    `fn ${name}(x: ${t("f32")}) -> ${t("i32")} {
+  let i = select(${t("i32")}(x), ${t("i32")}(2147483647), x >= ${t("f32")}(2147483648f));
+  return select(i, ${t("i32")}(), (bitcast<${t("u32")}>(x) & ${t("u32")}(0x7fffffffu)) > ${t("u32")}(0x7f800000u));
+}`,
   toUnsigned: (t, name) =>
-    `fn ${name}(x: ${t("f32")}) -> ${t("u32")} { return select(${t("u32")}(x), ${t("u32")}(), (bitcast<${t("u32")}>(x) & ${t("u32")}(0x7fffffffu)) > ${t("u32")}(0x7f800000u)); }`,
+    `fn ${name}(x: ${t("f32")}) -> ${t("u32")} {
+  let i = select(${t("u32")}(x), ${t("u32")}(4294967295u), x >= ${t("f32")}(4294967296f));
+  return select(i, ${t("u32")}(), (bitcast<${t("u32")}>(x) & ${t("u32")}(0x7fffffffu)) > ${t("u32")}(0x7f800000u));
+}`,
 }
 
 export interface Library {

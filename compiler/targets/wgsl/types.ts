@@ -7,6 +7,7 @@
  *   1   (bool)     → true
  */
 import type { Literal } from "../../ir/expression.js"
+import { largest } from "../../ir/monoid.js"
 import type { DType } from "../../ir/operations.js"
 
 export function typeText(dtype: DType, width: number): string {
@@ -44,7 +45,8 @@ function bitsOf(value: number): number {
 function shortest(value: number): string {
   for (let digits = 1; digits <= 9; digits++) {
     const text = value.toPrecision(digits)
-    if (Math.fround(Number(text)) === value) return String(Number(text))
+    // WGSL refuses a decimal above the largest f32, even one that would round down to it.
+    if (Math.fround(Number(text)) === value && Number(text) <= largest) return String(Number(text))
   }
   return String(value)
 }
