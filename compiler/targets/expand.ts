@@ -4,8 +4,7 @@
  *   expand(sin(x), new Set(["sin"]))  →  select(odd quadrant, cosine polynomial, sine polynomial) · sign
  *
  * Expansions are ordinary expressions, so that they work at every width, share subexpressions (sin and cos of one angle reduce it once) and
- * are interpreted as they are printed. Operands may be vectors: a literal has width 1, and an operation that mixes it with a vector means the
- * literal in all lanes. **Emitters splat operands of width 1 implicitly.**
+ * are interpreted as they are printed. `apply` splats the literals where operands are vectors.
  *
  * Accuracy (f32 arithmetic; a target may fuse multiplications and additions):
  * - exp, log: 2 ulp; exp underflows gradually to 0 and overflows to +∞ above 88.73; log(0) = −∞, log of a negative number is NaN.

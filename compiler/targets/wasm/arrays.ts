@@ -110,9 +110,13 @@ function promotable(statements: readonly Statement[]): ReadonlyMap<string, boole
   return vectors
 }
 
-/** The operands of a node as the emitter sees them: locals have no address. */
-export const emittedOperands = (x: Expression, places: ReadonlyMap<string, Place>): readonly Expression[] =>
-  x.kind !== "fetch" ? operands(x) : places.get(x.array)!.kind === "locals" ? [] : [splitAddress(x.offset).address]
+/** The operands of a node as the emitter needs them: locals have no address, and a shift's amount or a select's condition may be a scalar. */
+export function emittedOperands(x: Expression, places: ReadonlyMap<string, Place>): readonly Expression[] {
+  if (x.kind === "fetch") return places.get(x.array)!.kind === "locals" ? [] : [splitAddress(x.offset).address]
+  if (x.kind !== "operation") return operands(x)
+  const scalar = x.operation === "select" ? 0 : x.operation === "shl" || x.operation === "shr" ? 1 : -1
+  return x.args.map((a, i) => (i === scalar && a.kind === "splat" ? a.of : a))
+}
 
 /** Immediate offsets stay below the reserved bytes at the start of memory, so that no address below a buffer wraps around. */
 export const mostImmediate = 65535

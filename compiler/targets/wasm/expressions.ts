@@ -257,9 +257,9 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     return
   }
   const shift = name === "shl" || name === "shr"
-  if (width > 1 && shift && b!.width === 1) {
+  if (width > 1 && shift && b!.kind === "splat") {
     part(e, a!, p)
-    part(e, b!)
+    part(e, b!.of)
     code.op(name === "shl" ? "i32x4.shl" : dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
     return
   }
@@ -349,8 +349,9 @@ function arm(e: Emission, x: Expression, p: number): void {
   e.values.within("structure", () => part(e, x, p))
 }
 
-function select(e: Emission, [condition, a, b]: readonly Expression[], width: number, p: number): void {
+function select(e: Emission, [given, a, b]: readonly Expression[], width: number, p: number): void {
   const { code } = e
+  const condition = given!.kind === "splat" ? given!.of : given
   if (condition!.width === 1) {
     if (readsMemory(a!) || readsMemory(b!)) {
       part(e, condition!)

@@ -5,11 +5,9 @@
  *   →  block { let x#1 = a[4 i];  b[0] = … }  block { let x#2 = a[4 i + 1];  b[1] = … }      … = exp's polynomial
  *
  * Every name becomes unique; unrolled loops and loops of one iteration are substituted; immutable integers that need no memory are replaced by
- * their values; operations that WebAssembly lacks are expanded; bf16 and f16 become raw words with conversions; vectors meet vectors only
- * (splats are explicit, except for the amount of a shift and the condition of a select).
+ * their values; operations that WebAssembly lacks are expanded; bf16 and f16 become raw words with conversions.
  */
 import {
-  apply,
   type Expression,
   type Fetch,
   fetch,
@@ -17,7 +15,6 @@ import {
   isLiteral,
   literal,
   operands,
-  rebuild,
   rewrite,
   splat,
   variable,
@@ -61,10 +58,9 @@ export interface Lowered {
 export function lower(kernel: LoopKernel): Lowered {
   const mutable = new Set<string>()
   const expanded = new Map<Expression, Expression>()
-  const splatted = new Map<Expression, Expression>()
   let count = 0
   const unique = (name: string) => `${name}#${count++}`
-  const finish = (x: Expression) => explicit(expand(x, lacks, expanded), splatted)
+  const finish = (x: Expression) => expand(x, lacks, expanded)
   const stable = (x: Expression) => !readsMemory(x) && ![...freeVariables(x)].some((name) => mutable.has(name))
 
   const inner = (scope: Scope): Scope => ({ names: new Map(scope.names), arrays: new Map(scope.arrays) })
@@ -181,22 +177,3 @@ const isPlain = (x: Expression): boolean =>
   isLiteral(x) || x.kind === "variable" || (x.kind === "splat" && isPlain(x.of))
 
 const widened = (x: Expression, width: number) => (x.width === width ? x : splat(x, width))
-
-/** Splats operands of width 1 where others are wider. */
-function explicit(root: Expression, memo: Map<Expression, Expression>): Expression {
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made = operands(x).map(visit)
-    const result =
-      x.kind === "operation" && x.width > 1
-        ? apply(x.operation, ...made.map((o, i) => (staysScalar(x.operation, i) ? o : widened(o, x.width))))
-        : rebuild(x, made)
-    memo.set(x, result)
-    return result
-  }
-  return visit(root)
-}
-
-const staysScalar = (operation: Operation, index: number) =>
-  operation === "select" ? index === 0 : (operation === "shl" || operation === "shr") && index === 1

@@ -1,0 +1,488 @@
+import { describe, expect, test } from "vitest"
+import {
+  add,
+  apply,
+  type Expression,
+  fetch,
+  lane,
+  literal,
+  mul,
+  ramp,
+  splat,
+  sub,
+  symbol,
+  variable,
+  vector,
+} from "../../compiler/ir/expression.js"
+import type { Statement } from "../../compiler/ir/loop.js"
+import { emitWasm } from "../../compiler/targets/wasm/emit.js"
+import { bind, bound, buffer, generator, kernelOf, run, serial, store } from "./wasm-support.js"
+
+const g = variable("g")
+const i = variable("i")
+const j = variable("j")
+const k = variable("k")
+const l = variable("l")
+const f = (x: number) => literal(x, "f32")
+const n = (x: number) => literal(x)
+const range = (count: number) => Array.from({ length: count }, (_, x) => x)
+const numbers = (count: number, seed = 1) => {
+  const random = generator(seed)
+  return Float32Array.from(range(count), () => Math.floor(random() * 16) - 8)
+}
+const barrier: Statement = { kind: "barrier" }
+const assign = (name: string, value: Expression): Statement => ({ kind: "assign", name, value })
+const alloc = (name: string, size: number, space: "register" | "shared", dtype: "f32" | "i32" = "f32"): Statement => ({
+  kind: "alloc",
+  name,
+  dtype,
+  size,
+  space,
+})
+const when = (condition: Expression, body: Statement[], otherwise: Statement[] = []): Statement => ({
+  kind: "if",
+  condition,
+  body,
+  otherwise,
+})
+
+describe("loops", () => {
+  test("a matrix-vector product with a symbolic extent, pointers and hoisted rows", async () => {
+    const K = symbol("K", 64, 64)
+    const sum = variable("sum", "f32", 4)
+    const body = [
+      bind("sum", splat(f(0), 4), true),
+      serial("k", apply("floordiv", K, n(4)), [
+        assign(
+          "sum",
+          apply(
+            "add",
+            sum,
+            apply("mul", fetch("x", mul(k, n(4)), "f32", 4), fetch("w", add(mul(g, K), mul(k, n(4))), "f32", 4)),
+          ),
+        ),
+      ]),
+      store(
+        "y",
+        g,
+        range(4)
+          .map((x) => lane(sum, x))
+          .reduce(add),
+      ),
+    ]
+    const kernel = kernelOf(
+      [buffer("x", "f32", 64), buffer("w", "f32", 640), buffer("y", "f32", 10, "write")],
+      10,
+      body,
+      { symbols: ["K"] },
+    )
+    const [x, w] = [numbers(64), numbers(640, 2)]
+    for (const size of [0, 4, 60, 64]) {
+      const { y } = await run(kernel, { x, w }, { symbols: { K: size } })
+      expect([...y!]).toEqual(range(10).map((r) => range(size).reduce((s, c) => s + x[c]! * w[r * size + c]!, 0)))
+    }
+  })
+  test("unrolled loops, nested, with an array in locals", async () => {
+    const body = [
+      alloc("acc", 8, "register"),
+      bound("unroll", "i", 8, [store("acc", i, f(0))]),
+      serial("k", 16, [
+        bound("unroll", "i", 2, [
+          bound("unroll", "j", 4, [
+            bind("at", add(mul(i, n(4)), j)),
+            store(
+              "acc",
+              variable("at"),
+              add(
+                fetch("acc", variable("at"), "f32"),
+                mul(fetch("a", add(mul(i, n(16)), k), "f32"), fetch("b", add(mul(k, n(4)), j), "f32")),
+              ),
+            ),
+          ]),
+        ]),
+      ]),
+      bound("unroll", "i", 4, [store("c", mul(i, n(2)), fetch("acc", mul(i, n(2)), "f32", 2))]),
+    ]
+    const kernel = kernelOf([buffer("a", "f32", 32), buffer("b", "f32", 64), buffer("c", "f32", 8, "write")], 1, body)
+    expect(emitWasm([kernel]).kernels[0]!.scratch).toBe(0)
+    const [a, b] = [numbers(32), numbers(64, 5)]
+    const { c } = await run(kernel, { a, b })
+    expect([...c!]).toEqual(
+      range(8).map((x) => range(16).reduce((s, q) => s + a[16 * (x >> 2) + q]! * b[4 * q + (x & 3)]!, 0)),
+    )
+  })
+  test("an array in scratch, accessed by a loop variable, and scopes that share bytes", async () => {
+    const fill = (name: string): Statement => ({
+      kind: "block",
+      body: [
+        alloc(name, 10, "register"),
+        serial("i", 10, [store(name, i, apply("toF32", add(i, g)))]),
+        serial("i", 10, [
+          store(
+            "y",
+            add(mul(g, n(10)), i),
+            add(fetch("y", add(mul(g, n(10)), i), "f32"), fetch(name, sub(n(9), i), "f32")),
+          ),
+        ]),
+      ],
+    })
+    const kernel = kernelOf([buffer("y", "f32", 30, "readwrite")], 3, [fill("p"), fill("q")])
+    expect(emitWasm([kernel]).kernels[0]!.scratch).toBe(48)
+    const { y } = await run(kernel, {})
+    expect([...y!]).toEqual(range(30).map((x) => 2 * (9 - (x % 10) + Math.floor(x / 10))))
+  })
+  test("addresses: negative parts, large literals, division, indices read from memory", async () => {
+    const at = add(add(mul(apply("floordiv", i, n(3)), n(50000)), mul(apply("floormod", i, n(3)), n(-7))), n(20))
+    const body = [serial("i", 6, [store("y", i, fetch("x", add(at, fetch("index", i, "i32")), "i32"))])]
+    const kernel = kernelOf(
+      [buffer("x", "i32", 60000), buffer("index", "i32", 6), buffer("y", "i32", 6, "write")],
+      1,
+      body,
+    )
+    const index = [3, 1, 4, 1, 5, 9]
+    const { y } = await run(kernel, { x: Int32Array.from(range(60000)), index: Int32Array.from(index) })
+    expect([...y!]).toEqual(range(6).map((x) => Math.floor(x / 3) * 50000 - 7 * (x % 3) + 20 + index[x]!))
+  })
+  test("a quotient and remainder of a negative index are rounded down", async () => {
+    const x = sub(i, n(20))
+    const body = [serial("i", 40, [
+      store("q", i, apply("floordiv", x, n(7))), store("r", i, apply("floormod", x, n(7))),
+      store("p", i, apply("floordiv", x, n(8))), store("s", i, apply("floormod", x, n(8))),
+    ])] // biome-ignore format: pairs
+    const kernel = kernelOf(
+      ["q", "r", "p", "s"].map((name) => buffer(name, "i32", 40, "write")),
+      1,
+      body,
+    )
+    const { q, r, p, s } = await run(kernel, {})
+    for (const v of range(40)) {
+      expect([q![v], r![v]]).toEqual([Math.floor((v - 20) / 7), (((v - 20) % 7) + 7) % 7])
+      expect([p![v], s![v]]).toEqual([Math.floor((v - 20) / 8), (((v - 20) % 8) + 8) % 8])
+    }
+  })
+  test("values do not outlive what they depend on", async () => {
+    const m = variable("m")
+    const square = mul(m, m)
+    const read = fetch("y", n(0), "i32")
+    const body = [
+      bind("m", n(3), true),
+      store("y", n(0), add(square, read)),
+      assign("m", add(square, n(1))),
+      store("y", n(1), add(square, read)),
+      serial("i", 3, [when(apply("lt", i, n(2)), [assign("m", add(m, i))], [assign("m", square)])]),
+      store("y", n(2), square),
+      when(apply("gt", square, n(5)), [store("y", n(0), mul(read, n(2)))]),
+      store("y", n(3), add(read, read)),
+    ]
+    const { y } = await run(kernelOf([buffer("y", "i32", 4, "readwrite")], 1, body), {})
+    expect([...y!]).toEqual([18, 109, 121 ** 2, 36])
+  })
+  test("a variable of 8 lanes is assigned as a whole", async () => {
+    const v = variable("v", "f32", 8)
+    const body = [
+      bind("v", fetch("x", n(0), "f32", 8), true),
+      assign("v", vector(range(8).map((x) => lane(v, 7 - x)))),
+      store("x", n(0), apply("add", v, apply("toF32", ramp(n(100), 8)))),
+    ]
+    const { x } = await run(kernelOf([buffer("x", "f32", 8, "readwrite")], 1, body), { x: Float32Array.from(range(8)) })
+    expect([...x!]).toEqual(range(8).map((v) => 7 - v + 100 + v))
+  })
+  test("an arm of a select that reads memory is evaluated only when it is taken", async () => {
+    const far = mul(i, n(1 << 28))
+    const value = apply("select", apply("lt", i, n(1)), fetch("x", far, "f32"), f(-1))
+    const guarded = apply(
+      "select",
+      apply("and", apply("lt", i, n(1)), apply("gt", fetch("x", far, "f32"), f(0))),
+      f(1),
+      f(0),
+    )
+    const kernel = kernelOf([buffer("x", "f32", 1), buffer("y", "f32", 8, "write")], 1, [
+      serial("i", 4, [store("y", i, value), store("y", add(i, n(4)), guarded)]),
+    ])
+    const { y } = await run(kernel, { x: Float32Array.of(5) })
+    expect([...y!]).toEqual([5, -1, -1, -1, 1, 0, 0, 0])
+  })
+})
+
+describe("storage", () => {
+  const halfValue = (h: number) => {
+    const [e, m] = [(h >> 10) & 31, h & 1023]
+    const v =
+      e === 0 ? m * 2 ** -24 : e === 31 ? (m ? Number.NaN : Number.POSITIVE_INFINITY) : (1024 + m) * 2 ** (e - 25)
+    return h & 0x8000 ? -v : v
+  }
+  const bfloatValue = (h: number) => new Float32Array(Uint32Array.of(h << 16).buffer)[0]!
+  const formats = { f16: halfValue, bf16: bfloatValue } as const
+  for (const storage of ["f16", "bf16"] as const)
+    for (const width of [1, 2, 4, 8]) {
+      test(`all 65,536 ${storage} values are loaded exactly, ${width} at a time`, async () => {
+        const at = mul(i, n(width))
+        const body = [serial("i", 65536 / width, [store("y", at, fetch("x", at, "f32", width))])]
+        const kernel = kernelOf([buffer("x", storage, 65536), buffer("y", "f32", 65536, "write")], 1, body)
+        const { y } = await run(kernel, { x: Uint16Array.from(range(65536)) })
+        const wrong = range(65536).filter(
+          (h) => !Object.is(y![h], formats[storage](h)) && !(Number.isNaN(y![h]) && Number.isNaN(formats[storage](h))),
+        )
+        expect(wrong).toEqual([])
+      })
+      test(`${storage} is stored rounded to nearest even, ${width} at a time`, async () => {
+        const random = generator(9)
+        const edges = [
+          65504,
+          65519.996,
+          65520,
+          1e9,
+          5.9e-8,
+          2.98e-8,
+          2.9802322e-8,
+          2.9802326e-8,
+          6.1e-5,
+          1 + 2 ** -11,
+          1 + 3 * 2 ** -11,
+          1 + 2 ** -8,
+          1 + 3 * 2 ** -8,
+          0,
+        ]
+        const finite = range(65536).filter((h) => Number.isFinite(formats[storage](h)))
+        const near = range(1500).map(
+          () => formats[storage](finite[Math.floor(random() * finite.length)]!) * (1 + (random() - 0.5) * 2 ** -8),
+        )
+        const values = Float32Array.from(
+          [...near, ...edges, ...edges.map((v) => -v), ...range(8).map(() => 0)].slice(0, 1528),
+        )
+        const at = mul(i, n(width))
+        const body = [serial("i", values.length / width, [store("y", at, fetch("x", at, "f32", width))])]
+        const { y } = await run(
+          kernelOf([buffer("x", "f32", values.length), buffer("y", storage, values.length, "write")], 1, body),
+          { x: values },
+        )
+        const sorted = finite.filter((h) => h < 0x8000)
+        const nearest = (v: number) => {
+          const a = Math.abs(v)
+          let [low, high] = [0, sorted.length - 1]
+          while (high - low > 1) {
+            const middle = (low + high) >> 1
+            if (formats[storage](sorted[middle]!) <= a) low = middle
+            else high = middle
+          }
+          const [x, z] = [formats[storage](sorted[low]!), formats[storage](sorted[high]!)]
+          const picked = a - x < z - a || (a - x === z - a && sorted[low]! % 2 === 0) ? low : high
+          const most = storage === "f16" ? 65520 : Number.POSITIVE_INFINITY
+          return (a >= most ? 0x7c00 : sorted[picked]!) + (v < 0 || Object.is(v, -0) ? 0x8000 : 0)
+        }
+        values.forEach((v, x) => {
+          expect(y![x], `${v} as ${storage}`).toBe(nearest(v))
+        })
+      })
+    }
+})
+
+describe("statements without an instruction", () => {
+  test.each([
+    [4, 8, 5],
+    [6, 4, 3],
+    [1, 3, 7],
+    [8, 16, 1],
+  ])("matrixMultiply %i × %i over %i", async (m, columns, depth) => {
+    const s: Statement = {
+      kind: "matrixMultiply", m, n: columns, k: depth,
+      c: { array: "c", offset: n(2), stride: columns + 1 }, a: { array: "a", offset: n(1), stride: depth }, b: { array: "b", offset: n(0), stride: columns },
+    } // biome-ignore format: operands
+    const buffers = [
+      buffer("a", "f32", m * depth + 1),
+      buffer("b", "f32", depth * columns),
+      buffer("c", "f32", m * (columns + 1) + 2, "readwrite"),
+    ]
+    const [a, b, c0] = [numbers(m * depth + 1), numbers(depth * columns, 3), numbers(m * (columns + 1) + 2, 4)]
+    const { c } = await run(kernelOf(buffers, 1, [s]), { a, b, c: c0 })
+    const want = [...c0]
+    for (const r of range(m))
+      for (const q of range(columns))
+        for (const z of range(depth)) want[2 + r * (columns + 1) + q]! += a[1 + r * depth + z]! * b[z * columns + q]!
+    expect([...c!]).toEqual(want)
+  })
+  test("copy, by one lane and by several", async () => {
+    const copy = (lanes: number): Statement => ({
+      kind: "copy",
+      to: "y",
+      toOffset: n(1),
+      from: "x",
+      fromOffset: n(2),
+      count: n(11),
+      lane: lanes > 1 ? l : n(0),
+      lanes,
+    })
+    const buffers = [buffer("x", "bf16", 16), buffer("y", "f32", 12, "write")]
+    const x = Uint16Array.from(range(16), (v) => new Uint32Array(Float32Array.of(v).buffer)[0]! >>> 16)
+    for (const lanes of [1, 4]) {
+      const { y } = await run(kernelOf(buffers, 1, [bound("lane", "l", lanes, [copy(lanes)])], { lanes }), { x })
+      expect([...y!]).toEqual([0, ...range(11).map((v) => v + 2)])
+    }
+  })
+  test("atomic add, min and max, on buffers and on shared arrays", async () => {
+    const atomic = (
+      array: string,
+      offset: Expression,
+      operation: "add" | "max" | "min",
+      value: Expression,
+    ): Statement => ({ kind: "atomic", array, offset, operation, value })
+    const v = fetch("x", i, "i32")
+    const body = [
+      alloc("s", 3, "shared", "i32"),
+      serial("i", 3, [store("s", i, n(0))]),
+      serial("i", 50, [
+        atomic("y", n(0), "add", v), atomic("y", n(1), "min", v), atomic("y", n(2), "max", v),
+        atomic("s", n(0), "add", v), atomic("s", n(1), "min", v), atomic("s", n(2), "max", v),
+      ]),
+      serial("i", 3, [store("y", add(i, n(3)), fetch("s", i, "i32"))]),
+    ] // biome-ignore format: pairs
+    const random = generator(4)
+    const x = Int32Array.from(range(50), () => random() * 2000 - 1000)
+    const { y } = await run(kernelOf([buffer("x", "i32", 50), buffer("y", "i32", 6, "readwrite")], 1, body), { x })
+    const want = [x.reduce((a, b) => a + b, 0), Math.min(...x), Math.max(...x)]
+    expect([...y!]).toEqual([...want, ...want])
+  })
+})
+
+describe("lanes", () => {
+  const lanes = 8
+  const size = (name: string, count: number, access: "read" | "write" = "read") => buffer(name, "f32", count, access)
+  test("values, variables and register arrays live across barriers", async () => {
+    const m = variable("m", "f32")
+    const x = variable("x", "f32", 2)
+    const body = [
+      alloc("s", lanes, "shared"),
+      bound("lane", "l", lanes, [
+        alloc("r", 2, "register"),
+        bind("at", mul(apply("toI32", fetch("in", l, "f32")), n(1))),
+        bind("x", fetch("in", mul(l, n(2)), "f32", 2)),
+        bind("m", fetch("in", l, "f32"), true),
+        store("r", n(1), m),
+        store("s", l, m),
+        barrier,
+        assign("m", apply("add", m, fetch("s", sub(n(lanes - 1), l), "f32"))),
+        barrier,
+        store("s", l, m),
+        barrier,
+        store(
+          "out",
+          l,
+          range(4)
+            .map((p) => [m, fetch("s", apply("bitxor", l, n(1)), "f32"), fetch("r", n(1), "f32"), lane(x, 1)][p]!)
+            .reduce(add),
+        ),
+        store("out", add(l, n(lanes)), apply("toF32", variable("at"))),
+      ]),
+    ]
+    const input = numbers(2 * lanes)
+    const { out } = await run(kernelOf([size("in", 2 * lanes), size("out", 2 * lanes, "write")], 1, body, { lanes }), {
+      in: input,
+    })
+    const m1 = range(lanes).map((v) => input[v]! + input[lanes - 1 - v]!)
+    expect([...out!]).toEqual([
+      ...range(lanes).map((v) => m1[v]! + m1[v ^ 1]! + input[v]! + input[2 * v + 1]!),
+      ...input.slice(0, lanes),
+    ])
+  })
+  test("a tree of shuffles and one of barriers inside uniform loops both sum the lanes", async () => {
+    const total = variable("total", "f32")
+    const shuffles = [4, 2, 1].flatMap((mask): Statement[] => [
+      { kind: "shuffle", name: "other", value: total, mask },
+      assign("total", apply("add", total, variable("other", "f32"))),
+    ])
+    const step = apply("shr", n(lanes), add(k, n(1)))
+    const body = [
+      alloc("s", lanes, "shared"),
+      bound("lane", "l", lanes, [
+        bind("total", fetch("in", add(mul(g, n(lanes)), l), "f32"), true),
+        store("s", l, total),
+        barrier,
+        ...shuffles,
+        serial("k", 3, [
+          when(apply("lt", l, step), [store("s", l, add(fetch("s", l, "f32"), fetch("s", add(l, step), "f32")))]),
+          barrier,
+        ]),
+        store("out", add(mul(g, n(lanes)), l), sub(mul(total, f(2)), fetch("s", n(0), "f32"))),
+      ]),
+    ]
+    const input = numbers(5 * lanes)
+    const { out } = await run(kernelOf([size("in", 5 * lanes), size("out", 5 * lanes, "write")], 5, body, { lanes }), {
+      in: input,
+    })
+    expect([...out!]).toEqual(
+      range(5 * lanes).map((v) => range(lanes).reduce((s, q) => s + input[lanes * Math.floor(v / lanes) + q]!, 0)),
+    )
+  })
+  test("a register accumulator over staged tiles, under a uniform condition", async () => {
+    const tiles = symbol("tiles", 4, 4)
+    const acc = fetch("acc", n(0), "f32")
+    const body = [
+      alloc("tile", lanes, "shared"),
+      bound("lane", "l", lanes, [
+        alloc("acc", 1, "register"),
+        store("acc", n(0), f(0)),
+        serial("k", tiles, [
+          when(apply("ne", apply("floormod", k, n(2)), n(1)), [
+            {
+              kind: "copy",
+              to: "tile",
+              toOffset: n(0),
+              from: "in",
+              fromOffset: mul(k, n(lanes)),
+              count: n(lanes),
+              lane: l,
+              lanes,
+            },
+            barrier,
+            serial("j", lanes, [store("acc", n(0), add(acc, mul(fetch("tile", j, "f32"), apply("toF32", add(j, l)))))]),
+            barrier,
+          ]),
+        ]),
+        store("out", l, acc),
+      ]),
+    ]
+    const input = numbers(4 * lanes)
+    const kernel = kernelOf([size("in", 4 * lanes), size("out", lanes, "write")], 1, body, {
+      lanes,
+      symbols: ["tiles"],
+    })
+    for (const count of [0, 1, 4]) {
+      const { out } = await run(kernel, { in: input }, { symbols: { tiles: count } })
+      const want = range(lanes).map((v) =>
+        range(count * lanes)
+          .filter((q) => Math.floor(q / lanes) % 2 === 0)
+          .reduce((s, q) => s + input[q]! * ((q % lanes) + v), 0),
+      )
+      expect([...out!]).toEqual(want)
+    }
+  })
+})
+
+describe("the module", () => {
+  test("lists kernels with their scratch and symbols in order", () => {
+    const named = (name: string, symbols: string[]) =>
+      kernelOf([buffer("y", "f32", 4, "write")], 4, [store("y", g, f(1))], { name, symbols })
+    const { kernels, symbols } = emitWasm([named("one", ["seq"]), named("two", ["length", "seq"])])
+    expect(kernels.map((x) => x.name)).toEqual(["one", "two"])
+    expect(symbols).toEqual(["length", "seq"])
+  })
+  test("refuses a symbol outside of the artifact's list", () => {
+    const kernel = kernelOf([buffer("y", "f32", 4, "write")], 4, [], { symbols: ["seq"] })
+    expect(() => emitWasm([kernel], { symbols: ["length"] })).toThrow(
+      "the symbol 'seq' of kernel 'kernel' is not in the artifact's list",
+    )
+  })
+  test("text: the inner loop of a dot product is two loads, a product, a sum and three increments", () => {
+    const sum = variable("sum", "f32")
+    const kernel = kernelOf([buffer("x", "f32", 64), buffer("w", "f32", 640), buffer("y", "f32", 10, "write")], 10, [
+      bind("sum", f(0), true),
+      serial("k", 64, [assign("sum", add(sum, mul(fetch("x", k, "f32"), fetch("w", add(mul(g, n(64)), k), "f32"))))]),
+      store("y", g, sum),
+    ])
+    const bytes = [...emitWasm([kernel]).module].map((b) => b.toString(16).padStart(2, "0")).join(" ")
+    const get = "20 .."
+    const bump = (by: string) => `${get} 41 ${by} 6a 21 ..`
+    const loop = `03 40 ${get} ${get} 2a 02 00 ${get} 2a 02 00 94 92 21 .. ${bump("04")} ${bump("04")} ${get} 41 01 6a 22 .. 41 c0 00 48 0d 00 0b`
+    expect(bytes).toMatch(new RegExp(loop))
+  })
+})
