@@ -29,15 +29,19 @@ export function contestBound(r: number, a: number, ca: number, b: number, cb: nu
 const keep: BoundRule = (_, __, ca) => ca
 const jump: BoundRule = (r, _, ca) => Math.max(Math.abs(r), ca)
 const fresh: BoundRule = (r) => Math.abs(r)
-/** own · size + slope · c, where an exact argument adds nothing even on an infinite slope. */
-const smooth = (name: Operation, size: number, slope: number, c: number) => own(name) * size + (c === 0 ? 0 : slope * c)
+/** A product in which an exact zero stays exact; never NaN. */
+const times = (x: number, y: number): number => (x === 0 || y === 0 ? 0 : x * y)
+/** own · size + slope · c. */
+const smooth = (name: Operation, size: number, slope: number, c: number): number =>
+  c === Number.POSITIVE_INFINITY ? c : own(name) * size + times(slope, c)
 
 /** Rules by operation; operations whose results are not f32 have none. `select` is not here: it takes the bound of its branch. */
 export const bounds: Partial<Record<Operation, BoundRule>> = {
   add: (_, __, ca, ___, cb) => ca + cb,
   sub: (_, __, ca, ___, cb) => ca + cb,
-  mul: (_, __, ca, ___, cb) => ca * cb,
-  div: (_, __, ca, b, cb) => own("div") * (ca / Math.abs(b)) * (cb / Math.abs(b)),
+  mul: (_, __, ca, ___, cb) => times(ca, cb),
+  div: (_, __, ca, b, cb) =>
+    b === 0 ? Number.POSITIVE_INFINITY : own("div") * times(ca / Math.abs(b), cb / Math.abs(b)),
   rem: (_, a, ca, b, cb) => own("rem") * (ca + Math.abs(Math.trunc(a / b)) * cb),
   neg: keep,
   abs: keep,
@@ -58,9 +62,8 @@ export const bounds: Partial<Record<Operation, BoundRule>> = {
   tanh: (r, _, ca) => smooth("tanh", Math.abs(r), 1 - r * r, ca),
   pow: (r, a, ca, b, cb) => {
     const size = Math.abs(r)
-    return (
-      smooth("pow", size, size * Math.abs(b / a), ca) + (size === 0 ? 0 : size * Math.abs(Math.log(Math.abs(a))) * cb)
-    )
+    if (size === 0) return 0
+    return smooth("pow", size, size * Math.abs(b / a), ca) + times(size * Math.abs(Math.log(Math.abs(a))), cb)
   },
   fromBits: fresh,
   toF32: fresh,
