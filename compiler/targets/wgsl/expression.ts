@@ -33,7 +33,7 @@ import type { Library } from "./library.js"
 import type { Names } from "./names.js"
 import { wgslOperations } from "./operations.js"
 import { isNonNegative } from "./signs.js"
-import { literalText, typeText } from "./types.js"
+import { bare, literalText, typeText } from "./types.js"
 
 /** What the printer of a kernel knows at a point of its body. */
 export interface Context {
@@ -158,7 +158,8 @@ export function printed(context: Context, roots: readonly Expression[], named: r
   return roots.map((x) => visit(x).text)
 }
 
-const isAtom = (x: Expression) => x.kind === "literal" || x.kind === "symbol" || x.kind === "variable"
+const isAtom = (x: Expression): boolean =>
+  x.kind === "literal" || x.kind === "symbol" || x.kind === "variable" || (x.kind === "splat" && isAtom(x.of))
 
 /** A constant expression of WGSL: it may not overflow. */
 function isConstant(x: Expression): boolean {
@@ -251,14 +252,3 @@ function fetchText(context: Context, x: Fetch, index: string): string {
 
 export const shifted = (index: string, by: number): string =>
   /^[0-9]+$/.test(index) ? String(Number(index) + by) : `${index} + ${by}`
-
-/** The text without parentheses around the whole of it. */
-export function bare(text: string): string {
-  if (text[0] !== "(") return text
-  let depth = 0
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] === "(") depth++
-    else if (text[i] === ")" && --depth === 0) return i === text.length - 1 ? text.slice(1, -1) : text
-  }
-  return text
-}

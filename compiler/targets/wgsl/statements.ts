@@ -9,9 +9,9 @@
 import { type Expression, isLiteral, literal } from "../../ir/expression.js"
 import { packed, type Statement } from "../../ir/loop.js"
 import { type ArrayLayout, unitIndex, unitType } from "./arrays.js"
-import { bare, type Context, halfName, lowered, printed, shifted } from "./expression.js"
+import { type Context, halfName, lowered, printed, shifted } from "./expression.js"
 import { isNonNegative } from "./signs.js"
-import { typeText } from "./types.js"
+import { bare, typeText } from "./types.js"
 
 export interface BodyContext extends Context {
   readonly lanes: number
@@ -87,7 +87,7 @@ function printStatement(c: BodyContext, s: Statement): void {
 function printShuffle(c: BodyContext, s: Statement & { kind: "shuffle" }): void {
   const { dtype } = s.value
   const halves = lowered(c, s.value)
-  for (const [h, text] of printed(c, halves, halves).entries()) {
+  for (const [h, text] of printed(c, halves, halves.length > 1 ? halves : []).entries()) {
     const width = halves[h]!.width
     const sent = dtype === "bool" ? truth(text, width) : bare(text)
     const received = `subgroupShuffleXor(${sent}, ${s.mask}u)`

@@ -50,3 +50,14 @@ function shortest(value: number): string {
   }
   return String(value)
 }
+
+/** The text without parentheses around the whole of it. */
+export function bare(text: string): string {
+  if (text[0] !== "(") return text
+  let depth = 0
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] === "(") depth++
+    else if (text[i] === ")" && --depth === 0) return i === text.length - 1 ? text.slice(1, -1) : text
+  }
+  return text
+}

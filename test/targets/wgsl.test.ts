@@ -1,0 +1,299 @@
+import { describe, expect, it } from "vitest"
+import { sizeSymbol } from "../../compiler/ir/dim.js"
+import {
+  add,
+  apply,
+  type Expression,
+  fetch,
+  lane,
+  literal,
+  mul,
+  splat,
+  variable,
+} from "../../compiler/ir/expression.js"
+import type { LoopBuffer, LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
+import { storageType } from "../../compiler/ir/loop.js"
+import { emitWgsl, type WgslOptions } from "../../compiler/targets/wgsl/emit.js"
+import { defaultWgslLimits } from "../../compiler/targets/wgsl/limits.js"
+import { literalText } from "../../compiler/targets/wgsl/types.js"
+
+const v = (name: string, dtype: "i32" | "f32" = "i32", width = 1) => variable(name, dtype, width)
+const n = (value: number) => literal(value)
+const f = (value: number) => literal(value, "f32")
+const at = (array: string, offset: Expression, width = 1) => fetch(array, offset, "f32", width)
+const store = (array: string, offset: Expression, value: Expression): Statement => ({
+  kind: "store",
+  array,
+  offset,
+  value,
+})
+const buffer = (name: string, access: LoopBuffer["access"], storage: Storage = "f32"): LoopBuffer => ({
+  name,
+  dtype: storageType(storage),
+  storage,
+  size: n(64),
+  access,
+})
+const x = buffer("x", "read")
+const y = buffer("y", "write")
+
+function kernel(body: readonly Statement[], buffers: readonly LoopBuffer[] = [x, y], lanes = 4): LoopKernel {
+  return { name: "kernel", buffers, symbols: [], lanes, groups: 1, body }
+}
+const text = (k: LoopKernel, options: Partial<WgslOptions> = {}) =>
+  emitWgsl(k, { symbolOrder: ["n"], limits: { ...defaultWgslLimits, subgroups: true }, ...options }).source
+/** The statements of `main`, without the two lines that number the workgroups. */
+const main = (k: LoopKernel, options?: Partial<WgslOptions>) => {
+  const lines = text(k, options).trimEnd().split("\n")
+  const start = lines.findIndex((line) => line.includes("let workgroups"))
+  return lines.slice(start + 1, -1).map((line) => line.replace(/^ {2}/, ""))
+}
+const body = (...statements: Statement[]) => main(kernel(statements))
+const code = (k: LoopKernel, options?: Partial<WgslOptions>) => {
+  try {
+    text(k, options)
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+}
+
+describe("a whole kernel", () => {
+  it("binds the symbols, then the buffers; shares the grid out over the workgroups", () => {
+    const length = sizeSymbol("n", 100, 10)
+    const index = add(mul(v("g"), n(4)), v("l"))
+    const guarded: Statement = {
+      kind: "if",
+      condition: apply("lt", index, length),
+      body: [store("y", index, mul(at("x", index), f(2)))],
+      otherwise: [],
+    }
+    const blocks = apply("floordiv", add(length, n(3)), n(4))
+    const k: LoopKernel = {
+      name: "twice",
+      buffers: [x, y],
+      symbols: ["n"],
+      lanes: 4,
+      groups: 2,
+      body: [
+        {
+          kind: "for",
+          variable: "g",
+          extent: blocks,
+          bind: "grid",
+          body: [{ kind: "for", variable: "l", extent: n(4), bind: "lane", body: [guarded] }],
+        },
+      ],
+    }
+    expect(text(k, { symbolOrder: ["a", "b", "c", "d", "m", "n"] })).toBe(`// twice
+@group(0) @binding(0) var<uniform> symbols: array<vec4<i32>, 2>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(4)
+fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(num_workgroups) workgroup_count: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32) {
+  let workgroup = i32(workgroup_id.x + workgroup_id.y * workgroup_count.x);
+  let workgroups = i32(workgroup_count.x * workgroup_count.y);
+  let n = symbols[1].y;
+  let t1 = (n + 3) / 4;
+  for (var g = workgroup; g < t1; g += workgroups) {
+    {
+      let l = i32(local_index);
+      if (((g * 4) + l) < n) {
+        let t2 = (g * 4) + l;
+        y[t2] = x[t2] * 2f;
+      }
+    }
+  }
+}
+`)
+  })
+})
+
+describe("expressions", () => {
+  it("names what a statement uses twice, and only that", () => {
+    const d = apply("sub", at("x", v("workgroup")), f(1))
+    const loop: Statement = {
+      kind: "for",
+      variable: "i",
+      extent: n(2),
+      bind: "serial",
+      body: [store("y", v("i"), mul(apply("sub", at("x", v("i")), f(1)), apply("sub", at("x", v("i")), f(1))))],
+    }
+    expect(d.kind).toBe("operation")
+    expect(body(loop)).toEqual(["for (var i = 0; i < 2; i += 1) {", "  let t1 = x[i] - 1f;", "  y[i] = t1 * t1;", "}"])
+  })
+
+  it("stays linear in the size of the graph", () => {
+    let sum: Expression = at("x", n(0))
+    for (let i = 0; i < 60; i++) sum = add(sum, sum)
+    expect(text(kernel([store("y", n(0), sum)])).length).toBeLessThan(4000)
+  })
+
+  it("bounds the nesting of parentheses", () => {
+    let sum: Expression = at("x", n(0))
+    for (let i = 1; i < 200; i++) sum = add(sum, at("x", n(i)))
+    expect(Math.max(...body(store("y", n(0), sum)).map((line) => line.split("(").length))).toBeLessThan(30)
+  })
+
+  it("splits vectors of 8 and divides their offsets", () => {
+    const wide = mul(at("x", mul(v("i"), n(8)), 8), splat(f(2), 8))
+    const loop: Statement = {
+      kind: "for",
+      variable: "i",
+      extent: n(2),
+      bind: "serial",
+      body: [store("y", mul(v("i"), n(8)), wide)],
+    }
+    expect(body(loop)).toEqual([
+      "for (var i = 0; i < 2; i += 1) {",
+      "  let t1 = i * 2;",
+      "  let t2 = x[t1] * vec4<f32>(2f);",
+      "  let t3 = x[t1 + 1] * vec4<f32>(2f);",
+      "  y[t1] = t2;",
+      "  y[t1 + 1] = t3;",
+      "}",
+    ])
+  })
+
+  it("assembles vectors of an array that is also read by element", () => {
+    const lines = body(store("y", n(0), add(lane(at("x", n(4), 4), 1), at("x", n(3)))))
+    expect(lines).toEqual(["y[0] = vec4<f32>(x[4], x[5], x[6], x[7]).y + x[3];"])
+  })
+
+  it("reads eight packed values in one access and stores them in one", () => {
+    const buffers = [buffer("x", "read", "bf16"), buffer("y", "write", "bf16")]
+    const k = kernel([store("y", n(8), at("x", n(16), 8))], buffers)
+    expect(text(k)).toContain("var<storage, read> x: array<vec4<u32>>;")
+    expect(main(k)).toEqual([
+      "let t1 = x[2];",
+      "let t2 = widenBf16x4(t1.xy);",
+      "let t3 = widenBf16x4(t1.zw);",
+      "y[1] = vec4<u32>(packBf16(t2.xy), packBf16(t2.zw), packBf16(t3.xy), packBf16(t3.zw));",
+    ])
+  })
+
+  it("divides plainly where the dividend is known not to be negative", () => {
+    const index = (of: Expression) => apply("floordiv", of, n(3))
+    const loop = (of: Expression): Statement => ({
+      kind: "for",
+      variable: "i",
+      extent: n(9),
+      bind: "serial",
+      body: [store("y", index(of), f(0))],
+    })
+    expect(body(loop(v("i")))[1]).toBe("  y[i / 3] = 0f;")
+    expect(body(loop(add(v("i"), n(-1))))[1]).toBe("  y[floorDivide(i + (-1), 3)] = 0f;")
+  })
+
+  it("keeps an operation on constants from WGSL's own evaluation", () => {
+    expect(body(store("y", n(0), apply("div", f(1), f(0))))).toEqual(["let t1 = 1f;", "y[0] = t1 / 0f;"])
+  })
+})
+
+describe("literals", () => {
+  it.each([
+    [0.1, "f32", "0.1f"],
+    [-0, "f32", "(-0f)"],
+    [1e-7, "f32", "1e-7f"],
+    [16777216, "f32", "16777216f"],
+    [3.4028234663852886e38, "f32", "3.4028234663852886e+38f"],
+    [1e-45, "f32", "bitcast<f32>(1u)"],
+    [-2147483648, "i32", "(-2147483648)"],
+    [4294967295, "u32", "4294967295u"],
+    [1, "bool", "true"],
+  ] as const)("%s as %s", (value, dtype, expected) => {
+    expect(literalText(literal(value, dtype))).toBe(expected)
+  })
+
+  it("come back exactly", () => {
+    for (let i = 0; i < 2000; i++) {
+      const value = Math.fround((Math.random() - 0.5) * 10 ** (Math.random() * 60 - 30))
+      const found = literalText(literal(value, "f32")).replace(/[()f]/g, "")
+      expect(Math.fround(Number(found))).toBe(value)
+    }
+  })
+})
+
+describe("statements", () => {
+  it("unrolls a loop with a literal extent", () => {
+    const loop: Statement = {
+      kind: "for",
+      variable: "i",
+      extent: n(2),
+      bind: "unroll",
+      body: [store("y", v("i"), at("x", mul(v("i"), n(8))))],
+    }
+    expect(body(loop)).toEqual(["y[0] = x[0];", "y[1] = x[8];"])
+  })
+
+  it("spells odd names and keeps them apart", () => {
+    const buffers = [buffer("w.0-q", "read"), buffer("w_0_q", "read"), buffer("loop", "write")]
+    const k = kernel([store("loop", n(0), add(at("w.0-q", n(0)), at("w_0_q", n(0))))], buffers)
+    expect(main(k)).toEqual(["loop_[0] = w_0_q[0] + w_0_q_2[0];"])
+  })
+
+  it("places shared arrays at the top and turns a matrix product into vector loops", () => {
+    const operand = (array: string, stride: number) => ({ array, offset: n(0), stride })
+    const k = kernel([
+      { kind: "alloc", name: "a", dtype: "f32", size: 16, space: "shared" },
+      { kind: "alloc", name: "b", dtype: "f32", size: 32, space: "shared" },
+      { kind: "alloc", name: "c", dtype: "f32", size: 8, space: "register" },
+      { kind: "matrixMultiply", m: 2, n: 4, k: 8, c: operand("c", 4), a: operand("a", 8), b: operand("b", 4) },
+    ])
+    expect(text(k)).toContain("var<workgroup> b: array<vec4<f32>, 8>;")
+    expect(main(k)).toEqual([
+      "var c: array<vec4<f32>, 2>;",
+      "for (var k0 = 0; k0 < 8; k0 += 1) {",
+      "  let k0a0 = a[k0];",
+      "  let k0a1 = a[k0 + 8];",
+      "  let k0b0 = b[k0];",
+      "  c[0] = c[0] + (vec4<f32>(k0a0) * k0b0);",
+      "  c[1] = c[1] + (vec4<f32>(k0a1) * k0b0);",
+      "}",
+    ])
+  })
+
+  it("declares the target of an atomic as atomic", () => {
+    const counts: LoopBuffer = { name: "counts", dtype: "i32", storage: "i32", size: n(8), access: "readwrite" }
+    const k = kernel(
+      [{ kind: "atomic", array: "counts", offset: n(3), value: n(1), operation: "add" }, { kind: "barrier" }],
+      [counts],
+    )
+    expect(text(k)).toContain("counts: array<atomic<i32>>;")
+    expect(main(k)).toEqual(["atomicAdd(&counts[3], 1);", "storageBarrier();", "workgroupBarrier();"])
+  })
+
+  it("asks for subgroups when lanes exchange values", () => {
+    const k = kernel([{ kind: "shuffle", name: "other", value: at("x", n(0)), mask: 2 }])
+    expect(text(k)).toMatch(/^enable subgroups;\n/)
+    expect(main(k)).toEqual(["let other = subgroupShuffleXor(x[0], 2u);"])
+  })
+})
+
+describe("refusals", () => {
+  it("of a store of half a word", () => {
+    expect(code(kernel([store("y", n(0), f(1))], [buffer("y", "write", "f16")]))).toBe("wgsl-packed-store")
+  })
+  it("of more than the adapter has", () => {
+    const shared: Statement = { kind: "alloc", name: "tile", dtype: "f32", size: 5000, space: "shared" }
+    expect(code(kernel([shared]))).toBe("wgsl-shared-bytes")
+    expect(code(kernel([], [], 257))).toBe("wgsl-lanes")
+    expect(
+      code(
+        kernel(
+          [],
+          Array.from({ length: 9 }, (_, i) => buffer(`x${i}`, "read")),
+        ),
+      ),
+    ).toBe("wgsl-buffers")
+  })
+  it("of shuffles without subgroups or beyond the smallest one", () => {
+    const shuffle = (mask: number) => kernel([{ kind: "shuffle", name: "o", value: at("x", n(0)), mask }])
+    expect(code(shuffle(1), { limits: defaultWgslLimits })).toBe("wgsl-subgroups")
+    expect(code(shuffle(4))).toBe("wgsl-shuffle")
+    expect(() => text(shuffle(4))).toThrow("kernel 'kernel' exchanges over mask 4; a subgroup may have 4 lanes")
+  })
+  it("of a symbol that the artifact does not list", () => {
+    expect(code(kernel([store("y", sizeSymbol("m", 9, 1), f(0))]))).toBe("wgsl-symbol")
+  })
+})
