@@ -180,8 +180,7 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
   const join = () => {
     const until = performance.now() + patience
     let tries = 0
-    while (Atomics.load(control, slots.done) !== size)
-      if ((++tries & 63) === 0 && performance.now() > until) break
+    while (Atomics.load(control, slots.done) !== size) if ((++tries & 63) === 0 && performance.now() > until) break
     for (;;) {
       const done = Atomics.load(control, slots.done)
       if (done === size) return
