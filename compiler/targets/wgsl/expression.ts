@@ -33,7 +33,7 @@ import type { Library } from "./library.js"
 import type { Names } from "./names.js"
 import { wgslOperations } from "./operations.js"
 import { isNonNegative } from "./signs.js"
-import { bare, literalText, typeText } from "./types.js"
+import { argument, bare, literalText, typeText } from "./types.js"
 
 /** What the printer of a kernel knows at a point of its body. */
 export interface Context {
@@ -199,9 +199,9 @@ function nodeText(context: Context, x: Expression, args: readonly string[]): str
       return fetchText(context, x, args[0]!)
     case "splat":
     case "vector":
-      return `${typeText(x.dtype, x.width)}(${args.map(bare).join(", ")})`
+      return `${typeText(x.dtype, x.width)}(${args.map(argument).join(", ")})`
     case "ramp":
-      return `(${typeText("i32", x.width)}(${bare(args[0]!)}) + ${typeText("i32", x.width)}(${[0, 1, 2, 3].slice(0, x.width).join(", ")}))`
+      return `(${typeText("i32", x.width)}(${argument(args[0]!)}) + ${typeText("i32", x.width)}(${[0, 1, 2, 3].slice(0, x.width).join(", ")}))`
     case "lane":
       return `${args[0]}.${components[x.lane]}`
     default:
@@ -221,7 +221,7 @@ function operationText(context: Context, x: Expression & { kind: "operation" }, 
   const condition = x.operation === "select" && x.args[0]!.width === 1
   const args = texts.map((text, i) => {
     const a = x.args[i]!
-    return a.width === x.width || (condition && i === 0) ? text : `${typeText(a.dtype, x.width)}(${bare(text)})`
+    return a.width === x.width || (condition && i === 0) ? text : `${typeText(a.dtype, x.width)}(${argument(text)})`
   })
   const second = x.args[1]?.kind === "splat" ? x.args[1].of : x.args[1]
   return wgslOperations[x.operation]({

@@ -8,7 +8,7 @@
  * Arguments arrive as text of one width. The text is an atom: it can be put anywhere.
  */
 import type { DType, Operation } from "../../ir/operations.js"
-import { bare, typeText } from "./types.js"
+import { argument, typeText } from "./types.js"
 
 export interface Call {
   readonly args: readonly string[]
@@ -31,11 +31,11 @@ const infix =
 const call =
   (name: string): Printer =>
   ({ args }) =>
-    `${name}(${args.map(bare).join(", ")})`
+    `${name}(${args.map(argument).join(", ")})`
 const convert =
   (to: DType): Printer =>
   ({ args, width }) =>
-    `${typeText(to, width)}(${bare(args[0]!)})`
+    `${typeText(to, width)}(${argument(args[0]!)})`
 const shift =
   (sign: string): Printer =>
   ({ args, dtype, width, literal }) => {
@@ -75,7 +75,7 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   ge: infix(">="),
   eq: infix("=="),
   ne: infix("!="),
-  select: ({ args }) => `select(${bare(args[2]!)}, ${bare(args[1]!)}, ${bare(args[0]!)})`,
+  select: ({ args }) => `select(${argument(args[2]!)}, ${argument(args[1]!)}, ${argument(args[0]!)})`,
   and: infix("&"),
   or: infix("|"),
   not: ({ args }) => `(!${args[0]})`,
@@ -85,8 +85,8 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   bitnot: ({ args }) => `(~${args[0]})`,
   shl: shift("<<"),
   shr: shift(">>"),
-  bits: ({ args, width }) => `bitcast<${typeText("u32", width)}>(${bare(args[0]!)})`,
-  fromBits: ({ args, width }) => `bitcast<${typeText("f32", width)}>(${bare(args[0]!)})`,
+  bits: ({ args, width }) => `bitcast<${typeText("u32", width)}>(${argument(args[0]!)})`,
+  fromBits: ({ args, width }) => `bitcast<${typeText("f32", width)}>(${argument(args[0]!)})`,
   toF32: convert("f32"),
   toI32: (c) => (c.dtype === "f32" ? call(c.helper("toSigned"))(c) : convert("i32")(c)),
   toU32: (c) => (c.dtype === "f32" ? call(c.helper("toUnsigned"))(c) : convert("u32")(c)),

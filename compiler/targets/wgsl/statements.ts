@@ -11,7 +11,7 @@ import { packed, type Statement } from "../../ir/loop.js"
 import { type ArrayLayout, unitIndex, unitType } from "./arrays.js"
 import { type Context, halfName, lowered, printed, shifted } from "./expression.js"
 import { isNonNegative } from "./signs.js"
-import { bare, typeText } from "./types.js"
+import { argument, bare, typeText } from "./types.js"
 
 export interface BodyContext extends Context {
   readonly lanes: number
@@ -69,7 +69,7 @@ function printStatement(c: BodyContext, s: Statement): void {
     case "atomic": {
       const [value, offset] = printed(c, [...lowered(c, s.value), ...lowered(c, s.offset)])
       const name = { add: "atomicAdd", max: "atomicMax", min: "atomicMin" }[s.operation]
-      c.line(`${name}(&${c.names.find(s.array)}[${bare(offset!)}], ${bare(value!)});`)
+      c.line(`${name}(&${c.names.find(s.array)}[${bare(offset!)}], ${argument(value!)});`)
       break
     }
     case "barrier":
@@ -89,7 +89,7 @@ function printShuffle(c: BodyContext, s: Statement & { kind: "shuffle" }): void 
   const halves = lowered(c, s.value)
   for (const [h, text] of printed(c, halves, halves.length > 1 ? halves : []).entries()) {
     const width = halves[h]!.width
-    const sent = dtype === "bool" ? truth(text, width) : bare(text)
+    const sent = dtype === "bool" ? truth(text, width) : argument(text)
     const received = `subgroupShuffleXor(${sent}, ${s.mask}u)`
     const value = dtype === "bool" ? `${received} != ${typeText("u32", width)}()` : received
     const name = halves.length > 1 ? halfName(s.name, h) : s.name
@@ -192,7 +192,7 @@ function printStore(c: BodyContext, s: Statement & { kind: "store" }): void {
   const units = stored(c, layout, texts, width, unit)
   for (const [i, value] of units.entries()) {
     const place = `${array}[${i === 0 ? bare(at) : shifted(at, i)}]`
-    c.line(layout.atomic ? `atomicStore(&${place}, ${bare(value)});` : `${place} = ${bare(value)};`)
+    c.line(layout.atomic ? `atomicStore(&${place}, ${argument(value)});` : `${place} = ${bare(value)};`)
   }
 }
 
@@ -213,7 +213,7 @@ function stored(c: BodyContext, layout: ArrayLayout, texts: readonly string[], w
 }
 
 const truth = (text: string, width: number) =>
-  `select(${typeText("u32", width)}(), ${typeText("u32", width)}(1u), ${bare(text)})`
+  `select(${typeText("u32", width)}(), ${typeText("u32", width)}(1u), ${argument(text)})`
 
 function grouped(items: readonly string[], size: number, join: (group: readonly string[]) => string): string[] {
   if (size === 1) return [...items]

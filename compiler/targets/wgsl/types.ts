@@ -61,3 +61,6 @@ export function bare(text: string): string {
   }
   return text
 }
+
+/** The text between commas: a `<` there could be read as the start of a template list, so it keeps its parentheses. */
+export const argument = (text: string): string => (/[<>]/.test(text) ? text : bare(text))
