@@ -25,6 +25,7 @@ import { toFloat32 } from "../../runtime/weights/dtypes.js"
 import { available } from "../devices/conformance.js"
 
 process.env.XDG_RUNTIME_DIR ??= "/tmp"
+process.env.GALLIVM_PERF ??= "nopt"
 
 const v = (name: string, dtype: DType = "i32", width = 1) => variable(name, dtype, width)
 const n = (value: number) => literal(value)
