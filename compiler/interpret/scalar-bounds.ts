@@ -31,17 +31,21 @@ const jump: BoundRule = (r, _, ca) => Math.max(Math.abs(r), ca)
 const fresh: BoundRule = (r) => Math.abs(r)
 /** A product in which an exact zero stays exact; never NaN. */
 const times = (x: number, y: number): number => (x === 0 || y === 0 ? 0 : x * y)
+/** Near the smallest normal number 2^-126 a device may flush to zero: unit · 2^-105 pays for it. What is exactly zero stays so. */
+const flushed = (r: number, c: number): number => (c > 0 && Math.abs(r) < 2 ** -100 ? c + 2 ** -105 : c)
 /** own · size + slope · c. */
 const smooth = (name: Operation, size: number, slope: number, c: number): number =>
   c === Number.POSITIVE_INFINITY ? c : own(name) * size + times(slope, c)
 
 /** Rules by operation; operations whose results are not f32 have none. `select` is not here: it takes the bound of its branch. */
 export const bounds: Partial<Record<Operation, BoundRule>> = {
-  add: (_, __, ca, ___, cb) => ca + cb,
-  sub: (_, __, ca, ___, cb) => ca + cb,
-  mul: (_, __, ca, ___, cb) => times(ca, cb),
-  div: (_, __, ca, b, cb) =>
-    b === 0 ? Number.POSITIVE_INFINITY : own("div") * times(ca / Math.abs(b), cb / Math.abs(b)),
+  add: (r, _, ca, __, cb) => flushed(r, ca + cb),
+  sub: (r, _, ca, __, cb) => flushed(r, ca + cb),
+  mul: (r, _, ca, __, cb) => (ca === 0 || cb === 0 ? 0 : flushed(r, Math.max(ca * cb, Number.MIN_VALUE))),
+  div: (r, _, ca, b, cb) => {
+    if (b === 0) return Number.POSITIVE_INFINITY
+    return flushed(r, own("div") * times(ca / Math.abs(b), cb / Math.abs(b)))
+  },
   rem: (_, a, ca, b, cb) => own("rem") * (ca + Math.abs(Math.trunc(a / b)) * cb),
   neg: keep,
   abs: keep,
@@ -53,8 +57,8 @@ export const bounds: Partial<Record<Operation, BoundRule>> = {
   round: jump,
   trunc: jump,
   // |√(x + δ) − √x| ≤ √|δ| bounds the slope at zero.
-  sqrt: (r, _, ca) => own("sqrt") * r + Math.min(ca / r, Math.sqrt(ca / unit)) || 0,
-  exp: (r, _, ca) => (r === 0 ? 0 : smooth("exp", r, r, ca)),
+  sqrt: (r, _, ca) => own("sqrt") * r + Math.min(ca / Math.abs(r), Math.sqrt(ca / unit)) || 0,
+  exp: (r, _, ca) => (r === 0 ? 2 ** -105 : flushed(r, smooth("exp", r, r, ca))),
   // Near 1 the error of a logarithm is absolute: shading languages grant 2^-21 between 0.5 and 2.
   log: (r, a, ca) => smooth("log", Math.max(1, Math.abs(r)), 1 / Math.abs(a), ca),
   sin: (_, __, ca) => own("sin") + ca,
@@ -62,8 +66,9 @@ export const bounds: Partial<Record<Operation, BoundRule>> = {
   tanh: (r, _, ca) => smooth("tanh", Math.abs(r), 1 - r * r, ca),
   pow: (r, a, ca, b, cb) => {
     const size = Math.abs(r)
-    if (size === 0) return 0
-    return smooth("pow", size, size * Math.abs(b / a), ca) + times(size * Math.abs(Math.log(Math.abs(a))), cb)
+    if (size === 0) return a === 0 ? 0 : 2 ** -105
+    const slope = size * Math.abs(Math.log(Math.abs(a)))
+    return flushed(r, smooth("pow", size, size * Math.abs(b / a), ca) + times(slope, cb))
   },
   fromBits: fresh,
   toF32: fresh,

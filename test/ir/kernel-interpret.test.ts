@@ -73,7 +73,7 @@ function faultOf(k: Kernel, inputs: Record<string, Memory>, symbols: Record<stri
 const x23 = memoryOf("f32", [1, 2, 3, 4, 5, 6])
 const [i, j] = [variable("i"), variable("j")]
 const xij = load("x", [i, j], "f32")
-const rows = symbol("rows", 8, 2)
+const rows = symbol("rows", 50_000, 2)
 
 describe("values", () => {
   test("a row sum, for each value of the symbol", () => {
@@ -175,6 +175,16 @@ describe("values", () => {
     expect(run(k(whole), { x }, { rows: 0 })).toEqual([-1, -1, -1, -1])
   })
 
+  test("a guarded reduction is computed once per point of its free variables", () => {
+    const n = 50_000
+    const whole = reduce("n", literal(n), sum, [load("x", [variable("n")], "f32")])
+    const value = apply("select", apply("lt", j, rows), apply("add", whole, f(1)), f(-1))
+    const k = kernel([buffer("x", [n]), buffer("y", [n])], store("y", [axis("j", n)], value))
+    const start = performance.now()
+    expect(run(k, { x: memoryOf("f32", new Array(n).fill(1)) }, { rows: n })[n - 1]).toBe(n + 1)
+    expect(performance.now() - start).toBeLessThan(500)
+  })
+
   test("what is outside of a loop that runs no time is not evaluated", () => {
     const value = apply("mul", load("x", [literal(5)], "f32"), load("x", [j], "f32"))
     const k = kernel(
@@ -227,6 +237,12 @@ describe("faults", () => {
     expect(faultOf(copy([literal(1)], f(1)), { x: x23 })).toBe("twice")
     const k = kernel([buffer("y", [2])], store("y", [axis("i", 2)], f(1)), store("y", [axis("j", 1)], f(2)))
     expect(faultOf(k, {})).toBe("twice")
+  })
+  test("twice: a store after one that combines, and the other way round", () => {
+    const plain = store("y", [axis("i", 2)], f(1))
+    const sums = store("y", [axis("j", 2)], f(2), undefined, sum)
+    expect(faultOf(kernel([buffer("y", [2])], plain, sums), {})).toBe("twice")
+    expect(faultOf(kernel([buffer("y", [2])], sums, plain), {})).toBe("twice")
   })
   test("slot: a component beyond the ranks", () => {
     const ranks = reduce("j", literal(3), top(2), [load("x", [literal(0), j], "f32"), j]) as Reduce

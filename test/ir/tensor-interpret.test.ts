@@ -129,6 +129,8 @@ describe("nodes", () => {
     expect(of(grown, inputs, { rows: 2 })).toEqual(dense({ c: 2, key: 3 }, [1, 2, 8, 3, 4, 9]))
     const empty = { ...inputs, past: dense({ c: 2, key: 0 }, []) }
     expect(numbers(grown, empty, { rows: 0 })).toEqual([8, 9])
+    const inside = ir.update(past, "key", literal(0), y)
+    expect(of(inside, inputs, { rows: 2 })).toEqual(dense({ c: 2, key: 2 }, [8, 2, 9, 4]))
     const state = ir.input("state", "state", x.axes, "f32", "f32", [2, 3])
     expect(
       numbers(ir.update(state, undefined, literal(0), ir.map(apply("neg", a), [x])), { ...given, state: x23 }),
