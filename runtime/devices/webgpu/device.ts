@@ -91,7 +91,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
   }
   /** Refuses every use after a loss. */
   const alive = () => {
-    if (disposed) throw new WeftError("device-disposed", "this device has been disposed of")
+    if (disposed) throw new WeftError("device-lost", "this device has been disposed of")
     if (lostReason !== undefined) throw new WeftError("device-lost", `the device was lost (${lostReason})`)
   }
   const own = (buffer: DeviceBuffer): WebgpuBuffer => {
@@ -103,7 +103,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
   const inside = (buffer: WebgpuBuffer, offset: number, bytes: number, what: string) => {
     if (!(Number.isInteger(offset) && offset >= 0 && bytes >= 0 && offset + bytes <= buffer.bytes))
       throw new WeftError(
-        "buffer-range",
+        "out-of-range",
         `${what} of bytes ${offset} to ${offset + bytes} of '${buffer.label}', which has ${buffer.bytes}`,
       )
   }
@@ -136,7 +136,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       alive()
       if (bytes > limits.bindingBytes)
         throw new WeftError(
-          "allocation-too-large",
+          "out-of-memory",
           `'${label}' needs ${bytes} bytes; this adapter binds at most ${limits.bindingBytes}`,
         )
       const buffer = createBuffer(gpu, bytes, label, () => {
@@ -265,6 +265,6 @@ function adapterInfo(adapter: GPUAdapter, gpu: GPUDevice): WebgpuAdapterInfo {
 /** An error that WebGPU reports after the call that caused it. */
 function deferredError(error: GPUError): WeftError {
   const memory = error.constructor.name === "GPUOutOfMemoryError"
-  const code = memory ? "webgpu-out-of-memory" : "webgpu-validation"
+  const code = memory ? "out-of-memory" : "webgpu-validation"
   return new WeftError(code, `the device refused an earlier call: ${error.message}`)
 }
