@@ -204,6 +204,66 @@ describe("loops", () => {
   })
 })
 
+describe("motion out of loops", () => {
+  test("what a loop does not write is read in front of it; what it writes is not", async () => {
+    const row = variable("row")
+    const last = variable("last", "f32")
+    const body = [
+      alloc("chosen", 6, "register", "i32"),
+      serial("i", 6, [store("chosen", i, apply("floormod", mul(i, n(5)), n(6)))]),
+      serial("i", 6, [
+        serial("k", 8, [
+          bind("row", fetch("chosen", i, "i32")),
+          bind("last", fetch("y", i, "f32")),
+          store("y", i, add(last, fetch("x", add(mul(row, n(8)), k), "f32"))),
+        ]),
+      ]),
+    ]
+    const x = numbers(48)
+    const { y } = await run(kernelOf([buffer("x", "f32", 48), buffer("y", "f32", 6, "readwrite")], 1, body), { x })
+    expect([...y!]).toEqual(range(6).map((r) => range(8).reduce((s, c) => s + x[((r * 5) % 6) * 8 + c]!, 0)))
+  })
+  test("a read that no iteration reaches stays where it is", async () => {
+    const count = symbol("count", 8, 8)
+    const far = fetch("x", mul(symbol("far", 1 << 28, 1), n(1)), "f32")
+    const guarded = when(apply("gt", count, n(100)), [bind("v", far), store("y", i, variable("v", "f32"))])
+    const body = [
+      serial("i", count, [bind("w", far), store("y", i, variable("w", "f32"))]),
+      serial("i", 8, [guarded, serial("j", sub(count, count), [store("y", j, far)])]),
+      serial("i", 8, [store("y", i, add(fetch("y", i, "f32"), apply("select", apply("gt", count, n(0)), far, f(1))))]),
+    ]
+    const kernel = kernelOf([buffer("x", "f32", 1), buffer("y", "f32", 8, "readwrite")], 1, body, {
+      symbols: ["count", "far"],
+    })
+    const none = await run(kernel, { x: Float32Array.of(3) }, { symbols: { count: 0, far: 1 << 28 } })
+    expect([...none.y!]).toEqual(range(8).map(() => 1))
+    const all = await run(kernel, { x: Float32Array.of(3) }, { symbols: { count: 8, far: 0 } })
+    expect([...all.y!]).toEqual(range(8).map(() => 6))
+  })
+  test("an array behind a short loop is in locals", async () => {
+    const body = [
+      alloc("t", 4, "register"),
+      serial("i", 4, [store("t", i, fetch("x", add(mul(g, n(4)), i), "f32"))]),
+      serial("i", 4, [store("y", add(mul(g, n(4)), i), mul(fetch("t", sub(n(3), i), "f32"), fetch("t", i, "f32")))]),
+    ]
+    const kernel = kernelOf([buffer("x", "f32", 16), buffer("y", "f32", 16, "write")], 4, body)
+    expect(emitWasm([kernel]).kernels[0]!.scratch).toBe(0)
+    const x = numbers(16)
+    const { y } = await run(kernel, { x })
+    expect([...y!]).toEqual(range(16).map((v) => x[v]! * x[(v & ~3) + 3 - (v & 3)]!))
+  })
+  test("a long chain of selects over what is read is emitted in little time", () => {
+    let value: Expression = fetch("x", g, "f32")
+    for (let n = 0; n < 40; n++)
+      value = apply("select", apply("gt", value, f(n)), mul(value, value), apply("neg", value))
+    const start = performance.now()
+    emitWasm([
+      kernelOf([buffer("x", "f32", 4), buffer("y", "f32", 4, "write")], 4, [serial("i", 9, [store("y", g, value)])]),
+    ])
+    expect(performance.now() - start).toBeLessThan(2000)
+  })
+})
+
 describe("storage", () => {
   const halfValue = (h: number) => {
     const [e, m] = [(h >> 10) & 31, h & 1023]

@@ -79,6 +79,8 @@ function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Cod
     constants: new Set(kernel.buffers.filter((b) => b.access === "read").map((b) => b.name)),
     counters: new Set(),
     stable: new Map(),
+    hoisted: new Set(),
+    arms: { depth: 0 },
   }
   values.within("structure", () => emitStatements(emission, body))
   return { code, scratch }

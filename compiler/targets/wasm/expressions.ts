@@ -7,6 +7,7 @@
  * select with a scalar condition, and the right side of a scalar `and` or `or`, are evaluated only when needed if they read memory.
  */
 import { type Expression, isLiteral, literal, operands } from "../../ir/expression.js"
+import type { Statement } from "../../ir/loop.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { emittedOperands, type Place, splitAddress } from "./arrays.js"
 import type { Code } from "./encode.js"
@@ -33,6 +34,10 @@ export interface Emission {
   /** Variables of loops: never negative. */
   readonly counters: Set<string>
   readonly stable: Map<Expression, boolean>
+  /** Variables that are bound in front of a loop already. */
+  readonly hoisted: Set<Statement>
+  /** How many lazily evaluated arms surround the current value. */
+  readonly arms: { depth: number }
 }
 
 /** Whether a value stays what it is while no variable in it is bound anew: nothing that it reads is written. */
@@ -247,7 +252,7 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     part(e, a!, p)
     return
   }
-  if (width === 1 && (name === "and" || name === "or") && readsMemory(b!)) {
+  if (width === 1 && (name === "and" || name === "or") && readsAnew(e, b!)) {
     part(e, a!)
     code.if("i32")
     arm(e, name === "and" ? b! : literal(1, "bool"), 0)
@@ -346,30 +351,52 @@ function lanewise(
 
 /** Values computed in an arm are not known after it. */
 function arm(e: Emission, x: Expression, p: number): void {
+  e.arms.depth++
   e.values.within("structure", () => part(e, x, p))
+  e.arms.depth--
+}
+
+/** Arms in arms repeat what they share; deeper ones are evaluated always. */
+const deepestArms = 8
+
+/** Whether computing a value reads memory that has not been read for a known value. */
+function readsAnew(e: Emission, root: Expression): boolean {
+  const seen = new Set<Expression>()
+  const visit = (x: Expression): boolean => {
+    if (seen.has(x) || !readsMemory(x) || e.values.find(x, 0) !== undefined) return false
+    seen.add(x)
+    return x.kind === "fetch" || emittedOperands(x, e.places).some(visit)
+  }
+  return e.arms.depth < deepestArms && visit(root)
 }
 
 function select(e: Emission, [given, a, b]: readonly Expression[], width: number, p: number): void {
   const { code } = e
-  const condition = given!.kind === "splat" ? given!.of : given
-  if (condition!.width === 1) {
-    if (readsMemory(a!) || readsMemory(b!)) {
-      part(e, condition!)
-      code.if(typeOf(a!.dtype, width))
-      arm(e, a!, p)
-      code.else()
-      arm(e, b!, p)
-      code.end()
-      return
-    }
+  const condition = given!.kind === "splat" ? given!.of : given!
+  if (condition.width > 1) {
+    for (const x of [a!, b!, condition]) part(e, x, p)
+    code.op("v128.bitselect")
+    return
+  }
+  if (!readsMemory(a!) && !readsMemory(b!)) {
     part(e, a!, p)
     part(e, b!, p)
-    part(e, condition!)
+    part(e, condition)
     code.op("select")
     return
   }
-  part(e, a!, p)
-  part(e, b!, p)
-  part(e, condition!, p)
-  code.op("v128.bitselect")
+  const chosen = e.values.local("i32")
+  part(e, condition)
+  code.set(chosen)
+  if (readsAnew(e, a!) || readsAnew(e, b!)) {
+    code.get(chosen).if(typeOf(a!.dtype, width))
+    arm(e, a!, p)
+    code.else()
+    arm(e, b!, p)
+    code.end()
+  } else {
+    part(e, a!, p)
+    part(e, b!, p)
+    code.get(chosen).op("select")
+  }
 }

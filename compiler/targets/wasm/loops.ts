@@ -4,15 +4,16 @@
  *   for k < n { acc += x[k] * w[i * n + k] }
  *   →  p = &x; q = &w + i * n * 4; k = 0; loop { acc += *p * *q; p += 4; q += 4; k += 1; if (k < n) continue }
  *
- * Hoisted are the largest subexpressions that read no memory and whose variables are all bound outside of the loop. An address becomes a pointer when
- * its varying terms are products of the loop variable with invariants. A worker runs the contiguous share
+ * Hoisted are the largest subexpressions whose variables are all bound outside of the loop and what `let`s bind to such; they may read arrays that
+ * the loop does not write where every iteration would read them anyway (a read beyond memory traps). An address becomes a pointer when its
+ * varying terms are products of the loop variable with invariants. A worker runs the contiguous share
  * [extent · worker / workers, extent · (worker + 1) / workers) of a grid.
  */
 import { add, type Expression, freeVariables, isLiteral, literal, mul } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import { eachRoot, eachStatement, emittedOperands, splitAddress } from "./arrays.js"
 import { type Emission, isTrivial, part, settle } from "./expressions.js"
-import { readsMemory } from "./lower.js"
+import { arraysRead, readsMemory } from "./lower.js"
 import { emitStatements } from "./statements.js"
 
 type Loop = Extract<Statement, { kind: "for" }>
@@ -35,8 +36,10 @@ export function emitLoop(e: Emission, s: Loop): void {
     }
     values.within("structure", () => {
       const changing = boundIn(s)
+      const written = writtenIn(s)
+      hoistLets(e, s.body, changing, written)
       const pointers = s.bind === "grid" ? [] : takePointers(e, s, changing)
-      hoist(e, s, changing)
+      hoist(e, s, changing, written)
       code.loop()
       values.within("structure", () => emitStatements(e, s.body))
       for (const { local, step } of pointers) {
@@ -84,7 +87,7 @@ function share(e: Emission, s: Loop, counter: number): End {
 }
 
 /** Names that are bound or assigned in a loop, its variable included. */
-function boundIn(s: Loop): ReadonlySet<string> {
+function boundIn(s: Loop): Set<string> {
   const names = new Set([s.variable])
   eachStatement(s.body, (x) => {
     if (x.kind === "for") names.add(x.variable)
@@ -93,26 +96,72 @@ function boundIn(s: Loop): ReadonlySet<string> {
   return names
 }
 
+function writtenIn(s: Loop): ReadonlySet<string> {
+  const arrays = new Set<string>()
+  eachStatement(s.body, (x) => {
+    if (x.kind === "store" || x.kind === "atomic") arrays.add(x.array)
+  })
+  return arrays
+}
+
 const varies = (x: Expression, changing: ReadonlySet<string>) => {
   for (const name of freeVariables(x)) if (changing.has(name)) return true
   return false
 }
 
-function hoist(e: Emission, s: Loop, changing: ReadonlySet<string>): void {
-  const seen = new Set<Expression>()
-  const visit = (x: Expression): void => {
-    if (seen.has(x) || isTrivial(e, x)) return
-    seen.add(x)
+function readsAny(x: Expression, arrays: ReadonlySet<string>): boolean {
+  for (const array of arraysRead(x)) if (arrays.has(array)) return true
+  return false
+}
+
+/** Statements that run in every iteration: those in blocks and in loops that run at least once are among them. */
+function eachCertain(statements: readonly Statement[], see: (s: Statement) => void): void {
+  for (const s of statements) {
+    see(s)
+    const certain = s.kind === "block" || (s.kind === "for" && s.bind !== "grid" && isLiteral(s.extent))
+    if (certain && (s.kind === "block" || s.kind === "for")) eachCertain(s.body, see)
+  }
+}
+
+/** Binds invariant immutable variables now; their names change no more. */
+function hoistLets(
+  e: Emission,
+  statements: readonly Statement[],
+  changing: Set<string>,
+  written: ReadonlySet<string>,
+): void {
+  eachCertain(statements, (s) => {
+    if (s.kind !== "let" || s.mutable || e.hoisted.has(s)) return
+    if (varies(s.value, changing) || readsAny(s.value, written)) return
+    emitStatements(e, [s])
+    e.hoisted.add(s)
+    changing.delete(s.name)
+  })
+}
+
+function hoist(e: Emission, s: Loop, changing: ReadonlySet<string>, written: ReadonlySet<string>): void {
+  const certain = new Set<Statement>()
+  eachCertain(s.body, (x) => certain.add(x))
+  const seen = { sure: new Set<Expression>(), unsure: new Set<Expression>() }
+  const visit = (x: Expression, sure: boolean): void => {
+    if (seen.sure.has(x) || (!sure && seen.unsure.has(x)) || isTrivial(e, x)) return
+    seen[sure ? "sure" : "unsure"].add(x)
     if (e.values.find(x, 0) !== undefined) return
-    if (!readsMemory(x) && !varies(x, changing)) settle(e, x)
-    else for (const o of emittedOperands(x, e.places)) visit(o)
+    const reads = readsMemory(x)
+    if (!varies(x, changing) && (!reads || (sure && !readsAny(x, written)))) {
+      settle(e, x)
+      return
+    }
+    const lazy = reads && x.kind === "operation" && ["select", "and", "or"].includes(x.operation)
+    for (const o of emittedOperands(x, e.places)) visit(o, sure && !lazy)
   }
   eachStatement(s.body, (inner) => {
+    if (e.hoisted.has(inner)) return
     const place = inner.kind === "store" || inner.kind === "atomic" ? e.places.get(inner.array) : undefined
     eachRoot(inner, (root) => {
       const isOffset = place !== undefined && "offset" in inner && root === inner.offset
-      if (!isOffset) visit(root)
-      else if (place.kind === "memory") visit(splitAddress(root).address)
+      if (!isOffset) visit(root, certain.has(inner))
+      else if (place.kind === "memory") visit(splitAddress(root).address, certain.has(inner))
     })
   })
 }

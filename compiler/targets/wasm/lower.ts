@@ -39,15 +39,47 @@ interface Scope {
   readonly arrays: Map<string, ArrayName>
 }
 
-/** Whether an expression reads memory. */
-export function readsMemory(x: Expression): boolean {
+/** Statements that a short serial loop may become when it is unrolled. */
+const mostUnrolled = 24
+
+/** How many statements are left of one, unrolled; loops that stay loops weigh too much. */
+function weight(s: Statement): number {
+  const all = (list: readonly Statement[]) => list.reduce((sum, x) => sum + weight(x), 0)
+  switch (s.kind) {
+    case "for": {
+      const times = isLiteral(s.extent) ? s.extent.value : Number.POSITIVE_INFINITY
+      return s.bind !== "lane" && (times <= 4 || s.bind === "unroll") ? times * all(s.body) : Number.POSITIVE_INFINITY
+    }
+    case "if":
+      return 1 + all(s.body) + all(s.otherwise)
+    case "block":
+      return all(s.body)
+    case "copy":
+    case "matrixMultiply":
+    case "barrier":
+    case "shuffle":
+      return Number.POSITIVE_INFINITY
+    default:
+      return 1
+  }
+}
+
+/** The arrays that an expression reads. */
+export function arraysRead(x: Expression): ReadonlySet<string> {
   const known = reads.get(x)
   if (known !== undefined) return known
-  const found = x.kind === "fetch" || operands(x).some(readsMemory)
+  const inner = operands(x).map(arraysRead)
+  // Most nodes read what one operand reads.
+  const most =
+    inner.find((r) => inner.every((o) => [...o].every((name) => r.has(name)))) ?? new Set(inner.flatMap((o) => [...o]))
+  const found = x.kind === "fetch" && !most.has(x.array) ? new Set([...most, x.array]) : most
   reads.set(x, found)
   return found
 }
-const reads = new WeakMap<Expression, boolean>()
+const reads = new WeakMap<Expression, ReadonlySet<string>>()
+
+/** Whether an expression reads memory. */
+export const readsMemory = (x: Expression): boolean => arraysRead(x).size > 0
 
 export interface Lowered {
   readonly body: readonly Statement[]
@@ -103,7 +135,11 @@ export function lower(kernel: LoopKernel): Lowered {
         const extent = value(scope, s.extent)
         const times = isLiteral(extent) ? extent.value : undefined
         if (times !== undefined && times <= 0) return []
-        if (times !== undefined && (s.bind === "unroll" || (times === 1 && s.bind !== "grid")))
+        if (
+          times !== undefined &&
+          s.bind !== "grid" &&
+          (times === 1 || s.bind === "unroll" || weight(s) <= mostUnrolled)
+        )
           return Array.from({ length: times }, (_, i) => substituted(scope, s.variable, i, s.body))
         const scoped = inner(scope)
         const name = bind(scoped, s.variable, extent)

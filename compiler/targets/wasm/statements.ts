@@ -16,7 +16,7 @@ import { partsOf, typeOf } from "./values.js"
 type Of<K extends Statement["kind"]> = Extract<Statement, { kind: K }>
 
 export function emitStatements(e: Emission, statements: readonly Statement[]): void {
-  for (const s of statements) emitStatement(e, s)
+  for (const s of statements) if (!e.hoisted.has(s)) emitStatement(e, s)
 }
 
 function emitStatement(e: Emission, s: Statement): void {

@@ -34,6 +34,7 @@ interface WasmBuffer extends DeviceBuffer {
 }
 interface WasmKernel extends CompiledKernel {
   readonly index: number
+  readonly bindings: number
   readonly run: KernelFunction
 }
 interface Prepared {
@@ -82,6 +83,7 @@ class WasmDevice implements Device {
   private readonly shareFrom: number
   private lose: (reason: string) => void = () => {}
   private reason: string | undefined
+  private disposed = false
   private symbols = { at: 0, count: 0 }
   private scratch = { at: 0, bytes: 0 }
 
@@ -109,7 +111,7 @@ class WasmDevice implements Device {
       if (!alive) return
       alive = false
       this.heap.free(at)
-      this.counters.allocatedBytes -= bytes
+      if (!this.disposed) this.counters.allocatedBytes -= bytes
     }
     const buffer: WasmBuffer = { bytes, at, alive: () => alive, destroy }
     return buffer
@@ -129,11 +131,11 @@ class WasmDevice implements Device {
     const compiled = await compileModule(this.team === undefined ? module : withSharedMemory(module))
     const { exports } = await WebAssembly.instantiate(compiled, { env: { memory } })
     const first = this.counters.pipelines
-    const made = kernels.map(({ name }, i): WasmKernel => {
+    const made = kernels.map(({ name, bindings }, i): WasmKernel => {
       const run = exports[name]
       if (typeof run !== "function")
         throw new WeftError("bad-module", `the artifact's WebAssembly module has no kernel '${name}'`)
-      return { name, index: first + i, run: run as KernelFunction }
+      return { name, index: first + i, bindings: bindings.length, run: run as KernelFunction }
     })
     await this.team?.load(
       compiled,
@@ -160,6 +162,11 @@ class WasmDevice implements Device {
   record(commands: readonly Command[]): Recording {
     this.check()
     const prepared = commands.map(({ kernel, buffers, groups }): Prepared => {
+      const { name, bindings } = kernel as WasmKernel
+      if (buffers.length !== bindings)
+        throw new WeftError("record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${buffers.length}`)
+      if (!Number.isInteger(groups) || groups < 1)
+        throw new WeftError("record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
       const bytes = buffers.reduce((sum, b) => sum + b.bytes, 0)
       const share = this.team !== undefined && groups > 1 && bytes >= this.shareFrom
       return { kernel: kernel as WasmKernel, pointers: buffers.map((b) => (b as WasmBuffer).at), share }
@@ -171,7 +178,7 @@ class WasmDevice implements Device {
   submit(recordings: readonly Recording[], symbols: Int32Array): void {
     this.check()
     if (symbols.length > this.symbols.count)
-      throw new WeftError("bad-symbols", `${symbols.length} symbols were set; the kernels know ${this.symbols.count}`)
+      throw new WeftError("too-many-symbols", `${symbols.length} size symbols; the kernels know ${this.symbols.count}`)
     new Int32Array(this.heap.memory.buffer, this.symbols.at, symbols.length).set(symbols)
     this.counters.submits++
     for (const recording of recordings) for (const command of (recording as WasmRecording).prepared) this.run(command)
@@ -196,6 +203,8 @@ class WasmDevice implements Device {
   }
 
   dispose(): void {
+    this.disposed = true
+    this.counters.allocatedBytes = 0
     this.end("the device was disposed of")
   }
 
@@ -207,7 +216,8 @@ class WasmDevice implements Device {
   }
 
   private check(): void {
-    if (this.reason !== undefined) throw new WeftError("device-lost", `the device is lost: ${this.reason}`)
+    if (this.disposed) throw new WeftError("device-lost", "this device has been disposed of")
+    if (this.reason !== undefined) throw new WeftError("device-lost", `the device was lost (${this.reason})`)
   }
 
   private bytes(buffer: DeviceBuffer, offset: number, length: number): Uint8Array {
