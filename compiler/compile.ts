@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom.
  *
- *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean ──▶ loops
+ *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
  *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
@@ -15,6 +15,7 @@ import { verifyLoop } from "./ir/loop-verify.js"
 import type { Unit } from "./ir/tensor.js"
 import { clean } from "./passes/clean.js"
 import { type Fused, fuse, type Step } from "./passes/fuse.js"
+import { hoistInvariants } from "./passes/invariants.js"
 import { type Plan, planArtifact } from "./passes/plan.js"
 import { type TracedModel, traceModel } from "./passes/programs.js"
 import { chooseSchedule } from "./passes/schedule.js"
@@ -94,7 +95,7 @@ function createLibrary(target: Target, verify: boolean) {
   return { kernels, place }
 }
 
-/** schedule, tile, clean. */
+/** schedule, tile, clean, invariants. */
 export function schedule(kernel: Kernel, target: Target, verify: boolean): LoopKernel {
   const loops = tile(kernel, chooseSchedule(kernel, target.schedule), target.tile)
   if (isRefusal(loops))
@@ -103,7 +104,7 @@ export function schedule(kernel: Kernel, target: Target, verify: boolean): LoopK
       `kernel '${kernel.name}' cannot be scheduled: ${loops.why} (${loops.code})`,
       { span: kernel.spans.at(-1) },
     )
-  const cleaned = clean(loops)
+  const cleaned = hoistInvariants(clean(loops))
   const problems = verify ? verifyLoop(cleaned) : []
   if (problems.length > 0)
     throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)

@@ -19,6 +19,8 @@ export interface AxisTile {
 export interface ReductionTile {
   /** Elements taken at once by a vector accumulator. */
   readonly vector?: number
+  /** Vectors taken at once, each with an accumulator of its own. */
+  readonly unroll?: number
   /** Lanes of the workgroup that share one reduction; a power of two that divides `lanes`. */
   readonly lanes?: number
 }

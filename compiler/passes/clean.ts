@@ -48,14 +48,8 @@ function cleanBody(
       case "if": {
         const condition = simplify(s.condition)
         if (condition.kind === "literal") return cleanBody(condition.value ? s.body : s.otherwise, ranges, simplify)
-        return [
-          {
-            ...s,
-            condition,
-            body: cleanBody(s.body, ranges, simplify),
-            otherwise: cleanBody(s.otherwise, ranges, simplify),
-          },
-        ]
+        const [then, otherwise] = [s.body, s.otherwise].map((b) => cleanBody(b, ranges, simplify))
+        return [{ ...s, condition, body: then!, otherwise: otherwise! }]
       }
       case "block":
         return [{ ...s, body: cleanBody(s.body, ranges, simplify) }]
@@ -64,39 +58,47 @@ function cleanBody(
         if (value.dtype === "i32" && value.width === 1 && !s.mutable) ranges.set(s.name, rangeOf(value, ranges))
         return [{ ...s, value }]
       }
-      case "assign":
-        return [{ ...s, value: simplify(s.value) }]
-      case "store":
-      case "atomic":
-        return [{ ...s, offset: simplify(s.offset), value: simplify(s.value) }]
-      case "copy":
-        return [
-          {
-            ...s,
-            toOffset: simplify(s.toOffset),
-            fromOffset: simplify(s.fromOffset),
-            count: simplify(s.count),
-            lane: simplify(s.lane),
-          },
-        ]
-      case "matrixMultiply":
-        return [
-          {
-            ...s,
-            a: { ...s.a, offset: simplify(s.a.offset) },
-            b: { ...s.b, offset: simplify(s.b.offset) },
-            c: { ...s.c, offset: simplify(s.c.offset) },
-          },
-        ]
-      case "shuffle":
-        return [{ ...s, value: simplify(s.value) }]
-      case "alloc":
-      case "barrier":
-        return [s]
       default:
-        return s satisfies never
+        return [mapExpressions(s, simplify)]
     }
   })
+}
+
+/** A statement with its expressions replaced, inner statements included. */
+export function mapExpressions(s: Statement, change: (x: Expression) => Expression): Statement {
+  const inside = (body: readonly Statement[]) => body.map((b) => mapExpressions(b, change))
+  switch (s.kind) {
+    case "for":
+      return { ...s, extent: change(s.extent), body: inside(s.body) }
+    case "if":
+      return { ...s, condition: change(s.condition), body: inside(s.body), otherwise: inside(s.otherwise) }
+    case "block":
+      return { ...s, body: inside(s.body) }
+    case "let":
+    case "assign":
+    case "shuffle":
+      return { ...s, value: change(s.value) }
+    case "store":
+    case "atomic":
+      return { ...s, offset: change(s.offset), value: change(s.value) }
+    case "copy":
+      return {
+        ...s,
+        toOffset: change(s.toOffset),
+        fromOffset: change(s.fromOffset),
+        count: change(s.count),
+        lane: change(s.lane),
+      }
+    case "matrixMultiply": {
+      const [a, b, c] = [s.a, s.b, s.c].map((m) => ({ ...m, offset: change(m.offset) }))
+      return { ...s, a: a!, b: b!, c: c! }
+    }
+    case "alloc":
+    case "barrier":
+      return s
+    default:
+      return s satisfies never
+  }
 }
 
 /** Names are unique in a kernel and bound before use, so one memo serves all scopes. */

@@ -18,23 +18,13 @@ import { type Coordinates, createLowering, type Memory } from "./lower.js"
 export interface CutLimits {
   /** Elements of a local that a block may hold. */
   readonly localElements: number
-  /** Operations that a block may spend on one local that it does not share with other blocks' work. */
+  /** Operations that a block may spend on one local. */
   readonly localWork: number
-  /** A local computed by every block may cost at most this share of the block's own work. */
-  readonly duplicateShare: number
-  /** Elements per block that the share is reckoned with. */
-  readonly blockElements: number
   /** Recomputing up to this many operations in all is cheaper than a kernel. */
   readonly recompute: number
 }
 
-export const defaultCutLimits: CutLimits = {
-  localElements: 1024,
-  localWork: 8192,
-  duplicateShare: 0.125,
-  blockElements: 32,
-  recompute: 16384,
-}
+export const defaultCutLimits: CutLimits = { localElements: 1024, localWork: 8192, recompute: 16384 }
 
 export interface Cuts {
   /** Tensors with a buffer of their own, roots included, sources first. */
@@ -48,14 +38,12 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
   const order = topological(roots)
   const buffers = new Set<Tensor>(roots)
   const locals = new Set<Tensor>()
-  const inline = new Set<Tensor>()
   for (;;) {
     const demand = demands(order, buffers, locals)
-    const next = [...order].reverse().find((t) => undecided(t, buffers, locals, inline) && wasteful(t, demand, limits))
+    const next = [...order].reverse().find((t) => undecided(t, buffers, locals) && wasteful(t, demand, limits))
     if (next === undefined) return { buffers, locals }
-    const fate = fits(next, order, buffers, locals, limits)
-    if (fate === "inline") inline.add(next)
-    else if (fate === "local") for (const t of siblings(next, order)) locals.add(t)
+    const fate = fits(next, order, buffers, locals, demand, limits)
+    if (fate === "local") for (const t of siblings(next, order)) locals.add(t)
     else for (const t of siblings(next, order)) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
   }
 }
@@ -79,18 +67,8 @@ export const computed = (t: Tensor): Tensor => (t.kind === "update" ? t.value : 
 export const hasMemory = (t: Tensor) =>
   t.kind === "input" || t.kind === "call" || t.kind === "update" || (t.kind === "constant" && t.axes.length > 0)
 
-function undecided(
-  t: Tensor,
-  buffers: ReadonlySet<Tensor>,
-  locals: ReadonlySet<Tensor>,
-  inline: ReadonlySet<Tensor>,
-): boolean {
-  return (
-    (t.kind === "reduce" || t.kind === "scan" || t.kind === "map") &&
-    !buffers.has(t) &&
-    !locals.has(t) &&
-    !inline.has(t)
-  )
+function undecided(t: Tensor, buffers: ReadonlySet<Tensor>, locals: ReadonlySet<Tensor>): boolean {
+  return (t.kind === "reduce" || t.kind === "scan" || t.kind === "map") && !buffers.has(t) && !locals.has(t)
 }
 
 export const size = (t: Tensor): number => t.axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
@@ -174,9 +152,11 @@ function fits(
   order: readonly Tensor[],
   buffers: ReadonlySet<Tensor>,
   locals: ReadonlySet<Tensor>,
+  demand: ReadonlyMap<Tensor, number>,
   limits: CutLimits,
-): "local" | "cut" | "inline" {
-  const memory = (x: Tensor) => buffers.has(x) || locals.has(x)
+): "local" | "cut" {
+  // What is wasteful below will have memory of its own.
+  const memory = (x: Tensor) => buffers.has(x) || locals.has(x) || (x !== t && wasteful(x, demand, limits))
   const perElement = elementCost(t, (x) => x !== t && memory(x))
   for (const owner of order) {
     if (!buffers.has(owner)) continue
@@ -190,14 +170,7 @@ function fits(
         if (extent === undefined) return "cut"
         held *= extent
       }
-    if (held > limits.localElements) return "cut"
-    const missing = root.axes.filter((a) => !use.aligned.has(a.name))
-    const others = missing.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
-    const work = held * perElement
-    const blockWork =
-      Math.min(others, limits.blockElements) * elementCost(root, (x) => x === t || (x !== root && memory(x)))
-    if (work > limits.duplicateShare * blockWork && work > limits.localWork && others > 1) return "cut"
-    if (work > limits.localWork * 8) return "cut"
+    if (held > limits.localElements || held * perElement > limits.localWork) return "cut"
   }
   return "local"
 }

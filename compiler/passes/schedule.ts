@@ -4,7 +4,8 @@
  * For each store:
  * - the vector axis is the largest folded axis along which every load is consecutive or constant (a dot over rows in memory); else the last
  *   axis of the store, when everything is consecutive or constant along it;
- * - registers go to the axes of the store along which some load is constant, so that it is read once for several elements;
+ * - accumulators go to the axes of the store along which much reading is saved, the rest to several vectors of the folded axis, so that
+ *   what is read once is read in order;
  * - a block owns enough elements to pay for its locals, and the whole axis where a reduction does not depend on it.
  */
 import { hinted, literalExtent } from "../ir/dim.js"
@@ -59,18 +60,28 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
       ? last
       : undefined
   if (vectored !== undefined) tiles.get(vectored.name)!.vector = target.vector
-  // Registers: the fastest axes first, where a big load does not depend on the axis.
+  // Accumulators: first along axes that save much reading, then along the folded axis.
   let left = folds.length > 0 ? Math.max(1, Math.floor(target.registers / Math.max(1, folds.length))) : 1
-  for (const a of [...axes].reverse()) {
+  const total = volume(folds, axes, () => true)
+  const saved = (a: Axis) => volume(folds, axes, (l) => !freeVariables(l).has(a.name)) / Math.max(1, total)
+  const worthwhile = axes.filter((a) => folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2)
+  for (const a of worthwhile.sort((p, q) => saved(q) - saved(p))) {
     const extent = hinted(a.extent)
     const literalSize = literalExtent(a.extent)
     const step = tiles.get(a.name)!.vector
-    if (left <= 1 || extent < 2 * step || !reused(folds, a)) continue
-    let take = Math.min(left, a === vectored || literalSize !== undefined ? left : 4)
+    let take = Math.min(left, 4)
     while (take > 1 && (extent < take * step || (literalSize !== undefined && literalSize % (take * step) !== 0)))
       take--
     tiles.get(a.name)!.register = take
     left = Math.floor(left / take)
+  }
+  for (const r of folds) {
+    const extent = literalExtent(r.extent)
+    const wide = reduce[r.axis]?.vector
+    if (wide === undefined || extent === undefined) continue
+    let unroll = Math.min(left, 4)
+    while (unroll > 1 && extent % (wide * unroll) !== 0) unroll--
+    if (unroll > 1) reduce[r.axis] = { vector: wide, unroll }
   }
   // What a reduction does not depend on stays in one block, so that it is computed once there.
   for (const a of axes)
@@ -162,9 +173,13 @@ function wideStore(store: Store, last: Axis, kernel: Kernel, width: number): boo
   return simple && at?.kind === "step" && loads.every((l) => consecutive(l, axis, kernel))
 }
 
-/** Some load of the reductions does not depend on the axis, so that registers along it save reads. */
-function reused(folds: readonly Reduce[], axis: Axis): boolean {
-  return folds.some(
-    (r) => freeVariables(r).has(axis.name) && ownLoads(r.lift).some((l) => !freeVariables(l).has(axis.name)),
-  )
+/** Elements that the chosen loads of the reductions touch, at the hints. */
+function volume(folds: readonly Reduce[], axes: readonly Axis[], which: (l: Load | LocalRead) => boolean): number {
+  const extents = new Map<string, number>(axes.map((a) => [a.name, Math.max(1, hinted(a.extent))]))
+  for (const r of folds) if (freeVariables(r.extent).size === 0) extents.set(r.axis, Math.max(1, hinted(r.extent)))
+  let sum = 0
+  for (const l of new Set(folds.flatMap((r) => ownLoads(r.lift)))) {
+    if (which(l)) sum += [...freeVariables(l)].reduce((n, v) => n * (extents.get(v) ?? 1), 1)
+  }
+  return sum
 }

@@ -106,7 +106,8 @@ function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap
   return found
 }
 
-const sameFolding = (a: ReductionTile, b: ReductionTile) => a.vector === b.vector && a.lanes === b.lanes
+const sameFolding = (a: ReductionTile, b: ReductionTile) =>
+  a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll
 
 /** A prefix up to `at` is a reduction of extent at + 1. */
 export function scansAsReductions(x: Expression): Expression {
@@ -128,38 +129,104 @@ export function scansAsReductions(x: Expression): Expression {
 const asReduction = (s: Scan, visit: (e: Expression) => Expression) =>
   reduce(s.axis, add(visit(s.at), literal(1)), s.monoid, s.lift.map(visit))
 
-/** One loop for reductions of one extent. */
+/**
+ * One loop nest for reductions of one extent. A fold whose lift is a fold of the same kind (Σ_kv Σ_dim …) is one fold over several axes: the
+ * accumulators stand outside of all loops.
+ */
 function fold(
   group: readonly Reduce[],
   scope: Scope,
   lowerer: Lowerer,
 ): ReadonlyMap<Expression, readonly Expression[]> {
-  const [first] = group
-  const wanted = lowerer.folding(first!.axis)
-  const extent = translator(scope, lowerer)(first!.extent)
-  const width = scope.vector === undefined && wanted.vector !== undefined && group.every(simple) ? wanted.vector : 1
+  const accumulators = group.map((r) => declare(r, scope.vector?.width ?? 1, scope.out, lowerer))
+  const after: Statement[] = []
+  let inner: Scope = scope
+  let leaves = group
+  const open: {
+    readonly name: string
+    readonly extent: Expression
+    readonly body: Statement[]
+    readonly out: Statement[]
+  }[] = []
+  for (let next = nested(leaves, lowerer); next !== undefined; next = nested(leaves, lowerer)) {
+    const name = lowerer.fresh(leaves[0]!.axis)
+    const axes = new Map(leaves.map((r) => [r.axis, variable(name)] as const))
+    const body: Statement[] = []
+    open.push({ name, extent: translator(inner, lowerer)(leaves[0]!.extent), body, out: inner.out })
+    inner = { ...inner, out: body, bound: new Set(inner.bound).add(name) }
+    leaves = next.map((r) => substitute(r, axes) as Reduce)
+    const solved = solve(
+      leaves.flatMap((r) => [r.extent, ...r.lift]),
+      { ...inner, lanes: undefined },
+      lowerer,
+    )
+    inner = { ...inner, solved }
+  }
+  foldLeaves(leaves, accumulators, inner, scope.out, after, lowerer)
+  for (const { name, extent, body, out } of open.reverse())
+    out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+  scope.out.push(...after)
+  if (scope.lanes !== undefined && lowerer.folding(leaves[0]!.axis).lanes !== undefined)
+    for (const [i, r] of group.entries()) tree(r, accumulators[i]!, scope.lanes, scope.out, lowerer)
+  return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
+}
+
+/** The inner folds, when each of the group folds one of the same kind and these can share a loop. */
+function nested(group: readonly Reduce[], lowerer: Lowerer): readonly Reduce[] | undefined {
+  const inner = group.map((r) => r.lift[0]!)
+  const [first] = inner
+  const fits = (x: Expression, i: number): x is Reduce =>
+    x.kind === "reduce" &&
+    simple(x) &&
+    x.monoid.kind === group[i]!.monoid.kind &&
+    freeVariables(x).has(group[i]!.axis) &&
+    !freeVariables(x.extent).has(group[i]!.axis)
+  if (first?.kind !== "reduce" || !inner.every(fits)) return undefined
+  const reduces = inner as readonly Reduce[]
+  const together = reduces.every(
+    (r) => r.extent === first.extent && sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)),
+  )
+  return together && lowerer.folding(group[0]!.axis).lanes === undefined ? reduces : undefined
+}
+
+/** The innermost loop: wide with several accumulators, and a scalar one for the rest. What must follow all loops goes to `after`. */
+function foldLeaves(
+  group: readonly Reduce[],
+  accumulators: readonly (readonly Expression[])[],
+  scope: Scope,
+  before: Statement[],
+  after: Statement[],
+  lowerer: Lowerer,
+): void {
+  const wanted = lowerer.folding(group[0]!.axis)
+  const extent = translator(scope, lowerer)(group[0]!.extent)
+  const wide = scope.vector === undefined && wanted.vector !== undefined && group.every(simple)
+  const width = wide ? wanted.vector! : 1
+  const copies = wide ? (wanted.unroll ?? 1) : 1
+  const step = width * copies
   const lanes = scope.lanes !== undefined && wanted.lanes !== undefined ? scope.lanes : undefined
   const inner: Scope = { ...scope, lanes: undefined }
-
-  const accumulators = group.map((r) => declare(r, scope.vector?.width ?? 1, scope.out, lowerer))
-  const literalSize = literalExtent(extent)
-  const whole = width === 1 ? extent : apply("floordiv", extent, literal(width))
-  const wholeSize = literalExtent(whole)
-  if (width > 1 && wholeSize !== 0) {
-    const wide = group.map((r) => declare(r, width, scope.out, lowerer))
-    loop(group, wide, whole, width, lanes, inner, lowerer)
-    for (const [i, r] of group.entries()) horizontal(r, accumulators[i]!, wide[i]!, width, scope.out, lowerer)
-    if (literalSize === undefined || literalSize % width !== 0) {
-      const done = mul(whole, literal(width))
-      const rest = apply("sub", extent, done)
-      const tail: Statement[] = []
-      tailLoop(group, accumulators, rest, done, { ...inner, out: tail }, lowerer)
-      if (lanes === undefined) scope.out.push(...tail)
-      else scope.out.push({ kind: "if", condition: apply("eq", lanes.index, literal(0)), body: tail, otherwise: [] })
+  if (step === 1) {
+    loop(group, [accumulators], extent, 1, lanes, inner, lowerer)
+    return
+  }
+  const turns = apply("floordiv", extent, literal(step))
+  if (literalExtent(turns) !== 0) {
+    const sets = Array.from({ length: copies }, () => group.map((r) => declare(r, width, before, lowerer)))
+    loop(group, sets, turns, width, lanes, inner, lowerer)
+    for (const [i, r] of group.entries()) {
+      const [first, ...others] = sets.map((set) => set[i]!)
+      for (const other of others) assign(first!, combine(r.monoid, first!, other), true, after, lowerer)
+      horizontal(r, accumulators[i]!, first!, width, after, lowerer)
     }
-  } else loop(group, accumulators, extent, 1, lanes, inner, lowerer)
-  if (lanes !== undefined) for (const [i, r] of group.entries()) tree(r, accumulators[i]!, lanes, scope.out, lowerer)
-  return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
+  }
+  const size = literalExtent(extent)
+  if (size !== undefined && size % step === 0) return
+  const done = mul(turns, literal(step))
+  const tail: Statement[] = []
+  tailLoop(group, accumulators, apply("sub", extent, done), done, { ...inner, out: tail }, lowerer)
+  if (lanes === undefined) scope.out.push(...tail)
+  else scope.out.push({ kind: "if", condition: apply("eq", lanes.index, literal(0)), body: tail, otherwise: [] })
 }
 
 const simple = (r: Reduce) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
@@ -174,10 +241,10 @@ function declare(r: Reduce, width: number, out: Statement[], lowerer: Lowerer): 
   })
 }
 
-/** for i: accumulate the lift at i (or at the i-th vector). Lanes of a group take turns. */
+/** for i: accumulate the lift at i (or at the i-th vectors, one per set of accumulators). Lanes of a group take turns. */
 function loop(
   group: readonly Reduce[],
-  accumulators: readonly (readonly Expression[])[],
+  sets: readonly (readonly (readonly Expression[])[])[],
   extent: Expression,
   width: number,
   lanes: LaneGroup | undefined,
@@ -190,18 +257,18 @@ function loop(
   const turns =
     lanes === undefined ? extent : apply("floordiv", add(extent, literal(lanes.count - 1)), literal(lanes.count))
   const body: Statement[] = []
-  const bound = new Set(scope.bound).add(name)
-  const lifted =
-    width === 1
-      ? lifts(group, at, { ...scope, out: body, bound }, lowerer)
-      : wideLifts(group, { base: mul(at, literal(width)), width }, { ...scope, out: body, bound }, lowerer)
-  accumulate(group, accumulators, lifted, body, lowerer)
+  const inside: Scope = { ...scope, out: body, bound: new Set(scope.bound).add(name) }
+  for (const [copy, accumulators] of sets.entries()) {
+    const base = add(mul(at, literal(width * sets.length)), literal(copy * width))
+    const lifted = width === 1 ? lifts(group, at, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)
+    accumulate(group, accumulators, lifted, body, lowerer)
+  }
   const size = literalExtent(extent)
   const guarded = lanes !== undefined && (size === undefined || size % lanes.count !== 0)
-  const inside: readonly Statement[] = guarded
+  const kept: readonly Statement[] = guarded
     ? [{ kind: "if", condition: apply("lt", at, extent), body, otherwise: [] }]
     : body
-  scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body: inside })
+  scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body: kept })
 }
 
 function tailLoop(

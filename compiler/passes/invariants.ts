@@ -1,0 +1,132 @@
+/**
+ * invariants: loop → loop. Moves out of a loop what is the same in every iteration.
+ *
+ *   for k { a = a + x[k] * (1 / sqrt(m)) }   →   let v = 1 / sqrt(m); for k { a = a + x[k] * v }
+ *
+ * Arithmetic on floats, and fetches where the loop surely runs and nothing inside stores to the array. Cheap integer arithmetic stays: the
+ * targets have their own ways with addresses. Innermost loops go first, so that a value rises as far as it can.
+ */
+import { type Expression, freeVariables, operands, rebuild, variable } from "../ir/expression.js"
+import type { LoopKernel, Statement } from "../ir/loop.js"
+import { mapExpressions } from "./clean.js"
+
+export function hoistInvariants(kernel: LoopKernel): LoopKernel {
+  let count = 0
+  const fresh = () => `invariant_${count++}`
+  return { ...kernel, body: kernel.body.map((s) => visit(s, fresh).kept) }
+}
+
+interface Hoisted {
+  readonly before: readonly Statement[]
+  readonly kept: Statement
+}
+
+function visitBody(body: readonly Statement[], fresh: () => string): readonly Statement[] {
+  return body.flatMap((s) => {
+    const { before, kept } = visit(s, fresh)
+    return [...before, kept]
+  })
+}
+
+function visit(s: Statement, fresh: () => string): Hoisted {
+  if (s.kind === "block") return { before: [], kept: { ...s, body: visitBody(s.body, fresh) } }
+  if (s.kind === "if")
+    return { before: [], kept: { ...s, body: visitBody(s.body, fresh), otherwise: visitBody(s.otherwise, fresh) } }
+  if (s.kind !== "for") return { before: [], kept: s }
+  const body = visitBody(s.body, fresh)
+  if (s.bind === "grid" || s.bind === "lane") return { before: [], kept: { ...s, body } }
+  const inside = new Set([s.variable])
+  const stored = new Set<string>()
+  collect(body, inside, stored)
+  const runs = s.extent.kind === "literal" && s.extent.value > 0
+  return hoist(s, body, { inside, stored, runs }, fresh)
+}
+
+interface Loop {
+  /** Names that are bound or assigned inside. */
+  readonly inside: ReadonlySet<string>
+  /** Arrays that are stored to inside. */
+  readonly stored: ReadonlySet<string>
+  /** At least one iteration. */
+  readonly runs: boolean
+}
+
+function hoist(s: Statement & { kind: "for" }, body: readonly Statement[], loop: Loop, fresh: () => string): Hoisted {
+  const before: Statement[] = []
+  const names = new Map<Expression, Expression>()
+  const movable = new Map<Expression, boolean>()
+  const canMove = (x: Expression, sure: boolean): boolean => {
+    for (const v of freeVariables(x)) if (loop.inside.has(v)) return false
+    return harmless(x, loop, sure, movable)
+  }
+  const replace = (x: Expression, sure: boolean): Expression => {
+    const known = names.get(x)
+    if (known !== undefined) return known
+    if (
+      x.kind === "literal" ||
+      x.kind === "variable" ||
+      x.kind === "symbol" ||
+      x.kind === "splat" ||
+      x.kind === "ramp" ||
+      x.kind === "lane"
+    ) {
+      return x.kind === "splat" || x.kind === "lane" || x.kind === "ramp" ? rebuild(x, [replace(x.of, sure)]) : x
+    }
+    if (worthwhile(x) && canMove(x, sure)) {
+      const name = fresh()
+      before.push({ kind: "let", name, value: x, mutable: false })
+      const made = variable(name, x.dtype, x.width)
+      names.set(x, made)
+      return made
+    }
+    return rebuild(
+      x,
+      operands(x).map((o) => replace(o, sure)),
+    )
+  }
+  const kept = body.map((statement): Statement => {
+    const sure = loop.runs && (statement.kind === "let" || statement.kind === "assign" || statement.kind === "store")
+    return mapExpressions(statement, (x) => replace(x, sure))
+  })
+  return { before, kept: { ...s, body: kept } }
+}
+
+/** Nothing that may fault or change: fetches only where they would happen anyhow, from arrays that the loop leaves alone. */
+function harmless(x: Expression, loop: Loop, sure: boolean, memo: Map<Expression, boolean>): boolean {
+  const known = memo.get(x)
+  if (known !== undefined && sure) return known
+  const made =
+    (x.kind !== "fetch" || (sure && !loop.stored.has(x.array))) &&
+    operands(x).every((o) => harmless(o, loop, sure, memo))
+  if (sure) memo.set(x, made)
+  return made
+}
+
+/** More than an address: float arithmetic, a fetch, or an integer division. */
+function worthwhile(x: Expression): boolean {
+  const known = worth.get(x)
+  if (known !== undefined) return known
+  const own =
+    x.kind === "fetch" ||
+    (x.kind === "operation" &&
+      (x.args.some((a) => a.dtype === "f32") || x.operation === "div" || x.operation === "rem"))
+  const made = own || operands(x).some(worthwhile)
+  worth.set(x, made)
+  return made
+}
+const worth = new WeakMap<Expression, boolean>()
+
+function collect(body: readonly Statement[], names: Set<string>, stored: Set<string>): void {
+  for (const s of body) {
+    if (s.kind === "let" || s.kind === "assign" || s.kind === "shuffle" || s.kind === "alloc") names.add(s.name)
+    if (s.kind === "for") names.add(s.variable)
+    if (s.kind === "store" || s.kind === "atomic") stored.add(s.array)
+    if (s.kind === "copy") stored.add(s.to)
+    if (s.kind === "matrixMultiply") stored.add(s.c.array)
+    if (s.kind === "for" || s.kind === "block") collect(s.body, names, stored)
+    if (s.kind === "if") {
+      collect(s.body, names, stored)
+      collect(s.otherwise, names, stored)
+    }
+  }
+}
