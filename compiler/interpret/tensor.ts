@@ -11,7 +11,7 @@
 import { WeftError } from "../../runtime/errors.js"
 import { type Dim, extentAt } from "../ir/dim.js"
 import { withTable } from "../ir/expression.js"
-import type { DType } from "../ir/operations.js"
+import { type DType, roundTo } from "../ir/operations.js"
 import { axisNames, type Input, type Tensor, topological, type Unit } from "../ir/tensor.js"
 import { KernelFault } from "./kernel-fault.js"
 import type { Arithmetic } from "./scalar-operations.js"
@@ -120,7 +120,7 @@ function symbol(name: string, symbols: Symbols): number {
 function leaf(t: Tensor, inputs: ReadonlyMap<string, Dense>, symbols: Symbols, arithmetic: Arithmetic): Dense {
   if (t.kind === "constant") {
     const axes = t.axes.map((a) => ({ name: a.name, extent: extent(a.extent, symbols) }))
-    return bounded({ axes, dtype: t.dtype, data: t.values }, arithmetic)
+    return bounded({ axes, dtype: t.dtype, data: t.values.map((x) => roundTo(t.dtype, x)) }, arithmetic)
   }
   const given = inputs.get((t as Input).name)
   if (given === undefined) throw new WeftError("interpret/input", `there is no input '${(t as Input).name}'`)

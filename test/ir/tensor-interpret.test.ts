@@ -42,7 +42,7 @@ describe("nodes", () => {
     expect(of(x, { x: dense({ j: 3, i: 2 }, [1, 4, 2, 5, 3, 6]) })).toEqual(x23)
   })
   test("constant and iota", () => {
-    expect(numbers(ir.constant([axis("n", 3)], [1.5, -2, 0], "f32"))).toEqual([1.5, -2, 0])
+    expect(numbers(ir.constant([axis("n", 3)], [1.5, -2, 0.1], "f32"))).toEqual([1.5, -2, Math.fround(0.1)])
     expect(of(ir.iota(axis("n", rows), add(rows, literal(5))), {}, { rows: 3 })).toEqual(
       dense({ n: 3 }, [8, 9, 10], "i32"),
     )

@@ -71,8 +71,12 @@ describe("each problem", () => {
     ["tensor/extent %1 (reduce): 2 ranks in a slot of 3", problems(ranks, { axes: [axis("i", 2), axis("slot", 3)] })],
     ["tensor/dtype %0 (input): the value is f32, not i32", problems(x, { storage: "i32" })],
     [
-      "tensor/dtype %0 (constant): 0.1 is no f32",
-      problems(ir.constant([axis("n", 1)], [0.5], "f32"), { values: Float64Array.of(0.1) }),
+      "tensor/dtype %0 (constant): 1e+39 is no f32",
+      problems(ir.constant([axis("n", 2)], [0.1, 1], "f32"), { values: Float64Array.of(0.1, 1e39) }),
+    ],
+    [
+      "tensor/dtype %0 (constant): 0.5 is no i32",
+      problems(ir.constant([axis("n", 1)], [1], "i32"), { values: Float64Array.of(0.5) }),
     ],
     [
       "tensor/dtype %1 (map): '$0' is f32, not i32",
