@@ -13,7 +13,6 @@ import { type Dim, extentAt } from "../ir/dim.js"
 import { withTable } from "../ir/expression.js"
 import { type DType, roundTo } from "../ir/operations.js"
 import { axisNames, type Input, type Tensor, topological, type Unit } from "../ir/tensor.js"
-import { KernelFault } from "./kernel-fault.js"
 import type { Arithmetic } from "./scalar-operations.js"
 import { type CompiledNest, compileNest } from "./tensor-lower.js"
 import { planTensors, type Step } from "./tensor-plan.js"
@@ -178,5 +177,3 @@ function permutation(axes: Dense["axes"], names: readonly string[]): Float64Arra
   }
   return Float64Array.from(offsets)
 }
-
-export { KernelFault }

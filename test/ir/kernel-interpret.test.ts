@@ -182,7 +182,8 @@ describe("values", () => {
     const k = kernel([buffer("x", [n]), buffer("y", [n])], store("y", [axis("j", n)], value))
     const start = performance.now()
     expect(run(k, { x: memoryOf("f32", new Array(n).fill(1)) }, { rows: n })[n - 1]).toBe(n + 1)
-    expect(performance.now() - start).toBeLessThan(500)
+    // 50,000² additions would take seconds.
+    expect(performance.now() - start).toBeLessThan(1000)
   })
 
   test("what is outside of a loop that runs no time is not evaluated", () => {
