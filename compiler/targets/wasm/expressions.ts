@@ -6,76 +6,15 @@
  * A vector of up to 4 lanes is one part (unused lanes hold anything), one of 8 is two. Values used more than once are kept in locals. The arms of a
  * select with a scalar condition, and the right side of a scalar `and` or `or`, are evaluated only when needed if they read memory.
  */
-import { type Expression, isLiteral, literal, operands } from "../../ir/expression.js"
-import type { Statement } from "../../ir/loop.js"
+import { type Expression, isLiteral, literal } from "../../ir/expression.js"
 import type { DType, Operation } from "../../ir/operations.js"
-import { emittedOperands, type Place, splitAddress } from "./arrays.js"
-import type { Code } from "./encode.js"
+import { splitAddress } from "./arrays.js"
+import { distinctParts, type Emission, isStable, isTrivial } from "./emission.js"
 import { instructions, isFree } from "./instructions.js"
 import { type Context, emitComplex, isComplex, nonNegative } from "./integers.js"
-import { readsMemory } from "./lower.js"
-import { partsOf, typeOf, type Values } from "./values.js"
-
-/** Everything that emission of one kernel shares. */
-export interface Emission {
-  readonly code: Code
-  readonly values: Values
-  readonly places: ReadonlyMap<string, Place>
-  readonly mutable: ReadonlySet<string>
-  /** Locals of variables by part. */
-  readonly variables: Map<string, readonly number[]>
-  readonly symbols: ReadonlyMap<string, number>
-  /** Locals of promoted arrays by element, or by group of four. */
-  readonly slots: Map<string, readonly number[]>
-  /** How often a node is needed in the whole kernel. */
-  readonly uses: ReadonlyMap<Expression, number>
-  /** Buffers that the kernel only reads. */
-  readonly constants: ReadonlySet<string>
-  /** Variables of loops: never negative. */
-  readonly counters: Set<string>
-  readonly stable: Map<Expression, boolean>
-  /** Variables that are bound in front of a loop already. */
-  readonly hoisted: Set<Statement>
-  /** How many lazily evaluated arms surround the current value. */
-  readonly arms: { depth: number }
-}
-
-/** Whether a value stays what it is while no variable in it is bound anew: nothing that it reads is written. */
-export function isStable(e: Emission, x: Expression): boolean {
-  const known = e.stable.get(x)
-  if (known !== undefined) return known
-  const own = x.kind === "variable" ? !e.mutable.has(x.name) : x.kind !== "fetch" || e.constants.has(x.array)
-  const found = own && operands(x).every((o) => isStable(e, o))
-  e.stable.set(x, found)
-  return found
-}
-
-/** Values that are cheaper to make again than to keep. */
-export function isTrivial(e: Emission, x: Expression): boolean {
-  if (x.kind === "literal" || x.kind === "variable" || x.kind === "symbol") return true
-  if (x.kind === "splat") return isLiteral(x.of)
-  if (x.kind === "vector") return x.args.every(isLiteral)
-  return x.kind === "fetch" && e.places.get(x.array)!.kind === "locals"
-}
-
-/** All parts of a splat are one. */
-export const distinctParts = (x: Expression): number => (x.kind === "splat" ? 1 : partsOf(x.width))
-
-/** Counts how often each node is needed by others or by a statement. */
-export function countUses(
-  places: ReadonlyMap<string, Place>,
-  roots: Iterable<Expression>,
-): ReadonlyMap<Expression, number> {
-  const uses = new Map<Expression, number>()
-  const visit = (x: Expression, times: number): void => {
-    const before = uses.get(x)
-    uses.set(x, (before ?? 0) + times)
-    if (before === undefined)
-      for (const o of emittedOperands(x, places)) visit(o, Math.ceil(distinctParts(x) / distinctParts(o)))
-  }
-  for (const root of roots) visit(root, 1)
-  return uses
-}
+import { constant, extract, load, spread } from "./load.js"
+import { arm, readsAnew, select } from "./select.js"
+import { partsOf, typeOf } from "./values.js"
 
 /** Pushes a part of `x`, from its local when it has one, into a new local when it is needed again. */
 export function part(e: Emission, x: Expression, of = 0): void {
@@ -150,24 +89,6 @@ function compute(e: Emission, x: Expression, p: number): void {
   }
 }
 
-function constant(code: Code, values: readonly number[], dtype: DType): void {
-  const four = [0, 1, 2, 3].map((i) => values[i] ?? values.at(-1)!)
-  if (dtype === "f32") code.floats(four)
-  else code.integers(dtype === "bool" ? four.map((v) => -v) : four)
-}
-
-/** Turns the scalar on the stack into lanes. */
-function spread(code: Code, dtype: DType): void {
-  if (dtype === "f32") code.op("f32x4.splat")
-  else if (dtype === "bool") code.op("i32x4.splat", "i32x4.neg")
-  else code.op("i32x4.splat")
-}
-
-function extract(code: Code, dtype: DType, lane: number): void {
-  code.lane(dtype === "f32" ? "f32x4.extract_lane" : "i32x4.extract_lane", lane)
-  if (dtype === "bool") code.integer(1).op("i32.and")
-}
-
 function splat(e: Emission, of: Expression, width: number): void {
   if (isLiteral(of)) {
     constant(e.code, [of.value], of.dtype)
@@ -201,43 +122,6 @@ function vector(e: Emission, args: readonly Expression[], dtype: DType): void {
     if (dtype === "bool") e.code.integer(-1).op("i32.mul")
     e.code.lane(dtype === "f32" ? "f32x4.replace_lane" : "i32x4.replace_lane", i + 1)
   })
-}
-
-function load(e: Emission, array: string, offset: Expression, dtype: DType, width: number, p: number): void {
-  const { code } = e
-  const place = e.places.get(array)!
-  if (place.kind === "locals") {
-    loadLocal(e, array, place.vectors, (offset as Extract<Expression, { kind: "literal" }>).value, dtype, width, p)
-    return
-  }
-  const { address, immediate } = splitAddress(offset)
-  part(e, address)
-  const at = immediate + 4 * p * place.bytes
-  if (place.bytes === 2) {
-    if (width === 1) code.memory("i32.load16_u", at)
-    else if (width === 2) code.memory("v128.load32_zero", at).op("i32x4.extend_low_i16x8_u")
-    else code.memory("v128.load16x4_u", at)
-    return
-  }
-  if (width === 1) code.memory(dtype === "f32" ? "f32.load" : "i32.load", at)
-  else code.memory(width === 2 ? "v128.load64_zero" : "v128.load", at)
-  if (dtype !== "bool") return
-  if (width === 1) code.integer(0).op("i32.ne")
-  else code.integers([0, 0, 0, 0]).op("i32x4.ne")
-}
-
-function loadLocal(e: Emission, array: string, vectors: boolean, at: number, dtype: DType, width: number, p: number) {
-  const slots = e.slots.get(array)!
-  if (!vectors) e.code.get(slots[at]!)
-  else if (width === 1) {
-    e.code.get(slots[at >> 2]!)
-    extract(e.code, dtype, at & 3)
-  } else {
-    const slot = slots[(at >> 2) + p]!
-    e.code.get(slot)
-    // The upper pair of a vector of two.
-    if (at % 4 !== 0) e.code.get(slot).shuffle([8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7])
-  }
 }
 
 function operation(e: Emission, name: Operation, args: readonly Expression[], width: number, p: number): void {
@@ -346,57 +230,5 @@ function lanewise(
     })
     emitComplex(context, name, dtype, operands, false)
     code.lane(dtype === "f32" ? "f32x4.replace_lane" : "i32x4.replace_lane", lane)
-  }
-}
-
-/** Values computed in an arm are not known after it. */
-function arm(e: Emission, x: Expression, p: number): void {
-  e.arms.depth++
-  e.values.within("structure", () => part(e, x, p))
-  e.arms.depth--
-}
-
-/** Arms in arms repeat what they share; deeper ones are evaluated always. */
-const deepestArms = 8
-
-/** Whether computing a value reads memory that has not been read for a known value. */
-function readsAnew(e: Emission, root: Expression): boolean {
-  const seen = new Set<Expression>()
-  const visit = (x: Expression): boolean => {
-    if (seen.has(x) || !readsMemory(x) || e.values.find(x, 0) !== undefined) return false
-    seen.add(x)
-    return x.kind === "fetch" || emittedOperands(x, e.places).some(visit)
-  }
-  return e.arms.depth < deepestArms && visit(root)
-}
-
-function select(e: Emission, [given, a, b]: readonly Expression[], width: number, p: number): void {
-  const { code } = e
-  const condition = given!.kind === "splat" ? given!.of : given!
-  if (condition.width > 1) {
-    for (const x of [a!, b!, condition]) part(e, x, p)
-    code.op("v128.bitselect")
-    return
-  }
-  if (!readsMemory(a!) && !readsMemory(b!)) {
-    part(e, a!, p)
-    part(e, b!, p)
-    part(e, condition)
-    code.op("select")
-    return
-  }
-  const chosen = e.values.local("i32")
-  part(e, condition)
-  code.set(chosen)
-  if (readsAnew(e, a!) || readsAnew(e, b!)) {
-    code.get(chosen).if(typeOf(a!.dtype, width))
-    arm(e, a!, p)
-    code.else()
-    arm(e, b!, p)
-    code.end()
-  } else {
-    part(e, a!, p)
-    part(e, b!, p)
-    code.get(chosen).op("select")
   }
 }

@@ -12,7 +12,8 @@
 import { add, type Expression, freeVariables, isLiteral, literal, mul } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import { eachRoot, eachStatement, emittedOperands, splitAddress } from "./arrays.js"
-import { type Emission, isTrivial, part, settle } from "./expressions.js"
+import { type Emission, isTrivial } from "./emission.js"
+import { part, settle } from "./expressions.js"
 import { arraysRead, readsMemory } from "./lower.js"
 import { emitStatements } from "./statements.js"
 

@@ -49,12 +49,26 @@ interface WasmRecording extends Recording {
 const addressable = 65536 * pageBytes
 
 export async function createWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
-  const maximumBytes = Math.floor(Math.min(options.memoryBytes ?? addressable, addressable) / pageBytes) * pageBytes
+  const allowed = Math.floor(Math.min(options.memoryBytes ?? addressable, addressable) / pageBytes)
   const wanted = Math.max(1, Math.floor(options.threads ?? (await processors())))
   const threaded = wanted > 1 && maySpawn()
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: maximumBytes / pageBytes, shared: threaded })
+  const { memory, maximumBytes } = reserve(allowed, threaded)
   const team = threaded ? await createTeam(wanted - 1, memory, options.spawn) : undefined
   return new WasmDevice(memory, maximumBytes, team, options.shareFrom ?? 65536)
+}
+
+/** Engines set aside address space for all that a memory may become, and some grant less than 4 GiB. */
+function reserve(pages: number, shared: boolean): { memory: WebAssembly.Memory; maximumBytes: number } {
+  for (let maximum = pages; ; maximum = Math.floor(maximum / 2)) {
+    try {
+      return { memory: new WebAssembly.Memory({ initial: 1, maximum, shared }), maximumBytes: maximum * pageBytes }
+    } catch (cause) {
+      if (maximum > 1024) continue
+      throw new WeftError("out-of-memory", `a WebAssembly memory of at most ${maximum * pageBytes} bytes is refused`, {
+        cause,
+      })
+    }
+  }
 }
 
 /** How many threads can run at the same time. */
