@@ -1,0 +1,100 @@
+/**
+ * Command-line arguments, checked: each flag knows what it takes, and a wrong one is one line and exit code 2.
+ *
+ *     parse(["The fox", "--seed", "7"], ["model", "seed"])  →  { values: { seed: 7 }, words: ["The fox"] }
+ */
+import { parseArgs } from "node:util"
+import { type DeviceName, deviceNames } from "./device.js"
+
+/** A mistake in the arguments, told in one line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError"
+}
+
+export interface Arguments {
+  readonly model?: string
+  readonly "model-file"?: string
+  readonly device?: DeviceName
+  readonly threads?: number
+  readonly "max-tokens"?: number
+  readonly temperature?: number
+  readonly "top-k"?: number
+  readonly "top-p"?: number
+  readonly "min-p"?: number
+  readonly seed?: number
+  readonly stop?: readonly string[]
+  readonly tokens?: readonly number[]
+  readonly out?: string
+  readonly repetitions?: number
+  readonly json?: boolean
+  readonly "ignore-eos"?: boolean
+  readonly "no-cache"?: boolean
+  readonly help?: boolean
+}
+export type Flag = keyof Arguments
+
+type Read = (text: string) => unknown
+
+const switches: readonly Flag[] = ["json", "ignore-eos", "no-cache", "help"]
+const text: Read = (value) => value
+const number: Read = (value) => (value.trim() === "" || !Number.isFinite(Number(value)) ? undefined : Number(value))
+const whole: Read = (value) => (/^\d+$/.test(value) && Number.isSafeInteger(Number(value)) ? Number(value) : undefined)
+const ids: Read = (value) =>
+  /^\s*\d+(\s*,\s*\d+)*\s*$/.test(value) ? value.split(",").map((id) => Number(id)) : undefined
+
+/** How the value of each flag is read, and what it is when it cannot be. */
+const readers: Readonly<Partial<Record<Flag, readonly [read: Read, takes: string]>>> = {
+  model: [text, "a folder"],
+  "model-file": [text, "a TypeScript file"],
+  device: [(value) => deviceNames.find((name) => name === value), deviceNames.join(", ")],
+  threads: [whole, "a whole number"],
+  "max-tokens": [whole, "a whole number"],
+  temperature: [number, "a number"],
+  "top-k": [whole, "a whole number"],
+  "top-p": [number, "a number"],
+  "min-p": [number, "a number"],
+  seed: [whole, "a whole number"],
+  stop: [text, "a text"],
+  tokens: [ids, "token ids with commas between them, such as 5,17,3"],
+  out: [text, "a file"],
+  repetitions: [whole, "a whole number"],
+}
+
+/**
+ * Reads `args`, of which only `allowed` flags may stand.
+ *
+ * @throws UsageError
+ */
+export function parse(
+  args: readonly string[],
+  allowed: readonly Flag[],
+): { values: Arguments; words: readonly string[] } {
+  const options = Object.fromEntries(
+    [...allowed, "help" as const].map((flag) => [
+      flag,
+      { type: switches.includes(flag) ? "boolean" : "string", multiple: flag === "stop" } as const,
+    ]),
+  )
+  const { values, positionals } = parsed(() => parseArgs({ args: [...args], options, allowPositionals: true }))
+  const read = Object.entries(values).map(([flag, value]) => [flag, checkedValue(flag as Flag, value)] as const)
+  return { values: Object.fromEntries(read), words: positionals }
+}
+
+function checkedValue(flag: Flag, value: unknown): unknown {
+  const reader = readers[flag]
+  if (reader === undefined || Array.isArray(value)) return value
+  const [read, takes] = reader
+  const found = read(String(value))
+  if (found === undefined) throw new UsageError(`--${flag} takes ${takes}, not ${JSON.stringify(value)}`)
+  return found
+}
+
+/** Node's own words for an unknown flag or a missing value, without its advice on shells. */
+function parsed<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    throw new UsageError(message.split(/\.\s|\n/)[0]!.replace(/\.$/, ""))
+  }
+}

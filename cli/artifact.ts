@@ -1,0 +1,84 @@
+/**
+ * The artifact of a checkpoint for a target: from the cache, or compiled and kept.
+ *
+ * The compiler is loaded only when there is something to compile.
+ */
+
+import { join, resolve } from "node:path"
+import { families } from "../models/index.js"
+import { type Artifact, type ArtifactTarget, artifactVersion } from "../runtime/artifact.js"
+import { printable, WeftError } from "../runtime/errors.js"
+import type { Checkpoint } from "../runtime/weights/checkpoint.js"
+import { matchParameters, type Parameter, type WeightTensor } from "../runtime/weights/parameters.js"
+import { cacheFolder, cacheKey, readCached, writeCached } from "./cache.js"
+import { compilerStamp, packageFolder } from "./package.js"
+import { hashSources } from "./sources.js"
+
+export interface ArtifactOptions {
+  readonly target: ArtifactTarget
+  readonly chunk?: number | undefined
+  /** The model's file; by the family of the checkpoint when left out. */
+  readonly model?: string | undefined
+  /** The folder of the cache, or false for none; the user's when left out. */
+  readonly cache?: string | false | undefined
+  /** Called before the compiler is loaded. */
+  readonly onCompile?: ((modelFile: string) => void) | undefined
+}
+
+export interface FoundArtifact {
+  readonly artifact: Artifact
+  readonly cached: boolean
+}
+
+/**
+ * @throws WeftError `model/family` when no model reads the checkpoint's `model_type`, `checkpoint/parameters`, and what `compile` throws
+ */
+export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptions): Promise<FoundArtifact> {
+  const { target, chunk, cache = cacheFolder() } = options
+  const modelFile = options.model === undefined ? familyFile(checkpoint) : resolve(options.model)
+  const sources = cache === false ? undefined : hashSources(modelFile)
+  const types = [...checkpoint.tensors.values()].map(({ name, dtype }) => [name, dtype]).sort()
+  const parts = [artifactVersion, compilerStamp(), sources, checkpoint.config, types, target, "exact", chunk ?? null]
+  const key = cacheKey(`${checkpoint.config.model_type}-${target}`, parts)
+  const folder = cache === false || sources === undefined ? undefined : cache
+
+  const known = folder === undefined ? undefined : await readCached(folder, key)
+  if (known !== undefined) {
+    weightsOf(checkpoint, parametersOf(known))
+    return { artifact: known, cached: true }
+  }
+  options.onCompile?.(modelFile)
+  const { compile } = await import("../compiler/index.js")
+  const tensors = (expected: readonly Parameter[]) => weightsOf(checkpoint, expected)
+  const artifact = await compile(modelFile, checkpoint.config, target, { tensors, chunk })
+  if (folder !== undefined) await writeCached(folder, key, artifact)
+  return { artifact, cached: false }
+}
+
+const parametersOf = (artifact: Artifact): readonly Parameter[] =>
+  artifact.weights.map(({ tensor, shape }) => ({ name: tensor, shape }))
+
+/**
+ * The checkpoint's tensors that the model asks for. Exports of some tools hold two things that are not parameters: the head of a tied
+ * model, and the frequencies of rotary positions.
+ *
+ * @throws WeftError `checkpoint/parameters`
+ */
+export function weightsOf(checkpoint: Checkpoint, expected: readonly Parameter[]): ReadonlyMap<string, WeightTensor> {
+  const tied = checkpoint.config.tie_word_embeddings === true
+  const ignore = (name: string) => (tied && name === "lm_head.weight") || name.endsWith(".rotary_emb.inv_freq")
+  return matchParameters(checkpoint, expected, { ignore })
+}
+
+function familyFile({ config, folder }: Checkpoint): string {
+  const type = config.model_type
+  if (typeof type === "string" && Object.hasOwn(families, type)) return join(packageFolder, "models", families[type]!)
+  const shown = typeof type === "string" ? printable(type) : "missing"
+  throw new WeftError(
+    "model/family",
+    `${printable(folder)}: model_type in config.json is ${shown}, which no model reads`,
+    {
+      hint: `known are ${Object.keys(families).join(", ")}; name a file of your own with the option 'model'`,
+    },
+  )
+}

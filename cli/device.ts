@@ -1,0 +1,45 @@
+/**
+ * The device that a name asks for.
+ *
+ *     auto     a WebGPU adapter that is hardware, else WebAssembly
+ *     webgpu   any WebGPU adapter, a software one included
+ *     wasm     WebAssembly
+ */
+import { tmpdir } from "node:os"
+import type { Device } from "../runtime/devices/device.js"
+import { createWasmDevice } from "../runtime/devices/wasm/device.js"
+import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
+import { WeftError } from "../runtime/errors.js"
+
+export type DeviceName = "auto" | "webgpu" | "wasm"
+export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
+
+export interface ChosenDevice {
+  readonly device: Device
+  /** For people, after the device's description. */
+  readonly reason: string
+}
+
+/**
+ * @param threads of the WebAssembly device; as many as there are processors when left out
+ * @throws WeftError `device/name`, `device/threads`, and for `webgpu` what keeps its device from opening
+ */
+export async function chooseDevice(name: DeviceName, threads?: number): Promise<ChosenDevice> {
+  if (!deviceNames.includes(name))
+    throw new WeftError("device/name", `there is no device '${name}'`, {
+      hint: `the devices are ${deviceNames.join(", ")}`,
+    })
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
+    throw new WeftError("device/threads", `threads is ${threads}; it is a whole number from 1 to 256`)
+  // Vulkan's loader complains on standard error where no desktop session has set it.
+  if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
+  const wasm = () => createWasmDevice(threads === undefined ? {} : { threads })
+  if (name === "wasm") return { device: await wasm(), reason: "as asked" }
+  if (name === "webgpu") return { device: await createWebgpuDevice({ adapter: "any" }), reason: "as asked" }
+  try {
+    return { device: await createWebgpuDevice({ adapter: "hardware" }), reason: "a hardware WebGPU adapter is present" }
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split("\n")[0] : String(error)
+    return { device: await wasm(), reason: `${why}` }
+  }
+}

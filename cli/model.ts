@@ -1,0 +1,22 @@
+/** Opens the model that the arguments name, with its progress on standard error. */
+import type { Arguments, Flag } from "./arguments.js"
+import { type LoadedModel, load } from "./node.js"
+import { createProgress, loadReporter } from "./output.js"
+import { shippedCheckpoint } from "./package.js"
+
+export const loadFlags: readonly Flag[] = ["model", "model-file", "device", "threads", "no-cache"]
+
+export async function openModel(values: Arguments): Promise<LoadedModel> {
+  const progress = createProgress()
+  try {
+    return await load(values.model ?? shippedCheckpoint, {
+      device: values.device,
+      threads: values.threads,
+      model: values["model-file"],
+      cache: values["no-cache"] === true ? false : undefined,
+      onProgress: loadReporter(progress),
+    })
+  } finally {
+    progress.done()
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * `weft/node`: a checkpoint's folder in, a model that generates out.
+ *
+ *     const model = await load("models/tales")
+ *     for await (const part of model.generate("Once upon a time")) process.stdout.write(part.text)
+ *     model.dispose()
+ */
+import type { Artifact, ArtifactWeight } from "../runtime/artifact.js"
+import { checkArtifact } from "../runtime/artifact-check.js"
+import { WeftError } from "../runtime/errors.js"
+import { defaultsOf, endTokensOf } from "../runtime/generate/defaults.js"
+import type { GenerativeModel } from "../runtime/generate/generator.js"
+import { load as loadArtifact } from "../runtime/generate/load.js"
+import { createTokenizer, type Tokenizer } from "../runtime/text/tokenizer.js"
+import type { Checkpoint } from "../runtime/weights/checkpoint.js"
+import { openCheckpoint } from "../runtime/weights/folder.js"
+import { artifactFor, weightsOf } from "./artifact.js"
+import { chooseDevice, type DeviceName } from "./device.js"
+
+export { type Span, WeftError } from "../runtime/errors.js"
+export type { GeneratePart, GenerateResult, GenerateTimings, Generation } from "../runtime/generate/generation.js"
+export type { GenerativeModel, Logits } from "../runtime/generate/generator.js"
+export type { GenerateOptions } from "../runtime/generate/options.js"
+export type { Prompt } from "../runtime/generate/prompt.js"
+export type { DeviceName } from "./device.js"
+
+export type LoadProgress =
+  | { readonly stage: "device"; readonly description: string; readonly reason: string }
+  | { readonly stage: "compile"; readonly model: string }
+  | { readonly stage: "weights"; readonly done: number; readonly total: number }
+
+export interface NodeLoadOptions {
+  /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
+  readonly device?: DeviceName | undefined
+  /** Threads of the WebAssembly device; as many as there are processors when left out. */
+  readonly threads?: number | undefined
+  /** Tokens that one step of the prompt takes at most; 128 when left out. */
+  readonly chunk?: number | undefined
+  /** A model file that takes the place of the one that the checkpoint's `model_type` names. Compiling it runs it. */
+  readonly model?: string | undefined
+  /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
+  readonly cache?: string | false | undefined
+  /** The folder of the weights, when an artifact is given. */
+  readonly checkpoint?: string | undefined
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+export interface LoadedModel extends GenerativeModel {
+  /** Milliseconds: opening the checkpoint and the device, finding or compiling the artifact, and all of it. */
+  readonly loading: { readonly artifactMs: number; readonly totalMs: number; readonly cached: boolean }
+  /** Why this device. */
+  readonly reason: string
+}
+
+/**
+ * Opens a checkpoint, compiles its model (or takes the artifact from the cache), and puts it on a device.
+ *
+ * @param source the folder of a checkpoint, or an artifact together with the option `checkpoint`
+ * @throws WeftError `checkpoint/…`, `tokenizer/…`, `model/family`, `device/…`, `webgpu-…`, `artifact/…`, and what compiling throws
+ */
+export async function load(source: string | Artifact, options: NodeLoadOptions = {}): Promise<LoadedModel> {
+  const started = performance.now()
+  checkChunk(options.chunk)
+  const folder = typeof source === "string" ? source : options.checkpoint
+  if (folder === undefined)
+    throw new WeftError("checkpoint/missing", "an artifact holds no weights", {
+      hint: "name the checkpoint's folder with the option 'checkpoint'",
+    })
+  const checkpoint = await openCheckpoint(folder)
+  try {
+    const given = typeof source === "string" ? undefined : checkArtifact(source)
+    const { device, reason } = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
+    try {
+      options.onProgress?.({ stage: "device", description: device.description, reason })
+      const found = await findArtifact(given, checkpoint, device.kind, options)
+      const artifactMs = performance.now() - started
+      const [tokenizer, read] = [await tokenizerOf(checkpoint), reader(checkpoint)]
+      const model = await loadArtifact(found.artifact, {
+        device,
+        weights: { read },
+        tokenizer,
+        defaults: defaultsOf(checkpoint.generationConfig),
+        endTokens: endTokensOf(checkpoint.generationConfig),
+        onProgress: (done, total) => options.onProgress?.({ stage: "weights", done, total }),
+        onDispose: () => device.dispose(),
+      })
+      const totalMs = performance.now() - started
+      return { ...model, reason, loading: { artifactMs, totalMs, cached: found.cached } }
+    } catch (error) {
+      device.dispose()
+      throw error
+    }
+  } finally {
+    await checkpoint.close()
+  }
+}
+
+async function findArtifact(
+  given: Artifact | undefined,
+  checkpoint: Checkpoint,
+  target: Artifact["target"],
+  { chunk, model, cache, onProgress }: NodeLoadOptions,
+) {
+  if (given === undefined) {
+    const onCompile = (file: string) => onProgress?.({ stage: "compile", model: file })
+    return artifactFor(checkpoint, { target, chunk, model, cache, onCompile })
+  }
+  weightsOf(
+    checkpoint,
+    given.weights.map(({ tensor, shape }) => ({ name: tensor, shape })),
+  )
+  return { artifact: given, cached: true }
+}
+
+/** Bytes of a weight as the checkpoint stores it, which must be as the artifact takes it. */
+function reader(checkpoint: Checkpoint) {
+  const stored = { f32: "F32", f16: "F16", bf16: "BF16" } as const
+  return async ({ tensor, storage }: ArtifactWeight, offset: number, length: number): Promise<Uint8Array> => {
+    const found = checkpoint.tensors.get(tensor)
+    if (found?.dtype !== stored[storage])
+      throw new WeftError("checkpoint/storage", `${tensor} is ${found?.dtype}, the artifact takes ${stored[storage]}`, {
+        hint: "compile the model for this checkpoint",
+      })
+    return checkpoint.read(found, offset, length)
+  }
+}
+
+async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
+  const json = await checkpoint.readText("tokenizer.json")
+  return json === undefined ? undefined : createTokenizer(json, await checkpoint.readText("tokenizer_config.json"))
+}
+
+function checkChunk(chunk: number | undefined): void {
+  if (chunk === undefined || (Number.isInteger(chunk) && chunk >= 1 && chunk <= 4096)) return
+  throw new WeftError("load/chunk", `chunk is ${chunk}; it is a whole number from 1 to 4096`)
+}

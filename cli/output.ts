@@ -1,0 +1,63 @@
+/**
+ * What the command line says, and where: results on standard output, everything else on standard error.
+ */
+import { basename } from "node:path"
+import { WeftError } from "../runtime/errors.js"
+import { UsageError } from "./arguments.js"
+import type { LoadProgress } from "./node.js"
+
+/** Ends quietly when the reader of a pipe has gone. */
+export function quietPipes(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error
+      process.exit(0)
+    })
+}
+
+/** Writes a result; resolves when the stream takes more. */
+export function write(text: string): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.stdout.write(text)) resolve()
+    else process.stdout.once("drain", resolve)
+  })
+}
+
+/** A line for people. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** Progress on one line of a terminal, wiped when `done` is called; nothing where standard error is not a terminal. */
+export function createProgress(): { readonly show: (text: string) => void; readonly done: () => void } {
+  const { isTTY, columns = 80 } = process.stderr
+  let shown = ""
+  const put = (text: string) => {
+    if (!isTTY || text === shown) return
+    process.stderr.write(`\r\x1b[K${text.slice(0, columns - 1)}`)
+    shown = text
+  }
+  return { show: put, done: () => shown !== "" && put("") }
+}
+
+/** The reader of `load`'s progress: one line about the device, the rest on the progress line. */
+export function loadReporter(progress: ReturnType<typeof createProgress>): (step: LoadProgress) => void {
+  return (step) => {
+    if (step.stage === "device") {
+      progress.done()
+      say(`weft: ${step.description} (${step.reason})`)
+    } else if (step.stage === "compile") progress.show(`compiling ${basename(step.model)} …`)
+    else progress.show(`loading weights ${Math.floor((100 * step.done) / Math.max(1, step.total))} %`)
+  }
+}
+
+/** One line and 2 for wrong arguments; message and hint and 1 for what Weft refuses; a stack only for what is our own fault. */
+export function report(error: unknown): number {
+  if (error instanceof UsageError) {
+    say(`weft: ${error.message}; see weft --help`)
+    return 2
+  }
+  if (error instanceof WeftError) say(`weft: ${error.message}`)
+  else say(`weft: this is a mistake in Weft itself\n${error instanceof Error ? error.stack : String(error)}`)
+  return 1
+}

@@ -1,0 +1,202 @@
+/**
+ * Checks an artifact before anything of it is used: a file from a cache or the network is not trusted.
+ *
+ *     checkArtifact(JSON.parse(text))   →  Artifact, or WeftError: the artifact is not valid: entries.step.launches[3].kernel is 91; …
+ *
+ * Afterwards every number is an integer within its bounds, every reference leads somewhere, what a buffer holds fits into it and into its
+ * slot, what is kept between steps shares its memory with nothing, and no launch writes memory that it binds twice.
+ */
+import { type Artifact, type ArtifactBuffer, artifactVersion, type StorageName } from "./artifact.js"
+import { printable, WeftError } from "./errors.js"
+
+const storageBytes: Readonly<Record<StorageName, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, bf16: 2, f16: 2 }
+const roles: readonly string[] = ["weight", "constant", "state", "input", "output", "scratch"]
+const accesses: readonly string[] = ["read", "write", "readwrite"]
+const mostBytes = 2 ** 48
+const mostLanes = 1024
+const mostGroups = 65535 ** 2
+const mostCount = 2 ** 31 - 1
+
+/** @throws WeftError `artifact/version` for another format or version, `artifact/invalid` naming the place and what stands there */
+export function checkArtifact(json: unknown): Artifact {
+  const root = record(json, "the artifact")
+  if (root.format !== "weft" || root.version !== artifactVersion)
+    throw new WeftError("artifact/version", `this is not an artifact of version ${artifactVersion}`, {
+      hint: "compile the model again with this version of Weft",
+    })
+  oneOf(root.target, ["webgpu", "wasm"], "target")
+  oneOf(root.precision, ["exact", "fast"], "precision")
+  text(root.module, "module")
+  checkModel(record(root.model, "model"))
+  named(list(root.symbols, "symbols"), "symbols", (s, at) => integer(s.max, 0, mostCount, `${at}.max`))
+  for (const [i, slot] of list(root.slots, "slots").entries())
+    integer(record(slot, `slots[${i}]`).bytes, 1, mostBytes, `slots[${i}].bytes`)
+  named(list(root.buffers, "buffers"), "buffers", checkBuffer)
+  named(list(root.kernels, "kernels"), "kernels", checkKernel)
+  for (const [name, entry] of Object.entries(record(root.entries, "entries")))
+    for (const [i, launch] of list(record(entry, `entries.${name}`).launches, `entries.${name}.launches`).entries()) {
+      const at = `entries.${name}.launches[${i}]`
+      const { kernel, buffers, groups } = record(launch, at)
+      integer(kernel, 0, mostCount, `${at}.kernel`)
+      integer(groups, 1, mostGroups, `${at}.groups`)
+      for (const [j, buffer] of list(buffers, `${at}.buffers`).entries())
+        integer(buffer, 0, mostCount, `${at}.buffers[${j}]`)
+    }
+  for (const [i, w] of list(root.weights, "weights").entries()) checkWeight(record(w, `weights[${i}]`), `weights[${i}]`)
+  for (const [i, c] of list(root.constants, "constants").entries()) {
+    const { buffer, base64 } = record(c, `constants[${i}]`)
+    integer(buffer, 0, mostCount, `constants[${i}].buffer`)
+    text(base64, `constants[${i}].base64`)
+  }
+  const artifact = json as Artifact
+  checkReferences(artifact)
+  checkMemory(artifact)
+  return artifact
+}
+
+// Shapes of the parts.
+
+function checkModel(model: Fields): void {
+  text(model.family, "model.family")
+  integer(model.context, 1, mostCount, "model.context")
+  integer(model.chunk, 1, model.context as number, "model.chunk")
+  integer(model.vocabulary, 1, mostCount, "model.vocabulary")
+  for (const token of list(model.endTokens, "model.endTokens")) integer(token, 0, mostCount, "model.endTokens")
+}
+
+function checkBuffer(b: Fields, at: string): void {
+  oneOf(b.role, roles, `${at}.role`)
+  oneOf(b.storage, Object.keys(storageBytes), `${at}.storage`)
+  integer(b.bytes, 0, mostBytes, `${at}.bytes`)
+  integer(b.slot, 0, mostCount, `${at}.slot`)
+  const needed = elements(b.shape, `${at}.shape`) * storageBytes[b.storage as StorageName]
+  if (!(needed <= (b.bytes as number))) wrong(`${at}.bytes`, b.bytes, `at least the ${needed} of its elements`)
+}
+
+function checkKernel(k: Fields, at: string): void {
+  text(k.source, `${at}.source`)
+  integer(k.lanes, 1, mostLanes, `${at}.lanes`)
+  integer(k.scratch, 0, mostCount, `${at}.scratch`)
+  for (const [i, binding] of list(k.bindings, `${at}.bindings`).entries())
+    oneOf(record(binding, `${at}.bindings[${i}]`).access, accesses, `${at}.bindings[${i}].access`)
+}
+
+function checkWeight(w: Fields, at: string): void {
+  integer(w.buffer, 0, mostCount, `${at}.buffer`)
+  integer(w.offset, 0, mostBytes, `${at}.offset`)
+  text(w.tensor, `${at}.tensor`)
+  oneOf(w.storage, ["f32", "bf16", "f16"], `${at}.storage`)
+  elements(w.shape, `${at}.shape`)
+}
+
+// References, and what they lead to.
+
+function checkReferences({ slots, buffers, weights, constants, kernels, entries }: Artifact): void {
+  for (const [i, b] of buffers.entries()) within(b.slot, slots, `buffers[${i}].slot`)
+  for (const [i, w] of weights.entries()) {
+    const b = within(w.buffer, buffers, `weights[${i}].buffer`)
+    const end = w.offset + w.shape.reduce((n, s) => n * s, 1) * storageBytes[w.storage]
+    if (b.role !== "weight" || b.storage !== w.storage) wrong(`weights[${i}].buffer`, b.name, `a ${w.storage} weight`)
+    if (end > b.bytes) wrong(`weights[${i}]`, `up to byte ${end}`, `within the ${b.bytes} bytes of its buffer`)
+  }
+  for (const [i, c] of constants.entries()) {
+    const b = within(c.buffer, buffers, `constants[${i}].buffer`)
+    const bytes = Math.floor(c.base64.replace(/=+$/, "").length * 0.75)
+    if (b.role !== "constant" || bytes > b.bytes)
+      wrong(`constants[${i}]`, `${bytes} bytes`, "within a constant's buffer")
+  }
+  for (const [name, { launches }] of Object.entries(entries))
+    for (const [i, launch] of launches.entries()) {
+      const at = `entries.${name}.launches[${i}]`
+      const { bindings } = within(launch.kernel, kernels, `${at}.kernel`)
+      if (launch.buffers.length !== bindings.length)
+        wrong(`${at}.buffers`, `${launch.buffers.length} buffers`, `the ${bindings.length} that its kernel binds`)
+      for (const [j, b] of launch.buffers.entries()) {
+        const { role } = within(b, buffers, `${at}.buffers[${j}]`)
+        if (bindings[j]!.access !== "read" && (role === "weight" || role === "constant"))
+          wrong(`${at}.buffers[${j}]`, `a ${role}`, "something that a kernel may write")
+      }
+    }
+}
+
+/** Slots: large enough, those of kept buffers not shared, none written while it is bound twice. A buffer that nothing uses is nowhere. */
+function checkMemory({ slots, buffers, kernels, entries }: Artifact): void {
+  const launches = Object.entries(entries).flatMap(([name, e]) =>
+    e.launches.map((l, i) => ({ ...l, at: `${name}[${i}]` })),
+  )
+  const used = new Set(launches.flatMap((l) => l.buffers))
+  const owners = new Map<number, ArtifactBuffer>()
+  for (const [i, b] of buffers.entries()) {
+    if (b.role === "scratch" && !used.has(i)) continue
+    if (b.bytes > slots[b.slot]!.bytes)
+      wrong(`buffers[${i}].bytes`, b.bytes, `at most the ${slots[b.slot]!.bytes} of its slot`)
+    const owner = owners.get(b.slot)
+    if (owner !== undefined && (owner.role !== "scratch" || b.role !== "scratch"))
+      wrong(`buffers[${i}].slot`, b.slot, `not that of ${printable(owner.name)}, for one of them is kept`)
+    owners.set(b.slot, b)
+  }
+  for (const { at, buffers: bound, kernel } of launches) {
+    const { bindings } = kernels[kernel]!
+    const writes = new Map<number, boolean>()
+    for (const [j, b] of bound.entries()) {
+      const slot = buffers[b]!.slot
+      const write = bindings[j]!.access !== "read"
+      if (writes.has(slot) && (write || writes.get(slot)))
+        wrong(`entries.${at}`, `slot ${slot} twice`, "a launch that binds what it writes once")
+      writes.set(slot, write || writes.get(slot) === true)
+    }
+  }
+}
+
+// Values.
+
+type Fields = Readonly<Record<string, unknown>>
+
+function wrong(at: string, found: unknown, expected: string): never {
+  const shown = typeof found === "number" ? String(found) : printable(typeof found === "string" ? found : typeof found)
+  throw new WeftError("artifact/invalid", `the artifact is not valid: ${at} is ${shown}; expected ${expected}`, {
+    hint: "the file is damaged or was changed by hand; compile the model again",
+  })
+}
+
+function record(value: unknown, at: string): Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Fields)
+    : wrong(at, value, "an object")
+}
+function list(value: unknown, at: string): readonly unknown[] {
+  return Array.isArray(value) ? value : wrong(at, value, "a list")
+}
+function text(value: unknown, at: string): string {
+  return typeof value === "string" ? value : wrong(at, value, "a text")
+}
+function oneOf(value: unknown, values: readonly string[], at: string): void {
+  if (typeof value !== "string" || !values.includes(value)) wrong(at, value, values.join(" | "))
+}
+function integer(value: unknown, least: number, most: number, at: string): void {
+  if (!(typeof value === "number" && Number.isInteger(value) && value >= least && value <= most))
+    wrong(at, value, `a whole number from ${least} to ${most}`)
+}
+function elements(value: unknown, at: string): number {
+  let count = 1
+  for (const extent of list(value, at)) {
+    integer(extent, 0, mostCount, at)
+    count *= extent as number
+  }
+  return count <= mostBytes ? count : wrong(at, count, `at most ${mostBytes} elements`)
+}
+function within<T>(index: number, of: readonly T[], at: string): T {
+  return of[index] ?? wrong(at, index, `less than ${of.length}`)
+}
+/** Parts with names of their own. */
+function named(parts: readonly unknown[], at: string, check: (part: Fields, at: string) => void): void {
+  const names = new Set<string>()
+  for (const [i, value] of parts.entries()) {
+    const part = record(value, `${at}[${i}]`)
+    const name = text(part.name, `${at}[${i}].name`)
+    // Scratch memory has no user but its launches: its names are for people.
+    if (names.has(name) && part.role !== "scratch") wrong(`${at}[${i}].name`, name, "a name that stands once")
+    names.add(name)
+    check(part, `${at}[${i}]`)
+  }
+}

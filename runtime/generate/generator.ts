@@ -1,0 +1,221 @@
+/**
+ * A model that generates: a session, a tokenizer where there is one, and the loop between them.
+ *
+ *     prefill, choose │ step, choose │ step, choose │ …        one submit per token, one read of 4 bytes
+ *
+ * Tokens and logits stay on the device; the host reads each token to turn it into text and to see the end. A model does one thing at a time:
+ * a call while another is under way is refused (`generate/busy`), not queued, for a queue behind an iteration that waits for the queued
+ * call would wait for ever.
+ */
+import type { ArtifactModel } from "../artifact.js"
+import { WeftError } from "../errors.js"
+import type { Session } from "../session.js"
+import type { Tokenizer } from "../text/tokenizer.js"
+import { createGeneration, type GeneratePart, type GenerateResult, type Generation } from "./generation.js"
+import { type GenerateDefaults, type GenerateOptions, type Settings, settingsOf } from "./options.js"
+import { createOutput, type Output } from "./output.js"
+import { type Prompt, promptIds } from "./prompt.js"
+import { samplingBytes } from "./sampling.js"
+import { nextTurn } from "./turn.js"
+
+export interface Logits {
+  /** Row-major. */
+  readonly data: Float32Array
+  readonly shape: readonly [seq: number, vocab: number]
+}
+
+export interface GenerativeModel {
+  readonly facts: ArtifactModel
+  readonly device: { readonly kind: "webgpu" | "wasm"; readonly description: string }
+  readonly tokenizer: Tokenizer | undefined
+  readonly session: Session
+  /**
+   * Continues `prompt`. Await it or iterate it; it starts when it is first asked.
+   *
+   * Rejects with a WeftError: `generate/option`, `generate/range`, `generate/no-tokenizer`, `generate/empty-prompt`, `generate/token`,
+   * `generate/context`, `generate/busy`, `generate/non-finite` (the model computed a logit that is not a number).
+   */
+  generate(prompt: Prompt, options?: GenerateOptions): Generation
+  /** The logits of every position of `ids`. Rejects as `generate` does. */
+  logits(ids: ArrayLike<number>): Promise<Logits>
+  /** Frees the device's memory, and the device when the model owns it; may be called twice. */
+  dispose(): void
+  [Symbol.dispose](): void
+}
+
+export interface GeneratorOptions {
+  readonly tokenizer?: Tokenizer | undefined
+  /** What takes the place of options that are left out. */
+  readonly defaults?: GenerateDefaults | undefined
+  /** The tokens that end an answer; those of the artifact when left out. */
+  readonly endTokens?: readonly number[] | undefined
+  /** Called once, after the session is disposed of. */
+  readonly onDispose?: (() => void) | undefined
+}
+
+/** Makes a model of a session. The session is the model's own from now on. */
+export function createGenerator(session: Session, options: GeneratorOptions = {}): GenerativeModel {
+  const { tokenizer, defaults = {}, onDispose } = options
+  const facts = session.artifact.model
+  const endTokens = new Set(options.endTokens ?? facts.endTokens)
+  const commands = Object.values(session.artifact.entries).reduce((n, entry) => n + entry.launches.length, 0)
+  let busy = false
+  let disposed = false
+
+  const enter = () => {
+    if (disposed) throw new WeftError("generate/disposed", "the model is disposed of")
+    if (busy)
+      throw new WeftError("generate/busy", "the model is generating; it does one thing at a time", {
+        hint: "finish the generation before, or break out of its loop, or load the model twice",
+      })
+    busy = true
+  }
+  const idsOf = (prompt: Prompt) =>
+    promptIds(prompt, { tokenizer, vocabulary: facts.vocabulary, context: facts.context })
+
+  /** Feeds `ids` in chunks; `then` runs with the last one. Stops early when `aborted`. */
+  const prefill = async (ids: Int32Array, then: string, aborted: () => boolean): Promise<void> => {
+    for (let past = 0; past < ids.length && !aborted(); past += facts.chunk) {
+      const part = ids.subarray(past, past + facts.chunk)
+      const last = past + part.length === ids.length
+      session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
+      session.run(last ? ["prefill", then] : ["prefill"], { past, seq: part.length })
+      await session.read("states.token", 4)
+      await nextTurn()
+    }
+  }
+  const readToken = async (): Promise<number> => {
+    const bytes = await session.read("states.token", 4)
+    const token = new Int32Array(bytes.buffer, bytes.byteOffset, 1)[0]!
+    if (token < 0)
+      throw new WeftError("generate/non-finite", "the model computed a logit that is infinite or not a number", {
+        hint: "the weights may be damaged, or too large for the arithmetic; nothing is drawn from such logits",
+      })
+    return token
+  }
+
+  async function* run(
+    prompt: Prompt,
+    given: GenerateOptions,
+    broken: AbortSignal,
+  ): AsyncGenerator<GeneratePart, GenerateResult, void> {
+    const started = performance.now()
+    const settings = settingsOf(given, defaults)
+    const ids = idsOf(prompt)
+    const aborted = () => broken.aborted || settings.signal?.aborted === true
+    const limit = Math.min(settings.maxTokens, facts.context - ids.length)
+    const choice = settings.temperature === 0 ? "greedy" : "sample"
+    const output = createOutput(tokenizer, settings.stop)
+    const clock = { prefill: 0, first: 0, last: 0, stepCommands: 0 }
+    enter()
+    try {
+      const draw = () => {
+        if (choice === "sample") session.write("inputs.sampling", samplingBytes(settings, output.tokens.length))
+      }
+      const generate = async function* (): AsyncGenerator<GeneratePart, GenerateResult["finishReason"], void> {
+        if (limit === 0) return "length"
+        const before = performance.now()
+        draw()
+        await prefill(ids, choice, aborted)
+        if (aborted()) return "abort"
+        let token = await readToken()
+        clock.first = clock.last = performance.now()
+        clock.prefill = clock.first - before
+        for (let past = ids.length; ; past++) {
+          if (endTokens.has(token) && !settings.ignoreEos) return "stop"
+          const stopped = output.push(token)
+          const part = output.take()
+          if (part !== undefined) yield part
+          if (stopped) return "stop"
+          if (output.tokens.length === limit) return "length"
+          if (aborted()) return "abort"
+          draw()
+          const { commands } = session.device.counters
+          session.run(["step", choice], { past, seq: 1 })
+          clock.stepCommands = session.device.counters.commands - commands
+          token = await readToken()
+          clock.last = performance.now()
+          await nextTurn()
+        }
+      }
+      const reason = yield* generate()
+      const finishReason = output.end() ? "stop" : reason
+      const rest = output.take(true)
+      if (rest !== undefined) yield rest
+      return resultOf(output, finishReason, settings, ids.length, started, clock)
+    } finally {
+      busy = false
+    }
+  }
+
+  const resultOf = (
+    output: Output,
+    finishReason: GenerateResult["finishReason"],
+    settings: Settings,
+    promptTokens: number,
+    started: number,
+    clock: { prefill: number; first: number; last: number; stepCommands: number },
+  ): GenerateResult => {
+    const decodeMs = clock.last - clock.first
+    const later = Math.max(0, output.tokens.length - 1)
+    return {
+      text: output.text(),
+      tokens: output.tokens,
+      finishReason,
+      usage: { promptTokens, completionTokens: output.tokens.length },
+      timings: {
+        firstTokenMs: clock.first === 0 ? 0 : clock.first - started,
+        prefillMs: clock.prefill,
+        decodeMs,
+        tokensPerSecond: decodeMs > 0 ? (later / decodeMs) * 1000 : 0,
+        loadMs: session.timings.upload,
+        compileMs: session.timings.compile,
+        pipelines: session.device.counters.pipelines,
+        commands,
+        commandsPerToken: clock.stepCommands,
+      },
+      ...(settings.temperature === 0 ? {} : { seed: settings.seed }),
+    }
+  }
+
+  const dispose = () => {
+    if (disposed) return
+    disposed = true
+    session.dispose()
+    onDispose?.()
+  }
+
+  return {
+    facts,
+    device: session.device,
+    tokenizer,
+    session,
+    generate: (prompt, given = {}) => createGeneration((broken) => run(prompt, given, broken)),
+    async logits(given) {
+      const ids = idsOf(given)
+      enter()
+      try {
+        return await allLogits(session, ids)
+      } finally {
+        busy = false
+      }
+    },
+    dispose,
+    [Symbol.dispose]: dispose,
+  }
+}
+
+/** Chunk by chunk, so that the device holds the logits of one chunk only. */
+async function allLogits(session: Session, ids: Int32Array): Promise<Logits> {
+  const { chunk, vocabulary } = session.artifact.model
+  const data = new Float32Array(ids.length * vocabulary)
+  for (let past = 0; past < ids.length; past += chunk) {
+    const part = ids.subarray(past, past + chunk)
+    session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
+    session.run(["logits"], { past, seq: part.length })
+    const bytes = await session.read("outputs.logits", part.length * vocabulary * 4)
+    data.set(new Float32Array(bytes.buffer, bytes.byteOffset, part.length * vocabulary), past * vocabulary)
+    await nextTurn()
+  }
+  return { data, shape: [ids.length, vocabulary] }
+}

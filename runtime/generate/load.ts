@@ -1,0 +1,57 @@
+/**
+ * An artifact on a device, ready to generate. Page-safe: the caller brings the device, the weights and the tokenizer.
+ *
+ *     const model = await load(await response.json(), { device, weights, tokenizer })
+ */
+import { checkArtifact } from "../artifact-check.js"
+import type { Device } from "../devices/device.js"
+import { WeftError } from "../errors.js"
+import { createSession, type Session, type WeightSource } from "../session.js"
+import { createGenerator, type GenerativeModel, type GeneratorOptions } from "./generator.js"
+import { samplingOrder } from "./sampling.js"
+
+export interface LoadOptions extends GeneratorOptions {
+  readonly device: Device
+  readonly weights: WeightSource
+  /** Bytes of weights on the device so far, and in all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
+
+/**
+ * Checks the artifact, puts the weights on the device and makes the kernels ready.
+ *
+ * @throws WeftError `artifact/version`, `artifact/invalid`, `session/target`, `session/binding`, and what the device throws
+ */
+export async function load(artifact: unknown, options: LoadOptions): Promise<GenerativeModel> {
+  const checked = checkArtifact(artifact)
+  const session = await createSession(checked, options.device, options.weights, options.onProgress)
+  try {
+    checkInterface(session)
+    return createGenerator(session, options)
+  } catch (error) {
+    session.dispose()
+    throw error
+  }
+}
+
+/** The buffers and entry points by which a generator speaks to the device. */
+function checkInterface({ artifact }: Session): void {
+  const { chunk, vocabulary } = artifact.model
+  const needed = {
+    "inputs.tokens": chunk * 4,
+    "inputs.sampling": samplingOrder.length * 4,
+    "outputs.logits": chunk * vocabulary * 4,
+    "states.token": 4,
+  }
+  const missing = [
+    ...["prefill", "step", "greedy", "sample", "logits"].filter((name) => !Object.hasOwn(artifact.entries, name)),
+    ...Object.entries(needed)
+      .filter(([name, bytes]) => !artifact.buffers.some((b) => b.name === name && b.bytes >= bytes))
+      .map(([name]) => name),
+    ...["past", "seq"].filter((name) => !artifact.symbols.some((s) => s.name === name)),
+  ]
+  if (missing.length > 0)
+    throw new WeftError("artifact/invalid", `the artifact is not valid: it lacks ${missing.join(", ")}`, {
+      hint: "compile the model again, with all its entry points",
+    })
+}

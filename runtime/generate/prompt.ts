@@ -1,0 +1,46 @@
+/**
+ * A prompt, text or token ids, as the ids that the model reads.
+ *
+ *     promptIds("Once upon", { tokenizer, vocabulary, context })  →  [3674, 653]
+ */
+import { WeftError } from "../errors.js"
+import type { Tokenizer } from "../text/tokenizer.js"
+
+export type Prompt = string | ArrayLike<number>
+
+interface PromptFacts {
+  readonly tokenizer: Tokenizer | undefined
+  readonly vocabulary: number
+  readonly context: number
+}
+
+/**
+ * @throws WeftError `generate/no-tokenizer` for text without a tokenizer, `generate/empty-prompt`, `generate/token` for an id out of the
+ * vocabulary, `generate/context` for more ids than the context holds
+ */
+export function promptIds(prompt: Prompt, { tokenizer, vocabulary, context }: PromptFacts): Int32Array {
+  if (typeof prompt === "string" && tokenizer === undefined)
+    throw new WeftError("generate/no-tokenizer", "the checkpoint has no tokenizer, so it cannot read text", {
+      hint: "give the prompt as token ids",
+    })
+  const ids: ArrayLike<unknown> = typeof prompt === "string" ? tokenizer!.encode(prompt) : prompt
+  if (typeof ids !== "object" || ids === null || !Number.isInteger(ids.length))
+    throw new WeftError("generate/prompt", "the prompt is neither a text nor a list of token ids")
+  if (ids.length === 0)
+    throw new WeftError("generate/empty-prompt", "the prompt is empty", { hint: "give at least one token" })
+  if (ids.length > context)
+    throw new WeftError("generate/context", `the prompt has ${ids.length} tokens, the context holds ${context}`, {
+      hint: "shorten the prompt",
+    })
+  const checked = new Int32Array(ids.length)
+  for (let i = 0; i < ids.length; i++) checked[i] = tokenId(ids[i], vocabulary)
+  return checked
+}
+
+function tokenId(id: unknown, vocabulary: number): number {
+  if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocabulary) return id
+  throw new WeftError(
+    "generate/token",
+    `${String(id)} is not a token: ids are whole numbers from 0 to ${vocabulary - 1}`,
+  )
+}

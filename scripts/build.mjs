@@ -1,0 +1,115 @@
+/**
+ * Builds dist/ when the sources have changed.
+ *
+ *   compiler, node, cli    one bundle with shared chunks, for Node
+ *   dsl                    through the front end's own transform, which the first bundle brings along
+ *   runtime                one page-safe module: no Node modules, no zod
+ *   types                  declarations by tsc; only `npm run build` makes them
+ *
+ *   node scripts/build.mjs [--webgpu]      also compiles models/tales for WebAssembly (and WebGPU) into the user's cache
+ */
+import { spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join, relative } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), "..")
+const dist = join(root, "dist")
+const stampFile = join(dist, "stamp.json")
+
+/** The bundles, when they are not those of the present sources. `say` takes a line of progress. */
+export async function buildBundles(say) {
+  const stamp = hashOf(["dsl", "compiler", "runtime", "models", "cli"])
+  if (readStamp().bundles === stamp) return
+  say("building …")
+  const { build } = await import("esbuild")
+  for (const name of existsSync(dist) ? readdirSync(dist) : []) if (name.endsWith(".js")) rmSync(join(dist, name))
+  const common = {
+    absWorkingDir: root,
+    outdir: dist,
+    bundle: true,
+    format: "esm",
+    target: "es2023",
+    packages: "external",
+    logLevel: "warning",
+    define: { WEFT_STAMP: JSON.stringify(hashOf(["dsl", "compiler", "runtime"])) },
+  }
+  await build({
+    ...common,
+    entryPoints: { compiler: "compiler/index.ts", node: "cli/node.ts", cli: "cli/main.ts" },
+    platform: "node",
+    splitting: true,
+    chunkNames: "chunks-[hash]",
+  })
+  const { transformFiles } = await import(pathToFileURL(join(dist, "compiler.js")).href)
+  await build({
+    ...common,
+    entryPoints: { dsl: "dsl/index.ts" },
+    platform: "neutral",
+    plugins: [transformed(transformFiles([join(root, "dsl/index.ts")]))],
+  })
+  await build({ ...common, entryPoints: { runtime: "runtime/index.ts" }, platform: "neutral" })
+  chmodSync(join(dist, "cli.js"), 0o755)
+  writeStamp({ bundles: stamp })
+}
+
+/** Declaration files, when they are not those of the present sources. */
+function buildTypes(say) {
+  const stamp = hashOf(["dsl", "compiler", "runtime", "models", "cli"], ["tsconfig.json", "tsconfig.build.json"])
+  if (readStamp().types === stamp) return
+  say("declarations …")
+  const tsc = join(root, "node_modules", ".bin", "tsc")
+  const { status } = spawnSync(tsc, ["-p", join(root, "tsconfig.build.json")], { stdio: ["ignore", 2, 2] })
+  if (status !== 0) throw new Error("tsc failed")
+  writeStamp({ types: stamp })
+}
+
+/** The dsl's sources with what the front end inserts, as esbuild's plugin. */
+const transformed = (texts) => ({
+  name: "transformed text",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const found = texts.get(path)
+      return found === undefined ? undefined : { contents: found.text, loader: "ts" }
+    })
+  },
+})
+
+function hashOf(folders, files = ["package-lock.json", "scripts/build.mjs"]) {
+  const hash = createHash("sha256")
+  for (const path of [...folders.flatMap((f) => [...sources(join(root, f))]), ...files.map((f) => join(root, f))])
+    hash.update(relative(root, path)).update(readFileSync(path))
+  return hash.digest("hex")
+}
+
+function* sources(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1)))
+    if (entry.isDirectory()) yield* sources(join(folder, entry.name))
+    else if (entry.name.endsWith(".ts")) yield join(folder, entry.name)
+}
+
+function readStamp() {
+  try {
+    return JSON.parse(readFileSync(stampFile, "utf8"))
+  } catch {
+    return {}
+  }
+}
+
+function writeStamp(part) {
+  mkdirSync(dist, { recursive: true })
+  writeFileSync(stampFile, JSON.stringify({ ...readStamp(), ...part }))
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const say = (line) => process.stderr.write(`weft: ${line}\n`)
+  await buildBundles(say)
+  buildTypes(say)
+  const { load } = await import(pathToFileURL(join(dist, "node.js")).href)
+  for (const device of ["wasm", ...(process.argv.includes("--webgpu") ? ["webgpu"] : [])]) {
+    const onProgress = ({ stage }) => stage === "compile" && say(`models/tales for ${device} …`)
+    const model = await load(join(root, "models", "tales"), { device, onProgress })
+    model.dispose()
+  }
+}
