@@ -108,7 +108,20 @@ function verifyPosition(index: readonly Expression[], arity: number, of: string,
   for (const x of index) if (x.dtype !== "i32") report("kernel/dtype", `the index ${print(x)} of ${of} is ${x.dtype}`)
 }
 
-/** An axis belongs to one item or one fold; folds are objects that may be used many times. */
+/** What owns the axes of folds: folds side by side may share a name (and a schedule), never one inside of the other. */
+const folds = {}
+
+function isFoldedInside(name: string, roots: readonly Expression[]): boolean {
+  let found = false
+  const seen = new Set<Expression>()
+  const see = (x: Expression) => {
+    if ((x.kind === "reduce" || x.kind === "scan") && x.axis === name) found = true
+  }
+  for (const x of roots) walk(x, see, seen)
+  return found
+}
+
+/** An axis belongs to one item or to folds. */
 function bind(name: string, owner: object, axes: Map<string, object>, report: Report): void {
   const known = axes.get(name)
   if (known !== undefined && known !== owner) report("kernel/axis", `axis '${name}' is bound twice`)
@@ -159,7 +172,8 @@ function verifyNode(x: Expression, { buffers, locals, before, axes, report }: Sc
     }
     case "reduce":
     case "scan": {
-      bind(x.axis, x, axes, report)
+      bind(x.axis, folds, axes, report)
+      if (isFoldedInside(x.axis, x.lift)) report("kernel/axis", `axis '${x.axis}' is bound inside of itself`)
       expect(x.kind === "reduce" ? x.extent.dtype : x.at.dtype, "i32", `the extent of '${x.axis}'`)
       const arity = monoidArity(x.monoid)
       if (x.lift.length !== arity) {

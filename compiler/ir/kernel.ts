@@ -6,8 +6,8 @@
  *
  * A kernel is an ordered list of items, each over its own iteration axes; values are expressions (loads, reductions, scans, reads of
  * locals that stand before). Stores with different axes make a sum of domains: the grid is the concatenation of their blocks. A `Local` is
- * computed once per owner and read at any index; where it lives and who owns it is the schedule's choice. Axis names are unique in a kernel.
- * No item reads what another item of the same kernel stores.
+ * computed once per owner and read at any index; where it lives and who owns it is the schedule's choice. The axes of items have names of their
+ * own; folds may share one side by side, and then their schedule, but never one inside of the other. No item reads what another item of the same kernel stores.
  */
 import type { Span } from "../../runtime/errors.js"
 import type { Expression } from "./expression.js"

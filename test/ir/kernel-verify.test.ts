@@ -80,7 +80,10 @@ describe("each problem", () => {
       "kernel/axis item 0 (store y): axis 'r' is bound twice",
       problems([store(reduce("r", literal(2), sum, [x(r, r)]))]),
     ],
-    ["kernel/axis item 0 (store y): axis 'c' is bound twice", problems([store(apply("add", row("c"), row("c", max)))])],
+    [
+      "kernel/axis item 0 (store y): axis 'c' is bound inside of itself",
+      problems([store(reduce("c", literal(2), sum, [apply("add", row("c"), row("c", max))]))]),
+    ],
     ["kernel/free item 0 (store y): 'q' is not bound", problems([store(x(r, variable("q")))])],
     ["kernel/free item 0 (store y): 'q' is not bound", problems([store(one, { index: [variable("q")] })])],
     [
