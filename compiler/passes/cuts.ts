@@ -177,6 +177,7 @@ function fits(
 
 /** The axes of `t` that a kernel for `root` reads only at the root's own point, or undefined when it does not read `t`. */
 function usage(t: Tensor, root: Tensor, buffers: ReadonlySet<Tensor>): { aligned: Set<string> } | undefined {
+  if (hasMemory(root)) return undefined
   const aligned = new Set(t.axes.map((a) => a.name).filter((a) => root.axes.some((b) => b.name === a)))
   let used = false
   const memory = (x: Tensor): Memory | undefined =>
