@@ -41,7 +41,8 @@ function kernel(body: readonly Statement[], buffers: readonly LoopBuffer[] = [x,
   return { name: "kernel", buffers, symbols: [], lanes, groups: 1, body }
 }
 const text = (k: LoopKernel, options: Partial<WgslOptions> = {}) =>
-  emitWgsl(k, { symbolOrder: ["n"], limits: { ...defaultWgslLimits, subgroups: true }, ...options }).source
+  emitWgsl(k, { symbolOrder: ["n"], unrollable: true, limits: { ...defaultWgslLimits, subgroups: true }, ...options })
+    .source
 /** The statements of `main`, without the two lines that number the workgroups. */
 const main = (k: LoopKernel, options?: Partial<WgslOptions>) => {
   const lines = text(k, options).trimEnd().split("\n")
@@ -215,6 +216,24 @@ describe("literals", () => {
 })
 
 describe("statements", () => {
+  it("hides the extent of a serial loop from the driver, but not where it walks over registers", () => {
+    const sum = kernel([
+      { kind: "alloc", name: "r", dtype: "f32", size: 3, space: "register" },
+      { kind: "for", variable: "i", extent: n(3), bind: "serial", body: [store("r", v("i"), at("x", v("i")))] },
+      { kind: "for", variable: "j", extent: n(5), bind: "serial", body: [store("y", v("j"), at("x", v("j")))] },
+    ])
+    expect(main(sum, { unrollable: false })).toEqual([
+      "let zero = i32(workgroup_count.z) - 1;",
+      "var r: array<f32, 3>;",
+      "for (var i = 0; i < 3; i += 1) {",
+      "  r[i] = x[i];",
+      "}",
+      "for (var j = 0; j < 5 + zero; j += 1) {",
+      "  y[j] = x[j];",
+      "}",
+    ])
+  })
+
   it("unrolls a loop with a literal extent", () => {
     const loop: Statement = {
       kind: "for",

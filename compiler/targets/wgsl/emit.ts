@@ -30,6 +30,8 @@ export interface WgslOptions {
   readonly limits?: WgslLimits
   /** Operations that are spelled by simpler ones, for WGSL promises less accuracy than the table of operations. */
   readonly lacks?: ReadonlySet<Operation>
+  /** Whether the driver may unroll serial loops with a literal extent; a software adapter then compiles for seconds. */
+  readonly unrollable?: boolean
 }
 
 /** WGSL text of a kernel. Throws a WeftError with the code of the refusal when the kernel is beyond the limits. */
@@ -37,6 +39,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
   const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
   if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)
   const body = lowerComposites(kernel)
+  const statements = everyStatement(body)
   const layouts = arrayLayouts(kernel, body)
   const names = createNames()
   const library = createLibrary()
@@ -62,6 +65,8 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
     lacks: options.lacks ?? inaccurate,
     expanded: new Map(),
     lanes: kernel.lanes,
+    registers: new Set(statements.flatMap((s) => (s.kind === "alloc" && s.space === "register" ? [s.name] : []))),
+    unrollable: options.unrollable ?? false,
     sharesBuffers: kernel.buffers.some((b) => b.access === "readwrite"),
     line: (text) => lines.push(`${"  ".repeat(depth)}${text}`),
     global: (text) => globals.push(text),
@@ -73,10 +78,12 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
     },
   }
   printBody(context, body)
+  // Always 0, for a dispatch is one deep; no driver knows it.
+  if (lines.some((line) => line.includes("+ zero;"))) lines.unshift("  let zero = i32(workgroup_count.z) - 1;")
 
   const words = Math.max(1, Math.ceil(options.symbolOrder.length / 4))
   const source = [
-    ...(everyStatement(body).some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
+    ...(statements.some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
     `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
     `@group(0) @binding(0) var<uniform> symbols: array<vec4<i32>, ${words}>;`,
     ...bindings,

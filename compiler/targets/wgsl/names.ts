@@ -17,7 +17,7 @@ const reserved = new Set(
   interface layout length log log2 lowp macro match max mediump meta min mix module noexcept norm not null nullptr of operator out
   partition pass patch pow precise precision premerge priv process protected register regardless require resource restrict
   round sampler select set shared sign signed sin sizeof smooth snorm sqrt static_assert static_cast std step subroutine tan tanh
-  template trait transpose trunc typename typeof union unless unorm use varying vec wgsl writeonly ceil floorDivide floorModulo
+  template trait transpose trunc typename typeof union unless unorm use varying vec wgsl writeonly zero ceil floorDivide floorModulo
   toSigned toUnsigned packBf16 packF16 halfBits bf16Bits widenBf16 widenF16 workgroupBarrier storageBarrier subgroupShuffleXor
   atomicAdd atomicMax atomicMin atomicLoad atomicStore coherent column_major common compile compile_fragment become auto
   NULL Self abstract active alignas alignof co_await co_return co_yield concept const_cast crate debugger decltype demote

@@ -3,18 +3,24 @@
  *
  *   for g (grid)     → for (var g = workgroup; g < n; g += workgroups) { … }     uniform for all lanes of a workgroup
  *   for l (lane)     → { let l = local_index; … }
+ *   for i (serial)   → for (var i = 0; i < 6 + zero; i += 1) { … }
  *   for i (unroll)   → the body once per iteration, with the number in place of i
  *   alloc (shared)   → var<workgroup> at the top of the module
  */
-import { type Expression, isLiteral, literal } from "../../ir/expression.js"
+import { type Expression, type Fetch, freeVariables, isLiteral, literal, walk } from "../../ir/expression.js"
 import { packed, type Statement } from "../../ir/loop.js"
-import { type ArrayLayout, unitIndex, unitType } from "./arrays.js"
+import { type ArrayLayout, expressionsOf, unitIndex, unitType } from "./arrays.js"
 import { type Context, halfName, lowered, printed, shifted } from "./expression.js"
+import { everyStatement } from "./lower.js"
 import { isNonNegative } from "./signs.js"
 import { argument, bare, typeText } from "./types.js"
 
 export interface BodyContext extends Context {
   readonly lanes: number
+  /** Names of the register arrays. */
+  readonly registers: ReadonlySet<string>
+  /** Whether the driver may unroll serial loops. */
+  readonly unrollable: boolean
   /** Writes a line at the top of the module. */
   readonly global: (text: string) => void
   /** Whether a barrier must also order accesses to buffers. */
@@ -113,8 +119,9 @@ function printFor(c: BodyContext, s: Statement & { kind: "for" }): void {
   else if (s.bind === "lane") printLanes(c, s)
   else {
     const [text] = printed(c, [extent])
-    const limit = isLiteral(extent) || extent.kind === "symbol" ? text! : c.temporary()
-    if (limit !== text) c.line(`let ${limit} = ${bare(text!)};`)
+    const atom = isLiteral(extent) || extent.kind === "symbol"
+    const limit = isLiteral(extent) && opaque(c, s, extent.value) ? `${text} + zero` : atom ? text! : c.temporary()
+    if (!atom) c.line(`let ${limit} = ${bare(text!)};`)
     c.names.scoped(() => {
       const i = c.names.declare(s.variable)
       const [start, step] = s.bind === "grid" ? ["workgroup", "workgroups"] : ["0", "1"]
@@ -124,6 +131,29 @@ function printFor(c: BodyContext, s: Statement & { kind: "for" }): void {
     })
   }
   if (!before) c.nonNegative.delete(s.variable)
+}
+
+/**
+ * Whether to hide the extent of a loop from the driver. A serial loop is meant to stay one: Mesa's software adapter unrolls every loop with a
+ * constant extent and then compiles for up to 20 seconds. A loop that walks over a register array has to be unrolled to keep it in registers.
+ */
+function opaque(c: BodyContext, s: Statement & { kind: "for" }, extent: number): boolean {
+  if (s.bind !== "serial" || extent < 2 || c.unrollable) return false
+  const derived = new Set([s.variable])
+  const depends = (x: Expression) => [...freeVariables(x)].some((name) => derived.has(name))
+  return !everyStatement(s.body).some((inner) => {
+    if (inner.kind === "let" && depends(inner.value)) derived.add(inner.name)
+    if (inner.kind === "store" && c.registers.has(inner.array) && depends(inner.offset)) return true
+    return expressionsOf(inner).some((e) => fetches(e).some((x) => c.registers.has(x.array) && depends(x.offset)))
+  })
+}
+
+function fetches(root: Expression): readonly Fetch[] {
+  const found: Fetch[] = []
+  walk(root, (x) => {
+    if (x.kind === "fetch") found.push(x)
+  })
+  return found
 }
 
 function printLanes(c: BodyContext, s: Statement & { kind: "for" }): void {
