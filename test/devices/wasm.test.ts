@@ -254,11 +254,11 @@ describe("errors", () => {
     expect(() => device.allocate(4, "late")).toThrow("this device has been disposed of")
   })
   test("lanes above one use scratch of each worker on its own", async () => {
-    const lanes = 4
+    const [lanes, groups] = [4, 50_000]
     const l = variable("l")
     const kernel = kernelOf(
-      [buffer("y", "i32", 4000, "write")],
-      1000,
+      [buffer("y", "i32", 4 * groups, "write")],
+      groups,
       [
         { kind: "alloc", name: "s", dtype: "i32", size: lanes, space: "shared" },
         bound("lane", "l", lanes, [
@@ -271,11 +271,11 @@ describe("errors", () => {
     )
     const device = await createWasmDevice({ threads: 3, shareFrom: 0 })
     const [compiled] = await compile(device, [kernel])
-    const y = device.allocate(16000, "y")
+    const y = device.allocate(16 * groups, "y")
     for (let n = 0; n < 10; n++)
-      device.submit([device.record([{ kernel: compiled!, buffers: [y], groups: 1000 }])], new Int32Array())
-    const got = new Int32Array((await device.read(y, 0, 16000)).buffer as ArrayBuffer)
-    expect([...got]).toEqual(Array.from({ length: 4000 }, (_, v) => Math.floor(v / 4) + ((v % 4) ^ 3)))
+      device.submit([device.record([{ kernel: compiled!, buffers: [y], groups }])], new Int32Array())
+    const got = new Int32Array((await device.read(y, 0, 16 * groups)).buffer as ArrayBuffer)
+    expect([...got]).toEqual(Array.from({ length: 4 * groups }, (_, v) => Math.floor(v / 4) + ((v % 4) ^ 3)))
     device.dispose()
   })
 })

@@ -169,13 +169,58 @@ describe("loops", () => {
       store("y", n(0), add(square, read)),
       assign("m", add(square, n(1))),
       store("y", n(1), add(square, read)),
-      serial("i", 3, [when(apply("lt", i, n(2)), [assign("m", add(m, i))], [assign("m", square)])]),
+      serial("i", 5, [when(apply("eq", i, n(4)), [assign("m", square)], [assign("m", sub(m, i))])]),
       store("y", n(2), square),
       when(apply("gt", square, n(5)), [store("y", n(0), mul(read, n(2)))]),
       store("y", n(3), add(read, read)),
     ]
     const { y } = await run(kernelOf([buffer("y", "i32", 4, "readwrite")], 1, body), {})
-    expect([...y!]).toEqual([18, 109, 121 ** 2, 36])
+    expect([...y!]).toEqual([18, 109, 16 ** 2, 36])
+  })
+  test("values of a branch or an arm that was not taken are computed again", async () => {
+    const w = variable("w")
+    const cube = mul(mul(w, w), w)
+    const [x, y] = [fetch("x", n(0), "i32"), fetch("x", n(1), "i32")]
+    const third = mul(y, add(y, n(1)))
+    const never = apply("gt", x, n(100))
+    const body = [
+      bind("w", x),
+      when(never, [store("y", n(0), cube)], [store("y", n(1), add(cube, n(1)))]),
+      store("y", n(2), cube),
+      store("y", n(3), add(apply("select", never, apply("neg", third), n(1)), third)),
+    ]
+    const { y: got } = await run(
+      kernelOf([buffer("x", "i32", 2, "readwrite"), buffer("y", "i32", 4, "write")], 1, body),
+      {
+        x: Int32Array.of(5, 6),
+      },
+    )
+    expect([...got!]).toEqual([0, 126, 125, 43])
+  })
+  test("divisions know which indices may be negative", async () => {
+    const v = variable("v")
+    const at = (k: number) => add(mul(i, n(3)), n(k))
+    const body = [
+      serial("i", 9, [
+        bind("v", fetch("x", i, "i32")),
+        store("y", at(0), apply("floordiv", v, n(7))),
+        store("y", at(1), apply("floordiv", sub(i, mul(i, i)), n(7))),
+        store("y", at(2), apply("floormod", mul(i, v), n(5))),
+      ]),
+    ]
+    const x = Int32Array.from(range(9), (k) => 7 * k - 31)
+    const { y } = await run(kernelOf([buffer("x", "i32", 9), buffer("y", "i32", 27, "write")], 1, body), { x })
+    expect([...y!]).toEqual(
+      range(9).flatMap((k) => [Math.floor(x[k]! / 7), Math.floor((k - k * k) / 7), (((k * x[k]!) % 5) + 5) % 5]),
+    )
+  })
+  test("a vector of 8 is stored over what it is made of", async () => {
+    const x = fetch("x", n(0), "f32", 8)
+    const body = [store("x", n(0), vector(range(8).map((k) => lane(x, 7 - k))))]
+    const { x: got } = await run(kernelOf([buffer("x", "f32", 8, "readwrite")], 1, body), {
+      x: Float32Array.from(range(8)),
+    })
+    expect([...got!]).toEqual(range(8).reverse())
   })
   test("a variable of 8 lanes is assigned as a whole", async () => {
     const v = variable("v", "f32", 8)
@@ -471,6 +516,22 @@ describe("lanes", () => {
     })
     expect([...out!]).toEqual(
       range(5 * lanes).map((v) => range(lanes).reduce((s, q) => s + input[lanes * Math.floor(v / lanes) + q]!, 0)),
+    )
+  })
+  test("a condition around a barrier may be bound by a let", async () => {
+    const body = [
+      alloc("s", lanes, "shared"),
+      bound("lane", "l", lanes, [
+        bind("even", apply("eq", apply("floormod", g, n(2)), n(0))),
+        store("s", l, apply("toF32", l)),
+        barrier,
+        when(variable("even", "bool"), [store("s", l, mul(fetch("s", l, "f32"), f(2))), barrier]),
+        store("out", add(mul(g, n(lanes)), l), fetch("s", sub(n(lanes - 1), l), "f32")),
+      ]),
+    ]
+    const { out } = await run(kernelOf([size("out", 3 * lanes, "write")], 3, body, { lanes }), {})
+    expect([...out!]).toEqual(
+      range(3 * lanes).map((v) => (lanes - 1 - (v % lanes)) * (Math.floor(v / lanes) % 2 ? 1 : 2)),
     )
   })
   test("a register accumulator over staged tiles, under a uniform condition", async () => {
