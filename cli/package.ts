@@ -4,7 +4,7 @@
  * The build defines WEFT_STAMP as a hash of the sources; run from the sources, as the tests do, the hash is taken here.
  */
 import { createHash } from "node:crypto"
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -16,19 +16,17 @@ export const packageFolder: string = fileURLToPath(new URL("..", import.meta.url
 /** The checkpoint that comes with the package. */
 export const shippedCheckpoint: string = join(packageFolder, "models", "tales")
 
-/** Equal for equal compilers. */
+/** Equal for equal compilers: a hash of the compiler, the language and the form of artifacts (as scripts/build.mjs takes it). */
 export function compilerStamp(): string {
   if (typeof WEFT_STAMP === "string") return WEFT_STAMP
+  const folders = ["compiler", "dsl"].flatMap((folder) =>
+    readdirSync(join(packageFolder, folder), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => `${folder}/${name.replaceAll("\\", "/")}`)
+      .sort(),
+  )
   const hash = createHash("sha256")
-  for (const folder of ["compiler", "dsl", "runtime"])
-    for (const path of sourcesBelow(join(packageFolder, folder))) hash.update(path).update(readFileSync(path))
+  for (const path of [...folders, "runtime/artifact.ts"])
+    hash.update(path).update(readFileSync(join(packageFolder, path)))
   return hash.digest("hex")
-}
-
-function sourcesBelow(folder: string): readonly string[] {
-  if (!existsSync(folder)) return []
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-    .sort()
 }

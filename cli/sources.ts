@@ -11,6 +11,12 @@ import { existsSync, readFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 
 const imports = /\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g
+const comment = /^\s*(?:\*|\/\*|\/\/)/
+
+function importsOf(text: string): readonly string[] {
+  const code = text.split("\n").filter((line) => !comment.test(line))
+  return code.flatMap((line) => [...line.matchAll(imports)].map((match) => match[1]!))
+}
 
 /** Hex, or `undefined` when an import cannot be followed. */
 export function hashSources(modelFile: string): string | undefined {
@@ -22,11 +28,11 @@ export function hashSources(modelFile: string): string | undefined {
     const text = existsSync(path) ? readFileSync(path, "utf8") : undefined
     if (text === undefined) return undefined
     hash.update(`${relative(dirname(entry), path)}\n${text.length}\n${text}`)
-    for (const [, specifier] of text.matchAll(imports)) {
-      if (specifier!.startsWith("node:")) continue
-      const found = specifier!.startsWith(".")
-        ? sourceOf(resolve(dirname(path), specifier!))
-        : manifestOf(path, specifier!)
+    for (const specifier of path.endsWith(".json") ? [] : importsOf(text)) {
+      if (specifier.startsWith("node:")) continue
+      const found = specifier.startsWith(".")
+        ? sourceOf(resolve(dirname(path), specifier))
+        : manifestOf(path, specifier)
       if (found === undefined) return undefined
       if (!seen.has(found)) waiting.push(found)
       seen.add(found)

@@ -11,7 +11,7 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { dirname, join, relative } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..")
@@ -33,7 +33,7 @@ export async function buildBundles(say) {
     target: "es2023",
     packages: "external",
     logLevel: "warning",
-    define: { WEFT_STAMP: JSON.stringify(hashOf(["dsl", "compiler", "runtime"])) },
+    define: { WEFT_STAMP: JSON.stringify(hashOf(["compiler", "dsl"], ["runtime/artifact.ts"])) },
   }
   await build({
     ...common,
@@ -61,8 +61,8 @@ function buildTypes(say) {
   say("declarations …")
   const tsc = join(root, "node_modules", ".bin", "tsc")
   const { status } = spawnSync(tsc, ["-p", join(root, "tsconfig.build.json")], { stdio: ["ignore", 2, 2] })
-  if (status !== 0) throw new Error("tsc failed")
-  writeStamp({ types: stamp })
+  if (status === 0) writeStamp({ types: stamp })
+  else process.exitCode = 1
 }
 
 /** The dsl's sources with what the front end inserts, as esbuild's plugin. */
@@ -77,16 +77,15 @@ const transformed = (texts) => ({
 })
 
 function hashOf(folders, files = ["package-lock.json", "scripts/build.mjs"]) {
+  const sources = folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => `${folder}/${name.replaceAll("\\", "/")}`)
+      .sort(),
+  )
   const hash = createHash("sha256")
-  for (const path of [...folders.flatMap((f) => [...sources(join(root, f))]), ...files.map((f) => join(root, f))])
-    hash.update(relative(root, path)).update(readFileSync(path))
+  for (const path of [...sources, ...files]) hash.update(path).update(readFileSync(join(root, path)))
   return hash.digest("hex")
-}
-
-function* sources(folder) {
-  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1)))
-    if (entry.isDirectory()) yield* sources(join(folder, entry.name))
-    else if (entry.name.endsWith(".ts")) yield join(folder, entry.name)
 }
 
 function readStamp() {
@@ -105,11 +104,11 @@ function writeStamp(part) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const say = (line) => process.stderr.write(`weft: ${line}\n`)
   await buildBundles(say)
-  buildTypes(say)
   const { load } = await import(pathToFileURL(join(dist, "node.js")).href)
   for (const device of ["wasm", ...(process.argv.includes("--webgpu") ? ["webgpu"] : [])]) {
     const onProgress = ({ stage }) => stage === "compile" && say(`models/tales for ${device} …`)
     const model = await load(join(root, "models", "tales"), { device, onProgress })
     model.dispose()
   }
+  buildTypes(say)
 }
