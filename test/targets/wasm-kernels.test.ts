@@ -180,7 +180,8 @@ describe("loops", () => {
   test("values of a branch or an arm that was not taken are computed again", async () => {
     const w = variable("w")
     const cube = mul(mul(w, w), w)
-    const [x, y] = [fetch("x", n(0), "i32"), fetch("x", n(1), "i32")]
+    // They vary with g, so that nothing leaves the grid loop.
+    const [x, y] = [fetch("x", g, "i32"), fetch("x", add(g, n(1)), "i32")]
     const third = mul(y, add(y, n(1)))
     const never = apply("gt", x, n(100))
     const body = [
