@@ -23,7 +23,7 @@ export const wasmTarget: Target = {
 /** The limits that every WebGPU implementation grants. */
 export const webgpuTarget: Target = {
   name: "webgpu",
-  schedule: { lanes: 32, vector: 4, registers: 4, block: 64 },
+  schedule: { lanes: 32, vector: 4, registers: 1, block: 64 },
   tile: { maxGroups: 4096, sharedBytes: 16384 },
   bindings: 8,
 }
