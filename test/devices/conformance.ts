@@ -6,6 +6,8 @@
  * The kernels are small and built by hand in the loop language. A device that is missing is skipped, with a line that names it; when WEFT_REQUIRE
  * (names separated by commas) lists it, that is a failure.
  */
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { sizeSymbol } from "../../compiler/ir/dim.js"
 import { add, apply, type Expression, fetch, literal, mul, splat, variable } from "../../compiler/ir/expression.js"
@@ -14,6 +16,13 @@ import { storageType } from "../../compiler/ir/loop.js"
 import type { ArtifactKernel } from "../../runtime/artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer } from "../../runtime/devices/device.js"
 import { WeftError } from "../../runtime/errors.js"
+
+// Mesa's software adapter spends its time compiling shaders: narrower vectors and no optimisation make that ten times as quick. Its cache does
+// not tell the widths apart, so that these shaders get a cache of their own. Set before the driver is loaded.
+process.env.XDG_RUNTIME_DIR ??= "/tmp"
+process.env.LP_NATIVE_VECTOR_WIDTH ??= "128"
+process.env.GALLIVM_PERF ??= "nopt"
+process.env.MESA_SHADER_CACHE_DIR ??= join(tmpdir(), "weft-shader-cache")
 
 export type Emit = (
   kernels: readonly LoopKernel[],

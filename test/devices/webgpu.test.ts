@@ -6,8 +6,6 @@ import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/web
 import { WeftError } from "../../runtime/errors.js"
 import { available, conformance } from "./conformance.js"
 
-process.env.XDG_RUNTIME_DIR ??= "/tmp"
-
 const open = () => createWebgpuDevice()
 await conformance("webgpu", open, (kernels, symbolOrder) => ({
   kernels: kernels.map((k) => wgslKernel(k, { symbolOrder })),

@@ -10,10 +10,6 @@ import { inaccurate, wgslKernel } from "../../compiler/targets/wgsl/emit.js"
 import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import { available } from "../devices/conformance.js"
 
-process.env.XDG_RUNTIME_DIR ??= "/tmp"
-// Mesa's software adapter spends its time in LLVM: without optimisation these shaders compile twice as fast.
-process.env.GALLIVM_PERF ??= "nopt"
-
 const count = 256
 const dtypes: readonly DType[] = ["f32", "i32", "u32", "bool"]
 const widths = [1, 2, 4, 8]

@@ -24,9 +24,6 @@ import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import { toFloat32 } from "../../runtime/weights/dtypes.js"
 import { available } from "../devices/conformance.js"
 
-process.env.XDG_RUNTIME_DIR ??= "/tmp"
-process.env.GALLIVM_PERF ??= "nopt"
-
 const v = (name: string, dtype: DType = "i32", width = 1) => variable(name, dtype, width)
 const n = (value: number) => literal(value)
 const f = (value: number) => literal(value, "f32")
