@@ -405,6 +405,14 @@ export function sources(t: Tensor): readonly Tensor[] {
   }
 }
 
+/** The input in whose memory a tensor lies: itself, the state of an update, also through a unit; undefined when it has memory of its own. */
+export function homeOf(t: Tensor): Input | undefined {
+  if (t.kind === "input") return t
+  if (t.kind === "update") return t.state
+  const inner = t.kind === "call" ? homeOf(t.unit.results[t.result]!) : undefined
+  return inner && t.kind === "call" ? homeOf(t.args[t.unit.inputs.indexOf(inner)]!) : undefined
+}
+
 /** All nodes below the roots, sources first, each once. */
 export function topological(roots: readonly Tensor[]): readonly Tensor[] {
   const order: Tensor[] = []

@@ -11,7 +11,7 @@ import { maximum } from "../ir/dim.js"
 import { add, type Expression, identity, variable, walk } from "../ir/expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
-import { axisNames, spansOf, topological } from "../ir/tensor.js"
+import { axisNames, homeOf, spansOf, topological } from "../ir/tensor.js"
 import { canonical } from "./canonical.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory } from "./cuts.js"
 import { createLowering, type Memory } from "./lower.js"
@@ -116,7 +116,7 @@ function* directInputs(t: Tensor): Iterable<Input> {
 const sameArgs = (a: Call, b: Call) => a.args.every((x, i) => x === b.args[i])
 
 /** The order of axes in memory: as they were mentioned first; a state's own for its updates. */
-const layout = (t: Tensor): readonly string[] => axisNames(t.kind === "update" ? t.state : t)
+const layout = (t: Tensor): readonly string[] => axisNames(homeOf(t) ?? t)
 
 /** Fresh variables for the axes of an item, and the point that they span. */
 function itemAxes(t: Tensor): { readonly list: readonly Axis[]; readonly point: ReadonlyMap<string, Expression> } {
@@ -170,16 +170,19 @@ function loads(items: readonly Item[]): ReadonlySet<string> {
   return names
 }
 
+const isUpdate = (t: Tensor): boolean =>
+  t.kind === "update" || (t.kind === "call" && isUpdate(t.unit.results[t.result]!))
+
 function callTask(t: Call, calls: readonly Call[], naming: Naming): Task {
-  const results = t.unit.results.map((r, i) => {
-    if (r.kind === "update") return undefined
+  const results = t.unit.results.map((_, i) => {
     const mine = calls.find((c) => c.unit === t.unit && sameArgs(c, t) && c.result === i)
-    return mine && naming.buffer(mine)
+    return mine && homeOf(mine) === undefined ? naming.buffer(mine) : undefined
   })
   const reads = new Set(t.args.map((a) => naming.buffer(a)))
-  const states = t.unit.results.flatMap((r) =>
-    r.kind === "update" ? [naming.buffer(t.args[t.unit.inputs.indexOf(r.state)]!)] : [],
-  )
+  const states = t.unit.results.flatMap((r, result) => {
+    const home = isUpdate(r) ? homeOf({ ...t, result }) : undefined
+    return home === undefined ? [] : [naming.buffer(home)]
+  })
   return { reads, writes: [...states, ...results.filter((r) => r !== undefined)], make: { kind: "call", call: t } }
 }
 
@@ -207,7 +210,7 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
     for (const { make } of here)
       if (make.kind === "call") {
         const { call } = make
-        const results = call.unit.results.map((r, i) => (r.kind === "update" ? undefined : naming.result(call, i)))
+        const results = call.unit.results.map((_, i) => naming.result(call, i))
         steps.push({ kind: "call", unit: call.unit, args: call.args.map((a) => naming.buffer(a)), results })
       }
   }
@@ -256,7 +259,8 @@ function createNaming(order: readonly Tensor[], localSet: ReadonlySet<Tensor>) {
   for (const t of order) if (localSet.has(t)) localNames.set(t, `local${localNames.size}`)
   const capacity = (t: Tensor) => t.axes.map((a) => maximum(a.extent))
   const buffer = (t: Tensor): string => {
-    if (t.kind === "update") return buffer(t.state)
+    const home = homeOf(t)
+    if (home !== undefined && home !== t) return buffer(home)
     const known = names.get(t)
     if (known !== undefined) return known
     const name = t.kind === "input" ? t.name : t.kind === "constant" ? `constant${count++}` : `t${count++}`

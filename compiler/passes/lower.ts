@@ -81,7 +81,7 @@ export function createLowering(
       case "reduce":
         return lowerReduce(t, at)
       case "scan": {
-        const bound = variable(boundName(t.axis, t.arg))
+        const bound = variable(boundName(t.axis, [t.arg]))
         return scan(bound.name, coordinate(at, t.axis), t.monoid, [value(t.arg, new Map(at).set(t.axis, bound))])
       }
       case "reindex": {
@@ -105,7 +105,7 @@ export function createLowering(
   }
 
   const lowerReduce = (t: TensorReduce, at: Coordinates): Expression => {
-    const bound = variable(boundName(t.axis, t.args[0]!))
+    const bound = variable(boundName(t.axis, t.args))
     const inner = new Map(at).set(t.axis, bound)
     const extent = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!.extent
     const lift = t.args.map((a) => value(a, inner))
@@ -118,8 +118,8 @@ export function createLowering(
   return { value }
 }
 
-/** The name of a bound axis: the same wherever the same tensor is folded along the same axis. */
-const boundName = (axis: string, arg: Tensor): string => `${axis}.${identity(arg)}`
+/** The name of a bound axis: the same wherever the same tensors are folded along the same axis, so never inside of itself. */
+const boundName = (axis: string, args: readonly Tensor[]): string => `${axis}.${args.map(identity).join(".")}`
 
 function coordinate(at: Coordinates, axis: string): Expression {
   const found = at.get(axis)

@@ -280,7 +280,10 @@ export function isTensor(x: unknown): boolean {
 }
 
 function placeholder(path: string, t: ir.Tensor): ir.Input {
-  if (t.kind === "input") return ir.input(path, t.role, t.axes, t.dtype, t.storage, t.capacity)
+  const home = ir.homeOf(t)
+  // What a step has appended lies in the state's memory and keeps its layout, but is not a state to append to.
+  if (home !== undefined)
+    return ir.input(path, t === home ? t.role : "weight", t.axes, t.dtype, home.storage, home.capacity)
   const capacity = t.axes.map(() => 0)
   return ir.input(path, "input", t.axes, t.dtype, t.dtype, capacity)
 }

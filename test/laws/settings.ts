@@ -1,0 +1,32 @@
+/**
+ * How long the laws run, and with which numbers.
+ *
+ *   WEFT_RUNS=0.1 npx vitest run test/laws     a tenth of the programs
+ *   WEFT_SEED=1234 npx vitest run test/laws    the programs of an earlier run, whose seed it has printed
+ */
+import fc from "fast-check"
+
+export const seed = Number(process.env.WEFT_SEED ?? (Date.now() ^ (process.pid << 8)) & 0x7fffffff)
+
+export const runs = (normal: number): number => Math.max(1, Math.round(normal * Number(process.env.WEFT_RUNS ?? 1)))
+
+/** Checks a property on random values; a failure is shrunk and printed with the seed. */
+export function law<T>(
+  name: string,
+  arbitrary: fc.Arbitrary<T>,
+  count: number,
+  holds: (value: T) => void,
+  describe: (value: T) => string = () => "",
+): void {
+  console.log(`${name}: ${runs(count)} programs, WEFT_SEED=${seed}`)
+  const details = fc.check(fc.property(arbitrary, holds), { seed, numRuns: runs(count) })
+  if (!details.failed) return
+  const [smallest] = details.counterexample ?? []
+  const cause =
+    details.errorInstance instanceof Error
+      ? (details.errorInstance.stack ?? details.errorInstance.message)
+      : String(details.errorInstance)
+  throw new Error(
+    `${name} fails at program ${details.numRuns} of seed ${seed}, shrunk ${details.numShrinks} times\n${smallest === undefined ? "" : describe(smallest)}\n${JSON.stringify(smallest)}\n${cause}`,
+  )
+}

@@ -1,0 +1,35 @@
+/**
+ * When two evaluations agree. The constants of the laws stand here and are not changed to make a case pass.
+ *
+ * Exact regime: equal, bit by bit but for the sign of zero, which min and max may lose. Analytic regime: |a − b| ≤ 8 · 2^-24 · c, where c is the
+ * bound that the interpreter keeps beside each f32 value (compiler/interpret/scalar-bounds.ts): the value of the same program on absolute
+ * values, with the extra errors of division and of the transcendental functions. A bound that is not finite claims nothing.
+ */
+export const depth = 8
+export const unit = 2 ** -24
+
+/** Results below the smallest normal number may be flushed to zero. */
+export const smallest = 2 ** -126
+
+export interface Comparison {
+  readonly name: string
+  readonly expected: ArrayLike<number>
+  readonly found: ArrayLike<number>
+  /** Per element; without it the numbers must be equal. */
+  readonly bound?: ArrayLike<number> | undefined
+}
+
+/** What is wrong with the first element that differs, or undefined. */
+export function difference({ name, expected, found, bound }: Comparison): string | undefined {
+  if (expected.length !== found.length) return `${name}: ${found.length} elements, not ${expected.length}`
+  for (let i = 0; i < expected.length; i++) {
+    const [a, b] = [expected[i]!, found[i]!]
+    if (a === b || (Number.isNaN(a) && Number.isNaN(b))) continue
+    if (bound === undefined) return `${name}[${i}]: ${b}, not ${a}`
+    const c = bound[i]!
+    if (!Number.isFinite(c) || !Number.isFinite(a)) continue
+    const allowed = depth * unit * c + smallest
+    if (!(Math.abs(a - b) <= allowed)) return `${name}[${i}]: ${b}, not ${a} ± ${allowed}`
+  }
+  return undefined
+}
