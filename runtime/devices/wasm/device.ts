@@ -40,6 +40,8 @@ interface WasmKernel extends CompiledKernel {
 interface Prepared {
   readonly kernel: WasmKernel
   readonly pointers: readonly number[]
+  readonly groups: number
+  /** Whether workers take part. */
   readonly share: boolean
 }
 interface WasmRecording extends Recording {
@@ -183,7 +185,7 @@ class WasmDevice implements Device {
         throw new WeftError("record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
       const bytes = buffers.reduce((sum, b) => sum + b.bytes, 0)
       const share = this.team !== undefined && groups > 1 && bytes >= this.shareFrom
-      return { kernel: kernel as WasmKernel, pointers: buffers.map((b) => (b as WasmBuffer).at), share }
+      return { kernel: kernel as WasmKernel, pointers: buffers.map((b) => (b as WasmBuffer).at), groups, share }
     })
     const recording: WasmRecording = { commands: commands.length, prepared }
     return recording
@@ -198,11 +200,11 @@ class WasmDevice implements Device {
     for (const recording of recordings) for (const command of (recording as WasmRecording).prepared) this.run(command)
   }
 
-  private run({ kernel, pointers, share }: Prepared): void {
+  private run({ kernel, pointers, groups, share }: Prepared): void {
     this.counters.commands++
     try {
       if (share)
-        this.team!.run(kernel.index, kernel.run, this.symbols.at, this.scratch.at, this.scratch.bytes, pointers)
+        this.team!.run(kernel.index, kernel.run, groups, this.symbols.at, this.scratch.at, this.scratch.bytes, pointers)
       else kernel.run(this.symbols.at, this.scratch.at, 0, 1, ...pointers)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)

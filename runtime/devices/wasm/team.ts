@@ -1,10 +1,14 @@
 /**
- * Workers that run the same kernel at the same time, each its share: fork, run, join.
+ * Workers that run the same kernel at the same time, piece by piece: fork, claim, run, join.
  *
- *   team.run(kernel, …)   // writes the call into the control block, counts `generation` up, runs share 0, waits for the others
+ *   team.run(kernel, …)   // writes the call into the control block, counts `generation` up, claims pieces like everyone, waits for those of others
  *
- * Control block (i32, shared): see `slots`. A worker spins on `generation` for some tens of microseconds, then sleeps; so does the caller on
- * `done`. To receive a module a worker must get back to its event loop: the call `leave` sends it there. Workers do not keep a process alive.
+ * Control block (i32, shared): see `slots`. The grid is cut into more pieces than there are threads, and whoever is free takes the next, so that a worker
+ * that the system has not woken delays nothing. A claim names its generation: a late worker cannot take a piece of a later call for one of an
+ * earlier, and what it has read of a call is right if its claim succeeds.
+ *
+ * A worker spins on `generation` for some tens of microseconds, then sleeps; so does the caller on `done`. To receive a module a worker must get
+ * back to its event loop: the call `leave`, of which each worker takes one piece, sends it there. Workers do not keep a process alive.
  */
 import { WeftError } from "../../errors.js"
 import type { KernelFunction } from "./module.js"
@@ -19,9 +23,23 @@ export interface WorkerLike {
 }
 export type Spawn = (source: string) => Promise<WorkerLike>
 
-/** Indices into the control block; arguments follow. `sleepers` counts workers asleep, `failed` those whose kernel trapped. */
-const slots = { generation: 0, done: 16, sleepers: 32, failed: 33, kernel: 48, count: 49, arguments: 50 } as const
+/**
+ * Indices into the control block; arguments follow. `claim` is generation · 2^16 + the next piece, `done` counts finished pieces, `sleepers`
+ * workers asleep, `failed` traps in workers.
+ */
+const slots = {
+  generation: 0,
+  claim: 16,
+  done: 32,
+  sleepers: 48,
+  failed: 49,
+  kernel: 64,
+  pieces: 65,
+  count: 66,
+  arguments: 67,
+} as const
 const leave = -1
+const piecesPerThread = 4
 /** Milliseconds of spinning before sleeping: about what falling asleep and waking up costs. */
 const patience = 0.05
 const mostArguments = 256
@@ -31,9 +49,11 @@ export interface Team {
   readonly size: number
   /** Instantiates a module in every worker; its kernels get the next indices. */
   load(module: WebAssembly.Module, names: readonly string[]): Promise<void>
+  /** Runs a kernel of `groups` workgroups; `scratch` is that of the caller, and worker w has the `bytes` at scratch + w · bytes. */
   run(
     index: number,
     own: KernelFunction,
+    groups: number,
     symbols: number,
     scratch: number,
     bytes: number,
@@ -46,7 +66,6 @@ interface Setup {
   readonly control: Int32Array
   readonly memory: WebAssembly.Memory
   readonly worker: number
-  readonly workers: number
   readonly slots: typeof slots
   readonly leave: number
   readonly patience: number
@@ -57,8 +76,21 @@ interface Port {
   onMessage(listener: (message: Message) => void): void
 }
 
-/** Runs in the worker, as text: it must not refer to anything outside of itself. */
-function work(port: Port): void {
+/** Takes the next piece of a call, or −1. Runs in workers too, as text: it must not refer to anything outside of itself. */
+function claim(control: Int32Array, at: number, generation: number, pieces: number): number {
+  for (;;) {
+    const seen = Atomics.load(control, at)
+    const piece = seen & 0xffff
+    if (((seen >>> 16) ^ generation) & 0xffff || piece >= pieces) return -1
+    if (Atomics.compareExchange(control, at, seen, seen + 1) === seen) return piece
+  }
+}
+
+/** Runs in the worker, as text. */
+function work(
+  port: Port,
+  claim: (control: Int32Array, at: number, generation: number, pieces: number) => number,
+): void {
   const kernels: ((...pointers: number[]) => void)[] = []
   let setup: Setup | undefined
   let generation = 0
@@ -72,24 +104,27 @@ function work(port: Port): void {
       Atomics.wait(control, slots.generation, generation)
       Atomics.sub(control, slots.sleepers, 1)
     }
-    generation = (generation + 1) | 0
+    generation = Atomics.load(control, slots.generation)
   }
   const serve = (s: Setup) => {
-    const { control, slots, worker, workers } = s
+    const { control, slots, worker } = s
     for (;;) {
       next(s)
       const kernel = control[slots.kernel]!
-      const [symbols, scratch, bytes, ...pointers] = control.subarray(
-        slots.arguments,
-        slots.arguments + control[slots.count]!,
-      )
-      try {
-        if (kernel !== s.leave) kernels[kernel]!(symbols!, scratch! + worker * bytes!, worker, workers, ...pointers)
-      } catch {
-        Atomics.add(control, slots.failed, 1)
+      const pieces = control[slots.pieces]!
+      const count = control[slots.count]!
+      const [symbols, scratch, bytes, ...pointers] = control.subarray(slots.arguments, slots.arguments + count)
+      for (;;) {
+        const piece = claim(control, slots.claim, generation, pieces)
+        if (piece < 0) break
+        try {
+          if (kernel !== s.leave) kernels[kernel]!(symbols!, scratch! + worker * bytes!, piece, pieces, ...pointers)
+        } catch {
+          Atomics.add(control, slots.failed, 1)
+        }
+        if (Atomics.add(control, slots.done, 1) + 1 === pieces) Atomics.notify(control, slots.done)
+        if (kernel === s.leave) return
       }
-      if (Atomics.add(control, slots.done, 1) === workers - 2) Atomics.notify(control, slots.done)
-      if (kernel === s.leave) return
     }
   }
   port.onMessage((message) => {
@@ -111,7 +146,7 @@ function work(port: Port): void {
   })
 }
 
-const source = `;(${work})(port)`
+const source = `;(${work})(port, ${claim})`
 
 /** Node's workers, else the page's; neither is imported before it is needed. */
 const spawnHere: Spawn = async (text) => {
@@ -166,24 +201,28 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
     clearInterval(awake)
     if (problem !== undefined) throw new WeftError("worker-failed", `a worker did not start: ${problem}`)
   }
-  await send((worker) => ({ control, memory, worker, workers: size + 1, slots, leave, patience }))
+  await send((worker) => ({ control, memory, worker, slots, leave, patience }))
   let serving = false
 
-  const fork = (kernel: number, values: readonly number[]) => {
+  const fork = (kernel: number, pieces: number, values: readonly number[]): number => {
+    const generation = (Atomics.load(control, slots.generation) + 1) | 0
     control[slots.kernel] = kernel
+    control[slots.pieces] = pieces
     control[slots.count] = values.length
     control.set(values, slots.arguments)
     Atomics.store(control, slots.done, 0)
-    Atomics.add(control, slots.generation, 1)
+    Atomics.store(control, slots.claim, generation << 16)
+    Atomics.store(control, slots.generation, generation)
     if (Atomics.load(control, slots.sleepers) > 0) Atomics.notify(control, slots.generation)
+    return generation
   }
-  const join = () => {
+  const join = (pieces: number) => {
     const until = performance.now() + patience
     let tries = 0
-    while (Atomics.load(control, slots.done) !== size) if ((++tries & 63) === 0 && performance.now() > until) break
+    while (Atomics.load(control, slots.done) !== pieces) if ((++tries & 63) === 0 && performance.now() > until) break
     for (;;) {
       const done = Atomics.load(control, slots.done)
-      if (done === size) return
+      if (done === pieces) return
       Atomics.wait(control, slots.done, done)
     }
   }
@@ -192,24 +231,33 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
     size,
     load: async (module, names) => {
       if (serving) {
-        fork(leave, [])
-        join()
+        fork(leave, size, [])
+        join(size)
       }
       await send(() => ({ module, names }))
       serving = true
     },
-    run: (index, own, symbols, scratch, bytes, pointers) => {
+    run: (index, own, groups, symbols, scratch, bytes, pointers) => {
       if (pointers.length + 3 > mostArguments)
         throw new WeftError(
           "too-many-buffers",
           `${pointers.length} buffers of one kernel; at most ${mostArguments - 3}`,
         )
-      fork(index, [symbols, scratch, bytes, ...pointers])
-      try {
-        own(symbols, scratch, 0, size + 1, ...pointers)
-      } finally {
-        join()
+      const pieces = Math.min(groups, piecesPerThread * (size + 1))
+      const generation = fork(index, pieces, [symbols, scratch, bytes, ...pointers])
+      let problem: unknown
+      for (;;) {
+        const piece = claim(control, slots.claim, generation, pieces)
+        if (piece < 0) break
+        try {
+          own(symbols, scratch, piece, pieces, ...pointers)
+        } catch (cause) {
+          problem ??= cause
+        }
+        Atomics.add(control, slots.done, 1)
       }
+      join(pieces)
+      if (problem !== undefined) throw problem
       if (Atomics.load(control, slots.failed) > 0) throw new Error("it stopped in a worker")
     },
     dispose: () => {
