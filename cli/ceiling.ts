@@ -1,0 +1,92 @@
+/**
+ * The read ceiling: how fast this device reads memory when a kernel does nothing else. The kernel is made by the project's own compiler.
+ *
+ *     for g in grid: for l in lanes: for k: for u in 8: sum_u += x[((g · K + k) · 8 + u) · lanes · 4 + 4 l … + 4]     16 bytes a load
+ */
+import { add, type Expression, fetch, literal, mul, splat, variable, withTable } from "../compiler/ir/expression.js"
+import type { LoopKernel, Statement } from "../compiler/ir/loop.js"
+import { emitWasm } from "../compiler/targets/wasm/emit.js"
+import { wgslKernel } from "../compiler/targets/wgsl/emit.js"
+import type { Device } from "../runtime/devices/device.js"
+
+const unrolled = 8
+const width = 4
+const mostBytes = 256 << 20
+const groups = 256
+
+/** Bytes per second, the best of `repetitions`; at least 64 MiB are read each time. */
+export async function readCeiling(device: Device, repetitions = 7): Promise<number> {
+  const lanes = device.kind === "wasm" ? 1 : 64
+  const perStep = groups * lanes * unrolled * width * 4
+  const bytes = Math.floor(Math.min(mostBytes, device.limits.bindingBytes) / perStep) * perStep
+  const kernel = withTable(() => readKernel(lanes, bytes / perStep))
+  const emitted = device.kind === "wasm" ? emitWasm([kernel]) : undefined
+  const source = emitted === undefined ? wgslKernel(kernel, { symbolOrder: [] }).source : ""
+  const bindings = kernel.buffers.map(({ access }) => ({ access }))
+  const scratch = emitted === undefined ? 0 : emitted.kernels[0]!.scratch
+  const compiled = await device.compile(
+    [{ name: kernel.name, source, bindings, lanes, scratch }],
+    emitted?.module ?? new Uint8Array(0),
+    0,
+  )
+  const from = device.allocate(bytes, "ceiling")
+  const to = device.allocate(groups * lanes * width * 4, "ceiling sums")
+  try {
+    // Pages that were never written are one page of zeros, which every cache holds.
+    const ones = new Uint8Array(new Float32Array(1 << 20).fill(1).buffer)
+    for (let at = 0; at < bytes; at += ones.length) device.upload(from, at, ones.subarray(0, bytes - at))
+    const recording = device.record([{ kernel: compiled[0]!, buffers: [from, to], groups }])
+    let best = 0
+    for (let i = 0; i <= repetitions; i++) {
+      const started = performance.now()
+      device.submit([recording], new Int32Array(0))
+      await device.read(to, 0, 16)
+      best = Math.max(best, bytes / ((performance.now() - started) / 1000))
+    }
+    return best
+  } finally {
+    from.destroy()
+    to.destroy()
+  }
+}
+
+/** Each lane of each group reads `steps` · 8 vectors and stores their sum. */
+function readKernel(lanes: number, steps: number): LoopKernel {
+  const n = (value: number) => literal(value)
+  const sum = (u: number) => variable(`sum${u}`, "f32", width)
+  const units = Array.from({ length: unrolled }, (_, u) => u)
+  const loop = (bind: "grid" | "lane" | "serial", name: string, extent: number, body: readonly Statement[]) =>
+    ({ kind: "for", variable: name, extent: n(extent), bind, body }) satisfies Statement
+  const row = mul(add(mul(variable("g"), n(steps)), variable("k")), n(unrolled))
+  const offset = (u: number): Expression => mul(add(mul(add(row, n(u)), n(lanes)), variable("l")), n(width))
+  const body: Statement[] = [
+    ...units.map(
+      (u): Statement => ({ kind: "let", name: `sum${u}`, value: splat(literal(0, "f32"), width), mutable: true }),
+    ),
+    loop(
+      "serial",
+      "k",
+      steps,
+      units.map((u) => ({ kind: "assign", name: `sum${u}`, value: add(sum(u), fetch("x", offset(u), "f32", width)) })),
+    ),
+    {
+      kind: "store",
+      array: "y",
+      offset: mul(add(mul(variable("g"), n(lanes)), variable("l")), n(width)),
+      value: units.map((u): Expression => sum(u)).reduce(add),
+    },
+  ]
+  const buffer = (name: string, elements: number, access: "read" | "write") =>
+    ({ name, dtype: "f32", storage: "f32", size: n(elements), access }) as const
+  return {
+    name: "read",
+    buffers: [
+      buffer("x", groups * lanes * steps * unrolled * width, "read"),
+      buffer("y", groups * lanes * width, "write"),
+    ],
+    symbols: [],
+    lanes,
+    groups,
+    body: [loop("grid", "g", groups, [loop("lane", "l", lanes, body)])],
+  }
+}
