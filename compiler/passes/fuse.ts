@@ -11,9 +11,9 @@ import { maximum } from "../ir/dim.js"
 import { add, type Expression, identity, variable, walk } from "../ir/expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
-import { axisNames, homeOf, spansOf, topological } from "../ir/tensor.js"
+import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
 import { canonical } from "./canonical.js"
-import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory } from "./cuts.js"
+import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
 import { createLowering, type Memory } from "./lower.js"
 
 export type Step =
@@ -56,6 +56,20 @@ interface Task {
 }
 
 export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
+  const forced = new Set<Tensor>()
+  for (;;) {
+    const made = attempt(results, options, forced)
+    if ("steps" in made) return made
+    forced.add(made.cut)
+  }
+}
+
+/** The program with `forced` cut besides what the cut list says, or one more tensor to cut because a kernel would bind too many buffers. */
+function attempt(
+  results: readonly Tensor[],
+  options: FuseOptions,
+  forced: ReadonlySet<Tensor>,
+): Fused | { readonly cut: Tensor } {
   const order = topological(results)
   const calls = order.filter((t) => t.kind === "call")
   const roots = new Set<Tensor>()
@@ -69,6 +83,7 @@ export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
   for (const t of order)
     if (t.kind === "update" && t.axis === undefined && raw.has(t.state) && !hasMemory(t.value)) roots.add(t.value)
 
+  for (const t of forced) roots.add(t)
   const cuts = chooseCuts([...roots], options.cuts ?? defaultCutLimits)
   const naming = createNaming(order, cuts.locals)
   const memory = (t: Tensor): Memory | undefined => {
@@ -97,8 +112,51 @@ export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
       if (first === t) tasks.push(callTask(t, calls, naming))
     } else if (cuts.buffers.has(t)) tasks.push(storeTask(t, lowering, locals, naming, cuts.buffers))
   }
+  for (const task of tasks)
+    if (task.make.kind === "store" && bound([task]) > options.bindings) {
+      const reads = (t: Tensor) => {
+        const value = lowering.value(t, itemAxes(t).point)
+        return loads([...needed(value, locals), { kind: "local", name: "", axes: [], value }])
+      }
+      const cut = lighten(
+        computed(task.make.tensor),
+        (t) => memory(t) !== undefined,
+        reads,
+        bound([task]) - options.bindings,
+      )
+      if (cut !== undefined) return { cut }
+    }
   const steps = group(tasks, naming, options)
   return { steps, buffers: naming.buffers(), results: results.map((t) => naming.buffer(t)) }
+}
+
+/** How many buffers a kernel of these tasks binds. */
+const bound = (tasks: readonly Task[]): number => new Set(tasks.flatMap((t) => [...t.reads, ...t.writes])).size
+
+/**
+ * The smallest inlined tensor below `root` that takes at least `excess` buffers off its kernel when it gets one of its own; of those the one
+ * that takes the fewest. When none takes enough, the one that takes the most.
+ */
+function lighten(
+  root: Tensor,
+  hasHome: (t: Tensor) => boolean,
+  reads: (t: Tensor) => ReadonlySet<string>,
+  excess: number,
+): Tensor | undefined {
+  const inner = new Set<Tensor>()
+  const visit = (t: Tensor) => {
+    for (const s of sources(t)) {
+      if (inner.has(s) || hasHome(s) || (s.kind === "constant" && s.axes.length === 0)) continue
+      inner.add(s)
+      visit(s)
+    }
+  }
+  visit(root)
+  const saving = (t: Tensor) => reads(t).size - 1
+  const useful = [...inner].filter((t) => saving(t) > 0 && t.kind !== "iota")
+  const enough = useful.filter((t) => saving(t) >= excess)
+  const by = (f: (t: Tensor) => number) => (a: Tensor, b: Tensor) => f(a) - f(b)
+  return enough.sort(by(saving)).sort(by(size))[0] ?? useful.sort(by((t) => -saving(t)))[0]
 }
 
 function* directInputs(t: Tensor): Iterable<Input> {
@@ -220,9 +278,8 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
 /** First fit by number of distinct buffers. */
 function pack(tasks: readonly Task[], bindings: number): readonly (readonly Task[])[] {
   const bins: Task[][] = []
-  const used = (bin: readonly Task[]) => new Set(bin.flatMap((t) => [...t.reads, ...t.writes])).size
   for (const task of tasks) {
-    const bin = bins.find((b) => used([...b, task]) <= bindings)
+    const bin = bins.find((b) => bound([...b, task]) <= bindings)
     if (bin === undefined) bins.push([task])
     else bin.push(task)
   }
