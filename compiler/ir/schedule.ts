@@ -50,6 +50,7 @@ export interface Refusal {
     | "local/unowned"
     | "local/size"
     | "store/monoid"
+    | "store/packed"
     | "fold/slots"
   readonly why: string
 }

@@ -22,6 +22,7 @@ import {
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { stepsInside } from "./tile-values.js"
 import { flatten, lanesOf, type VectorAxis } from "./tile-vector.js"
 
 export interface ScheduleTarget {
@@ -168,7 +169,9 @@ function wideStore(store: Store, last: Axis, kernel: Kernel, width: number): boo
   const axis: VectorAxis = { name: last.name, base: literal(0), width }
   const folds = reductions([store.value])
   const loads = [...ownLoads([store.value]), ...folds.flatMap((r) => ownLoads(r.lift))]
-  const simple = folds.every((r) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min")
+  const simple =
+    folds.every((r) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min") &&
+    !stepsInside(store.value, last.name)
   const at = lanesOf(flatten(store.index, bufferOf(kernel, store.buffer).shape), axis)
   return simple && at?.kind === "step" && loads.every((l) => consecutive(l, axis, kernel))
 }

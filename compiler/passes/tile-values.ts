@@ -200,7 +200,8 @@ function foldLeaves(
 ): void {
   const wanted = lowerer.folding(group[0]!.axis)
   const extent = translator(scope, lowerer)(group[0]!.extent)
-  const wide = scope.vector === undefined && wanted.vector !== undefined && group.every(simple)
+  const steady = group.every((r) => simple(r) && !r.lift.some((x) => stepsInside(x, r.axis)))
+  const wide = scope.vector === undefined && wanted.vector !== undefined && steady
   const width = wide ? wanted.vector! : 1
   const copies = wide ? (wanted.unroll ?? 1) : 1
   const step = width * copies
@@ -231,6 +232,16 @@ function foldLeaves(
 
 const simple = (r: Reduce) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
 
+/** Whether a fold inside of `x` ends elsewhere in each lane along `axis`: a prefix up to it. Such a loop cannot be a vector's. */
+export function stepsInside(x: Expression, axis: string): boolean {
+  let found = false
+  walk(x, (o) => {
+    const end = o.kind === "scan" ? o.at : o.kind === "reduce" ? o.extent : undefined
+    if (end !== undefined && freeVariables(end).has(axis)) found = true
+  })
+  return found
+}
+
 /** Mutable variables for one accumulator. */
 function declare(r: Reduce, width: number, out: Statement[], lowerer: Lowerer): readonly Expression[] {
   const types = r.lift.map((l) => l.dtype)
@@ -257,7 +268,7 @@ function loop(
   const turns =
     lanes === undefined ? extent : apply("floordiv", add(extent, literal(lanes.count - 1)), literal(lanes.count))
   const body: Statement[] = []
-  const inside: Scope = { ...scope, out: body, bound: new Set(scope.bound).add(name) }
+  const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
   for (const [copy, accumulators] of sets.entries()) {
     const base = add(mul(at, literal(width * sets.length)), literal(copy * width))
     const lifted = width === 1 ? lifts(group, at, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)

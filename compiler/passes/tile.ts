@@ -23,11 +23,11 @@ import {
   walk,
 } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Local, type Store, written } from "../ir/kernel.js"
-import type { LoopKernel, Statement } from "../ir/loop.js"
+import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { type LaneGroup, type Lowerer, lowerValues, type Scope, solve } from "./tile-values.js"
+import { type LaneGroup, type Lowerer, lowerValues, type Scope, solve, stepsInside } from "./tile-values.js"
 import { flatten, wideOffset } from "./tile-vector.js"
 
 export interface TileOptions {
@@ -114,6 +114,9 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       ],
     },
   ]
+  const half = kernel.buffers.find((b) => packed(b.storage) && storesSingly(body, b.name))
+  if (half !== undefined)
+    throw new Refused("store/packed", `two elements of '${half.name}' share a word; a store has to write both`)
   const writes = written(kernel)
   const reads = new Set<string>()
   for (const item of kernel.items)
@@ -134,6 +137,14 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     groups: Math.max(1, Math.min(options.maxGroups, maximum(total))),
     body,
   }
+}
+
+function storesSingly(body: readonly Statement[], buffer: string): boolean {
+  return body.some((s) => {
+    if (s.kind === "store") return s.array === buffer && s.value.width % 2 !== 0
+    if (s.kind === "if") return storesSingly(s.body, buffer) || storesSingly(s.otherwise, buffer)
+    return s.kind === "for" && storesSingly(s.body, buffer)
+  })
 }
 
 function symbolsIn(kernel: Kernel): ReadonlySet<string> {
@@ -179,6 +190,9 @@ function section(
   const axes = store.axes.map((axis) => blockAxis(axis, schedule.tile[axis.name] ?? { block: 1 }, parts.fresh))
   if (axes.filter((a) => (a.tile.vector ?? 1) > 1).length > 1)
     throw new Refused("tile/vector", "only one axis of a store may be a vector")
+  const vectored = axes.find((a) => (a.tile.vector ?? 1) > 1)
+  if (vectored !== undefined && [store.value, ...store.index].some((x) => stepsInside(x, vectored.axis.name)))
+    throw new Refused("tile/vector", `a prefix ends at '${vectored.axis.name}', elsewhere in each lane`)
   const groups = axes.reduce<Dim>((n, a) => mul(n, a.cells), literal(1))
   return { groups, emit: (cell) => emitSection(store, axes, schedule, cell, parts) }
 }

@@ -1,0 +1,131 @@
+/**
+ * What tile and clean must keep: the loops of a kernel under any schedule store what the kernel stores, and nothing else.
+ */
+import { interpretKernel } from "../../compiler/interpret/kernel.js"
+import { interpretLoop } from "../../compiler/interpret/loop.js"
+import type { Memory } from "../../compiler/interpret/memory.js"
+import { type Kernel, written } from "../../compiler/ir/kernel.js"
+import type { LoopKernel } from "../../compiler/ir/loop.js"
+import { printLoop } from "../../compiler/ir/loop-print.js"
+import { verifyLoop } from "../../compiler/ir/loop-verify.js"
+import { clean } from "../../compiler/passes/clean.js"
+import { isRefusal, tile } from "../../compiler/passes/tile.js"
+import type { Regime } from "./program.js"
+import type { Scheduled } from "./schedules.js"
+import { difference } from "./tolerance.js"
+
+export type Memories = ReadonlyMap<string, Memory>
+
+export const copied = (buffers: Memories): Map<string, Memory> =>
+  new Map([...buffers].map(([name, m]) => [name, { ...m, values: m.values.slice() }]))
+
+/** A kernel's effect: its memories afterwards, with bounds of f32 elements in the analytic regime. */
+export interface Effect {
+  readonly kernel: Kernel
+  readonly before: Memories
+  readonly after: Memories
+  readonly bounds: ReadonlyMap<string, Float64Array> | undefined
+}
+
+/** Runs a kernel; `buffers` become what it leaves. */
+export function effectOf(
+  kernel: Kernel,
+  buffers: Memories,
+  symbols: ReadonlyMap<string, number>,
+  regime: Regime,
+): Effect {
+  const before = copied(buffers)
+  const bounds =
+    regime === "exact"
+      ? undefined
+      : new Map([...buffers].map(([name, m]) => [name, Float64Array.from(m.values, (x) => Math.abs(x))]))
+  interpretKernel(kernel, buffers, symbols, bounds === undefined ? {} : { bounds })
+  return { kernel, before, after: copied(buffers), bounds }
+}
+
+/** What is wrong with the memories that loops, or a device, left. */
+export function wrongEffect(
+  { kernel, after, bounds }: Effect,
+  found: ReadonlyMap<string, { readonly values: ArrayLike<number> }>,
+): string | undefined {
+  const stored = written(kernel)
+  for (const { name, dtype } of kernel.buffers) {
+    if (!stored.has(name)) continue
+    const problem = difference({
+      name,
+      expected: after.get(name)!.values,
+      found: found.get(name)!.values,
+      bound: dtype === "f32" ? bounds?.get(name) : undefined,
+    })
+    if (problem !== undefined) return problem
+  }
+  return undefined
+}
+
+export function runLoops(
+  loops: LoopKernel,
+  before: Memories,
+  symbols: ReadonlyMap<string, number>,
+  seed: number,
+): Memories {
+  const memories = copied(before)
+  interpretLoop(loops, memories, symbols, { seed })
+  return memories
+}
+
+export class LawBroken extends Error {}
+
+export interface Mutations {
+  /** Changes what tile has made; undefined when there is nothing to change. */
+  readonly tiled?: (loops: LoopKernel) => LoopKernel | undefined
+}
+
+/** The loops of a kernel under a schedule, or the code of the refusal. */
+export function loopsOf(
+  kernel: Kernel,
+  { schedule, options }: Scheduled,
+): { readonly tiled: LoopKernel; readonly cleaned: LoopKernel } | string {
+  const tiled = tile(kernel, schedule, options)
+  if (isRefusal(tiled)) return tiled.code
+  return { tiled, cleaned: clean(tiled) }
+}
+
+/** Checks one kernel under one schedule. Answers with the code of the refusal, if any. @throws LawBroken */
+export function checkLoops(
+  effect: Effect,
+  scheduled: Scheduled,
+  symbols: ReadonlyMap<string, number>,
+  seed: number,
+): string | undefined {
+  const made = tried(effect.kernel, scheduled)
+  if (typeof made === "string") return made
+  for (const [stage, loops] of [
+    ["tile", made.tiled],
+    ["clean", made.cleaned],
+  ] as const) {
+    const problems = verifyLoop(loops)
+    const wrong =
+      problems.length > 0
+        ? problems.map((p) => p.message).join("; ")
+        : attempt(() => wrongEffect(effect, runLoops(loops, effect.before, symbols, seed)))
+    if (wrong !== undefined)
+      throw new LawBroken(`${stage}: ${wrong}\n${JSON.stringify(scheduled)}\n${printLoop(loops)}`)
+  }
+  return undefined
+}
+
+function tried(kernel: Kernel, scheduled: Scheduled): ReturnType<typeof loopsOf> {
+  try {
+    return loopsOf(kernel, scheduled)
+  } catch (cause) {
+    throw new LawBroken(`${cause instanceof Error ? cause.stack : cause}\n${JSON.stringify(scheduled)}`, { cause })
+  }
+}
+
+function attempt(check: () => string | undefined): string | undefined {
+  try {
+    return check()
+  } catch (e) {
+    return e instanceof Error ? `${e.name}: ${e.message}` : String(e)
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Random schedules for a kernel, from the whole vocabulary of compiler/ir/schedule.ts.
+ *
+ *   { lanes: 4, stores: [{ tile: { row: { block: 6, register: 3 }, dim: { block: "all", vector: 4 } }, reduce: { k: { lanes: 2 } } }], locals: … }
+ *
+ * Most are legal; a few ask for what `tile` has to refuse (a block that is no multiple of its registers, two vector axes, lanes that do not divide).
+ */
+import fc from "fast-check"
+import { type Expression, walk } from "../../compiler/ir/expression.js"
+import type { Kernel, Store } from "../../compiler/ir/kernel.js"
+import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
+import type { TileOptions } from "../../compiler/passes/tile.js"
+import { Choices } from "./choices.js"
+
+/** Numbers that schedules are drawn from. */
+export const scheduleNumbers: fc.Arbitrary<readonly number[]> = fc.array(fc.nat(9999), { minLength: 24, maxLength: 24 })
+
+export interface Scheduled {
+  readonly schedule: Schedule
+  readonly options: TileOptions
+}
+
+/** The schedule that these numbers stand for; `turn` gives the kernels of one program different ones. */
+export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 0): Scheduled {
+  const from = numbers.length === 0 ? 0 : (turn * 7) % numbers.length
+  const choose = new Choices([...numbers.slice(from), ...numbers.slice(0, from)])
+  const lanes = choose.of([1, 1, 4, 2, 8, 1, 32, 3])
+  const stores = kernel.items.filter((i) => i.kind === "store").map((s) => storeSchedule(s, lanes, choose))
+  const locals: Record<string, ReductionTile> = {}
+  for (const item of kernel.items)
+    if (item.kind === "local") {
+      const together = choose.chance(35) ? sharing(lanes, choose) : 1
+      for (const axis of foldedAxes([item.value])) locals[axis] = folding(together, choose)
+    }
+  const options = { maxGroups: choose.of([65536, 2, 1, 7]), sharedBytes: 1 << 20 }
+  return { schedule: { lanes, stores, locals }, options }
+}
+
+function storeSchedule(store: Store, lanes: number, choose: Choices): StoreSchedule {
+  const axes = foldedAxes([store.value, ...store.index])
+  const together = axes.size > 0 && choose.chance(30) ? sharing(lanes, choose) : 1
+  const reduce: Record<string, ReductionTile> = {}
+  for (const axis of axes) if (choose.chance(60)) reduce[axis] = folding(together, choose)
+  const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1)
+  const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
+  const tile: Record<string, AxisTile> = {}
+  for (const { name } of store.axes) {
+    if (choose.chance(12)) continue
+    const register = shares ? 1 : choose.of([1, 1, 1, 2, 4, 3])
+    const vector = name === vectored ? choose.of([4, 2, 8]) : choose.chance(1) ? 2 : 1
+    const step = register * vector
+    const block = choose.of<number | "all">([
+      "all",
+      step,
+      2 * step,
+      3 * step,
+      step,
+      4 * step,
+      step + (choose.chance(6) ? 1 : 0),
+      8 * step,
+    ])
+    tile[name] = { block, ...(register > 1 ? { register } : {}), ...(vector > 1 ? { vector } : {}) }
+  }
+  return { tile, reduce }
+}
+
+/** Lanes that share a reduction: a power of two that divides the workgroup's, but now and then. */
+function sharing(lanes: number, choose: Choices): number {
+  const powers = [32, 8, 4, 2].filter((n) => lanes % n === 0)
+  return choose.chance(5) ? 3 : powers.length === 0 ? 1 : choose.of(powers)
+}
+
+function folding(lanes: number, choose: Choices): ReductionTile {
+  const vector = choose.of([1, 4, 2, 1, 8])
+  return { ...(vector > 1 ? { vector } : {}), ...(lanes > 1 ? { lanes } : {}) }
+}
+
+export function foldedAxes(values: readonly Expression[]): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (const v of values)
+    walk(v, (x) => {
+      if (x.kind === "reduce" || x.kind === "scan") found.add(x.axis)
+    })
+  return found
+}
