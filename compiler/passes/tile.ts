@@ -27,6 +27,7 @@ import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { forEachExpression } from "./clean.js"
 import { type LaneGroup, type Lowerer, lowerValues, type Scope, solve, stepsInside } from "./tile-values.js"
 import { flatten, wideOffset } from "./tile-vector.js"
 
@@ -132,7 +133,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       size: literal(shape.reduce((n, s) => n * s, 1)),
       access: writes.has(name) ? (reads.has(name) ? "readwrite" : "write") : "read",
     })),
-    symbols: [...symbolsIn(kernel)].sort(),
+    symbols: [...symbolsIn(body)].sort(),
     lanes: schedule.lanes,
     groups: Math.max(1, Math.min(options.maxGroups, maximum(total))),
     body,
@@ -147,16 +148,13 @@ function storesSingly(body: readonly Statement[], buffer: string): boolean {
   })
 }
 
-function symbolsIn(kernel: Kernel): ReadonlySet<string> {
+function symbolsIn(body: readonly Statement[]): ReadonlySet<string> {
   const found = new Set<string>()
+  const seen = new Set<Expression>()
   const see = (x: Expression) => {
     if (x.kind === "symbol") found.add(x.name)
   }
-  for (const item of kernel.items) {
-    for (const a of item.axes) walk(a.extent, see)
-    walk(item.value, see)
-    if (item.kind === "store") for (const i of item.index) walk(i, see)
-  }
+  forEachExpression(body, (root) => walk(root, see, seen))
   return found
 }
 
