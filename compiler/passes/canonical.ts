@@ -7,6 +7,9 @@
 import { type Expression, load, localRead, operands, rebuild, reduce, scan, variable } from "../ir/expression.js"
 import type { Item, Kernel } from "../ir/kernel.js"
 
+/** The loops of a workgroup and of its lanes bear these names. */
+const reserved = ["group", "lane"]
+
 /** The kernel over `b0, b1, …` and what these stand for, in order. */
 export interface Canonical {
   readonly kernel: Kernel
@@ -14,13 +17,13 @@ export interface Canonical {
 }
 
 export function canonical(kernel: Kernel): Canonical {
-  const taken = new Set<string>()
+  const taken = new Set(reserved)
   const names = new Map<string, string>()
   const locals = new Map<string, string>()
   const rename = (name: string): string => {
     const known = names.get(name)
     if (known !== undefined) return known
-    const stem = /^[^._]*/.exec(name)![0]
+    const stem = /^[^._]*/.exec(name)![0] || "axis"
     let made = stem
     for (let n = 1; taken.has(made); n++) made = `${stem}${n}`
     taken.add(made)
