@@ -108,7 +108,8 @@ export function componentOf(
       if (monoid.kind !== "top") return accumulator[from + index - at]!
       const ranks = accumulator.slice(from + (index - at) * monoid.k, from + (index - at + 1) * monoid.k)
       if (slot === undefined) return ranks[0]!
-      if (slot.kind === "literal") return ranks[slot.value]!
+      // A register tile that reaches over the last rank never runs there.
+      if (slot.kind === "literal") return ranks[slot.value] ?? ranks.at(-1)!
       return ranks
         .slice(0, -1)
         .reduceRight((rest, value, s) => apply("select", apply("eq", slot, literal(s)), value, rest), ranks.at(-1)!)

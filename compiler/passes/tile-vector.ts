@@ -130,5 +130,9 @@ export function shared(
     order.push(x)
   }
   for (const r of roots) visit(r)
-  return order.filter((x) => uses.get(x)! > 1 && x.kind !== "literal" && x.kind !== "variable" && x.kind !== "symbol")
+  return order.filter((x) => uses.get(x)! > 1 && !isPlain(x))
 }
+
+/** What needs no name: names, numbers, and a number in all lanes (divisors must stay visible). */
+const isPlain = (x: Expression): boolean =>
+  x.kind === "literal" || x.kind === "variable" || x.kind === "symbol" || (x.kind === "splat" && x.of.kind === "literal")
