@@ -1,0 +1,136 @@
+/** Damaged artifacts: one typed error that names the place, before anything is allocated. */
+import { beforeAll, describe, expect, test } from "vitest"
+import type { Artifact } from "../../runtime/artifact.js"
+import { checkArtifact } from "../../runtime/artifact-check.js"
+import { refusal } from "./model.js"
+
+/** y = kernel(x), with a weight; every kind of part once. */
+const small: Artifact = {
+  format: "weft",
+  version: 1,
+  target: "wasm",
+  precision: "exact",
+  model: { family: "small", context: 8, chunk: 4, vocabulary: 16, endTokens: [1] },
+  symbols: [{ name: "past", max: 8 }],
+  slots: [{ bytes: 64 }, { bytes: 64 }, { bytes: 32 }, { bytes: 16 }],
+  buffers: [
+    { name: "w", role: "weight", storage: "bf16", shape: [2, 16], bytes: 64, slot: 0 },
+    { name: "x", role: "scratch", storage: "f32", shape: [16], bytes: 64, slot: 1 },
+    { name: "y", role: "scratch", storage: "f32", shape: [8], bytes: 32, slot: 2 },
+    { name: "c", role: "constant", storage: "i32", shape: [2], bytes: 16, slot: 3 },
+  ],
+  weights: [
+    { buffer: 0, offset: 0, tensor: "a", shape: [16], storage: "bf16" },
+    { buffer: 0, offset: 32, tensor: "b", shape: [16], storage: "bf16" },
+  ],
+  constants: [{ buffer: 3, base64: "AAAAAAEAAAA=" }],
+  kernels: [
+    {
+      name: "k",
+      source: "",
+      bindings: [{ access: "read" }, { access: "write" }, { access: "read" }],
+      lanes: 1,
+      scratch: 0,
+    },
+  ],
+  module: "",
+  entries: {
+    step: {
+      launches: [
+        { kernel: 0, buffers: [0, 1, 3], groups: 4 },
+        { kernel: 0, buffers: [1, 2, 1], groups: 1 },
+      ],
+    },
+  },
+}
+
+let broken: (change: (artifact: { [key: string]: never }) => void) => Promise<string>
+beforeAll(() => {
+  broken = (change) => {
+    const copy = structuredClone(small)
+    change(copy as unknown as { [key: string]: never })
+    return refusal(async () => checkArtifact(copy))
+  }
+})
+
+test("a whole one passes, and is returned", () => {
+  expect(checkArtifact(structuredClone(small))).toEqual(small)
+})
+
+// biome-ignore lint/suspicious/noExplicitAny: tests write what the types forbid
+type Loose = any
+describe("refused", () => {
+  test.each<[string, (artifact: Loose) => void, string]>([
+    ["another version", (a) => Object.assign(a, { version: 2 }), "artifact/version"],
+    ["another format", (a) => Object.assign(a, { format: "onnx" }), "artifact/version"],
+    ["a target that is none", (a) => Object.assign(a, { target: "cuda" }), "target is"],
+    ["a chunk beyond the context", (a) => Object.assign(a.model, { chunk: 9 }), "model.chunk is 9"],
+    ["a slot without bytes", (a) => Object.assign(a.slots[0], { bytes: 0 }), "slots[0].bytes is 0"],
+    ["half a byte", (a) => Object.assign(a.slots[0], { bytes: 64.5 }), "slots[0].bytes is 64.5"],
+    ["a buffer larger than its slot", (a) => Object.assign(a.buffers[0], { bytes: 80 }), "buffers[0].bytes is 80"],
+    ["elements beyond the bytes", (a) => Object.assign(a.buffers[2], { shape: [9] }), "at least the 36"],
+    ["a product that overflows", (a) => Object.assign(a.buffers[2], { shape: [2 ** 30, 2 ** 30] }), "elements"],
+    ["a negative extent", (a) => Object.assign(a.buffers[2], { shape: [-1] }), "buffers[2].shape is -1"],
+    ["a slot that is not there", (a) => Object.assign(a.buffers[2], { slot: 4 }), "buffers[2].slot is 4"],
+    ["a kept buffer in a shared slot", (a) => Object.assign(a.buffers[2], { slot: 0 }), "one of them is kept"],
+    ["two buffers of one name", (a) => Object.assign(a.buffers[3], { name: "w" }), "stands once"],
+    ["a weight beyond its buffer", (a) => Object.assign(a.weights[1], { offset: 34 }), "weights[1]"],
+    ["a weight of another storage", (a) => Object.assign(a.weights[1], { storage: "f16" }), "weights[1].buffer"],
+    ["a weight into scratch memory", (a) => Object.assign(a.weights[1], { buffer: 1 }), "weights[1].buffer"],
+    ["a constant beyond its buffer", (a) => Object.assign(a.constants[0], { base64: "A".repeat(24) }), "constants[0]"],
+    [
+      "a kernel that is not there",
+      (a) => Object.assign(a.entries.step.launches[0], { kernel: 1 }),
+      "launches[0].kernel is 1",
+    ],
+    [
+      "a buffer that is not there",
+      (a) => Object.assign(a.entries.step.launches[0], { buffers: [0, 1, 9] }),
+      "buffers[2] is 9",
+    ],
+    ["too few buffers", (a) => Object.assign(a.entries.step.launches[0], { buffers: [0, 1] }), '"2 buffers"'],
+    ["no workgroups", (a) => Object.assign(a.entries.step.launches[0], { groups: 0 }), "groups is 0"],
+    [
+      "a write into a weight",
+      (a) => Object.assign(a.entries.step.launches[0], { buffers: [1, 0, 3] }),
+      "a kernel may write",
+    ],
+    [
+      "a write into what is read",
+      (a) => Object.assign(a.entries.step.launches[0], { buffers: [1, 1, 3] }),
+      "slot 1 twice",
+    ],
+    ["an access that is none", (a) => Object.assign(a.kernels[0].bindings[0], { access: "all" }), "bindings[0].access"],
+    ["too many lanes", (a) => Object.assign(a.kernels[0], { lanes: 4096 }), "lanes is 4096"],
+    ["no list of launches", (a) => Object.assign(a.entries, { step: {} }), "entries.step.launches"],
+  ])("%s", async (_, change, message) => {
+    expect(await broken(change)).toContain(message)
+  })
+
+  test.each([[null], [[]], ["weft"], [{}], [{ format: "weft", version: 1 }]])("%j", async (json) => {
+    expect(await refusal(async () => checkArtifact(json))).toMatch(/^artifact\//)
+  })
+})
+
+test("any part of another type is refused, never a crash", async () => {
+  const paths: (readonly (string | number)[])[] = []
+  const collect = (value: unknown, path: readonly (string | number)[]) => {
+    if (path.length > 0) paths.push(path)
+    if (typeof value !== "object" || value === null) return
+    for (const key of Object.keys(value))
+      collect((value as Loose)[key], [...path, Array.isArray(value) ? Number(key) : key])
+  }
+  collect(small, [])
+  expect(paths.length).toBeGreaterThan(100)
+  for (const path of paths)
+    for (const junk of [null, -1, 1e300, "junk", {}, [null], true]) {
+      const copy: Loose = structuredClone(small)
+      const parent = path.slice(0, -1).reduce((at: Loose, key) => at[key], copy)
+      parent[path.at(-1)!] = junk
+      try {
+        checkArtifact(copy)
+      } catch (error) {
+        expect((error as Loose).code, `${path.join(".")} = ${JSON.stringify(junk)}: ${error}`).toMatch(/^artifact\//)
+      }
+    }
+})

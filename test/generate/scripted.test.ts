@@ -1,0 +1,124 @@
+/** The loop between a session and a caller, over a session that says what it is told to: no device, no compiler. */
+import { describe, expect, test } from "vitest"
+import { samplingFields } from "../../dsl/index.js"
+import { createGenerator } from "../../runtime/generate/generator.js"
+import type { GenerateOptions } from "../../runtime/generate/options.js"
+import { samplingBytes, samplingOrder } from "../../runtime/generate/sampling.js"
+import type { Session } from "../../runtime/session.js"
+import { tales } from "../text/tales.js"
+import { refusal } from "./model.js"
+
+/** A session whose choices are `tokens`, one after the other, then 0 for ever. */
+function scripted(tokens: readonly number[]) {
+  const entry = { launches: [] }
+  const log: string[] = []
+  let at = -1
+  const session = {
+    artifact: {
+      model: { family: "script", context: 64, chunk: 4, vocabulary: 4096, endTokens: [4093] },
+      entries: { prefill: entry, step: entry, greedy: entry, sample: entry, logits: entry },
+    },
+    device: { kind: "wasm", description: "a script", counters: { pipelines: 0, submits: 0, commands: 0 } },
+    timings: { upload: 0, compile: 0 },
+    run(entries: readonly string[], { past, seq }: { past: number; seq: number }) {
+      log.push(`${entries.join("+")} ${past} ${seq}`)
+      if (entries.some((e) => e === "greedy" || e === "sample")) at++
+    },
+    write: (name: string, data: Uint8Array) => log.push(`${name} ${data.length / 4}`),
+    read: async () => new Uint8Array(Int32Array.of(tokens[at] ?? 0).buffer),
+    dispose: () => log.push("dispose"),
+  } as unknown as Session
+  return { session, log }
+}
+
+const say = (text: string, options: GenerateOptions = {}, tokenizer: typeof tales | undefined = tales) =>
+  createGenerator(scripted([...tales.encode(text), 4093]).session, { tokenizer }).generate([5], options)
+
+describe("what the session is asked", () => {
+  test("the prompt in chunks, the choice with the last; then a step and a choice in one submit", async () => {
+    const { session, log } = scripted([7, 8, 9])
+    const { tokens } = await createGenerator(session).generate([1, 2, 3, 4, 5, 6], { maxTokens: 3 })
+    expect(tokens).toEqual([7, 8, 9])
+    expect(log).toEqual([
+      "inputs.tokens 4",
+      "prefill 0 4",
+      "inputs.tokens 2",
+      "prefill+greedy 4 2",
+      "step+greedy 6 1",
+      "step+greedy 7 1",
+    ])
+  })
+
+  test("a draw gets its parameters before each choice", async () => {
+    const { session, log } = scripted([7, 8])
+    await createGenerator(session).generate([1], { maxTokens: 2, temperature: 1, seed: 3 })
+    expect(log).toEqual([
+      "inputs.sampling 7",
+      "inputs.tokens 1",
+      "prefill+sample 0 1",
+      "inputs.sampling 7",
+      "step+sample 1 1",
+    ])
+  })
+
+  test("the words of the draw stand in the order in which the language reads them", () => {
+    expect(samplingOrder).toEqual(samplingFields)
+    const settings = { temperature: 0.5, topK: 40, topP: 0.25, minP: 2, seed: 2 ** 32 * 5 + 6 }
+    const bytes = samplingBytes({ ...settings, maxTokens: 1, stop: [], ignoreEos: false, signal: undefined }, 9)
+    expect([...new Uint32Array(bytes.buffer)]).toEqual([0x3f000000, 40, 0x3e800000, 0x40000000, 6, 5, 9])
+  })
+
+  test("disposing is done once and ends every use", async () => {
+    const { session, log } = scripted([])
+    const model = createGenerator(session, { onDispose: () => log.push("device") })
+    model.dispose()
+    model[Symbol.dispose]()
+    expect(log).toEqual(["dispose", "device"])
+    expect(await refusal(model.generate([1]))).toContain("generate/disposed")
+  })
+})
+
+describe("text", () => {
+  test("arrives in whole characters", async () => {
+    const text = "naïve 😀 日本 é"
+    const parts: string[] = []
+    const generation = say(text)
+    for await (const part of generation) parts.push(part.text)
+    expect(parts.join("")).toBe(text)
+    expect(parts.length).toBeGreaterThan(4)
+    expect(parts.every((part) => !/^$|\p{Surrogate}|\ufffd/u.test(part))).toBe(true)
+    expect((await generation).tokens).toEqual(tales.encode(text))
+  })
+
+  test("a character that the end cuts off becomes U+FFFD", async () => {
+    const [first] = tales.encode("😀")
+    const { session } = scripted([first!, 4093])
+    const result = await createGenerator(session, { tokenizer: tales }).generate([5])
+    expect(result).toMatchObject({ text: "\ufffd", tokens: [first], finishReason: "stop" })
+  })
+
+  test("the earliest stop string ends it; several may be given", async () => {
+    const result = await say("one two three four", { stop: ["four", "thr", "three"] })
+    expect(result).toMatchObject({ text: "one two ", finishReason: "stop" })
+    expect(await say("one two", { stop: "x" })).toMatchObject({ text: "one two", finishReason: "stop" })
+  })
+
+  test("without a tokenizer: ids in, ids out, and text is refused", async () => {
+    const { session } = scripted([7, 8, 4093])
+    const model = createGenerator(session)
+    const parts = []
+    for await (const part of model.generate([1])) parts.push(part)
+    expect(parts).toEqual([
+      { text: "", tokens: [7] },
+      { text: "", tokens: [8] },
+    ])
+    expect(await refusal(model.generate("text"))).toContain("generate/no-tokenizer")
+  })
+})
+
+test("logits that are not finite are an error, never a token, and the model stays usable", async () => {
+  const { session } = scripted([7, -1, 9])
+  const model = createGenerator(session)
+  expect(await refusal(model.generate([1]))).toContain("generate/non-finite")
+  expect((await model.generate([1], { maxTokens: 1 })).tokens).toEqual([9])
+})

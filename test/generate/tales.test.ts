@@ -1,0 +1,44 @@
+/** The shipped checkpoint against transformers: 64 greedy tokens of each prompt, on every device. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import type { LoadedModel } from "../../cli/node.js"
+import { cases, loadTales, present } from "./model.js"
+
+describe.each(["wasm", "webgpu"] as const)("tales on %s", async (device) => {
+  describe.skipIf(!(await present(device)))("greedy tokens", () => {
+    let model: LoadedModel
+    beforeAll(async () => {
+      model = await loadTales(device)
+    }, 240_000)
+    afterAll(() => model?.dispose())
+
+    test.each(cases.map((c) => [c.prompt, c] as const))("%s", async (_, golden) => {
+      const options = { maxTokens: 64, temperature: 0, ignoreEos: true }
+      const fromText = await model.generate(golden.prompt, options)
+      expect(fromText.tokens).toEqual(golden.greedy)
+      expect(fromText.text).toBe(golden.text)
+      expect(fromText.usage).toEqual({ promptTokens: golden.prompt_ids.length, completionTokens: 64 })
+      if (device === "webgpu") return
+      const fromIds = await model.generate(golden.prompt_ids, options)
+      expect(fromIds.tokens).toEqual(golden.greedy)
+    })
+
+    test("the number of tokens changes neither the kernels nor the commands of a step", async () => {
+      const long = device === "wasm" ? 200 : 12
+      const options = { temperature: 0, ignoreEos: true }
+      const first = await model.generate("The fox", { ...options, maxTokens: 2 })
+      const { commands, submits } = model.session.device.counters
+      const result = await model.generate("The fox", { ...options, maxTokens: long })
+      const { timings } = result
+      expect(result.tokens.length).toBe(long)
+      expect(timings.pipelines).toBe(first.timings.pipelines)
+      expect(timings.commands).toBe(first.timings.commands)
+      expect(timings.commandsPerToken).toBe(first.timings.commandsPerToken)
+      const counters = model.session.device.counters
+      // One submit for the prompt, one for each token after the first; each step runs the same commands.
+      expect(counters.submits - submits).toBe(long)
+      const { prefill, greedy } = model.session.artifact.entries
+      const ofPrompt = prefill!.launches.length + greedy!.launches.length
+      expect(counters.commands - commands).toBe(ofPrompt + (long - 1) * timings.commandsPerToken)
+    })
+  })
+})
