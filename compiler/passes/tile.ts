@@ -191,6 +191,7 @@ function section(
   const vectored = axes.find((a) => (a.tile.vector ?? 1) > 1)
   if (vectored !== undefined && [store.value, ...store.index].some((x) => stepsInside(x, vectored.axis.name)))
     throw new Refused("tile/vector", `a prefix ends at '${vectored.axis.name}', elsewhere in each lane`)
+  if (axes.some((a) => literalExtent(a.axis.extent) === 0)) return { groups: literal(0), emit: () => [] }
   const groups = axes.reduce<Dim>((n, a) => mul(n, a.cells), literal(1))
   return { groups, emit: (cell) => emitSection(store, axes, schedule, cell, parts) }
 }
@@ -303,10 +304,11 @@ function emitPoints(
   const turns = apply("floordiv", add(points, literal(workers - 1)), literal(workers))
   const once = literalExtent(turns) === 1
   const point = add(mul(once ? literal(0) : variable(turnName), literal(workers)), worker)
+  const spare = literalExtent(points) === undefined || literalExtent(points)! % workers !== 0
   const body: Statement[] = []
-  // The point's number along each axis.
+  // The point's number along each axis. Lanes that share a reduction take part in one that exists, also where no point is left for them.
   const firsts = new Map<string, Expression>()
-  let rest: Expression = point
+  let rest: Expression = spare && together > 1 ? apply("min", point, apply("sub", points, literal(1))) : point
   for (const [i, a] of [...axes].reverse().entries()) {
     const slowest = i === axes.length - 1
     const single = literalExtent(a.points) === 1
@@ -323,7 +325,6 @@ function emitPoints(
   const bound = new Set([...scope.bound, turnName])
   for (const f of firsts.values()) for (const n of freeVariables(f)) bound.add(n)
   const inner: Scope = { ...scope, out: body, bound }
-  const spare = literalExtent(points) === undefined || literalExtent(points)! % workers !== 0
   if (together > 1)
     emitShared(store, axes, firsts, spare ? apply("lt", point, points) : literal(1, "bool"), inner, lowerer)
   else {
@@ -576,6 +577,11 @@ function emitLocals(
       return { axis, owner, size }
     })
     const size = held.reduce((n, h) => n * h.size, 1)
+    if (size === 0) {
+      // Nobody reads an element of it.
+      homes.set(local.name, { array: undefined, scalar: literal(0, local.value.dtype), offset: () => literal(0) })
+      continue
+    }
     if (size > 16384) throw new Refused("local/size", `'${local.name}' has ${size} elements in a block`)
     const single = size === 1 && parts.schedule.lanes === 1
     const array = single ? undefined : parts.fresh(local.name)
