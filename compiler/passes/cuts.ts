@@ -38,12 +38,16 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
   const order = topological(roots)
   const buffers = new Set<Tensor>(roots)
   const locals = new Set<Tensor>()
+  const inline = new Set<Tensor>()
   for (;;) {
     const demand = demands(order, buffers, locals)
-    const next = [...order].reverse().find((t) => undecided(t, buffers, locals) && wasteful(t, demand, limits))
+    const next = [...order]
+      .reverse()
+      .find((t) => !inline.has(t) && undecided(t, buffers, locals) && wasteful(t, demand, limits))
     if (next === undefined) return { buffers, locals }
     const fate = fits(next, order, buffers, locals, demand, limits)
-    if (fate === "local") for (const t of siblings(next, order)) locals.add(t)
+    if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
+    else if (fate === "local") for (const t of siblings(next, order)) locals.add(t)
     else for (const t of siblings(next, order)) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
   }
 }
@@ -143,7 +147,18 @@ function wasteful(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLim
   const extra = (demand.get(t) ?? 0) - size(t)
   if (extra <= 0) return false
   if (t.kind === "reduce" || t.kind === "scan") return true
-  return t.kind === "map" && bodyCost(t.body) >= 12 && extra * bodyCost(t.body) > limits.recompute
+  return costly(t, demand, limits) || cheap(t, demand)
+}
+
+/** A map that is worth a kernel of its own rather than being computed again and again. */
+function costly(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLimits): boolean {
+  if (t.kind !== "map" || bodyCost(t.body) < 12) return false
+  return ((demand.get(t) ?? 0) - size(t)) * bodyCost(t.body) > limits.recompute
+}
+
+/** A map of little arithmetic that many elements ask for: worth a local where a block reads all of it, never a kernel. */
+function cheap(t: Tensor, demand: ReadonlyMap<Tensor, number>): boolean {
+  return t.kind === "map" && bodyCost(t.body) >= 1 && (demand.get(t) ?? 0) >= 16 * size(t)
 }
 
 /** Whether the kernels that read `t` can keep it as a local: see the header. */
@@ -171,6 +186,7 @@ function fits(
         held *= extent
       }
     if (held > limits.localElements || held * perElement > limits.localWork) return "cut"
+    if (t.kind === "map" && held === 1) return "cut"
   }
   return "local"
 }

@@ -15,6 +15,7 @@ import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.j
 import { canonical } from "./canonical.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
 import { createLowering, type Memory } from "./lower.js"
+import { orderFolds } from "./order-folds.js"
 
 export type Step =
   /** A kernel over canonical buffers; `bindings` are their names here, in order. */
@@ -264,7 +265,7 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
       here.filter((t) => t.make.kind === "store"),
       options.bindings,
     ))
-      steps.push({ kind: "kernel", ...canonical(toKernel(stores, naming)) })
+      steps.push({ kind: "kernel", ...canonical(orderFolds(toKernel(stores, naming))) })
     for (const { make } of here)
       if (make.kind === "call") {
         const { call } = make

@@ -135,4 +135,7 @@ export function shared(
 
 /** What needs no name: names, numbers, and a number in all lanes (divisors must stay visible). */
 const isPlain = (x: Expression): boolean =>
-  x.kind === "literal" || x.kind === "variable" || x.kind === "symbol" || (x.kind === "splat" && x.of.kind === "literal")
+  x.kind === "literal" ||
+  x.kind === "variable" ||
+  x.kind === "symbol" ||
+  (x.kind === "splat" && x.of.kind === "literal")
