@@ -1,0 +1,165 @@
+/** The command line as it is run: what goes to which stream, and with which exit code. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { openFile, openFolder } from "../../runtime/weights/file-source.js"
+import { readHeader } from "../../runtime/weights/safetensors.js"
+import { cases } from "../generate/model.js"
+import { goldenFolder, loadGolden, normalisedError, root } from "../support/goldens.js"
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs `npm start -- args`, without npm. */
+function weft(args: readonly string[], during: (child: ChildProcess) => void = () => {}): Promise<Ended> {
+  const child = spawn(process.execPath, [join(root, "scripts", "start.mjs"), ...args], { cwd: root })
+  const ended = { stdout: "", stderr: "" }
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (ended.stdout += text))
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (ended.stderr += text))
+  during(child)
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...ended })))
+}
+
+const greedy = ["--device", "wasm", "--threads", "1", "--temperature", "0", "--max-tokens", "8"]
+const [{ prompt, prompt_ids, greedy: tokens }] = cases as [(typeof cases)[number]]
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "weft-command-"))
+  // Builds, and compiles the shipped checkpoint.
+  const first = await weft([prompt, ...greedy])
+  expect(first).toMatchObject({ code: 0 })
+}, 240_000)
+afterAll(() => rm(folder, { recursive: true }))
+
+describe("generate", () => {
+  test("the text alone is on standard output, one line about the device on the other", async () => {
+    const { code, stdout, stderr } = await weft([prompt, ...greedy])
+    expect(code).toBe(0)
+    expect(stdout).toBe(" had a wife and a wife, and\n")
+    expect(stderr).toBe("weft: WebAssembly, 1 thread (as asked)\n")
+  })
+
+  test("the first word selects the command, -- ends the search for one", async () => {
+    const [named, escaped] = [await weft(["generate", prompt, ...greedy]), await weft([...greedy, "--", "bench"])]
+    expect(named.stdout).toBe(" had a wife and a wife, and\n")
+    expect(escaped).toMatchObject({ code: 0 })
+    expect(escaped.stdout.length).toBeGreaterThan(5)
+  })
+
+  test("--json is one object, from ids as from text", async () => {
+    for (const from of [[prompt], ["--tokens", prompt_ids.join(",")]]) {
+      const { stdout } = await weft([...from, ...greedy, "--json"])
+      expect(stdout.trimEnd()).not.toContain("\n")
+      const result = JSON.parse(stdout)
+      expect(result).toMatchObject({
+        text: " had a wife and a wife, and",
+        tokens: tokens.slice(0, 8),
+        finishReason: "length",
+        usage: { promptTokens: prompt_ids.length, completionTokens: 8 },
+        device: "wasm",
+      })
+      expect(Object.keys(result.timings)).toEqual(
+        expect.arrayContaining(["firstTokenMs", "prefillMs", "decodeMs", "tokensPerSecond", "pipelines", "commands"]),
+      )
+    }
+  })
+
+  test("a seed tells the same story again; --stop may be repeated", async () => {
+    const args = ["--device", "wasm", "--seed", "7", "--max-tokens", "30"]
+    const [a, b] = [await weft(args), await weft(args)]
+    expect(a.stdout).toBe(b.stdout)
+    const stopped = await weft([prompt, ...greedy, "--stop", "zzz", "--stop", " and a"])
+    expect(stopped.stdout).toBe(" had a wife\n")
+  })
+
+  test("an interrupt prints what is there and ends with 130", async () => {
+    const { code, stdout } = await weft(
+      [prompt, "--device", "wasm", "--threads", "1", "--temperature", "0", "--ignore-eos", "--max-tokens", "1000"],
+      (child) => child.stdout!.once("data", () => child.kill("SIGINT")),
+    )
+    expect(code).toBe(130)
+    expect(stdout.startsWith(" had a")).toBe(true)
+    expect(stdout.endsWith("\n")).toBe(true)
+  })
+
+  test("a reader that goes away ends it quietly", async () => {
+    const args = [
+      prompt,
+      "--device",
+      "wasm",
+      "--threads",
+      "1",
+      "--temperature",
+      "0",
+      "--ignore-eos",
+      "--max-tokens",
+      "1000",
+    ]
+    const { code, stderr } = await weft(args, (child) => child.stdout!.once("data", () => child.stdout!.destroy()))
+    expect(code).toBe(0)
+    expect(stderr).toBe("weft: WebAssembly, 1 thread (as asked)\n")
+  })
+})
+
+describe("wrong arguments: one line, exit code 2, nothing on standard output", () => {
+  test.each([
+    [["--temprature", "1"], "Unknown option '--temprature'"],
+    [["--max-tokens", "many"], '--max-tokens takes a whole number, not "many"'],
+    [["--temperature", "200"], "--temperature is 200; it is a number from 0 to 100"],
+    [["--top-p=-1"], "--top-p is -1; it is a number from 0 to 1"],
+    [["--device", "cuda"], '--device takes auto, webgpu, wasm, not "cuda"'],
+    [["--tokens", "5,x"], '--tokens takes token ids with commas between them, such as 5,17,3, not "5,x"'],
+    [["--seed"], "Option '--seed <value>' argument missing"],
+    [["one", "two"], "one prompt is expected, not 2; put it in quotes"],
+    [["one", "--tokens", "5"], "give a prompt or --tokens, not both"],
+    [["logits"], "--tokens is missing, such as --tokens 5,17,3"],
+    [["logits", "--tokens", "5"], "--out is missing, such as --out logits.safetensors"],
+    [["bench", "--repetitions", "2"], "--repetitions takes a whole number from 5 to 1000"],
+  ])("%j", async (args, message) => {
+    const { code, stdout, stderr } = await weft(args)
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: "", stderr: `weft: ${message}; see weft --help\n` })
+  })
+})
+
+describe("refusals: message and hint, exit code 1, no stack", () => {
+  test.each([
+    [["--model", "nowhere"], /^weft: there is no directory "nowhere"\nhint: [^\n]*\n$/],
+    [["--tokens", "5000", ...greedy], /5000 is not a token: ids are whole numbers from 0 to 4095\n$/],
+    [["", ...greedy], /the prompt is empty\nhint: give at least one token\n$/],
+    [["hello", "--model", goldenFolder("qwen3-tied"), ...greedy], /no tokenizer, so it cannot read text\nhint: .*\n$/],
+    [["--model-file", "none.ts", ...greedy], /none\.ts/],
+  ])("%j", async (args, message) => {
+    const { code, stdout, stderr } = await weft(args)
+    expect(code).toBe(1)
+    expect(stdout).toBe("")
+    expect(stderr).toMatch(message)
+    expect(stderr).not.toMatch(/\n\s+at /)
+  })
+})
+
+test("logits writes the golden's logits to a safetensors file", async () => {
+  const golden = await loadGolden("qwen3-moe")
+  const out = join(folder, "logits.safetensors")
+  const ids = golden.ids[0]!
+  const args = ["logits", "--model", golden.folder, "--device", "wasm", "--tokens", ids.join(","), "--out", out]
+  expect(await weft(args)).toMatchObject({ code: 0, stdout: "" })
+  const source = (await openFile(await openFolder(folder), "logits.safetensors"))!
+  const { tensors } = await readHeader(source)
+  await source.close()
+  expect([...tensors.keys()]).toEqual(["logits"])
+  const { dtype, shape, begin, end } = tensors.get("logits")!
+  expect([dtype, shape]).toEqual(["F32", [ids.length, golden.vocabulary]])
+  const bytes = (await readFile(out)).subarray(begin, end)
+  expect(normalisedError(new Float32Array(new Uint8Array(bytes).buffer), golden.logits[0]!)).toBeLessThan(1e-8)
+  await golden.checkpoint.close()
+})
+
+test("--help goes to standard output", async () => {
+  expect(await weft(["--help"])).toMatchObject({ code: 0, stderr: "", stdout: expect.stringContaining("--top-k K") })
+})
