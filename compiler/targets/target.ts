@@ -15,7 +15,7 @@ export interface Target {
 
 export const wasmTarget: Target = {
   name: "wasm",
-  schedule: { lanes: 1, vector: 4, registers: 8, block: 64 },
+  schedule: { lanes: 1, vector: 4, registers: 8, block: 128 },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   bindings: 32,
 }
