@@ -15,7 +15,17 @@ import { max, min, sum } from "../../compiler/ir/monoid.js"
 import { roundTo } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { Choices, scrambled } from "./choices.js"
-import { affordable, clampLimit, Growing, type Regime, type Setting, shapeAt, type Value } from "./program.js"
+import {
+  affordable,
+  clampLimit,
+  Growing,
+  longestSum,
+  type Regime,
+  type Setting,
+  shapeAt,
+  terms,
+  type Value,
+} from "./program.js"
 import { stepOf } from "./steps.js"
 
 export interface Recipe {
@@ -156,7 +166,9 @@ function repeated(g: Growing, setting: Setting, recipe: Recipe): void {
   const start = g.pick(choose, (t) => t.dtype === "f32" && t.axes.length > 0 && t.kind !== "update")
   const second = g.pick(choose)
   if (start === undefined || second === undefined) return
-  const x = g.clamped(start)
+  // All applications share one unit, so its first argument lies in memory as results do.
+  const own = ir.homeOf(start.tensor) === undefined
+  const x = own ? g.clamped(start) : { ...start, tensor: ir.map(apply("neg", variable("$0", "f32")), [start.tensor]) }
   const y = second.tensor.kind === "input" || second.tensor.dtype !== "f32" ? second : g.clamped(second)
   const u = new Growing({ ...setting }, "u")
   const inner = [x, y].map(({ tensor: t, limit }, i): Value => {
@@ -179,18 +191,18 @@ function repeated(g: Growing, setting: Setting, recipe: Recipe): void {
   const unit = ir.unit("layer", [...inner.map((v) => v.tensor as ir.Input), ...u.inputs], [result, ...extra, ...made])
   let at = x.tensor
   for (let n = 0; n < recipe.repeat; n++) {
-    const own = u.inputs.map((i) => {
+    const fresh = u.inputs.map((i) => {
       const fed = ir.input(`${i.name}.${n}`, i.role, i.axes, i.dtype, i.storage, i.capacity)
       g.inputs.push(fed)
       return fed
     })
-    const args = [at, y.tensor, ...own]
+    const args = [at, y.tensor, ...fresh]
     const calls = unit.results.map((_, i) => ir.call(unit, args, i))
     at = calls[0]!
-    extra.forEach((_, i) => g.push(calls[1 + i]!, Number.POSITIVE_INFINITY))
+    for (const [i] of extra.entries()) g.push(calls[1 + i]!, Number.POSITIVE_INFINITY)
     u.updates.forEach(({ state }, i) => {
       const call = calls[1 + extra.length + i]!
-      const fed = own[u.inputs.indexOf(state)]!
+      const fed = fresh[u.inputs.indexOf(state)]!
       g.updates.push({ state: fed, tensor: call })
       // Some programs read what a unit has written.
       if (recipe.seed % 3 === 0) g.push(call, Number.POSITIVE_INFINITY)
@@ -228,7 +240,7 @@ function likeFirst(u: Growing, first: ir.Tensor): ir.Tensor | undefined {
     const known = ir.axisOf(first, a.name)
     if (known === undefined) folded = ir.reduce([sum, max, min][folded.axes.length % 3]!, a.name, [folded])
     else if (known.extent !== a.extent) return undefined
-    if (!affordable(folded)) return undefined
+    if (!affordable(folded) || (u.regime === "analytic" && terms(folded) > longestSum)) return undefined
   }
   const [p, q] = [variable("$0", "f32"), variable("$1", "f32")]
   const joined = ir.map(apply("add", p, q), [

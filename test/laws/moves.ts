@@ -67,6 +67,8 @@ const roll: Move = (_, choose, x, axis) => {
 }
 
 const pad: Move = (g, choose, x, axis) => {
+  // A buffer without elements has none to read where the padding is.
+  if (literalExtent(axis.extent) === 0) return undefined
   const [before, after] = [choose.below(3), choose.below(3)]
   const made = resized(g, choose, axis, add(axis.extent, literal(before + after)))
   const at = sub(variable(made.name), literal(before))

@@ -9,6 +9,7 @@
 import { extentAt, literalExtent, maximum } from "../../compiler/ir/dim.js"
 import { apply, type Expression, literal, type SizeSymbol, symbol, variable } from "../../compiler/ir/expression.js"
 import type { Storage } from "../../compiler/ir/loop.js"
+import { max, min } from "../../compiler/ir/monoid.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import type { Choices } from "./choices.js"
@@ -24,6 +25,9 @@ export interface Value {
 /** Elements of a tensor, and points of a reduction, at most. */
 const largestTensor = 700
 const largestDomain = 5000
+
+/** Terms that a sum of the analytic regime has at most. */
+export const longestSum = 24
 
 /** Whole numbers up to here are exact in f32, with room for one more addition. */
 export const exactLimit = 2 ** 23
@@ -126,6 +130,12 @@ export function affordable(t: ir.Tensor): boolean {
 export function folded(t: ir.Reduce | ir.Scan): number {
   const args = t.kind === "reduce" ? t.args : [t.arg]
   return maximum(args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!.extent)
+}
+
+/** Terms of the longest chain of additions below: each rounds, and the bound of the analytic regime pays for about as many. */
+export function terms(t: ir.Tensor): number {
+  const below = Math.max(1, ...ir.sources(t).map(terms), ...(t.kind === "call" ? t.unit.results.map(terms) : []))
+  return t.kind === "scan" || (t.kind === "reduce" && t.monoid !== max && t.monoid !== min) ? below * folded(t) : below
 }
 
 /** Whether the axis may have no elements. */

@@ -72,7 +72,8 @@ function sharing(lanes: number, choose: Choices): number {
 
 function folding(lanes: number, choose: Choices): ReductionTile {
   const vector = choose.of([1, 4, 2, 1, 8])
-  return { ...(vector > 1 ? { vector } : {}), ...(lanes > 1 ? { lanes } : {}) }
+  const unroll = choose.of([1, 1, 2, 1, 3])
+  return { ...(vector > 1 ? { vector } : {}), ...(unroll > 1 ? { unroll } : {}), ...(lanes > 1 ? { lanes } : {}) }
 }
 
 export function foldedAxes(values: readonly Expression[]): ReadonlySet<string> {

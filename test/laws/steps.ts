@@ -16,7 +16,17 @@ import * as ir from "../../compiler/ir/tensor.js"
 import { bodyOf, comparison, conversion, limitOf } from "./bodies.js"
 import type { Choices } from "./choices.js"
 import { moved } from "./moves.js"
-import { affordable, clampLimit, exactLimit, folded, type Growing, mayBeEmpty, type Value } from "./program.js"
+import {
+  affordable,
+  clampLimit,
+  exactLimit,
+  folded,
+  type Growing,
+  longestSum,
+  mayBeEmpty,
+  terms,
+  type Value,
+} from "./program.js"
 
 export type Step = (g: Growing, choose: Choices) => readonly Value[]
 
@@ -48,7 +58,7 @@ const pointwise: Step = (g, choose) => {
 function fold(g: Growing, make: (x: ir.Tensor) => ir.Reduce | ir.Scan, x: Value, ordered: boolean): readonly Value[] {
   const tame = x.limit > exactLimit ? g.clamped(x) : x
   const first = make(tame.tensor)
-  if (!affordable(first)) return []
+  if (!affordable(first) || (g.regime === "analytic" && terms(first) > longestSum)) return []
   const count = ordered ? 1 : Math.max(1, folded(first))
   const axis = tame.tensor.axes.find((a) => a.name === first.axis)!
   // The identity of max and min is the largest number that there is.
@@ -121,6 +131,7 @@ const tuple: Step = (g, choose) => {
   const small = [g.clamped(x!, 2 ** 16), g.clamped(y, 2 ** 16)]
   return choose.of([[0, 1], [1], [0]]).flatMap((i) => {
     const tensor = ir.reduce(product(...parts), axis, tensors(small), i)
+    if (g.regime === "analytic" && terms(tensor) > longestSum) return []
     const grows = parts[i] === sum ? Math.max(1, extent) : 1
     const empty = parts[i] !== sum && mayBeEmpty(ir.axisOf(x!.tensor, axis)!)
     return affordable(tensor) ? [{ tensor, limit: empty ? Number.POSITIVE_INFINITY : small[i]!.limit * grows }] : []
@@ -139,7 +150,8 @@ const indexed: Step = (g, choose) => {
   const index = g.pick(choose, (t) => t.dtype === "i32")
   const x = g.pick(choose, (t) => t.axes.some((a) => maximum(a.extent) > 1))
   if (x === undefined || index === undefined) return []
-  const tensor = ir.gather(x.tensor, choose.of(x.tensor.axes).name, index.tensor)
+  const axes = x.tensor.axes.filter((a) => maximum(a.extent) > 0)
+  const tensor = ir.gather(x.tensor, choose.of(axes).name, index.tensor)
   return affordable(tensor) ? [{ tensor, limit: x.limit }] : []
 }
 
