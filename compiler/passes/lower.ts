@@ -23,6 +23,7 @@ import {
   sub,
   substitute,
   variable,
+  walk,
 } from "../ir/expression.js"
 import type { Tensor, Reduce as TensorReduce } from "../ir/tensor.js"
 
@@ -81,7 +82,7 @@ export function createLowering(
       case "reduce":
         return lowerReduce(t, at)
       case "scan": {
-        const bound = variable(boundName(t.axis, [t.arg]))
+        const bound = variable(boundName(t.axis, [t.arg], at))
         return scan(bound.name, coordinate(at, t.axis), t.monoid, [value(t.arg, new Map(at).set(t.axis, bound))])
       }
       case "reindex": {
@@ -105,7 +106,7 @@ export function createLowering(
   }
 
   const lowerReduce = (t: TensorReduce, at: Coordinates): Expression => {
-    const bound = variable(boundName(t.axis, t.args))
+    const bound = variable(boundName(t.axis, t.args, at))
     const inner = new Map(at).set(t.axis, bound)
     const extent = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!.extent
     const lift = t.args.map((a) => value(a, inner))
@@ -118,8 +119,22 @@ export function createLowering(
   return { value }
 }
 
-/** The name of a bound axis: the same wherever the same tensors are folded along the same axis, so never inside of itself. */
-const boundName = (axis: string, args: readonly Tensor[]): string => `${axis}.${args.map(identity).join(".")}`
+/**
+ * The name of a bound axis: the same wherever the same tensors are folded along the same axis, but for a fold whose coordinates hold such a
+ * fold (x taken where x is largest): an axis is never bound inside of itself.
+ */
+function boundName(axis: string, args: readonly Tensor[], at: Coordinates): string {
+  const stem = `${axis}.${args.map(identity).join(".")}`
+  const taken = new Set<string>()
+  const seen = new Set<Expression>()
+  const see = (x: Expression) => {
+    if (x.kind === "reduce" || x.kind === "scan") taken.add(x.axis)
+  }
+  for (const x of at.values()) walk(x, see, seen)
+  let name = stem
+  for (let n = 1; taken.has(name); n++) name = `${stem}.${n}`
+  return name
+}
 
 function coordinate(at: Coordinates, axis: string): Expression {
   const found = at.get(axis)
