@@ -64,12 +64,10 @@ describe("a small checkpoint without a tokenizer", () => {
     expect((await again.generate(ids, { temperature: 0, maxTokens: 4, ignoreEos: true })).tokens).toEqual(
       golden.greedy[0]!.slice(0, 4),
     )
-    for (const damaged of [text.slice(0, 1000), text.replace(/"bytes":\d+/, '"bytes":-1')]) {
-      await writeFile(path, damaged)
-      using mended = await open(golden.folder)
-      expect(mended.loading.cached).toBe(false)
-      expect(await readFile(path, "utf8")).toBe(text)
-    }
+    await writeFile(path, text.replace(/"bytes":\d+/, '"bytes":-1'))
+    using mended = await open(golden.folder)
+    expect(mended.loading.cached).toBe(false)
+    expect(await readFile(path, "utf8")).toBe(text)
   })
 
   test("takes an artifact that was compiled ahead", async () => {
