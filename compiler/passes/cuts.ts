@@ -47,7 +47,7 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
     if (next === undefined) return { buffers, locals }
     const fate = fits(next, order, buffers, locals, demand, limits)
     if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
-    else if (fate === "local") for (const t of siblings(next, order)) locals.add(t)
+    else if (fate === "local") for (const t of siblings(next, order).filter((s) => !buffers.has(s))) locals.add(t)
     else for (const t of siblings(next, order)) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
   }
 }

@@ -90,11 +90,19 @@ export function solve(
     const [first] = ready
     if (first === undefined) return solved
     const together = ready.filter(
-      (r) => r.extent === first.extent && sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)),
+      (r) =>
+        r.extent === first.extent &&
+        sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)) &&
+        inLanes(r, scope) === inLanes(first, scope),
     )
-    for (const [r, accumulator] of fold(together, { ...scope, solved }, lowerer)) solved.set(r, accumulator)
+    // What is the same in all lanes of a vector is folded once.
+    const here = { ...scope, solved, vector: inLanes(first, scope) ? scope.vector : undefined }
+    for (const [r, accumulator] of fold(together, here, lowerer)) solved.set(r, accumulator)
   }
 }
+
+/** Whether a reduction differs between the lanes of the vector. */
+const inLanes = (r: Reduce, { vector }: Scope): boolean => vector !== undefined && freeVariables(r).has(vector.name)
 
 /** Whether a reduction waits for another one that is to be computed first. */
 function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap<Expression, unknown>): boolean {
