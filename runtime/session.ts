@@ -52,6 +52,13 @@ export async function createSession(
           hint: "use a device with larger bindings",
         },
       )
+  const planned = artifact.slots.reduce((n, slot) => n + slot.bytes, 0)
+  if (device.kind === "wasm" && planned > device.limits.bufferBytes)
+    throw new WeftError(
+      "session/memory",
+      `the model takes ${planned} bytes, but the device has ${device.limits.bufferBytes} at most`,
+      { hint: "use a smaller model or context, or the webgpu device: WebAssembly addresses 4 GiB" },
+    )
   const started = performance.now()
   const slots: DeviceBuffer[] = []
   try {
