@@ -20,9 +20,10 @@ import { type Plan, planArtifact } from "./passes/plan.js"
 import { type TracedModel, traceModel } from "./passes/programs.js"
 import { chooseSchedule } from "./passes/schedule.js"
 import { isRefusal, tile } from "./passes/tile.js"
-import { type Target, targets } from "./targets/target.js"
+import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
 import { emitWasm } from "./targets/wasm/emit.js"
 import { emitWgsl } from "./targets/wgsl/emit.js"
+import { defaultWgslLimits } from "./targets/wgsl/limits.js"
 
 export interface CompileOptions {
   readonly target: ArtifactTarget
@@ -30,6 +31,8 @@ export interface CompileOptions {
   readonly storage: (spec: WeightSpec) => Storage
   /** Tokens that one prefill takes at most. */
   readonly chunk?: number
+  /** The adapter that will run the artifact; without it the artifact runs on every one. */
+  readonly adapter?: AdapterFacts
   /** Entry points to compile; all by default. */
   readonly entries?: readonly string[]
   /** Verify the programs between the passes. */
@@ -51,7 +54,7 @@ export interface Compilation {
 /** Compiles a configured model for one target. */
 export function compileProgram(program: Program, family: string, options: CompileOptions): Compilation {
   return withTable(() => {
-    const target = targets[options.target]
+    const target = targetFor(options.target, options.adapter)
     const chunk = Math.min(options.chunk ?? 128, program.facts.context)
     const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
 
@@ -145,7 +148,7 @@ function assemble(
     const span = kernel.spans.findLast((s) => !s.file.startsWith("dsl/")) ?? kernel.spans.at(-1)
     return {
       name: loops.name,
-      source: emitted === undefined ? emitWgsl(loops, { symbolOrder: order }).source : "",
+      source: emitted === undefined ? emitWgsl(loops, { symbolOrder: order, limits: wgslLimits(target) }).source : "",
       bindings: loops.buffers.map((b) => ({ access: b.access })),
       lanes: loops.lanes,
       scratch: emitted === undefined ? 0 : emitted.kernels[i]!.scratch,
@@ -190,6 +193,12 @@ function assemble(
     entries: plan.entries,
   }
 }
+
+/** The limits that every adapter grants, with subgroups as the target has them. */
+const wgslLimits = ({ schedule }: Target) =>
+  schedule.subgroup === 1
+    ? defaultWgslLimits
+    : { ...defaultWgslLimits, subgroups: true, subgroupSize: schedule.subgroup }
 
 function constantBytes(values: Float64Array, dtype: "f32" | "i32" | "u32" | "bool"): Uint8Array {
   const words =

@@ -33,6 +33,8 @@ export interface StoreSchedule {
 export interface Schedule {
   /** Lanes of a workgroup. */
   readonly lanes: number
+  /** Lanes that exchange values without shared memory, a power of two; 1 or left out: none do. */
+  readonly subgroup?: number
   readonly stores: readonly StoreSchedule[]
   /** How reductions inside of locals are done, by axis name. */
   readonly locals: Readonly<Record<string, ReductionTile>>

@@ -22,6 +22,7 @@ import {
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { chainOf } from "./order-folds.js"
 import { stepsInside } from "./tile-values.js"
 import { flatten, lanesOf, type VectorAxis } from "./tile-vector.js"
 
@@ -34,16 +35,25 @@ export interface ScheduleTarget {
   readonly registers: number
   /** Elements of a store that a block owns, at least, when it has several. */
   readonly block: number
+  /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */
+  readonly subgroup: number
 }
 
 export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule {
   const stores = kernel.items.filter((i) => i.kind === "store")
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
-    if (item.kind === "local")
-      for (const r of reductions([item.value]))
-        if (wideAlong(r, kernel, target.vector)) locals[r.axis] = { vector: target.vector }
-  return { lanes: target.lanes, stores: stores.map((s) => storeSchedule(s, kernel, target)), locals }
+    if (item.kind === "local") {
+      const wide = reductions([item.value]).filter((r) => wideAlong(r, kernel, target.vector))
+      for (const r of wide) locals[r.axis] = { vector: target.vector }
+      shareFolds(wide, [item.value], locals, target)
+    }
+  return {
+    lanes: target.lanes,
+    subgroup: target.subgroup,
+    stores: stores.map((s) => storeSchedule(s, kernel, target)),
+    locals,
+  }
 }
 
 function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): StoreSchedule {
@@ -84,6 +94,14 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     while (unroll > 1 && extent % (wide * unroll) !== 0) unroll--
     if (unroll > 1) reduce[r.axis] = { vector: wide, unroll }
   }
+  const plain = [...tiles.values()].every((t) => t.register * t.vector === 1)
+  if (plain)
+    shareFolds(
+      folds.filter((r) => reduce[r.axis] !== undefined),
+      [store.value],
+      reduce,
+      target,
+    )
   // What a reduction does not depend on stays in one block, so that it is computed once there.
   for (const a of axes)
     if (folds.some((r) => !freeVariables(r).has(a.name)) && folds.every((r) => !freeVariables(r).has(a.name)))
@@ -105,6 +123,33 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   const tile: Record<string, AxisTile> = {}
   for (const [name, t] of tiles) tile[name] = t
   return { tile, reduce }
+}
+
+/** Long folds over memory in order are shared by the lanes of a subgroup, so that neighbours read neighbours. Folds inside of folds are not. */
+function shareFolds(
+  wide: readonly Reduce[],
+  values: readonly Expression[],
+  into: Record<string, ReductionTile>,
+  target: ScheduleTarget,
+): void {
+  if (target.subgroup === 1 || wide.length === 0) return
+  const outer = outermost(values)
+  if (!wide.every((r) => outer.has(r) && hinted(r.extent) >= 2 * target.subgroup * target.vector)) return
+  for (const r of wide) into[r.axis] = { ...into[r.axis], lanes: target.subgroup }
+}
+
+/** Folds that are in no other fold's lift, and those that such a fold consists of. */
+function outermost(values: readonly Expression[]): ReadonlySet<Reduce> {
+  const found = new Set<Reduce>()
+  const seen = new Set<Expression>()
+  const visit = (x: Expression) => {
+    if (seen.has(x)) return
+    seen.add(x)
+    if (x.kind === "reduce") for (const r of chainOf(x)) found.add(r)
+    else for (const o of operands(x)) visit(o)
+  }
+  for (const v of values) visit(v)
+  return found
 }
 
 /** The reductions in some values, scans as reductions of their own kind excluded. */

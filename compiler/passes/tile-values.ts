@@ -29,7 +29,7 @@ import {
 import type { Statement } from "../ir/loop.js"
 import type { DType } from "../ir/operations.js"
 import type { ReductionTile } from "../ir/schedule.js"
-import { accumulatorSize, append, combine, componentOf, identityOf } from "./tile-fold.js"
+import { append, combine, componentOf, identityOf } from "./tile-fold.js"
 import { laneRamp, lanesOf, shared, type VectorAxis, wideFetch } from "./tile-vector.js"
 
 /** Lanes that share a reduction. */
@@ -39,6 +39,8 @@ export interface LaneGroup {
   readonly count: number
   /** The first lane of the group. */
   readonly first: Expression
+  /** Lanes that exchange values directly. */
+  readonly subgroup: number
   /** A shared array of one element per lane of the workgroup. */
   readonly array: (dtype: DType) => string
 }
@@ -398,22 +400,46 @@ function tree(
   out: Statement[],
   lowerer: Lowerer,
 ): void {
-  const arrays = accumulator.map((a, i) => ({ array: `${lanes.array(a.dtype)}`, slot: i, dtype: a.dtype }))
-  const mine = add(lanes.first, lanes.index)
-  const size = accumulatorSize(r.monoid)
-  for (let s = lanes.count / 2; s >= 1; s /= 2) {
-    out.push({ kind: "barrier" })
-    // One array per dtype is reused for all components: they are exchanged one after the other.
-    const others = arrays.map(({ array, dtype }, i) => {
-      if (i > 0) out.push({ kind: "barrier" })
-      out.push({ kind: "store", array, offset: mine, value: accumulator[i]! }, { kind: "barrier" })
-      const name = lowerer.fresh("other")
-      const partner = add(lanes.first, apply("bitxor", lanes.index, literal(s)))
-      out.push({ kind: "let", name, value: { ...fetchOf(array, partner, dtype) }, mutable: false })
-      return variable(name, dtype)
-    })
-    assign(accumulator, combine(r.monoid, accumulator, others.slice(0, size)), false, out, lowerer)
+  for (let mask = lanes.count / 2; mask >= 1; mask /= 2) {
+    const others =
+      mask < lanes.subgroup
+        ? shuffled(accumulator, mask, out, lowerer)
+        : exchanged(accumulator, mask, lanes, out, lowerer)
+    assign(accumulator, combine(r.monoid, accumulator, others), false, out, lowerer)
   }
+}
+
+/** The accumulator of the lane whose number differs in `mask`, within a subgroup. */
+function shuffled(
+  accumulator: readonly Expression[],
+  mask: number,
+  out: Statement[],
+  lowerer: Lowerer,
+): readonly Expression[] {
+  return accumulator.map((value) => {
+    const name = lowerer.fresh("other")
+    out.push({ kind: "shuffle", name, value, mask })
+    return variable(name, value.dtype)
+  })
+}
+
+/** The same through shared memory. One array per dtype serves all components, one after the other. */
+function exchanged(
+  accumulator: readonly Expression[],
+  mask: number,
+  lanes: LaneGroup,
+  out: Statement[],
+  lowerer: Lowerer,
+): readonly Expression[] {
+  const mine = add(lanes.first, lanes.index)
+  const partner = add(lanes.first, apply("bitxor", lanes.index, literal(mask)))
+  return accumulator.map((value) => {
+    const array = lanes.array(value.dtype)
+    out.push({ kind: "barrier" }, { kind: "store", array, offset: mine, value }, { kind: "barrier" })
+    const name = lowerer.fresh("other")
+    out.push({ kind: "let", name, value: fetchOf(array, partner, value.dtype), mutable: false })
+    return variable(name, value.dtype)
+  })
 }
 
 const fetchOf = (array: string, offset: Expression, dtype: DType): Expression =>

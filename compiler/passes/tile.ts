@@ -284,7 +284,7 @@ function laneGroup(count: number, parts: Build): LaneGroup | undefined {
     parts.shared.set(name, { dtype, size: parts.schedule.lanes })
     return name
   }
-  return { index, count, first: apply("sub", laneVariable, index), array }
+  return { index, count, first: apply("sub", laneVariable, index), subgroup: parts.schedule.subgroup ?? 1, array }
 }
 
 /** The loop over a block's points, shared out over the lanes. */

@@ -15,7 +15,7 @@ export interface Target {
 
 export const wasmTarget: Target = {
   name: "wasm",
-  schedule: { lanes: 1, vector: 4, registers: 8, block: 128 },
+  schedule: { lanes: 1, vector: 4, registers: 8, block: 128, subgroup: 1 },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   bindings: 32,
 }
@@ -23,9 +23,26 @@ export const wasmTarget: Target = {
 /** The limits that every WebGPU implementation grants. */
 export const webgpuTarget: Target = {
   name: "webgpu",
-  schedule: { lanes: 32, vector: 4, registers: 1, block: 64 },
+  schedule: { lanes: 32, vector: 4, registers: 1, block: 64, subgroup: 1 },
   tile: { maxGroups: 4096, sharedBytes: 16384 },
   bindings: 8,
 }
 
-export const targets: Readonly<Record<ArtifactTarget, Target>> = { wasm: wasmTarget, webgpu: webgpuTarget }
+/** What the compiler may know of the adapter that will run the artifact. */
+export interface AdapterFacts {
+  /** Lanes of the smallest subgroup; 0: no subgroups. */
+  readonly subgroupSize: number
+}
+
+export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target {
+  switch (name) {
+    case "wasm":
+      return wasmTarget
+    case "webgpu": {
+      const subgroup = Math.min(adapter?.subgroupSize || 1, webgpuTarget.schedule.lanes)
+      return { ...webgpuTarget, schedule: { ...webgpuTarget.schedule, subgroup } }
+    }
+    default:
+      return name satisfies never
+  }
+}

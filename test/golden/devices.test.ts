@@ -2,23 +2,25 @@
 import { describe, expect, test } from "vitest"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
-import { compileCheckpoint, greedyAfter, logitsOf, openSession } from "../support/driver.js"
+import { adapterOf, compileCheckpoint, greedyAfter, logitsOf, openSession } from "../support/driver.js"
 import { goldenNames, loadGolden, normalisedError } from "../support/goldens.js"
 
+const entries = ["prefill", "step", "logits", "greedy"]
 const devices = { wasm: () => createWasmDevice({ threads: 1 }), webgpu: () => createWebgpuDevice({ adapter: "any" }) }
 
 describe.each(["wasm", "webgpu"] as const)("golden logits and tokens on %s", (kind) => {
   test.each(goldenNames)("%s", async (name) => {
     const golden = await loadGolden(name)
-    const compilation = await compileCheckpoint(golden.checkpoint, kind)
     const device = await devices[kind]()
+    const compilation = await compileCheckpoint(golden.checkpoint, kind, { ...adapterOf(device), entries })
     const session = await openSession(compilation, device, golden.checkpoint)
     for (const [row, ids] of golden.ids.entries())
       for (const chunk of row === 0 ? [ids.length, 1, 7, 32] : [ids.length]) {
         const logits = await logitsOf(session, ids, chunk)
         expect(normalisedError(logits, golden.logits[row]!), `row ${row} in chunks of ${chunk}`).toBeLessThan(1e-8)
       }
-    for (const [row, ids] of golden.ids.entries()) expect(await greedyAfter(session, ids, 16), `row ${row}`).toEqual(golden.greedy[row])
+    for (const [row, ids] of golden.ids.entries())
+      expect(await greedyAfter(session, ids, 16), `row ${row}`).toEqual(golden.greedy[row])
     session.dispose()
     device.dispose()
     await golden.checkpoint.close()

@@ -1,10 +1,11 @@
 /** Compiles a checkpoint for a target and runs its entries; shared by the golden tests of all devices. */
 import { join } from "node:path"
-import { type Compilation, compileProgram } from "../../compiler/compile.js"
+import { type Compilation, type CompileOptions, compileProgram } from "../../compiler/compile.js"
 import { loadModel } from "../../compiler/frontend/load.js"
 import type { Model } from "../../dsl/index.js"
 import type { ArtifactTarget } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
+import type { WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import { createSession, type Session } from "../../runtime/session.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { root } from "./goldens.js"
@@ -16,11 +17,15 @@ export const qwen3 = (): Promise<Model> =>
 export async function compileCheckpoint(
   checkpoint: Checkpoint,
   target: ArtifactTarget,
-  chunk = 128,
+  options: Partial<CompileOptions> = {},
 ): Promise<Compilation> {
   const program = (await qwen3()).configure(checkpoint.config)
-  return compileProgram(program, "qwen3", { target, chunk, storage: () => "bf16", verify: true })
+  return compileProgram(program, "qwen3", { target, storage: () => "bf16", verify: true, ...options })
 }
+
+/** What the compiler may know of a device's adapter. */
+export const adapterOf = (device: Device): Pick<CompileOptions, "adapter"> =>
+  "adapterInfo" in device ? { adapter: { subgroupSize: (device as WebgpuDevice).adapterInfo.subgroupMinSize } } : {}
 
 export const openSession = (compilation: Compilation, device: Device, checkpoint: Checkpoint): Promise<Session> =>
   createSession(compilation.artifact, device, {
