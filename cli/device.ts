@@ -16,6 +16,8 @@ export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
 
 export interface ChosenDevice {
   readonly device: Device
+  /** What the compiler may know of a WebGPU adapter. */
+  readonly adapter?: { readonly subgroupSize: number }
   /** For people, after the device's description. */
   readonly reason: string
 }
@@ -34,12 +36,16 @@ export async function chooseDevice(name: DeviceName, threads?: number): Promise<
   // Vulkan's loader complains on standard error where no desktop session has set it.
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
   const wasm = () => createWasmDevice(threads === undefined ? {} : { threads })
+  const webgpu = async (adapter: "any" | "hardware") => {
+    const device = await createWebgpuDevice({ adapter })
+    return { device, adapter: { subgroupSize: device.adapterInfo.subgroupMinSize } }
+  }
   if (name === "wasm") return { device: await wasm(), reason: "as asked" }
-  if (name === "webgpu") return { device: await createWebgpuDevice({ adapter: "any" }), reason: "as asked" }
+  if (name === "webgpu") return { ...(await webgpu("any")), reason: "as asked" }
   try {
-    return { device: await createWebgpuDevice({ adapter: "hardware" }), reason: "a hardware WebGPU adapter is present" }
+    return { ...(await webgpu("hardware")), reason: "a hardware WebGPU adapter is present" }
   } catch (error) {
-    const why = error instanceof Error ? error.message.split("\n")[0] : String(error)
-    return { device: await wasm(), reason: `${why}` }
+    const why = error instanceof Error ? error.message : String(error)
+    return { device: await wasm(), reason: why.split("\n")[0]! }
   }
 }

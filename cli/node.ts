@@ -14,7 +14,7 @@ import { load as loadArtifact } from "../runtime/generate/load.js"
 import { createTokenizer, type Tokenizer } from "../runtime/text/tokenizer.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
-import { artifactFor, weightsOf } from "./artifact.js"
+import { type ArtifactOptions, artifactFor, weightsOf } from "./artifact.js"
 import { chooseDevice, type DeviceName } from "./device.js"
 
 export { type Span, WeftError } from "../runtime/errors.js"
@@ -69,10 +69,10 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
   const checkpoint = await openCheckpoint(folder)
   try {
     const given = typeof source === "string" ? undefined : checkArtifact(source)
-    const { device, reason } = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
+    const { device, adapter, reason } = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
     try {
       options.onProgress?.({ stage: "device", description: device.description, reason })
-      const found = await findArtifact(given, checkpoint, device.kind, options)
+      const found = await findArtifact(given, checkpoint, { target: device.kind, adapter }, options)
       const artifactMs = performance.now() - started
       const [tokenizer, read] = [await tokenizerOf(checkpoint), reader(checkpoint)]
       const model = await loadArtifact(found.artifact, {
@@ -98,12 +98,12 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
 async function findArtifact(
   given: Artifact | undefined,
   checkpoint: Checkpoint,
-  target: Artifact["target"],
+  device: Pick<ArtifactOptions, "target" | "adapter">,
   { chunk, model, cache, onProgress }: NodeLoadOptions,
 ) {
   if (given === undefined) {
     const onCompile = (file: string) => onProgress?.({ stage: "compile", model: file })
-    return artifactFor(checkpoint, { target, chunk, model, cache, onCompile })
+    return artifactFor(checkpoint, { ...device, chunk, model, cache, onCompile })
   }
   weightsOf(
     checkpoint,

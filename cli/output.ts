@@ -30,11 +30,11 @@ export function say(line: string): void {
 
 /** Progress on one line of a terminal, wiped when `done` is called; nothing where standard error is not a terminal. */
 export function createProgress(): { readonly show: (text: string) => void; readonly done: () => void } {
-  const { isTTY, columns = 80 } = process.stderr
+  const { isTTY, columns } = process.stderr
   let shown = ""
   const put = (text: string) => {
     if (!isTTY || text === shown) return
-    process.stderr.write(`\r\x1b[K${text.slice(0, columns - 1)}`)
+    process.stderr.write(`\r\x1b[K${text.slice(0, (columns || 80) - 1)}`)
     shown = text
   }
   return { show: put, done: () => shown !== "" && put("") }

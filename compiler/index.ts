@@ -28,6 +28,8 @@ export interface CompileModelOptions {
   readonly tensors?: (expected: readonly Parameter[]) => ReadonlyMap<string, { readonly dtype: WeightType }>
   /** Tokens that one prefill takes at most; 128 when left out. */
   readonly chunk?: number | undefined
+  /** The adapter that will run the artifact: lanes of its smallest subgroup, 0 for none. Without it the artifact runs on every adapter. */
+  readonly adapter?: { readonly subgroupSize: number } | undefined
   /** Verify the programs between the passes. */
   readonly verify?: boolean | undefined
 }
@@ -54,6 +56,7 @@ export async function compile(
     storage: (spec) => storageOf(spec, stored),
     verify: options.verify ?? false,
     ...(options.chunk === undefined ? {} : { chunk: options.chunk }),
+    ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
   })
   return artifact
 }
