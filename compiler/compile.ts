@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom.
  *
- *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
+ *   model file ── frontend ──▶ module ── trace, simplify ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
  *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
@@ -12,13 +12,14 @@ import { identity, withTable } from "./ir/expression.js"
 import type { Kernel } from "./ir/kernel.js"
 import type { LoopKernel, Storage } from "./ir/loop.js"
 import { verifyLoop } from "./ir/loop-verify.js"
-import type { Unit } from "./ir/tensor.js"
+import type { Tensor, Unit } from "./ir/tensor.js"
 import { clean } from "./passes/clean.js"
 import { type Fused, fuse, type Step } from "./passes/fuse.js"
 import { hoistInvariants } from "./passes/invariants.js"
 import { type Plan, planArtifact } from "./passes/plan.js"
 import { type TracedModel, traceModel } from "./passes/programs.js"
 import { chooseSchedule } from "./passes/schedule.js"
+import { simplify } from "./passes/simplify.js"
 import { isRefusal, tile } from "./passes/tile.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
 import { emitWasm } from "./targets/wasm/emit.js"
@@ -58,6 +59,7 @@ export function compileProgram(program: Program, family: string, options: Compil
     const chunk = Math.min(options.chunk ?? 128, program.facts.context)
     const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
 
+    const simplified = new Map<Tensor | Unit, Tensor | Unit>()
     const units = new Map<Unit, Fused>()
     const fuseUnit = (unit: Unit): Fused => {
       const fused = units.get(unit) ?? fuse(unit.results, { bindings: target.bindings })
@@ -68,7 +70,10 @@ export function compileProgram(program: Program, family: string, options: Compil
       name: e.name,
       outputs: e.outputs.map((o) => o.name),
       fused: fuse(
-        [...e.outputs, ...e.updates].map((r) => r.tensor),
+        simplify(
+          [...e.outputs, ...e.updates].map((r) => r.tensor),
+          simplified,
+        ),
         { bindings: target.bindings },
       ),
     }))

@@ -12,7 +12,7 @@ import { type Dim, literalExtent } from "./dim.js"
 import { type Expression, freeVariables, identity, intern, operands, TypeProblem } from "./expression.js"
 import type { Storage } from "./loop.js"
 import { type Monoid, monoidArity, monoidKey, monoidTypes } from "./monoid.js"
-import type { DType } from "./operations.js"
+import { type DType, roundTo } from "./operations.js"
 
 export interface Axis {
   readonly name: string
@@ -152,7 +152,7 @@ export function constant(axes: readonly Axis[], values: ArrayLike<number>, dtype
     return n * extent
   }, 1)
   if (values.length !== size) throw new TypeProblem(`a constant of ${size} elements got ${values.length} numbers`)
-  const data = Float64Array.from(values)
+  const data = Float64Array.from(values, (x) => roundTo(dtype, x))
   return intern(`constant ${axesKey(axes)} ${dtype} ${data.join(",")}`, () => ({
     kind: "constant",
     axes,

@@ -1,0 +1,117 @@
+/**
+ * simplify: tensor → tensor. Algebra that no later pass should have to see.
+ *
+ *   map ($0 * $1)(x, 0.5)              →   map ($0 * 0.5)(x)          constants become literals of the body
+ *   map $0 (x)                         →   x
+ *   reindex f (reindex g (x))          →   reindex g∘f (x)            slices of renames of rolls are one index map
+ *   sum over an axis of extent 1       →   the element                dead axes go
+ *
+ * Units are simplified once. Nothing here changes a rounding.
+ */
+import { type Expression, literal, rewrite, substitute, variable } from "../ir/expression.js"
+import * as ir from "../ir/tensor.js"
+
+/** Equal programs with the same inputs; `memo` serves several roots and their units. */
+export function simplify(
+  roots: readonly ir.Tensor[],
+  memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit> = new Map(),
+): readonly ir.Tensor[] {
+  for (const t of ir.topological(roots)) {
+    if (memo.has(t)) continue
+    const made = simplifyNode(rebuild(t, memo))
+    ir.mark(made, ir.spansOf(t))
+    memo.set(t, made)
+  }
+  return roots.map((t) => memo.get(t) as ir.Tensor)
+}
+
+/** The node over simplified sources. */
+function rebuild(t: ir.Tensor, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>): ir.Tensor {
+  const now = (s: ir.Tensor) => memo.get(s) as ir.Tensor
+  switch (t.kind) {
+    case "input":
+    case "constant":
+    case "iota":
+      return t
+    case "map":
+      return ir.map(t.body, t.args.map(now))
+    case "reduce":
+      return ir.reduce(t.monoid, t.axis, t.args.map(now), t.component, t.slot)
+    case "scan":
+      return ir.scan(t.monoid, t.axis, now(t.arg))
+    case "reindex":
+      return ir.reindex(now(t.arg), t.axes, t.index, t.valid, t.fill)
+    case "gather":
+      return ir.gather(now(t.arg), t.axis, now(t.index))
+    case "update":
+      return ir.update(
+        t.state,
+        t.axis,
+        t.at,
+        now(t.value),
+        t.axis === undefined ? undefined : ir.axisOf(t, t.axis)!.extent,
+      )
+    case "call":
+      return ir.call(simplifyUnit(t.unit, memo), t.args.map(now), t.result)
+    default:
+      return t satisfies never
+  }
+}
+
+function simplifyUnit(unit: ir.Unit, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>): ir.Unit {
+  const known = memo.get(unit) as ir.Unit | undefined
+  if (known !== undefined) return known
+  const made = ir.unit(unit.name, unit.inputs, simplify(unit.results))
+  memo.set(unit, made)
+  return made
+}
+
+function simplifyNode(t: ir.Tensor): ir.Tensor {
+  switch (t.kind) {
+    case "map":
+      return simplifyMap(t)
+    case "reindex":
+      return compose(t)
+    case "reduce":
+      return foldOfOne(t)
+    default:
+      return t
+  }
+}
+
+/** Constants without axes move into the body; a body that is its only argument is that argument. */
+function simplifyMap(t: ir.Map): ir.Tensor {
+  const constants = t.args.map((a) => (a.kind === "constant" && a.axes.length === 0 ? a.values[0]! : undefined))
+  const kept = t.args.filter((_, i) => constants[i] === undefined)
+  if (kept.length === 0) return t
+  let next = 0
+  const places = t.args.map((a, i): Expression => {
+    const value = constants[i]
+    return value === undefined ? variable(`$${next++}`, a.dtype) : literal(value, a.dtype)
+  })
+  const body = rewrite(t.body, (x) => (x.kind === "variable" ? places[Number(x.name.slice(1))] : undefined))
+  const [only] = kept
+  if (kept.length === 1 && body.kind === "variable") return only!
+  return kept.length === t.args.length ? t : ir.map(body, kept)
+}
+
+/** An index map of an index map is one index map. */
+function compose(t: ir.Reindex): ir.Tensor {
+  const inner = t.arg
+  if (inner.kind !== "reindex") return t
+  // Outside of an outer predicate the inner index means nothing, so such maps stay apart.
+  if (t.valid !== undefined) return t
+  const index = new Map([...inner.index].map(([axis, at]) => [axis, substitute(at, t.index)] as const))
+  const valid = inner.valid === undefined ? undefined : substitute(inner.valid, t.index)
+  return ir.reindex(inner.arg, t.axes, index, valid, inner.fill)
+}
+
+/** A fold along an axis of one element is that element. */
+function foldOfOne(t: ir.Reduce): ir.Tensor {
+  const [arg] = t.args
+  const axis = ir.axisOf(arg!, t.axis)
+  const simple = t.monoid.kind === "sum" || t.monoid.kind === "max" || t.monoid.kind === "min"
+  if (!simple || axis?.extent !== literal(1) || arg!.dtype === "bool") return t
+  const index = new Map(arg!.axes.map((a) => [a.name, a.name === t.axis ? literal(0) : variable(a.name)] as const))
+  return ir.reindex(arg!, t.axes, index)
+}
