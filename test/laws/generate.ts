@@ -114,7 +114,17 @@ export function buildProgram(recipe: Recipe): LawProgram {
   grow(g, recipe.steps)
   if (recipe.unit.length > 0) repeated(g, setting, recipe)
 
-  const seqValue = within(seq.value, seq.max)
+  const empty = g.gathered.some(
+    (d) =>
+      extentAt(
+        d,
+        new Map([
+          ["seq", 0],
+          ["past", 0],
+        ]),
+      ) === 0,
+  )
+  const seqValue = Math.max(empty ? 1 : 0, within(seq.value, seq.max))
   const sizes = new Map([["seq", seqValue]])
   const room = pastMax - Math.max(0, ...g.appended.map((d) => extentAt(d, sizes)))
   const values = new Map([...sizes, ["past", within(past.value, room)]])
@@ -209,6 +219,7 @@ function repeated(g: Growing, setting: Setting, recipe: Recipe): void {
     })
   }
   g.appended.push(...u.appended)
+  g.gathered.push(...u.gathered)
   g.push(at, clampLimit)
   for (const drawn of recipe.steps.slice(0, 2)) {
     const more = new Choices(drawn.slice(1))

@@ -54,6 +54,8 @@ export class Growing {
   readonly updates: { readonly state: ir.Input; readonly tensor: ir.Tensor }[] = []
   /** Extents that are appended to states: all must fit behind `past`. */
   readonly appended: Expression[] = []
+  /** Extents of axes that data index: none may be empty in a run, for then there is nothing to read. */
+  readonly gathered: Expression[] = []
   readonly seq: SizeSymbol
   readonly past: SizeSymbol
   readonly extents = new Map<string, Expression>()

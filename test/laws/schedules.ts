@@ -33,7 +33,8 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
       for (const axis of foldedAxes([item.value])) locals[axis] = folding(together, choose)
     }
   const options = { maxGroups: choose.of([65536, 2, 1, 7]), sharedBytes: 1 << 20 }
-  return { schedule: { lanes, stores, locals }, options }
+  const subgroup = choose.of([1, 4, 1, 8, 2].filter((n) => n <= lanes))
+  return { schedule: { lanes, stores, locals, ...(subgroup > 1 ? { subgroup } : {}) }, options }
 }
 
 function storeSchedule(store: Store, lanes: number, choose: Choices): StoreSchedule {

@@ -150,8 +150,10 @@ const indexed: Step = (g, choose) => {
   const index = g.pick(choose, (t) => t.dtype === "i32")
   const x = g.pick(choose, (t) => t.axes.some((a) => maximum(a.extent) > 1))
   if (x === undefined || index === undefined) return []
-  const axes = x.tensor.axes.filter((a) => maximum(a.extent) > 0)
-  const tensor = ir.gather(x.tensor, choose.of(axes).name, index.tensor)
+  const axis = choose.of(x.tensor.axes.filter((a) => maximum(a.extent) > 0 && a.extent !== g.past))
+  if (axis === undefined) return []
+  const tensor = ir.gather(x.tensor, axis.name, index.tensor)
+  g.gathered.push(axis.extent)
   return affordable(tensor) ? [{ tensor, limit: x.limit }] : []
 }
 
