@@ -88,7 +88,10 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
         for (const [i, outer] of step.results.entries()) {
           if (outer === undefined) continue
           const result = inner.results[i]!
-          const through = innerScope.get(result)
+          const constant = inner.buffers.get(result)?.constant
+          const through =
+            innerScope.get(result) ??
+            (constant && persistent(constant, inner.buffers.get(result)!, `constant${constants.length}`, "constant"))
           if (through !== undefined) scope.set(outer, through)
           else innerScope.set(result, bind(outer))
         }

@@ -10,7 +10,7 @@ import type { Program } from "../../dsl/model.js"
 import type { Tree } from "../../dsl/tensor.js"
 import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
 import { dim } from "../ir/dim.js"
-import { symbol } from "../ir/expression.js"
+import { symbol, variable } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import * as ir from "../ir/tensor.js"
 import { createTracing, isTensor } from "./trace.js"
@@ -42,6 +42,23 @@ export interface TracedModel {
   readonly entries: readonly TracedEntry[]
   /** The size symbols with their maxima. */
   readonly symbols: readonly { readonly name: string; readonly max: number }[]
+}
+
+/** The outputs, each in memory of its own: what is an input, a state, a constant or another output already is copied. */
+export function ownOutputs(outputs: Readonly<Record<string, ir.Tensor>>): TracedEntry["outputs"] {
+  const seen = new Set<ir.Tensor>()
+  return Object.entries(outputs).map(([name, given]) => {
+    let tensor = given
+    while (seen.has(tensor) || !ownsMemory(tensor)) tensor = ir.map(variable("$0", tensor.dtype), [tensor])
+    seen.add(tensor)
+    return { name, tensor }
+  })
+}
+
+function ownsMemory(t: ir.Tensor): boolean {
+  if (t.kind !== "call") return t.kind !== "input" && t.kind !== "update" && t.kind !== "constant"
+  const { results } = t.unit
+  return ownsMemory(results[t.result]!) && results.indexOf(results[t.result]!) === t.result
 }
 
 const isSpec = (kind: string) => (x: unknown) =>
@@ -107,7 +124,7 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
       return {
         name: entry.name,
         inputs: given.map(([, input]) => input),
-        outputs: Object.entries(outputs).map(([name, tensor]) => ({ name, tensor: tensor as unknown as ir.Tensor })),
+        outputs: ownOutputs(outputs as unknown as Readonly<Record<string, ir.Tensor>>),
         updates,
       }
     })
