@@ -97,7 +97,7 @@ function attempt(
   const locals = new Map<string, Local>()
   for (const t of order)
     if (cuts.locals.has(t)) {
-      const axes = itemAxes(t)
+      const axes = itemAxes(t, `local${identity(t)}`)
       locals.set(naming.local(t), {
         kind: "local",
         name: naming.local(t),
@@ -178,8 +178,8 @@ const sameArgs = (a: Call, b: Call) => a.args.every((x, i) => x === b.args[i])
 const layout = (t: Tensor): readonly string[] => axisNames(homeOf(t) ?? t)
 
 /** Fresh variables for the axes of an item, and the point that they span. */
-function itemAxes(t: Tensor): { readonly list: readonly Axis[]; readonly point: ReadonlyMap<string, Expression> } {
-  const list = t.axes.map((a) => ({ name: `${a.name}_${identity(t)}`, extent: a.extent }))
+function itemAxes(t: Tensor, owner: string): { readonly list: readonly Axis[]; readonly point: ReadonlyMap<string, Expression> } {
+  const list = t.axes.map((a) => ({ name: `${a.name}_${owner}`, extent: a.extent }))
   return { list, point: new Map(t.axes.map((a, i) => [a.name, variable(list[i]!.name)] as const)) }
 }
 
@@ -191,7 +191,7 @@ function storeTask(
   buffers: ReadonlySet<Tensor>,
 ): Task {
   const source = computed(t)
-  const axes = itemAxes(source)
+  const axes = itemAxes(source, `${identity(t)}`)
   const stored = source !== t && (hasMemory(source) || buffers.has(source))
   const value = lowering.value(source, axes.point, !stored)
   const at = layout(t).map((a) =>
