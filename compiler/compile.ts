@@ -17,7 +17,7 @@ import { clean } from "./passes/clean.js"
 import { type Fused, fuse, type Step } from "./passes/fuse.js"
 import { hoistInvariants } from "./passes/invariants.js"
 import { type Plan, planArtifact } from "./passes/plan.js"
-import { type TracedModel, traceModel } from "./passes/programs.js"
+import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
 import { chooseSchedule } from "./passes/schedule.js"
 import { simplify } from "./passes/simplify.js"
 import { isRefusal, tile } from "./passes/tile.js"
@@ -66,17 +66,19 @@ export function compileProgram(program: Program, family: string, options: Compil
       units.set(unit, fused)
       return fused
     }
-    const entries = traced.entries.map((e) => ({
-      name: e.name,
-      outputs: e.outputs.map((o) => o.name),
-      fused: fuse(
+    const entries = traced.entries.map((e) => {
+      const simple = (roots: readonly { readonly tensor: Tensor }[]) =>
         simplify(
-          [...e.outputs, ...e.updates].map((r) => r.tensor),
+          roots.map((r) => r.tensor),
           simplified,
-        ),
-        { bindings: target.bindings },
-      ),
-    }))
+        )
+      const results = [...ownOutputs(simple(e.outputs)), ...simple(e.updates)]
+      return {
+        name: e.name,
+        outputs: e.outputs.map((o) => o.name),
+        fused: fuse(results, { bindings: target.bindings }),
+      }
+    })
 
     const library = createLibrary(target, options.verify ?? false)
     const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place })

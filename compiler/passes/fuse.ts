@@ -116,7 +116,7 @@ function attempt(
   for (const task of tasks)
     if (task.make.kind === "store" && bound([task]) > options.bindings) {
       const reads = (t: Tensor) => {
-        const value = lowering.value(t, itemAxes(t).point)
+        const value = lowering.value(t, itemAxes(t, "probe").point)
         return loads([...needed(value, locals), { kind: "local", name: "", axes: [], value }])
       }
       const cut = lighten(
@@ -178,7 +178,10 @@ const sameArgs = (a: Call, b: Call) => a.args.every((x, i) => x === b.args[i])
 const layout = (t: Tensor): readonly string[] => axisNames(homeOf(t) ?? t)
 
 /** Fresh variables for the axes of an item, and the point that they span. */
-function itemAxes(t: Tensor, owner: string): { readonly list: readonly Axis[]; readonly point: ReadonlyMap<string, Expression> } {
+function itemAxes(
+  t: Tensor,
+  owner: string,
+): { readonly list: readonly Axis[]; readonly point: ReadonlyMap<string, Expression> } {
   const list = t.axes.map((a) => ({ name: `${a.name}_${owner}`, extent: a.extent }))
   return { list, point: new Map(t.axes.map((a, i) => [a.name, variable(list[i]!.name)] as const)) }
 }

@@ -45,13 +45,13 @@ export interface TracedModel {
 }
 
 /** The outputs, each in memory of its own: what is an input, a state, a constant or another output already is copied. */
-export function ownOutputs(outputs: Readonly<Record<string, ir.Tensor>>): TracedEntry["outputs"] {
+export function ownOutputs(outputs: readonly ir.Tensor[]): readonly ir.Tensor[] {
   const seen = new Set<ir.Tensor>()
-  return Object.entries(outputs).map(([name, given]) => {
+  return outputs.map((given) => {
     let tensor = given
     while (seen.has(tensor) || !ownsMemory(tensor)) tensor = ir.map(variable("$0", tensor.dtype), [tensor])
     seen.add(tensor)
-    return { name, tensor }
+    return tensor
   })
 }
 
@@ -124,7 +124,7 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
       return {
         name: entry.name,
         inputs: given.map(([, input]) => input),
-        outputs: ownOutputs(outputs as unknown as Readonly<Record<string, ir.Tensor>>),
+        outputs: Object.entries(outputs).map(([name, tensor]) => ({ name, tensor: tensor as unknown as ir.Tensor })),
         updates,
       }
     })

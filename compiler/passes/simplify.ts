@@ -52,11 +52,19 @@ function rebuild(t: ir.Tensor, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Uni
         t.axis === undefined ? undefined : ir.axisOf(t, t.axis)!.extent,
       )
     case "call":
-      return ir.call(simplifyUnit(t.unit, memo), t.args.map(now), t.result)
+      return ir.call(
+        simplifyUnit(t.unit, memo),
+        t.args.map((a) => inItsPlace(a, now(a))),
+        t.result,
+      )
     default:
       return t satisfies never
   }
 }
+
+/** An argument lies in memory as its placeholder says: what has become an input only now is copied. */
+const inItsPlace = (before: ir.Tensor, after: ir.Tensor): ir.Tensor =>
+  ir.homeOf(after) === ir.homeOf(before) ? after : ir.map(variable("$0", after.dtype), [after])
 
 function simplifyUnit(unit: ir.Unit, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>): ir.Unit {
   const known = memo.get(unit) as ir.Unit | undefined
