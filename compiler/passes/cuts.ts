@@ -24,7 +24,7 @@ export interface CutLimits {
   readonly recompute: number
 }
 
-export const defaultCutLimits: CutLimits = { localElements: 1024, localWork: 8192, recompute: 16384 }
+export const defaultCutLimits: CutLimits = { localElements: 1024, localWork: 4096, recompute: 16384 }
 
 export interface Cuts {
   /** Tensors with a buffer of their own, roots included, sources first. */

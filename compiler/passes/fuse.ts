@@ -111,7 +111,9 @@ function attempt(
     if (t.kind === "call") {
       const first = calls.find((c) => c.unit === t.unit && sameArgs(c, t))
       if (first === t) tasks.push(callTask(t, calls, naming))
-    } else if (cuts.buffers.has(t)) tasks.push(storeTask(t, lowering, locals, naming, cuts.buffers))
+    } else if (cuts.buffers.has(t) && (t.kind !== "constant" || results.includes(t)))
+      // A constant that a unit is given has its buffer from the artifact.
+      tasks.push(storeTask(t, lowering, locals, naming, cuts.buffers))
   }
   for (const task of tasks)
     if (task.make.kind === "store" && bound([task]) > options.bindings) {
