@@ -113,8 +113,8 @@ function checkReferences({ slots, buffers, weights, constants, kernels, entries 
         wrong(`${at}.buffers`, `${launch.buffers.length} buffers`, `the ${bindings.length} that its kernel binds`)
       for (const [j, b] of launch.buffers.entries()) {
         const { role } = within(b, buffers, `${at}.buffers[${j}]`)
-        if (bindings[j]!.access !== "read" && role === "weight")
-          wrong(`${at}.buffers[${j}]`, "a weight", "something that a kernel may write")
+        if (bindings[j]!.access !== "read" && (role === "weight" || role === "constant"))
+          wrong(`${at}.buffers[${j}]`, `a ${role}`, "something that a kernel may write")
       }
     }
 }
