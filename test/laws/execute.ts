@@ -13,6 +13,8 @@ import type { DType } from "../../compiler/ir/operations.js"
 import type * as ir from "../../compiler/ir/tensor.js"
 import { type CutLimits, defaultCutLimits } from "../../compiler/passes/cuts.js"
 import { type Fused, type FusedBuffer, fuse } from "../../compiler/passes/fuse.js"
+import { ownOutputs } from "../../compiler/passes/programs.js"
+import { simplify } from "../../compiler/passes/simplify.js"
 import { dataOf, type LawProgram, rootsOf } from "./generate.js"
 import { shapeAt } from "./program.js"
 
@@ -77,6 +79,16 @@ export function fuseProgram(p: LawProgram, cuts: CutLimits = defaultCutLimits, b
     return fused
   }
   return { fused: fuse(rootsOf(p), { cuts, bindings }), units }
+}
+
+/** The program after simplification, as the compiler fuses it. */
+export function simplified(p: LawProgram): LawProgram {
+  const memo: Parameters<typeof simplify>[1] = new Map()
+  return {
+    ...p,
+    outputs: ownOutputs(simplify(p.outputs, memo)),
+    updates: p.updates.map(({ state, tensor }) => ({ state, tensor: simplify([tensor], memo)[0]! })),
+  }
 }
 
 export type RunKernel = (kernel: Kernel, buffers: ReadonlyMap<string, Memory>) => void

@@ -8,8 +8,8 @@ import { printKernel } from "../../compiler/ir/kernel-print.js"
 import { verifyKernel } from "../../compiler/ir/kernel-verify.js"
 import { printTensor } from "../../compiler/ir/tensor-print.js"
 import { verifyTensor } from "../../compiler/ir/tensor-verify.js"
-import { type Compiled, execute, found, fuseProgram } from "./execute.js"
-import { buildProgram, dataOf, type LawProgram, type Recipe, recipes, rootsOf } from "./generate.js"
+import { type Compiled, execute, found, fuseProgram, simplified } from "./execute.js"
+import { buildProgram, dataOf, type LawProgram, recipes, rootsOf } from "./generate.js"
 import { cutLimits } from "./limits.js"
 import { law } from "./settings.js"
 import { difference } from "./tolerance.js"
@@ -26,17 +26,23 @@ const kernelsOf = ({ fused, units }: Compiled, p: LawProgram) => {
   return [fused, ...inner].flatMap((f) => f.steps.flatMap((s) => (s.kind === "kernel" ? [s.kernel] : [])))
 }
 
-const cases = fc.record({ recipe: recipes(), cuts: cutLimits, bindings: fc.constantFrom(8, 4, 32) })
-type Case = { recipe: Recipe; cuts: typeof cutLimits extends fc.Arbitrary<infer T> ? T : never; bindings: number }
+const cases = fc.record({
+  recipe: recipes(),
+  cuts: cutLimits,
+  simplify: fc.boolean(),
+  bindings: fc.constantFrom(8, 4, 32),
+})
+type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
 
-function check({ recipe, cuts, bindings }: Case): void {
+function check({ recipe, cuts, bindings, simplify }: Case): void {
   withTable(() => {
-    const p = buildProgram(recipe)
+    const drawn = buildProgram(recipe)
+    const expected = meaning(drawn)
+    const p = simplify ? simplified(drawn) : drawn
     expect(verifyTensor(rootsOf(p))).toEqual([])
     const compiled = fuseProgram(p, cuts, bindings)
     expect(kernelsOf(compiled, p).flatMap(verifyKernel)).toEqual([])
     const memories = execute(compiled, p, (kernel, buffers) => interpretKernel(kernel, buffers, p.values))
-    const expected = meaning(p)
     found(p, compiled, memories).forEach((numbers, i) => {
       const problem = difference({
         name: `result ${i}`,
@@ -49,9 +55,9 @@ function check({ recipe, cuts, bindings }: Case): void {
   })
 }
 
-const describe = ({ recipe, cuts, bindings }: Case): string =>
+const describe = ({ recipe, cuts, bindings, simplify }: Case): string =>
   withTable(() => {
-    const p = buildProgram(recipe)
+    const p = simplify ? simplified(buildProgram(recipe)) : buildProgram(recipe)
     const kernels = () => kernelsOf(fuseProgram(p, cuts, bindings), p).map(printKernel)
     return [printTensor(rootsOf(p)), JSON.stringify([...p.values]), ...attempted(kernels)].join("\n")
   })
@@ -66,3 +72,15 @@ function attempted(make: () => string[]): string[] {
 }
 
 test("kernels compute what the program means", () => law("fuse", cases, 600, check, describe))
+
+test("simplification changes nothing, not even a rounding", () =>
+  law("simplify", recipes(), 500, (recipe) => {
+    withTable(() => {
+      const p = buildProgram(recipe)
+      const after = simplified(p)
+      expect(verifyTensor(rootsOf(after))).toEqual([])
+      const expected = meaning(p)
+      for (const [i, d] of meaning(after).entries())
+        expect(difference({ name: `result ${i}`, expected: expected[i]!.data, found: d.data })).toBe(undefined)
+    })
+  }))

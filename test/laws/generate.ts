@@ -32,6 +32,8 @@ export interface Recipe {
   readonly regime: Regime
   readonly extents: readonly number[]
   readonly names: number
+  /** Whether states may be packed; the compiler's own schedules do not store half words yet. */
+  readonly packed: boolean
   readonly seq: { readonly max: number; readonly value: number }
   readonly past: { readonly max: number; readonly value: number }
   readonly steps: readonly (readonly number[])[]
@@ -72,12 +74,13 @@ const nameSets = [
 const numbers = fc.array(fc.nat(9999), { minLength: 10, maxLength: 10 })
 const bounded = fc.integer({ min: 0, max: 1000 })
 
-export const recipes = (regime?: Regime): fc.Arbitrary<Recipe> =>
+export const recipes = (regime?: Regime, packed = true): fc.Arbitrary<Recipe> =>
   fc
     .record({
       regime: regime === undefined ? fc.constantFrom<Regime>("exact", "exact", "analytic") : fc.constant(regime),
       extents: fc.tuple(bounded, bounded, bounded),
       names: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(nameSets.length - 1) }),
+      packed: packed ? fc.boolean() : fc.constant(false),
       seq: fc.record({ max: fc.integer({ min: 1, max: 9 }), value: bounded }),
       past: fc.record({ max: fc.integer({ min: 0, max: 9 }), value: bounded }),
       steps: fc.array(numbers, { minLength: 1, maxLength: 11, size: "max" }),
@@ -96,6 +99,7 @@ export function buildProgram(recipe: Recipe): LawProgram {
   const pastMax = past.max + seq.max + 3
   const setting: Setting = {
     regime,
+    packed: recipe.packed,
     extents: recipe.extents,
     names: nameSets[recipe.names]!,
     symbols: {

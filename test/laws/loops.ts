@@ -9,6 +9,7 @@ import type { LoopKernel } from "../../compiler/ir/loop.js"
 import { printLoop } from "../../compiler/ir/loop-print.js"
 import { verifyLoop } from "../../compiler/ir/loop-verify.js"
 import { clean } from "../../compiler/passes/clean.js"
+import { hoistInvariants } from "../../compiler/passes/invariants.js"
 import { isRefusal, tile } from "../../compiler/passes/tile.js"
 import type { Regime } from "./program.js"
 import type { Scheduled } from "./schedules.js"
@@ -75,19 +76,15 @@ export function runLoops(
 
 export class LawBroken extends Error {}
 
-export interface Mutations {
-  /** Changes what tile has made; undefined when there is nothing to change. */
-  readonly tiled?: (loops: LoopKernel) => LoopKernel | undefined
-}
-
 /** The loops of a kernel under a schedule, or the code of the refusal. */
 export function loopsOf(
   kernel: Kernel,
   { schedule, options }: Scheduled,
-): { readonly tiled: LoopKernel; readonly cleaned: LoopKernel } | string {
+): { readonly tiled: LoopKernel; readonly cleaned: LoopKernel; readonly hoisted: LoopKernel } | string {
   const tiled = tile(kernel, schedule, options)
   if (isRefusal(tiled)) return tiled.code
-  return { tiled, cleaned: clean(tiled) }
+  const cleaned = clean(tiled)
+  return { tiled, cleaned, hoisted: hoistInvariants(cleaned) }
 }
 
 /** Checks one kernel under one schedule. Answers with the code of the refusal, if any. @throws LawBroken */
@@ -102,6 +99,7 @@ export function checkLoops(
   for (const [stage, loops] of [
     ["tile", made.tiled],
     ["clean", made.cleaned],
+    ["invariants", made.hoisted],
   ] as const) {
     const problems = verifyLoop(loops)
     const wrong =

@@ -42,6 +42,7 @@ export interface SymbolValues {
 /** What a builder starts from. */
 export interface Setting {
   readonly regime: Regime
+  readonly packed: boolean
   readonly extents: readonly number[]
   readonly names: readonly string[]
   readonly symbols: SymbolValues
@@ -49,6 +50,7 @@ export interface Setting {
 
 export class Growing {
   readonly regime: Regime
+  readonly packed: boolean
   readonly pool: Value[] = []
   readonly inputs: ir.Input[] = []
   readonly updates: { readonly state: ir.Input; readonly tensor: ir.Tensor }[] = []
@@ -62,8 +64,9 @@ export class Growing {
   readonly prefix: string
   #fresh = 0
 
-  constructor({ regime, extents, names, symbols }: Setting, prefix = "x") {
+  constructor({ regime, packed, extents, names, symbols }: Setting, prefix = "x") {
     this.regime = regime
+    this.packed = packed && regime === "exact"
     this.prefix = prefix
     this.seq = symbol("seq", symbols.seq.max, symbols.seq.hint)
     this.past = symbol("past", symbols.past.max, symbols.past.hint)

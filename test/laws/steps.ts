@@ -208,7 +208,7 @@ const append: Step = (g, choose) => {
   if (maximum(axis.extent) > g.seq.max + 3) return []
   const key = g.fresh(g.past, "key")
   const { dtype } = x.tensor
-  const storage: Storage = dtype !== "f32" ? dtype : g.regime === "exact" ? choose.of(["f32", "bf16", "f16"]) : "f32"
+  const storage: Storage = dtype !== "f32" ? dtype : g.packed ? choose.of(["bf16", "f32", "f16"]) : "f32"
   const moved = (extent: ir.Axis["extent"]) => x.tensor.axes.map((a) => (a === axis ? { name: key.name, extent } : a))
   const state = g.input(
     moved(g.past),
@@ -233,7 +233,7 @@ const replace: Step = (g, choose) => {
   const x = g.pick(choose, (t) => t.axes.every((a) => a.extent.kind === "literal") && t.dtype !== "bool")
   if (x === undefined) return []
   const { dtype, axes } = x.tensor
-  const storage: Storage = dtype !== "f32" ? dtype : g.regime === "exact" ? choose.of(["f32", "bf16"]) : "f32"
+  const storage: Storage = dtype !== "f32" ? dtype : g.packed ? choose.of(["f32", "bf16"]) : "f32"
   const state = g.input(axes, storage, "state")
   const old = { tensor: state, limit: 4 }
   const kind = choose.below(3)

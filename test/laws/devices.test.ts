@@ -1,0 +1,118 @@
+/** Devices: what WebAssembly and WebGPU store is what the interpreter stores, for random programs, kernels and schedules. */
+import fc from "fast-check"
+import { afterAll, describe, expect, test } from "vitest"
+import { type Target, wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
+import { emitWasm } from "../../compiler/targets/wasm/emit.js"
+import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
+import type { Device } from "../../runtime/devices/device.js"
+import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
+import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
+import { WeftError } from "../../runtime/errors.js"
+import { available } from "../devices/conformance.js"
+import { type DeviceCase, deviceCases, type Emit, type Job, jobsOf, runJobs, symbolOrder } from "./jobs.js"
+import { runs, seed } from "./settings.js"
+
+const wasm: Emit = (loops) => {
+  const { module, kernels } = emitWasm(loops, { symbols: symbolOrder })
+  return {
+    module,
+    kernels: loops.map((l, i) => ({
+      name: l.name,
+      source: "",
+      bindings: l.buffers,
+      lanes: l.lanes,
+      scratch: kernels[i]!.scratch,
+    })),
+  }
+}
+
+/** Runs programs in batches; the first that fails is shrunk by itself. */
+async function check(
+  name: string,
+  count: number,
+  target: Target,
+  device: Device,
+  emit: Emit,
+  fits: (job: Job) => string | undefined,
+): Promise<void> {
+  const drawn = fc.sample(deviceCases, { seed, numRuns: runs(count) })
+  const refused = new Map<string, number>()
+  const accepted = (c: DeviceCase) =>
+    jobsOf(c, target).filter((job) => {
+      const code = fits(job)
+      if (code !== undefined) refused.set(code, (refused.get(code) ?? 0) + 1)
+      return code === undefined
+    })
+  const jobs = drawn.flatMap((c, program) => accepted(c).map((job) => ({ job, program })))
+  console.log(
+    `${name}: ${drawn.length} programs, ${jobs.length} kernels, refused ${JSON.stringify([...refused])}, WEFT_SEED=${seed}`,
+  )
+  const size = 100
+  for (let from = 0; from < jobs.length; from += size) {
+    const part = jobs.slice(from, from + size)
+    const problems = await runJobs(
+      device,
+      part.map((p) => p.job),
+      emit,
+    )
+    const bad = problems.findIndex((p) => p !== undefined)
+    if (bad < 0) continue
+    const one = fc.asyncProperty(deviceCases, async (c) => {
+      const [wrong] = (await runJobs(device, accepted(c), emit)).filter((p) => p !== undefined)
+      if (wrong !== undefined) throw new Error(wrong)
+    })
+    const { program } = part[bad]!
+    const details = await fc.check(one, { seed, path: `${program}`, numRuns: 1 })
+    const shrunk = details.failed
+      ? `${JSON.stringify(details.counterexample)}\n${details.errorInstance}`
+      : problems[bad]
+    throw new Error(
+      `${name} differs at program ${program} of seed ${seed}, shrunk ${details.numShrinks} times\n${shrunk}`,
+    )
+  }
+}
+
+test("WebAssembly stores what the interpreter stores", async () => {
+  const device = await createWasmDevice({ threads: 2, shareFrom: 0 })
+  try {
+    await check("wasm", 250, wasmTarget, device, wasm, () => undefined)
+  } finally {
+    device.dispose()
+  }
+})
+
+const open = () => createWebgpuDevice()
+const present = await available("webgpu", open)
+
+describe.skipIf(!present)("WebGPU", () => {
+  let device: WebgpuDevice | undefined
+  afterAll(() => device?.dispose())
+
+  test("stores what the interpreter stores", async () => {
+    device = await open()
+    const options = { symbolOrder, limits: device.adapterInfo.limits }
+    const { subgroupMinSize } = device.adapterInfo
+    const target = {
+      ...webgpuTarget,
+      schedule: { ...webgpuTarget.schedule, subgroup: Math.max(1, Math.min(subgroupMinSize, 32)) },
+    }
+    const refusal = (job: Job): string | undefined => {
+      try {
+        wgslKernel(job.loops, options)
+        return undefined
+      } catch (e) {
+        if (e instanceof WeftError) return e.code
+        throw e
+      }
+    }
+    await check(
+      "webgpu",
+      220,
+      target,
+      device,
+      (loops) => ({ kernels: loops.map((l) => wgslKernel(l, options)), module: new Uint8Array(0) }),
+      refusal,
+    )
+    expect(device.counters.commands).toBeGreaterThan(0)
+  })
+})

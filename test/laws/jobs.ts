@@ -1,0 +1,118 @@
+/**
+ * Kernels for devices: what random programs and random kernels need done, with the effect that the interpreter says it has.
+ *
+ * A job is one kernel under one schedule with the memories before and after. Many jobs make one WebAssembly module, or shaders of one batch, so that
+ * two hundred programs take seconds.
+ */
+import fc from "fast-check"
+import { fromBytes, toBytes } from "../../compiler/interpret/memory.js"
+import { withTable } from "../../compiler/ir/expression.js"
+import { printKernel } from "../../compiler/ir/kernel-print.js"
+import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
+import { printLoop } from "../../compiler/ir/loop-print.js"
+import { chooseSchedule } from "../../compiler/passes/schedule.js"
+import type { Target } from "../../compiler/targets/target.js"
+import type { ArtifactKernel } from "../../runtime/artifact.js"
+import type { Device } from "../../runtime/devices/device.js"
+import { execute, fuseProgram, simplified } from "./execute.js"
+import { buildProgram, recipes } from "./generate.js"
+import { kernelMemories } from "./kernel-memories.js"
+import { buildKernel, kernelRecipes } from "./kernels.js"
+import { type Effect, effectOf, loopsOf, wrongEffect } from "./loops.js"
+import { drawSchedule, type Scheduled, scheduleNumbers } from "./schedules.js"
+
+export interface Job {
+  readonly effect: Effect
+  readonly loops: LoopKernel
+  readonly symbols: ReadonlyMap<string, number>
+}
+
+/** Most programs run as the compiler schedules them, the others and all random kernels under random schedules. */
+export const deviceCases = fc.record({
+  recipe: recipes(undefined, false),
+  kernel: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: kernelRecipes }),
+  chosen: fc.constantFrom(true, false),
+  schedule: scheduleNumbers,
+})
+export type DeviceCase = typeof deviceCases extends fc.Arbitrary<infer T> ? T : never
+
+/** The order of size symbols in a batch. */
+export const symbolOrder = ["past", "seq"]
+
+/** The jobs of one program, in the table of their expressions. */
+export function jobsOf({ recipe, kernel, chosen, schedule }: DeviceCase, target: Target): readonly Job[] {
+  return withTable(() => {
+    const jobs: Job[] = []
+    const add = (effect: Effect, symbols: ReadonlyMap<string, number>, scheduled: Scheduled) => {
+      const made = loopsOf(effect.kernel, { ...scheduled, options: target.tile })
+      if (typeof made !== "string") jobs.push({ effect, loops: made.hoisted, symbols })
+    }
+    if (kernel !== null) {
+      const made = buildKernel(kernel)
+      const symbols = new Map([["seq", kernel.seq]])
+      add(effectOf(made, kernelMemories(made, kernel.seed), symbols, "exact"), symbols, drawSchedule(made, schedule))
+      return jobs
+    }
+    const p = simplified(buildProgram(recipe))
+    execute(fuseProgram(p), p, (k, buffers) => {
+      const effect = effectOf(k, buffers, p.values, p.regime)
+      const own: Scheduled = { schedule: chooseSchedule(k, target.schedule), options: target.tile }
+      add(effect, p.values, chosen ? own : drawSchedule(k, schedule, jobs.length))
+    })
+    return jobs
+  })
+}
+
+export interface Batch {
+  readonly kernels: readonly ArtifactKernel[]
+  readonly module: Uint8Array
+}
+
+/** Emits loops, each with a name of its own. */
+export type Emit = (loops: readonly LoopKernel[]) => Batch
+
+/** Runs jobs on a device; answers with what is wrong with each, or undefined. */
+export async function runJobs(
+  device: Device,
+  jobs: readonly Job[],
+  emit: Emit,
+): Promise<readonly (string | undefined)[]> {
+  if (jobs.length === 0) return []
+  const batch = emit(jobs.map(({ loops }, i) => ({ ...loops, name: `job${i}` })))
+  const compiled = await device.compile(batch.kernels, batch.module, symbolOrder.length)
+  const allocated = jobs.map(({ effect, loops, symbols }, i) => {
+    const buffers = effect.kernel.buffers.map((b) => {
+      const bytes = toBytes(effect.before.get(b.name)!)
+      const made = device.allocate(Math.max(16, Math.ceil(bytes.length / 16) * 16), b.name)
+      device.upload(made, 0, padded(bytes))
+      return made
+    })
+    const recording = device.record([{ kernel: compiled[i]!, buffers, groups: loops.groups }])
+    device.submit(
+      [recording],
+      Int32Array.from(symbolOrder, (s) => symbols.get(s) ?? 0),
+    )
+    return buffers
+  })
+  const problems: (string | undefined)[] = []
+  for (const [i, { effect, loops }] of jobs.entries()) {
+    const found = new Map<string, { readonly values: ArrayLike<number> }>()
+    for (const [j, b] of effect.kernel.buffers.entries()) {
+      if (loops.buffers[j]!.access === "read") continue
+      const size = effect.before.get(b.name)!.size * storageBytes(b.storage)
+      const bytes = await device.read(allocated[i]![j]!, 0, Math.ceil(size / 4) * 4)
+      found.set(b.name, fromBytes(b.storage, bytes.slice(0, size)))
+    }
+    const wrong = wrongEffect(effect, found)
+    problems.push(wrong && `${wrong}\n${printKernel(effect.kernel)}\n${printLoop(loops)}`)
+    for (const b of allocated[i]!) b.destroy()
+  }
+  return problems
+}
+
+/** Whole words: uploads are made of them. */
+function padded(bytes: Uint8Array): Uint8Array {
+  const words = new Uint8Array(Math.ceil(bytes.length / 4) * 4)
+  words.set(bytes)
+  return words
+}

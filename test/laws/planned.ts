@@ -1,0 +1,139 @@
+/**
+ * Compiles a random program as compile.ts does it and runs its plan on byte slots, with garbage wherever no live buffer lies.
+ */
+
+import { schedule } from "../../compiler/compile.js"
+import { interpretLoop } from "../../compiler/interpret/loop.js"
+import { allocateBuffer, fromBytes, type Memory, toBytes } from "../../compiler/interpret/memory.js"
+import { identity } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
+import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
+import type { Unit } from "../../compiler/ir/tensor.js"
+import { type Fused, fuse } from "../../compiler/passes/fuse.js"
+import { type Plan, planArtifact } from "../../compiler/passes/plan.js"
+import { wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
+import { fill, poisoned, readDense, simplified } from "./execute.js"
+import { dataOf, type LawProgram, rootsOf } from "./generate.js"
+
+export interface Planned {
+  readonly plan: Plan
+  readonly kernels: readonly { readonly kernel: Kernel; readonly loops: LoopKernel }[]
+}
+
+/** Changes a plan, to see whether the law notices. */
+export type PlanFault = (plan: Plan) => void
+
+const targets = { wasm: wasmTarget, webgpu: webgpuTarget }
+
+export function compile(p: LawProgram, targetName: keyof typeof targets): Planned {
+  const target = targets[targetName]
+  const units = new Map<Unit, Fused>()
+  const unit = (u: Unit): Fused => {
+    const fused = units.get(u) ?? fuse(u.results, { bindings: target.bindings })
+    units.set(u, fused)
+    return fused
+  }
+  const simple = simplified(p)
+  const kernels: { kernel: Kernel; loops: LoopKernel }[] = []
+  const known = new Map<string, number>()
+  const plan = planArtifact(
+    [
+      {
+        name: "step",
+        fused: fuse(rootsOf(simple), { bindings: target.bindings }),
+        outputs: simple.outputs.map((_, i) => `y${i}`),
+      },
+    ],
+    {
+      unit,
+      kernel: ({ kernel }) => {
+        const key = kernelKey(kernel)
+        const index = known.get(key) ?? kernels.push({ kernel, loops: schedule(kernel, target, true) }) - 1
+        known.set(key, index)
+        return { index, groups: kernels[index]!.loops.groups }
+      },
+    },
+  )
+  return { plan, kernels }
+}
+
+function kernelKey(kernel: Kernel): string {
+  const axes = (i: Kernel["items"][number]) => i.axes.map((a) => `${a.name} ${identity(a.extent)}`).join(",")
+  const items = kernel.items.map((i) =>
+    i.kind === "local"
+      ? `${i.name} ${axes(i)} ${identity(i.value)}`
+      : `${i.buffer} ${axes(i)} ${i.index.map(identity)} ${identity(i.value)}`,
+  )
+  return [...kernel.buffers.map((b) => `${b.dtype} ${b.storage} ${b.shape}`), ...items].join(";")
+}
+
+/** The outputs and states after the entry, in the order of `rootsOf`. */
+export function runPlan(p: LawProgram, { plan, kernels }: Planned): number[][] {
+  const slots = plan.slots.map((s) => new Uint8Array(s.bytes).fill(0xff))
+  const bytes = (buffer: number) => slots[plan.buffers[buffer]!.slot]!
+  const number = new Map(plan.buffers.map((b, i) => [b.name, i] as const))
+  for (const input of p.inputs) {
+    const at = number.get(input.name)
+    if (at === undefined) continue
+    const memory = poisoned({ dtype: input.dtype, storage: input.storage, shape: input.capacity })
+    fill(memory, dataOf(p, input), input.capacity)
+    bytes(at).set(toBytes(memory))
+  }
+  for (const { buffer, constant } of plan.constants) {
+    const memory = allocateBuffer(constant.dtype, constant.dtype, constant.values.length)
+    memory.values.set(constant.values)
+    bytes(buffer).set(toBytes(memory))
+  }
+  const { launches } = plan.entries.step!
+  const lives = lifetimes(plan)
+  for (const [at, launch] of launches.entries()) {
+    poison(plan, slots, lives, at)
+    const { kernel, loops } = kernels[launch.kernel]!
+    const memories = new Map<string, Memory>()
+    for (const [i, b] of kernel.buffers.entries()) {
+      const count = b.shape.reduce((n, x) => n * x, 1)
+      memories.set(b.name, fromBytes(b.storage, bytes(launch.buffers[i]!).subarray(0, count * storageBytes(b.storage))))
+    }
+    interpretLoop(loops, memories, p.values, { trustWriteBuffers: true, seed: at + 1 })
+    for (const [i, b] of loops.buffers.entries())
+      if (b.access !== "read") bytes(launch.buffers[i]!).set(toBytes(memories.get(b.name)!))
+  }
+  const read = (name: string, t: (typeof p.outputs)[number], shape: readonly number[]) => {
+    const at = number.get(name)
+    if (at === undefined) throw new Error(`the plan has no buffer '${name}'`)
+    const { storage } = plan.buffers[at]!
+    const count = plan.buffers[at]!.shape.reduce((n, x) => n * x, 1)
+    return readDense(
+      fromBytes(storage, bytes(at).subarray(0, count * storageBytes(storage))).values,
+      t,
+      shape,
+      p.values,
+    )
+  }
+  return [
+    ...p.outputs.map((t, i) => read(`outputs.y${i}`, t, plan.buffers[number.get(`outputs.y${i}`) ?? -1]?.shape ?? [])),
+    ...p.updates.map(({ state, tensor }) => read(state.name, tensor, state.capacity)),
+  ]
+}
+
+/** First and last launch of each scratch buffer. */
+function lifetimes(plan: Plan): ReadonlyMap<number, { first: number; last: number }> {
+  const lives = new Map<number, { first: number; last: number }>()
+  for (const [at, launch] of plan.entries.step!.launches.entries())
+    for (const b of launch.buffers) {
+      const life = lives.get(b)
+      if (life === undefined) lives.set(b, { first: at, last: at })
+      else life.last = at
+    }
+  return lives
+}
+
+/** Garbage in the scratch slots in which no buffer lives across this launch's start. */
+function poison(plan: Plan, slots: readonly Uint8Array[], lives: ReturnType<typeof lifetimes>, at: number): void {
+  const held = new Set<number>()
+  for (const [i, b] of plan.buffers.entries()) {
+    const life = lives.get(i)
+    if (b.role !== "scratch" || (life !== undefined && life.first < at && life.last >= at)) held.add(b.slot)
+  }
+  for (const [slot, bytes] of slots.entries()) if (!held.has(slot)) bytes.fill(0xff)
+}
