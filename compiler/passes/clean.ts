@@ -4,6 +4,8 @@
  *   for i < 4 { let r = (i + 8·j) mod 8; … }   →   r is i
  *   if (first + 4 <= 256) …                    →   the body, when 0 ≤ first ≤ 252
  *   let unused = …                             →   nothing
+ *
+ * Floor divisions are of indices, and indices do not wrap.
  */
 import {
   apply,
