@@ -45,10 +45,11 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
       .reverse()
       .find((t) => !inline.has(t) && undecided(t, buffers, locals) && wasteful(t, demand, limits))
     if (next === undefined) return { buffers, locals }
-    const fate = fits(next, order, buffers, locals, demand, limits)
+    const together = siblings(next, order).filter((t) => !buffers.has(t))
+    const fate = together.every((t) => fits(t, order, buffers, locals, demand, limits) === "local") ? "local" : "cut"
     if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
-    else if (fate === "local") for (const t of siblings(next, order).filter((s) => !buffers.has(s))) locals.add(t)
-    else for (const t of siblings(next, order)) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
+    else if (fate === "local") for (const t of together) locals.add(t)
+    else for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
   }
 }
 
