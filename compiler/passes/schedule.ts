@@ -102,9 +102,11 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
       reduce,
       target,
     )
-  // What a reduction does not depend on stays in one block, so that it is computed once there.
+  // What a reduction does not depend on stays in one block, so that it is computed once there; but a block holds its part of the locals.
+  const held = new Set(localReads([store.value, ...store.index]).flatMap((x) => [...freeVariables(x)]))
   for (const a of axes)
-    if (folds.some((r) => !freeVariables(r).has(a.name)) && folds.every((r) => !freeVariables(r).has(a.name)))
+    if (held.has(a.name) && (literalExtent(a.extent) ?? Number.POSITIVE_INFINITY) > target.block) continue
+    else if (folds.some((r) => !freeVariables(r).has(a.name)) && folds.every((r) => !freeVariables(r).has(a.name)))
       tiles.get(a.name)!.block = "all"
   // Blocks: whole tiles along the last axes until there is enough work.
   let owned = 1
@@ -158,6 +160,15 @@ function reductions(values: readonly Expression[]): readonly Reduce[] {
   for (const v of values)
     walk(v, (x) => {
       if (x.kind === "reduce") found.add(x)
+    })
+  return [...found]
+}
+
+function localReads(values: readonly Expression[]): readonly LocalRead[] {
+  const found = new Set<LocalRead>()
+  for (const v of values)
+    walk(v, (x) => {
+      if (x.kind === "localRead") found.add(x)
     })
   return [...found]
 }
