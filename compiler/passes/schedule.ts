@@ -104,10 +104,11 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     )
   // What a reduction does not depend on stays in one block, so that it is computed once there; but a block holds its part of the locals.
   const held = new Set(localReads([store.value, ...store.index]).flatMap((x) => [...freeVariables(x)]))
-  for (const a of axes)
-    if (held.has(a.name) && (literalExtent(a.extent) ?? Number.POSITIVE_INFINITY) > target.block) continue
-    else if (folds.some((r) => !freeVariables(r).has(a.name)) && folds.every((r) => !freeVariables(r).has(a.name)))
+  for (const a of axes) {
+    const heavy = held.has(a.name) && (literalExtent(a.extent) ?? Number.POSITIVE_INFINITY) > target.block
+    if (!heavy && folds.length > 0 && folds.every((r) => !freeVariables(r).has(a.name)))
       tiles.get(a.name)!.block = "all"
+  }
   // Blocks: whole tiles along the last axes until there is enough work.
   let owned = 1
   for (const a of [...axes].reverse()) {
