@@ -39,8 +39,10 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
     case "wasm":
       return wasmTarget
     case "webgpu": {
-      const subgroup = Math.min(adapter?.subgroupSize || 1, webgpuTarget.schedule.lanes)
-      return { ...webgpuTarget, schedule: { ...webgpuTarget.schedule, subgroup } }
+      const size = adapter?.subgroupSize || 1
+      // Wide subgroups are those of hardware: many short blocks fill it. Software runs few long ones better.
+      const shape = size >= 16 ? { lanes: 128, block: 16 } : { lanes: 32, block: 64 }
+      return { ...webgpuTarget, schedule: { ...webgpuTarget.schedule, ...shape, subgroup: Math.min(size, 32) } }
     }
     default:
       return name satisfies never
