@@ -9,8 +9,9 @@ import type { Entry } from "../../dsl/entries.js"
 import type { Program } from "../../dsl/model.js"
 import type { Tree } from "../../dsl/tensor.js"
 import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
+import { WeftError } from "../../runtime/errors.js"
 import { dim } from "../ir/dim.js"
-import { symbol, variable } from "../ir/expression.js"
+import { identity, print, symbol, variable } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import * as ir from "../ir/tensor.js"
 import { createTracing, isTensor } from "./trace.js"
@@ -59,6 +60,72 @@ function ownsMemory(t: ir.Tensor): boolean {
   if (t.kind !== "call") return t.kind !== "input" && t.kind !== "update" && t.kind !== "constant"
   const { results } = t.unit
   return ownsMemory(results[t.result]!) && results.indexOf(results[t.result]!) === t.result
+}
+
+/** An axis of an output that is named like one of an input goes along with it: a row of logits for each token. */
+function checkOutput(
+  name: string,
+  tensor: ir.Tensor,
+  given: readonly (readonly [name: string, input: ir.Input])[],
+): void {
+  for (const [from, input] of given)
+    for (const { name: axis, extent } of input.axes) {
+      const found = ir.axisOf(tensor, axis)
+      if (found === undefined || found.extent === extent) continue
+      throw new WeftError(
+        "trace/extent",
+        `'${name}' has extent ${print(found.extent)} along '${axis}', and '${from}' has ${print(extent)}`,
+        { span: ir.spansOf(tensor).at(-1), hint: `compute '${name}' from '${from}'` },
+      )
+    }
+}
+
+/** The states that an entry changes. Each must come back at its own place in the tree: as it was, or appended to or assigned once. */
+function updatesOf(states: readonly ir.Input[], after: Tree, outputs: TracedEntry["outputs"]): TracedEntry["updates"] {
+  const leaves = new Map(treeLeaves(after, isTensor).map((l) => [`states.${l.path}`, l.value as ir.Tensor]))
+  const written = new Map<ir.Tensor | undefined, ir.Update>()
+  const refuse = ({ name }: ir.Input, problem: string, hint: string, at?: ir.Tensor) => {
+    const span = at && ir.spansOf(at).at(-1)
+    throw new WeftError("trace/state", `'${name.slice("states.".length)}' ${problem}`, { span, hint })
+  }
+  for (const { state, update } of writesOf([...outputs.map((o) => o.tensor), ...leaves.values()])) {
+    if (written.has(state))
+      refuse(state, "is written twice", "append or assign once per step, to the past itself", update)
+    written.set(state, update)
+  }
+  return states.flatMap((state) => {
+    const tensor = leaves.get(state.name)
+    const hint = "return for each state what append or assign gave, or the state itself, under its own name"
+    if (tensor === undefined) return refuse(state, "is missing in what the model returns", hint)
+    if (ir.homeOf(tensor) !== state)
+      return refuse(state, "is returned as something that is not this state", hint, tensor)
+    const update = written.get(state)
+    if (update === undefined) return []
+    if (originOf(tensor) !== update) return refuse(state, "is written, but returned as it was", hint, update)
+    return [{ state, tensor }]
+  })
+}
+
+/** The node behind results of units: an update for a state that is written, an input for one that is handed through. */
+function originOf(t: ir.Tensor): ir.Tensor {
+  if (t.kind !== "call") return t
+  const inner = originOf(t.unit.results[t.result]!)
+  return inner.kind === "input" ? originOf(t.args[t.unit.inputs.indexOf(inner)]!) : inner
+}
+
+/** What is written below the roots, also inside of units: each update with the state of the program that it writes. */
+function writesOf(roots: readonly ir.Tensor[]): readonly { readonly state: ir.Input; readonly update: ir.Update }[] {
+  const applied = new Set<string>()
+  return ir.topological(roots).flatMap((t) => {
+    if (t.kind === "update") return [{ state: t.state, update: t }]
+    const application = t.kind === "call" ? [t.unit, ...t.args].map(identity).join(" ") : ""
+    if (t.kind !== "call" || applied.has(application)) return []
+    applied.add(application)
+    return writesOf(t.unit.results).map(({ state, update }) => {
+      const argument = t.args[t.unit.inputs.indexOf(state)]!
+      return { state: ir.homeOf(argument) ?? state, update }
+    })
+  })
 }
 
 const isSpec = (kind: string) => (x: unknown) =>
@@ -119,13 +186,13 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
       const { outputs, states: after } = withTracing(createTracing(), () =>
         entry.run(inputTree, weightTree as Tree, stateTree as Tree),
       )
-      const changed = treeLeaves(after, isTensor).map((l) => l.value as ir.Tensor)
-      const updates = states.flatMap((state, i) => (changed[i] === state ? [] : [{ state, tensor: changed[i]! }]))
+      const results = Object.entries(outputs).map(([name, t]) => ({ name, tensor: t as unknown as ir.Tensor }))
+      for (const { name, tensor } of results) checkOutput(name, tensor, given)
       return {
         name: entry.name,
         inputs: given.map(([, input]) => input),
-        outputs: Object.entries(outputs).map(([name, tensor]) => ({ name, tensor: tensor as unknown as ir.Tensor })),
-        updates,
+        outputs: results,
+        updates: updatesOf(states, after, results),
       }
     })
   return { weights, states, entries, symbols: [past, seq].map(({ name, max }) => ({ name, max })) }

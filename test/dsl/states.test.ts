@@ -1,0 +1,44 @@
+/** What a model may return for its states and its logits: mistakes that types do not see are told, never computed. */
+import { beforeAll, describe, expect, test } from "vitest"
+import { loadModel } from "../../compiler/frontend/load.js"
+import { withTable } from "../../compiler/ir/expression.js"
+import { traceModel } from "../../compiler/passes/programs.js"
+import type { Model } from "../../dsl/index.js"
+import type * as Models from "./states-models.js"
+
+let models: typeof Models
+beforeAll(async () => {
+  models = (await loadModel("test/dsl/states-models.ts")).module as typeof Models
+})
+
+/** The names of the model's states that one entry changes. */
+function changed(model: Model, entry: string): readonly string[] {
+  return withTable(() => {
+    const { entries } = traceModel(model.configure({}), { chunk: 4, storage: () => "bf16" }, [entry])
+    return entries[0]!.updates.map(({ state }) => state.name).filter((name) => name.startsWith("states.past."))
+  })
+}
+
+describe.each(["inline", "repeated"] as const)("states, %s", (form) => {
+  const states = (name: string) => changed(models[form][name]!, "prefill")
+  const all = ["states.past.a.k", "states.past.a.v", "states.past.b.k", "states.past.b.v"]
+
+  test("appended to", () => expect(states("appended")).toEqual(all))
+  test("in another order of names", () => expect(states("otherOrder")).toEqual(all))
+  test("some left as they were", () => expect(states("leftAsItWas")).toEqual(["states.past.a.k", "states.past.b.k"]))
+
+  test.each([
+    ["crossed", "'past.a.k' is returned as something that is not this state"],
+    ["computed", "'past.a.k' is returned as something that is not this state"],
+    ["twice", "'past.a.k' is written twice"],
+    ["missing", "'past.a.v' is missing in what the model returns"],
+  ])("%s is refused", (name, message) => expect(() => states(name)).toThrow(message))
+})
+
+test("a state that is appended to and returned as it was", () => {
+  expect(() => changed(models.stale, "prefill")).toThrow("'past.k' is written, but returned as it was")
+})
+
+test("logits that do not follow the tokens", () => {
+  expect(() => changed(models.deaf, "logits")).toThrow("'logits' has extent 3 along 'seq', and 'tokens' has seq")
+})
