@@ -95,6 +95,9 @@ function parsed<T>(read: () => T): T {
     return read()
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
+    const dashed = /^Option '(.*)' argument is ambiguous/.exec(message)
+    if (dashed !== null)
+      throw new UsageError(`${dashed[1]} is followed by a flag; write ${dashed[1]}=-1 for a value with a dash`)
     throw new UsageError(message.split(/\.\s|\n/)[0]!.replace(/\.$/, ""))
   }
 }

@@ -6,12 +6,13 @@ import { WeftError } from "../runtime/errors.js"
 import { UsageError } from "./arguments.js"
 import type { LoadProgress } from "./node.js"
 
-/** Ends quietly when the reader of a pipe has gone. */
+/** Ends quietly when the reader of a pipe has gone, and with one line when nothing more can be written. */
 export function quietPipes(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error
-      process.exit(0)
+      if (error.code === "EPIPE") process.exit(0)
+      if (stream === process.stdout) say(`weft: the output cannot be written: ${error.message}`)
+      process.exit(1)
     })
 }
 

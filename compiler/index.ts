@@ -13,6 +13,7 @@ import { printable, WeftError } from "../runtime/errors.js"
 import type { WeightType } from "../runtime/weights/dtypes.js"
 import type { Parameter } from "../runtime/weights/parameters.js"
 import { compileProgram } from "./compile.js"
+import { fromWorkingDirectory } from "./frontend/diagnostics.js"
 import { loadModel } from "./frontend/load.js"
 import { treeLeaves } from "./passes/tree.js"
 
@@ -37,7 +38,7 @@ export interface CompileModelOptions {
 /**
  * Compiles the model of `modelFile` with the content of a config.json for one target.
  *
- * @throws WeftError what `loadModel` throws (`type-error`, `scalar-function` …), `compile/model` when the file exports no `model`,
+ * @throws WeftError what `loadModel` throws (`type-error`, `scalar-function` …, `model-failed` also when the model throws while it is configured or traced), `compile/model` when the file exports no `model`,
  *   `compile/config` naming the fields that the model does not take, `compile/storage` when tensors of one stack are stored differently, and
  *   what the passes refuse, with the model's line
  */
@@ -47,8 +48,25 @@ export async function compile(
   target: ArtifactTarget,
   options: CompileModelOptions = {},
 ): Promise<Artifact> {
-  const { module } = await loadModel(modelFile)
-  const program = configure(module.model, config, modelFile)
+  const { module, placeOf } = await loadModel(modelFile)
+  try {
+    return compileModel(module.model, modelFile, config, target, options)
+  } catch (cause) {
+    const span = placeOf(cause)
+    if (span === undefined || cause instanceof WeftError) throw cause
+    const message = cause instanceof Error ? cause.message : String(cause)
+    throw new WeftError("model-failed", `the model failed: ${message}`, { span, cause })
+  }
+}
+
+function compileModel(
+  model: unknown,
+  modelFile: string,
+  config: Readonly<Record<string, unknown>>,
+  target: ArtifactTarget,
+  options: CompileModelOptions,
+): Artifact {
+  const program = configure(model, config, modelFile)
   const stored = options.tensors?.(parametersOf(program))
   const family = typeof config.model_type === "string" ? config.model_type : basename(modelFile).replace(/\.\w+$/, "")
   const { artifact } = compileProgram(program, family, {
@@ -63,7 +81,7 @@ export async function compile(
 
 function configure(model: unknown, config: Readonly<Record<string, unknown>>, modelFile: string): Program {
   if (!isModel(model))
-    throw new WeftError("compile/model", `${modelFile} exports no 'model'`, {
+    throw new WeftError("compile/model", `${fromWorkingDirectory(modelFile)} exports no 'model'`, {
       hint: "export const model = defineModel({ … })",
     })
   try {
@@ -71,7 +89,8 @@ function configure(model: unknown, config: Readonly<Record<string, unknown>>, mo
   } catch (cause) {
     const issues = issuesOf(cause)
     if (issues === undefined) throw cause
-    throw new WeftError("compile/config", `config.json asks for what ${modelFile} does not compute\n${issues}`, {
+    const file = fromWorkingDirectory(modelFile)
+    throw new WeftError("compile/config", `config.json asks for what ${file} does not compute\n${issues}`, {
       hint: "the fields are checked before anything is computed, so that none is ignored",
       cause,
     })

@@ -22,12 +22,14 @@ export function readSettings(file: string, tsconfig?: string): Settings {
   const path = tsconfig === undefined ? nearest(file) : existingFile(tsconfig, "tsconfig-missing")
   const read = ts.readConfigFile(path, ts.sys.readFile)
   const folder = dirname(path)
+  // The declarations that an installed package was developed with are not installed with it.
+  const withoutMissingTypes = folder.split(/[\\/]/).includes("node_modules") ? { types: [] } : {}
   const parsed = ts.parseJsonConfigFileContent(read.config ?? {}, ts.sys, folder, undefined, path)
   const errors = [...(read.error ? [read.error] : []), ...parsed.errors].filter((error) => error.code !== noInputs)
   throwDiagnostics("tsconfig-invalid", errors.map(fromTypeScript))
   return {
     path,
-    options: { ...parsed.options, noEmit: true, composite: false, incremental: false },
+    options: { ...parsed.options, ...withoutMissingTypes, noEmit: true, composite: false, incremental: false },
     ambient: parsed.fileNames.filter((name) => /\.d\.[cm]?ts$/.test(name)),
   }
 }

@@ -115,6 +115,7 @@ describe("wrong arguments: one line, exit code 2, nothing on standard output", (
     [["--top-p=-1"], "--top-p is -1; it is a number from 0 to 1"],
     [["--device", "cuda"], '--device takes auto, webgpu, wasm, not "cuda"'],
     [["--tokens", "5,x"], '--tokens takes token ids with commas between them, such as 5,17,3, not "5,x"'],
+    [["--temperature", "-1"], "--temperature is followed by a flag; write --temperature=-1 for a value with a dash"],
     [["--seed"], "Option '--seed <value>' argument missing"],
     [["one", "two"], "one prompt is expected, not 2; put it in quotes"],
     [["one", "--tokens", "5"], "give a prompt or --tokens, not both"],

@@ -81,3 +81,15 @@ export const deaf: Model = defineModel({
   state: () => ({}),
   forward: (_, w) => ({ logits: dot(at(w.table, "vocab", iota("seq", 3, 0, "vocab")), w.table, "embed"), past: {} }),
 })
+
+/** Throws while it is traced. */
+export const model: Model = defineModel({
+  families: [],
+  config: z.object({}),
+  facts: () => ({ context: 8, vocabulary: vocab, endTokens: [] }),
+  parameters: () => ({ table: weight("table", { vocab }, { embed }) }),
+  state: () => ({}),
+  forward() {
+    throw new Error("not today")
+  },
+})

@@ -1,6 +1,7 @@
 /** What a model may return for its states and its logits: mistakes that types do not see are told, never computed. */
 import { beforeAll, describe, expect, test } from "vitest"
 import { loadModel } from "../../compiler/frontend/load.js"
+import { compile } from "../../compiler/index.js"
 import { withTable } from "../../compiler/ir/expression.js"
 import { traceModel } from "../../compiler/passes/programs.js"
 import type { Model } from "../../dsl/index.js"
@@ -37,6 +38,15 @@ describe.each(["inline", "repeated"] as const)("states, %s", (form) => {
 
 test("a state that is appended to and returned as it was", () => {
   expect(() => changed(models.stale, "prefill")).toThrow("'past.k' is written, but returned as it was")
+})
+
+test("a model that throws while it is traced is told with its line", async () => {
+  await expect(compile("test/dsl/states-models.ts", {}, "wasm")).rejects.toMatchObject({
+    code: "model-failed",
+    message: expect.stringMatching(
+      /^test\/dsl\/states-models\.ts:\d+:\d+ - the model failed: not today\n\n\d+ \| {5}throw new Error\("not today"\)/,
+    ),
+  })
 })
 
 test("logits that do not follow the tokens", () => {

@@ -137,7 +137,9 @@ describe("where things lie", () => {
 
   test("a project that is itself an installed package", async () => {
     const folder = temporaryProject({
-      "node_modules/house/tsconfig.json": JSON.stringify({ compilerOptions }),
+      "node_modules/house/tsconfig.json": JSON.stringify({
+        compilerOptions: { ...compilerOptions, types: ["absent"] },
+      }),
       "node_modules/house/models/one.ts":
         'import { map, type Tensor } from "weft"\nimport { by } from "./two.js"\nexport const run = (x: Tensor<"a">) => map((v) => by(v), x)\n',
       "node_modules/house/models/two.ts": "export const by = (v: number) => v * 2\n",
