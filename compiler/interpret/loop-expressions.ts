@@ -8,7 +8,7 @@
  */
 import { type Expression, type Fetch, isLiteral, type OperationNode, operands, print, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
-import { expressionsOf, visitStatements } from "../ir/loop-verify.js"
+import { everyStatement, expressionsOf } from "../ir/loop-visit.js"
 import { operation, roundTo } from "../ir/operations.js"
 import { type ArrayState, checkRange, fault, type Machine, readArray } from "./loop-machine.js"
 
@@ -150,7 +150,7 @@ export function expressionCompiler(
 /** The nodes that occur more than once in one statement; an operand of which each lane takes the same value counts twice. */
 export function sharedNodes(body: readonly Statement[]): ReadonlySet<Expression> {
   const shared = new Set<Expression>()
-  visitStatements(body, (s) => {
+  for (const s of everyStatement(body)) {
     const once = new Set<Expression>()
     const use = (x: Expression) => (once.has(x) ? shared.add(x) : once.add(x))
     const seen = new Set<Expression>()
@@ -167,6 +167,6 @@ export function sharedNodes(body: readonly Statement[]): ReadonlySet<Expression>
         seen,
       )
     }
-  })
+  }
   return shared
 }

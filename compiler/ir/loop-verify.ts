@@ -12,6 +12,7 @@
 import { type Expression, isLiteral, print, walk } from "./expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, storageType } from "./loop.js"
 import { printStatement } from "./loop-print.js"
+import { expressionsOf } from "./loop-visit.js"
 import type { DType } from "./operations.js"
 
 export type LoopProblemCode =
@@ -301,39 +302,3 @@ const places = {
 const isIndex = (x: Expression) => (x.dtype === "i32" || x.dtype === "u32") && x.width === 1
 type Typed = { readonly dtype: DType; readonly width: number }
 const typeName = (x: Typed) => (x.width === 1 ? x.dtype : `${x.dtype}x${x.width}`)
-
-/** The expressions that a statement itself evaluates, without those of the statements inside. */
-export function expressionsOf(s: Statement): readonly Expression[] {
-  switch (s.kind) {
-    case "for":
-      return [s.extent]
-    case "if":
-      return [s.condition]
-    case "let":
-    case "assign":
-    case "shuffle":
-      return [s.value]
-    case "store":
-    case "atomic":
-      return [s.offset, s.value]
-    case "copy":
-      return [s.toOffset, s.fromOffset, s.count, s.lane]
-    case "matrixMultiply":
-      return [s.a.offset, s.b.offset, s.c.offset]
-    case "block":
-    case "alloc":
-    case "barrier":
-      return []
-    default:
-      return s satisfies never
-  }
-}
-
-/** Calls `see` for every statement, outer ones first. */
-export function visitStatements(body: readonly Statement[], see: (s: Statement) => void): void {
-  for (const s of body) {
-    see(s)
-    if (s.kind === "for" || s.kind === "block" || s.kind === "if") visitStatements(s.body, see)
-    if (s.kind === "if") visitStatements(s.otherwise, see)
-  }
-}

@@ -15,9 +15,9 @@ import {
   type OperationNode,
   operands,
   rebuild,
-  rewrite,
 } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
+import { everyStatement, expressionsOf, mapExpressions, symbolsOf } from "../ir/loop-visit.js"
 
 interface Range {
   readonly low: number
@@ -31,7 +31,7 @@ export function clean(kernel: LoopKernel): LoopKernel {
   ranges.set("lane", { low: 0, high: kernel.lanes - 1 })
   const simplify = simplifier(ranges)
   const body = dropUnused(cleanBody(kernel.body, ranges, simplify))
-  return { ...kernel, body, symbols: kernel.symbols.filter((s) => usesSymbol(body, s)) }
+  return { ...kernel, body, symbols: [...symbolsOf(body)].sort() }
 }
 
 function cleanBody(
@@ -64,43 +64,6 @@ function cleanBody(
         return [mapExpressions(s, simplify)]
     }
   })
-}
-
-/** A statement with its expressions replaced, inner statements included. */
-export function mapExpressions(s: Statement, change: (x: Expression) => Expression): Statement {
-  const inside = (body: readonly Statement[]) => body.map((b) => mapExpressions(b, change))
-  switch (s.kind) {
-    case "for":
-      return { ...s, extent: change(s.extent), body: inside(s.body) }
-    case "if":
-      return { ...s, condition: change(s.condition), body: inside(s.body), otherwise: inside(s.otherwise) }
-    case "block":
-      return { ...s, body: inside(s.body) }
-    case "let":
-    case "assign":
-    case "shuffle":
-      return { ...s, value: change(s.value) }
-    case "store":
-    case "atomic":
-      return { ...s, offset: change(s.offset), value: change(s.value) }
-    case "copy":
-      return {
-        ...s,
-        toOffset: change(s.toOffset),
-        fromOffset: change(s.fromOffset),
-        count: change(s.count),
-        lane: change(s.lane),
-      }
-    case "matrixMultiply": {
-      const [a, b, c] = [s.a, s.b, s.c].map((m) => ({ ...m, offset: change(m.offset) }))
-      return { ...s, a: a!, b: b!, c: c! }
-    }
-    case "alloc":
-    case "barrier":
-      return s
-    default:
-      return s satisfies never
-  }
 }
 
 /** Names are unique in a kernel and bound before use, so one memo serves all scopes. */
@@ -239,9 +202,7 @@ function dropUnused(body: readonly Statement[]): readonly Statement[] {
   let now = body
   for (;;) {
     const used = new Set<string>()
-    forEachExpression(now, (x) => {
-      for (const n of freeVariables(x)) used.add(n)
-    })
+    for (const s of everyStatement(now)) for (const x of expressionsOf(s)) for (const n of freeVariables(x)) used.add(n)
     let dropped = false
     const visit = (list: readonly Statement[]): readonly Statement[] =>
       list.flatMap((s): readonly Statement[] => {
@@ -256,56 +217,4 @@ function dropUnused(body: readonly Statement[]): readonly Statement[] {
     now = visit(now)
     if (!dropped) return now
   }
-}
-
-/** Calls `see` with every expression of the statements. */
-export function forEachExpression(body: readonly Statement[], see: (x: Expression) => void): void {
-  for (const s of body) {
-    switch (s.kind) {
-      case "for":
-        see(s.extent)
-        forEachExpression(s.body, see)
-        break
-      case "if":
-        see(s.condition)
-        forEachExpression(s.body, see)
-        forEachExpression(s.otherwise, see)
-        break
-      case "block":
-        forEachExpression(s.body, see)
-        break
-      case "let":
-      case "assign":
-      case "shuffle":
-        see(s.value)
-        break
-      case "store":
-      case "atomic":
-        see(s.offset)
-        see(s.value)
-        break
-      case "copy":
-        for (const x of [s.toOffset, s.fromOffset, s.count, s.lane]) see(x)
-        break
-      case "matrixMultiply":
-        for (const m of [s.a, s.b, s.c]) see(m.offset)
-        break
-      case "alloc":
-      case "barrier":
-        break
-      default:
-        s satisfies never
-    }
-  }
-}
-
-function usesSymbol(body: readonly Statement[], name: string): boolean {
-  let found = false
-  forEachExpression(body, (root) =>
-    rewrite(root, (x) => {
-      if (x.kind === "symbol" && x.name === name) found = true
-      return undefined
-    }),
-  )
-  return found
 }

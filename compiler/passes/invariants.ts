@@ -8,7 +8,7 @@
  */
 import { type Expression, freeVariables, operands, rebuild, variable } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { mapExpressions } from "./clean.js"
+import { mapExpressions } from "../ir/loop-visit.js"
 
 export function hoistInvariants(kernel: LoopKernel): LoopKernel {
   let count = 0

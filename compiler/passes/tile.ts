@@ -24,10 +24,10 @@ import {
 } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Local, type Store, written } from "../ir/kernel.js"
 import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
+import { symbolsOf } from "../ir/loop-visit.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { forEachExpression } from "./clean.js"
 import { type LaneGroup, type Lowerer, lowerValues, type Scope, solve, stepsInside } from "./tile-values.js"
 import { flatten, wideOffset } from "./tile-vector.js"
 
@@ -133,7 +133,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       size: literal(shape.reduce((n, s) => n * s, 1)),
       access: writes.has(name) ? (reads.has(name) ? "readwrite" : "write") : "read",
     })),
-    symbols: [...symbolsIn(body)].sort(),
+    symbols: [...symbolsOf(body)].sort(),
     lanes: schedule.lanes,
     groups: Math.max(1, Math.min(options.maxGroups, maximum(total))),
     body,
@@ -146,16 +146,6 @@ function storesSingly(body: readonly Statement[], buffer: string): boolean {
     if (s.kind === "if") return storesSingly(s.body, buffer) || storesSingly(s.otherwise, buffer)
     return s.kind === "for" && storesSingly(s.body, buffer)
   })
-}
-
-function symbolsIn(body: readonly Statement[]): ReadonlySet<string> {
-  const found = new Set<string>()
-  const seen = new Set<Expression>()
-  const see = (x: Expression) => {
-    if (x.kind === "symbol") found.add(x.name)
-  }
-  forEachExpression(body, (root) => walk(root, see, seen))
-  return found
 }
 
 /** One axis of a store as its block sees it. */

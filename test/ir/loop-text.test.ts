@@ -175,6 +175,15 @@ describe("the verifier accepts", () => {
   for (const [what, k] of Object.entries(accepted)) it(what, () => expect(problems(k)).toEqual([]))
 })
 
+/** No constructor makes it: `apply` repeats a scalar in all lanes. */
+const mixed: Expression = {
+  kind: "operation",
+  dtype: "f32",
+  width: 4,
+  operation: "add",
+  args: [fetch("x", n(0), "f32", 4), f(1)],
+}
+
 describe("the verifier refuses", () => {
   const scalar = variable("s", "f32")
   const refused: Record<string, [LoopKernel, ...string[]]> = {
@@ -221,7 +230,7 @@ describe("the verifier refuses", () => {
       "width: x[0 : 3] has 3 lanes, not 1, 2, 4 or 8, in: let v: f32x3 = x[0 : 3]",
     ],
     "an operation of unlike widths": [
-      kernel(bind("v", apply("add", fetch("x", n(0), "f32", 4), f(1)))),
+      kernel(bind("v", mixed)),
       "width: add of f32x4, f32; the widths differ, in: let v: f32x4 = (x[0 : 4] + 1.0)",
     ],
     "an offset that is no index": [

@@ -10,8 +10,8 @@
  */
 import { add, apply, type Expression, isLiteral, literal, mul, sub, walk } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
+import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { DType } from "../../ir/operations.js"
-import { everyStatement } from "./lower.js"
 import { typeText } from "./types.js"
 
 export interface ArrayLayout {
@@ -20,33 +20,6 @@ export interface ArrayLayout {
   /** Elements of one WGSL array element. */
   readonly unit: number
   readonly atomic: boolean
-}
-
-/** The expressions that a statement holds itself, without those of its body. */
-export function expressionsOf(s: Statement): readonly Expression[] {
-  switch (s.kind) {
-    case "for":
-      return [s.extent]
-    case "if":
-      return [s.condition]
-    case "let":
-    case "assign":
-    case "shuffle":
-      return [s.value]
-    case "store":
-    case "atomic":
-      return [s.offset, s.value]
-    case "copy":
-      return [s.toOffset, s.fromOffset, s.count, s.lane]
-    case "matrixMultiply":
-      return [s.a.offset, s.b.offset, s.c.offset]
-    case "block":
-    case "alloc":
-    case "barrier":
-      return []
-    default:
-      return s satisfies never
-  }
 }
 
 /** Layouts by name, for a body without composite statements. */

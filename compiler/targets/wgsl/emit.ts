@@ -13,14 +13,14 @@
  */
 import type { ArtifactKernel } from "../../../runtime/artifact.js"
 import { WeftError } from "../../../runtime/errors.js"
-import { type Expression, walk } from "../../ir/expression.js"
-import type { LoopKernel, Statement } from "../../ir/loop.js"
+import type { LoopKernel } from "../../ir/loop.js"
+import { everyStatement, symbolsOf } from "../../ir/loop-visit.js"
 import type { Operation } from "../../ir/operations.js"
-import { arrayLayouts, expressionsOf, unitType } from "./arrays.js"
+import { arrayLayouts, unitType } from "./arrays.js"
 import { symbolKey } from "./expression.js"
 import { createLibrary } from "./library.js"
 import { checkWgsl, defaultWgslLimits, symbolCapacity, type WgslLimits } from "./limits.js"
-import { everyStatement, lowerComposites } from "./lower.js"
+import { lowerComposites } from "./lower.js"
 import { createNames } from "./names.js"
 import { type BodyContext, printBody } from "./statements.js"
 
@@ -53,7 +53,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
     const type = unitType(layouts.get(b.name)!)
     return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${names.declare(b.name)}: array<${type}>;`
   })
-  const used = usedSymbols(body)
+  const used = [...symbolsOf(body)].sort()
   for (const name of used) lines.push(`  let ${names.declare(symbolKey(name))} = ${symbolText(kernel, options, name)};`)
 
   const context: BodyContext = {
@@ -110,14 +110,6 @@ export function wgslKernel(kernel: LoopKernel, options: WgslOptions): ArtifactKe
 /** WGSL's own are less accurate than the table: absolute 2^-11 for sine and cosine, 1e-5 for tanh, an error that grows
  * with |x| for exp; rem by a rounded quotient may be off by a whole divisor. */
 export const inaccurate: ReadonlySet<Operation> = new Set(["sin", "cos", "tanh", "pow", "exp", "log", "rem"])
-
-function usedSymbols(body: readonly Statement[]): readonly string[] {
-  const used = new Set<string>()
-  const seen = new Set<Expression>()
-  for (const s of everyStatement(body))
-    for (const e of expressionsOf(s)) walk(e, (x) => x.kind === "symbol" && used.add(x.name), seen)
-  return [...used].sort()
-}
 
 function symbolText(kernel: LoopKernel, { symbolOrder }: WgslOptions, name: string): string {
   const at = symbolOrder.indexOf(name)

@@ -10,7 +10,8 @@
  */
 import type { LoopBuffer, LoopKernel, Statement } from "../../ir/loop.js"
 import { packed } from "../../ir/loop.js"
-import { divisor, everyStatement } from "./lower.js"
+import { everyStatement } from "../../ir/loop-visit.js"
+import { divisor } from "./lower.js"
 
 export interface WgslLimits {
   /** Lanes of a workgroup. */

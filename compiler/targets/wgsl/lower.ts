@@ -12,15 +12,8 @@
 import { add, apply, type Expression, fetch, isLiteral, literal, mul, variable } from "../../ir/expression.js"
 import type { LoopKernel, MatrixOperand, Statement } from "../../ir/loop.js"
 import { storageType } from "../../ir/loop.js"
+import { everyStatement } from "../../ir/loop-visit.js"
 import type { DType } from "../../ir/operations.js"
-
-/** Every statement of a body, outer before inner. */
-export function everyStatement(body: readonly Statement[]): readonly Statement[] {
-  return body.flatMap((s) => {
-    if (s.kind === "if") return [s, ...everyStatement(s.body), ...everyStatement(s.otherwise)]
-    return s.kind === "for" || s.kind === "block" ? [s, ...everyStatement(s.body)] : [s]
-  })
-}
 
 /** The dtypes of buffers and allocations by name. */
 export function arrayTypes(kernel: LoopKernel): ReadonlyMap<string, DType> {

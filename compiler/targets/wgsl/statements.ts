@@ -9,9 +9,9 @@
  */
 import { type Expression, type Fetch, freeVariables, isLiteral, literal, walk } from "../../ir/expression.js"
 import { packed, type Statement } from "../../ir/loop.js"
-import { type ArrayLayout, expressionsOf, unitIndex, unitType } from "./arrays.js"
+import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
+import { type ArrayLayout, unitIndex, unitType } from "./arrays.js"
 import { type Context, halfName, lowered, printed, shifted } from "./expression.js"
-import { everyStatement } from "./lower.js"
 import { isNonNegative } from "./signs.js"
 import { argument, bare, typeText } from "./types.js"
 

@@ -1,0 +1,91 @@
+/**
+ * Walking the loop language: the statements of a body, the expressions of a statement, and a statement with other expressions.
+ *
+ *   for (const s of everyStatement(kernel.body)) for (const x of expressionsOf(s)) walk(x, see)
+ *   const halved = mapExpressions(statement, (x) => …)
+ */
+import { type Expression, walk } from "./expression.js"
+import type { Statement } from "./loop.js"
+
+/** Every statement of a body, outer before inner. */
+export function everyStatement(body: readonly Statement[]): readonly Statement[] {
+  return body.flatMap((s) => {
+    if (s.kind === "if") return [s, ...everyStatement(s.body), ...everyStatement(s.otherwise)]
+    return s.kind === "for" || s.kind === "block" ? [s, ...everyStatement(s.body)] : [s]
+  })
+}
+
+/** The expressions that a statement itself evaluates, without those of the statements inside. */
+export function expressionsOf(s: Statement): readonly Expression[] {
+  switch (s.kind) {
+    case "for":
+      return [s.extent]
+    case "if":
+      return [s.condition]
+    case "let":
+    case "assign":
+    case "shuffle":
+      return [s.value]
+    case "store":
+    case "atomic":
+      return [s.offset, s.value]
+    case "copy":
+      return [s.toOffset, s.fromOffset, s.count, s.lane]
+    case "matrixMultiply":
+      return [s.a.offset, s.b.offset, s.c.offset]
+    case "block":
+    case "alloc":
+    case "barrier":
+      return []
+    default:
+      return s satisfies never
+  }
+}
+
+/** A statement with its expressions replaced, inner statements included. */
+export function mapExpressions(s: Statement, change: (x: Expression) => Expression): Statement {
+  const inside = (body: readonly Statement[]) => body.map((b) => mapExpressions(b, change))
+  switch (s.kind) {
+    case "for":
+      return { ...s, extent: change(s.extent), body: inside(s.body) }
+    case "if":
+      return { ...s, condition: change(s.condition), body: inside(s.body), otherwise: inside(s.otherwise) }
+    case "block":
+      return { ...s, body: inside(s.body) }
+    case "let":
+    case "assign":
+    case "shuffle":
+      return { ...s, value: change(s.value) }
+    case "store":
+    case "atomic":
+      return { ...s, offset: change(s.offset), value: change(s.value) }
+    case "copy":
+      return {
+        ...s,
+        toOffset: change(s.toOffset),
+        fromOffset: change(s.fromOffset),
+        count: change(s.count),
+        lane: change(s.lane),
+      }
+    case "matrixMultiply": {
+      const [a, b, c] = [s.a, s.b, s.c].map((m) => ({ ...m, offset: change(m.offset) }))
+      return { ...s, a: a!, b: b!, c: c! }
+    }
+    case "alloc":
+    case "barrier":
+      return s
+    default:
+      return s satisfies never
+  }
+}
+
+/** The names of the size symbols that a body reads. */
+export function symbolsOf(body: readonly Statement[]): ReadonlySet<string> {
+  const found = new Set<string>()
+  const seen = new Set<Expression>()
+  const see = (x: Expression) => {
+    if (x.kind === "symbol") found.add(x.name)
+  }
+  for (const s of everyStatement(body)) for (const root of expressionsOf(s)) walk(root, see, seen)
+  return found
+}
