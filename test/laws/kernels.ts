@@ -27,7 +27,7 @@ import {
   variable,
 } from "../../compiler/ir/expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../../compiler/ir/kernel.js"
-import { type Storage, storageType } from "../../compiler/ir/loop.js"
+import { packed, type Storage, storageType } from "../../compiler/ir/loop.js"
 import { argmax, type Monoid, max, min, monoidParts, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
@@ -262,12 +262,18 @@ class Making {
     const { choose } = this
     const axes = Array.from({ length: choose.below(4) }, () => this.axis("a", false)).slice(0, 3)
     const accumulates = choose.chance(8)
+    const storages: readonly Storage[] = ["f32", "f32", "i32", "bool", "u32", "bf16", "f16"]
+    const chosen: Storage = accumulates ? "f32" : choose.of(axes.length > 0 ? storages : storages.slice(0, 5))
+    // Packed memory is written in pairs: rows of whole pairs, and nothing that shifts them.
+    const pairs = packed(chosen)
+    if (pairs) axes[axes.length - 1] = { ...axes.at(-1)!, extent: literal(choose.of([8, 4, 16, 2])) }
     const value = this.value(axes, 3)
-    const order = choose.chance(30) ? [...axes].reverse() : axes
+    const order = !pairs && choose.chance(30) ? [...axes].reverse() : axes
     const monoid = accumulates ? choose.of([sum, max, min]) : undefined
-    const merged = order.length === 2 && choose.chance(30) && order[1]!.extent.kind === "literal"
+    const merged = !pairs && order.length === 2 && choose.chance(30) && order[1]!.extent.kind === "literal"
     const places = order.map((a) => {
       const last = Math.max(0, maximum(a.extent) - 1)
+      if (pairs && a === order.at(-1)) return { at: variable(a.name) as Expression, size: last + 1 }
       return choose.chance(20)
         ? { at: sub(literal(last), variable(a.name)), size: last + 1 }
         : choose.chance(20)
@@ -277,9 +283,14 @@ class Making {
     const [first, second] = places
     const index = merged ? [add(mul(first!.at, literal(second!.size)), second!.at)] : places.map((p) => p.at)
     const shape = merged ? [first!.size * second!.size] : places.map((p) => p.size)
-    const storage: Storage = accumulates ? "f32" : choose.of(["f32", "f32", "i32", "bf16", "f16", "bool", "u32"])
-    const converted = this.converted(accumulates ? this.clamped(value, 512) : value, storage)
-    return { kind: "store", buffer: this.buffer(storage, shape), axes, index, value: converted, monoid }
+    const converted = this.converted(accumulates ? this.clamped(value, 512) : pairs ? this.wide(value) : value, chosen)
+    return { kind: "store", buffer: this.buffer(chosen, shape), axes, index, value: converted, monoid }
+  }
+
+  /** More bits than packed memory holds, so that stores round. */
+  wide(value: Bounded): Bounded {
+    const { x } = this.clamped(value, 1024)
+    return { x: add(mul(x, literal(37, "f32")), literal(1, "f32")), limit: 40000 }
   }
 
   converted({ x }: Bounded, storage: Storage): Expression {

@@ -112,6 +112,16 @@ export function checkLoops(
   return undefined
 }
 
+/** Whether loops are seen to be wrong: by the verifier, by a fault of the interpreter, or by what they store. */
+export const isWrong = (
+  effect: Effect,
+  loops: LoopKernel,
+  symbols: ReadonlyMap<string, number>,
+  seed: number,
+): boolean =>
+  verifyLoop(loops).length > 0 ||
+  attempt(() => wrongEffect(effect, runLoops(loops, effect.before, symbols, seed))) !== undefined
+
 function tried(kernel: Kernel, scheduled: Scheduled): ReturnType<typeof loopsOf> {
   try {
     return loopsOf(kernel, scheduled)

@@ -264,6 +264,15 @@ test("a value that is stored and also a local", () =>
     }),
   ))
 
+test("two components of one fold, one of which is folded along an axis of unknown extent", () =>
+  holds(() =>
+    program((input) => {
+      const x = input("x", [a3(), b5(), axis("s", seq())])
+      const [first, second] = [0, 1].map((i) => ir.reduce(product(max, sum), "a", [x, x], i))
+      return { outputs: [doubled(ir.reduce(sum, "s", [first!])), doubled(second!)] }
+    }),
+  ))
+
 test("units that return a constant, an argument, or one thing twice; outputs that have memory already", () =>
   holds(() =>
     program((input) => {

@@ -6,8 +6,10 @@
  * Most are legal; a few ask for what `tile` has to refuse (a block that is no multiple of its registers, two vector axes, lanes that do not divide).
  */
 import fc from "fast-check"
+import { literalExtent } from "../../compiler/ir/dim.js"
 import { type Expression, walk } from "../../compiler/ir/expression.js"
-import type { Kernel, Store } from "../../compiler/ir/kernel.js"
+import { bufferOf, type Kernel, type Store } from "../../compiler/ir/kernel.js"
+import { packed } from "../../compiler/ir/loop.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
 import type { TileOptions } from "../../compiler/passes/tile.js"
 import { Choices } from "./choices.js"
@@ -25,21 +27,32 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
   const from = numbers.length === 0 ? 0 : (turn * 7) % numbers.length
   const choose = new Choices([...numbers.slice(from), ...numbers.slice(0, from)])
   const lanes = choose.of([1, 1, 4, 2, 8, 1, 32, 3])
-  const stores = kernel.items.filter((i) => i.kind === "store").map((s) => storeSchedule(s, lanes, choose))
+  const stores = kernel.items
+    .filter((i) => i.kind === "store")
+    .map((s) => storeSchedule(s, lanes, choose, isPacked(kernel, s)))
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
     if (item.kind === "local") {
-      const together = choose.chance(35) ? sharing(lanes, choose) : 1
+      const together = choose.chance(45) ? sharing(lanes, choose) : 1
       for (const axis of foldedAxes([item.value])) locals[axis] = folding(together, choose)
     }
   const options = { maxGroups: choose.of([65536, 2, 1, 7]), sharedBytes: 1 << 20 }
-  const subgroup = choose.of([1, 4, 1, 8, 2].filter((n) => n <= lanes))
+  const subgroup = choose.of([1, 4, 8, 2].filter((n) => n <= lanes))
   return { schedule: { lanes, stores, locals, ...(subgroup > 1 ? { subgroup } : {}) }, options }
 }
 
-function storeSchedule(store: Store, lanes: number, choose: Choices): StoreSchedule {
+/** Two elements to a word: only vectors along the last axis of memory store whole words. */
+const isPacked = (kernel: Kernel, s: Store): boolean => packed(bufferOf(kernel, s.buffer).storage)
+
+function storeSchedule(store: Store, lanes: number, choose: Choices, inPairs: boolean): StoreSchedule {
+  const last = store.axes.at(-1)
+  if (inPairs && last !== undefined && !choose.chance(10)) {
+    const extent = literalExtent(last.extent)
+    const vector = choose.of([2, 4, 8].filter((n) => n === 2 || (extent !== undefined && extent % n === 0)))
+    return { tile: { [last.name]: { block: choose.of([vector, "all", 2 * vector]), vector } }, reduce: {} }
+  }
   const axes = foldedAxes([store.value, ...store.index])
-  const together = axes.size > 0 && choose.chance(30) ? sharing(lanes, choose) : 1
+  const together = axes.size > 0 && choose.chance(45) ? sharing(lanes, choose) : 1
   const reduce: Record<string, ReductionTile> = {}
   for (const axis of axes) if (choose.chance(60)) reduce[axis] = folding(together, choose)
   const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1)

@@ -7,7 +7,7 @@
  *
  * A step answers with the values that it made, or with nothing when it does not apply. The plainest steps stand first: 0 is where shrinking ends.
  */
-import { maximum } from "../../compiler/ir/dim.js"
+import { maximum, symbolsOf } from "../../compiler/ir/dim.js"
 import { add, apply, literal, variable } from "../../compiler/ir/expression.js"
 import type { Storage } from "../../compiler/ir/loop.js"
 import { argmax, type Monoid, max, min, product, sum, top } from "../../compiler/ir/monoid.js"
@@ -189,7 +189,7 @@ const fixed: Step = (g, choose) => {
 }
 
 const fed: Step = (g, choose) => {
-  const storage = choose.of<Storage>(["f32", "i32", "bf16", "f16", "u32", "bool"])
+  const storage = choose.of<Storage>(["f32", "i32", "bf16", "f16", "u32", "bool", "u32", "bool"])
   const all = [...g.extents.keys()]
   const axes = [...new Set([choose.of(all), choose.of(all), choose.of(all)].slice(0, 1 + choose.below(3)))].map((n) =>
     g.axis(n),
@@ -205,7 +205,7 @@ const append: Step = (g, choose) => {
   const x = g.pick(choose, (t) => t.axes.length > 0 && t.axes.length < 4)
   if (x === undefined) return []
   const axis = choose.of(x.tensor.axes)
-  if (maximum(axis.extent) > g.seq.max + 3) return []
+  if (maximum(axis.extent) > g.seq.max + 3 || symbolsOf(axis.extent).has("past")) return []
   const key = g.fresh(g.past, "key")
   const { dtype } = x.tensor
   const storage: Storage = dtype !== "f32" ? dtype : g.packed ? choose.of(["bf16", "f32", "f16"]) : "f32"
@@ -283,7 +283,7 @@ const weighted: readonly (readonly [Step, number])[] = [
   [indexed, 3],
   [position, 4],
   [fixed, 4],
-  [fed, 7],
+  [fed, 11],
   [append, 6],
   [replace, 3],
   [compared, 3],
