@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config"
+import { deviceReport } from "./test/support/device-report.js"
 
 export default defineConfig({
   test: {
@@ -7,6 +8,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: "forks",
     maxWorkers: 2,
+    reporters: ["default", deviceReport],
     // A software adapter compiles shaders on the CPU: narrow vectors and no optimisation make that several times quicker.
     env: {
       XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp",
