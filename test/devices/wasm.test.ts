@@ -79,6 +79,28 @@ describe.each([1, 2, 3])("with %i threads", (threads) => {
     }
     device.dispose()
   })
+  test("calls of many and of few pieces in turn run each piece once", async () => {
+    const sizes = [2, 64, 3, 17]
+    const kernels = sizes.map((size) =>
+      kernelOf([buffer("y", "i32", size, "readwrite")], size, [store("y", g, add(fetch("y", g, "i32"), literal(1)))], {
+        name: `count${size}`,
+      }),
+    )
+    const device = await createWasmDevice({ threads, shareFrom: 0 })
+    const compiled = await compile(device, kernels)
+    const buffers = sizes.map((size) => device.allocate(4 * size, "y"))
+    const turn = device.record(sizes.map((groups, n) => ({ kernel: compiled[n]!, buffers: [buffers[n]!], groups })))
+    const [rounds, turns] = [200, 200]
+    for (let n = 0; n < rounds; n++) {
+      device.submit(Array(turns).fill(turn), new Int32Array())
+      await new Promise((resolve) => setTimeout(resolve, n % 3)) // Some workers fall asleep.
+    }
+    for (const [n, y] of buffers.entries()) {
+      const got = new Int32Array((await device.read(y, 0, y.bytes)).buffer as ArrayBuffer)
+      expect([...got]).toEqual(Array(sizes[n]).fill(rounds * turns))
+    }
+    device.dispose()
+  })
   test("counts atomically", async () => {
     const atomic = (operation: "add" | "max" | "min", at: number) =>
       ({ kind: "atomic", array: "y", offset: literal(at), operation, value: g }) as const

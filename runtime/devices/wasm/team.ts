@@ -4,8 +4,8 @@
  *   team.run(kernel, …)   // writes the call into the control block, counts `generation` up, claims pieces like everyone, waits for those of others
  *
  * Control block (i32, shared): see `slots`. The grid is cut into more pieces than there are threads, and whoever is free takes the next, so that a worker
- * that the system has not woken delays nothing. A claim names its generation: a late worker cannot take a piece of a later call for one of an
- * earlier, and what it has read of a call is right if its claim succeeds.
+ * that the system has not woken delays nothing. A claim names its generation and what is left of it: a late worker, which may already read the
+ * arguments of the next call, finds nothing left of its own, and what it has read of a call is right if its claim succeeds.
  *
  * A worker spins on `generation` for some tens of microseconds, then sleeps; so does the caller on `done`. To receive a module a worker must get
  * back to its event loop: the call `leave`, of which each worker takes one piece, sends it there. Workers do not keep a process alive.
@@ -24,7 +24,7 @@ export interface WorkerLike {
 export type Spawn = (source: string) => Promise<WorkerLike>
 
 /**
- * Indices into the control block; arguments follow. `claim` is generation · 2^16 + the next piece, `done` counts finished pieces, `sleepers`
+ * Indices into the control block; arguments follow. `claim` is generation · 2^16 + the pieces that are left, `done` counts finished pieces, `sleepers`
  * workers asleep, `failed` traps in workers.
  */
 const slots = {
@@ -76,21 +76,18 @@ interface Port {
   onMessage(listener: (message: Message) => void): void
 }
 
-/** Takes the next piece of a call, or −1. Runs in workers too, as text: it must not refer to anything outside of itself. */
-function claim(control: Int32Array, at: number, generation: number, pieces: number): number {
+/** Takes the last piece that is left of a call, or −1. Runs in workers too, as text: it must not refer to anything outside of itself. */
+function claim(control: Int32Array, at: number, generation: number): number {
   for (;;) {
     const seen = Atomics.load(control, at)
-    const piece = seen & 0xffff
-    if (((seen >>> 16) ^ generation) & 0xffff || piece >= pieces) return -1
-    if (Atomics.compareExchange(control, at, seen, seen + 1) === seen) return piece
+    const left = seen & 0xffff
+    if (((seen >>> 16) ^ generation) & 0xffff || left === 0) return -1
+    if (Atomics.compareExchange(control, at, seen, seen - 1) === seen) return left - 1
   }
 }
 
 /** Runs in the worker, as text. */
-function work(
-  port: Port,
-  claim: (control: Int32Array, at: number, generation: number, pieces: number) => number,
-): void {
+function work(port: Port, claim: (control: Int32Array, at: number, generation: number) => number): void {
   const kernels: ((...pointers: number[]) => void)[] = []
   let setup: Setup | undefined
   let generation = 0
@@ -115,7 +112,7 @@ function work(
       const count = control[slots.count]!
       const [symbols, scratch, bytes, ...pointers] = control.subarray(slots.arguments, slots.arguments + count)
       for (;;) {
-        const piece = claim(control, slots.claim, generation, pieces)
+        const piece = claim(control, slots.claim, generation)
         if (piece < 0) break
         try {
           if (kernel !== s.leave) kernels[kernel]!(symbols!, scratch! + worker * bytes!, piece, pieces, ...pointers)
@@ -211,7 +208,7 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
     control[slots.count] = values.length
     control.set(values, slots.arguments)
     Atomics.store(control, slots.done, 0)
-    Atomics.store(control, slots.claim, generation << 16)
+    Atomics.store(control, slots.claim, (generation << 16) | pieces)
     Atomics.store(control, slots.generation, generation)
     if (Atomics.load(control, slots.sleepers) > 0) Atomics.notify(control, slots.generation)
     return generation
@@ -247,7 +244,7 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
       const generation = fork(index, pieces, [symbols, scratch, bytes, ...pointers])
       let problem: unknown
       for (;;) {
-        const piece = claim(control, slots.claim, generation, pieces)
+        const piece = claim(control, slots.claim, generation)
         if (piece < 0) break
         try {
           own(symbols, scratch, piece, pieces, ...pointers)
