@@ -405,6 +405,33 @@ export function sources(t: Tensor): readonly Tensor[] {
   }
 }
 
+/** The same node over other sources (in the order of `sources`). An update keeps its state. */
+export function rebuild(t: Tensor, made: readonly Tensor[]): Tensor {
+  if (sources(t).every((s, i) => s === made[i])) return t
+  switch (t.kind) {
+    case "input":
+    case "constant":
+    case "iota":
+      return t
+    case "map":
+      return map(t.body, made)
+    case "reduce":
+      return reduce(t.monoid, t.axis, made, t.component, t.slot)
+    case "scan":
+      return scan(t.monoid, t.axis, made[0]!)
+    case "reindex":
+      return reindex(made[0]!, t.axes, t.index, t.valid, t.fill)
+    case "gather":
+      return gather(made[0]!, t.axis, made[1]!)
+    case "update":
+      return update(t.state, t.axis, t.at, made[1]!, t.axis === undefined ? undefined : axisOf(t, t.axis)!.extent)
+    case "call":
+      return call(t.unit, made, t.result)
+    default:
+      return t satisfies never
+  }
+}
+
 /** The input in whose memory a tensor lies: itself, the state of an update, also through a unit; undefined when it has memory of its own. */
 export function homeOf(t: Tensor): Input | undefined {
   if (t.kind === "input") return t

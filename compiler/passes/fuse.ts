@@ -15,6 +15,7 @@ import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.j
 import { canonical } from "./canonical.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
 import { createLowering, type Memory } from "./lower.js"
+import { snapshot } from "./snapshot.js"
 import { orderFolds } from "./order-folds.js"
 
 export type Step =
@@ -57,9 +58,10 @@ interface Task {
 }
 
 export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
+  const { results: now, copies } = snapshot(results)
   const forced = new Set<Tensor>()
   for (;;) {
-    const made = attempt(results, options, forced)
+    const made = attempt(now, copies, options, forced)
     if ("steps" in made) return made
     forced.add(made.cut)
   }
@@ -68,10 +70,11 @@ export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
 /** The program with `forced` cut besides what the cut list says, or one more tensor to cut because a kernel would bind too many buffers. */
 function attempt(
   results: readonly Tensor[],
+  copies: readonly Tensor[],
   options: FuseOptions,
   forced: ReadonlySet<Tensor>,
 ): Fused | { readonly cut: Tensor } {
-  const order = topological(results)
+  const order = topological([...copies, ...results])
   const calls = order.filter((t) => t.kind === "call")
   const roots = new Set<Tensor>()
   for (const t of order) {
@@ -84,7 +87,7 @@ function attempt(
   for (const t of order)
     if (t.kind === "update" && t.axis === undefined && raw.has(t.state) && !hasMemory(t.value)) roots.add(t.value)
 
-  for (const t of forced) roots.add(t)
+  for (const t of [...copies, ...forced]) roots.add(t)
   const cuts = chooseCuts([...roots], options.cuts ?? defaultCutLimits)
   const naming = createNaming(order, cuts.locals)
   const memory = (t: Tensor): Memory | undefined => {
