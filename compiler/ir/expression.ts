@@ -7,6 +7,7 @@
  *
  * `width` is 1 but in the loop language, where an expression may be a vector of 2, 4 or 8 lanes.
  */
+import { fold } from "./fold.js"
 import { type Monoid, monoidArity, monoidKey, monoidTypes } from "./monoid.js"
 import { type DType, type Operation, operation, resultType, roundTo } from "./operations.js"
 
@@ -208,6 +209,9 @@ export function apply(name: Operation, ...args: Expression[]): Expression {
     args.map((a) => a.dtype),
   )
   if (typeof dtype === "object") throw new TypeProblem(dtype.problem)
+  const divisor = name === "floordiv" || name === "floormod" ? args[1]! : undefined
+  if (divisor?.kind === "literal" && divisor.value <= 0)
+    throw new TypeProblem(`'${name}' by ${divisor.value}; a divisor is positive`)
   const width = Math.max(...args.map((a) => a.width))
   const folded = fold(name, args)
   if (folded?.width === width) return folded
@@ -220,73 +224,6 @@ export function apply(name: Operation, ...args: Expression[]): Expression {
     operation: name,
     args: wide,
   }))
-}
-
-const transcendental: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow"])
-
-function fold(name: Operation, args: readonly Expression[]): Expression | undefined {
-  const [a, b, c] = args
-  const dtype = a!.dtype
-  if (args.every(isLiteral) && !transcendental.has(name)) {
-    const type = resultType(
-      name,
-      args.map((x) => x.dtype),
-    ) as DType
-    const value = operation(name).evaluate(dtype, ...(args as Literal[]).map((x) => x.value))
-    return Number.isFinite(roundTo(type, value)) ? literal(value, type) : undefined
-  }
-  const value = (x: Expression | undefined) => (x !== undefined && isLiteral(x) ? x.value : undefined)
-  if (name === "select") return value(a) !== undefined && a!.width === 1 ? (value(a) ? b : c) : b === c ? b : undefined
-  if (name === "and")
-    return value(a) === 0 ? a : value(b) === 0 ? b : value(a) === 1 ? b : value(b) === 1 || a === b ? a : undefined
-  if (name === "or")
-    return value(a) === 1 ? a : value(b) === 1 ? b : value(a) === 0 ? b : value(b) === 0 || a === b ? a : undefined
-  if (dtype !== "i32" && dtype !== "u32") return undefined
-  if (a!.width === 1 && (b === undefined || b.width === 1)) return foldInteger(name, a!, b)
-  return undefined
-}
-
-/** Integer identities; index expressions live on them. Literals are kept on the right and sums are flattened by one step. */
-function foldInteger(name: Operation, a: Expression, b: Expression | undefined): Expression | undefined {
-  const right = b !== undefined && isLiteral(b) ? b.value : undefined
-  switch (name) {
-    case "add":
-      if (right === 0) return a
-      if (isLiteral(a)) return apply("add", b!, a)
-      if (right !== undefined && a.kind === "operation" && a.operation === "add" && isLiteral(a.args[1]!))
-        return apply("add", a.args[0]!, apply("add", a.args[1]!, b!))
-      return undefined
-    case "sub":
-      if (a === b) return literal(0, a.dtype)
-      if (right !== undefined) return apply("add", a, literal(-right, a.dtype))
-      if (a.kind === "operation" && a.operation === "add" && a.args[0] === b) return a.args[1]
-      return undefined
-    case "mul":
-      if (isLiteral(a)) return apply("mul", b!, a)
-      if (right === 0) return b
-      if (right === 1) return a
-      if (right !== undefined && a.kind === "operation" && a.operation === "mul" && isLiteral(a.args[1]!))
-        return apply("mul", a.args[0]!, apply("mul", a.args[1]!, b!))
-      return undefined
-    case "floordiv":
-    case "div":
-      return right === 1 ? a : undefined
-    case "floormod":
-      return right === 1 ? literal(0, a.dtype) : undefined
-    case "min":
-    case "max":
-      return a === b ? a : undefined
-    case "le":
-    case "ge":
-    case "eq":
-      return a === b ? literal(1, "bool") : undefined
-    case "lt":
-    case "gt":
-    case "ne":
-      return a === b ? literal(0, "bool") : undefined
-    default:
-      return undefined
-  }
 }
 
 /** Shorthands for index arithmetic. */
