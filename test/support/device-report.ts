@@ -16,7 +16,7 @@ export const deviceReport: Reporter = {
     )
     for (const device of devices) {
       const count = skipped.filter((name) => name.toLowerCase().includes(device)).length
-      if (count > 0)
+      if (count > 0 && !filtered)
         console.log(
           `${device}: no such device here, ${count} tests skipped (WEFT_REQUIRE=${device} makes that a failure)`,
         )
