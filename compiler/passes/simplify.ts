@@ -28,38 +28,9 @@ export function simplify(
 /** The node over simplified sources. */
 function rebuild(t: ir.Tensor, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>): ir.Tensor {
   const now = (s: ir.Tensor) => memo.get(s) as ir.Tensor
-  switch (t.kind) {
-    case "input":
-    case "constant":
-    case "iota":
-      return t
-    case "map":
-      return ir.map(t.body, t.args.map(now))
-    case "reduce":
-      return ir.reduce(t.monoid, t.axis, t.args.map(now), t.component, t.slot)
-    case "scan":
-      return ir.scan(t.monoid, t.axis, now(t.arg))
-    case "reindex":
-      return ir.reindex(now(t.arg), t.axes, t.index, t.valid, t.fill)
-    case "gather":
-      return ir.gather(now(t.arg), t.axis, now(t.index))
-    case "update":
-      return ir.update(
-        t.state,
-        t.axis,
-        t.at,
-        now(t.value),
-        t.axis === undefined ? undefined : ir.axisOf(t, t.axis)!.extent,
-      )
-    case "call":
-      return ir.call(
-        simplifyUnit(t.unit, memo),
-        t.args.map((a) => inItsPlace(a, now(a))),
-        t.result,
-      )
-    default:
-      return t satisfies never
-  }
+  if (t.kind !== "call") return ir.rebuild(t, ir.sources(t).map(now))
+  const args = t.args.map((a) => inItsPlace(a, now(a)))
+  return ir.call(simplifyUnit(t.unit, memo), args, t.result)
 }
 
 /** An argument lies in memory as its placeholder says: what has become an input only now is copied. */
