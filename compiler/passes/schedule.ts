@@ -46,7 +46,7 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
     if (item.kind === "local") {
       const wide = reductions([item.value]).filter((r) => wideAlong(r, kernel, target.vector))
       for (const r of wide) locals[r.axis] = { vector: target.vector }
-      shareFolds(wide, [item.value], locals, target)
+      shareFolds(wide, [item.value], locals, target.subgroup, target)
     }
   return {
     lanes: target.lanes,
@@ -95,13 +95,12 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     if (unroll > 1) reduce[r.axis] = { vector: wide, unroll }
   }
   const plain = [...tiles.values()].every((t) => t.register * t.vector === 1)
-  if (plain)
-    shareFolds(
-      folds.filter((r) => reduce[r.axis] !== undefined),
-      [store.value],
-      reduce,
-      target,
-    )
+  // A store of few elements has the whole workgroup for each of them.
+  const few = axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1) <= 4
+  const shared = folds.filter(
+    (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
+  )
+  if (plain) shareFolds(shared, [store.value], reduce, few ? target.lanes : target.subgroup, target)
   // What a reduction does not depend on stays in one block, so that it is computed once there; but a block holds its part of the locals.
   const held = new Set(localReads([store.value, ...store.index]).flatMap((x) => [...freeVariables(x)]))
   for (const a of axes) {
@@ -128,17 +127,19 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   return { tile, reduce }
 }
 
-/** Long folds over memory in order are shared by the lanes of a subgroup, so that neighbours read neighbours. Folds inside of folds are not. */
+/** Long folds are shared by `count` lanes, so that neighbours read neighbours. Folds inside of folds are not. */
 function shareFolds(
-  wide: readonly Reduce[],
+  folds: readonly Reduce[],
   values: readonly Expression[],
   into: Record<string, ReductionTile>,
+  count: number,
   target: ScheduleTarget,
 ): void {
-  if (target.subgroup === 1 || wide.length === 0) return
+  if (target.subgroup === 1 || folds.length === 0) return
   const outer = outermost(values)
-  if (!wide.every((r) => outer.has(r) && hinted(r.extent) >= 2 * target.subgroup * target.vector)) return
-  for (const r of wide) into[r.axis] = { ...into[r.axis], lanes: target.subgroup }
+  const long = (r: Reduce) => hinted(r.extent) >= 2 * count * (into[r.axis]?.vector ?? 1)
+  if (!folds.every((r) => outer.has(r) && long(r))) return
+  for (const r of folds) into[r.axis] = { ...into[r.axis], lanes: count }
 }
 
 /** Folds that are in no other fold's lift, and those that such a fold consists of. */
