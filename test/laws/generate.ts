@@ -85,7 +85,7 @@ export const recipes = (regime?: Regime, packed = true): fc.Arbitrary<Recipe> =>
       past: fc.record({ max: fc.integer({ min: 0, max: 9 }), value: bounded }),
       steps: fc.array(numbers, { minLength: 1, maxLength: 11, size: "max" }),
       unit: fc.oneof(
-        { weight: 3, arbitrary: fc.constant([]) },
+        { weight: 2, arbitrary: fc.constant([]) },
         { weight: 1, arbitrary: fc.array(numbers, { minLength: 1, maxLength: 4 }) },
       ),
       repeat: fc.integer({ min: 1, max: 3 }),
@@ -178,7 +178,9 @@ function results(g: Growing): Pick<LawProgram, "outputs" | "updates"> {
 function repeated(g: Growing, setting: Setting, recipe: Recipe): void {
   const choose = new Choices(recipe.unit[0]!)
   const start = g.pick(choose, (t) => t.dtype === "f32" && t.axes.length > 0 && t.kind !== "update")
-  const second = g.pick(choose)
+  const like = (t: ir.Tensor) =>
+    t !== start?.tensor && t.dtype === "f32" && t.axes.every((a, i) => a === start?.tensor.axes[i]) && t.axes.length > 0
+  const second = (choose.chance(60) ? g.pick(choose, like) : undefined) ?? g.pick(choose)
   if (start === undefined || second === undefined) return
   // All applications share one unit, so its first argument lies in memory as results do.
   const own = ir.homeOf(start.tensor) === undefined

@@ -262,7 +262,7 @@ class Making {
     const { choose } = this
     const axes = Array.from({ length: choose.below(4) }, () => this.axis("a", false)).slice(0, 3)
     const accumulates = choose.chance(8)
-    const storages: readonly Storage[] = ["f32", "f32", "i32", "bool", "u32", "bf16", "f16"]
+    const storages: readonly Storage[] = ["f32", "f32", "i32", "bool", "u32", "bf16", "f16", "bf16"]
     const chosen: Storage = accumulates ? "f32" : choose.of(axes.length > 0 ? storages : storages.slice(0, 5))
     // Packed memory is written in pairs: rows of whole pairs, and nothing that shifts them.
     const pairs = packed(chosen)
@@ -289,8 +289,8 @@ class Making {
 
   /** More bits than packed memory holds, so that stores round. */
   wide(value: Bounded): Bounded {
-    const { x } = this.clamped(value, 1024)
-    return { x: add(mul(x, literal(37, "f32")), literal(1, "f32")), limit: 40000 }
+    const { x } = this.clamped(value, 60)
+    return { x: add(mul(x, literal(1037, "f32")), literal(1, "f32")), limit: 63000 }
   }
 
   converted({ x }: Bounded, storage: Storage): Expression {

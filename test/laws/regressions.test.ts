@@ -273,6 +273,29 @@ test("two components of one fold, one of which is folded along an axis of unknow
     }),
   ))
 
+test("states that are replaced and still read as they were: by others, by a unit, by each other", () =>
+  holds(() =>
+    program((input) => {
+      const x = input("x", [a3()])
+      const [s, t, u] = ["s", "t", "u"].map((name) => input(name, [a3()], "state")) as [ir.Input, ir.Input, ir.Input]
+      const replace = (state: ir.Input, value: ir.Tensor) => ir.update(state, undefined, literal(0), value)
+      const both = apply("add", $(0), $(1))
+      const [ns, nt] = [replace(s, t), replace(t, s)]
+      const p = placeholder("p", u)
+      const unit = ir.unit("count", [p], [doubled(p), replace(p, ir.map(apply("mul", $(0), $(0)), [p]))])
+      const nu = ir.call(unit, [u], 1)
+      const updates = [
+        { state: s, tensor: ns },
+        { state: t, tensor: nt },
+        { state: u, tensor: nu },
+      ]
+      return {
+        outputs: [ir.map(both, [s, ns]), ir.map(both, [nu, u]), ir.map(both, [x, ir.call(unit, [u], 0)])],
+        updates,
+      }
+    }),
+  ))
+
 test("units that return a constant, an argument, or one thing twice; outputs that have memory already", () =>
   holds(() =>
     program((input) => {

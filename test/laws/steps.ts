@@ -242,6 +242,8 @@ const replace: Step = (g, choose) => {
   const kept = storage === "bf16" ? g.clamped(value) : value
   const tensor = ir.update(state, undefined, literal(0), kept.tensor)
   g.updates.push({ state, tensor })
+  // Later steps may read the state as it was.
+  if (choose.chance(50)) g.push(state, 4)
   return [{ tensor, limit: Math.max(kept.limit, 4) }]
 }
 
