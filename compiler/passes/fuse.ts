@@ -15,8 +15,8 @@ import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.j
 import { canonical } from "./canonical.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
 import { createLowering, type Memory } from "./lower.js"
-import { snapshot } from "./snapshot.js"
 import { orderFolds } from "./order-folds.js"
+import { snapshot } from "./snapshot.js"
 
 export type Step =
   /** A kernel over canonical buffers; `bindings` are their names here, in order. */
