@@ -5,6 +5,7 @@ import { interpretKernel } from "../../compiler/interpret/kernel.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import type { Memory } from "../../compiler/interpret/memory.js"
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
+import { printKernel } from "../../compiler/ir/kernel-print.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
 import { printLoop } from "../../compiler/ir/loop-print.js"
 import { verifyLoop } from "../../compiler/ir/loop-verify.js"
@@ -107,7 +108,9 @@ export function checkLoops(
         ? problems.map((p) => p.message).join("; ")
         : attempt(() => wrongEffect(effect, runLoops(loops, effect.before, symbols, seed)))
     if (wrong !== undefined)
-      throw new LawBroken(`${stage}: ${wrong}\n${JSON.stringify(scheduled)}\n${printLoop(loops)}`)
+      throw new LawBroken(
+        `${stage}: ${wrong}\n${printKernel(effect.kernel)}\n${JSON.stringify(scheduled)}\n${printLoop(loops)}`,
+      )
   }
   return undefined
 }
@@ -126,7 +129,10 @@ function tried(kernel: Kernel, scheduled: Scheduled): ReturnType<typeof loopsOf>
   try {
     return loopsOf(kernel, scheduled)
   } catch (cause) {
-    throw new LawBroken(`${cause instanceof Error ? cause.stack : cause}\n${JSON.stringify(scheduled)}`, { cause })
+    throw new LawBroken(
+      `${cause instanceof Error ? cause.stack : cause}\n${printKernel(kernel)}\n${JSON.stringify(scheduled)}`,
+      { cause },
+    )
   }
 }
 

@@ -22,7 +22,7 @@ export const kernelsOf = ({ fused, units }: Compiled): readonly Kernel[] => {
   return [fused, ...inner].flatMap((f) => f.steps.flatMap((s) => (s.kind === "kernel" ? [s.kernel] : [])))
 }
 
-function agree(expected: readonly Dense[], found: readonly (readonly number[])[]): void {
+export function agree(expected: readonly Dense[], found: readonly (readonly number[])[]): void {
   for (const [i, dense] of expected.entries()) {
     const problem = difference({ name: `result ${i}`, expected: dense.data, found: found[i]!, bound: dense.bound })
     if (problem !== undefined) throw new LawBroken(problem)
@@ -66,5 +66,6 @@ export function checkTiling(
 export function checkPlan(p: LawProgram, target: Parameters<typeof compile>[1], fault?: PlanFault): void {
   const compiled: Planned = compile(p, target)
   fault?.(compiled.plan)
-  agree(meaning(p), runPlan(p, compiled))
+  const expected = meaning(p)
+  for (const found of runPlan(p, compiled)) agree(expected, found)
 }

@@ -8,7 +8,7 @@ import { allocateBuffer, fromBytes, type Memory, toBytes } from "../../compiler/
 import { identity } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
-import type { Unit } from "../../compiler/ir/tensor.js"
+import type { Tensor, Unit } from "../../compiler/ir/tensor.js"
 import { type Fused, fuse } from "../../compiler/passes/fuse.js"
 import { type Plan, planArtifact } from "../../compiler/passes/plan.js"
 import { wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
@@ -36,24 +36,20 @@ export function compile(p: LawProgram, targetName: keyof typeof targets): Planne
   const simple = simplified(p)
   const kernels: { kernel: Kernel; loops: LoopKernel }[] = []
   const known = new Map<string, number>()
-  const plan = planArtifact(
-    [
-      {
-        name: "step",
-        fused: fuse(rootsOf(simple), { bindings: target.bindings }),
-        outputs: simple.outputs.map((_, i) => `y${i}`),
-      },
-    ],
-    {
-      unit,
-      kernel: ({ kernel }) => {
-        const key = kernelKey(kernel)
-        const index = known.get(key) ?? kernels.push({ kernel, loops: schedule(kernel, target, true) }) - 1
-        known.set(key, index)
-        return { index, groups: kernels[index]!.loops.groups }
-      },
+  const entry = (name: string, prefix: string, outputs: readonly Tensor[]) => ({
+    name,
+    fused: fuse([...outputs, ...simple.updates.map((u) => u.tensor)], { bindings: target.bindings }),
+    outputs: outputs.map((_, i) => `${prefix}${i}`),
+  })
+  const plan = planArtifact([entry("step", "y", simple.outputs), entry("again", "z", [...simple.outputs].reverse())], {
+    unit,
+    kernel: ({ kernel }) => {
+      const key = kernelKey(kernel)
+      const index = known.get(key) ?? kernels.push({ kernel, loops: schedule(kernel, target, true) }) - 1
+      known.set(key, index)
+      return { index, groups: kernels[index]!.loops.groups }
     },
-  )
+  })
   return { plan, kernels }
 }
 
@@ -67,60 +63,65 @@ function kernelKey(kernel: Kernel): string {
   return [...kernel.buffers.map((b) => `${b.dtype} ${b.storage} ${b.shape}`), ...items].join(";")
 }
 
-/** The outputs and states after the entry, in the order of `rootsOf`. */
-export function runPlan(p: LawProgram, { plan, kernels }: Planned): number[][] {
+/** The outputs and states after each entry, in the order of `rootsOf`. */
+export function runPlan(p: LawProgram, planned: Planned): readonly (readonly number[][])[] {
+  const { plan } = planned
   const slots = plan.slots.map((s) => new Uint8Array(s.bytes).fill(0xff))
-  const bytes = (buffer: number) => slots[plan.buffers[buffer]!.slot]!
   const number = new Map(plan.buffers.map((b, i) => [b.name, i] as const))
-  for (const input of p.inputs) {
-    const at = number.get(input.name)
-    if (at === undefined) continue
-    const memory = poisoned({ dtype: input.dtype, storage: input.storage, shape: input.capacity })
-    fill(memory, dataOf(p, input), input.capacity)
-    bytes(at).set(toBytes(memory))
-  }
+  const bytes = (buffer: number) => slots[plan.buffers[buffer]!.slot]!
   for (const { buffer, constant } of plan.constants) {
     const memory = allocateBuffer(constant.dtype, constant.dtype, constant.values.length)
     memory.values.set(constant.values)
     bytes(buffer).set(toBytes(memory))
   }
-  const { launches } = plan.entries.step!
-  const lives = lifetimes(plan)
-  for (const [at, launch] of launches.entries()) {
+  const read = (name: string, t: Tensor, symbols: ReadonlyMap<string, number>) => {
+    const at = number.get(name)
+    if (at === undefined) throw new Error(`the plan has no buffer '${name}'`)
+    const { storage, shape } = plan.buffers[at]!
+    const count = shape.reduce((n, x) => n * x, 1)
+    return readDense(fromBytes(storage, bytes(at).subarray(0, count * storageBytes(storage))).values, t, shape, symbols)
+  }
+  const states = () => p.updates.map(({ state, tensor }) => read(state.name, tensor, p.values))
+  return (["step", "again"] as const).map((entry) => {
+    // Both entries start from the same states.
+    for (const input of p.inputs) {
+      const at = number.get(input.name)
+      if (at === undefined) continue
+      const memory = poisoned({ dtype: input.dtype, storage: input.storage, shape: input.capacity })
+      fill(memory, dataOf(p, input), input.capacity)
+      bytes(at).set(toBytes(memory))
+    }
+    launch(p, planned, slots, entry)
+    const name = (i: number) => (entry === "step" ? `outputs.y${i}` : `outputs.z${p.outputs.length - 1 - i}`)
+    return [...p.outputs.map((t, i) => read(name(i), t, p.values)), ...states()]
+  })
+}
+
+/** Runs the launches of an entry, with garbage where no buffer lives. */
+function launch(p: LawProgram, { plan, kernels }: Planned, slots: readonly Uint8Array[], entry: string): void {
+  const { launches } = plan.entries[entry]!
+  const lives = lifetimes(launches)
+  for (const [at, { kernel: index, buffers }] of launches.entries()) {
     poison(plan, slots, lives, at)
-    const { kernel, loops } = kernels[launch.kernel]!
+    const { kernel, loops } = kernels[index]!
+    const slot = (i: number) => slots[plan.buffers[buffers[i]!]!.slot]!
     const memories = new Map<string, Memory>()
     for (const [i, b] of kernel.buffers.entries()) {
       const count = b.shape.reduce((n, x) => n * x, 1)
-      memories.set(b.name, fromBytes(b.storage, bytes(launch.buffers[i]!).subarray(0, count * storageBytes(b.storage))))
+      memories.set(b.name, fromBytes(b.storage, slot(i).subarray(0, count * storageBytes(b.storage))))
     }
     interpretLoop(loops, memories, p.values, { trustWriteBuffers: true, seed: at + 1 })
-    for (const [i, b] of loops.buffers.entries())
-      if (b.access !== "read") bytes(launch.buffers[i]!).set(toBytes(memories.get(b.name)!))
+    for (const [i, b] of loops.buffers.entries()) if (b.access !== "read") slot(i).set(toBytes(memories.get(b.name)!))
   }
-  const read = (name: string, t: (typeof p.outputs)[number], shape: readonly number[]) => {
-    const at = number.get(name)
-    if (at === undefined) throw new Error(`the plan has no buffer '${name}'`)
-    const { storage } = plan.buffers[at]!
-    const count = plan.buffers[at]!.shape.reduce((n, x) => n * x, 1)
-    return readDense(
-      fromBytes(storage, bytes(at).subarray(0, count * storageBytes(storage))).values,
-      t,
-      shape,
-      p.values,
-    )
-  }
-  return [
-    ...p.outputs.map((t, i) => read(`outputs.y${i}`, t, plan.buffers[number.get(`outputs.y${i}`) ?? -1]?.shape ?? [])),
-    ...p.updates.map(({ state, tensor }) => read(state.name, tensor, state.capacity)),
-  ]
 }
 
-/** First and last launch of each scratch buffer. */
-function lifetimes(plan: Plan): ReadonlyMap<number, { first: number; last: number }> {
+/** First and last launch of each buffer. */
+function lifetimes(
+  launches: readonly { readonly buffers: readonly number[] }[],
+): ReadonlyMap<number, { first: number; last: number }> {
   const lives = new Map<number, { first: number; last: number }>()
-  for (const [at, launch] of plan.entries.step!.launches.entries())
-    for (const b of launch.buffers) {
+  for (const [at, { buffers }] of launches.entries())
+    for (const b of buffers) {
       const life = lives.get(b)
       if (life === undefined) lives.set(b, { first: at, last: at })
       else life.last = at
