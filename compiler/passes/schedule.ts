@@ -33,8 +33,10 @@ export interface ScheduleTarget {
   readonly vector: number
   /** Elements that a lane accumulates at once. */
   readonly registers: number
-  /** Elements of a store that a block owns, at least, when it has several. */
+  /** Elements of a store that a block owns when there are many. */
   readonly block: number
+  /** Blocks that it takes to keep the device busy: stores with fewer elements get smaller blocks. */
+  readonly busy: number
   /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */
   readonly subgroup: number
 }
@@ -96,7 +98,8 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   }
   const plain = [...tiles.values()].every((t) => t.register * t.vector === 1)
   // A store of few elements has the whole workgroup for each of them.
-  const few = axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1) <= 4
+  const points = axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
+  const few = points <= 4
   const shared = folds.filter(
     (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
   )
@@ -108,7 +111,9 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     if (!heavy && folds.length > 0 && folds.every((r) => !freeVariables(r).has(a.name)))
       tiles.get(a.name)!.block = "all"
   }
-  // Blocks: whole tiles along the last axes until there is enough work.
+  // Blocks: whole tiles along the last axes until there is enough work, and no lane without any.
+  const least = target.lanes / target.subgroup
+  const block = Math.min(target.block, Math.max(least, Math.floor(points / target.busy)))
   let owned = 1
   for (const a of [...axes].reverse()) {
     const t = tiles.get(a.name)!
@@ -117,7 +122,7 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     const extent = Math.max(1, hinted(a.extent))
     const wanted = Math.max(
       step,
-      Math.min(Math.ceil(extent / step) * step, Math.ceil(Math.max(1, target.block / owned) / step) * step),
+      Math.min(Math.ceil(extent / step) * step, Math.ceil(Math.max(1, block / owned) / step) * step),
     )
     t.block = wanted
     owned *= wanted
@@ -137,7 +142,7 @@ function shareFolds(
 ): void {
   if (target.subgroup === 1 || folds.length === 0) return
   const outer = outermost(values)
-  const long = (r: Reduce) => hinted(r.extent) >= 2 * count * (into[r.axis]?.vector ?? 1)
+  const long = (r: Reduce) => hinted(r.extent) >= count * (into[r.axis]?.vector ?? 1)
   if (!folds.every((r) => outer.has(r) && long(r))) return
   for (const r of folds) into[r.axis] = { ...into[r.axis], lanes: count }
 }

@@ -15,7 +15,7 @@ export interface Target {
 
 export const wasmTarget: Target = {
   name: "wasm",
-  schedule: { lanes: 1, vector: 4, registers: 8, block: 128, subgroup: 1 },
+  schedule: { lanes: 1, vector: 4, registers: 8, block: 128, busy: 1, subgroup: 1 },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   bindings: 32,
 }
@@ -23,7 +23,7 @@ export const wasmTarget: Target = {
 /** The limits that every WebGPU implementation grants. */
 export const webgpuTarget: Target = {
   name: "webgpu",
-  schedule: { lanes: 32, vector: 4, registers: 1, block: 64, subgroup: 1 },
+  schedule: { lanes: 32, vector: 4, registers: 1, block: 64, busy: 1, subgroup: 1 },
   tile: { maxGroups: 4096, sharedBytes: 16384 },
   bindings: 8,
 }
@@ -41,7 +41,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
     case "webgpu": {
       const size = adapter?.subgroupSize || 1
       // Wide subgroups are those of hardware: many short blocks fill it. Software runs few long ones better.
-      const shape = size >= 16 ? { lanes: 128, block: 16 } : { lanes: 32, block: 64 }
+      const shape = size >= 16 ? { lanes: 128, block: 16, busy: 512 } : { lanes: 32, block: 64, busy: 1 }
       return { ...webgpuTarget, schedule: { ...webgpuTarget.schedule, ...shape, subgroup: Math.min(size, 32) } }
     }
     default:
