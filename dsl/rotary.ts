@@ -45,7 +45,7 @@ export const rotaryFields = {
   rope_theta: positive,
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
-  max_position_embeddings: z.int().positive().default(32768),
+  max_position_embeddings: z.int32().positive().default(32768),
 }
 
 export type RotaryConfig = z.infer<z.ZodObject<typeof rotaryFields>>

@@ -41,7 +41,8 @@ import {
 
 type Embedded = Tensor<"seq" | "embed">
 
-const count = z.int().positive()
+const count = z.int32().positive()
+const several = count.max(1000) // what a checkpoint has a tensor of its own for
 
 const configSchema = z
   .object({
@@ -50,7 +51,7 @@ const configSchema = z
     vocab_size: count,
     hidden_size: count,
     intermediate_size: count,
-    num_hidden_layers: count,
+    num_hidden_layers: several,
     num_attention_heads: count,
     num_key_value_heads: count,
     head_dim: count.nullish(),
@@ -65,8 +66,8 @@ const configSchema = z
     sliding_window: count.nullable().default(4096),
     max_window_layers: z.int().nonnegative().default(28),
     layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
-    num_experts: count.optional(),
-    num_local_experts: count.optional(),
+    num_experts: several.optional(),
+    num_local_experts: several.optional(),
     num_experts_per_tok: count.default(8),
     moe_intermediate_size: count.default(768),
     norm_topk_prob: z.boolean().default(false),

@@ -69,6 +69,7 @@ const known: readonly string[] = [...Object.keys(ranges), "stop", "ignoreEos", "
  * @throws WeftError `generate/option` for an unknown name, `generate/range` for a value out of its range, with the range
  */
 export function settingsOf(options: GenerateOptions, defaults: GenerateDefaults): Settings {
+  if (typeof options !== "object" || options === null) refuse("options", options, "an object")
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
     throw new WeftError("generate/option", `there is no option ${printable(name)}`, {
@@ -112,9 +113,11 @@ function stopStrings(stop: string | readonly string[]): readonly string[] {
 }
 
 function refuse(name: string, value: unknown, range: string): never {
-  const shown = typeof value === "number" ? String(value) : printable(JSON.stringify(value) ?? String(value))
+  const shown = typeof value === "number" ? String(value) : printable(typeof value === "string" ? value : json(value))
   throw new WeftError("generate/range", `${name} is ${shown}; it is ${range}`)
 }
+
+const json = (value: unknown): string => JSON.stringify(value) ?? String(value)
 
 function randomSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!

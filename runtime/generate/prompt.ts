@@ -24,7 +24,7 @@ export function promptIds(prompt: Prompt, { tokenizer, vocabulary, context }: Pr
       hint: "give the prompt as token ids",
     })
   const ids: ArrayLike<unknown> = typeof prompt === "string" ? tokenizer!.encode(prompt) : prompt
-  if (typeof ids !== "object" || ids === null || !Number.isInteger(ids.length))
+  if (typeof ids !== "object" || ids === null || !Number.isInteger(ids.length) || ids.length < 0)
     throw new WeftError("generate/prompt", "the prompt is neither a text nor a list of token ids")
   if (ids.length === 0)
     throw new WeftError("generate/empty-prompt", "the prompt is empty", { hint: "give at least one token" })

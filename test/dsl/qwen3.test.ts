@@ -174,6 +174,9 @@ describe("refused", () => {
       "layer_types",
       "layer_types names sliding_attention, and use_sliding_window or sliding_window is off",
     ],
+    [{ num_hidden_layers: 1e9 }, "num_hidden_layers", "Too big: expected number to be <=1000"],
+    [{ num_experts: 1e9 }, "num_experts", "Too big: expected number to be <=1000"],
+    [{ max_position_embeddings: 2 ** 40 }, "max_position_embeddings", "Too big: expected number to be <=2147483647"],
     [{ vocab_size: undefined }, "vocab_size", "Invalid input: expected number, received undefined"],
   ])("%o", (fields, path, message) => {
     const attempt = () => model.configure({ ...small, ...fields })
