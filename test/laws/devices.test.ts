@@ -10,7 +10,7 @@ import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/web
 import { WeftError } from "../../runtime/errors.js"
 import { available } from "../devices/conformance.js"
 import { type DeviceCase, deviceCases, type Emit, type Job, jobsOf, runJobs, symbolOrder } from "./jobs.js"
-import { runs, seed } from "./settings.js"
+import { patience, runs, seed } from "./settings.js"
 
 const wasm: Emit = (loops) => {
   const { module, kernels } = emitWasm(loops, { symbols: symbolOrder })
@@ -72,14 +72,18 @@ async function check(
   }
 }
 
-test("WebAssembly stores what the interpreter stores", async () => {
-  const device = await createWasmDevice({ threads: 2, shareFrom: 0 })
-  try {
-    await check("wasm", 250, wasmTarget, device, wasm, () => undefined)
-  } finally {
-    device.dispose()
-  }
-})
+test(
+  "WebAssembly stores what the interpreter stores",
+  async () => {
+    const device = await createWasmDevice({ threads: 2, shareFrom: 0 })
+    try {
+      await check("wasm", 250, wasmTarget, device, wasm, () => undefined)
+    } finally {
+      device.dispose()
+    }
+  },
+  patience,
+)
 
 const open = () => createWebgpuDevice()
 const present = await available("webgpu", open)
@@ -88,31 +92,35 @@ describe.skipIf(!present)("WebGPU", () => {
   let device: WebgpuDevice | undefined
   afterAll(() => device?.dispose())
 
-  test("stores what the interpreter stores", async () => {
-    device = await open()
-    const options = { symbolOrder, limits: device.adapterInfo.limits }
-    const { subgroupMinSize } = device.adapterInfo
-    const target = {
-      ...webgpuTarget,
-      schedule: { ...webgpuTarget.schedule, subgroup: Math.max(1, Math.min(subgroupMinSize, 32)) },
-    }
-    const refusal = (job: Job): string | undefined => {
-      try {
-        wgslKernel(job.loops, options)
-        return undefined
-      } catch (e) {
-        if (e instanceof WeftError) return e.code
-        throw e
+  test(
+    "stores what the interpreter stores",
+    async () => {
+      device = await open()
+      const options = { symbolOrder, limits: device.adapterInfo.limits }
+      const { subgroupMinSize } = device.adapterInfo
+      const target = {
+        ...webgpuTarget,
+        schedule: { ...webgpuTarget.schedule, subgroup: Math.max(1, Math.min(subgroupMinSize, 32)) },
       }
-    }
-    await check(
-      "webgpu",
-      220,
-      target,
-      device,
-      (loops) => ({ kernels: loops.map((l) => wgslKernel(l, options)), module: new Uint8Array(0) }),
-      refusal,
-    )
-    expect(device.counters.commands).toBeGreaterThan(0)
-  })
+      const refusal = (job: Job): string | undefined => {
+        try {
+          wgslKernel(job.loops, options)
+          return undefined
+        } catch (e) {
+          if (e instanceof WeftError) return e.code
+          throw e
+        }
+      }
+      await check(
+        "webgpu",
+        220,
+        target,
+        device,
+        (loops) => ({ kernels: loops.map((l) => wgslKernel(l, options)), module: new Uint8Array(0) }),
+        refusal,
+      )
+      expect(device.counters.commands).toBeGreaterThan(0)
+    },
+    patience,
+  )
 })

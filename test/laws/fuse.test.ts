@@ -9,7 +9,7 @@ import { fuseProgram, simplified } from "./execute.js"
 import { buildProgram, type Recipe, recipes, rootsOf } from "./generate.js"
 import { cutLimits } from "./limits.js"
 import { checkKernels, kernelsOf, meaning } from "./meaning.js"
-import { law } from "./settings.js"
+import { law, patience } from "./settings.js"
 import { difference } from "./tolerance.js"
 
 const cases = fc.record({
@@ -42,7 +42,7 @@ function attempted(make: () => string[]): string[] {
   }
 }
 
-test("kernels compute what the program means", () => law("fuse", cases, 600, check, describe))
+test("kernels compute what the program means", () => law("fuse", cases, 600, check, describe), patience)
 
 const simplification = (recipe: Recipe) =>
   withTable(() => {
@@ -56,7 +56,11 @@ const simplification = (recipe: Recipe) =>
     }
   })
 
-test("simplification changes nothing, not even a rounding", () =>
-  law("simplify", recipes(), 500, simplification, (recipe) =>
-    withTable(() => printTensor(rootsOf(buildProgram(recipe)))),
-  ))
+test(
+  "simplification changes nothing, not even a rounding",
+  () =>
+    law("simplify", recipes(), 500, simplification, (recipe) =>
+      withTable(() => printTensor(rootsOf(buildProgram(recipe)))),
+    ),
+  patience,
+)

@@ -10,7 +10,7 @@ import { kernelMemories } from "./kernel-memories.js"
 import { buildKernel, type KernelRecipe, kernelRecipes } from "./kernels.js"
 import { checkLoops, effectOf } from "./loops.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
-import { law } from "./settings.js"
+import { law, patience } from "./settings.js"
 
 const cases = fc.record({ recipe: kernelRecipes, schedule: scheduleNumbers, canonical: fc.boolean() })
 type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
@@ -36,7 +36,11 @@ function check(c: Case): void {
 const describe = (c: Case): string =>
   withTable(() => `${printKernel(made(c))}\nseq = ${(c.recipe satisfies KernelRecipe).seq}`)
 
-test("loops of random kernels store what the kernels store", () => {
-  law("kernels", cases, 600, check, describe)
-  console.log(`tiled ${tiled}, refused ${JSON.stringify([...refusals])}`)
-})
+test(
+  "loops of random kernels store what the kernels store",
+  () => {
+    law("kernels", cases, 600, check, describe)
+    console.log(`tiled ${tiled}, refused ${JSON.stringify([...refusals])}`)
+  },
+  patience,
+)

@@ -9,7 +9,7 @@ import { withTable } from "../../compiler/ir/expression.js"
 import { printTensor } from "../../compiler/ir/tensor-print.js"
 import { buildProgram, recipes, rootsOf } from "./generate.js"
 import { checkPlan } from "./meaning.js"
-import { law } from "./settings.js"
+import { law, patience } from "./settings.js"
 
 const cases = fc.record({
   recipe: recipes(undefined, false),
@@ -25,5 +25,8 @@ const describe = ({ recipe }: Case): string =>
     return `${printTensor(rootsOf(p))}\n${JSON.stringify([...p.values])}`
   })
 
-test("planned launches over shared slots compute what the program means", () =>
-  law("plan", cases, 500, check, describe))
+test(
+  "planned launches over shared slots compute what the program means",
+  () => law("plan", cases, 500, check, describe),
+  patience,
+)

@@ -13,7 +13,7 @@ import { type Fused, fuse } from "../../compiler/passes/fuse.js"
 import { type Plan, planArtifact } from "../../compiler/passes/plan.js"
 import { wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
 import { fill, poisoned, readDense, simplified } from "./execute.js"
-import { dataOf, type LawProgram, rootsOf } from "./generate.js"
+import { dataOf, type LawProgram } from "./generate.js"
 
 export interface Planned {
   readonly plan: Plan

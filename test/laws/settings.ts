@@ -10,6 +10,9 @@ export const seed = Number(process.env.WEFT_SEED ?? (Date.now() ^ (process.pid <
 
 export const runs = (normal: number): number => Math.max(1, Math.round(normal * Number(process.env.WEFT_RUNS ?? 1)))
 
+/** Milliseconds that a test may take: more programs, more time. */
+export const patience = 120_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
+
 /** Checks a property on random values; a failure is shrunk and printed with the seed. */
 export function law<T>(
   name: string,

@@ -7,7 +7,7 @@ import { buildProgram, recipes, rootsOf } from "./generate.js"
 import { cutLimits } from "./limits.js"
 import { checkTiling } from "./meaning.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
-import { law } from "./settings.js"
+import { law, patience } from "./settings.js"
 
 const cases = fc.record({ recipe: recipes(), cuts: cutLimits, schedule: scheduleNumbers })
 type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
@@ -26,9 +26,13 @@ const describe = ({ recipe }: Case): string =>
     return `${printTensor(rootsOf(p))}\n${JSON.stringify([...p.values])}`
   })
 
-test("loops store what their kernel stores", () => {
-  law("tile", cases, 500, check, describe)
-  const all = [...outcomes.values()].reduce((a, b) => a + b, 0)
-  console.log(`${all} schedules: ${JSON.stringify([...outcomes])}`)
-  expect((outcomes.get("tiled") ?? 0) / all).toBeGreaterThan(0.7)
-})
+test(
+  "loops store what their kernel stores",
+  () => {
+    law("tile", cases, 500, check, describe)
+    const all = [...outcomes.values()].reduce((a, b) => a + b, 0)
+    console.log(`${all} schedules: ${JSON.stringify([...outcomes])}`)
+    expect((outcomes.get("tiled") ?? 0) / all).toBeGreaterThan(0.7)
+  },
+  patience,
+)
