@@ -107,7 +107,10 @@ function createLibrary(target: Target, verify: boolean) {
 
 /** schedule, tile, clean, invariants. */
 export function schedule(kernel: Kernel, target: Target, verify: boolean): LoopKernel {
-  const loops = tile(kernel, chooseSchedule(kernel, target.schedule), target.tile)
+  let loops = tile(kernel, chooseSchedule(kernel, target.schedule), target.tile)
+  // Blocks whose locals take too much memory are made smaller.
+  for (let block = target.schedule.block >> 1; isRefusal(loops) && loops.code === "local/size" && block > 0; block >>= 1)
+    loops = tile(kernel, chooseSchedule(kernel, { ...target.schedule, block }), target.tile)
   if (isRefusal(loops))
     throw new WeftError(
       "compile/schedule",
