@@ -3,6 +3,7 @@
  * the meaning again.
  */
 import { expect, test } from "vitest"
+import { schedule } from "../../compiler/compile.js"
 import { maximum } from "../../compiler/ir/dim.js"
 import { add, apply, type Expression, literal, mul, symbol, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
@@ -10,6 +11,7 @@ import type { Storage } from "../../compiler/ir/loop.js"
 import { argmax, max, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { AxisTile, ReductionTile, Schedule } from "../../compiler/ir/schedule.js"
 import * as ir from "../../compiler/ir/tensor.js"
+import { fuse } from "../../compiler/passes/fuse.js"
 import { chooseSchedule } from "../../compiler/passes/schedule.js"
 import { wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
 import { simplified } from "./execute.js"
@@ -104,9 +106,9 @@ function holds(make: () => LawProgram, refused: readonly string[] = []): void {
     const p = make()
     checkKernels(p, p)
     checkKernels(p, simplified(p))
-    for (const schedule of schedules)
+    for (const choose of schedules)
       for (const code of checkTiling(p, undefined, (k) => ({
-        schedule: schedule(k),
+        schedule: choose(k),
         options: { maxGroups: 3, sharedBytes: 1 << 20 },
       })))
         expect(["tile/vector", "reduce/lanes", "local/unowned", undefined, ...refused]).toContain(code)
@@ -295,6 +297,17 @@ test("states that are replaced and still read as they were: by others, by a unit
       }
     }),
   ))
+
+test("locals of a block that are too large for a workgroup", () => {
+  withTable(() => {
+    const x = ir.input("x", "input", [axis("a", 64), axis("c", 256), axis("k", 8)], "f32", "f32", [64, 256, 8])
+    const w = ir.input("w", "weight", [axis("o", 16), axis("c", 256)], "f32", "f32", [16, 256])
+    const scores = ir.map(apply("mul", $(0), $(1)), [ir.reduce(sum, "k", [x]), w])
+    const best = ir.reduce(max, "o", [ir.reduce(sum, "c", [scores])])
+    for (const step of fuse([best], { bindings: 8 }).steps)
+      if (step.kind === "kernel") expect(schedule(step.kernel, webgpuTarget, true).groups).toBeGreaterThan(1)
+  })
+})
 
 test("units that return a constant, an argument, or one thing twice; outputs that have memory already", () =>
   holds(() =>
