@@ -18,8 +18,8 @@ import { loadModel } from "./frontend/load.js"
 import { treeLeaves } from "./passes/tree.js"
 
 export { type Compilation, compileProgram } from "./compile.js"
+export { transformFiles } from "./frontend/files.js"
 export { loadModel } from "./frontend/load.js"
-export { frontendPlugin, transformFiles } from "./frontend/plugin.js"
 
 export interface CompileModelOptions {
   /**

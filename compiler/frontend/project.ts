@@ -104,6 +104,6 @@ export function transformProject(project: OpenProject): TransformedProject {
 }
 
 /** One file of the project; undefined when nothing is to be inserted. */
-export function transformSource(source: ts.SourceFile, { folder, language }: OpenProject): Transformed | undefined {
+function transformSource(source: ts.SourceFile, { folder, language }: OpenProject): Transformed | undefined {
   return transform(source, nameInProject(source, folder), language)
 }

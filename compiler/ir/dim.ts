@@ -4,15 +4,12 @@
  *   seq            a symbol with a maximum and a hint
  *   length + seq   the number of keys after a step
  */
-import { add, apply, type Expression, evaluate, isLiteral, literal, rewrite, symbol, walk } from "./expression.js"
+import { type Expression, evaluate, isLiteral, literal, rewrite, symbol, walk } from "./expression.js"
 
 export type Dim = Expression
 
 export const dim = (x: number | Dim): Dim => (typeof x === "number" ? literal(x) : x)
 export { symbol as sizeSymbol }
-
-/** ⌈a / b⌉ for a ≥ 0 and a positive literal b. */
-export const ceilDiv = (a: Dim, b: number): Dim => apply("floordiv", add(a, literal(b - 1)), literal(b))
 
 /** The value of a literal extent, else undefined. */
 export const literalExtent = (d: Dim): number | undefined => (isLiteral(d) ? d.value : undefined)

@@ -27,9 +27,6 @@ export function monoidArity(m: Monoid): number {
   return m.kind === "argmax" || m.kind === "top" ? 2 : 1
 }
 
-/** How many ranks a component has: k for `top`, else 1. */
-export const monoidSlots = (m: Monoid): number => (m.kind === "top" ? m.k : 1)
-
 export function monoidKey(m: Monoid): string {
   if (m.kind === "product") return `(${m.parts.map(monoidKey).join(" × ")})`
   return m.kind === "top" ? `top${m.k}` : m.kind

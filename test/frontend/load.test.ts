@@ -1,9 +1,9 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { beforeEach, describe, expect, test } from "vitest"
+import { transformFiles } from "../../compiler/frontend/files.js"
 import { type LoadedModel, loadModel } from "../../compiler/frontend/load.js"
-import { frontendPlugin, transformFiles } from "../../compiler/frontend/plugin.js"
 import { scalarAttachment, withTracing } from "../../dsl/attach.js"
 import type { Tracing } from "../../dsl/tracing.js"
 import { compilerOptions, languageRoots, printed, temporaryProject } from "./cases.js"
@@ -185,17 +185,11 @@ describe("where things lie", () => {
     expect(model.module.value).toBe(6)
   })
 
-  test("transformFiles and the plugin give the text of files", () => {
+  test("transformFiles gives the text of files", () => {
     const folder = temporaryProject({
       "lib/one.ts": `${index}export const f = (v: number) => v * 2\n`.replace("./l", "../l"),
     })
     const path = join(folder, "lib/one.ts")
     expect(transformFiles([path], { languageRoots }).get(path)?.text).toContain("__scalar1((v: number) => v * 2, {")
-    const plugin = frontendPlugin({ include: [join(folder, "lib")], languageRoots })
-    expect(plugin.transform(readFileSync(path, "utf8"), path)?.code).toContain("__scalar1((v: number)")
-    const changed = `${readFileSync(path, "utf8")}export const g = (v: number) => v * 3\n`
-    writeFileSync(path, changed)
-    expect(plugin.transform(changed, path)?.code).toContain("__scalar1((v: number) => v * 3")
-    expect(plugin.transform("", join(folder, "language/index.ts"))).toBeUndefined()
   })
 })
