@@ -109,7 +109,11 @@ function createLibrary(target: Target, verify: boolean) {
 export function schedule(kernel: Kernel, target: Target, verify: boolean): LoopKernel {
   let loops = tile(kernel, chooseSchedule(kernel, target.schedule), target.tile)
   // Blocks whose locals take too much memory are made smaller.
-  for (let block = target.schedule.block >> 1; isRefusal(loops) && loops.code === "local/size" && block > 0; block >>= 1)
+  for (
+    let block = target.schedule.block >> 1;
+    isRefusal(loops) && loops.code === "local/size" && block > 0;
+    block >>= 1
+  )
     loops = tile(kernel, chooseSchedule(kernel, { ...target.schedule, block }), target.tile)
   if (isRefusal(loops))
     throw new WeftError(
