@@ -84,6 +84,8 @@ const configSchema = z
   }))
   .superRefine((c, issues) => {
     const refuse = (field: string, message: string) => issues.addIssue({ code: "custom", path: [field], message })
+    if (c.rope_scaling && c.rope_parameters)
+      refuse("rope_scaling", "rope_scaling stands beside rope_parameters; leave one")
     if (c.head_dim % 2 !== 0) refuse("head_dim", `a head has ${c.head_dim} channels; rotary positions need pairs`)
     if (!Number.isInteger(c.rep))
       refuse(

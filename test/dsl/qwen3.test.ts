@@ -165,6 +165,11 @@ describe("refused", () => {
       "rope_scaling",
       "rope_type 'llama3' is not supported; default, linear, yarn are",
     ],
+    [
+      { rope_parameters: { rope_type: "default" }, rope_scaling: { rope_type: "yarn", factor: 4 } },
+      "rope_scaling",
+      "rope_scaling stands beside rope_parameters; leave one",
+    ],
     [{ num_attention_heads: 5 }, "num_key_value_heads", "5 query heads do not share 2 key heads"],
     [{ head_dim: 25 }, "head_dim", "a head has 25 channels; rotary positions need pairs"],
     [{ num_experts_per_tok: 9 }, "num_experts_per_tok", "9 of 8 experts cannot be chosen"],
