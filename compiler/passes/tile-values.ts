@@ -14,7 +14,6 @@ import {
   type Component,
   type Expression,
   freeVariables,
-  lane,
   literal,
   mul,
   operands,
@@ -27,23 +26,10 @@ import {
   walk,
 } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
-import type { DType } from "../ir/operations.js"
 import type { ReductionTile } from "../ir/schedule.js"
-import { append, combine, componentOf, identityOf } from "./tile-fold.js"
-import { laneRamp, lanesOf, shared, type VectorAxis, wideFetch } from "./tile-vector.js"
-
-/** Lanes that share a reduction. */
-export interface LaneGroup {
-  /** This lane's number in its group, 0 … count − 1. */
-  readonly index: Expression
-  readonly count: number
-  /** The first lane of the group. */
-  readonly first: Expression
-  /** Lanes that exchange values directly. */
-  readonly subgroup: number
-  /** A shared array of one element per lane of the workgroup. */
-  readonly array: (dtype: DType) => string
-}
+import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./tile-accumulators.js"
+import { append, combine, componentOf } from "./tile-fold.js"
+import { laneRamp, lanesOf, type VectorAxis, wideFetch } from "./tile-vector.js"
 
 export interface Scope {
   /** Where statements go. */
@@ -56,10 +42,11 @@ export interface Scope {
   readonly solved: ReadonlyMap<Expression, readonly Expression[]>
 }
 
-export interface Lowerer {
-  fresh(stem: string): string
+export interface Lowerer extends Naming {
   /** The flat offset and array of a load or local read; the offset is over untranslated variables. */
   place(x: Expression & { kind: "load" | "localRead" }): { readonly array: string; readonly offset: Expression }
+  /** The layout of a buffer. */
+  shape(buffer: string): readonly number[]
   /** A local that the block keeps in a variable. */
   scalar(local: string): Expression | undefined
   /** How the schedule wants an axis folded. */
@@ -252,16 +239,6 @@ export function stepsInside(x: Expression, axis: string): boolean {
   return found
 }
 
-/** Mutable variables for one accumulator. */
-function declare(r: Reduce, width: number, out: Statement[], lowerer: Lowerer): readonly Expression[] {
-  const types = r.lift.map((l) => l.dtype)
-  return identityOf(r.monoid, types, width).map((value) => {
-    const name = lowerer.fresh(r.axis)
-    out.push({ kind: "let", name, value, mutable: true })
-    return variable(name, value.dtype, value.width)
-  })
-}
-
 /** for i: accumulate the lift at i (or at the i-th vectors, one per set of accumulators). Lanes of a group take turns. */
 function loop(
   group: readonly Reduce[],
@@ -356,95 +333,6 @@ function accumulate(
   assign(accumulators.flat(), next, group.every(simple), body, lowerer)
 }
 
-/** Assigns all at once: values that read several of the targets are named first. */
-function assign(
-  targets: readonly Expression[],
-  values: readonly Expression[],
-  independent: boolean,
-  body: Statement[],
-  lowerer: Lowerer,
-): void {
-  const named = share(values, body, lowerer).map((value, i) => {
-    if (independent || value === targets[i]) return value
-    const name = lowerer.fresh("next")
-    body.push({ kind: "let", name, value, mutable: false })
-    return variable(name, value.dtype, value.width)
-  })
-  for (const [i, target] of targets.entries())
-    if (target.kind === "variable" && named[i] !== target)
-      body.push({ kind: "assign", name: target.name, value: named[i]! })
-}
-
-/** Folds the lanes of a vector accumulator into the scalar one, halves first. */
-function horizontal(
-  r: Reduce,
-  into: readonly Expression[],
-  wide: readonly Expression[],
-  width: number,
-  out: Statement[],
-  lowerer: Lowerer,
-): void {
-  let parts = Array.from({ length: width }, (_, j) => wide.map((w) => lane(w, j)))
-  while (parts.length > 1) {
-    const half = parts.length / 2
-    parts = parts.slice(0, half).map((p, j) => [...combine(r.monoid, p, parts[j + half]!)])
-  }
-  assign(into, combine(r.monoid, into, parts[0]!), true, out, lowerer)
-}
-
-/** Folds the accumulators of a lane group; afterwards every lane of the group holds the result. */
-function tree(
-  r: Reduce,
-  accumulator: readonly Expression[],
-  lanes: LaneGroup,
-  out: Statement[],
-  lowerer: Lowerer,
-): void {
-  for (let mask = lanes.count / 2; mask >= 1; mask /= 2) {
-    const others =
-      mask < lanes.subgroup
-        ? shuffled(accumulator, mask, out, lowerer)
-        : exchanged(accumulator, mask, lanes, out, lowerer)
-    assign(accumulator, combine(r.monoid, accumulator, others), false, out, lowerer)
-  }
-}
-
-/** The accumulator of the lane whose number differs in `mask`, within a subgroup. */
-function shuffled(
-  accumulator: readonly Expression[],
-  mask: number,
-  out: Statement[],
-  lowerer: Lowerer,
-): readonly Expression[] {
-  return accumulator.map((value) => {
-    const name = lowerer.fresh("other")
-    out.push({ kind: "shuffle", name, value, mask })
-    return variable(name, value.dtype)
-  })
-}
-
-/** The same through shared memory. One array per dtype serves all components, one after the other. */
-function exchanged(
-  accumulator: readonly Expression[],
-  mask: number,
-  lanes: LaneGroup,
-  out: Statement[],
-  lowerer: Lowerer,
-): readonly Expression[] {
-  const mine = add(lanes.first, lanes.index)
-  const partner = add(lanes.first, apply("bitxor", lanes.index, literal(mask)))
-  return accumulator.map((value) => {
-    const array = lanes.array(value.dtype)
-    out.push({ kind: "barrier" }, { kind: "store", array, offset: mine, value }, { kind: "barrier" })
-    const name = lowerer.fresh("other")
-    out.push({ kind: "let", name, value: fetchOf(array, partner, value.dtype), mutable: false })
-    return variable(name, value.dtype)
-  })
-}
-
-const fetchOf = (array: string, offset: Expression, dtype: DType): Expression =>
-  wideFetch(array, dtype, offset, undefined, (x) => x)
-
 /** Expressions of the kernel language into the loop language; reductions must be solved. */
 function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => Expression {
   const memo = new Map<Expression, Expression>()
@@ -487,20 +375,4 @@ function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => Expressi
     }
   }
   return translate
-}
-
-/** Names what is used more than once; answers with the values over those names. */
-export function share(
-  values: readonly Expression[],
-  out: Statement[],
-  lowerer: Pick<Lowerer, "fresh">,
-): readonly Expression[] {
-  const memo = new Map<Expression, Expression>()
-  for (const x of shared(values, operands)) {
-    const value = rewrite(x, () => undefined, memo)
-    const name = lowerer.fresh("v")
-    out.push({ kind: "let", name, value, mutable: false })
-    memo.set(x, variable(name, x.dtype, x.width))
-  }
-  return values.map((v) => rewrite(v, () => undefined, memo))
 }
