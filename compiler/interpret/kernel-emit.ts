@@ -7,20 +7,9 @@
  * variables for the same reason. A reduction is computed once per point of its free variables: its state is declared where they are bound; where it
  * stands behind a guard, a flag remembers that it is done. A scan keeps its state between the points of `at` and only catches up.
  */
-import {
-  add,
-  type Component,
-  type Expression,
-  freeVariables,
-  identity,
-  type Load,
-  type LocalRead,
-  literal,
-  mul,
-  type Reduce,
-  type Scan,
-} from "../ir/expression.js"
+import { add, freeVariables, identity, literal, mul } from "../ir/expression.js"
 import { monoidParts } from "../ir/monoid.js"
+import type { Component, Expression, Load, LocalRead, Reduce, Scan } from "../ir/nodes.js"
 import type { Axis } from "../ir/tensor.js"
 import { KernelFault, type KernelFaultCode } from "./kernel-fault.js"
 import { identityNumbers, type MonoidPart, stepText } from "./monoid.js"

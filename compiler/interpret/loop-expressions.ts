@@ -6,9 +6,10 @@
  * A node is compiled once. Splats, lanes and vectors leave no trace: they only choose which closures meet. A node with several parents in
  * one statement is computed once in each execution of that statement: its value carries the machine's epoch.
  */
-import { type Expression, type Fetch, isLiteral, type OperationNode, operands, print, walk } from "../ir/expression.js"
+import { isLiteral, operands, print, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import { everyStatement, expressionsOf } from "../ir/loop-visit.js"
+import type { Expression, Fetch, OperationNode } from "../ir/nodes.js"
 import { operation, roundTo } from "../ir/operations.js"
 import { type ArrayState, checkRange, fault, type Machine, readArray } from "./loop-machine.js"
 

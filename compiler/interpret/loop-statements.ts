@@ -9,8 +9,9 @@
  * An instruction executes for the machine's current lane and answers which is next; `wait` leaves the lane where it is until the scheduler
  * has all whom it waits for.
  */
-import type { Expression } from "../ir/expression.js"
+
 import type { LoopKernel, Statement } from "../ir/loop.js"
+import type { Expression } from "../ir/nodes.js"
 import { type Operation, operation, roundTo } from "../ir/operations.js"
 import { type ExpressionCompiler, expressionCompiler, sharedNodes, type Value } from "./loop-expressions.js"
 import {

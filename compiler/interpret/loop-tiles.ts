@@ -6,8 +6,9 @@
  *
  * Every element is checked and noted as if a statement of its own had touched it.
  */
-import type { Expression } from "../ir/expression.js"
+
 import type { MatrixOperand, Statement } from "../ir/loop.js"
+import type { Expression } from "../ir/nodes.js"
 import { operation, roundTo } from "../ir/operations.js"
 import type { Value } from "./loop-expressions.js"
 import { type ArrayState, checkRange, type Machine, readArray, writeArray } from "./loop-machine.js"

@@ -8,7 +8,8 @@
  * (the branch of a select, a loop that may run no time) unless its faulting parts are known outside already: `select(i < n, x[i], 0)` reads x only
  * where i < n. The languages add their leaves through `Leaves`.
  */
-import { type Expression, freeVariables, type OperationNode, operands, rewrite, variable } from "../ir/expression.js"
+import { freeVariables, operands, rewrite, variable } from "../ir/expression.js"
+import type { Expression, OperationNode } from "../ir/nodes.js"
 import { stepFunctions } from "./monoid.js"
 import { bounds } from "./scalar-bounds.js"
 import { type Arithmetic, numberText, operationText } from "./scalar-operations.js"

@@ -12,8 +12,6 @@ import {
   and,
   apply,
   component as componentOf,
-  type Expression,
-  type Reduce as Fold,
   identity,
   literal,
   load,
@@ -23,6 +21,7 @@ import {
   substitute,
   variable,
 } from "../ir/expression.js"
+import type { Expression, Reduce as Fold } from "../ir/nodes.js"
 import { type Axis, axisOf, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
 import { Emitter } from "./scalar.js"

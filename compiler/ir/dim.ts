@@ -4,7 +4,8 @@
  *   seq            a symbol with a maximum and a hint
  *   length + seq   the number of keys after a step
  */
-import { type Expression, evaluate, isLiteral, literal, rewrite, symbol, walk } from "./expression.js"
+import { evaluate, isLiteral, literal, rewrite, symbol, walk } from "./expression.js"
+import type { Expression } from "./nodes.js"
 
 export type Dim = Expression
 

@@ -6,7 +6,8 @@
  * Called by `apply` only. Literals are kept on the right and sums are flattened by one step, so that equal indices are one object. Nothing
  * of f32 is reordered, and what is not finite is left to be computed.
  */
-import { apply, type Expression, isLiteral, type Literal, literal } from "./expression.js"
+import { apply, isLiteral, literal } from "./expression.js"
+import type { Expression, Literal } from "./nodes.js"
 import { type DType, type Operation, operation, resultType, roundTo } from "./operations.js"
 
 const transcendental: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow"])

@@ -9,19 +9,10 @@
  * Values are DAGs. A reduction, scan or longer expression that is used more than once gets a number and a line before the first item that uses it, so
  * that the text is as long as the DAG.
  */
-import {
-  type Expression,
-  identity,
-  operands,
-  print,
-  rebuild,
-  rewrite,
-  variable,
-  walk,
-  withTable,
-} from "./expression.js"
+import { identity, operands, print, rebuild, rewrite, variable, walk, withTable } from "./expression.js"
 import type { Item, Kernel, KernelBuffer } from "./kernel.js"
 import { monoidKey } from "./monoid.js"
+import type { Expression } from "./nodes.js"
 import type { Axis } from "./tensor.js"
 
 export function printKernel(kernel: Kernel): string {

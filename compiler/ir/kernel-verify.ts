@@ -7,10 +7,11 @@
  * reads what another stores, index arity and dtypes. Not checked, for it needs values: that indices stay within capacities and that distinct points
  * store to distinct elements; the interpreter faults there.
  */
-import { type Component, type Expression, freeVariables, print, walk } from "./expression.js"
+import { freeVariables, print, walk } from "./expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "./kernel.js"
 import { storageType } from "./loop.js"
 import { monoidArity, monoidKey, monoidParts } from "./monoid.js"
+import type { Component, Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
 
 export type KernelProblemCode =

@@ -10,9 +10,9 @@
  * own; folds may share one side by side, and then their schedule, but never one inside of the other. No item reads what another item of the same kernel stores.
  */
 import type { Span } from "../../runtime/errors.js"
-import type { Expression } from "./expression.js"
 import type { Storage } from "./loop.js"
 import type { Monoid } from "./monoid.js"
+import type { Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
 import type { Axis } from "./tensor.js"
 

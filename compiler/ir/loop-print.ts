@@ -14,8 +14,9 @@
  *     }
  *   }
  */
-import { type Expression, print } from "./expression.js"
+import { print } from "./expression.js"
 import type { LoopBuffer, LoopKernel, MatrixOperand, Statement } from "./loop.js"
+import type { Expression } from "./nodes.js"
 
 export function printLoop(kernel: LoopKernel): string {
   return [

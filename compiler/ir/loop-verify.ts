@@ -9,10 +9,11 @@
  * is the same for all lanes of a workgroup: literals, symbols, the grid's variable, variables of such loops and `let`s of these; a fetch
  * counts as different for each lane.
  */
-import { type Expression, isLiteral, print, walk } from "./expression.js"
+import { isLiteral, print, walk } from "./expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, storageType } from "./loop.js"
 import { printStatement } from "./loop-print.js"
 import { expressionsOf } from "./loop-visit.js"
+import type { Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
 
 export type LoopProblemCode =

@@ -4,8 +4,9 @@
  *   for (const s of everyStatement(kernel.body)) for (const x of expressionsOf(s)) walk(x, see)
  *   const halved = mapExpressions(statement, (x) => …)
  */
-import { type Expression, walk } from "./expression.js"
+import { walk } from "./expression.js"
 import type { Statement } from "./loop.js"
+import type { Expression } from "./nodes.js"
 
 /** Every statement of a body, outer before inner. */
 export function everyStatement(body: readonly Statement[]): readonly Statement[] {

@@ -12,7 +12,7 @@
  * consecutive elements; its offset is a multiple of w.
  */
 import type { Dim } from "./dim.js"
-import type { Expression } from "./expression.js"
+import type { Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
 
 /** How values lie in memory. Loads widen to the dtype, stores round to nearest even. bool is stored as u32. */

@@ -7,7 +7,8 @@
  * the corners, their neighbours and the middles, where affine maps have their extremes and divisions their jumps. So an answer is always a true one.
  */
 import { literalExtent } from "./dim.js"
-import { type Expression, evaluate, freeVariables, walk } from "./expression.js"
+import { evaluate, freeVariables, walk } from "./expression.js"
+import type { Expression } from "./nodes.js"
 import type { Reindex } from "./tensor.js"
 
 const whole = 4096

@@ -7,9 +7,10 @@
  * extents are literals: every point of a small domain, the corners and middles of a large one.
  */
 import { literalExtent, maximum } from "./dim.js"
-import { type Expression, freeVariables, operands, print, walk } from "./expression.js"
+import { freeVariables, operands, print, walk } from "./expression.js"
 import { storageType } from "./loop.js"
 import { monoidArity, monoidKey, monoidTypes } from "./monoid.js"
+import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
 import {
   type Axis,

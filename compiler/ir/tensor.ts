@@ -9,9 +9,10 @@
  */
 import type { Span } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "./dim.js"
-import { type Expression, freeVariables, identity, intern, operands, TypeProblem } from "./expression.js"
+import { freeVariables, identity, intern, operands, TypeProblem } from "./expression.js"
 import type { Storage } from "./loop.js"
 import { type Monoid, monoidArity, monoidKey, monoidTypes } from "./monoid.js"
+import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
 
 export interface Axis {

@@ -4,8 +4,9 @@
  *
  *   embed_41, embed.17, local5, layers.3.q   →   embed, embed1, local0, b0
  */
-import { type Expression, load, localRead, operands, rebuild, reduce, scan, variable } from "../ir/expression.js"
+import { load, localRead, operands, rebuild, reduce, scan, variable } from "../ir/expression.js"
 import type { Item, Kernel } from "../ir/kernel.js"
+import type { Expression } from "../ir/nodes.js"
 
 /** The loops of a workgroup and of its lanes bear these names. */
 const reserved = ["group", "lane"]

@@ -7,17 +7,10 @@
  *
  * Floor divisions are of indices, and indices do not wrap.
  */
-import {
-  apply,
-  type Expression,
-  freeVariables,
-  literal,
-  type OperationNode,
-  operands,
-  rebuild,
-} from "../ir/expression.js"
+import { apply, freeVariables, literal, operands, rebuild } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import { everyStatement, expressionsOf, mapExpressions, symbolsOf } from "../ir/loop-visit.js"
+import type { Expression, OperationNode } from "../ir/nodes.js"
 
 interface Range {
   readonly low: number

@@ -10,7 +10,8 @@
  * operations at the symbols' hints. The list is plain data.
  */
 import { hinted, literalExtent } from "../ir/dim.js"
-import { type Expression, operands, variable } from "../ir/expression.js"
+import { operands, variable } from "../ir/expression.js"
+import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"

@@ -8,8 +8,9 @@
  */
 import type { Span } from "../../runtime/errors.js"
 import { maximum } from "../ir/dim.js"
-import { add, type Expression, identity, variable, walk } from "../ir/expression.js"
+import { add, identity, variable, walk } from "../ir/expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
+import type { Expression } from "../ir/nodes.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
 import { canonical } from "./canonical.js"

@@ -6,9 +6,10 @@
  * Arithmetic on floats, and fetches where the loop surely runs and nothing inside stores to the array. Cheap integer arithmetic stays: the
  * targets have their own ways with addresses. Innermost loops go first, so that a value rises as far as it can.
  */
-import { type Expression, freeVariables, operands, rebuild, variable } from "../ir/expression.js"
+import { freeVariables, operands, rebuild, variable } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import { mapExpressions } from "../ir/loop-visit.js"
+import type { Expression } from "../ir/nodes.js"
 
 export function hoistInvariants(kernel: LoopKernel): LoopKernel {
   let count = 0

@@ -12,7 +12,6 @@ import {
   add,
   apply,
   component,
-  type Expression,
   identity,
   literal,
   load,
@@ -25,6 +24,7 @@ import {
   variable,
   walk,
 } from "../ir/expression.js"
+import type { Expression } from "../ir/nodes.js"
 import type { Tensor, Reduce as TensorReduce } from "../ir/tensor.js"
 
 export type Coordinates = ReadonlyMap<string, Expression>

@@ -5,8 +5,9 @@
  *
  * Only chains of one monoid whose lifts are nothing but the next fold, with extents that do not depend on each other's axes.
  */
-import { type Expression, freeVariables, operands, type Reduce, rebuild, reduce, walk } from "../ir/expression.js"
+import { freeVariables, operands, rebuild, reduce, walk } from "../ir/expression.js"
 import { bufferOf, type Item, type Kernel } from "../ir/kernel.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
 
 export function orderFolds(kernel: Kernel): Kernel {
   const memo = new Map<Expression, Expression>()

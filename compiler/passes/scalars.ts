@@ -10,7 +10,8 @@
 import type { ScalarAttachment, ScalarOperation, ScalarPlace, ScalarSource, SourceSpan } from "../../dsl/attach.js"
 import { scalarAttachment } from "../../dsl/attach.js"
 import { WeftError } from "../../runtime/errors.js"
-import { apply, type Expression, literal, TypeProblem, variable } from "../ir/expression.js"
+import { apply, literal, TypeProblem, variable } from "../ir/expression.js"
+import type { Expression } from "../ir/nodes.js"
 import type { DType, Operation } from "../ir/operations.js"
 
 type Value = { readonly typed: Expression } | { readonly weak: (dtype: DType) => Expression; readonly number?: number }

@@ -9,17 +9,9 @@
  * - a block owns enough elements to pay for its locals, and the whole axis where a reduction does not depend on it.
  */
 import { hinted, literalExtent } from "../ir/dim.js"
-import {
-  type Expression,
-  freeVariables,
-  type Load,
-  type LocalRead,
-  literal,
-  operands,
-  type Reduce,
-  walk,
-} from "../ir/expression.js"
+import { freeVariables, literal, operands, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { chainOf } from "./order-folds.js"

@@ -8,7 +8,8 @@
  *
  * Units are simplified once. Nothing here changes a rounding.
  */
-import { type Expression, literal, rewrite, substitute, variable } from "../ir/expression.js"
+import { literal, rewrite, substitute, variable } from "../ir/expression.js"
+import type { Expression } from "../ir/nodes.js"
 import * as ir from "../ir/tensor.js"
 
 /** Equal programs with the same inputs; `memo` serves several roots and their units. */

@@ -1,16 +1,6 @@
-import {
-  add,
-  apply,
-  type Expression,
-  fetch,
-  lane,
-  literal,
-  operands,
-  type Reduce,
-  rewrite,
-  variable,
-} from "../ir/expression.js"
+import { add, apply, fetch, lane, literal, operands, rewrite, variable } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import { combine, identityOf } from "./tile-fold.js"
 import { shared } from "./tile-vector.js"

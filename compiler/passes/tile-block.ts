@@ -4,8 +4,9 @@
  *   axis o of 256, { block: 64, register: 4 }   →   4 cells; the block's first element 64 · cell; 16 points of 4 elements
  */
 import { type Dim, literalExtent } from "../ir/dim.js"
-import { add, apply, type Expression, literal, mul, variable } from "../ir/expression.js"
+import { add, apply, literal, mul, variable } from "../ir/expression.js"
 import { bufferOf, type Kernel } from "../ir/kernel.js"
+import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"

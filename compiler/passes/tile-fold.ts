@@ -7,8 +7,9 @@
  *
  * An accumulator is a flat list of expressions: per part of a product its components, for `top` the k values and then the k indices.
  */
-import { apply, type Expression, literal, splat } from "../ir/expression.js"
+import { apply, literal, splat } from "../ir/expression.js"
 import { identityValue, type Monoid, monoidParts, noIndex } from "../ir/monoid.js"
+import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 
 type Part = Exclude<Monoid, { kind: "product" }>

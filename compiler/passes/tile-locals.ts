@@ -7,19 +7,10 @@
  * With one lane they live in registers, with several in shared memory behind a barrier.
  */
 import { literalExtent } from "../ir/dim.js"
-import {
-  add,
-  apply,
-  type Expression,
-  type LocalRead,
-  literal,
-  mul,
-  substitute,
-  variable,
-  walk,
-} from "../ir/expression.js"
+import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import type { Local, Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
+import type { Expression, LocalRead } from "../ir/nodes.js"
 import type { Axis } from "../ir/tensor.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, laneVariable, Refused } from "./tile-block.js"
 import { lowerValues, type Scope } from "./tile-values.js"

@@ -6,19 +6,10 @@
  * When lanes share a reduction all of them go the same way: coordinates are kept inside the domain, and only valid points are stored.
  */
 import { type Dim, literalExtent } from "../ir/dim.js"
-import {
-  add,
-  apply,
-  type Expression,
-  freeVariables,
-  lane,
-  literal,
-  mul,
-  substitute,
-  variable,
-} from "../ir/expression.js"
+import { add, apply, freeVariables, lane, literal, mul, substitute, variable } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
+import type { Expression } from "../ir/nodes.js"
 import { always, type BlockAxis, type Build, laneVariable, neverPartial, Refused } from "./tile-block.js"
 import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 import { flatten, wideOffset } from "./tile-vector.js"

@@ -11,21 +11,18 @@ import { literalExtent } from "../ir/dim.js"
 import {
   add,
   apply,
-  type Component,
-  type Expression,
   freeVariables,
   literal,
   mul,
   operands,
-  type Reduce,
   reduce,
   rewrite,
-  type Scan,
   substitute,
   variable,
   walk,
 } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
+import type { Component, Expression, Reduce, Scan } from "../ir/nodes.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./tile-accumulators.js"
 import { append, combine, componentOf } from "./tile-fold.js"

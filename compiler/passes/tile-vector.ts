@@ -8,19 +8,8 @@
  * A coordinate is "same" in all lanes, "step" (consecutive lanes are consecutive), or neither. A fetch is wide when its flat offset steps
  * and starts at a multiple of the width.
  */
-import {
-  add,
-  apply,
-  type Expression,
-  fetch,
-  freeVariables,
-  lane,
-  literal,
-  mul,
-  ramp,
-  sub,
-  vector,
-} from "../ir/expression.js"
+import { add, apply, fetch, freeVariables, lane, literal, mul, ramp, sub, vector } from "../ir/expression.js"
+import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 
 /** The variable that runs over the lanes: lane j stands for base + j. */

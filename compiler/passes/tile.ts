@@ -9,10 +9,11 @@
  * one. With one lane locals live in registers, with several in shared memory behind a barrier.
  */
 import { type Dim, literalExtent, maximum } from "../ir/dim.js"
-import { add, apply, type Expression, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import { type Kernel, type Store, written } from "../ir/kernel.js"
 import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
 import { symbolsOf } from "../ir/loop-visit.js"
+import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./tile-block.js"
 import { emitLocals } from "./tile-locals.js"

@@ -13,7 +13,8 @@
  * - pow(x, 0) = 1; a negative base takes the sign of an odd integer exponent and is NaN for a fractional one; pow(0, y < 0) = +∞.
  * - rem: within one rounding of a − b·trunc(a / b) while the quotient is below 2^22.
  */
-import { apply, type Expression, literal, operands, rebuild } from "../ir/expression.js"
+import { apply, literal, operands, rebuild } from "../ir/expression.js"
+import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 
 /** Makes an operation, expanded itself if the target lacks it. */

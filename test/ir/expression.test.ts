@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest"
 import {
   add,
   apply,
-  type Expression,
   evaluate,
   fetch,
   freeVariables,
@@ -23,6 +22,7 @@ import {
   withTable,
 } from "../../compiler/ir/expression.js"
 import { sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { type DType, type Operation, operation, operations, resultType, roundTo } from "../../compiler/ir/operations.js"
 
 /** An expression as it was written, which nothing folds. */

@@ -6,12 +6,10 @@ import {
   add,
   apply,
   component,
-  type Expression,
   literal,
   load,
   localRead,
   mul,
-  type Reduce,
   reduce,
   scan,
   sub,
@@ -20,6 +18,7 @@ import {
 } from "../../compiler/ir/expression.js"
 import type { Item, Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
 import { argmax, type Monoid, max, product, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 
 const axis = (name: string, extent: number | Expression): Axis => ({

@@ -3,11 +3,9 @@ import {
   add,
   apply,
   component,
-  type Expression,
   literal,
   load,
   localRead,
-  type Reduce,
   reduce,
   symbol,
   variable,
@@ -15,6 +13,7 @@ import {
 import type { Item, Kernel } from "../../compiler/ir/kernel.js"
 import { printKernel } from "../../compiler/ir/kernel-print.js"
 import { max, product, sum } from "../../compiler/ir/monoid.js"
+import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 
 const axis = (name: string, extent: number | Expression): Axis => ({

@@ -2,7 +2,8 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { compileBound, compileScalar } from "../../compiler/interpret/scalar.js"
-import { apply, type Expression, literal, variable } from "../../compiler/ir/expression.js"
+import { apply, literal, variable } from "../../compiler/ir/expression.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { type DType, type Operation, operation, operations, resultType, roundTo } from "../../compiler/ir/operations.js"
 
 const edges: Record<DType, readonly number[]> = {

@@ -3,12 +3,10 @@ import {
   add,
   apply,
   component,
-  type Expression,
   fetch,
   literal,
   load,
   localRead,
-  type Reduce,
   reduce,
   scan,
   splat,
@@ -18,6 +16,7 @@ import {
 import type { Item, Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
 import { verifyKernel } from "../../compiler/ir/kernel-verify.js"
 import { type Monoid, max, product, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 
 const axis = (name: string, extent: number | Expression): Axis => ({

@@ -4,7 +4,6 @@ import { allocateBuffer, type Memory, memoryOf } from "../../compiler/interpret/
 import {
   add,
   apply,
-  type Expression,
   fetch,
   lane as laneOf,
   literal,
@@ -17,6 +16,7 @@ import {
 } from "../../compiler/ir/expression.js"
 import type { Bind, LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { verifyLoop } from "../../compiler/ir/loop-verify.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
 
 const n = (x: number) => literal(x)

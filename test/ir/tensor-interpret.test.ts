@@ -2,8 +2,9 @@
 import { describe, expect, test } from "vitest"
 import { KernelFault } from "../../compiler/interpret/kernel-fault.js"
 import { type Dense, interpretTensor } from "../../compiler/interpret/tensor.js"
-import { add, apply, type Expression, literal, mul, sub, symbol, variable } from "../../compiler/ir/expression.js"
+import { add, apply, literal, mul, sub, symbol, variable } from "../../compiler/ir/expression.js"
 import { argmax, max, product, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
 

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
-import { add, apply, type Expression, literal, sub, symbol, variable } from "../../compiler/ir/expression.js"
+import { add, apply, literal, sub, symbol, variable } from "../../compiler/ir/expression.js"
 import { max, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { printTensor } from "../../compiler/ir/tensor-print.js"
 

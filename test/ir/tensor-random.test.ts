@@ -9,18 +9,9 @@ import { expect, test } from "vitest"
 import { append, identityElement } from "../../compiler/interpret/monoid.js"
 import { type Dense, interpretTensor } from "../../compiler/interpret/tensor.js"
 import { extentAt, maximum } from "../../compiler/ir/dim.js"
-import {
-  add,
-  apply,
-  type Expression,
-  evaluate,
-  literal,
-  mul,
-  sub,
-  symbol,
-  variable,
-} from "../../compiler/ir/expression.js"
+import { add, apply, evaluate, literal, mul, sub, symbol, variable } from "../../compiler/ir/expression.js"
 import { argmax, type Monoid, max, min, monoidTypes, product, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { roundTo } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { verifyTensor } from "../../compiler/ir/tensor-verify.js"

@@ -1,7 +1,8 @@
 /** Constructors refuse ill-formed nodes, so the nodes here are written by hand or changed after they were made. */
 import { describe, expect, test } from "vitest"
-import { add, apply, type Expression, fetch, literal, sub, symbol, variable } from "../../compiler/ir/expression.js"
+import { add, apply, fetch, literal, sub, symbol, variable } from "../../compiler/ir/expression.js"
 import { max, product, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { verifyTensor } from "../../compiler/ir/tensor-verify.js"
 

@@ -7,7 +7,8 @@
  *
  * Functions that jump stand in the exact regime only; those with poles are kept away from them.
  */
-import { apply, type Expression, literal, variable } from "../../compiler/ir/expression.js"
+import { apply, literal, variable } from "../../compiler/ir/expression.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { type DType, type Operation, operations } from "../../compiler/ir/operations.js"
 import type { Choices } from "./choices.js"
 import type { Regime } from "./program.js"

@@ -4,17 +4,9 @@
  */
 import fc from "fast-check"
 import { test } from "vitest"
-import {
-  apply,
-  type Expression,
-  evaluate,
-  literal,
-  print,
-  symbol,
-  variable,
-  withTable,
-} from "../../compiler/ir/expression.js"
+import { apply, evaluate, literal, print, symbol, variable, withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { type Operation, operation, roundTo } from "../../compiler/ir/operations.js"
 import { clean, rangeOf } from "../../compiler/passes/clean.js"
 import { Choices } from "./choices.js"

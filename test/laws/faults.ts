@@ -9,9 +9,7 @@
 import {
   add,
   apply,
-  type Component,
   component,
-  type Expression,
   fetch,
   lane,
   literal,
@@ -22,6 +20,7 @@ import {
 } from "../../compiler/ir/expression.js"
 import { type LoopKernel, packed } from "../../compiler/ir/loop.js"
 import { largest, max, min } from "../../compiler/ir/monoid.js"
+import type { Component, Expression } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
 import type { Fused } from "../../compiler/passes/fuse.js"
 import type { Plan } from "../../compiler/passes/plan.js"

@@ -13,14 +13,11 @@ import {
   add,
   apply,
   component,
-  type Expression,
   literal,
   load,
   localRead,
   mul,
-  type Reduce,
   reduce,
-  type Scan,
   scan,
   sub,
   symbol,
@@ -29,6 +26,7 @@ import {
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../../compiler/ir/kernel.js"
 import { packed, type Storage, storageType } from "../../compiler/ir/loop.js"
 import { argmax, type Monoid, max, min, monoidParts, product, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression, Reduce, Scan } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 import { Choices } from "./choices.js"

@@ -7,7 +7,8 @@
  * As in models an axis may keep its name while its extent changes; then later steps that meet the old one do not apply.
  */
 import { literalExtent, maximum } from "../../compiler/ir/dim.js"
-import { add, apply, type Expression, literal, mul, sub, variable } from "../../compiler/ir/expression.js"
+import { add, apply, literal, mul, sub, variable } from "../../compiler/ir/expression.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import type { Choices } from "./choices.js"
 import { affordable, type Growing, type Value } from "./program.js"

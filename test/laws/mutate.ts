@@ -5,9 +5,10 @@
  *
  * Undefined when there is no such place: then there is nothing to find.
  */
-import { type Expression, operands, rebuild } from "../../compiler/ir/expression.js"
+import { operands, rebuild } from "../../compiler/ir/expression.js"
 import type { Item, Kernel } from "../../compiler/ir/kernel.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 
 export interface Rules {
   readonly expression?: (x: Expression) => Expression | undefined

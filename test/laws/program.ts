@@ -7,9 +7,10 @@
  * that a constructor refuses (two extents of one axis name meet) is no step. Sizes are kept small enough for interpreters.
  */
 import { extentAt, literalExtent, maximum } from "../../compiler/ir/dim.js"
-import { apply, type Expression, literal, type SizeSymbol, symbol, variable } from "../../compiler/ir/expression.js"
+import { apply, literal, symbol, variable } from "../../compiler/ir/expression.js"
 import type { Storage } from "../../compiler/ir/loop.js"
 import { max, min } from "../../compiler/ir/monoid.js"
+import type { Expression, SizeSymbol } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import type { Choices } from "./choices.js"

@@ -7,9 +7,10 @@
  */
 import fc from "fast-check"
 import { literalExtent } from "../../compiler/ir/dim.js"
-import { type Expression, walk } from "../../compiler/ir/expression.js"
+import { walk } from "../../compiler/ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../../compiler/ir/kernel.js"
 import { packed } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
 import type { TileOptions } from "../../compiler/passes/tile.js"
 import { Choices } from "./choices.js"

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest"
-import { apply, type Expression, evaluate, variable, walk } from "../../compiler/ir/expression.js"
+import { apply, evaluate, variable, walk } from "../../compiler/ir/expression.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
 import { expand, expandable } from "../../compiler/targets/expand.js"
 

@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest"
 import {
   add,
   apply,
-  type Expression,
   fetch,
   lane,
   literal,
@@ -15,6 +14,7 @@ import {
   vector,
 } from "../../compiler/ir/expression.js"
 import type { Statement } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { emitWasm } from "../../compiler/targets/wasm/emit.js"
 import { bind, bound, buffer, generator, kernelOf, run, serial, store } from "./wasm-support.js"
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest"
-import { apply, type Expression, literal, splat } from "../../compiler/ir/expression.js"
+import { apply, literal, splat } from "../../compiler/ir/expression.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { type DType, type Operation, operation, operations, resultType, roundTo } from "../../compiler/ir/operations.js"
 import { elementwise, generator, samples } from "./wasm-support.js"
 

@@ -1,6 +1,7 @@
 /** Runs one hand-built loop kernel on a device made for it: arrays in, arrays out. */
-import { add, type Expression, fetch, literal, mul, variable } from "../../compiler/ir/expression.js"
+import { add, fetch, literal, mul, variable } from "../../compiler/ir/expression.js"
 import type { LoopBuffer, LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { type DType, roundTo } from "../../compiler/ir/operations.js"
 import { emitWasm } from "../../compiler/targets/wasm/emit.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"

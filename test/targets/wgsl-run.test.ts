@@ -2,20 +2,10 @@
  * Statements of the loop language executed on the adapter: each claim is one small kernel, all are compiled together and run in one submit.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import {
-  add,
-  apply,
-  type Expression,
-  fetch,
-  lane,
-  literal,
-  mul,
-  splat,
-  variable,
-  vector,
-} from "../../compiler/ir/expression.js"
+import { add, apply, fetch, lane, literal, mul, splat, variable, vector } from "../../compiler/ir/expression.js"
 import type { LoopBuffer, LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
 import { storageType } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
 import type { DeviceBuffer } from "../../runtime/devices/device.js"

@@ -1,18 +1,9 @@
 import { describe, expect, it } from "vitest"
 import { sizeSymbol } from "../../compiler/ir/dim.js"
-import {
-  add,
-  apply,
-  type Expression,
-  fetch,
-  lane,
-  literal,
-  mul,
-  splat,
-  variable,
-} from "../../compiler/ir/expression.js"
+import { add, apply, fetch, lane, literal, mul, splat, variable } from "../../compiler/ir/expression.js"
 import type { LoopBuffer, LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
 import { storageType } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { emitWgsl, type WgslOptions } from "../../compiler/targets/wgsl/emit.js"
 import { defaultWgslLimits } from "../../compiler/targets/wgsl/limits.js"
 import { literalText } from "../../compiler/targets/wgsl/types.js"

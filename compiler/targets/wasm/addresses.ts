@@ -7,18 +7,9 @@
  * address's invariant part is a prefix, which is hoisted as it stands, and neighbours differ by the literal alone, which becomes an
  * immediate. All arithmetic is modulo 2^32, like the addresses themselves, so that reordering is exact.
  */
-import {
-  add,
-  type Expression,
-  fetch,
-  freeVariables,
-  identity,
-  isLiteral,
-  literal,
-  mul,
-  rewrite,
-} from "../../ir/expression.js"
+import { add, fetch, freeVariables, identity, isLiteral, literal, mul, rewrite } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 import { mostImmediate, type Place } from "./arrays.js"
 import { readsMemory } from "./lower.js"
 

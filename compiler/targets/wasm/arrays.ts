@@ -7,8 +7,9 @@
  * Lanes run one after the other, so that shared arrays need no more than register arrays do. Scratch is a stack: scopes that do not overlap
  * share bytes.
  */
-import { type Expression, isLiteral, operands, variable, walk } from "../../ir/expression.js"
+import { isLiteral, operands, variable, walk } from "../../ir/expression.js"
 import { type LoopBuffer, type Statement, storageBytes } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 
 export type Place =
   | {

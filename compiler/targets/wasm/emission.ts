@@ -5,8 +5,9 @@
  *   isTrivial(e, x)   literals, variables: cheaper to make again than to keep
  *   countUses         x · x + f(x): x is needed three times, and kept in a local
  */
-import { type Expression, isLiteral, operands } from "../../ir/expression.js"
+import { isLiteral, operands } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 import { emittedOperands, type Place } from "./arrays.js"
 import type { Code } from "./encode.js"
 import { partsOf, type Values } from "./values.js"

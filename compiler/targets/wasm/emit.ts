@@ -11,8 +11,9 @@
  * The flow: lower (core language) → splitLanes → placeArrays → addressed → instructions.
  * Reads in the arms of a `select` with vector conditions are unconditional; they must stay within memory (a fetch beyond it traps).
  */
-import type { Expression } from "../../ir/expression.js"
+
 import type { LoopKernel } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 import { addressed } from "./addresses.js"
 import { eachRoot, eachStatement, placeArrays, splitAddress } from "./arrays.js"
 import { countUses, type Emission } from "./emission.js"

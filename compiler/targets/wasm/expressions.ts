@@ -6,7 +6,8 @@
  * A vector of up to 4 lanes is one part (unused lanes hold anything), one of 8 is two. Values used more than once are kept in locals. The arms of a
  * select with a scalar condition, and the right side of a scalar `and` or `or`, are evaluated only when needed if they read memory.
  */
-import { type Expression, isLiteral, literal } from "../../ir/expression.js"
+import { isLiteral, literal } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { splitAddress } from "./arrays.js"
 import { distinctParts, type Emission, isStable, isTrivial } from "./emission.js"

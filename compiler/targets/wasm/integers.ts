@@ -5,7 +5,7 @@
  *
  * so that x div 0 = x, x rem 0 = 0 and MIN div −1 = MIN, as the table of operations has it.
  */
-import type { Expression } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import type { Code, ValueType } from "./encode.js"
 

@@ -8,19 +8,9 @@
  * arrays) and uses in another piece than the one that declares it is kept in an array with one row per lane. A shuffle is a store by
  * every lane, a barrier, and a read from the partner.
  */
-import {
-  add,
-  apply,
-  type Expression,
-  fetch,
-  freeVariables,
-  literal,
-  mul,
-  rewrite,
-  variable,
-  walk,
-} from "../../ir/expression.js"
+import { add, apply, fetch, freeVariables, literal, mul, rewrite, variable, walk } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 
 type For = Extract<Statement, { kind: "for" }>

@@ -5,7 +5,7 @@
  *
  * Halves (bf16, f16) are read as raw words, zero-extended; a bool is read as different from 0.
  */
-import type { Expression } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 import { splitAddress } from "./arrays.js"
 import type { Emission } from "./emission.js"

@@ -9,8 +9,9 @@
  * varying terms are products of the loop variable with invariants. A worker runs the contiguous share
  * [extent · worker / workers, extent · (worker + 1) / workers) of a grid.
  */
-import { add, type Expression, freeVariables, isLiteral, literal, mul } from "../../ir/expression.js"
+import { add, freeVariables, isLiteral, literal, mul } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 import { eachRoot, eachStatement, emittedOperands, splitAddress } from "./arrays.js"
 import { type Emission, isTrivial } from "./emission.js"
 import { part, settle } from "./expressions.js"

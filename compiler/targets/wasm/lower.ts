@@ -7,19 +7,9 @@
  * Every name becomes unique; unrolled loops and loops of one iteration are substituted; immutable integers that need no memory are replaced by
  * their values; operations that WebAssembly lacks are expanded; bf16 and f16 become raw words with conversions.
  */
-import {
-  type Expression,
-  type Fetch,
-  fetch,
-  freeVariables,
-  isLiteral,
-  literal,
-  operands,
-  rewrite,
-  splat,
-  variable,
-} from "../../ir/expression.js"
+import { fetch, freeVariables, isLiteral, literal, operands, rewrite, splat, variable } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
+import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { expand } from "../expand.js"
 import { copyLoops, matrixLoops } from "./matrix.js"

@@ -5,8 +5,9 @@
  *
  * Register tiles are at most 4 × 8: eight accumulators, two vectors of b and one of a fit into sixteen vector registers; larger ones spill.
  */
-import { add, apply, type Expression, fetch, literal, mul, splat, sub, variable } from "../../ir/expression.js"
+import { add, apply, fetch, literal, mul, splat, sub, variable } from "../../ir/expression.js"
 import type { MatrixOperand, Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 
 type Of<K extends Statement["kind"]> = Extract<Statement, { kind: K }>

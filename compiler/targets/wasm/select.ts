@@ -4,7 +4,7 @@
  *
  *   select(i < n, x[i], 0)   →   i < n; if { f32.load } else { f32.const 0 }
  */
-import type { Expression } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
 import { emittedOperands } from "./arrays.js"
 import type { Emission } from "./emission.js"
 import { part } from "./expressions.js"

@@ -5,8 +5,9 @@
  *
  * A statement is a scope of values that read memory; the branches of an `if` are structures of their own.
  */
-import { type Expression, isLiteral } from "../../ir/expression.js"
+import { isLiteral } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
 import { splitAddress } from "./arrays.js"
 import type { Emission } from "./emission.js"
 import { part } from "./expressions.js"

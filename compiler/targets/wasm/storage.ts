@@ -7,7 +7,8 @@
  * Both ways are exact where the value is representable; narrowing rounds to nearest even, overflows to infinity and keeps NaN a NaN. As
  * these are ordinary expressions, every width comes for free.
  */
-import { apply, type Expression, literal } from "../../ir/expression.js"
+import { apply, literal } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
 
 export type Half = "bf16" | "f16"
 

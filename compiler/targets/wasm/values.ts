@@ -6,7 +6,7 @@
  * A value that needs no memory and no mutable variable is valid until the end of the innermost structure (loop, branch) that computed it,
  * any other until the end of its statement. Locals go back to a pool when their scope ends.
  */
-import type { Expression } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 import type { Code, ValueType } from "./encode.js"
 

@@ -8,9 +8,10 @@
  *
  * A bool is stored as u32. Offsets count elements; `unitIndex` turns one into an index of units.
  */
-import { add, apply, type Expression, isLiteral, literal, mul, sub, walk } from "../../ir/expression.js"
+import { add, apply, isLiteral, literal, mul, sub, walk } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 import { typeText } from "./types.js"
 

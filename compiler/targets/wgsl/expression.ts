@@ -12,8 +12,6 @@
 import {
   add,
   apply,
-  type Expression,
-  type Fetch,
   fetch,
   isLiteral,
   lane,
@@ -26,6 +24,7 @@ import {
   vector,
 } from "../../ir/expression.js"
 import { packed } from "../../ir/loop.js"
+import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { Operation } from "../../ir/operations.js"
 import { expand } from "../expand.js"
 import { type ArrayLayout, unitIndex } from "./arrays.js"

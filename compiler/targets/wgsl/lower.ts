@@ -9,10 +9,11 @@
  *
  * A matrix product keeps one accumulator per element and adds in the order of k.
  */
-import { add, apply, type Expression, fetch, isLiteral, literal, mul, variable } from "../../ir/expression.js"
+import { add, apply, fetch, isLiteral, literal, mul, variable } from "../../ir/expression.js"
 import type { LoopKernel, MatrixOperand, Statement } from "../../ir/loop.js"
 import { storageType } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
+import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 
 /** The dtypes of buffers and allocations by name. */

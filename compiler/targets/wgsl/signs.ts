@@ -6,7 +6,7 @@
  *
  * Index arithmetic is taken not to overflow, as everywhere in the compiler.
  */
-import type { Expression } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
 
 export function isNonNegative(x: Expression, variables: ReadonlySet<string>): boolean {
   const known = (e: Expression) => isNonNegative(e, variables)

@@ -7,9 +7,10 @@
  *   for i (unroll)   → the body once per iteration, with the number in place of i
  *   alloc (shared)   → var<workgroup> at the top of the module
  */
-import { type Expression, type Fetch, freeVariables, isLiteral, literal, walk } from "../../ir/expression.js"
+import { freeVariables, isLiteral, literal, walk } from "../../ir/expression.js"
 import { packed, type Statement } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
+import type { Expression, Fetch } from "../../ir/nodes.js"
 import { type ArrayLayout, unitIndex, unitType } from "./arrays.js"
 import { type Context, halfName, lowered, printed, shifted } from "./expression.js"
 import { isNonNegative } from "./signs.js"

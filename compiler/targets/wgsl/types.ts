@@ -6,8 +6,9 @@
  *   -3  (i32)      → (-3)
  *   1   (bool)     → true
  */
-import type { Literal } from "../../ir/expression.js"
+
 import { largest } from "../../ir/monoid.js"
+import type { Literal } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 
 export function typeText(dtype: DType, width: number): string {
