@@ -128,7 +128,7 @@ function bodyCost(body: Expression): number {
 }
 
 /** Operations to compute one element of `t`, given what has memory. */
-export function elementCost(t: Tensor, memory: (t: Tensor) => boolean, memo: Map<Tensor, number> = new Map()): number {
+function elementCost(t: Tensor, memory: (t: Tensor) => boolean, memo: Map<Tensor, number> = new Map()): number {
   const known = memo.get(t)
   if (known !== undefined) return known
   const inner = (s: Tensor): number => (hasMemory(s) || memory(s) ? 1 : elementCost(s, memory, memo))

@@ -14,11 +14,6 @@ import type { DType } from "../ir/operations.js"
 
 type Part = Exclude<Monoid, { kind: "product" }>
 
-/** How many expressions an accumulator of this monoid has. */
-export function accumulatorSize(m: Monoid): number {
-  return monoidParts(m).reduce((n, { monoid }) => n + partSize(monoid), 0)
-}
-
 const partSize = (m: Part): number => (m.kind === "top" ? 2 * m.k : m.kind === "argmax" ? 2 : 1)
 const liftSize = (m: Part): number => (m.kind === "top" || m.kind === "argmax" ? 2 : 1)
 

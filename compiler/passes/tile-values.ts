@@ -104,7 +104,7 @@ const sameFolding = (a: ReductionTile, b: ReductionTile) =>
   a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll
 
 /** A prefix up to `at` is a reduction of extent at + 1. */
-export function scansAsReductions(x: Expression): Expression {
+function scansAsReductions(x: Expression): Expression {
   const memo = new Map<Expression, Expression>()
   const visit = (e: Expression): Expression => {
     const known = memo.get(e)
