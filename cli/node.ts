@@ -69,15 +69,15 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
   const checkpoint = await openCheckpoint(folder)
   try {
     const given = typeof source === "string" ? undefined : checkArtifact(source)
+    const tokenizer = await tokenizerOf(checkpoint) // Before seconds of compiling, should it be broken.
     const { device, adapter, reason } = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
     try {
       options.onProgress?.({ stage: "device", description: device.description, reason })
       const found = await findArtifact(given, checkpoint, { target: device.kind, adapter }, options)
       const artifactMs = performance.now() - started
-      const [tokenizer, read] = [await tokenizerOf(checkpoint), reader(checkpoint)]
       const model = await loadArtifact(found.artifact, {
         device,
-        weights: { read },
+        weights: { read: reader(checkpoint) },
         tokenizer,
         defaults: defaultsOf(checkpoint.generationConfig),
         endTokens: endTokensOf(checkpoint.generationConfig),
