@@ -1,7 +1,8 @@
 /** A reporter that ends a run with one line naming what was skipped because its device is missing. */
 import type { Reporter, TestModule } from "vitest/node"
 
-const devices = ["webgpu", "wasm"] as const
+/** How tests of a device are called, by file or by name. */
+const devices = { webgpu: /webgpu|wgsl/i, wasm: /wasm/i }
 
 let filtered = false
 
@@ -14,8 +15,8 @@ export const deviceReport: Reporter = {
     const skipped = modules.flatMap((m) =>
       [...m.children.allTests("skipped")].map((t) => `${m.moduleId} ${t.fullName}`),
     )
-    for (const device of devices) {
-      const count = skipped.filter((name) => name.toLowerCase().includes(device)).length
+    for (const [device, called] of Object.entries(devices)) {
+      const count = skipped.filter((name) => called.test(name)).length
       if (count > 0 && !filtered)
         console.log(
           `${device}: no such device here, ${count} tests skipped (WEFT_REQUIRE=${device} makes that a failure)`,
