@@ -12,6 +12,7 @@ import { identity, withTable } from "./ir/expression.js"
 import type { Kernel } from "./ir/kernel.js"
 import type { LoopKernel, Storage } from "./ir/loop.js"
 import { verifyLoop } from "./ir/loop-verify.js"
+import { monoidKey } from "./ir/monoid.js"
 import type { Tensor, Unit } from "./ir/tensor.js"
 import { clean } from "./passes/clean.js"
 import { type Fused, fuse, type Step } from "./passes/fuse.js"
@@ -135,7 +136,7 @@ function kernelKey(kernel: Kernel): string {
     const axes = i.axes.map((a) => `${a.name} ${identity(a.extent)}`).join(",")
     return i.kind === "local"
       ? `${i.name} ${axes} ${identity(i.value)}`
-      : `${i.buffer} ${axes} ${i.index.map(identity)} ${identity(i.value)}`
+      : `${i.buffer} ${axes} ${i.index.map(identity)} ${identity(i.value)} ${i.monoid === undefined ? "" : monoidKey(i.monoid)}`
   })
   return [...buffers, ...items].join(";")
 }

@@ -1,7 +1,7 @@
 /**
  * What the front end writes into a model file, and what the language reads back.
  *
- * The front end inserts `__scalar(fn, expression, captures, span)` around each scalar function and `__at(span, () => call)` around each
+ * The front end inserts `__scalar(fn, attachment)` around each scalar function and `__at(span, () => call)` around each
  * call of the language. Attachments hang on the function itself under a registered symbol, and the running trace hangs on
  * `globalThis` under another, so that two instances of this module (one from source, one from a bundle) work together.
  */

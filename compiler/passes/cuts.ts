@@ -6,8 +6,8 @@
  *
  * Start with everything inlined. A reduction (or a costly map) that would be computed more often than it has elements is given memory:
  * a `local` of the consuming kernel, when the kernel's blocks can own it at little extra work, else a buffer of its own. A cut moves
- * forward over maps that are its only consumers and no larger, so that they become the producer's epilogue. Costs are counts of scalar
- * operations at the symbols' hints. The list is plain data.
+ * forward over maps that are its only consumers and no larger, so that they become the producer's epilogue. A cheap map that many elements
+ * ask for (a normalised row) is a local or stays inlined, never a buffer. Costs are counts of scalar operations at the symbols' hints.
  */
 import { hinted, literalExtent } from "../ir/dim.js"
 import { operands, variable } from "../ir/expression.js"
@@ -34,7 +34,7 @@ export interface Cuts {
   readonly locals: ReadonlySet<Tensor>
 }
 
-/** `roots` must have memory; `given` has memory from outside (inputs, results of calls). */
+/** The cut list of the program below `roots`, which get buffers themselves; inputs, updates and results of calls have memory already. */
 export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = defaultCutLimits): Cuts {
   const order = topological(roots)
   const buffers = new Set<Tensor>(roots)

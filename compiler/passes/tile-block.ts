@@ -96,6 +96,18 @@ export function neverPartial(a: BlockAxis): boolean {
 
 export const laneVariable = variable("lane")
 
+/** The groups of `together` lanes that a workgroup has, and the number of this lane's. */
+export function workersOf(
+  together: number,
+  { schedule: { lanes } }: Build,
+): { readonly workers: number; readonly worker: Expression } {
+  if (lanes % together !== 0 || (together & (together - 1)) !== 0)
+    throw new Refused("reduce/lanes", `${together} lanes do not divide the workgroup's ${lanes}`)
+  const workers = lanes / together
+  if (workers === 1) return { workers, worker: literal(0) }
+  return { workers, worker: together === 1 ? laneVariable : apply("floordiv", laneVariable, literal(together)) }
+}
+
 export function laneGroup(count: number, parts: Build): LaneGroup | undefined {
   if (count === 1) return undefined
   const index = apply("bitand", laneVariable, literal(count - 1))

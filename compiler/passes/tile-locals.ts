@@ -12,7 +12,7 @@ import type { Local, Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, LocalRead } from "../ir/nodes.js"
 import type { Axis } from "../ir/tensor.js"
-import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, laneVariable, Refused } from "./tile-block.js"
+import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused, workersOf } from "./tile-block.js"
 import { lowerValues, type Scope } from "./tile-values.js"
 
 /** Computes the locals that a store needs over the part that its block owns. */
@@ -87,16 +87,11 @@ function emitLocal(
   out: Statement[],
 ): void {
   const lowerer = createLowerer(parts, homes, (axis) => parts.schedule.locals[axis] ?? {})
-  const { lanes } = parts.schedule
   let together = 1
   walk(local.value, (x) => {
     if (x.kind === "reduce") together = Math.max(together, parts.schedule.locals[x.axis]?.lanes ?? 1)
   })
-  if (lanes % together !== 0 || (together & (together - 1)) !== 0)
-    throw new Refused("reduce/lanes", `${together} lanes do not divide the workgroup's ${lanes}`)
-  const workers = lanes / together
-  const worker =
-    workers === 1 ? literal(0) : together === 1 ? laneVariable : apply("floordiv", laneVariable, literal(together))
+  const { workers, worker } = workersOf(together, parts)
   const turns = Math.ceil(size / workers)
   const name = parts.fresh("element")
   const element = add(mul(turns === 1 ? literal(0) : variable(name), literal(workers)), worker)

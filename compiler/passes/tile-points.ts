@@ -6,11 +6,11 @@
  * When lanes share a reduction all of them go the same way: coordinates are kept inside the domain, and only valid points are stored.
  */
 import { type Dim, literalExtent } from "../ir/dim.js"
-import { add, apply, freeVariables, lane, literal, mul, substitute, variable } from "../ir/expression.js"
+import { add, apply, freeVariables, lane, literal, mul, splat, substitute, variable } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
-import { always, type BlockAxis, type Build, laneVariable, neverPartial, Refused } from "./tile-block.js"
+import { always, type BlockAxis, type Build, neverPartial, Refused, workersOf } from "./tile-block.js"
 import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 import { flatten, wideOffset } from "./tile-vector.js"
 
@@ -23,9 +23,7 @@ export function emitPoints(
   lowerer: Lowerer,
   parts: Build,
 ): void {
-  const workers = parts.schedule.lanes / together
-  const worker =
-    workers === 1 ? literal(0) : together === 1 ? laneVariable : apply("floordiv", laneVariable, literal(together))
+  const { workers, worker } = workersOf(together, parts)
   const points = axes.reduce<Dim>((n, a) => mul(n, a.points), literal(1))
   const turnName = parts.fresh("point")
   const turns = apply("floordiv", add(points, literal(workers - 1)), literal(workers))
@@ -182,7 +180,7 @@ function emitFast(
         kind: "store",
         array: store.buffer,
         offset: offset!,
-        value: value.width === width ? value : { kind: "splat", dtype: value.dtype, width, of: value },
+        value: value.width === width ? value : splat(value, width),
       })
     } else
       for (let j = 0; j < width; j++) {

@@ -169,8 +169,6 @@ function emitSection(
   if (shares.size > 1)
     throw new Refused("reduce/lanes", "the reductions of one store must share the same number of lanes")
   const [together = 1] = shares
-  if (parts.schedule.lanes % together !== 0 || (together & (together - 1)) !== 0)
-    throw new Refused("reduce/lanes", `${together} lanes do not divide the workgroup's ${parts.schedule.lanes}`)
 
   // What depends on the block only is computed once, before its points.
   const fixed = new Map(
