@@ -13,9 +13,10 @@ import type { Kernel } from "./ir/kernel.js"
 import type { LoopKernel, Storage } from "./ir/loop.js"
 import { verifyLoop } from "./ir/loop-verify.js"
 import { monoidKey } from "./ir/monoid.js"
+import type { Schedule } from "./ir/schedule.js"
 import type { Tensor, Unit } from "./ir/tensor.js"
 import { clean } from "./passes/clean.js"
-import { type Fused, fuse, type Step } from "./passes/fuse.js"
+import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
 import { hoistInvariants } from "./passes/invariants.js"
 import { type Plan, planArtifact } from "./passes/plan.js"
 import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
@@ -41,16 +42,32 @@ export interface CompileOptions {
   readonly verify?: boolean
 }
 
-/** A kernel in its last two forms. */
+/** A kernel after each pass that it went through alone. */
 export interface CompiledKernel {
   readonly kernel: Kernel
+  readonly schedule: Schedule
+  /** As `tile` made it. */
+  readonly tiled: LoopKernel
+  /** As it is emitted. */
   readonly loops: LoopKernel
+}
+
+/** An entry point: its tensor program after each pass by name, and its kernels. */
+export interface CompiledEntry {
+  readonly name: string
+  readonly programs: readonly { readonly pass: string; readonly results: readonly Tensor[] }[]
+  readonly fused: Fused
 }
 
 export interface Compilation {
   readonly artifact: Artifact
   readonly traced: TracedModel
   readonly kernels: readonly CompiledKernel[]
+  readonly entries: readonly CompiledEntry[]
+  /** The kernels of a unit that an entry calls. */
+  readonly unit: (unit: Unit) => Fused
+  /** The number in `kernels` of a step of `entries` or of a unit. */
+  readonly numberOf: (step: KernelStep) => number
 }
 
 /** Compiles a configured model for one target. */
@@ -68,15 +85,16 @@ export function compileProgram(program: Program, family: string, options: Compil
       return fused
     }
     const entries = traced.entries.map((e) => {
-      const simple = (roots: readonly { readonly tensor: Tensor }[]) =>
-        simplify(
-          roots.map((r) => r.tensor),
-          simplified,
-        )
-      const results = [...ownOutputs(simple(e.outputs)), ...simple(e.updates)]
+      const tensors = (roots: readonly { readonly tensor: Tensor }[]) => roots.map((r) => r.tensor)
+      const simple = (roots: readonly Tensor[]) => simplify(roots, simplified)
+      const results = [...ownOutputs(simple(tensors(e.outputs))), ...simple(tensors(e.updates))]
       return {
         name: e.name,
         outputs: e.outputs.map((o) => o.name),
+        programs: [
+          { pass: "trace", results: [...tensors(e.outputs), ...tensors(e.updates)] },
+          { pass: "simplify", results },
+        ],
         fused: fuse(results, { bindings: target.bindings }),
       }
     })
@@ -84,7 +102,8 @@ export function compileProgram(program: Program, family: string, options: Compil
     const library = createLibrary(target, options.verify ?? false)
     const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place })
     const artifact = assemble(plan, library.kernels, traced, program, family, target, chunk)
-    return { artifact, traced, kernels: library.kernels }
+    const numberOf = (step: KernelStep) => library.place(step).index
+    return { artifact, traced, kernels: library.kernels, entries, unit: fuseUnit, numberOf }
   })
 }
 
@@ -92,14 +111,14 @@ export function compileProgram(program: Program, family: string, options: Compil
 function createLibrary(target: Target, verify: boolean) {
   const kernels: CompiledKernel[] = []
   const numbers = new Map<string, number>()
-  const place = ({ kernel }: Step & { kind: "kernel" }) => {
+  const place = ({ kernel }: KernelStep) => {
     const key = kernelKey(kernel)
     let index = numbers.get(key)
     if (index === undefined) {
       index = kernels.length
       numbers.set(key, index)
       const named = { ...kernel, name: `k${index}_${kernel.name}`.replace(/[^A-Za-z0-9_]/g, "_") }
-      kernels.push({ kernel: named, loops: schedule(named, target, verify) })
+      kernels.push({ kernel: named, ...schedule(named, target, verify) })
     }
     return { index, groups: kernels[index]!.loops.groups }
   }
@@ -107,26 +126,29 @@ function createLibrary(target: Target, verify: boolean) {
 }
 
 /** schedule, tile, clean, invariants. */
-export function schedule(kernel: Kernel, target: Target, verify: boolean): LoopKernel {
-  let loops = tile(kernel, chooseSchedule(kernel, target.schedule), target.tile)
+export function schedule(kernel: Kernel, target: Target, verify: boolean): Omit<CompiledKernel, "kernel"> {
+  let schedule = chooseSchedule(kernel, target.schedule)
+  let tiled = tile(kernel, schedule, target.tile)
   // Blocks whose locals take too much memory are made smaller.
   for (
     let block = target.schedule.block >> 1;
-    isRefusal(loops) && loops.code === "local/size" && block > 0;
+    isRefusal(tiled) && tiled.code === "local/size" && block > 0;
     block >>= 1
-  )
-    loops = tile(kernel, chooseSchedule(kernel, { ...target.schedule, block }), target.tile)
-  if (isRefusal(loops))
+  ) {
+    schedule = chooseSchedule(kernel, { ...target.schedule, block })
+    tiled = tile(kernel, schedule, target.tile)
+  }
+  if (isRefusal(tiled))
     throw new WeftError(
       "compile/schedule",
-      `kernel '${kernel.name}' cannot be scheduled: ${loops.why} (${loops.code})`,
+      `kernel '${kernel.name}' cannot be scheduled: ${tiled.why} (${tiled.code})`,
       { span: kernel.spans.at(-1) },
     )
-  const cleaned = hoistInvariants(clean(loops))
-  const problems = verify ? verifyLoop(cleaned) : []
+  const loops = hoistInvariants(clean(tiled))
+  const problems = verify ? verifyLoop(loops) : []
   if (problems.length > 0)
     throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)
-  return cleaned
+  return { schedule, tiled, loops }
 }
 
 /** Expressions are interned, so their identities spell the structure. */

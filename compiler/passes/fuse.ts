@@ -19,9 +19,15 @@ import { createLowering, type Memory } from "./lower.js"
 import { orderFolds } from "./order-folds.js"
 import { snapshot } from "./snapshot.js"
 
+/** A kernel over canonical buffers; `bindings` are their names here, in order, and `computes` the tensors that it computes, sources first. */
+export interface KernelStep {
+  readonly kind: "kernel"
+  readonly kernel: Kernel
+  readonly bindings: readonly string[]
+  readonly computes: readonly Tensor[]
+}
 export type Step =
-  /** A kernel over canonical buffers; `bindings` are their names here, in order. */
-  | { readonly kind: "kernel"; readonly kernel: Kernel; readonly bindings: readonly string[] }
+  | KernelStep
   /** Runs the steps of a unit: `args[i]` stands for its input i, `results[i]` for its result i (undefined: nobody reads it). */
   | {
       readonly kind: "call"
@@ -54,7 +60,12 @@ interface Task {
   readonly reads: ReadonlySet<string>
   readonly writes: readonly string[]
   readonly make:
-    | { readonly kind: "store"; readonly tensor: Tensor; readonly items: readonly Item[] }
+    | {
+        readonly kind: "store"
+        readonly tensor: Tensor
+        readonly items: readonly Item[]
+        readonly computes: ReadonlySet<Tensor>
+      }
     | { readonly kind: "call"; readonly call: Call }
 }
 
@@ -117,7 +128,16 @@ function attempt(
       if (first === t) tasks.push(callTask(t, calls, naming))
     } else if (cuts.buffers.has(t) && (t.kind !== "constant" || results.includes(t)))
       // A constant that a unit is given has its buffer from the artifact.
-      tasks.push(storeTask(t, lowering, locals, naming, cuts.buffers))
+      tasks.push(
+        storeTask(
+          t,
+          lowering,
+          locals,
+          naming,
+          cuts.buffers,
+          inlined(t, (s) => memory(s)?.kind === "buffer"),
+        ),
+      )
   }
   for (const task of tasks)
     if (task.make.kind === "store" && bound([task]) > options.bindings) {
@@ -130,6 +150,7 @@ function attempt(
         (t) => memory(t) !== undefined,
         reads,
         bound([task]) - options.bindings,
+        options.bindings,
       )
       if (cut !== undefined) return { cut }
     }
@@ -142,13 +163,15 @@ const bound = (tasks: readonly Task[]): number => new Set(tasks.flatMap((t) => [
 
 /**
  * The smallest inlined tensor below `root` that takes at least `excess` buffers off its kernel when it gets one of its own; of those the one
- * that takes the fewest. When none takes enough, the one that takes the most.
+ * that takes the fewest. Tensors whose own kernel would bind no more than `most` go first: any other only moves the excess. When none takes
+ * enough, the one that takes the most.
  */
 function lighten(
   root: Tensor,
   hasHome: (t: Tensor) => boolean,
   reads: (t: Tensor) => ReadonlySet<string>,
   excess: number,
+  most: number,
 ): Tensor | undefined {
   const inner = new Set<Tensor>()
   const visit = (t: Tensor) => {
@@ -163,7 +186,8 @@ function lighten(
   const useful = [...inner].filter((t) => saving(t) > 0 && t.kind !== "iota")
   const enough = useful.filter((t) => saving(t) >= excess)
   const by = (f: (t: Tensor) => number) => (a: Tensor, b: Tensor) => f(a) - f(b)
-  return enough.sort(by(saving)).sort(by(size))[0] ?? useful.sort(by((t) => -saving(t)))[0]
+  enough.sort(by(saving)).sort(by(size))
+  return enough.find((t) => reads(t).size < most) ?? enough[0] ?? useful.sort(by((t) => -saving(t)))[0]
 }
 
 function* directInputs(t: Tensor): Iterable<Input> {
@@ -198,6 +222,7 @@ function storeTask(
   locals: ReadonlyMap<string, Local>,
   naming: Naming,
   buffers: ReadonlySet<Tensor>,
+  computes: ReadonlySet<Tensor>,
 ): Task {
   const source = computed(t)
   const axes = itemAxes(source, `${identity(t)}`)
@@ -208,7 +233,19 @@ function storeTask(
   )
   const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value, monoid: undefined }
   const items: readonly Item[] = [...needed(value, locals), store]
-  return { reads: loads(items), writes: [store.buffer], make: { kind: "store", tensor: t, items } }
+  return { reads: loads(items), writes: [store.buffer], make: { kind: "store", tensor: t, items, computes } }
+}
+
+/** What the kernel of `t` computes: `t` and what is inlined or local below it. */
+function inlined(t: Tensor, hasBuffer: (t: Tensor) => boolean): ReadonlySet<Tensor> {
+  const found = new Set<Tensor>([t])
+  const visit = (s: Tensor) => {
+    if (found.has(s) || hasBuffer(s)) return
+    found.add(s)
+    sources(s).forEach(visit)
+  }
+  sources(t).forEach(visit)
+  return found
 }
 
 /** The locals that a value reads, those that they read first. */
@@ -274,7 +311,13 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
       here.filter((t) => t.make.kind === "store"),
       options.bindings,
     ))
-      steps.push({ kind: "kernel", ...canonical(orderFolds(toKernel(stores, naming))) })
+      steps.push({
+        kind: "kernel",
+        ...canonical(orderFolds(toKernel(stores, naming))),
+        computes: topological(stores.flatMap(({ make }) => (make.kind === "store" ? [make.tensor] : []))).filter((t) =>
+          stores.some(({ make }) => make.kind === "store" && make.computes.has(t)),
+        ),
+      })
     for (const { make } of here)
       if (make.kind === "call") {
         const { call } = make

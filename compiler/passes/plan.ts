@@ -9,7 +9,7 @@
 import type { ArtifactBuffer, ArtifactEntry, ArtifactLaunch, ArtifactSlot } from "../../runtime/artifact.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Constant, Unit } from "../ir/tensor.js"
-import type { Fused, FusedBuffer, Step } from "./fuse.js"
+import type { Fused, FusedBuffer, KernelStep } from "./fuse.js"
 
 export interface PlanEntry {
   readonly name: string
@@ -28,7 +28,7 @@ export interface Plan {
 export interface PlanContext {
   readonly unit: (unit: Unit) => Fused
   /** The number of a kernel and its launch size. */
-  readonly kernel: (step: Step & { kind: "kernel" }) => { readonly index: number; readonly groups: number }
+  readonly kernel: (step: KernelStep) => { readonly index: number; readonly groups: number }
 }
 
 interface Draft {

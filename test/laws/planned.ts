@@ -45,7 +45,7 @@ export function compile(p: LawProgram, targetName: keyof typeof targets): Planne
     unit,
     kernel: ({ kernel }) => {
       const key = kernelKey(kernel)
-      const index = known.get(key) ?? kernels.push({ kernel, loops: schedule(kernel, target, true) }) - 1
+      const index = known.get(key) ?? kernels.push({ kernel, ...schedule(kernel, target, true) }) - 1
       known.set(key, index)
       return { index, groups: kernels[index]!.loops.groups }
     },
