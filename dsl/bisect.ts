@@ -6,7 +6,8 @@
  *
  * The bits of an f32, turned, are a u32 key of the same order. A prefix of the descending order is found from its last key by bisection
  * over the bits: each round tries all values of the next two bits and is one reduction over the tokens, so the rounds follow from the
- * width of a key alone, for any goal and any number of ties.
+ * width of a key alone, for any goal and any number of ties. Among the tokens with the last key the order is that of their places: the same
+ * bisection once more, with keys that count down.
  */
 import { size } from "./axes.js"
 import { max, sum } from "./fold.js"
@@ -31,20 +32,37 @@ const ordered = (word: number) => (word >>> 31 === 0 ? word ^ 0x80000000 : ~word
  * sum up to at least `goal`; all tokens when none does.
  */
 export function prefix(keys: Keys, weights: Weights, goal: Tensor<never>): Tensor<"vocab", "bool"> {
-  const last = bisect(32, (at) => call(keyRound, at, keys, weights, goal))
+  const count = size(keys, "vocab")
+  const last = lastKey(32, keys, weights, goal)
+  const { tied, missing } = call(among, keys, last, weights, goal)
+  const lastRank = lastKey(Math.ceil(Math.log2(count)), ranks(keys), tied, missing)
+  return map((key, rank, c, r) => key > c || (key === c && rank >= r), keys, ranks(keys), last, lastRank)
+}
+
+type Keys = Tensor<"vocab", "u32">
+type Weights = Tensor<"vocab">
+
+/** Keys of the order of places, the first one largest: count − 1 … 0. */
+function ranks(like: Keys): Keys {
+  const most = literal(size(like, "vocab") - 1, "u32")
+  return map((at, n) => n - at, cast(iota("vocab", size(like, "vocab"), 0, "vocab"), "u32"), most)
+}
+
+/** The largest key of `width` bits such that the weights of the keys from it on reach the goal; 0 when none does. */
+const lastKey = (width: number, keys: Keys, weights: Weights, goal: Tensor<never>): Tensor<never, "u32"> =>
+  bisect(width, (at) => call(round, at, keys, weights, goal))
+
+/** The weights of the tokens with the last key, and what the tokens before them leave of the goal. */
+function among(keys: Keys, last: Tensor<never, "u32">, weights: Weights, goal: Tensor<never>) {
   const above = sum(
     map((key, c, w) => (key > c ? w : 0), keys, last, weights),
     "vocab",
   )
-  const count = size(keys, "vocab")
-  const lastPlace = bisect(Math.ceil(Math.log2(count)), (at) => call(placeRound, at, keys, last, weights, above, goal))
-  return map((key, place, c, p) => key > c || (key === c && place <= p), keys, places(keys), last, lastPlace)
+  return {
+    tied: map((key, c, w) => (key === c ? w : 0), keys, last, weights),
+    missing: map((g, a) => g - a, goal, above),
+  }
 }
-
-type Keys = Tensor<"vocab", "u32">
-type Weights = Tensor<"vocab"> | Tensor<never>
-
-const places = (like: Keys): Keys => cast(iota("vocab", size(like, "vocab"), 0, "vocab"), "u32")
 
 /** A round of a bisection: the bits found so far, and the place of the digit that comes next. */
 type Round = {
@@ -52,8 +70,8 @@ type Round = {
   readonly shift: Tensor<never, "u32">
 }
 
-/** The largest key such that the weights of the keys from it on reach the goal, one digit further. A unit: all rounds are one kernel. */
-function keyRound(at: Round, keys: Keys, weights: Weights, goal: Tensor<never>): Round {
+/** One digit further. A unit: all rounds of all bisections are one kernel. */
+function round(at: Round, keys: Keys, weights: Weights, goal: Tensor<never>): Round {
   const candidate = candidates(at)
   const reached = total(
     outer((key, c) => key >= c, keys, candidate),
@@ -63,28 +81,6 @@ function keyRound(at: Round, keys: Keys, weights: Weights, goal: Tensor<never>):
     at,
     candidate,
     map((r, g) => r >= g, reached, goal),
-  )
-}
-
-/** Among the tokens with the last key: the largest place such that those before it do not reach the goal, one digit further. */
-function placeRound(
-  at: Round,
-  keys: Keys,
-  last: Tensor<never, "u32">,
-  weights: Weights,
-  above: Tensor<never>,
-  goal: Tensor<never>,
-): Round {
-  const candidate = candidates(at)
-  const tied = map((key, c, w) => (key === c ? w : 0), keys, last, weights)
-  const before = total(
-    outer((place, c) => place < c, places(keys), candidate),
-    tied,
-  )
-  return advance(
-    at,
-    candidate,
-    map((b, a, g) => a + b < g, before, above, goal),
   )
 }
 

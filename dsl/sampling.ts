@@ -11,7 +11,7 @@ import { extent, pick } from "./axes.js"
 import { orderedKeys, prefix } from "./bisect.js"
 import { argmax, max, sum } from "./fold.js"
 import { map, mapTo } from "./map.js"
-import { iota, literal } from "./memory.js"
+import { iota } from "./memory.js"
 import { bits, fromBits, toF32, toU32 } from "./scalar.js"
 import type { Tensor } from "./tensor.js"
 
@@ -35,13 +35,15 @@ export function sampleToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "
   const keys = orderedKeys(scaled)
 
   const count = mapTo("f32", (k) => (k === 0 ? off : toF32(k)), field("topK"))
-  const first = prefix(keys, literal(1), count)
+  const each = map((_) => 1, scaled)
+  const first = prefix(keys, each, count)
 
   const weights = map((kept, x) => (kept ? Math.exp(x) : 0), first, scaled)
   const mass = map((p, all) => (p < 1 ? Math.max(p * all, least) : off), number("topP"), sum(weights, "vocab"))
   const second = prefix(keys, weights, mass)
 
-  const kept = map((a, b, w, p) => a && b && w >= Math.min(p, 1), first, second, weights, number("minP"))
+  // A token whose weight is 0 in f32 has no chance: what the first filter removed, and what is too far below the largest logit.
+  const kept = map((k, w, p) => k && w > 0 && w >= Math.min(p, 1), second, weights, number("minP"))
   const noise = gumbel(logits, field("seedLow"), field("seedHigh"), field("step"))
   const drawn = argmax(
     map((k, x, g) => (k ? x + g : -3.4028235e38), kept, scaled, noise),
