@@ -3,154 +3,154 @@
  *
  *   Local m[row] read at the store's own row   →   one value per row of the block
  *   Local x[row, k] read along all of k        →   rows of the block × the whole of k
+ *   Local w[o, k] read at a chunk of k         →   the block's o × the chunk, filled anew for each chunk
  *
  * With one lane they live in registers, with several in shared memory behind a barrier.
  */
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { add, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import type { Local, Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
+import { difference } from "../ir/linear.js"
 import type { Expression, LocalRead } from "../ir/nodes.js"
-import type { Axis } from "../ir/tensor.js"
-import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused, workersOf } from "./tile-block.js"
-import { lowerValues, type Scope } from "./tile-values.js"
+import type { HeldTile } from "../ir/schedule.js"
+import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "./tile-block.js"
+import { allocate, emitFill, type Held, heldShape } from "./tile-fill.js"
+import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 
-/** Computes the locals that a store needs over the part that its block owns. */
-export function emitLocals(
-  store: Store,
-  axes: readonly BlockAxis[],
-  parts: Build,
-  out: Statement[],
-): ReadonlyMap<string, Home> {
-  const locals = parts.kernel.items.filter((i) => i.kind === "local")
-  const wanted = wantedLocals(store, locals)
+/** What the locals of a store are read by. */
+export interface Reader {
+  readonly store: Store
+  readonly axes: readonly BlockAxis[]
+  /** The locals of the kernel, and those that are staged for this store. */
+  readonly locals: readonly Local[]
+  readonly tiles: ReadonlyMap<string, HeldTile>
+  /** The chunked axis and those that are folded around it. */
+  readonly chunk: OpenChunk | undefined
+  readonly folding: Lowerer["folding"]
+}
+
+/** A chunk in the loops around it: where it starts, and at what place of the axes that are folded around it. */
+export interface OpenChunk {
+  readonly name: string
+  readonly size: number
+  readonly extent: Expression
+  readonly base: Expression
+  readonly outer: ReadonlyMap<string, Expression>
+}
+
+/** A local that is filled for each chunk. */
+export interface ChunkLocal {
+  readonly local: Local
+  readonly array: string
+  readonly tile: HeldTile["tile"]
+  /** What is held of it; `whole`: the chunk ends before the axis does. */
+  held(whole: boolean): readonly Held[]
+}
+
+export interface BlockLocals {
+  readonly homes: Map<string, Home>
+  readonly chunked: readonly ChunkLocal[]
+}
+
+/** Emits the locals that a block owns, and allocates those that its chunks fill. */
+export function emitLocals(reader: Reader, parts: Build, out: Statement[]): BlockLocals {
+  const wanted = wantedLocals(reader.store, reader.locals)
   const homes = new Map<string, Home>()
-  const alignments = alignLocals(store, wanted, locals)
-  const bound = new Set(axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name])))
+  const chunked: ChunkLocal[] = []
+  const alignments = alignLocals(reader, wanted)
+  const bound = new Set(reader.axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name])))
+  const lowererOf = (shapes: ReadonlyMap<string, readonly number[]>) =>
+    createLowerer(parts, homes, (axis) => parts.schedule.locals[axis] ?? reader.folding(axis), shapes)
   for (const local of wanted) {
     const along = alignments.get(local.name)!
-    const held = local.axes.map((axis, i) => {
-      const owner = along[i] === undefined ? undefined : axes.find((a) => a.axis.name === along[i])!
-      const size = owner === undefined ? literalExtent(axis.extent) : owner.owned
-      if (size === undefined)
-        throw new Refused(
-          "local/unowned",
-          `'${local.name}' is read all along '${axis.name}', whose extent is not known; a block cannot hold it`,
-        )
-      return { axis, owner, size }
-    })
+    const tile = reader.tiles.get(local.name) ?? { tile: {} }
+    const inChunks = reader.chunk !== undefined && along.includes(reader.chunk.name)
+    const heldAt = (whole: boolean) =>
+      local.axes.map((axis, i): Held => heldAxis(axis, along[i], reader, inChunks, local.name, whole))
+    const held = heldAt(false)
     const size = held.reduce((n, h) => n * h.size, 1)
+    const shape = heldShape(held, tile.pad ?? 0)
     if (size === 0) {
       // Nobody reads an element of it.
       homes.set(local.name, { array: undefined, scalar: literal(0, local.value.dtype), offset: () => literal(0) })
       continue
     }
-    if (size > 16384) throw new Refused("local/size", `'${local.name}' has ${size} elements in a block`)
-    const single = size === 1 && parts.schedule.lanes === 1
-    const array = single ? undefined : parts.fresh(local.name)
     const offset = (index: readonly Expression[]) =>
       held.reduce<Expression>(
-        (flat, h, i) =>
-          h.size === 1
-            ? flat
-            : add(
-                mul(flat, literal(h.size)),
-                h.owner === undefined ? index[i]! : apply("sub", index[i]!, h.owner.base),
-              ),
+        (flat, h, i) => add(mul(flat, literal(shape[i]!)), h.size === 1 ? literal(0) : difference(index[i]!, h.base)),
         literal(0),
       )
-    const shared = parts.schedule.lanes > 1
-    if (array !== undefined && shared) parts.shared.set(array, { dtype: local.value.dtype, size })
-    if (array !== undefined && !shared)
-      out.push({ kind: "alloc", name: array, dtype: local.value.dtype, size, space: "register" })
-    emitLocal(local, held, size, array, homes, offset, bound, parts, out)
-    if (shared) out.push({ kind: "barrier" })
+    if (size === 1 && parts.schedule.lanes === 1 && !inChunks) {
+      const kept = emitScalar(local, held, bound, lowererOf(new Map()), parts, out)
+      homes.set(local.name, { array: undefined, scalar: kept, offset })
+      continue
+    }
+    const array = parts.fresh(local.name)
+    out.push(...allocate(array, local.value.dtype, shape.reduce((n, s) => n * s, 1), parts))
+    if (inChunks) chunked.push({ local, array, tile: tile.tile, held: heldAt })
+    else {
+      const scope: Scope = { out, bound, vector: undefined, lanes: undefined, solved: new Map() }
+      emitFill(array, held, local.value, tile.tile, scope, lowererOf(new Map([[array, shape]])), parts)
+      if (parts.schedule.lanes > 1) out.push({ kind: "barrier" })
+    }
+    homes.set(local.name, { array, scalar: undefined, offset })
   }
-  return homes
+  return { homes, chunked }
 }
 
-interface Held {
-  readonly axis: Axis
-  readonly owner: BlockAxis | undefined
-  readonly size: number
+function heldAxis(
+  axis: Local["axes"][number],
+  along: string | undefined,
+  { axes, chunk }: Reader,
+  inChunks: boolean,
+  name: string,
+  whole: boolean,
+): Held {
+  if (chunk !== undefined && along === chunk.name)
+    return { axis, size: chunk.size, base: chunk.base, end: whole ? undefined : chunk.extent }
+  const open = inChunks && along !== undefined ? chunk?.outer.get(along) : undefined
+  if (open !== undefined) return { axis, size: 1, base: open, end: undefined }
+  const owner = axes.find((a) => a.axis.name === along)
+  const size = owner === undefined ? literalExtent(axis.extent) : owner.owned
+  if (size === undefined)
+    throw new Refused(
+      "local/unowned",
+      `'${name}' is read all along '${axis.name}', whose extent is not known; a block cannot hold it`,
+    )
+  if (owner === undefined) return { axis, size, base: literal(0), end: undefined }
+  const { block } = owner.tile
+  const inside = size === literalExtent(axis.extent) || block === 1 || block === "all"
+  const divides = literalExtent(axis.extent) !== undefined && literalExtent(axis.extent)! % size === 0
+  return { axis, size, base: owner.base, end: inside || divides ? undefined : axis.extent }
 }
 
-function emitLocal(
+/** The only element of a local that one lane owns: a name. */
+function emitScalar(
   local: Local,
   held: readonly Held[],
-  size: number,
-  array: string | undefined,
-  homes: Map<string, Home>,
-  offset: Home["offset"],
   bound: ReadonlySet<string>,
+  lowerer: Lowerer,
   parts: Build,
   out: Statement[],
-): void {
-  const lowerer = createLowerer(parts, homes, (axis) => parts.schedule.locals[axis] ?? {})
-  let together = 1
-  walk(local.value, (x) => {
-    if (x.kind === "reduce") together = Math.max(together, parts.schedule.locals[x.axis]?.lanes ?? 1)
-  })
-  const { workers, worker } = workersOf(together, parts)
-  const turns = Math.ceil(size / workers)
-  const name = parts.fresh("element")
-  const element = add(mul(turns === 1 ? literal(0) : variable(name), literal(workers)), worker)
-  const body: Statement[] = []
-  const spare = turns * workers !== size
-  const safe = spare && together > 1 ? apply("min", element, literal(size - 1)) : element
-  // The coordinates of the element; beyond the domain's end they stay inside, for a block may reach over it.
-  const at = new Map<string, Expression>()
-  let rest: Expression = safe
-  for (const [i, h] of [...held].reverse().entries()) {
-    const number = h.size === 1 ? literal(0) : i === held.length - 1 ? rest : apply("floormod", rest, literal(h.size))
-    if (h.size > 1) rest = apply("floordiv", rest, literal(h.size))
-    const first = h.owner === undefined ? number : add(h.owner.base, number)
-    const inside =
-      h.owner === undefined ||
-      h.size === literalExtent(h.axis.extent) ||
-      h.owner.tile.block === 1 ||
-      h.owner.tile.block === "all"
-    at.set(h.axis.name, inside ? first : apply("min", first, apply("sub", h.axis.extent, literal(1))))
-  }
-  const inner = new Set([...bound, name, "lane"])
-  const scope: Scope = {
-    out: body,
-    bound: inner,
-    vector: undefined,
-    lanes: laneGroup(together, parts),
-    solved: new Map(),
-  }
+): Expression {
+  const at = new Map(held.map((h) => [h.axis.name, h.base] as const))
+  const scope: Scope = { out, bound, vector: undefined, lanes: laneGroup(1, parts), solved: new Map() }
   const [value] = lowerValues([substitute(local.value, at)], scope, lowerer)
-  if (array === undefined) {
-    const kept = parts.fresh(local.name)
-    out.push(...body, { kind: "let", name: kept, value: value!, mutable: false })
-    homes.set(local.name, { array: undefined, scalar: variable(kept, local.value.dtype), offset })
-    return
-  }
-  const store: Statement = { kind: "store", array, offset: element, value: value! }
-  const conditions: Expression[] = []
-  if (spare) conditions.push(apply("lt", element, literal(size)))
-  if (together > 1) conditions.push(apply("eq", scope.lanes!.index, literal(0)))
-  if (conditions.length === 0) body.push(store)
-  else if (together > 1)
-    body.push({ kind: "if", condition: conditions.reduce((a, b) => apply("and", a, b)), body: [store], otherwise: [] })
-  const guarded: readonly Statement[] =
-    conditions.length > 0 && together === 1
-      ? [{ kind: "if", condition: conditions[0]!, body: [...body, store], otherwise: [] }]
-      : body
-  if (turns === 1) out.push(...guarded)
-  else out.push({ kind: "for", variable: name, extent: literal(turns), bind: "serial", body: guarded })
-  homes.set(local.name, { array, scalar: undefined, offset })
+  const kept = parts.fresh(local.name)
+  out.push({ kind: "let", name: kept, value: value!, mutable: false })
+  return variable(kept, local.value.dtype)
 }
 
 /** The locals that a store reads, those that they read first. */
-function wantedLocals(store: Store, locals: readonly Local[]): readonly Local[] {
+export function wantedLocals(store: Store, locals: readonly Local[]): readonly Local[] {
   const names = new Set<string>()
   const visit = (x: Expression) =>
     walk(x, (e) => {
       if (e.kind !== "localRead" || names.has(e.local)) return
       names.add(e.local)
-      visit(locals.find((l) => l.name === e.local)!.value)
+      const local = locals.find((l) => l.name === e.local)
+      if (local !== undefined) visit(local.value)
     })
   visit(store.value)
   for (const i of store.index) visit(i)
@@ -158,15 +158,15 @@ function wantedLocals(store: Store, locals: readonly Local[]): readonly Local[] 
 }
 
 /**
- * Per local and axis: the axis of the store at whose own point it is always read, or undefined when it is read elsewhere, too. A local that is
- * read by another local at that one's own axis follows it.
+ * Per local and axis: the axis of the store, of a chunk or of a fold around it, at whose own point it is always read; undefined when it is
+ * read elsewhere, too. A local that is read by another local at that one's own axis follows it.
  */
-function alignLocals(
-  store: Store,
+export function alignLocals(
+  { store, locals, chunk }: Reader,
   wanted: readonly Local[],
-  locals: readonly Local[],
 ): ReadonlyMap<string, readonly (string | undefined)[]> {
-  const axisNames = new Set(store.axes.map((a) => a.name))
+  const outer = chunk?.outer ?? new Map<string, Expression>()
+  const names = new Set([...store.axes.map((a) => a.name), ...outer.keys(), ...(chunk === undefined ? [] : [chunk.name])])
   const found = new Map<string, (string | undefined)[]>()
   const note = (read: LocalRead, follow: (x: Expression) => string | undefined) => {
     const seen = read.index.map(follow)
@@ -178,7 +178,7 @@ function alignLocals(
       if (e.kind === "localRead") note(e, follow)
     })
   for (const x of [store.value, ...store.index])
-    reads(x, (e) => (e.kind === "variable" && axisNames.has(e.name) ? e.name : undefined))
+    reads(x, (e) => (e.kind === "variable" && names.has(e.name) ? e.name : undefined))
   // Readers before what they read: the list is in order of computation.
   for (const local of [...wanted].reverse()) {
     const mine = found.get(local.name) ?? local.axes.map(() => undefined)
@@ -187,5 +187,9 @@ function alignLocals(
       return i < 0 ? undefined : mine[i]
     })
   }
+  // What does not move with the chunk stays as it is for all of the folds around it.
+  for (const [name, along] of found)
+    if (chunk === undefined || !along.includes(chunk.name))
+      found.set(name, along.map((a) => (a !== undefined && outer.has(a) ? undefined : a)))
   return found
 }
