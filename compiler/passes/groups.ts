@@ -1,0 +1,163 @@
+/**
+ * Groups: rows sorted by the value of their index, in blocks of which each has one value.
+ *
+ *   index       2 0 2 1 2 0 2 2      8 rows, blocks of 2
+ *   block       0  1  2  3  4        owner  0  1  2  2  2        ⌊(8 + 3 · 1) / 2⌋ blocks at most
+ *   source      1 5  3 –  0 2  4 6  7 –    the row at each place; at a place of none, some row
+ *
+ * A counting sort in the tensor language, as folds only: nothing is scattered. The rows are cut into parts; `upto` counts the rows of each
+ * value up to the end of each part, so a row's rank among its equals is what stands before its part and a count within it, and the row of a
+ * rank is found by its part first. Work: rows · (values + part) + places · (parts + part) comparisons.
+ *
+ * Places after the last row of a value, and blocks after the last, are computed from rows that exist and read by nobody.
+ */
+import { type Dim, hinted, literalExtent } from "../ir/dim.js"
+import { add, apply, identity, literal, mul, sub, variable } from "../ir/expression.js"
+import { max, sum } from "../ir/monoid.js"
+import type { Expression } from "../ir/nodes.js"
+import type { Operation } from "../ir/operations.js"
+import { type Axis, axisOf, gather, iota, map, reduce, reindex, scan, type Tensor } from "../ir/tensor.js"
+
+export interface Groups {
+  readonly index: Tensor
+  readonly values: Dim
+  /** The axes of the index, in the order in which they are one list of rows. */
+  readonly rows: readonly Axis[]
+  readonly block: Axis
+  readonly place: Axis
+  /** The index value of a block. */
+  readonly owner: Tensor
+  /** For each axis of the rows, where the row at (block, place) stands along it. */
+  readonly source: ReadonlyMap<string, Tensor>
+  /** For each row, its block and its place there. */
+  readonly blockOf: Tensor
+  readonly placeOf: Tensor
+}
+
+const argument = (n: number) => variable(`$${n}`)
+const one = literal(1)
+const zero = literal(0)
+
+/** A map of i32 tensors: each argument of the body is a tensor. */
+const over = (body: (...args: Expression[]) => Expression, ...args: Tensor[]) =>
+  map(body(...args.map((_, i) => argument(i))), args)
+const apart = (name: Operation) => (x: Expression, y: Expression) => apply(name, x, y)
+const countIf = (x: Expression) => apply("select", x, one, zero)
+
+const rename = (t: Tensor, from: string, to: Axis) =>
+  reindex(
+    t,
+    t.axes.map((a) => (a.name === from ? to : a)),
+    new Map(t.axes.map((a) => [a.name, variable(a.name === from ? to.name : a.name)])),
+  )
+
+/** The rows of an index as one list: their axes with the strides, the one of unknown extent the slowest. None when there are two such axes. */
+export interface RowList {
+  readonly axes: readonly Axis[]
+  readonly strides: readonly number[]
+  readonly count: Dim
+}
+
+export function rowList(index: Tensor): RowList | undefined {
+  const known = index.axes.filter((a) => literalExtent(a.extent) !== undefined)
+  const axes = [...index.axes.filter((a) => !known.includes(a)), ...known]
+  if (axes.length === 0 || axes.length > known.length + 1) return undefined
+  if (known.some((a) => literalExtent(a.extent) === 0)) return undefined
+  const strides = axes.map((_, i) => axes.slice(i + 1).reduce((n, a) => n * literalExtent(a.extent)!, 1))
+  return { axes, strides, count: mul(axes[0]!.extent, literal(strides[0]!)) }
+}
+
+/** Groups of the rows of `index` into blocks of `size` rows, for values 0 ≤ value < `values`; others count as the nearest of these. */
+export function groupRows(index: Tensor, rows: RowList, values: Dim, size: number): Groups {
+  const axis = (name: string, extent: Dim): Axis => ({ name: `${name}.${identity(index)}.${identity(values)}`, extent })
+  const { axes, strides, count } = rows
+  const divided = (x: Expression, by: number) => apply("floordiv", x, literal(by))
+
+  // Parts of about the cube root of rows · values balance the counts over parts and within them.
+  const length = 2 ** Math.max(2, Math.round(Math.log2(Math.cbrt(hinted(count) * hinted(values)))))
+  const part = axis("part", divided(add(count, literal(length - 1)), length))
+  const member = axis("member", literal(length))
+  const other = axis("other", literal(length))
+  const value = axis("value", values)
+  const block = axis("block", divided(add(count, mul(apply("min", count, values), literal(size - 1))), size))
+  const place = axis("place", literal(size))
+
+  const last = sub(values, one)
+  const clamped = over((x) => apply("max", zero, apply("min", x, last)), index)
+  /** Where row number `at` stands along each axis. */
+  const position = (at: Expression) =>
+    axes.map((a, i) => {
+      const along = divided(at, strides[i]!)
+      return [a.name, i === 0 ? along : apply("floormod", along, a.extent)] as const
+    })
+  const number = add(mul(variable(part.name), literal(length)), variable(member.name))
+  /** −1 is nobody's value: the rows that the last part lacks. */
+  const parted = reindex(clamped, [part, member], new Map(position(number)), apply("lt", number, count), -1)
+
+  const histogram = reduce(sum, member.name, [over((x, y) => countIf(apply("eq", x, y)), parted, iota(value, zero))])
+  const upto = scan(sum, part.name, histogram)
+  const total = reduce(sum, part.name, [histogram])
+  const blocks = over((x) => divided(add(x, literal(size - 1)), size), total)
+  const end = scan(sum, value.name, blocks)
+  const first = over(apart("sub"), end, blocks)
+
+  const earlier = over(
+    (x, y, i, j) => countIf(apply("and", apply("eq", x, y), apply("lt", i, j))),
+    rename(parted, member.name, other),
+    parted,
+    iota(other, zero),
+    iota(member, zero),
+  )
+  const before = gather(over(apart("sub"), upto, histogram), value.name, parted)
+  const rank = over(apart("add"), before, reduce(sum, other.name, [earlier]))
+
+  const mine = axes.reduce<Expression>((n, a, i) => add(n, mul(variable(a.name), literal(strides[i]!))), zero)
+  const inPart = new Map([
+    [part.name, divided(mine, length)],
+    [member.name, apply("floormod", mine, literal(length))],
+  ])
+  const ownRank = reindex(rank, axes, inPart)
+  const blockOf = over((f, k) => add(f, divided(k, size)), gather(first, value.name, clamped), ownRank)
+  const placeOf = over((k) => apply("floormod", k, literal(size)), ownRank)
+
+  const ended = over((e, b) => countIf(apply("le", e, b)), end, iota(block, zero))
+  const owner = over((x) => apply("min", x, last), reduce(sum, value.name, [ended]))
+  const sought = over(
+    (b, f, r) => add(mul(sub(b, f), literal(size)), r),
+    iota(block, zero),
+    gather(first, value.name, owner),
+    iota(place, zero),
+  )
+  const passed = over((u, k) => countIf(apply("le", u, k)), gather(upto, value.name, owner), sought)
+  const home = reduce(sum, part.name, [passed])
+  const found = over(
+    (x, o, k, want, j) => apply("select", apply("and", apply("eq", x, o), apply("eq", k, want)), j, zero),
+    gather(parted, part.name, home),
+    owner,
+    gather(rank, part.name, home),
+    sought,
+    iota(member, zero),
+  )
+  const inside = reduce(max, member.name, [found])
+  const source = position(add(mul(argument(0), literal(length)), argument(1))).map(
+    ([name, at]) => [name, over(() => at, home, inside)] as const,
+  )
+  return { index, values, rows: axes, block, place, owner, source: new Map(source), blockOf, placeOf }
+}
+
+/** What stands at each place, from what belongs to the rows. */
+export function toPlaces(t: Tensor, groups: Groups): Tensor {
+  return groups.rows.reduce((x, a) => (axisOf(x, a.name) ? gather(x, a.name, groups.source.get(a.name)!) : x), t)
+}
+
+/** What belongs to each row, from what stands at the places; its axes in the order of `axes`. */
+export function toRows(t: Tensor, groups: Groups, axes: readonly Axis[]): Tensor {
+  const { block, place, blockOf, placeOf, rows } = groups
+  const found = gather(gather(t, block.name, blockOf), place.name, placeOf)
+  if (axes.every((a, i) => a.name === found.axes[i]!.name)) return found
+  // Only what is renamed can be put in order.
+  const own = (x: Tensor) => rows.reduce((y, a) => rename(y, a.name, { ...a, name: `row.${a.name}` }), x)
+  const apart = gather(gather(t, block.name, own(blockOf)), place.name, own(placeOf))
+  const index = (a: Axis) => variable(a.name.startsWith("row.") ? a.name.slice(4) : a.name)
+  return reindex(apart, axes, new Map(apart.axes.map((a) => [a.name, index(a)])))
+}
