@@ -1,5 +1,5 @@
 /**
- * `weft/node`: a checkpoint's folder in, a model that generates out.
+ * `weft/node`: a checkpoint's folder in, a model that generates out; or a program's file in (`program.ts`).
  *
  *     const model = await load("models/tales")
  *     for await (const part of model.generate("Once upon a time")) process.stdout.write(part.text)
@@ -22,7 +22,9 @@ export type { GeneratePart, GenerateResult, GenerateTimings, Generation } from "
 export type { GenerativeModel, Logits } from "../runtime/generate/generator.js"
 export type { GenerateOptions } from "../runtime/generate/options.js"
 export type { Prompt } from "../runtime/generate/prompt.js"
+export type { NumberArray, Output, RunningProgram } from "../runtime/program.js"
 export type { DeviceName } from "./device.js"
+export { type LoadProgramOptions, loadProgram } from "./program.js"
 
 export type LoadProgress =
   | { readonly stage: "device"; readonly description: string; readonly reason: string }

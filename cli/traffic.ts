@@ -12,7 +12,7 @@ export function weightBytesPerToken(artifact: Artifact, active: number): number 
   const lastUse = new Map(launches.flatMap((launch, at) => launch.buffers.map((b) => [b, at] as const)))
   const rows = (buffer: number) => artifact.weights.find((w) => w.buffer === buffer)!.shape[0]!
   const tables = [...lastUse.keys()].filter(
-    (b) => artifact.buffers[b]!.role === "weight" && rows(b) === artifact.model.vocabulary,
+    (b) => artifact.buffers[b]!.role === "weight" && rows(b) === artifact.model?.vocabulary,
   )
   const head = tables.sort((a, b) => lastUse.get(b)! - lastUse.get(a)!)[0]
   let total = 0

@@ -15,6 +15,7 @@ import { verifyLoop } from "./ir/loop-verify.js"
 import { monoidKey } from "./ir/monoid.js"
 import type { Schedule } from "./ir/schedule.js"
 import type { Tensor, Unit } from "./ir/tensor.js"
+import { programArrays } from "./passes/arrays.js"
 import { clean } from "./passes/clean.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
 import { hoistInvariants } from "./passes/invariants.js"
@@ -70,11 +71,11 @@ export interface Compilation {
   readonly numberOf: (step: KernelStep) => number
 }
 
-/** Compiles a configured model for one target. */
+/** Compiles a configured model, or a program, for one target. */
 export function compileProgram(program: Program, family: string, options: CompileOptions): Compilation {
   return withTable(() => {
     const target = targetFor(options.target, options.adapter)
-    const chunk = Math.min(options.chunk ?? 128, program.facts.context)
+    const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
     const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
 
     const simplified = new Map<Tensor | Unit, Tensor | Unit>()
@@ -101,7 +102,12 @@ export function compileProgram(program: Program, family: string, options: Compil
 
     const library = createLibrary(target, options.verify ?? false)
     const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place })
-    const artifact = assemble(plan, library.kernels, traced, program, family, target, chunk)
+    const { facts } = program
+    const purpose =
+      facts === undefined
+        ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
+        : { model: { ...facts, family, chunk } }
+    const artifact = assemble(plan, library.kernels, traced, purpose, target)
     const numberOf = (step: KernelStep) => library.place(step).index
     return { artifact, traced, kernels: library.kernels, entries, unit: fuseUnit, numberOf }
   })
@@ -167,10 +173,8 @@ function assemble(
   plan: Plan,
   kernels: readonly CompiledKernel[],
   traced: TracedModel,
-  program: Program,
-  family: string,
+  purpose: Pick<Artifact, "model" | "program">,
   target: Target,
-  chunk: number,
 ): Artifact {
   const symbols = traced.symbols
   const order = symbols.map((s) => s.name)
@@ -198,13 +202,7 @@ function assemble(
     version: artifactVersion,
     target: target.name,
     precision: "exact",
-    model: {
-      family,
-      context: program.facts.context,
-      chunk,
-      vocabulary: program.facts.vocabulary,
-      endTokens: program.facts.endTokens,
-    },
+    ...purpose,
     symbols,
     slots: plan.slots,
     buffers: plan.buffers,

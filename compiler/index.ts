@@ -1,7 +1,8 @@
 /**
- * The compiler's surface: a model file and a config in, an artifact out.
+ * The compiler's surface: a model file and a config in, or a program file, and an artifact out.
  *
  *     const artifact = await compile("models/qwen3.ts", config, "webgpu")
+ *     const artifact = await compile("examples/mandelbrot.ts", {}, "wasm")
  *
  * Compiling a model file runs it, as importing any module does.
  */
@@ -36,9 +37,9 @@ export interface CompileModelOptions {
 }
 
 /**
- * Compiles the model of `modelFile` with the content of a config.json for one target.
+ * Compiles the model of `modelFile` with the content of a config.json, or its program (with `{}`), for one target.
  *
- * @throws WeftError what `loadModel` throws (`type-error`, `scalar-function` …, `model-failed` also when the model throws while it is configured or traced), `compile/model` when the file exports no `model`,
+ * @throws WeftError what `loadModel` throws (`type-error`, `scalar-function` …, `model-failed` also when the model throws while it is configured or traced), `compile/model` when the file exports neither,
  *   `compile/config` naming the fields that the model does not take, `compile/storage` when tensors of one stack are stored differently, and
  *   what the passes refuse, with the model's line
  */
@@ -50,7 +51,7 @@ export async function compile(
 ): Promise<Artifact> {
   const { module, placeOf } = await loadModel(modelFile)
   try {
-    return compileModel(module.model, modelFile, config, target, options)
+    return compileModule(module, modelFile, config, target, options)
   } catch (cause) {
     const span = placeOf(cause)
     if (span === undefined || cause instanceof WeftError) throw cause
@@ -59,14 +60,14 @@ export async function compile(
   }
 }
 
-function compileModel(
-  model: unknown,
+function compileModule(
+  { model, program: defined }: Readonly<Record<string, unknown>>,
   modelFile: string,
   config: Readonly<Record<string, unknown>>,
   target: ArtifactTarget,
   options: CompileModelOptions,
 ): Artifact {
-  const program = configure(model, config, modelFile)
+  const program = isProgram(defined) ? defined : configure(model, config, modelFile)
   const stored = options.tensors?.(parametersOf(program))
   const family = typeof config.model_type === "string" ? config.model_type : basename(modelFile).replace(/\.\w+$/, "")
   const { artifact } = compileProgram(program, family, {
@@ -81,8 +82,8 @@ function compileModel(
 
 function configure(model: unknown, config: Readonly<Record<string, unknown>>, modelFile: string): Program {
   if (!isModel(model))
-    throw new WeftError("compile/model", `${fromWorkingDirectory(modelFile)} exports no 'model'`, {
-      hint: "export const model = defineModel({ … })",
+    throw new WeftError("compile/model", `${fromWorkingDirectory(modelFile)} exports no 'model' and no 'program'`, {
+      hint: "export const model = defineModel({ … }), or export const program = defineProgram({ … })",
     })
   try {
     return model.configure(config)
@@ -99,6 +100,9 @@ function configure(model: unknown, config: Readonly<Record<string, unknown>>, mo
 
 const isModel = (value: unknown): value is Model =>
   typeof value === "object" && value !== null && typeof (value as Partial<Model>).configure === "function"
+
+const isProgram = (value: unknown): value is Program =>
+  typeof value === "object" && value !== null && Array.isArray((value as Partial<Program>).entries)
 
 /** The issues of a schema's error, a line each. */
 function issuesOf(error: unknown): string | undefined {

@@ -1,5 +1,5 @@
 /**
- * The entry points of a compiled model. The runtime chains them; tokens and logits stay on the device in between.
+ * Entry points, and those of a model. The runtime chains them; tokens and logits stay on the device in between.
  *
  *     prefill(tokens)      past, logits ← forward(tokens), the last row
  *     greedy()             token ← argmax(logits)
@@ -18,16 +18,21 @@ import { greedyToken, sampleToken, samplingFields } from "./sampling.js"
 import type { Index, Tensor, Tree } from "./tensor.js"
 import type { Traced, ValueType } from "./tracing.js"
 
-/** Values that arrive with each run of an entry point. `{ symbol: "seq" }`: as many as there are new tokens. */
+/** Values that arrive with each run of an entry point, row-major. The extents that name one symbol are equal: any number up to `max`. */
 export interface InputSpec {
-  readonly axes: readonly { readonly axis: string; readonly extent: number | { readonly symbol: "seq" } }[]
+  readonly axes: readonly {
+    readonly axis: string
+    readonly extent: number | { readonly symbol: string; readonly max: number }
+  }[]
   readonly dtype: ValueType
 }
 
-/** An entry point: what it takes, and the function that the compiler traces. */
+/** An entry point: what it takes and gives, and the function that the compiler traces. */
 export interface Entry {
-  readonly name: "prefill" | "step" | "logits" | "greedy" | "sample"
+  readonly name: string
   readonly inputs: Readonly<Record<string, InputSpec>>
+  /** The axes of each output in the host's order, the slowest first. */
+  readonly outputs: Readonly<Record<string, readonly string[]>>
   /** Traced once. `weights` and `states` are the program's trees with tensors in the place of specs; unchanged states are returned as they are. */
   run(
     inputs: Readonly<Record<string, Traced>>,
@@ -71,16 +76,22 @@ export function entriesOf<Weights extends Tree, Past extends Tree>({ facts, past
     return { outputs: {}, states: { ...before, token: assign(before.token, asSequence) } }
   }
 
-  const sequence: InputSpec = { axes: [{ axis: "seq", extent: { symbol: "seq" } }], dtype: "i32" }
+  const seq = { axis: "seq", extent: { symbol: "seq", max: facts.context } }
+  const sequence: InputSpec = { axes: [seq], dtype: "i32" }
   const fields: InputSpec = { axes: [{ axis: "field", extent: samplingFields.length }], dtype: "u32" }
   const entry = entryOf<Weights, Past>
   const entries = [
     entry("prefill", { tokens: sequence }, ({ tokens }, weights, before) => advance(weights, tokens, before)),
     entry("step", {}, (_, weights, before) => advance(weights, before.token, before)),
-    entry("logits", { tokens: sequence }, ({ tokens }, weights, before) => {
-      const { logits, states } = run(weights, tokens, before)
-      return { outputs: { logits }, states }
-    }),
+    entry(
+      "logits",
+      { tokens: sequence },
+      ({ tokens }, weights, before) => {
+        const { logits, states } = run(weights, tokens, before)
+        return { outputs: { logits }, states }
+      },
+      { logits: ["seq", "vocab"] },
+    ),
     entry("greedy", {}, (_inputs, _weights, before) => choose(greedyToken(before.logits), before)),
     entry("sample", { sampling: fields }, ({ sampling }, _weights, before) =>
       choose(sampleToken(before.logits, sampling), before),
@@ -97,13 +108,15 @@ interface Inputs {
 
 /** An entry point whose `run` is typed; the trees that the compiler passes have the shapes of the specs that it got. */
 function entryOf<Weights extends Tree, Past extends Tree>(
-  name: Entry["name"],
+  name: "prefill" | "step" | "logits" | "greedy" | "sample",
   inputs: Entry["inputs"],
   run: (inputs: Inputs, weights: Weights, states: States<Past>) => ReturnType<Entry["run"]>,
+  outputs: Entry["outputs"] = {},
 ): Entry {
   return {
     name,
     inputs,
+    outputs,
     run: (given, weights, states) =>
       run(given as unknown as Inputs, weights as Weights, states as unknown as States<Past>),
   }

@@ -50,9 +50,9 @@ export interface ModelDefinition<Schema extends z.ZodType, Weights extends Tree,
   ): { readonly logits: Tensor<"seq" | "vocab">; readonly past: NoInfer<Past> }
 }
 
-/** A model with its config: everything that the compiler needs. */
+/** Everything that the compiler needs: a model with its config, or a program (`program.ts`), which has no facts. */
 export interface Program {
-  readonly facts: Facts
+  readonly facts?: Facts
   /** A tree of `WeightSpec`s. */
   readonly weights: Tree
   /** A tree of `StateSpec`s: those of the model and those of the entry points. */
@@ -66,7 +66,7 @@ export interface Model {
    * @param json the content of config.json
    * @throws ZodError whose issues name the fields that are missing or not supported
    */
-  configure(json: unknown): Program
+  configure(json: unknown): Program & { readonly facts: Facts }
 }
 
 /** Makes a model of its parts; the types of weights and state follow from `parameters` and `state`. */

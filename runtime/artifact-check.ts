@@ -6,7 +6,7 @@
  * Afterwards every number is an integer within its bounds, every reference leads somewhere, what a buffer holds fits into it and into its
  * slot, what is kept between steps shares its memory with nothing, and no launch writes memory that it binds twice.
  */
-import { type Artifact, type ArtifactBuffer, artifactVersion, type StorageName } from "./artifact.js"
+import { type Artifact, type ArtifactBuffer, artifactVersion, extentAt, type StorageName } from "./artifact.js"
 import { printable, WeftError } from "./errors.js"
 
 const storageBytes: Readonly<Record<StorageName, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, bf16: 2, f16: 2 }
@@ -27,7 +27,9 @@ export function checkArtifact(json: unknown): Artifact {
   oneOf(root.target, ["webgpu", "wasm"], "target")
   oneOf(root.precision, ["exact", "fast"], "precision")
   text(root.module, "module")
-  checkModel(record(root.model, "model"))
+  if (root.program === undefined) checkModel(record(root.model, "model"))
+  else if (root.model !== undefined) wrong("model", "there", "none beside a program")
+  else checkProgram(record(root.program, "program"))
   named(list(root.symbols, "symbols"), "symbols", (s, at) => integer(s.max, 0, mostCount, `${at}.max`))
   for (const [i, slot] of list(root.slots, "slots").entries())
     integer(record(slot, `slots[${i}]`).bytes, 1, mostBytes, `slots[${i}].bytes`)
@@ -50,6 +52,7 @@ export function checkArtifact(json: unknown): Artifact {
   }
   const artifact = json as Artifact
   checkReferences(artifact)
+  checkArrays(artifact)
   checkMemory(artifact)
   return artifact
 }
@@ -62,6 +65,22 @@ function checkModel(model: Fields): void {
   integer(model.chunk, 1, model.context as number, "model.chunk")
   integer(model.vocabulary, 1, mostCount, "model.vocabulary")
   for (const token of list(model.endTokens, "model.endTokens")) integer(token, 0, mostCount, "model.endTokens")
+}
+
+function checkProgram(program: Fields): void {
+  for (const role of ["inputs", "outputs"] as const)
+    named(list(program[role], `program.${role}`), `program.${role}`, (array, at) => {
+      integer(array.buffer, 0, mostCount, `${at}.buffer`)
+      named(list(array.axes, `${at}.axes`), `${at}.axes`, (axis, along) => {
+        integer(axis.stride, 0, mostBytes, `${along}.stride`)
+        if (!Array.isArray(axis.extent)) return integer(axis.extent, 0, mostCount, `${along}.extent`)
+        for (const [i, value] of axis.extent.entries()) {
+          const term = record(value, `${along}.extent[${i}]`)
+          integer(term.factor, -mostCount, mostCount, `${along}.extent[${i}].factor`)
+          for (const s of list(term.symbols, `${along}.extent[${i}].symbols`)) text(s, `${along}.extent[${i}].symbols`)
+        }
+      })
+    })
 }
 
 function checkBuffer(b: Fields, at: string): void {
@@ -116,6 +135,27 @@ function checkReferences({ slots, buffers, weights, constants, kernels, entries 
         if (bindings[j]!.access !== "read" && (role === "weight" || role === "constant"))
           wrong(`${at}.buffers[${j}]`, `a ${role}`, "something that a kernel may write")
       }
+    }
+}
+
+/** The arrays of a program: each lies within its buffer at the largest sizes, and its sizes are symbols that there are. */
+function checkArrays({ program, buffers, symbols, entries }: Artifact): void {
+  if (program === undefined) return
+  if (!Object.hasOwn(entries, "run")) wrong("entries", "without 'run'", "the entry 'run' of a program")
+  const most = new Map(symbols.map((s) => [s.name, s.max]))
+  for (const role of ["input", "output"] as const)
+    for (const [i, { buffer, axes }] of program[`${role}s`].entries()) {
+      const at = `program.${role}s[${i}]`
+      const b = within(buffer, buffers, `${at}.buffer`)
+      if (b.role !== role || storageBytes[b.storage] !== 4) wrong(`${at}.buffer`, b.name, `an ${role} of 4-byte values`)
+      let last = 0
+      for (const { extent, stride } of axes) {
+        for (const symbol of typeof extent === "number" ? [] : extent.flatMap((term) => term.symbols))
+          if (!most.has(symbol)) wrong(`${at}.axes`, symbol, "a symbol of the artifact")
+        last += Math.max(0, extentAt(extent, (symbol) => most.get(symbol)!) - 1) * stride
+      }
+      const reach = (last + 1) * 4
+      if (!(reach <= b.bytes)) wrong(at, `up to byte ${reach}`, `within the ${b.bytes} bytes of its buffer`)
     }
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Span } from "./errors.js"
 
-export const artifactVersion = 1
+export const artifactVersion = 2
 
 export type ArtifactTarget = "webgpu" | "wasm"
 export type StorageName = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"
@@ -80,8 +80,10 @@ export interface Artifact {
   readonly version: typeof artifactVersion
   readonly target: ArtifactTarget
   readonly precision: "exact" | "fast"
-  /** Model facts that the runtime needs: family, context length, vocabulary, end tokens. */
-  readonly model: ArtifactModel
+  /** What a model that generates is like. An artifact holds either this or `program`. */
+  readonly model?: ArtifactModel
+  /** What the program of the entry `run` takes and gives. */
+  readonly program?: ArtifactProgram
   readonly symbols: readonly ArtifactSymbol[]
   readonly slots: readonly ArtifactSlot[]
   readonly buffers: readonly ArtifactBuffer[]
@@ -91,6 +93,34 @@ export interface Artifact {
   /** Base64 of the WebAssembly module of all kernels; empty on WebGPU. */
   readonly module: string
   readonly entries: Readonly<Record<string, ArtifactEntry>>
+}
+
+/** The arrays of a program, in the order in which it declares them. */
+export interface ArtifactProgram {
+  readonly inputs: readonly ArtifactArray[]
+  readonly outputs: readonly ArtifactArray[]
+}
+
+/** An array of the host, row-major in the order of `axes`, and the buffer where its elements lie. */
+export interface ArtifactArray {
+  readonly name: string
+  readonly buffer: number
+  /** `stride`: elements of the buffer from one place along the axis to the next. */
+  readonly axes: readonly { readonly name: string; readonly extent: ArtifactExtent; readonly stride: number }[]
+}
+
+/** A number, or a sum of terms: 2·row − 1 is `[{ factor: 2, symbols: ["row"] }, { factor: -1, symbols: [] }]`. */
+export type ArtifactExtent = number | readonly ArtifactTerm[]
+export interface ArtifactTerm {
+  readonly factor: number
+  /** Their product. */
+  readonly symbols: readonly string[]
+}
+
+/** The extent when `value` gives the symbols their values. */
+export function extentAt(extent: ArtifactExtent, value: (symbol: string) => number): number {
+  if (typeof extent === "number") return extent
+  return extent.reduce((n, { factor, symbols }) => symbols.reduce((product, s) => product * value(s), factor) + n, 0)
 }
 
 export interface ArtifactModel {

@@ -11,6 +11,7 @@ export { createGenerator, type GenerativeModel, type GeneratorOptions, type Logi
 export { type LoadOptions, load } from "./generate/load.js"
 export type { GenerateDefaults, GenerateOptions } from "./generate/options.js"
 export type { Prompt } from "./generate/prompt.js"
+export { type LoadProgramOptions, loadProgram, type NumberArray, type Output, type RunningProgram } from "./program.js"
 export { createSession, type Session, type WeightSource } from "./session.js"
 export { createDetokenizer, type Detokenizer } from "./text/detokenizer.js"
 export { createTokenizer, type Tokenizer } from "./text/tokenizer.js"

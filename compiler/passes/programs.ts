@@ -1,16 +1,16 @@
 /**
- * From a configured model to one tensor program per entry point.
+ * From a configured model, or a program, to one tensor program per entry point.
  *
  * The trees of weights and states are replaced by inputs (one per specification, so tied weights are one input), the entry is run under a
  * trace, and what it returns are the program's results: outputs, and the states that it changed.
  */
 import { withTracing } from "../../dsl/attach.js"
-import type { Entry } from "../../dsl/entries.js"
+import type { Entry, InputSpec } from "../../dsl/entries.js"
 import type { Program } from "../../dsl/model.js"
 import type { Tree } from "../../dsl/tensor.js"
 import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
 import { WeftError } from "../../runtime/errors.js"
-import { dim } from "../ir/dim.js"
+import { type Dim, dim } from "../ir/dim.js"
 import { identity, print, symbol, variable } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import * as ir from "../ir/tensor.js"
@@ -18,7 +18,7 @@ import { createTracing, isTensor } from "./trace.js"
 import { mapTree, treeLeaves } from "./tree.js"
 
 export interface ProgramOptions {
-  /** Tokens that one call of an entry takes at most. */
+  /** Tokens that one call of a model's entry takes at most. */
   readonly chunk: number
   /** How a weight lies in the checkpoint. */
   readonly storage: (spec: WeightSpec) => Storage
@@ -32,8 +32,8 @@ export interface TracedWeight {
 export interface TracedEntry {
   readonly name: Entry["name"]
   readonly inputs: readonly ir.Input[]
-  /** Outputs by name, then the updated states. */
-  readonly outputs: readonly { readonly name: string; readonly tensor: ir.Tensor }[]
+  /** Outputs by name, with their axes in the host's order; then the updated states. */
+  readonly outputs: readonly { readonly name: string; readonly tensor: ir.Tensor; readonly axes: readonly string[] }[]
   readonly updates: readonly { readonly state: ir.Input; readonly tensor: ir.Tensor }[]
 }
 
@@ -79,6 +79,57 @@ function checkOutput(
       )
     }
 }
+
+/** What an entry gives, as it declares it. */
+function declaredOutputs(entry: Entry, given: Readonly<Record<string, Traced>>): TracedEntry["outputs"] {
+  const extra = Object.keys(given).find((name) => !Object.hasOwn(entry.outputs, name))
+  if (extra !== undefined)
+    throw new WeftError("trace/output", `'${extra}' is returned, but is none of the outputs`, {
+      hint: `declare its axes, outputs: { ${extra}: [ … ] }, or do not return it`,
+    })
+  return Object.entries(entry.outputs).map(([name, axes]) => {
+    const tensor = given[name] as unknown as ir.Tensor | undefined
+    if (tensor === undefined || !isTensor(tensor))
+      throw new WeftError("trace/output", `'${name}' is one of the outputs, but no tensor is returned for it`, {
+        hint: "return a tensor of the declared axes under this name",
+      })
+    const found = ir.axisNames(tensor)
+    if (found.length !== axes.length || new Set(axes).size !== axes.length || !axes.every((a) => found.includes(a)))
+      throw new WeftError(
+        "trace/output",
+        `'${name}' has the axes ${found.join(", ")}; declared are ${axes.join(", ")}`,
+        {
+          span: ir.spansOf(tensor).at(-1),
+          hint: "outputs name each axis once, the slowest of the host's array first",
+        },
+      )
+    return { name, tensor, axes }
+  })
+}
+
+/** The size symbols of inputs, one for each name. A model's take at most `chunk` at once. */
+function createSymbols(chunk: number | undefined) {
+  const made = new Map<string, { readonly max: number; readonly dim: Dim }>()
+  const limit = (max: number) => Math.min(max, chunk ?? max)
+  return {
+    list: () => [...made].map(([name, { max }]) => ({ name, max: limit(max) })),
+    most: (extent: InputExtent) => (typeof extent === "number" ? extent : limit(extent.max)),
+    extent(extent: InputExtent): Dim {
+      if (typeof extent === "number") return dim(extent)
+      const { symbol: name, max } = extent
+      const known = made.get(name)
+      if (known !== undefined && known.max !== max)
+        throw new WeftError("trace/extent", `'${name}' is up to ${known.max} in one place, up to ${max} in another`, {
+          hint: "give both the same maximum, or name another symbol: upTo(max, symbol)",
+        })
+      // Prompts are short more often than not; of programs nothing is known.
+      const dimension = known?.dim ?? symbol(name, limit(max), chunk === undefined ? max : Math.min(limit(max), 64))
+      made.set(name, { max, dim: dimension })
+      return dimension
+    },
+  }
+}
+type InputExtent = InputSpec["axes"][number]["extent"]
 
 /** The states that an entry changes. Each must come back at its own place in the tree: as it was, or appended to or assigned once. */
 function updatesOf(states: readonly ir.Input[], after: Tree, outputs: TracedEntry["outputs"]): TracedEntry["updates"] {
@@ -133,9 +184,10 @@ const isSpec = (kind: string) => (x: unknown) =>
 
 /** Traces the entries named in `names` (all of them by default). */
 export function traceModel(program: Program, options: ProgramOptions, names?: readonly string[]): TracedModel {
-  const { context } = program.facts
+  const { facts } = program
+  const context = facts?.context ?? 0
   const past = symbol("past", context, Math.min(context, 512))
-  const seq = symbol("seq", options.chunk, Math.min(options.chunk, 64))
+  const sizes = createSymbols(facts === undefined ? undefined : options.chunk)
   const weights: TracedWeight[] = []
   const states: ir.Input[] = []
 
@@ -177,17 +229,16 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
     .filter((e) => names === undefined || names.includes(e.name))
     .map((entry): TracedEntry => {
       const given = Object.entries(entry.inputs).map(([name, spec]) => {
-        const extents = spec.axes.map((a) => (typeof a.extent === "number" ? dim(a.extent) : seq))
-        const axes = spec.axes.map((a, i) => ({ name: a.axis, extent: extents[i]! }))
-        const capacity = spec.axes.map((a) => (typeof a.extent === "number" ? a.extent : options.chunk))
+        const axes = spec.axes.map((a) => ({ name: a.axis, extent: sizes.extent(a.extent) }))
+        const capacity = spec.axes.map((a) => sizes.most(a.extent))
         return [name, ir.input(`inputs.${name}`, "input", axes, spec.dtype, spec.dtype, capacity)] as const
       })
       const inputTree = Object.fromEntries(given) as unknown as Record<string, Traced>
       const { outputs, states: after } = withTracing(createTracing(), () =>
         entry.run(inputTree, weightTree as Tree, stateTree as Tree),
       )
-      const results = Object.entries(outputs).map(([name, t]) => ({ name, tensor: t as unknown as ir.Tensor }))
-      for (const { name, tensor } of results) checkOutput(name, tensor, given)
+      const results = declaredOutputs(entry, outputs)
+      if (facts !== undefined) for (const { name, tensor } of results) checkOutput(name, tensor, given)
       return {
         name: entry.name,
         inputs: given.map(([, input]) => input),
@@ -195,5 +246,6 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
         updates: updatesOf(states, after, results),
       }
     })
-  return { weights, states, entries, symbols: [past, seq].map(({ name, max }) => ({ name, max })) }
+  const grown = facts === undefined ? [] : [{ name: past.name, max: context }]
+  return { weights, states, entries, symbols: [...grown, ...sizes.list()] }
 }

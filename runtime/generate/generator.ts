@@ -7,7 +7,7 @@
  * a call while another is under way is refused (`generate/busy`), not queued, for a queue behind an iteration that waits for the queued
  * call would wait for ever.
  */
-import type { ArtifactModel } from "../artifact.js"
+import type { Artifact, ArtifactModel } from "../artifact.js"
 import { WeftError } from "../errors.js"
 import type { Session } from "../session.js"
 import type { Tokenizer } from "../text/tokenizer.js"
@@ -53,10 +53,18 @@ export interface GeneratorOptions {
   readonly onDispose?: (() => void) | undefined
 }
 
+/** What the artifact of a model says of it. */
+export function factsOf({ model }: Artifact): ArtifactModel {
+  if (model !== undefined) return model
+  throw new WeftError("artifact/purpose", "the artifact holds a program, not a model that generates", {
+    hint: "use loadProgram, and run it",
+  })
+}
+
 /** Makes a model of a session. The session is the model's own from now on. */
 export function createGenerator(session: Session, options: GeneratorOptions = {}): GenerativeModel {
   const { tokenizer, defaults = {}, onDispose } = options
-  const facts = session.artifact.model
+  const facts = factsOf(session.artifact)
   const endTokens = new Set(options.endTokens ?? facts.endTokens)
   const commands = Object.values(session.artifact.entries).reduce((n, entry) => n + entry.launches.length, 0)
   let busy = false
@@ -195,7 +203,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
       const ids = idsOf(given)
       enter()
       try {
-        return await allLogits(session, ids)
+        return await allLogits(session, facts, ids)
       } finally {
         busy = false
       }
@@ -206,8 +214,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
 }
 
 /** Chunk by chunk, so that the device holds the logits of one chunk only. */
-async function allLogits(session: Session, ids: Int32Array): Promise<Logits> {
-  const { chunk, vocabulary } = session.artifact.model
+async function allLogits(session: Session, { chunk, vocabulary }: ArtifactModel, ids: Int32Array): Promise<Logits> {
   const data = new Float32Array(ids.length * vocabulary)
   for (let past = 0; past < ids.length; past += chunk) {
     const part = ids.subarray(past, past + chunk)

@@ -3,11 +3,12 @@
  *
  *     const model = await load(await response.json(), { device, weights, tokenizer })
  */
+import type { Artifact, ArtifactModel } from "../artifact.js"
 import { checkArtifact } from "../artifact-check.js"
 import type { Device } from "../devices/device.js"
 import { WeftError } from "../errors.js"
-import { createSession, type Session, type WeightSource } from "../session.js"
-import { createGenerator, type GenerativeModel, type GeneratorOptions } from "./generator.js"
+import { createSession, type WeightSource } from "../session.js"
+import { createGenerator, factsOf, type GenerativeModel, type GeneratorOptions } from "./generator.js"
 import { samplingOrder } from "./sampling.js"
 
 export interface LoadOptions extends GeneratorOptions {
@@ -20,13 +21,14 @@ export interface LoadOptions extends GeneratorOptions {
 /**
  * Checks the artifact, puts the weights on the device and makes the kernels ready.
  *
- * @throws WeftError `artifact/version`, `artifact/invalid`, `session/target`, `session/binding`, and what the device throws
+ * @throws WeftError `artifact/version`, `artifact/invalid`, `artifact/purpose` (a program), `session/target`, `session/binding`, and what the device throws
  */
 export async function load(artifact: unknown, options: LoadOptions): Promise<GenerativeModel> {
   const checked = checkArtifact(artifact)
+  const facts = factsOf(checked)
   const session = await createSession(checked, options.device, options.weights, options.onProgress)
   try {
-    checkInterface(session)
+    checkInterface(checked, facts)
     return createGenerator(session, options)
   } catch (error) {
     session.dispose()
@@ -35,8 +37,7 @@ export async function load(artifact: unknown, options: LoadOptions): Promise<Gen
 }
 
 /** The buffers and entry points by which a generator speaks to the device. */
-function checkInterface({ artifact }: Session): void {
-  const { chunk, vocabulary } = artifact.model
+function checkInterface(artifact: Artifact, { chunk, vocabulary }: ArtifactModel): void {
   const needed = {
     "inputs.tokens": chunk * 4,
     "inputs.sampling": samplingOrder.length * 4,

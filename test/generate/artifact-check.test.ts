@@ -7,7 +7,7 @@ import { refusal } from "./model.js"
 /** y = kernel(x), with a weight; every kind of part once. */
 const small: Artifact = {
   format: "weft",
-  version: 1,
+  version: 2,
   target: "wasm",
   precision: "exact",
   model: { family: "small", context: 8, chunk: 4, vocabulary: 16, endTokens: [1] },
@@ -61,7 +61,7 @@ test("a whole one passes, and is returned", () => {
 type Loose = any
 describe("refused", () => {
   test.each<[string, (artifact: Loose) => void, string]>([
-    ["another version", (a) => Object.assign(a, { version: 2 }), "artifact/version"],
+    ["another version", (a) => Object.assign(a, { version: 1 }), "artifact/version"],
     ["another format", (a) => Object.assign(a, { format: "onnx" }), "artifact/version"],
     ["a target that is none", (a) => Object.assign(a, { target: "cuda" }), "target is"],
     ["a chunk beyond the context", (a) => Object.assign(a.model, { chunk: 9 }), "model.chunk is 9"],
@@ -107,7 +107,7 @@ describe("refused", () => {
     expect(await broken(change)).toContain(message)
   })
 
-  test.each([[null], [[]], ["weft"], [{}], [{ format: "weft", version: 1 }]])("%j", async (json) => {
+  test.each([[null], [[]], ["weft"], [{}], [{ format: "weft", version: 2 }]])("%j", async (json) => {
     expect(await refusal(async () => checkArtifact(json))).toMatch(/^artifact\//)
   })
 })

@@ -34,7 +34,7 @@ export const openSession = (compilation: Compilation, device: Device, checkpoint
 
 /** Logits of every position, fed in pieces of `chunk`. */
 export async function logitsOf(session: Session, ids: readonly number[], chunk: number): Promise<Float32Array> {
-  const { vocabulary } = session.artifact.model
+  const { vocabulary } = session.artifact.model!
   const all = new Float32Array(ids.length * vocabulary)
   for (let past = 0; past < ids.length; past += chunk) {
     const part = ids.slice(past, past + chunk)
@@ -48,7 +48,7 @@ export async function logitsOf(session: Session, ids: readonly number[], chunk: 
 
 /** `count` greedy tokens after a prompt. */
 export async function greedyAfter(session: Session, ids: readonly number[], count: number): Promise<number[]> {
-  const { chunk } = session.artifact.model
+  const { chunk } = session.artifact.model!
   for (let past = 0; past < ids.length; past += chunk) {
     const part = ids.slice(past, past + chunk)
     session.write("inputs.tokens", new Uint8Array(Int32Array.from(part).buffer))

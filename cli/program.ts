@@ -1,0 +1,60 @@
+/**
+ * A program's file in, a program that runs out.
+ *
+ *     using program = await loadProgram<typeof mandelbrot>("examples/mandelbrot.ts", { device: "auto" })
+ *     const { count } = await program.run({ re, im })
+ */
+import { resolve } from "node:path"
+import type { DefinedProgram } from "../dsl/program.js"
+import { type Artifact, artifactVersion } from "../runtime/artifact.js"
+import { checkArtifact } from "../runtime/artifact-check.js"
+import { loadProgram as loadArtifact, type NumberArray, type RunningProgram } from "../runtime/program.js"
+import { cacheFolder, cacheKey, readCached, writeCached } from "./cache.js"
+import { type ChosenDevice, chooseDevice, type DeviceName } from "./device.js"
+import { compilerStamp } from "./package.js"
+import { hashSources } from "./sources.js"
+
+export interface LoadProgramOptions {
+  /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
+  readonly device?: DeviceName | undefined
+  /** Threads of the WebAssembly device; as many as there are processors when left out. */
+  readonly threads?: number | undefined
+  /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
+  readonly cache?: string | false | undefined
+}
+
+type InputsOf<P> = P extends DefinedProgram<infer I, unknown> ? I : Readonly<Record<string, NumberArray>>
+type OutputsOf<P> = P extends DefinedProgram<unknown, infer O> ? O : Readonly<Record<string, NumberArray>>
+
+/**
+ * Compiles the program of a file (or takes the artifact from the cache) and puts it on a device. With the program's type the arrays of `run`
+ * are typed: `import type { program } from "./mandelbrot.js"`, then `loadProgram<typeof program>("mandelbrot.ts")`.
+ *
+ * @param source a file that exports a `program`, or an artifact of one
+ * @throws WeftError `device/…`, `webgpu-…`, `artifact/…`, and what `compile` throws
+ */
+export async function loadProgram<
+  P = DefinedProgram<Readonly<Record<string, NumberArray>>, Readonly<Record<string, NumberArray>>>,
+>(source: string | Artifact, options: LoadProgramOptions = {}): Promise<RunningProgram<InputsOf<P>, OutputsOf<P>>> {
+  const given = typeof source === "string" ? undefined : checkArtifact(source)
+  const chosen = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
+  const { device } = chosen
+  try {
+    const artifact = given ?? (await compiled(source as string, chosen, options.cache ?? cacheFolder()))
+    return await loadArtifact<InputsOf<P>, OutputsOf<P>>(artifact, { device, onDispose: () => device.dispose() })
+  } catch (error) {
+    device.dispose()
+    throw error
+  }
+}
+
+async function compiled(file: string, { device, adapter }: ChosenDevice, folder: string | false): Promise<Artifact> {
+  const sources = folder === false ? undefined : hashSources(resolve(file))
+  const key = cacheKey(`program-${device.kind}`, [artifactVersion, compilerStamp(), sources, device.kind, adapter])
+  const known = folder === false || sources === undefined ? undefined : await readCached(folder, key)
+  if (known !== undefined) return known
+  const { compile } = await import("../compiler/index.js")
+  const artifact = await compile(file, {}, device.kind, { adapter })
+  if (folder !== false && sources !== undefined) await writeCached(folder, key, artifact)
+  return artifact
+}

@@ -1,0 +1,82 @@
+/**
+ * A program: arrays of numbers in, arrays out, and one function between them. No checkpoint, no tokens.
+ *
+ *     export const program = defineProgram({
+ *       inputs: { points: input({ point: upTo(65536), dim: 3 }) },
+ *       outputs: { length: ["point"] },
+ *       run({ points }) {
+ *         const squares = map((x) => x * x, points)
+ *         return { length: map((s) => Math.sqrt(s), sum(squares, "dim")) }
+ *       },
+ *     })
+ *
+ * `input` and `outputs` give axes an order, because the host has one: its arrays are row-major, the first axis the slowest. In between
+ * there is none. A program file exports its program as `program`.
+ */
+import type { Entry, InputSpec } from "./entries.js"
+import type { Program } from "./model.js"
+import type { NumberType, Tensor, Tree, Typed, ValueTypeOf } from "./tensor.js"
+import type { Traced, ValueType } from "./tracing.js"
+
+/** The extent of an input's axis that each run sets anew, up to `max`. */
+export interface Bounded {
+  readonly max: number
+  readonly symbol: string | undefined
+}
+
+/**
+ * An extent that is known per run only. Axes of one name have one extent in all inputs; axes of different names have one extent when they
+ * name the same `symbol`: `input({ row: upTo(512, "n"), column: upTo(512, "n") })` is square.
+ */
+export function upTo(max: number, symbol?: string): Bounded {
+  if (!Number.isInteger(max) || max < 1)
+    throw new RangeError(`upTo(${max}): the largest extent is a whole number from 1`)
+  return { max, symbol }
+}
+
+/** An array that each run is given, row-major in the order of `axes`. */
+export function input<const S extends Readonly<Record<string, number | Bounded>>, D extends NumberType = "f32">(
+  axes: S,
+  dtype?: D,
+): Tensor<keyof S & string, D> {
+  const extentOf = (axis: string, extent: number | Bounded) =>
+    typeof extent === "number" ? extent : { symbol: extent.symbol ?? axis, max: extent.max }
+  const spec: InputSpec = {
+    axes: Object.entries(axes).map(([axis, extent]) => ({ axis, extent: extentOf(axis, extent) })),
+    dtype: dtype ?? "f32",
+  }
+  return spec as unknown as Tensor<keyof S & string, D>
+}
+
+declare const arrays: unique symbol
+/** A defined program, which is ready to be compiled. Its type knows the arrays of a run: `loadProgram<typeof program>(…)`. */
+export interface DefinedProgram<Inputs, Outputs> extends Program {
+  readonly [arrays]?: (inputs: Inputs) => Outputs
+}
+
+/** The typed array that holds values of a type; a bool is 0 or 1. */
+export type ArrayOf<D> = [D] extends ["f32"] ? Float32Array : [D] extends ["i32"] ? Int32Array : Uint32Array
+type ArraysOf<T> = { readonly [K in keyof T]: ArrayOf<ValueTypeOf<T[K]>> }
+
+/** Makes a program of its inputs (from `input`), the axes of its outputs in the host's order, and the function that computes them. */
+export function defineProgram<
+  const Inputs extends Readonly<Record<string, Typed<NumberType>>>,
+  const Axes extends Readonly<Record<string, readonly string[]>>,
+  Outputs extends { readonly [K in keyof Axes]: Tensor<Axes[K][number], ValueType> },
+>(definition: {
+  readonly inputs: Inputs
+  readonly outputs: Axes
+  /** Traced once. */
+  run(inputs: Inputs): Outputs
+}): DefinedProgram<ArraysOf<Inputs>, ArraysOf<Pick<Outputs, keyof Axes & keyof Outputs>>> {
+  const entry: Entry = {
+    name: "run",
+    inputs: definition.inputs as unknown as Entry["inputs"],
+    outputs: definition.outputs,
+    run: (inputs, _weights, states) => ({
+      outputs: definition.run(inputs as unknown as Inputs) as unknown as Readonly<Record<string, Traced>>,
+      states,
+    }),
+  }
+  return { weights: {} satisfies Tree, states: {}, entries: [entry] }
+}
