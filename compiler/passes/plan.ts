@@ -3,13 +3,14 @@
  *
  *   entry step:  k0(token, embedding → t0)  [layer 0: k1(t0, q₀ … → t1) …] [layer 1: k1(t2, q₁ … → t3) …] …
  *
- * Units are expanded application by application: one kernel, other buffers. Scratch buffers whose lifetimes do not meet share a slot; what a
- * launch reads and writes is alive at once, so no slot is bound twice in one launch.
+ * Units are expanded application by application: one kernel, other buffers. Scratch buffers whose lifetimes do not meet share a slot
+ * (`slots.ts`); what a launch reads and writes is alive at once, so no slot is bound twice in one launch.
  */
 import type { ArtifactBuffer, ArtifactEntry, ArtifactLaunch, ArtifactSlot } from "../../runtime/artifact.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Constant, Unit } from "../ir/tensor.js"
 import type { Fused, FusedBuffer, KernelStep } from "./fuse.js"
+import { type Life, pack } from "./slots.js"
 
 export interface PlanEntry {
   readonly name: string
@@ -107,35 +108,30 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
         scope.set(local, persistent(`outputs.${output}`, fused.buffers.get(local)!, `outputs.${output}`, "output"))
     }
     expand(fused, scope)
-    placeScratch(launches, drafts, slots)
     planned[name] = { launches }
   }
-  const used = new Set(Object.values(planned).flatMap((e) => e.launches.flatMap((l) => l.buffers)))
-  for (const [i, d] of drafts.entries()) if (d.slot < 0 && !used.has(i)) d.slot = 0
+  const lives = livesOf(Object.values(planned), drafts)
+  const packing = pack([...lives.values()])
+  const first = slots.length
+  slots.push(...packing.slots.map((bytes) => ({ bytes })))
+  for (const [i, buffer] of [...lives.keys()].entries()) drafts[buffer]!.slot = first + packing.of[i]!
+  for (const d of drafts) if (d.slot < 0) d.slot = 0 // Nothing uses it.
   return { buffers: drafts, slots, entries: planned, constants }
 }
 
-/** Gives the scratch buffers of one entry their slots; slots may be shared with other entries, which run at other times. */
-function placeScratch(launches: readonly ArtifactLaunch[], drafts: readonly Draft[], slots: { bytes: number }[]): void {
-  const lives = new Map<number, { first: number; last: number }>()
-  for (const [at, launch] of launches.entries())
+/** The scratch buffers that are used, each with the launches from its first use to its last; entries follow each other. */
+export function livesOf(
+  entries: readonly ArtifactEntry[],
+  buffers: readonly Pick<ArtifactBuffer, "role" | "bytes">[],
+): ReadonlyMap<number, Life> {
+  const lives = new Map<number, { readonly bytes: number; readonly first: number; last: number }>()
+  for (const [at, launch] of entries.flatMap((e) => e.launches).entries())
     for (const b of launch.buffers) {
-      if (drafts[b]!.role !== "scratch" || drafts[b]!.slot >= 0) continue
+      const { role, bytes } = buffers[b]!
+      if (role !== "scratch") continue
       const life = lives.get(b)
-      if (life === undefined) lives.set(b, { first: at, last: at })
+      if (life === undefined) lives.set(b, { bytes, first: at, last: at })
       else life.last = at
     }
-  const scratchSlots = new Set(drafts.filter((d) => d.role === "scratch" && d.slot >= 0).map((d) => d.slot))
-  const busyUntil = new Map<number, number>([...scratchSlots].map((s) => [s, -1]))
-  for (const [b, life] of [...lives].sort((x, y) => x[1].first - y[1].first)) {
-    const { bytes } = drafts[b]!
-    const free = [...busyUntil].filter(([, until]) => until < life.first).map(([s]) => s)
-    // The smallest free slot that is large enough, else the largest free one, grown.
-    const enough = free.filter((s) => slots[s]!.bytes >= bytes).sort((p, q) => slots[p]!.bytes - slots[q]!.bytes)[0]
-    const largest = free.sort((p, q) => slots[q]!.bytes - slots[p]!.bytes)[0]
-    const slot = enough ?? largest ?? slots.push({ bytes }) - 1
-    slots[slot]!.bytes = Math.max(slots[slot]!.bytes, bytes)
-    busyUntil.set(slot, life.last)
-    drafts[b]!.slot = slot
-  }
+  return lives
 }
