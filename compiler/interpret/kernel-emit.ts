@@ -4,15 +4,14 @@
  *   sum_{k < 64}(x[i, k] * w[k])   →   s = 0; for (let k = 0; k < 64; k++) { s = s + Math.fround(x[o + k] * w[k]) } s = Math.fround(s)
  *
  * An index is checked in the block of its own variables, so an inner loop checks only what it counts; offsets grow from the outer to the inner
- * variables for the same reason. A reduction is computed once per point of its free variables: its state is declared where they are bound; where it
+ * variables for the same reason. Carried monoids have been spelled as two passes (carried.ts). A reduction is computed once per point of its free variables: its state is declared where they are bound; where it
  * stands behind a guard, a flag remembers that it is done. A scan keeps its state between the points of `at` and only catches up.
  */
 import { add, freeVariables, identity, literal, mul } from "../ir/expression.js"
-import { monoidParts } from "../ir/monoid.js"
 import type { Component, Expression, Load, LocalRead, Reduce, Scan } from "../ir/nodes.js"
 import type { Axis } from "../ir/tensor.js"
 import { KernelFault, type KernelFaultCode } from "./kernel-fault.js"
-import { identityNumbers, type MonoidPart, stepText } from "./monoid.js"
+import { identityNumbers, type PlainPart, plainParts, stepText } from "./monoid.js"
 import type { Atom, Block, Emitter, Leaves } from "./scalar.js"
 import { numberText, roundText } from "./scalar-operations.js"
 
@@ -115,7 +114,7 @@ interface FoldState {
   readonly mark: string
 }
 interface PartState {
-  readonly monoid: MonoidPart
+  readonly monoid: PlainPart
   readonly at: number
   readonly dtype: Expression["dtype"]
   /** One name per component; arrays of ranks for `top`. */
@@ -133,7 +132,7 @@ function stateOf(emitter: Emitter, x: Reduce | Scan, home: Block, states: States
   const made = emitter.within(home, (): FoldState => {
     const mark = emitter.fresh("mark")
     emitter.push(`let ${mark} = 0;`)
-    const parts = monoidParts(x.monoid).map(({ monoid, at }): PartState => {
+    const parts = plainParts(x.monoid).map(({ monoid, at }): PartState => {
       const first = x.lift[at]!
       const declare = (start: number, keyword = "let") => {
         const name = emitter.fresh("s")
@@ -225,7 +224,7 @@ function emitScan(emitter: Emitter, x: Scan, states: States): Atom {
 function emitComponent(emitter: Emitter, x: Component): Atom {
   emitter.emit(x.of)
   const found = emitter.known(componentKey(x.of, x.index))!
-  const part = monoidParts(x.of.monoid).find(({ monoid, at }) => {
+  const part = plainParts(x.of.monoid).find(({ monoid, at }) => {
     return x.index >= at && x.index < at + (monoid.kind === "argmax" || monoid.kind === "top" ? 2 : 1)
   })!
   if (part.monoid.kind !== "top") return found

@@ -11,6 +11,8 @@
 import { extentAt } from "../ir/dim.js"
 import { literal, variable, withTable } from "../ir/expression.js"
 import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
+import type { Expression } from "../ir/nodes.js"
+import { inPasses } from "./carried.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
 import { KernelFault } from "./kernel-fault.js"
 import { type Memory, writeElement } from "./memory.js"
@@ -91,9 +93,20 @@ const compilations = new WeakMap<Kernel, Map<Arithmetic, Compiled>>()
 function compiledOf(kernel: Kernel, arithmetic: Arithmetic): Compiled {
   const known = compilations.get(kernel) ?? new Map<Arithmetic, Compiled>()
   compilations.set(kernel, known)
-  const made = known.get(arithmetic) ?? withTable(() => compile(kernel, arithmetic))
+  const made = known.get(arithmetic) ?? withTable(() => compile(spelledInPasses(kernel), arithmetic))
   known.set(arithmetic, made)
   return made
+}
+
+function spelledInPasses(kernel: Kernel): Kernel {
+  const memo = new Map<Expression, Expression>()
+  const spell = (x: Expression) => inPasses(x, memo)
+  const items = kernel.items.map((item) =>
+    item.kind === "local"
+      ? { ...item, value: spell(item.value) }
+      : { ...item, value: spell(item.value), index: item.index.map(spell) },
+  )
+  return { ...kernel, items }
 }
 
 function compile(kernel: Kernel, arithmetic: Arithmetic): Compiled {
@@ -191,7 +204,13 @@ function emitStore(emitter: Emitter, kernel: Kernel, item: Store, array: ArrayAc
 }
 
 function combineText({ monoid, value }: Store, made: Atom, state: string, bound: string | undefined): string {
-  if (monoid === undefined || monoid.kind === "product" || monoid.kind === "argmax" || monoid.kind === "top")
+  if (
+    monoid === undefined ||
+    monoid.kind === "product" ||
+    monoid.kind === "argmax" ||
+    monoid.kind === "top" ||
+    monoid.kind === "carried"
+  )
     throw new KernelFault("malformed", "a store combines with a monoid of one component")
   const bounds = bound === undefined ? undefined : { state: bound, tuple: made.bound }
   return stepText(monoid, value.dtype, { state: [state], tuple: [made.value], bound: bounds })

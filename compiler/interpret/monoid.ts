@@ -7,12 +7,20 @@
  * lifted for `argmax` and `top`. Ties go to the lowest index. A sum of f32 is kept in float64 and rounded once by whoever reads it: the interpreters are
  * the more accurate side of every comparison. `stepText` is the one place that says what a step does; interpreters print it into their loops.
  */
-import { identityValue, type Monoid, monoidParts, noIndex } from "../ir/monoid.js"
+import { identityValue, type Monoid, type MonoidPart, monoidParts, noIndex } from "../ir/monoid.js"
 import type { DType } from "../ir/operations.js"
 import { contestBound } from "./scalar-bounds.js"
 import { roundText } from "./scalar-operations.js"
 
-export type MonoidPart = ReturnType<typeof monoidParts>[number]["monoid"]
+/** What is folded one tuple at a time; carried monoids are spelled as the two passes that they stand for (carried.ts). */
+export type PlainPart = Exclude<MonoidPart, { kind: "carried" }>
+
+/** The parts of a monoid none of which is carried, with the offsets of their first components. */
+export const plainParts = (monoid: Monoid): readonly { readonly monoid: PlainPart; readonly at: number }[] =>
+  monoidParts(monoid).map(({ monoid: part, at }) => {
+    if (part.kind === "carried") throw new Error("a carried monoid is not folded by the interpreters")
+    return { monoid: part, at }
+  })
 
 /** Per component its ranks. */
 export type Element = readonly (readonly number[])[]
@@ -28,7 +36,7 @@ export interface StepNames {
 export const stepFunctions = { insertRanked, contestBound }
 
 /** The statement that takes one lifted tuple into the state of a monoid that is no product. */
-export function stepText(part: MonoidPart, dtype: DType, { state, tuple, bound }: StepNames): string {
+export function stepText(part: PlainPart, dtype: DType, { state, tuple, bound }: StepNames): string {
   const [s, at] = state
   const [x, index] = tuple
   switch (part.kind) {
@@ -73,7 +81,7 @@ function insertRanked(values: Ranks, indices: Ranks, value: number, index: numbe
 }
 
 /** The identity of each component of a monoid that is no product. */
-export function identityNumbers(part: MonoidPart, dtype: DType): readonly number[] {
+export function identityNumbers(part: PlainPart, dtype: DType): readonly number[] {
   return part.kind === "argmax" || part.kind === "top"
     ? [identityValue("max", dtype), noIndex]
     : [identityValue(part.kind, dtype)]
@@ -81,7 +89,7 @@ export function identityNumbers(part: MonoidPart, dtype: DType): readonly number
 
 /** @param types the dtypes of the lifted tuple */
 export function identityElement(monoid: Monoid, types: readonly DType[]): Element {
-  return monoidParts(monoid).flatMap(({ monoid: part, at }) =>
+  return plainParts(monoid).flatMap(({ monoid: part, at }) =>
     identityNumbers(part, types[at]!).map((x) => new Array<number>(part.kind === "top" ? part.k : 1).fill(x)),
   )
 }
@@ -89,14 +97,14 @@ export function identityElement(monoid: Monoid, types: readonly DType[]): Elemen
 /** The element after one more lifted tuple. */
 export function append(monoid: Monoid, types: readonly DType[], element: Element, tuple: readonly number[]): Element {
   const made = element.map((ranks) => [...ranks])
-  for (const { monoid: part, at } of monoidParts(monoid)) step(part, types[at]!)(made.slice(at), tuple.slice(at))
+  for (const { monoid: part, at } of plainParts(monoid)) step(part, types[at]!)(made.slice(at), tuple.slice(at))
   return made
 }
 
 /** The element of two folds side by side, `a` before `b`. */
 export function combine(monoid: Monoid, types: readonly DType[], a: Element, b: Element): Element {
   const made = a.map((ranks) => [...ranks])
-  for (const { monoid: part, at } of monoidParts(monoid)) {
+  for (const { monoid: part, at } of plainParts(monoid)) {
     const components = identityNumbers(part, types[at]!).length
     const pairs = b.slice(at, at + components)
     pairs[0]!.forEach((_, rank) => {
@@ -110,7 +118,7 @@ export function combine(monoid: Monoid, types: readonly DType[], a: Element, b: 
 type Step = (element: number[][], tuple: readonly number[]) => void
 const steps = new Map<string, Step>()
 
-function step(part: MonoidPart, dtype: DType): Step {
+function step(part: PlainPart, dtype: DType): Step {
   const key = `${part.kind} ${dtype}`
   const known = steps.get(key)
   if (known !== undefined) return known

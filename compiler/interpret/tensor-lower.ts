@@ -23,6 +23,7 @@ import {
 } from "../ir/expression.js"
 import type { Expression, Reduce as Fold } from "../ir/nodes.js"
 import { type Axis, axisOf, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
+import { inPasses } from "./carried.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
 import { Emitter } from "./scalar.js"
 import type { Arithmetic } from "./scalar-operations.js"
@@ -157,7 +158,7 @@ function createLowering(kept: ReadonlySet<Tensor>) {
     const ranked = t.monoid.kind === "argmax" || t.monoid.kind === "top"
     const extent = unite(t.args).find((a) => a.name === t.axis)!.extent
     const whole = reduce(axis.name, extent, t.monoid, ranked ? [...lift, axis] : lift) as Fold
-    return componentOf(whole, t.component, t.slot === undefined ? undefined : at.get(t.slot)!)
+    return inPasses(componentOf(whole, t.component, t.slot === undefined ? undefined : at.get(t.slot)!))
   }
 
   return {

@@ -8,7 +8,7 @@
  * `width` is 1 but in the loop language, where an expression may be a vector of 2, 4 or 8 lanes.
  */
 import { fold } from "./fold.js"
-import { type Monoid, monoidArity, monoidKey, monoidTypes } from "./monoid.js"
+import { liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type {
   Expression,
   Fetch,
@@ -126,22 +126,26 @@ export function reduce(axis: string, extent: Expression, monoid: Monoid, lift: r
 }
 
 export function scan(axis: string, at: Expression, monoid: Monoid, lift: readonly Expression[]): Scan {
+  if (monoid.kind === "carried") throw new TypeProblem(`a prefix of ${monoidKey(monoid)} is not defined`)
   const dtype = foldType(monoid, lift)
   const key = `scan ${axis} ${identity(at)} ${monoidKey(monoid)} ${ids(lift)}`
   return intern(key, () => ({ kind: "scan", dtype, width: 1, axis, at, monoid, lift }))
 }
 
 function foldType(monoid: Monoid, lift: readonly Expression[]): DType {
-  if (lift.length !== monoidArity(monoid))
-    throw new TypeProblem(`${monoid.kind} folds ${monoidArity(monoid)} values, not ${lift.length}`)
-  return monoidTypes(
-    monoid,
-    lift.map((x) => x.dtype),
-  )[0]!
+  if (lift.length !== liftCount(monoid))
+    throw new TypeProblem(`${monoid.kind} folds ${liftCount(monoid)} values, not ${lift.length}`)
+  return foldTypes(monoid, lift)[0]!
 }
 
+const foldTypes = (monoid: Monoid, lift: readonly Expression[]): readonly DType[] =>
+  monoidTypes(
+    monoid,
+    lift.map((x) => x.dtype),
+  )
+
 export function component(of: Reduce | Scan, index: number, slot?: Expression): Expression {
-  const dtype = of.lift[index]?.dtype
+  const dtype = foldTypes(of.monoid, of.lift)[index]
   if (dtype === undefined) throw new TypeProblem(`${of.monoid.kind} has no component ${index}`)
   if (index === 0 && slot === undefined) return of
   const key = `component ${identity(of)} ${index} ${slot === undefined ? "" : identity(slot)}`

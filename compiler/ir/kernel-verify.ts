@@ -10,7 +10,7 @@
 import { freeVariables, print, walk } from "./expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "./kernel.js"
 import { storageType } from "./loop.js"
-import { monoidArity, monoidKey, monoidParts } from "./monoid.js"
+import { componentCount, liftCount, monoidKey, monoidParts, partOf } from "./monoid.js"
 import type { Component, Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
 
@@ -23,7 +23,7 @@ export type KernelProblemCode =
   | "kernel/arity" /* the wrong number of indices, lifted values or ranks */
   | "kernel/dtype" /* a dtype that is not the buffer's, the local's or the index's */
   | "kernel/node" /* a node of another language */
-  | "kernel/monoid" /* a store that combines with more than one component */
+  | "kernel/monoid" /* a store that combines with more than one component, a prefix of a carried monoid */
   | "kernel/shape" /* a capacity that is no count */
 
 export interface KernelProblem {
@@ -95,7 +95,7 @@ function verifyItem(item: Item, buffers: ReadonlyMap<string, KernelBuffer>, repo
 
 function verifyMonoid({ monoid }: Store, report: Report): void {
   if (monoid === undefined) return
-  if (monoid.kind === "product" || monoidArity(monoid) !== 1)
+  if (monoid.kind === "product" || componentCount(monoid) !== 1)
     report("kernel/monoid", `a store cannot combine with ${monoidKey(monoid)}`)
 }
 
@@ -176,14 +176,19 @@ function verifyNode(x: Expression, { buffers, locals, before, axes, report }: Sc
       bind(x.axis, folds, axes, report)
       if (isFoldedInside(x.axis, x.lift)) report("kernel/axis", `axis '${x.axis}' is bound inside of itself`)
       expect(x.kind === "reduce" ? x.extent.dtype : x.at.dtype, "i32", `the extent of '${x.axis}'`)
-      const arity = monoidArity(x.monoid)
+      const arity = liftCount(x.monoid)
       if (x.lift.length !== arity) {
         report("kernel/arity", `${monoidKey(x.monoid)} folds ${arity} values, not ${x.lift.length}`)
         return
       }
-      for (const { monoid, at } of monoidParts(x.monoid))
+      for (const { monoid, at } of monoidParts(x.monoid)) {
         if (monoid.kind === "argmax" || monoid.kind === "top")
           expect(x.lift[at + 1]!.dtype, "i32", `the index of ${monoidKey(monoid)}`)
+        if (monoid.kind !== "carried") continue
+        if (x.kind === "scan") report("kernel/monoid", `a prefix of ${monoidKey(monoid)} is not defined`)
+        for (const l of x.lift.slice(at, at + liftCount(monoid)))
+          expect(l.dtype, "f32", `what ${monoidKey(monoid)} folds`)
+      }
       return
     }
     case "component":
@@ -202,7 +207,7 @@ function verifyNode(x: Expression, { buffers, locals, before, axes, report }: Sc
 }
 
 function verifyComponent({ of, index, slot }: Component, report: Report): void {
-  const part = monoidParts(of.monoid).find(({ monoid, at }) => index >= at && index < at + monoidArity(monoid))
+  const part = partOf(of.monoid, index)
   if (part === undefined) {
     report("kernel/arity", `${monoidKey(of.monoid)} has no component ${index}`)
     return

@@ -5,50 +5,80 @@
  *   max, min       (∓3.4028235e38 for f32, the extremes of the integers)
  *   argmax         (value, index), the lowest index on ties
  *   top(k)         k ordered (value, index) pairs, the lowest index first on ties; its results gain a slot
+ *   carried        the pivots and channels of a recipe (recipes.ts), lifted from the score and one value per channel
  *   product        several monoids side by side over one axis; the components follow one another
+ *
+ * An element is lifted from as many values as it has components, but for a carried one: there the recipe says how many pivots come of a score.
  */
 import type { DType } from "./operations.js"
+import { type RecipeName, recipeOf } from "./recipes.js"
 
 export type Monoid =
   | { readonly kind: "sum" | "max" | "min" | "argmax" }
   | { readonly kind: "top"; readonly k: number }
+  | { readonly kind: "carried"; readonly recipe: RecipeName; readonly channels: number }
   | { readonly kind: "product"; readonly parts: readonly Monoid[] }
+
+/** A monoid that is no product. */
+export type MonoidPart = Exclude<Monoid, { kind: "product" }>
 
 export const sum: Monoid = { kind: "sum" }
 export const max: Monoid = { kind: "max" }
 export const min: Monoid = { kind: "min" }
 export const argmax: Monoid = { kind: "argmax" }
 export const top = (k: number): Monoid => ({ kind: "top", k })
+export const carried = (recipe: RecipeName, channels: number): Monoid => ({ kind: "carried", recipe, channels })
 export const product = (...parts: Monoid[]): Monoid => ({ kind: "product", parts })
 
-/** How many values an element has. */
-export function monoidArity(m: Monoid): number {
-  if (m.kind === "product") return m.parts.reduce((n, p) => n + monoidArity(p), 0)
+/** How many values are lifted into an element. */
+export function liftCount(m: Monoid): number {
+  if (m.kind === "product") return m.parts.reduce((n, p) => n + liftCount(p), 0)
+  if (m.kind === "carried") return 1 + m.channels
   return m.kind === "argmax" || m.kind === "top" ? 2 : 1
+}
+
+/** How many components an element has. */
+export function componentCount(m: Monoid): number {
+  if (m.kind === "product") return m.parts.reduce((n, p) => n + componentCount(p), 0)
+  return m.kind === "carried" ? recipeOf(m.recipe).pivots.length + m.channels : liftCount(m)
 }
 
 export function monoidKey(m: Monoid): string {
   if (m.kind === "product") return `(${m.parts.map(monoidKey).join(" × ")})`
+  if (m.kind === "carried") return `carried(${m.recipe}, ${m.channels})`
   return m.kind === "top" ? `top${m.k}` : m.kind
 }
 
-/** The dtypes of the components, given those of the lifted values; an index is i32. */
+/** The dtypes of the components, given those of the lifted values; an index is i32, and all that is carried is f32. */
 export function monoidTypes(m: Monoid, lift: readonly DType[]): readonly DType[] {
-  return m.kind === "product" || monoidArity(m) === 1 ? lift : [lift[0]!, "i32"]
+  if (m.kind === "product") return monoidParts(m).flatMap(({ monoid, at }) => monoidTypes(monoid, lift.slice(at)))
+  if (m.kind === "carried") return Array.from({ length: componentCount(m) }, () => "f32" as const)
+  return m.kind === "argmax" || m.kind === "top" ? [lift[0]!, "i32"] : [lift[0]!]
 }
 
-/** The parts of a product in order with the offset of their first component; any other monoid is its own only part. */
-export function monoidParts(
-  m: Monoid,
-): readonly { readonly monoid: Exclude<Monoid, { kind: "product" }>; readonly at: number }[] {
-  if (m.kind !== "product") return [{ monoid: m, at: 0 }]
+/** Where a part of a product stands: `at` is the offset of its first lifted value, `component` that of its first component. */
+export interface PlacedPart {
+  readonly monoid: MonoidPart
+  readonly at: number
+  readonly component: number
+}
+
+/** The parts of a product in order; any other monoid is its own only part. */
+export function monoidParts(m: Monoid): readonly PlacedPart[] {
+  if (m.kind !== "product") return [{ monoid: m, at: 0, component: 0 }]
   let at = 0
+  let component = 0
   return m.parts.flatMap((p) => {
-    const inner = monoidParts(p).map((x) => ({ monoid: x.monoid, at: x.at + at }))
-    at += monoidArity(p)
+    const inner = monoidParts(p).map((x) => ({ ...x, at: x.at + at, component: x.component + component }))
+    at += liftCount(p)
+    component += componentCount(p)
     return inner
   })
 }
+
+/** The part that a component belongs to. */
+export const partOf = (m: Monoid, component: number): PlacedPart | undefined =>
+  monoidParts(m).find((p) => component >= p.component && component < p.component + componentCount(p.monoid))
 
 /** The largest finite f32; programs have no infinities. */
 export const largest = 3.4028234663852886e38

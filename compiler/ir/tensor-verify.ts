@@ -9,7 +9,7 @@
 import { literalExtent, maximum } from "./dim.js"
 import { freeVariables, operands, print, walk } from "./expression.js"
 import { storageType } from "./loop.js"
-import { monoidArity, monoidKey, monoidTypes } from "./monoid.js"
+import { componentCount, liftCount, monoidKey, monoidTypes } from "./monoid.js"
 import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
 import {
@@ -146,7 +146,7 @@ function verifyNode(t: Tensor, report: Report): void {
       verifyReduce(t, report)
       return
     case "scan":
-      if (monoidArity(t.monoid) !== 1) report("tensor/arity", `a scan of ${monoidKey(t.monoid)}`)
+      if (componentCount(t.monoid) !== 1) report("tensor/arity", `a scan of ${monoidKey(t.monoid)}`)
       if (axisOf(t.arg, t.axis) === undefined) report("tensor/axes", `there is no axis '${t.axis}' to scan`)
       expectType(t.dtype, t.arg.dtype, "the value", report)
       expectAxes(t, t.arg.axes, report)
@@ -197,7 +197,7 @@ function verifyMap(t: MapNode, report: Report): void {
 function verifyReduce(t: Reduce, report: Report): void {
   const all = united(t.args, report)
   const ranked = t.monoid.kind === "argmax" || t.monoid.kind === "top"
-  const expected = ranked ? 1 : monoidArity(t.monoid)
+  const expected = ranked ? 1 : liftCount(t.monoid)
   if (t.args.length !== expected)
     report("tensor/arity", `${monoidKey(t.monoid)} folds ${expected} values, not ${t.args.length}`)
   const types = monoidTypes(
@@ -207,6 +207,8 @@ function verifyReduce(t: Reduce, report: Report): void {
   const wanted = types[t.component]
   if (wanted === undefined) report("tensor/arity", `${monoidKey(t.monoid)} has no component ${t.component}`)
   else expectType(t.dtype, wanted, "the value", report)
+  if (t.monoid.kind === "carried")
+    for (const [i, a] of t.args.entries()) expectType(a.dtype, "f32", `argument ${i}`, report)
   if (!all.delete(t.axis)) report("tensor/axes", `there is no axis '${t.axis}' to reduce`)
   const slot = t.axes.find((a) => a.name === t.slot)
   if ((t.monoid.kind === "top") !== (slot !== undefined)) report("tensor/axes", "a top has a slot, others have none")

@@ -11,7 +11,7 @@ import type { Span } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "./dim.js"
 import { freeVariables, identity, intern, operands, TypeProblem } from "./expression.js"
 import type { Storage } from "./loop.js"
-import { type Monoid, monoidArity, monoidKey, monoidTypes } from "./monoid.js"
+import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
 
@@ -48,7 +48,7 @@ export interface Map extends Common {
   readonly body: Expression
   readonly args: readonly Tensor[]
 }
-/** Folds the `args` (one per component of the monoid; `argmax` and `top` take the value alone, the index is the position) over `axis`. */
+/** Folds the `args` (one per lifted value of the monoid; `argmax` and `top` take the value alone, the index is the position) over `axis`. */
 export interface Reduce extends Common {
   readonly kind: "reduce"
   readonly axis: string
@@ -207,13 +207,15 @@ export function map(body: Expression, args: readonly Tensor[]): Map {
 export function reduce(monoid: Monoid, axis: string, args: readonly Tensor[], component = 0, slot?: string): Reduce {
   const united = unite(args)
   if (!united.some((a) => a.name === axis)) throw new TypeProblem(`there is no axis '${axis}' to reduce`)
-  const expected = monoid.kind === "argmax" || monoid.kind === "top" ? 1 : monoidArity(monoid)
+  const expected = monoid.kind === "argmax" || monoid.kind === "top" ? 1 : liftCount(monoid)
   if (args.length !== expected)
     throw new TypeProblem(`${monoidKey(monoid)} folds ${expected} values, not ${args.length}`)
   const types = monoidTypes(
     monoid,
     args.map((a) => a.dtype),
   )
+  if (monoid.kind === "carried" && args.some((a) => a.dtype !== "f32"))
+    throw new TypeProblem(`${monoidKey(monoid)} folds f32, not ${args.map((a) => a.dtype).join(", ")}`)
   const dtype = types[component]
   if (dtype === undefined) throw new TypeProblem(`${monoidKey(monoid)} has no component ${component}`)
   const axes = united.filter((a) => a.name !== axis)
@@ -244,7 +246,7 @@ export function reduce(monoid: Monoid, axis: string, args: readonly Tensor[], co
 }
 
 export function scan(monoid: Monoid, axis: string, arg: Tensor): Scan {
-  if (monoidArity(monoid) !== 1) throw new TypeProblem(`a scan of ${monoidKey(monoid)} is not supported`)
+  if (componentCount(monoid) !== 1) throw new TypeProblem(`a scan of ${monoidKey(monoid)} is not supported`)
   if (axisOf(arg, axis) === undefined) throw new TypeProblem(`there is no axis '${axis}' to scan`)
   return intern(`scan ${monoidKey(monoid)} ${axis} ${identity(arg)}`, () => ({
     kind: "scan",

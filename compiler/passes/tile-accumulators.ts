@@ -2,7 +2,7 @@ import { add, apply, fetch, lane, literal, operands, rewrite, variable } from ".
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
-import { combine, identityOf } from "./tile-fold.js"
+import { combine, identityOf, isComponentwise } from "./tile-fold.js"
 import { shared } from "./tile-vector.js"
 
 /** Lanes that share a reduction. */
@@ -66,7 +66,7 @@ export function horizontal(
     const half = parts.length / 2
     parts = parts.slice(0, half).map((p, j) => [...combine(r.monoid, p, parts[j + half]!)])
   }
-  assign(into, combine(r.monoid, into, parts[0]!), true, out, naming)
+  assign(into, combine(r.monoid, into, parts[0]!), isComponentwise(r.monoid), out, naming)
 }
 
 /** Folds the accumulators of a lane group; afterwards every lane of the group holds the result. */

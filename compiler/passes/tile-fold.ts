@@ -4,18 +4,30 @@
  *   sum      acc + v
  *   argmax   (v > acc || v == acc && i < at) ? (v, i) : (acc, at)
  *   top(k)   insertion into k ordered pairs, unrolled
+ *   carried  the terms of its recipe (carried.ts)
  *
  * An accumulator is a flat list of expressions: per part of a product its components, for `top` the k values and then the k indices.
  */
 import { apply, literal, splat } from "../ir/expression.js"
-import { identityValue, type Monoid, monoidParts, noIndex } from "../ir/monoid.js"
+import {
+  componentCount,
+  identityValue,
+  liftCount,
+  type Monoid,
+  type MonoidPart,
+  monoidParts,
+  noIndex,
+} from "../ir/monoid.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
+import { recipeOf } from "../ir/recipes.js"
+import { carriedAppend, carriedIdentity, carriedMerge } from "./carried.js"
 
-type Part = Exclude<Monoid, { kind: "product" }>
+const partSize = (m: MonoidPart): number => (m.kind === "top" ? 2 * m.k : componentCount(m))
 
-const partSize = (m: Part): number => (m.kind === "top" ? 2 * m.k : m.kind === "argmax" ? 2 : 1)
-const liftSize = (m: Part): number => (m.kind === "top" || m.kind === "argmax" ? 2 : 1)
+/** Whether each component of an accumulator is folded for itself, so that they may be assigned one after the other. */
+export const isComponentwise = (m: Monoid): boolean =>
+  monoidParts(m).every(({ monoid }) => monoid.kind === "sum" || monoid.kind === "max" || monoid.kind === "min")
 
 /** The identity, `width` lanes wide. `types` are the dtypes of the lifted values. */
 export function identityOf(m: Monoid, types: readonly DType[], width: number): readonly Expression[] {
@@ -23,6 +35,7 @@ export function identityOf(m: Monoid, types: readonly DType[], width: number): r
     const dtype = types[at]!
     if (monoid.kind === "sum" || monoid.kind === "max" || monoid.kind === "min")
       return [splat(literal(identityValue(monoid.kind, dtype), dtype), width)]
+    if (monoid.kind === "carried") return carriedIdentity(recipeOf(monoid.recipe), monoid.channels, width)
     const k = monoid.kind === "top" ? monoid.k : 1
     const values = Array.from({ length: k }, () => splat(literal(identityValue("max", dtype), dtype), width))
     return [...values, ...Array.from({ length: k }, () => splat(literal(noIndex), width))]
@@ -39,7 +52,7 @@ export function append(
   return monoidParts(m).flatMap(({ monoid, at }) => {
     const mine = accumulator.slice(from, from + partSize(monoid))
     from += partSize(monoid)
-    return appendPart(monoid, mine, lift.slice(at, at + liftSize(monoid)))
+    return appendPart(monoid, mine, lift.slice(at, at + liftCount(monoid)))
   })
 }
 
@@ -51,6 +64,7 @@ export function combine(m: Monoid, left: readonly Expression[], right: readonly 
     const a = left.slice(from, from + size)
     const b = right.slice(from, from + size)
     from += size
+    if (monoid.kind === "carried") return carriedMerge(recipeOf(monoid.recipe), a, b)
     if (monoid.kind !== "top") return appendPart(monoid, a, b)
     let merged: readonly Expression[] = a
     for (let s = 0; s < monoid.k; s++) merged = appendPart(monoid, merged, [b[s]!, b[monoid.k + s]!])
@@ -58,7 +72,7 @@ export function combine(m: Monoid, left: readonly Expression[], right: readonly 
   })
 }
 
-function appendPart(m: Part, acc: readonly Expression[], lift: readonly Expression[]): readonly Expression[] {
+function appendPart(m: MonoidPart, acc: readonly Expression[], lift: readonly Expression[]): readonly Expression[] {
   switch (m.kind) {
     case "sum":
       return [lift[0]!.dtype === "bool" ? apply("or", acc[0]!, lift[0]!) : apply("add", acc[0]!, lift[0]!)]
@@ -81,6 +95,8 @@ function appendPart(m: Part, acc: readonly Expression[], lift: readonly Expressi
         ...Array.from({ length: k }, (_, s) => place(s, k, lift[1]!)),
       ]
     }
+    case "carried":
+      return carriedAppend(recipeOf(m.recipe), acc, lift)
     default:
       return m satisfies never
   }
@@ -99,10 +115,11 @@ export function componentOf(
   slot: Expression | undefined,
 ): Expression {
   let from = 0
-  for (const { monoid, at } of monoidParts(m)) {
-    if (index >= at && index < at + liftSize(monoid)) {
-      if (monoid.kind !== "top") return accumulator[from + index - at]!
-      const ranks = accumulator.slice(from + (index - at) * monoid.k, from + (index - at + 1) * monoid.k)
+  for (const { monoid, component } of monoidParts(m)) {
+    const own = index - component
+    if (own >= 0 && own < componentCount(monoid)) {
+      if (monoid.kind !== "top") return accumulator[from + own]!
+      const ranks = accumulator.slice(from + own * monoid.k, from + (own + 1) * monoid.k)
       if (slot === undefined) return ranks[0]!
       // A register tile that reaches over the last rank never runs there.
       if (slot.kind === "literal") return ranks[slot.value] ?? ranks.at(-1)!

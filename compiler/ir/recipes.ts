@@ -1,0 +1,63 @@
+/**
+ * Recipes as data: how folds that depend on one another over one axis become one fold that runs once (a carried monoid).
+ *
+ *   m = max s;  l = Σ exp(s − m);  o = Σ exp(s − m) · v     →   one fold that carries (m, l, o) and is lifted from (s, 1, v)
+ *
+ * The pivots are ordinary folds of the score `$0`. A channel is Σ weight($0, pivots) · x over the elements so far, and `advance` says what a
+ * channel `$c` becomes when the pivots move from `$p0 …` to `$q0 …`. Everything else follows (passes/carried.ts):
+ *
+ *   identity    the pivots' identities, channels 0
+ *   append      q = fold(p, lift(s));  c = advance(c, p, q) + weight(s, q) · x
+ *   merge       q = fold(p, p′);       c = advance(c, p, q) + advance(c′, p′, q)
+ *
+ * A recipe is right when every chunking and bracketing of the merge equals the two passes: that is a law (test/laws/recipes.test.ts). Terms are
+ * f32; programs have no infinities, so a term must stay finite for the identity of a pivot, too.
+ */
+import type { Operation } from "./operations.js"
+
+/** An expression as data: a name, a number, or an operation over terms. */
+export type Term = string | number | readonly [Operation, ...Term[]]
+
+export interface Pivot {
+  readonly fold: "max" | "sum"
+  /** What is folded, over `$0`. */
+  readonly of: Term
+}
+
+export interface Recipe {
+  readonly pivots: readonly Pivot[]
+  /** Over `$0` and `$p0 …`. */
+  readonly weight: Term
+  /** Over `$c`, `$p0 …` and `$q0 …`. */
+  readonly advance: Term
+  /** Whether a channel may have values x of its own; otherwise every x is 1. */
+  readonly values: boolean
+}
+
+const deviation: Term = ["sub", "$0", ["div", "$p1", "$p0"]]
+/** How far the mean moves. A side without elements has no mean and no part in the result. */
+const shift: Term = ["sub", ["div", "$p1", ["max", "$p0", 1]], ["div", "$q1", ["max", "$q0", 1]]]
+
+export const recipes = {
+  /** Sums of exponentials shifted by the largest (Milakov and Gimelshein 2018, arXiv 1805.02867). */
+  exp: {
+    pivots: [{ fold: "max", of: "$0" }],
+    weight: ["exp", ["sub", "$0", "$p0"]],
+    advance: ["mul", "$c", ["exp", ["sub", "$p0", "$q0"]]],
+    values: true,
+  },
+  /** The sum of squared deviations from the mean (Welford 1962; Chan, Golub and LeVeque 1979). */
+  moments: {
+    pivots: [
+      { fold: "sum", of: 1 },
+      { fold: "sum", of: "$0" },
+    ],
+    weight: ["mul", deviation, deviation],
+    advance: ["select", ["gt", "$p0", 0], ["add", "$c", ["mul", "$p0", ["mul", shift, shift]]], "$c"],
+    values: false,
+  },
+} as const satisfies Readonly<Record<string, Recipe>>
+
+export type RecipeName = keyof typeof recipes
+
+export const recipeOf = (name: RecipeName): Recipe => recipes[name]

@@ -1,0 +1,54 @@
+/**
+ * Carried monoids in the loop language: identity, append and merge of (pivots …, channels …), made of a recipe's terms.
+ *
+ *   exp, append (s, x)      →   [max(p, s),  c · exp(p − max(p, s)) + exp(s − max(p, s)) · x]
+ *   exp, merge (p′, c′)     →   [q = max(p, p′),  c · exp(p − q) + c′ · exp(p′ − q)]
+ *
+ * No recipe is treated by name. All terms are pointwise, so that accumulators may be vectors.
+ */
+import { apply, isLiteral, literal, splat } from "../ir/expression.js"
+import { identityValue } from "../ir/monoid.js"
+import type { Expression } from "../ir/nodes.js"
+import type { Recipe } from "../ir/recipes.js"
+import { instantiate, numbered } from "../ir/terms.js"
+
+/** Pivots, then channels. */
+type Element = readonly Expression[]
+
+export function carriedIdentity(recipe: Recipe, channels: number, width: number): Element {
+  const pivots = recipe.pivots.map((p) => identityValue(p.fold, "f32"))
+  return [...pivots, ...Array.from({ length: channels }, () => 0)].map((n) => splat(literal(n, "f32"), width))
+}
+
+/** The element after one more (score, value of each channel). */
+export function carriedAppend(recipe: Recipe, element: Element, [score, ...values]: Element): Element {
+  const lifted = recipe.pivots.map((p) => instantiate(p.of, { $0: score! }))
+  const pivots = folded(recipe, element, lifted)
+  const weight = instantiate(recipe.weight, { $0: score!, ...numbered("$p", pivots) })
+  return [
+    ...pivots,
+    ...advanced(recipe, element, pivots).map((c, i) => {
+      const x = values[i]!
+      return apply("add", c, isOne(x) ? weight : apply("mul", weight, x))
+    }),
+  ]
+}
+
+/** Two elements into one. */
+export function carriedMerge(recipe: Recipe, left: Element, right: Element): Element {
+  const pivots = folded(recipe, left, right)
+  const others = advanced(recipe, right, pivots)
+  return [...pivots, ...advanced(recipe, left, pivots).map((c, i) => apply("add", c, others[i]!))]
+}
+
+const folded = (recipe: Recipe, left: Element, right: Element): Element =>
+  recipe.pivots.map(({ fold }, i) => apply(fold === "sum" ? "add" : fold, left[i]!, right[i]!))
+
+/** The channels of an element once its pivots have become `pivots`. */
+function advanced(recipe: Recipe, element: Element, pivots: Element): Element {
+  const count = recipe.pivots.length
+  const names = { ...numbered("$p", element.slice(0, count)), ...numbered("$q", pivots) }
+  return element.slice(count).map((c) => instantiate(recipe.advance, { ...names, $c: c }))
+}
+
+const isOne = (x: Expression): boolean => isLiteral(x) && x.value === 1

@@ -1,0 +1,89 @@
+/** Recipes: every chunking and every bracketing of the merge equals the two passes, to 1e-12 in float64; planted faults do not. */
+import fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { withTable } from "../../compiler/ir/expression.js"
+import { largest } from "../../compiler/ir/monoid.js"
+import { type Recipe, type RecipeName, recipeOf, recipes } from "../../compiler/ir/recipes.js"
+import { Choices } from "./choices.js"
+import { recipeFaults } from "./faults-online.js"
+import { type Algebra, algebraOf, inTwoPasses, type Row, wrongElement } from "./recipe-algebra.js"
+import { law, patience, runs, seed } from "./settings.js"
+
+const score = fc.double({ min: -3, max: 3, noNaN: true })
+const masked = fc.constant(-largest)
+
+/** Rows of scores: moderate, large, all equal, some or all masked; none and one element among them. */
+const scores: fc.Arbitrary<readonly number[]> = fc.oneof(
+  fc.array(score, { maxLength: 40 }),
+  fc.array(fc.double({ min: -80, max: 80, noNaN: true }), { maxLength: 40 }),
+  fc.array(fc.double({ min: -1e4, max: 1e4, noNaN: true }), { maxLength: 40 }),
+  fc.tuple(fc.double({ min: -1e4, max: 1e4, noNaN: true }), fc.nat(20)).map(([s, n]) => Array<number>(n).fill(s)),
+  fc.array(score, { minLength: 1, maxLength: 1 }),
+)
+/** Masks are the identity of a maximum; recipes without one have none. */
+const maskedScores = fc.oneof(
+  fc.array(fc.oneof(score, masked), { minLength: 1, maxLength: 40 }),
+  fc.array(masked, { minLength: 1, maxLength: 12 }),
+)
+
+const rowsOf = (recipe: Recipe, channels: number): fc.Arbitrary<Row> => {
+  const all = recipe.pivots.some((p) => p.fold === "max") ? fc.oneof(scores, maskedScores) : scores
+  const value = recipe.values ? fc.double({ min: -2, max: 2, noNaN: true }) : fc.constant(1)
+  return all.chain((row) =>
+    fc.tuple(...row.map((s) => fc.tuple(...Array.from({ length: channels }, () => value)).map((x) => [s, ...x]))),
+  )
+}
+
+/** A row in chunks, some of them empty, appended to one by one and merged in any bracketing and from either side. */
+function inChunks(algebra: Algebra, row: Row, numbers: readonly number[]): readonly number[] {
+  const choose = new Choices(numbers)
+  let parts: (readonly number[])[] = []
+  for (let at = 0; at < row.length || choose.chance(30); ) {
+    const length = choose.chance(25) ? 0 : 1 + choose.below(Math.max(1, row.length - at))
+    parts.push(row.slice(at, at + length).reduce((e, x) => algebra.append(e, x), algebra.identity))
+    at += length
+  }
+  if (parts.length === 0) parts = [algebra.identity]
+  while (parts.length > 1) {
+    const at = choose.below(parts.length - 1)
+    const [a, b] = [parts[at]!, parts[at + 1]!]
+    parts.splice(at, 2, choose.chance(50) ? algebra.merge(b, a) : algebra.merge(a, b))
+  }
+  return parts[0]!
+}
+
+const cases = (recipe: Recipe, channels: number) =>
+  fc.record({ row: rowsOf(recipe, channels), numbers: fc.array(fc.nat(9999), { minLength: 80, maxLength: 80 }) })
+
+const names = Object.keys(recipes) as RecipeName[]
+const channelsOf = (recipe: Recipe) => (recipe.values ? 2 : 1)
+
+describe.each(names)("%s", (name) => {
+  const recipe = recipeOf(name)
+  const channels = channelsOf(recipe)
+
+  test(
+    "any chunking and bracketing equals the two passes",
+    () =>
+      withTable(() => {
+        const algebra = algebraOf(recipe, channels)
+        law(`recipe ${name}`, cases(recipe, channels), 2000, ({ row, numbers }) => {
+          const wrong = wrongElement(inChunks(algebra, row, numbers), inTwoPasses[name](row, channels))
+          if (wrong !== undefined) throw new Error(wrong)
+        })
+      }),
+    patience,
+  )
+
+  test.each(Object.keys(recipeFaults))("fault: %s", (fault) =>
+    withTable(() => {
+      const algebra = algebraOf(recipe, channels, recipeFaults[fault])
+      const drawn = fc.sample(cases(recipe, channels), { seed, numRuns: runs(2000) })
+      const found = drawn.findIndex(
+        ({ row, numbers }) =>
+          wrongElement(inChunks(algebra, row, numbers), inTwoPasses[name](row, channels)) !== undefined,
+      )
+      expect(found, `'${fault}' is not found by ${drawn.length} rows; WEFT_SEED=${seed}`).toBeGreaterThanOrEqual(0)
+    }),
+  )
+})
