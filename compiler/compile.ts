@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom.
  *
- *   model file ── frontend ──▶ module ── trace, simplify ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
+ *   model file ── frontend ──▶ module ── trace, simplify, gather ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
  *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
@@ -17,7 +17,9 @@ import type { Schedule } from "./ir/schedule.js"
 import type { Tensor, Unit } from "./ir/tensor.js"
 import { programArrays } from "./passes/arrays.js"
 import { clean } from "./passes/clean.js"
+import { shortenContext } from "./passes/context.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
+import { type GatherLimits, groupGathers } from "./passes/gather.js"
 import { hoistInvariants } from "./passes/invariants.js"
 import { type Plan, planArtifact } from "./passes/plan.js"
 import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
@@ -35,10 +37,14 @@ export interface CompileOptions {
   readonly storage: (spec: WeightSpec) => Storage
   /** Tokens that one prefill takes at most. */
   readonly chunk?: number
+  /** Tokens of prompt and answer together at most; the model's own number when left out. */
+  readonly context?: number
   /** The adapter that will run the artifact; without it the artifact runs on every one. */
   readonly adapter?: AdapterFacts
   /** Entry points to compile; all by default. */
   readonly entries?: readonly string[]
+  /** When rows are grouped by what data choose for them; never when left out. */
+  readonly gather?: GatherLimits
   /** Verify the programs between the passes. */
   readonly verify?: boolean
 }
@@ -72,13 +78,15 @@ export interface Compilation {
 }
 
 /** Compiles a configured model, or a program, for one target. */
-export function compileProgram(program: Program, family: string, options: CompileOptions): Compilation {
+export function compileProgram(given: Program, family: string, options: CompileOptions): Compilation {
   return withTable(() => {
+    const program = shortenContext(given, options.context)
     const target = targetFor(options.target, options.adapter)
     const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
     const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
 
     const simplified = new Map<Tensor | Unit, Tensor | Unit>()
+    const grouped = new Map<Tensor | Unit, Tensor | Unit>()
     const units = new Map<Unit, Fused>()
     const fuseUnit = (unit: Unit): Fused => {
       const fused = units.get(unit) ?? fuse(unit.results, { bindings: target.bindings })
@@ -88,13 +96,15 @@ export function compileProgram(program: Program, family: string, options: Compil
     const entries = traced.entries.map((e) => {
       const tensors = (roots: readonly { readonly tensor: Tensor }[]) => roots.map((r) => r.tensor)
       const simple = (roots: readonly Tensor[]) => simplify(roots, simplified)
-      const results = [...ownOutputs(simple(tensors(e.outputs))), ...simple(tensors(e.updates))]
+      const simplest = [...ownOutputs(simple(tensors(e.outputs))), ...simple(tensors(e.updates))]
+      const results = options.gather === undefined ? simplest : groupGathers(simplest, options.gather, grouped)
       return {
         name: e.name,
         outputs: e.outputs.map((o) => o.name),
         programs: [
           { pass: "trace", results: [...tensors(e.outputs), ...tensors(e.updates)] },
-          { pass: "simplify", results },
+          { pass: "simplify", results: simplest },
+          ...(options.gather === undefined ? [] : [{ pass: "gather", results }]),
         ],
         fused: fuse(results, { bindings: target.bindings }),
       }
