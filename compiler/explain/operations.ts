@@ -1,0 +1,200 @@
+/**
+ * The operations that a scheduled kernel executes on values.
+ *
+ *   store y[o] over o < 256 = sum_{k < 64}(x[k] · w[o, k])             256 · 64 · 2
+ *   … with x normalised in place: sum(x[k] · r{} · w[o, k])            256 · 64 · 3, and · 2 and a bit when four outputs share a register tile
+ *   local r[] = sum_{k < 64}(x[k]²)  read by 16 workgroups             16 · 64 · 2
+ *
+ * An operation counts 1, whatever it is; combining two elements of a fold is one. Arithmetic of indices is not counted. What is executed
+ * how often follows from how `tile` lays a kernel out: a value once per point of its store, or once per register tile when it does not
+ * depend on the axes of the tile; a fold once per point that it depends on, what does not depend on the folded axis outside of the loop; what
+ * depends on the block alone once per worker of the block; a local once per element that a block holds. So arithmetic that fusion repeats shows.
+ */
+import { freeVariables, operands, substitute, variable, walk, withTable } from "../ir/expression.js"
+import type { Item, Kernel, Local, Store } from "../ir/kernel.js"
+import { type Monoid, monoidParts } from "../ir/monoid.js"
+import type { Expression, Reduce, Scan } from "../ir/nodes.js"
+import type { Schedule, StoreSchedule } from "../ir/schedule.js"
+import { between, type Range, type Ranges, rangeOf } from "./ranges.js"
+import { visitReads } from "./traffic.js"
+
+/** Operations of one launch when the size symbols have these values. */
+export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: ReadonlyMap<string, number>): number {
+  const stores = kernel.items.filter((i) => i.kind === "store")
+  return withTable(() =>
+    stores.reduce((sum, store, i) => {
+      const block = blockOf(store, schedule.stores[i]!, schedule.lanes, sizes)
+      if (block === undefined) return sum
+      const combining = store.monoid === undefined ? 0 : block.times(new Set(block.extents.keys()), "point")
+      return sum + count(store.value, store.index, block) + combining + localsOf(kernel, store, block)
+    }, 0),
+  )
+}
+
+/** Where a value is computed: once per block, or at each point of it. */
+type Level = "block" | "point"
+
+interface Scope {
+  readonly sizes: ReadonlyMap<string, number>
+  /** The axes of the item. */
+  readonly extents: ReadonlyMap<string, Range>
+  /** Whether a block has one element along an axis. */
+  readonly fixed: (axis: string) => boolean
+  /** How often a value is computed that depends on these axes. */
+  readonly times: (used: ReadonlySet<string>, level: Level) => number
+}
+
+interface Block extends Scope {
+  readonly blocks: number
+  /** Elements along an axis that one block owns. */
+  readonly owned: (axis: string) => number
+}
+
+function blockOf(
+  store: Store,
+  { tile }: StoreSchedule,
+  lanes: number,
+  sizes: ReadonlyMap<string, number>,
+): Block | undefined {
+  const extents = extentsOf(store, sizes)
+  const axes = [...extents.keys()]
+  const extent = (a: string) => extents.get(a)!.count
+  if (axes.some((a) => extent(a) === 0)) return undefined
+  const owned = (a: string) => {
+    const { block } = tile[a] ?? { block: 1 }
+    return block === "all" ? extent(a) : Math.min(block, extent(a))
+  }
+  const step = (a: string) => Math.min(extent(a), (tile[a]?.register ?? 1) * (tile[a]?.vector ?? 1))
+  const product = (of: (a: string) => number) => axes.reduce((n, a) => n * of(a), 1)
+  const blocks = product((a) => Math.ceil(extent(a) / owned(a)))
+  const workers = Math.min(
+    lanes,
+    product((a) => Math.ceil(owned(a) / step(a))),
+  )
+  const times: Scope["times"] = (used, level) =>
+    level === "block" ? blocks * workers : product((a) => (used.has(a) ? extent(a) : Math.ceil(extent(a) / step(a))))
+  return { sizes, extents, fixed: (a) => owned(a) === 1, times, blocks, owned }
+}
+
+function extentsOf(item: Item, sizes: ReadonlyMap<string, number>): ReadonlyMap<string, Range> {
+  const extents = new Map<string, Range>()
+  for (const { name, extent } of item.axes)
+    extents.set(name, between(0, rangeOf(extent, { sizes, variables: extents }).high - 1))
+  return extents
+}
+
+/** The locals that a store reads: each block computes the elements that its points read. */
+function localsOf(kernel: Kernel, store: Store, { blocks, owned, extents, sizes }: Block): number {
+  const held = new Map<string, Map<string, Range>>()
+  const read = (x: Expression, variables: Ranges["variables"]) =>
+    visitReads(x, { sizes, variables }, (at, ranges) => {
+      if (at.kind !== "localRead") return
+      const axes = held.get(at.local) ?? new Map<string, Range>()
+      localOf(kernel, at.local).axes.forEach(({ name }, i) => {
+        const { low, high } = rangeOf(at.index[i]!, ranges)
+        const known = axes.get(name)
+        axes.set(name, between(Math.min(low, known?.low ?? low), Math.max(high, known?.high ?? high)))
+      })
+      held.set(at.local, axes)
+    })
+  const first = new Map([...extents.keys()].map((a) => [a, between(0, owned(a) - 1)] as const))
+  for (const x of [store.value, ...store.index]) read(x, first)
+  let sum = 0
+  for (const local of kernel.items.filter((i): i is Local => i.kind === "local").reverse()) {
+    const axes = held.get(local.name)
+    if (axes === undefined) continue
+    read(local.value, axes)
+    const elements = [...axes.values()].reduce((n, { count }) => n * count, blocks)
+    sum += count(local.value, [], { sizes, extents: axes, fixed: () => false, times: () => elements })
+  }
+  return sum
+}
+
+const localOf = (kernel: Kernel, name: string): Local =>
+  kernel.items.find((i): i is Local => i.kind === "local" && i.name === name)!
+
+/** A fold that is being counted: the folded axes of the loops that it runs in, its own included, with their extents. */
+interface Loop {
+  readonly of: Reduce | Scan
+  readonly axis: string
+  readonly level: Level
+  readonly nest: ReadonlyMap<string, number>
+}
+
+/** Operations of an item's value, the folds below it and those in its indices. */
+function count(value: Expression, index: readonly Expression[], scope: Scope): number {
+  let sum = 0
+  const loops: Loop[] = []
+  const folds = new Set<Expression>()
+  const seen = new Map<Expression, boolean>()
+
+  /** The loops that something which depends on these names stands in. */
+  const placed = (free: ReadonlySet<string>) => {
+    const around = [...new Set([...free].flatMap((name) => loops.find((l) => l.axis === name) ?? []))]
+    const fixed = [...free].every((name) => !scope.extents.has(name) || scope.fixed(name))
+    const level: Level = fixed && around.every((l) => l.level === "block") ? "block" : "point"
+    return { level, nest: new Map(around.flatMap((l) => [...l.nest])) }
+  }
+  const executions = (x: Expression): number => {
+    const free = freeVariables(x)
+    const { level, nest } = placed(free)
+    // In a loop that runs at each point everything does that depends on the loop.
+    return [...nest.values()].reduce((n, extent) => n * extent, scope.times(free, level))
+  }
+  const visit = (x: Expression, counted: boolean): void => {
+    const before = seen.get(x)
+    if (before === true || (before !== undefined && !counted)) return
+    seen.set(x, counted)
+    if (x.kind === "reduce" || x.kind === "scan") fold(x)
+    else {
+      if (x.kind === "operation" && counted) sum += executions(x)
+      // Arithmetic of an index is not counted, but folds that give one are.
+      const inside = counted && x.kind !== "load" && x.kind !== "localRead"
+      for (const o of operands(x)) visit(o, inside)
+    }
+  }
+  const fold = (x: Reduce | Scan): void => {
+    if (folds.has(x)) return
+    folds.add(x)
+    const variables = new Map([...scope.extents, ...loops.flatMap((l) => [...l.nest].map(asRange))])
+    const bound = x.kind === "reduce" ? x.extent : x.at
+    const extent = Math.max(0, rangeOf(bound, { sizes: scope.sizes, variables }).high + (x.kind === "reduce" ? 0 : 1))
+    visit(bound, false)
+    if (extent === 0) return
+    // A prefix is half as long on the average.
+    const turns = x.kind === "reduce" ? extent : (extent + 1) / 2
+    sum += executions(x) * turns * combineOperations(x.monoid)
+    const { level, nest } = placed(freeVariables(x))
+    const twin = loops.find(
+      (l) => l.of.kind === x.kind && sameLoop(l, x, bound) && !reaches(x, l.of) && !reaches(l.of, x),
+    )
+    const axis = twin?.axis ?? `${x.axis}'`
+    if (twin === undefined) loops.push({ of: x, axis, level, nest: new Map(nest).set(axis, turns) })
+    const renamed = new Map([[x.axis, variable(axis)]])
+    for (const lift of x.lift) visit(substitute(lift, renamed), true)
+  }
+  visit(value, true)
+  for (const i of index) visit(i, false)
+  return sum
+}
+
+const asRange = ([name, turns]: [string, number]) => [name, between(0, Math.ceil(turns) - 1)] as const
+
+/** Folds of one extent that do not wait for each other share a loop, and what is the same in both is computed once. */
+const sameLoop = ({ of }: Loop, x: Reduce | Scan, bound: Expression): boolean =>
+  (of.kind === "reduce" ? of.extent : of.at) === bound && sameNames(freeVariables(of), freeVariables(x))
+
+const sameNames = (a: ReadonlySet<string>, b: ReadonlySet<string>) => a.size === b.size && [...a].every((n) => b.has(n))
+
+function reaches(from: Expression, to: Expression): boolean {
+  let found = false
+  walk(from, (x) => {
+    if (x === to) found = true
+  })
+  return found
+}
+
+/** Operations that take one more element into a fold. */
+export function combineOperations(monoid: Monoid): number {
+  return monoidParts(monoid).reduce((n, { monoid: part }) => n + (part.kind === "top" ? part.k : 1), 0)
+}
