@@ -16,6 +16,7 @@ export interface Arguments {
   readonly "model-file"?: string
   readonly device?: DeviceName
   readonly threads?: number
+  readonly context?: number
   readonly "max-tokens"?: number
   readonly temperature?: number
   readonly "top-k"?: number
@@ -48,6 +49,7 @@ const readers: Readonly<Partial<Record<Flag, readonly [read: Read, takes: string
   "model-file": [text, "a TypeScript file"],
   device: [(value) => deviceNames.find((name) => name === value), deviceNames.join(", ")],
   threads: [whole, "a whole number"],
+  context: [whole, "a whole number"],
   "max-tokens": [whole, "a whole number"],
   temperature: [number, "a number"],
   "top-k": [whole, "a whole number"],

@@ -19,6 +19,7 @@ export interface ArtifactOptions {
   /** What the compiler may know of a WebGPU adapter. */
   readonly adapter?: { readonly subgroupSize: number } | undefined
   readonly chunk?: number | undefined
+  readonly context?: number | undefined
   /** The model's file; by the family of the checkpoint when left out. */
   readonly model?: string | undefined
   /** The folder of the cache, or false for none; the user's when left out. */
@@ -36,11 +37,22 @@ export interface FoundArtifact {
  * @throws WeftError `model/family` when no model reads the checkpoint's `model_type`, `checkpoint/parameters`, and what `compile` throws
  */
 export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptions): Promise<FoundArtifact> {
-  const { target, adapter, chunk, cache = cacheFolder() } = options
+  const { target, adapter, chunk, context, cache = cacheFolder() } = options
   const modelFile = options.model === undefined ? familyFile(checkpoint) : resolve(options.model)
   const sources = cache === false ? undefined : hashSources(modelFile)
   const types = [...checkpoint.tensors.values()].map(({ name, dtype }) => [name, dtype]).sort()
-  const parts = [artifactVersion, compilerStamp(), sources, checkpoint.config, types, target, adapter, "exact", chunk]
+  const parts = [
+    artifactVersion,
+    compilerStamp(),
+    sources,
+    checkpoint.config,
+    types,
+    target,
+    adapter,
+    "exact",
+    chunk,
+    context,
+  ]
   const key = cacheKey(`${checkpoint.config.model_type}-${target}`, parts)
   const folder = cache === false || sources === undefined ? undefined : cache
 
@@ -52,7 +64,7 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
   options.onCompile?.(modelFile)
   const { compile } = await import("../compiler/index.js")
   const tensors = (expected: readonly Parameter[]) => weightsOf(checkpoint, expected)
-  const artifact = await compile(modelFile, checkpoint.config, target, { tensors, chunk, adapter })
+  const artifact = await compile(modelFile, checkpoint.config, target, { tensors, chunk, context, adapter })
   if (folder !== undefined) await writeCached(folder, key, artifact)
   return { artifact, cached: false }
 }

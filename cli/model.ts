@@ -4,7 +4,7 @@ import { type LoadedModel, load } from "./node.js"
 import { createProgress, loadReporter } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 
-export const loadFlags: readonly Flag[] = ["model", "model-file", "device", "threads", "no-cache"]
+export const loadFlags: readonly Flag[] = ["model", "model-file", "device", "threads", "context", "no-cache"]
 
 export async function openModel(values: Arguments): Promise<LoadedModel> {
   const progress = createProgress()
@@ -12,6 +12,7 @@ export async function openModel(values: Arguments): Promise<LoadedModel> {
     return await load(values.model ?? shippedCheckpoint, {
       device: values.device,
       threads: values.threads,
+      context: values.context,
       model: values["model-file"],
       cache: values["no-cache"] === true ? false : undefined,
       onProgress: loadReporter(progress),

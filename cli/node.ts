@@ -38,6 +38,10 @@ export interface NodeLoadOptions {
   readonly threads?: number | undefined
   /** Tokens that one step of the prompt takes at most; 128 when left out. */
   readonly chunk?: number | undefined
+  /** Tokens of prompt and answer together at most: memory is reserved for so many. The checkpoint's own number when left out. */
+  readonly context?: number | undefined
+  /** Most bytes of device memory to take; a model that needs more is refused before anything is allocated. */
+  readonly memory?: number | undefined
   /** A model file that takes the place of the one that the checkpoint's `model_type` names. Compiling it runs it. */
   readonly model?: string | undefined
   /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
@@ -62,7 +66,7 @@ export interface LoadedModel extends GenerativeModel {
  */
 export async function load(source: string | Artifact, options: NodeLoadOptions = {}): Promise<LoadedModel> {
   const started = performance.now()
-  checkChunk(options.chunk)
+  checkSizes(options)
   const folder = typeof source === "string" ? source : options.checkpoint
   if (folder === undefined)
     throw new WeftError("checkpoint/missing", "an artifact holds no weights", {
@@ -81,6 +85,7 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
         device,
         weights: { read: reader(checkpoint) },
         tokenizer,
+        memory: options.memory,
         defaults: defaultsOf(checkpoint.generationConfig),
         endTokens: endTokensOf(checkpoint.generationConfig),
         onProgress: (done, total) => options.onProgress?.({ stage: "weights", done, total }),
@@ -101,12 +106,16 @@ async function findArtifact(
   given: Artifact | undefined,
   checkpoint: Checkpoint,
   device: Pick<ArtifactOptions, "target" | "adapter">,
-  { chunk, model, cache, onProgress }: NodeLoadOptions,
+  { chunk, context, model, cache, onProgress }: NodeLoadOptions,
 ) {
   if (given === undefined) {
     const onCompile = (file: string) => onProgress?.({ stage: "compile", model: file })
-    return artifactFor(checkpoint, { ...device, chunk, model, cache, onCompile })
+    return artifactFor(checkpoint, { ...device, chunk, context, model, cache, onCompile })
   }
+  if (context !== undefined && context !== given.model?.context)
+    throw new WeftError("load/context", `the artifact is compiled for a context of ${given.model?.context}`, {
+      hint: "leave the option 'context' out, or compile the model again with it",
+    })
   weightsOf(
     checkpoint,
     given.weights.map(({ tensor, shape }) => ({ name: tensor, shape })),
@@ -132,7 +141,12 @@ async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer | undefine
   return json === undefined ? undefined : createTokenizer(json, await checkpoint.readText("tokenizer_config.json"))
 }
 
-function checkChunk(chunk: number | undefined): void {
-  if (chunk === undefined || (Number.isInteger(chunk) && chunk >= 1 && chunk <= 4096)) return
-  throw new WeftError("load/chunk", `chunk is ${chunk}; it is a whole number from 1 to 4096`)
+function checkSizes({ chunk, context, memory }: NodeLoadOptions): void {
+  const check = (name: string, value: number | undefined, most: number) => {
+    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= most)) return
+    throw new WeftError(`load/${name}`, `${name} is ${value}; it is a whole number from 1 to ${most}`)
+  }
+  check("chunk", chunk, 4096)
+  check("context", context, 2 ** 31 - 1)
+  check("memory", memory, Number.MAX_SAFE_INTEGER)
 }

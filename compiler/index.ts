@@ -30,6 +30,8 @@ export interface CompileModelOptions {
   readonly tensors?: (expected: readonly Parameter[]) => ReadonlyMap<string, { readonly dtype: WeightType }>
   /** Tokens that one prefill takes at most; 128 when left out. */
   readonly chunk?: number | undefined
+  /** Tokens of prompt and answer together at most: memory is reserved for so many. The model's own number when left out. */
+  readonly context?: number | undefined
   /** The adapter that will run the artifact: lanes of its smallest subgroup, 0 for none. Without it the artifact runs on every adapter. */
   readonly adapter?: { readonly subgroupSize: number } | undefined
   /** Verify the programs between the passes. */
@@ -75,6 +77,7 @@ function compileModule(
     storage: (spec) => storageOf(spec, stored),
     verify: options.verify ?? false,
     ...(options.chunk === undefined ? {} : { chunk: options.chunk }),
+    ...(options.context === undefined ? {} : { context: options.context }),
     ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
   })
   return artifact

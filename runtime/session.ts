@@ -5,6 +5,7 @@
 import type { Artifact, ArtifactWeight } from "./artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
 import { WeftError } from "./errors.js"
+import { checkFits } from "./memory.js"
 
 /** Where weights come from: bytes of a tensor in the storage that the artifact names. */
 export interface WeightSource {
@@ -30,14 +31,22 @@ export interface Session {
   dispose(): void
 }
 
+export interface SessionOptions {
+  /** Most bytes of device memory to take. */
+  readonly memory?: number | undefined
+  /** Bytes of weights on the device so far, and in all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
+
 /** Bytes that one upload takes at most: a tensor is never read whole when it is larger. */
 const uploadBytes = 16 << 20
 
+/** @throws WeftError `session/target`, `session/binding`, `session/memory` before anything is allocated, and what the device throws */
 export async function createSession(
   artifact: Artifact,
   device: Device,
   source: WeightSource,
-  progress?: (done: number, total: number) => void,
+  options: SessionOptions = {},
 ): Promise<Session> {
   if (artifact.target !== device.kind)
     throw new WeftError("session/target", `the artifact is for ${artifact.target}, but the device is ${device.kind}`, {
@@ -52,13 +61,7 @@ export async function createSession(
           hint: "use a device with larger bindings",
         },
       )
-  const planned = artifact.slots.reduce((n, slot) => n + slot.bytes, 0)
-  if (device.kind === "wasm" && planned > device.limits.bufferBytes)
-    throw new WeftError(
-      "session/memory",
-      `the model takes ${planned} bytes, but the device has ${device.limits.bufferBytes} at most`,
-      { hint: "use a smaller model or context, or the webgpu device: WebAssembly addresses 4 GiB" },
-    )
+  checkFits(artifact, device, options.memory)
   const started = performance.now()
   const slots: DeviceBuffer[] = []
   try {
@@ -74,7 +77,7 @@ export async function createSession(
         device.upload(at(w.buffer), w.offset + offset, part)
       }
       done += bytes
-      progress?.(done, total)
+      options.onProgress?.(done, total)
     }
     const uploaded = performance.now()
     const kernels = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)

@@ -30,6 +30,8 @@ export interface DeviceLimits {
   /** Largest buffer and largest binding, in bytes. */
   readonly bufferBytes: number
   readonly bindingBytes: number
+  /** All that it can hold, where it says so; WebGPU does not. */
+  readonly memoryBytes?: number
 }
 
 export interface Device {

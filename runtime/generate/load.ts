@@ -7,26 +7,24 @@ import type { Artifact, ArtifactModel } from "../artifact.js"
 import { checkArtifact } from "../artifact-check.js"
 import type { Device } from "../devices/device.js"
 import { WeftError } from "../errors.js"
-import { createSession, type WeightSource } from "../session.js"
+import { createSession, type SessionOptions, type WeightSource } from "../session.js"
 import { createGenerator, factsOf, type GenerativeModel, type GeneratorOptions } from "./generator.js"
 import { samplingOrder } from "./sampling.js"
 
-export interface LoadOptions extends GeneratorOptions {
+export interface LoadOptions extends GeneratorOptions, SessionOptions {
   readonly device: Device
   readonly weights: WeightSource
-  /** Bytes of weights on the device so far, and in all. */
-  readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
 /**
  * Checks the artifact, puts the weights on the device and makes the kernels ready.
  *
- * @throws WeftError `artifact/version`, `artifact/invalid`, `artifact/purpose` (a program), `session/target`, `session/binding`, and what the device throws
+ * @throws WeftError `artifact/version`, `artifact/invalid`, `artifact/purpose` (a program), `session/target`, `session/binding`, `session/memory`, and what the device throws
  */
 export async function load(artifact: unknown, options: LoadOptions): Promise<GenerativeModel> {
   const checked = checkArtifact(artifact)
   const facts = factsOf(checked)
-  const session = await createSession(checked, options.device, options.weights, options.onProgress)
+  const session = await createSession(checked, options.device, options.weights, options)
   try {
     checkInterface(checked, facts)
     return createGenerator(session, options)

@@ -30,7 +30,7 @@ export function promptIds(prompt: Prompt, { tokenizer, vocabulary, context }: Pr
     throw new WeftError("generate/empty-prompt", "the prompt is empty", { hint: "give at least one token" })
   if (ids.length > context)
     throw new WeftError("generate/context", `the prompt has ${ids.length} tokens, the context holds ${context}`, {
-      hint: "shorten the prompt",
+      hint: "shorten the prompt, or load the model with a larger context if its checkpoint has one",
     })
   const checked = new Int32Array(ids.length)
   for (let i = 0; i < ids.length; i++) checked[i] = tokenId(ids[i], vocabulary)

@@ -88,6 +88,35 @@ describe("a small checkpoint without a tokenizer", () => {
     expect(await refusal(open(golden.folder, { model: join(folder, "none.ts") }))).toContain("model-missing")
   })
 
+  test("a context of one's own makes the cache of keys smaller, not the positions other", async () => {
+    const ids = golden.ids[0]!
+    using model = await open(golden.folder, { context: ids.length })
+    expect(model.facts.context).toBe(ids.length)
+    expect(normalisedError((await model.logits(ids)).data, golden.logits[0]!)).toBeLessThan(1e-8)
+    expect(await refusal(model.generate([...ids, 1], { temperature: 0 }))).toContain(
+      `generate/context: the prompt has ${ids.length + 1} tokens, the context holds ${ids.length}`,
+    )
+    // Answers end where the context ends.
+    const { tokens, finishReason } = await model.generate(ids.slice(0, -4), { temperature: 0, ignoreEos: true })
+    expect([tokens.length, finishReason]).toEqual([4, "length"])
+    expect(await refusal(open(golden.folder, { context: 1e6 }))).toMatch(
+      /compile\/context: context is 1000000; .* 1 to /,
+    )
+    const { artifact } = model.session
+    expect(await refusal(load(artifact, { checkpoint: golden.folder, context: 7 }))).toContain("load/context")
+  })
+
+  test("more memory than is allowed is refused with both numbers", async () => {
+    const message = await refusal(open(golden.folder, { memory: 1000 }))
+    expect(message).toMatch(
+      /^session\/memory: the model takes \d+ bytes \(weights \d+, state \d+, scratch \d+\), but 1000 are/,
+    )
+    const needed = Number(/takes (\d+)/.exec(message)![1])
+    expect(await refusal(open(golden.folder, { memory: needed - 1 }))).toContain(`but ${needed - 1} are allowed`)
+    using model = await open(golden.folder, { memory: needed })
+    expect(model.session.device.counters.allocatedBytes).toBe(needed)
+  })
+
   test("weights that are not numbers are found out at the first token", async () => {
     const broken = await changed("broken", same, (all) =>
       all.map((t) => (t.name === "model.norm.weight" ? { ...t, data: new Uint8Array(t.data.length).fill(0xff) } : t)),
@@ -152,6 +181,8 @@ describe("options", () => {
     )
     expect(await refusal(open(golden.folder, { threads: 0 }))).toContain("device/threads")
     expect(await refusal(open(golden.folder, { chunk: 0.5 }))).toContain("load/chunk")
+    expect(await refusal(open(golden.folder, { context: 0 }))).toContain("load/context")
+    expect(await refusal(open(golden.folder, { memory: -1 }))).toContain("load/memory")
   })
 
   test("the cache is where the desktop's convention puts it", () => {

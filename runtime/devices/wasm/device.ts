@@ -12,7 +12,7 @@
  */
 import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
-import type { Command, CompiledKernel, Device, DeviceBuffer, Recording } from "../device.js"
+import type { Command, CompiledKernel, Device, DeviceBuffer, DeviceLimits, Recording } from "../device.js"
 import { Heap, pageBytes } from "./memory.js"
 import { compileModule, type KernelFunction, withSharedMemory } from "./module.js"
 import { createTeam, type Spawn, type Team } from "./team.js"
@@ -91,7 +91,7 @@ class WasmDevice implements Device {
   readonly kind = "wasm"
   readonly fallback = false
   readonly description: string
-  readonly limits: { readonly bufferBytes: number; readonly bindingBytes: number }
+  readonly limits: Required<DeviceLimits>
   readonly counters = { pipelines: 0, submits: 0, commands: 0, allocatedBytes: 0 }
   readonly lost: Promise<string>
   private readonly heap: Heap
@@ -107,7 +107,8 @@ class WasmDevice implements Device {
     this.heap = new Heap(memory, pageBytes, maximumBytes)
     this.team = team
     this.shareFrom = shareFrom
-    this.limits = { bufferBytes: maximumBytes - pageBytes, bindingBytes: maximumBytes - pageBytes }
+    const memoryBytes = maximumBytes - pageBytes
+    this.limits = { bufferBytes: memoryBytes, bindingBytes: memoryBytes, memoryBytes }
     this.description = `WebAssembly, ${this.workers} ${this.workers === 1 ? "thread" : "threads"}`
     this.lost = new Promise((resolve) => {
       this.lose = resolve
