@@ -23,11 +23,33 @@ export interface ReductionTile {
   readonly unroll?: number
   /** Lanes of the workgroup that share one reduction; a power of two that divides `lanes`. */
   readonly lanes?: number
+  /**
+   * Elements that the workgroup takes together: what is held of them is filled once for all its points. All points of the block keep their
+   * accumulators from chunk to chunk. Goes with `step` only.
+   */
+  readonly chunk?: number
+  /** Elements of a chunk that one iteration takes, one after the other into the same accumulator. */
+  readonly step?: number
+}
+
+/** What a workgroup keeps near for its points: an operand of a fold, or the scores of a carried one. */
+export interface HeldTile {
+  /** What one lane fills at once, by axis of the operand. */
+  readonly tile: Readonly<Record<string, { readonly register?: number; readonly vector?: number }>>
+  /** Elements added to each row in memory, against bank conflicts. */
+  readonly pad?: number
+  /** Of scores: how a row of a chunk is folded for its pivot; its vectors are those of the weights, too. */
+  readonly fold?: ReductionTile
 }
 
 export interface StoreSchedule {
   readonly tile: Readonly<Record<string, AxisTile>>
   readonly reduce: Readonly<Record<string, ReductionTile>>
+  /**
+   * By buffer: the factor of a chunked fold that loads it is copied to the workgroup's memory first. `scores` stands for those of a carried
+   * fold, which are held in any case.
+   */
+  readonly held?: Readonly<Record<string, HeldTile>>
 }
 
 export interface Schedule {
@@ -49,6 +71,7 @@ export interface Refusal {
     | "tile/vector"
     | "reduce/vector"
     | "reduce/lanes"
+    | "reduce/chunk"
     | "local/unowned"
     | "local/size"
     | "store/monoid"

@@ -35,6 +35,20 @@ export function chainOf(root: Reduce): readonly Reduce[] {
   }
 }
 
+/** Folds that are in no other fold. */
+export function outermostFolds(root: Expression): readonly Reduce[] {
+  const found = new Set<Reduce>()
+  const seen = new Set<Expression>()
+  const visit = (x: Expression) => {
+    if (seen.has(x)) return
+    seen.add(x)
+    if (x.kind === "reduce") found.add(x)
+    else for (const o of operands(x)) visit(o)
+  }
+  visit(root)
+  return [...found]
+}
+
 function reorder(root: Reduce, kernel: Kernel, visit: (x: Expression) => Expression): Expression {
   const chain = chainOf(root)
   const lift = visit(chain.at(-1)!.lift[0]!)

@@ -128,11 +128,17 @@ export interface Home {
   readonly offset: (index: readonly Expression[]) => Expression
 }
 
-export function createLowerer(parts: Build, homes: ReadonlyMap<string, Home>, folding: Lowerer["folding"]): Lowerer {
+/** `shapes`: the layouts of arrays that are stored to besides the kernel's buffers. */
+export function createLowerer(
+  parts: Build,
+  homes: ReadonlyMap<string, Home>,
+  folding: Lowerer["folding"],
+  shapes: ReadonlyMap<string, readonly number[]> = new Map(),
+): Lowerer {
   return {
     fresh: parts.fresh,
     folding,
-    shape: (buffer) => bufferOf(parts.kernel, buffer).shape,
+    shape: (buffer) => shapes.get(buffer) ?? bufferOf(parts.kernel, buffer).shape,
     scalar: (local) => homes.get(local)?.scalar,
     place: (x) => {
       if (x.kind === "load")

@@ -8,14 +8,13 @@
  * With one lane they live in registers, with several in shared memory behind a barrier.
  */
 import { literalExtent } from "../ir/dim.js"
-import { add, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { literal, substitute, variable, walk } from "../ir/expression.js"
 import type { Local, Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
-import { difference } from "../ir/linear.js"
 import type { Expression, LocalRead } from "../ir/nodes.js"
 import type { HeldTile } from "../ir/schedule.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "./tile-block.js"
-import { allocate, emitFill, type Held, heldShape } from "./tile-fill.js"
+import { allocate, emitFill, type Held, heldOffset, heldShape } from "./tile-fill.js"
 import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 
 /** What the locals of a store are read by. */
@@ -43,13 +42,15 @@ export interface OpenChunk {
 export interface ChunkLocal {
   readonly local: Local
   readonly array: string
-  readonly tile: HeldTile["tile"]
+  readonly tile: HeldTile
   /** What is held of it; `whole`: the chunk ends before the axis does. */
   held(whole: boolean): readonly Held[]
 }
 
 export interface BlockLocals {
   readonly homes: Map<string, Home>
+  /** The layouts of the arrays. */
+  readonly shapes: Map<string, readonly number[]>
   readonly chunked: readonly ChunkLocal[]
 }
 
@@ -57,11 +58,12 @@ export interface BlockLocals {
 export function emitLocals(reader: Reader, parts: Build, out: Statement[]): BlockLocals {
   const wanted = wantedLocals(reader.store, reader.locals)
   const homes = new Map<string, Home>()
+  const shapes = new Map<string, readonly number[]>()
   const chunked: ChunkLocal[] = []
   const alignments = alignLocals(reader, wanted)
   const bound = new Set(reader.axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name])))
-  const lowererOf = (shapes: ReadonlyMap<string, readonly number[]>) =>
-    createLowerer(parts, homes, (axis) => parts.schedule.locals[axis] ?? reader.folding(axis), shapes)
+  const folding: Lowerer["folding"] = (axis) => parts.schedule.locals[axis] ?? reader.folding(axis)
+  const lowerer = createLowerer(parts, homes, folding, shapes)
   for (const local of wanted) {
     const along = alignments.get(local.name)!
     const tile = reader.tiles.get(local.name) ?? { tile: {} }
@@ -76,27 +78,31 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       homes.set(local.name, { array: undefined, scalar: literal(0, local.value.dtype), offset: () => literal(0) })
       continue
     }
-    const offset = (index: readonly Expression[]) =>
-      held.reduce<Expression>(
-        (flat, h, i) => add(mul(flat, literal(shape[i]!)), h.size === 1 ? literal(0) : difference(index[i]!, h.base)),
-        literal(0),
-      )
+    const offset = heldOffset(held, shape)
     if (size === 1 && parts.schedule.lanes === 1 && !inChunks) {
-      const kept = emitScalar(local, held, bound, lowererOf(new Map()), parts, out)
+      const kept = emitScalar(local, held, bound, lowerer, parts, out)
       homes.set(local.name, { array: undefined, scalar: kept, offset })
       continue
     }
     const array = parts.fresh(local.name)
-    out.push(...allocate(array, local.value.dtype, shape.reduce((n, s) => n * s, 1), parts))
-    if (inChunks) chunked.push({ local, array, tile: tile.tile, held: heldAt })
+    shapes.set(array, shape)
+    out.push(
+      ...allocate(
+        array,
+        local.value.dtype,
+        shape.reduce((n, s) => n * s, 1),
+        parts,
+      ),
+    )
+    if (inChunks) chunked.push({ local, array, tile, held: heldAt })
     else {
       const scope: Scope = { out, bound, vector: undefined, lanes: undefined, solved: new Map() }
-      emitFill(array, held, local.value, tile.tile, scope, lowererOf(new Map([[array, shape]])), parts)
+      emitFill(array, held, local.value, tile.tile, scope, lowerer, parts)
       if (parts.schedule.lanes > 1) out.push({ kind: "barrier" })
     }
     homes.set(local.name, { array, scalar: undefined, offset })
   }
-  return { homes, chunked }
+  return { homes, shapes, chunked }
 }
 
 function heldAxis(
@@ -166,7 +172,11 @@ export function alignLocals(
   wanted: readonly Local[],
 ): ReadonlyMap<string, readonly (string | undefined)[]> {
   const outer = chunk?.outer ?? new Map<string, Expression>()
-  const names = new Set([...store.axes.map((a) => a.name), ...outer.keys(), ...(chunk === undefined ? [] : [chunk.name])])
+  const names = new Set([
+    ...store.axes.map((a) => a.name),
+    ...outer.keys(),
+    ...(chunk === undefined ? [] : [chunk.name]),
+  ])
   const found = new Map<string, (string | undefined)[]>()
   const note = (read: LocalRead, follow: (x: Expression) => string | undefined) => {
     const seen = read.index.map(follow)
@@ -190,6 +200,9 @@ export function alignLocals(
   // What does not move with the chunk stays as it is for all of the folds around it.
   for (const [name, along] of found)
     if (chunk === undefined || !along.includes(chunk.name))
-      found.set(name, along.map((a) => (a !== undefined && outer.has(a) ? undefined : a)))
+      found.set(
+        name,
+        along.map((a) => (a !== undefined && outer.has(a) ? undefined : a)),
+      )
   return found
 }

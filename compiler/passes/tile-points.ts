@@ -12,9 +12,12 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { always, type BlockAxis, type Build, neverPartial, Refused, workersOf } from "./tile-block.js"
 import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
-import { flatten, wideOffset } from "./tile-vector.js"
+import { flatten, type VectorAxis, wideOffset } from "./tile-vector.js"
 
-/** The loop over a block's points, shared out over the lanes. */
+/**
+ * The loop over a block's points, shared out over the lanes. `spread`: what a lane holds along an axis lies apart, so that neighbours hold
+ * neighbours.
+ */
 export function emitPoints(
   store: Store,
   axes: readonly BlockAxis[],
@@ -22,6 +25,7 @@ export function emitPoints(
   scope: Scope,
   lowerer: Lowerer,
   parts: Build,
+  spread = false,
 ): void {
   const { workers, worker } = workersOf(together, parts)
   const points = axes.reduce<Dim>((n, a) => mul(n, a.points), literal(1))
@@ -31,22 +35,9 @@ export function emitPoints(
   const point = add(mul(once ? literal(0) : variable(turnName), literal(workers)), worker)
   const spare = literalExtent(points) === undefined || literalExtent(points)! % workers !== 0
   const body: Statement[] = []
-  // The point's number along each axis. Lanes that share a reduction take part in one that exists, also where no point is left for them.
-  const firsts = new Map<string, Expression>()
-  let rest: Expression = spare && together > 1 ? apply("min", point, apply("sub", points, literal(1))) : point
-  for (const [i, a] of [...axes].reverse().entries()) {
-    const slowest = i === axes.length - 1
-    const single = literalExtent(a.points) === 1
-    const number = single ? literal(0) : slowest ? rest : apply("rem", rest, a.points)
-    if (!single && !slowest) rest = apply("div", rest, a.points)
-    if (number.kind === "literal" || number.kind === "variable") {
-      firsts.set(a.axis.name, add(a.base, mul(number, literal(a.step))))
-      continue
-    }
-    const name = parts.fresh(`${a.axis.name}_point`)
-    body.push({ kind: "let", name, value: number, mutable: false })
-    firsts.set(a.axis.name, add(a.base, mul(variable(name), literal(a.step))))
-  }
+  // Lanes that share a reduction take part in one that exists, also where no point is left for them.
+  const inside = spare && together > 1 ? apply("min", point, apply("sub", points, literal(1))) : point
+  const firsts = coordinates(inside, axes, body, parts, spread)
   const bound = new Set([...scope.bound, turnName])
   for (const f of firsts.values()) for (const n of freeVariables(f)) bound.add(n)
   const inner: Scope = { ...scope, out: body, bound }
@@ -54,7 +45,8 @@ export function emitPoints(
     emitShared(store, axes, firsts, spare ? apply("lt", point, points) : literal(1, "bool"), inner, lowerer)
   else {
     const emitted: Statement[] = []
-    emitTile(store, axes, firsts, { ...inner, out: emitted }, lowerer, parts)
+    if (spread) emitFast(store, axes, firsts, { ...inner, out: emitted }, lowerer, parts, true)
+    else emitTile(store, axes, firsts, { ...inner, out: emitted }, lowerer, parts)
     body.push(
       ...(spare
         ? [{ kind: "if", condition: apply("lt", point, points), body: emitted, otherwise: [] } as const]
@@ -63,6 +55,54 @@ export function emitPoints(
   }
   if (once) scope.out.push(...body)
   else scope.out.push({ kind: "for", variable: turnName, extent: turns, bind: "serial", body })
+}
+
+/** The first element of a point along each axis, the last axis the fastest. */
+export function coordinates(
+  point: Expression,
+  axes: readonly BlockAxis[],
+  body: Statement[],
+  parts: Build,
+  spread: boolean,
+): ReadonlyMap<string, Expression> {
+  const firsts = new Map<string, Expression>()
+  let rest = point
+  const slowest = axes.findIndex((a) => literalExtent(a.points) !== 1)
+  for (const [i, a] of [...axes.entries()].reverse()) {
+    const single = literalExtent(a.points) === 1
+    const number = single ? literal(0) : i === slowest ? rest : apply("rem", rest, a.points)
+    if (!single && i !== slowest) rest = apply("div", rest, a.points)
+    const stride = literal(spread ? (a.tile.vector ?? 1) : a.step)
+    if (number.kind === "literal" || number.kind === "variable") {
+      firsts.set(a.axis.name, add(a.base, mul(number, stride)))
+      continue
+    }
+    const name = parts.fresh(`${a.axis.name}_point`)
+    body.push({ kind: "let", name, value: number, mutable: false })
+    firsts.set(a.axis.name, add(a.base, mul(variable(name), stride)))
+  }
+  return firsts
+}
+
+/** The register tile of a point: the coordinates of each of its copies. Along the vector axis a copy is `first + lane`. */
+export function copiesOf(
+  axes: readonly BlockAxis[],
+  firsts: ReadonlyMap<string, Expression>,
+  laneName: string,
+  spread: boolean,
+): readonly ReadonlyMap<string, Expression>[] {
+  let copies: ReadonlyMap<string, Expression>[] = [new Map()]
+  for (const a of axes) {
+    const vector = a.tile.vector ?? 1
+    const apart = spread ? mul(a.points, literal(vector)) : literal(vector)
+    copies = copies.flatMap((c) =>
+      Array.from({ length: a.tile.register ?? 1 }, (_, r) => {
+        const first = add(firsts.get(a.axis.name)!, mul(apart, literal(r)))
+        return new Map(c).set(a.axis.name, vector > 1 ? add(first, variable(laneName)) : first)
+      }),
+    )
+  }
+  return copies
 }
 
 /** Lanes share a reduction, so all of them go the same way: coordinates are kept inside, and only valid points are stored. */
@@ -136,22 +176,13 @@ function emitFast(
   scope: Scope,
   lowerer: Lowerer,
   parts: Build,
+  spread = false,
 ): void {
   const vectored = axes.find((a) => (a.tile.vector ?? 1) > 1)
   const width = vectored?.tile.vector ?? 1
   const laneName = parts.fresh("lane")
-  let copies: ReadonlyMap<string, Expression>[] = [new Map()]
-  for (const a of axes) {
-    const registers = a.tile.register ?? 1
-    const span = a === vectored ? width : 1
-    copies = copies.flatMap((c) =>
-      Array.from({ length: registers }, (_, r) => {
-        const first = add(firsts.get(a.axis.name)!, literal(r * span))
-        return new Map(c).set(a.axis.name, a === vectored ? add(first, variable(laneName)) : first)
-      }),
-    )
-  }
-  // With a vector axis each copy is `first + lane` where the lane variable runs over 0 … width − 1; its base is aligned to the width.
+  const copies = copiesOf(axes, firsts, laneName, spread)
+  // The lane variable runs over 0 … width − 1; the base is aligned to the width.
   const vector = vectored === undefined ? undefined : { name: laneName, base: literal(0), width }
   const inner: Scope = {
     ...scope,
@@ -173,27 +204,33 @@ function emitFast(
       scope.out.push({ kind: "store", array: store.buffer, offset: lowered[copies.length + i]!, value })
       continue
     }
-    const start = wideOffset(offsets[i]!, vector)
-    if (start !== undefined) {
-      const [offset] = lowerValues([start], { ...inner, vector: undefined }, lowerer)
-      scope.out.push({
-        kind: "store",
-        array: store.buffer,
-        offset: offset!,
-        value: value.width === width ? value : splat(value, width),
-      })
-    } else
-      for (let j = 0; j < width; j++) {
-        const at = substitute(offsets[i]!, new Map([[laneName, literal(j)]]))
-        const [offset] = lowerValues([at], { ...inner, vector: undefined }, lowerer)
-        scope.out.push({
-          kind: "store",
-          array: store.buffer,
-          offset: offset!,
-          value: value.width === 1 ? value : lane(value, j),
-        })
-      }
+    scope.out.push(...storeVector(store.buffer, offsets[i]!, value, vector, inner, lowerer))
   }
+}
+
+/** A vector in one store where its lanes lie side by side, else lane by lane. `at` is the offset over the lane variable. */
+export function storeVector(
+  array: string,
+  at: Expression,
+  value: Expression,
+  vector: VectorAxis,
+  scope: Scope,
+  lowerer: Lowerer,
+): readonly Statement[] {
+  const out: Statement[] = []
+  const plain: Scope = { ...scope, out, vector: undefined }
+  const start = wideOffset(at, vector)
+  if (start !== undefined) {
+    const [offset] = lowerValues([start], plain, lowerer)
+    const wide = value.width === vector.width ? value : splat(value, vector.width)
+    out.push({ kind: "store", array, offset: offset!, value: wide })
+    return out
+  }
+  for (let j = 0; j < vector.width; j++) {
+    const [offset] = lowerValues([substitute(at, new Map([[vector.name, literal(j)]]))], plain, lowerer)
+    out.push({ kind: "store", array, offset: offset!, value: value.width === 1 ? value : lane(value, j) })
+  }
+  return out
 }
 
 /** Boundary tiles: loops over what is left of each axis. */

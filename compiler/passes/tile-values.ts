@@ -319,7 +319,7 @@ function unflatten(
   })
 }
 
-function accumulate(
+export function accumulate(
   group: readonly Reduce[],
   accumulators: readonly (readonly Expression[])[],
   lifted: readonly (readonly Expression[])[],

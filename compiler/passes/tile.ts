@@ -10,15 +10,18 @@
  */
 import { type Dim, literalExtent, maximum } from "../ir/dim.js"
 import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
-import { type Kernel, type Store, written } from "../ir/kernel.js"
+import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
 import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
 import { symbolsOf } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
+import { type Staged, stage } from "./stage.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./tile-block.js"
-import { emitLocals } from "./tile-locals.js"
+import { emitIdentities } from "./tile-carried.js"
+import { emitChunked } from "./tile-chunk.js"
+import { emitLocals, type OpenChunk } from "./tile-locals.js"
 import { emitPoints } from "./tile-points.js"
-import { type Scope, solve, stepsInside } from "./tile-values.js"
+import { type Lowerer, type Scope, solve, stepsInside } from "./tile-values.js"
 
 export interface TileOptions {
   /** Workgroups launched at most. */
@@ -161,8 +164,16 @@ function emitSection(
       rest = variable(name)
     }
   }
-  const homes = emitLocals(store, axes, parts, out)
-  const lowerer = createLowerer(parts, homes, (axis) => schedule.reduce[axis] ?? {})
+  const folding: Lowerer["folding"] = (axis) => schedule.reduce[axis] ?? {}
+  const locals = parts.kernel.items.filter((i) => i.kind === "local")
+  const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
+  const staged = stage(store, schedule, parts.fresh("held"))
+  if (staged !== undefined) {
+    emitStaged(staged, axes, locals, folding, cells, parts, out)
+    return out
+  }
+  const { homes } = emitLocals({ store, axes, locals, tiles: new Map(), chunk: undefined, folding }, parts, out)
+  const lowerer = createLowerer(parts, homes, folding)
   const shares = new Set(
     Object.values(schedule.reduce).flatMap((r) => (r.lanes !== undefined && r.lanes > 1 ? [r.lanes] : [])),
   )
@@ -176,7 +187,7 @@ function emitSection(
       .filter((a) => a.owned === 1 || (literalExtent(a.points) === 1 && a.step === 1))
       .map((a) => [a.axis.name, a.base] as const),
   )
-  const bound = new Set(axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name])))
+  const bound = new Set(cells)
   const group = laneGroup(together, parts)
   const start: Scope = { out, bound, vector: undefined, lanes: group, solved: new Map() }
   const value = substitute(store.value, fixed)
@@ -184,4 +195,34 @@ function emitSection(
   const solved = solve([value, ...index], start, lowerer)
   emitPoints({ ...store, value, index }, axes, together, { ...start, solved }, lowerer, parts)
   return out
+}
+
+/** A store whose workgroup takes its folds in chunks. */
+function emitStaged(
+  staged: Staged,
+  axes: readonly BlockAxis[],
+  locals: readonly Local[],
+  folding: Lowerer["folding"],
+  cells: readonly string[],
+  parts: Build,
+  out: Statement[],
+): void {
+  const number = parts.fresh(`${staged.chunk.name}_chunk`)
+  const chunk: OpenChunk = {
+    name: staged.chunk.name,
+    size: staged.chunk.size,
+    extent: staged.chunk.extent,
+    base: mul(variable(number), literal(staged.chunk.size)),
+    outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
+  }
+  const { store, tiles } = staged
+  const reader = { store, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding }
+  const { homes, shapes, chunked } = emitLocals(reader, parts, out)
+  const lowerer = createLowerer(parts, homes, folding, shapes)
+  const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
+  const carried = staged.carried.map((c) => {
+    const scores = chunked.find((l) => l.local.name === c.scores)!
+    return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts)
+  })
+  emitChunked({ staged, chunk, number, locals: chunked, carried, axes, parts, lowerer }, scope)
 }

@@ -11,7 +11,8 @@ import { walk } from "../../compiler/ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../../compiler/ir/kernel.js"
 import { packed } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
-import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
+import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
+import { chainOf, outermostFolds } from "../../compiler/passes/order-folds.js"
 import type { TileOptions } from "../../compiler/passes/tile.js"
 import { Choices } from "./choices.js"
 
@@ -56,7 +57,8 @@ function storeSchedule(store: Store, lanes: number, choose: Choices, inPairs: bo
   const together = axes.size > 0 && choose.chance(45) ? sharing(lanes, choose) : 1
   const reduce: Record<string, ReductionTile> = {}
   for (const axis of axes) if (choose.chance(60)) reduce[axis] = folding(together, choose)
-  const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1)
+  const held = choose.chance(35) ? chunks(store, reduce, lanes, choose) : undefined
+  const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1) && held === undefined
   const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
   const tile: Record<string, AxisTile> = {}
   for (const { name } of store.axes) {
@@ -76,7 +78,45 @@ function storeSchedule(store: Store, lanes: number, choose: Choices, inPairs: bo
     ])
     tile[name] = { block, ...(register > 1 ? { register } : {}), ...(vector > 1 ? { vector } : {}) }
   }
-  return { tile, reduce }
+  return { tile, reduce, ...(held === undefined ? {} : { held }) }
+}
+
+/** Chunks for the outermost folds, in `reduce`, and what is held of them. */
+function chunks(
+  store: Store,
+  reduce: Record<string, ReductionTile>,
+  lanes: number,
+  choose: Choices,
+): StoreSchedule["held"] {
+  const folds = outermostFolds(store.value)
+  if (folds.length === 0) return undefined
+  for (const axis of Object.keys(reduce)) delete reduce[axis]
+  const step = choose.of([1, 1, 2, 4])
+  const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { step } : {}) }
+  for (const r of folds) {
+    const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
+    reduce[choose.chance(70) ? chain.at(-1)!.axis : r.axis] = chunk
+  }
+  const held: Record<string, HeldTile> = {}
+  const bufferNames = new Set<string>()
+  walk(store.value, (x) => {
+    if (x.kind === "load") bufferNames.add(x.buffer)
+  })
+  for (const name of [...bufferNames, "scores"])
+    if (choose.chance(60)) {
+      const registers = choose.chance(30) ? choose.of(["vector", "register"] as const) : undefined
+      const places = [...foldedAxes([store.value]), ...store.axes.map((a) => a.name)]
+      const tile =
+        registers === undefined || places.length === 0
+          ? {}
+          : { [choose.of(places)]: { [registers]: choose.of([2, 4]) } }
+      const fold =
+        name === "scores" && choose.chance(50)
+          ? { fold: folding(choose.chance(50) ? sharing(lanes, choose) : 1, choose) }
+          : {}
+      held[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold }
+    }
+  return held
 }
 
 /** Lanes that share a reduction: a power of two that divides the workgroup's, but now and then. */
