@@ -1,0 +1,140 @@
+/**
+ * From a model's file to its compilation: load, configure, compile.
+ *
+ *   models/qwen3.ts, config.json, webgpu   →   the artifact, the programs and kernels it was made of, and the sources that their spans name
+ */
+import { basename, relative, resolve } from "node:path"
+import type { Model, Program } from "../dsl/model.js"
+import type { WeightSpec } from "../dsl/tracing.js"
+import type { ArtifactTarget } from "../runtime/artifact.js"
+import { printable, WeftError } from "../runtime/errors.js"
+import type { WeightType } from "../runtime/weights/dtypes.js"
+import type { Parameter } from "../runtime/weights/parameters.js"
+import { type Compilation, compileProgram } from "./compile.js"
+import { fromWorkingDirectory } from "./frontend/diagnostics.js"
+import { loadModel } from "./frontend/load.js"
+import { treeLeaves } from "./passes/tree.js"
+
+export interface CompiledFile {
+  readonly compilation: Compilation
+  readonly family: string
+  /** The sources by the names that spans carry; the model's own is `main`. */
+  readonly files: readonly { readonly path: string; readonly text: string }[]
+  readonly main: string
+}
+
+export interface CompileModelOptions {
+  /**
+   * How the expected tensors are stored, by name. Called once, before the slow part: a place to check a checkpoint. Without it all weights
+   * are taken to be BF16.
+   */
+  readonly tensors?: (expected: readonly Parameter[]) => ReadonlyMap<string, { readonly dtype: WeightType }>
+  /** Tokens that one prefill takes at most; 128 when left out. */
+  readonly chunk?: number | undefined
+  /** Tokens of prompt and answer together at most: memory is reserved for so many. The model's own number when left out. */
+  readonly context?: number | undefined
+  /** The adapter that will run the artifact: lanes of its smallest subgroup, 0 for none. Without it the artifact runs on every adapter. */
+  readonly adapter?: { readonly subgroupSize: number } | undefined
+  /** Verify the programs between the passes. */
+  readonly verify?: boolean | undefined
+}
+
+/** Compiles as `compile` does, and keeps what the artifact was made of. */
+export async function compileFile(
+  modelFile: string,
+  config: Readonly<Record<string, unknown>>,
+  target: ArtifactTarget,
+  options: CompileModelOptions = {},
+): Promise<CompiledFile> {
+  const { module, placeOf, files, folder } = await loadModel(modelFile)
+  const family = typeof config.model_type === "string" ? config.model_type : basename(modelFile).replace(/\.\w+$/, "")
+  try {
+    const compilation = compileModule(module, modelFile, config, family, target, options)
+    return { compilation, family, files, main: relative(folder, resolve(modelFile)).replaceAll("\\", "/") }
+  } catch (cause) {
+    const span = placeOf(cause)
+    if (span === undefined || cause instanceof WeftError) throw cause
+    const message = cause instanceof Error ? cause.message : String(cause)
+    throw new WeftError("model-failed", `the model failed: ${message}`, { span, cause })
+  }
+}
+
+function compileModule(
+  { model, program: defined }: Readonly<Record<string, unknown>>,
+  modelFile: string,
+  config: Readonly<Record<string, unknown>>,
+  family: string,
+  target: ArtifactTarget,
+  options: CompileModelOptions,
+): Compilation {
+  const program = isProgram(defined) ? defined : configure(model, config, modelFile)
+  const stored = options.tensors?.(parametersOf(program))
+  return compileProgram(program, family, {
+    target,
+    storage: (spec) => storageOf(spec, stored),
+    verify: options.verify ?? false,
+    ...(options.chunk === undefined ? {} : { chunk: options.chunk }),
+    ...(options.context === undefined ? {} : { context: options.context }),
+    ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
+  })
+}
+
+function configure(model: unknown, config: Readonly<Record<string, unknown>>, modelFile: string): Program {
+  if (!isModel(model))
+    throw new WeftError("compile/model", `${fromWorkingDirectory(modelFile)} exports no 'model' and no 'program'`, {
+      hint: "export const model = defineModel({ … }), or export const program = defineProgram({ … })",
+    })
+  try {
+    return model.configure(config)
+  } catch (cause) {
+    const issues = issuesOf(cause)
+    if (issues === undefined) throw cause
+    const file = fromWorkingDirectory(modelFile)
+    throw new WeftError("compile/config", `config.json asks for what ${file} does not compute\n${issues}`, {
+      hint: "the fields are checked before anything is computed, so that none is ignored",
+      cause,
+    })
+  }
+}
+
+const isModel = (value: unknown): value is Model =>
+  typeof value === "object" && value !== null && typeof (value as Partial<Model>).configure === "function"
+
+const isProgram = (value: unknown): value is Program =>
+  typeof value === "object" && value !== null && Array.isArray((value as Partial<Program>).entries)
+
+/** The issues of a schema's error, a line each. */
+function issuesOf(error: unknown): string | undefined {
+  const issues = error instanceof Error ? (error as { issues?: unknown }).issues : undefined
+  if (!Array.isArray(issues)) return undefined
+  const line = ({ path, message }: { path: readonly PropertyKey[]; message: string }) =>
+    `  ${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${printable(message).slice(1, -1)}`
+  return issues.map(line).join("\n")
+}
+
+/** Every tensor that the program asks of a checkpoint, with its shape there. */
+function parametersOf(program: Program): readonly Parameter[] {
+  const specs = treeLeaves(program.weights, isWeight).map((leaf) => leaf.value as WeightSpec)
+  return [...new Set(specs)].flatMap(({ tensors, dimensions }) => {
+    const shape = dimensions.map((axes) => axes.reduce((n, a) => n * a.extent, 1))
+    return tensors.map((name) => ({ name, shape }))
+  })
+}
+
+const isWeight = (x: unknown): boolean =>
+  typeof x === "object" && x !== null && (x as { kind?: unknown }).kind === "weight"
+
+const storageNames = { F32: "f32", F16: "f16", BF16: "bf16" } as const
+
+function storageOf(spec: WeightSpec, stored: ReturnType<NonNullable<CompileModelOptions["tensors"]>> | undefined) {
+  if (stored === undefined) return "bf16"
+  const [first, ...others] = spec.tensors.map((name) => ({ name, dtype: stored.get(name)?.dtype ?? "BF16" }))
+  const other = others.find(({ dtype }) => dtype !== first!.dtype)
+  if (other !== undefined)
+    throw new WeftError(
+      "compile/storage",
+      `${printable(first!.name)} is ${first!.dtype}, but ${printable(other.name)}, which is stacked with it, is ${other.dtype}`,
+      { hint: "store all tensors of a stack in one format" },
+    )
+  return storageNames[first!.dtype]
+}
