@@ -275,7 +275,9 @@ export function reindex(
       if (!names.has(v)) throw new TypeProblem(`the index of '${a.name}' uses '${v}', which is no axis of the result`)
   }
   const unchanged =
-    valid === undefined && axes.length === arg.axes.length && arg.axes.every((a) => isIdentity(a, axes, index))
+    valid === undefined &&
+    axes.length === arg.axes.length &&
+    arg.axes.every((a, i) => axes[i]!.name === a.name && isIdentity(a, axes, index))
   if (unchanged) return arg
   const spelled = arg.axes.map((a) => identity(index.get(a.name)!)).join(" ")
   return intern(

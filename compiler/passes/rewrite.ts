@@ -1,0 +1,54 @@
+/**
+ * Rewriting tensor programs bottom up, with what the program knows of its nodes.
+ *
+ *   rewritten(roots, (facts) => (t) => …)   →   the roots over rewritten sources; units are rewritten once, each as a program of its own
+ *
+ * A rule sees a node whose sources are rewritten already. `uses` answers for such a node with the consumers of what it has been.
+ */
+import * as ir from "../ir/tensor.js"
+
+export interface Facts {
+  /** The consumers before the pass of a node, and of those that have become it; undefined for new nodes and for results. */
+  uses(t: ir.Tensor): readonly ir.Tensor[] | undefined
+}
+
+export type Rule = (facts: Facts) => (t: ir.Tensor) => ir.Tensor
+export type Units = Map<ir.Unit, ir.Unit>
+
+export function rewritten(roots: readonly ir.Tensor[], rule: Rule, units: Units = new Map()): readonly ir.Tensor[] {
+  const order = ir.topological(roots)
+  const consumers = new Map<ir.Tensor, ir.Tensor[]>()
+  for (const t of order) for (const s of new Set(ir.sources(t))) consumers.set(s, [...(consumers.get(s) ?? []), t])
+  const known = new Set(order)
+  const results = new Set(roots)
+  const before = new Map<ir.Tensor, ir.Tensor[]>()
+  const uses = (t: ir.Tensor) => {
+    const been = [...new Set([...(before.get(t) ?? []), ...(known.has(t) ? [t] : [])])]
+    return been.length === 0 || been.some((b) => results.has(b))
+      ? undefined
+      : been.flatMap((b) => consumers.get(b) ?? [])
+  }
+  const apply = rule({ uses })
+  const memo = new Map<ir.Tensor, ir.Tensor>()
+  const become = (t: ir.Tensor, made: ir.Tensor) => {
+    before.set(made, [...(before.get(made) ?? []), t])
+    ir.mark(made, ir.spansOf(t))
+  }
+  for (const t of order) {
+    const now = ir.sources(t).map((s) => memo.get(s)!)
+    const rebuilt = t.kind === "call" ? ir.call(unitOf(t.unit, rule, units), now, t.result) : ir.rebuild(t, now)
+    ir.mark(rebuilt, ir.spansOf(t))
+    const made = apply(rebuilt)
+    become(t, made)
+    memo.set(t, made)
+  }
+  return roots.map((t) => memo.get(t)!)
+}
+
+function unitOf(unit: ir.Unit, rule: Rule, units: Units): ir.Unit {
+  const known = units.get(unit)
+  if (known !== undefined) return known
+  const made = ir.unit(unit.name, unit.inputs, rewritten(unit.results, rule, units))
+  units.set(unit, made)
+  return made
+}
