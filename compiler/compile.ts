@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom.
  *
- *   model file ── frontend ──▶ module ── trace, simplify, gather ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
+ *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
  *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
@@ -20,9 +20,12 @@ import { clean } from "./passes/clean.js"
 import { shortenContext } from "./passes/context.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
 import { type GatherLimits, groupGathers } from "./passes/gather.js"
+import { hoist } from "./passes/hoist.js"
 import { hoistInvariants } from "./passes/invariants.js"
+import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.js"
 import { type Plan, planArtifact } from "./passes/plan.js"
 import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
+import type { Units } from "./passes/rewrite.js"
 import { chooseSchedule } from "./passes/schedule.js"
 import { simplify } from "./passes/simplify.js"
 import { isRefusal, tile } from "./passes/tile.js"
@@ -43,6 +46,8 @@ export interface CompileOptions {
   readonly adapter?: AdapterFacts
   /** Entry points to compile; all by default. */
   readonly entries?: readonly string[]
+  /** Whether folds that wait for one another along an axis become one; they do not when left out. */
+  readonly online?: boolean
   /** When rows are grouped by what data choose for them; never when left out. */
   readonly gather?: GatherLimits
   /** Verify the programs between the passes. */
@@ -86,6 +91,8 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
 
     const simplified = new Map<Tensor | Unit, Tensor | Unit>()
+    const hoistedUnits: Units = new Map()
+    const onlineUnits: OnlineUnits = { matched: new Map(), joined: new Map() }
     const grouped = new Map<Tensor | Unit, Tensor | Unit>()
     const units = new Map<Unit, Fused>()
     const fuseUnit = (unit: Unit): Fused => {
@@ -96,14 +103,23 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const entries = traced.entries.map((e) => {
       const tensors = (roots: readonly { readonly tensor: Tensor }[]) => roots.map((r) => r.tensor)
       const simple = (roots: readonly Tensor[]) => simplify(roots, simplified)
-      const simplest = [...ownOutputs(simple(tensors(e.outputs))), ...simple(tensors(e.updates))]
-      const results = options.gather === undefined ? simplest : groupGathers(simplest, options.gather, grouped)
+      const simplest = [...simple(tensors(e.outputs)), ...simple(tensors(e.updates))]
+      const hoisted = options.online ? hoist(simplest, hoistedUnits) : simplest
+      const carried = options.online ? online(hoisted, defaultOnlineLimits, onlineUnits) : hoisted
+      const owned = [...ownOutputs(carried.slice(0, e.outputs.length)), ...carried.slice(e.outputs.length)]
+      const results = options.gather === undefined ? owned : groupGathers(owned, options.gather, grouped)
       return {
         name: e.name,
         outputs: e.outputs.map((o) => o.name),
         programs: [
           { pass: "trace", results: [...tensors(e.outputs), ...tensors(e.updates)] },
-          { pass: "simplify", results: simplest },
+          { pass: "simplify", results: options.online ? simplest : owned },
+          ...(options.online
+            ? [
+                { pass: "hoist", results: hoisted },
+                { pass: "online", results: owned },
+              ]
+            : []),
           ...(options.gather === undefined ? [] : [{ pass: "gather", results }]),
         ],
         fused: fuse(results, { bindings: target.bindings }),
