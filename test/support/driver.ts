@@ -33,15 +33,29 @@ export const openSession = (compilation: Compilation, device: Device, checkpoint
   })
 
 /** Logits of every position, fed in pieces of `chunk`. */
-export async function logitsOf(session: Session, ids: readonly number[], chunk: number): Promise<Float32Array> {
+export const logitsOf = (session: Session, ids: readonly number[], chunk: number): Promise<Float32Array> =>
+  logitsInPieces(session, ids, equalPieces(ids.length, chunk))
+
+/** Sizes of pieces of `chunk`, the last one smaller. */
+export const equalPieces = (length: number, chunk: number): number[] =>
+  Array.from({ length: Math.ceil(length / chunk) }, (_, i) => Math.min(chunk, length - i * chunk))
+
+/** Logits of the positions of `pieces`, fed in pieces of these sizes. */
+export async function logitsInPieces(
+  session: Session,
+  ids: readonly number[],
+  pieces: readonly number[],
+): Promise<Float32Array> {
   const { vocabulary } = session.artifact.model!
-  const all = new Float32Array(ids.length * vocabulary)
-  for (let past = 0; past < ids.length; past += chunk) {
-    const part = ids.slice(past, past + chunk)
+  const all = new Float32Array(pieces.reduce((n, seq) => n + seq, 0) * vocabulary)
+  let past = 0
+  for (const seq of pieces) {
+    const part = ids.slice(past, past + seq)
     session.write("inputs.tokens", new Uint8Array(Int32Array.from(part).buffer))
-    session.run(["logits"], { past, seq: part.length })
-    const bytes = await session.read("outputs.logits", part.length * vocabulary * 4)
-    all.set(new Float32Array(bytes.buffer, bytes.byteOffset, part.length * vocabulary), past * vocabulary)
+    session.run(["logits"], { past, seq })
+    const bytes = await session.read("outputs.logits", seq * vocabulary * 4)
+    all.set(new Float32Array(bytes.buffer, bytes.byteOffset, seq * vocabulary), past * vocabulary)
+    past += seq
   }
   return all
 }

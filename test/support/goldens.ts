@@ -21,6 +21,13 @@ export const goldenNames = [
   "qwen3-moe-mixed",
 ] as const
 
+/** Longer ones, and where it becomes interesting: a window of 16 that has moved on, and the end of the
+ * context as it was before it was stretched. */
+export const longGoldens = [
+  { name: "qwen3-window-long", from: 60 },
+  { name: "qwen3-yarn-long", from: 120 },
+] as const
+
 export const root = fileURLToPath(new URL("../..", import.meta.url))
 export const goldenFolder = (name: string): string => join(root, "test", "golden", name)
 
