@@ -1,30 +1,14 @@
 /** Devices: what WebAssembly and WebGPU store is what the interpreter stores, for random programs, kernels and schedules. */
 import fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
-import { type Target, wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
-import { emitWasm } from "../../compiler/targets/wasm/emit.js"
-import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
+import { type Target, wasmTarget } from "../../compiler/targets/target.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
-import { WeftError } from "../../runtime/errors.js"
 import { available } from "../devices/conformance.js"
-import { type DeviceCase, deviceCases, type Emit, type Job, jobsOf, runJobs, symbolOrder } from "./jobs.js"
+import { wasmEmit, webgpuEmitter } from "./emitters.js"
+import { type DeviceCase, deviceCases, type Emit, type Job, jobsOf, runJobs } from "./jobs.js"
 import { patience, runs, seed } from "./settings.js"
-
-const wasm: Emit = (loops) => {
-  const { module, kernels } = emitWasm(loops, { symbols: symbolOrder })
-  return {
-    module,
-    kernels: loops.map((l, i) => ({
-      name: l.name,
-      source: "",
-      bindings: l.buffers,
-      lanes: l.lanes,
-      scratch: kernels[i]!.scratch,
-    })),
-  }
-}
 
 /** Runs programs in batches; the first that fails is shrunk by itself. */
 async function check(
@@ -77,7 +61,7 @@ test(
   async () => {
     const device = await createWasmDevice({ threads: 2, shareFrom: 0 })
     try {
-      await check("wasm", 250, wasmTarget, device, wasm, () => undefined)
+      await check("wasm", 250, wasmTarget, device, wasmEmit, () => undefined)
     } finally {
       device.dispose()
     }
@@ -96,29 +80,8 @@ describe.skipIf(!present)("WebGPU", () => {
     "stores what the interpreter stores",
     async () => {
       device = await open()
-      const options = { symbolOrder, limits: device.adapterInfo.limits }
-      const { subgroupMinSize } = device.adapterInfo
-      const target = {
-        ...webgpuTarget,
-        schedule: { ...webgpuTarget.schedule, subgroup: Math.max(1, Math.min(subgroupMinSize, 32)) },
-      }
-      const refusal = (job: Job): string | undefined => {
-        try {
-          wgslKernel(job.loops, options)
-          return undefined
-        } catch (e) {
-          if (e instanceof WeftError) return e.code
-          throw e
-        }
-      }
-      await check(
-        "webgpu",
-        220,
-        target,
-        device,
-        (loops) => ({ kernels: loops.map((l) => wgslKernel(l, options)), module: new Uint8Array(0) }),
-        refusal,
-      )
+      const { target, emit, refusal } = webgpuEmitter(device)
+      await check("webgpu", 220, target, device, emit, refusal)
       expect(device.counters.commands).toBeGreaterThan(0)
     },
     patience,
