@@ -4,18 +4,32 @@
  *     checkArtifact(JSON.parse(text))   →  Artifact, or WeftError: the artifact is not valid: entries.step.launches[3].kernel is 91; …
  *
  * Afterwards every number is an integer within its bounds, every reference leads somewhere, what a buffer holds fits into it and into its
- * slot, what is kept between steps shares its memory with nothing, and no launch writes memory that it binds twice.
+ * slot, what is kept between steps shares its memory with nothing, no launch writes memory that it binds twice, and what a launch reads of
+ * scratch memory is what was written for it.
  */
-import { type Artifact, type ArtifactBuffer, artifactVersion, extentAt, type StorageName } from "./artifact.js"
-import { printable, WeftError } from "./errors.js"
+import { type Artifact, artifactVersion, extentAt, type StorageName } from "./artifact.js"
+import {
+  elements,
+  type Fields,
+  integer,
+  list,
+  mostBytes,
+  mostCount,
+  named,
+  oneOf,
+  record,
+  text,
+  within,
+  wrong,
+} from "./artifact-fields.js"
+import { checkMemory } from "./artifact-memory.js"
+import { WeftError } from "./errors.js"
 
 const storageBytes: Readonly<Record<StorageName, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, bf16: 2, f16: 2 }
 const roles: readonly string[] = ["weight", "constant", "state", "input", "output", "scratch"]
 const accesses: readonly string[] = ["read", "write", "readwrite"]
-const mostBytes = 2 ** 48
 const mostLanes = 1024
 const mostGroups = 65535 ** 2
-const mostCount = 2 ** 31 - 1
 
 /** @throws WeftError `artifact/version` for another format or version, `artifact/invalid` naming the place and what stands there */
 export function checkArtifact(json: unknown): Artifact {
@@ -157,86 +171,4 @@ function checkArrays({ program, buffers, symbols, entries }: Artifact): void {
       const reach = (last + 1) * 4
       if (!(reach <= b.bytes)) wrong(at, `up to byte ${reach}`, `within the ${b.bytes} bytes of its buffer`)
     }
-}
-
-/** Slots: large enough, those of kept buffers not shared, none written while it is bound twice. A buffer that nothing uses is nowhere. */
-function checkMemory({ slots, buffers, kernels, entries }: Artifact): void {
-  const launches = Object.entries(entries).flatMap(([name, e]) =>
-    e.launches.map((l, i) => ({ ...l, at: `${name}[${i}]` })),
-  )
-  const used = new Set(launches.flatMap((l) => l.buffers))
-  const owners = new Map<number, ArtifactBuffer>()
-  for (const [i, b] of buffers.entries()) {
-    if (b.role === "scratch" && !used.has(i)) continue
-    if (b.bytes > slots[b.slot]!.bytes)
-      wrong(`buffers[${i}].bytes`, b.bytes, `at most the ${slots[b.slot]!.bytes} of its slot`)
-    const owner = owners.get(b.slot)
-    if (owner !== undefined && (owner.role !== "scratch" || b.role !== "scratch"))
-      wrong(`buffers[${i}].slot`, b.slot, `not that of ${printable(owner.name)}, for one of them is kept`)
-    owners.set(b.slot, b)
-  }
-  for (const { at, buffers: bound, kernel } of launches) {
-    const { bindings } = kernels[kernel]!
-    const writes = new Map<number, boolean>()
-    for (const [j, b] of bound.entries()) {
-      const slot = buffers[b]!.slot
-      const write = bindings[j]!.access !== "read"
-      if (writes.has(slot) && (write || writes.get(slot)))
-        wrong(`entries.${at}`, `slot ${slot} twice`, "a launch that binds what it writes once")
-      writes.set(slot, write || writes.get(slot) === true)
-    }
-  }
-}
-
-// Values.
-
-type Fields = Readonly<Record<string, unknown>>
-
-function wrong(at: string, found: unknown, expected: string): never {
-  const shown = typeof found === "number" ? String(found) : printable(typeof found === "string" ? found : typeof found)
-  throw new WeftError("artifact/invalid", `the artifact is not valid: ${at} is ${shown}; expected ${expected}`, {
-    hint: "the file is damaged or was changed by hand; compile the model again",
-  })
-}
-
-function record(value: unknown, at: string): Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Fields)
-    : wrong(at, value, "an object")
-}
-function list(value: unknown, at: string): readonly unknown[] {
-  return Array.isArray(value) ? value : wrong(at, value, "a list")
-}
-function text(value: unknown, at: string): string {
-  return typeof value === "string" ? value : wrong(at, value, "a text")
-}
-function oneOf(value: unknown, values: readonly string[], at: string): void {
-  if (typeof value !== "string" || !values.includes(value)) wrong(at, value, values.join(" | "))
-}
-function integer(value: unknown, least: number, most: number, at: string): void {
-  if (!(typeof value === "number" && Number.isInteger(value) && value >= least && value <= most))
-    wrong(at, value, `a whole number from ${least} to ${most}`)
-}
-function elements(value: unknown, at: string): number {
-  let count = 1
-  for (const extent of list(value, at)) {
-    integer(extent, 0, mostCount, at)
-    count *= extent as number
-  }
-  return count <= mostBytes ? count : wrong(at, count, `at most ${mostBytes} elements`)
-}
-function within<T>(index: number, of: readonly T[], at: string): T {
-  return of[index] ?? wrong(at, index, `less than ${of.length}`)
-}
-/** Parts with names of their own. */
-function named(parts: readonly unknown[], at: string, check: (part: Fields, at: string) => void): void {
-  const names = new Set<string>()
-  for (const [i, value] of parts.entries()) {
-    const part = record(value, `${at}[${i}]`)
-    const name = text(part.name, `${at}[${i}].name`)
-    // Scratch memory has no user but its launches: its names are for people.
-    if (names.has(name) && part.role !== "scratch") wrong(`${at}[${i}].name`, name, "a name that stands once")
-    names.add(name)
-    check(part, `${at}[${i}]`)
-  }
 }

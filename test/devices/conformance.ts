@@ -278,6 +278,24 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
       expect(device.counters.commands - commands).toBe(11)
     })
 
+    it("runs commands that take turns in the same memory, as plans with few slots do", async () => {
+      // a, b: two slots of scratch memory, each written, read and written again with something else within one recording.
+      const x = filled(iota(64), "x")
+      const y = device.allocate(256, "y")
+      const z = device.allocate(256, "z")
+      const [a, b] = [device.allocate(256, "a"), device.allocate(512, "b")]
+      const to = (from: DeviceBuffer, into: DeviceBuffer) => ({
+        kernel: kernel(affine),
+        buffers: [from, into],
+        groups: 1,
+      })
+      const recording = device.record([to(x, a), to(a, b), to(b, a), to(a, y), to(x, b), to(b, a), to(a, z)])
+      for (const size of [64, 64, 17]) device.submit([recording, recording], symbolsAt(size))
+      // n times y ← 2 y + i makes (2^(n+1) − 1) i of i.
+      expect(floats(await device.read(y, 0, 256))).toEqual(iota(64).map((i) => (2 ** 5 - 1) * i))
+      expect(floats(await device.read(z, 0, 256))).toEqual(iota(64).map((i) => (2 ** 4 - 1) * i))
+    })
+
     it("counts what it allocates and frees", () => {
       const before = device.counters.allocatedBytes
       const buffer = device.allocate(1 << 16, "counted")

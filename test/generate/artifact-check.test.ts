@@ -100,6 +100,23 @@ describe("refused", () => {
       (a) => Object.assign(a.entries.step.launches[0], { buffers: [1, 1, 3] }),
       "slot 1 twice",
     ],
+    [
+      "scratch memory that nothing has written",
+      (a) => a.entries.step.launches.shift(),
+      'launches[0].buffers[0] is "memory that nothing has written"; expected "x" in slot 1',
+    ],
+    [
+      "scratch memory that another buffer has taken",
+      (a) => {
+        a.buffers.push({ ...a.buffers[2], name: "z" })
+        a.kernels.push({ ...a.kernels[0], name: "two", bindings: [{ access: "read" }, { access: "write" }] })
+        a.entries.step.launches.push(
+          { kernel: 1, buffers: [0, 4], groups: 1 },
+          { kernel: 1, buffers: [2, 1], groups: 1 },
+        )
+      },
+      'launches[3].buffers[0] is "z"; expected "y" in slot 2',
+    ],
     ["an access that is none", (a) => Object.assign(a.kernels[0].bindings[0], { access: "all" }), "bindings[0].access"],
     ["too many lanes", (a) => Object.assign(a.kernels[0], { lanes: 4096 }), "lanes is 4096"],
     ["no list of launches", (a) => Object.assign(a.entries, { step: {} }), "entries.step.launches"],
