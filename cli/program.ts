@@ -24,7 +24,7 @@ export interface LoadProgramOptions {
 }
 
 type InputsOf<P> = P extends DefinedProgram<infer I, unknown> ? I : Readonly<Record<string, NumberArray>>
-type OutputsOf<P> = P extends DefinedProgram<unknown, infer O> ? O : Readonly<Record<string, NumberArray>>
+type OutputsOf<P> = P extends DefinedProgram<never, infer O> ? O : Readonly<Record<string, NumberArray>>
 
 /**
  * Compiles the program of a file (or takes the artifact from the cache) and puts it on a device. With the program's type the arrays of `run`

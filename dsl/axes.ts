@@ -5,6 +5,7 @@
  *     split(x, "out", { kv: 2, rep: 4, dim: 64 })    seq out      → seq kv rep dim      (kv the slowest)
  *     merge(x, ["kv", "rep"], "head")                seq kv rep   → seq head
  *     roll(x, "dim", 32)                             result[j] = x[(j + 32) mod extent]
+ *     windows(x, "row", 3, "tap")                    result[j, t] = x[j + t]
  *
  * There is no transpose, reshape or expand: the order of axes in memory is the scheduler's business.
  */
@@ -91,6 +92,20 @@ export function pad<X extends string, D extends ValueType>(
   value = 0,
 ): Tensor<X, D> {
   return tracing().pad(x, axis, before, after, value) as Tensor<X, D>
+}
+
+/**
+ * result[j, t] = x[j + t]: `count` neighbours along a new axis `tap`, so that a convolution is a `dot`. `axis` has count − 1 elements less.
+ *
+ *     dot(windows(pad(signal, "time", 1, 1), "time", 3, "tap"), kernel, "tap")
+ */
+export function windows<X extends string, D extends ValueType, const T extends string>(
+  x: Tensor<X, D>,
+  axis: NoInfer<X>,
+  count: number,
+  tap: Fresh<T, X>,
+): Tensor<X | T, D> {
+  return tracing().windows(x, axis, count, tap) as Tensor<X | T, D>
 }
 
 /** Declares that the values of an i32 tensor are positions along an axis `of`. */

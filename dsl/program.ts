@@ -15,7 +15,7 @@
  */
 import type { Entry, InputSpec } from "./entries.js"
 import type { Program } from "./model.js"
-import type { NumberType, Tensor, Tree, Typed, ValueTypeOf } from "./tensor.js"
+import type { NumberType, Tensor, Tree, ValueTypeOf } from "./tensor.js"
 import type { Traced, ValueType } from "./tracing.js"
 
 /** The extent of an input's axis that each run sets anew, up to `max`. */
@@ -60,7 +60,7 @@ type ArraysOf<T> = { readonly [K in keyof T]: ArrayOf<ValueTypeOf<T[K]>> }
 
 /** Makes a program of its inputs (from `input`), the axes of its outputs in the host's order, and the function that computes them. */
 export function defineProgram<
-  const Inputs extends Readonly<Record<string, Typed<NumberType>>>,
+  const Inputs extends Readonly<Record<string, Traced>>,
   const Axes extends Readonly<Record<string, readonly string[]>>,
   Outputs extends { readonly [K in keyof Axes]: Tensor<Axes[K][number], ValueType> },
 >(definition: {

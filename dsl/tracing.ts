@@ -55,6 +55,8 @@ export interface Tracing {
   reverse(x: Traced, axis: string): Traced
   /** result[j] = x[j − before] where that exists, else `value`. */
   pad(x: Traced, axis: string, before: number, after: number, value: number): Traced
+  /** result[j, t] = x[j + t] along `axis` and a new axis `tap` of `count` elements. */
+  windows(x: Traced, axis: string, count: number, tap: string): Traced
   /** x[axis = index[…]]: the axis is replaced by the axes of `index` (i32); an index out of range is clamped. */
   gather(x: Traced, axis: string, index: Traced): Traced
   /** A state grown along `axis` by `x` (an axis of the same name): the state's axis has the past length as its extent. */

@@ -192,6 +192,23 @@ export function createTracing(): Tracing {
         value,
       )
     },
+    windows: (x, axis, count, tap) => {
+      const a = axisOf(node(x), axis)
+      const whole = literalExtent(a.extent)
+      if (!Number.isInteger(count) || count < 1 || (whole !== undefined && count > whole))
+        throw problem(
+          "trace/extent",
+          `windows of ${count} do not fit axis '${axis}' of ${print(a.extent)}`,
+          "a window has from 1 to as many elements as the axis; pad gives the axis more",
+        )
+      const starts = { name: axis, extent: sub(a.extent, literal(count - 1)) }
+      return replaceAxis(
+        node(x),
+        axis,
+        [starts, { name: tap, extent: literal(count) }],
+        add(variable(axis), variable(tap)),
+      )
+    },
     gather: (x, axis, index) => build(() => ir.gather(node(x), axisOf(node(x), axis).name, node(index))),
     append: (state, axis, x) => {
       const t = node(state)
