@@ -14,10 +14,8 @@ export const program = defineProgram({
     const closeness = map((d) => -d, distance)
     const nearest = argmax(closeness, "cluster")
     const cluster = iota("cluster", extent(centroids, "cluster"), 0, "cluster")
-    const member = cast(
-      outer((a, b) => a === b, nearest, cluster),
-      "f32",
-    )
+    const belongs = outer((a, b) => a === b, nearest, cluster)
+    const member = cast(belongs, "f32")
     const total = dot(member, points, "point")
     const moved = map((t, n, old) => (n > 0 ? t / Math.max(n, 1) : old), total, sum(member, "point"), centroids)
     return { nearest, moved, inertia: sum(min(distance, "cluster"), "point") }

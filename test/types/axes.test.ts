@@ -113,6 +113,21 @@ const refused: readonly Case[] = [
     argument("x", 'Tensor<"seq" | "embed", "f32">', 'Tensor<"vocab", "f32">'),
   ],
 
+  [
+    "a program must give what it declares",
+    `defineProgram({
+      inputs: { x: input({ a: upTo(9), b: 3 }) },
+      outputs: { total: ["a"] },
+      run: ({ x }) => ({ total: sum(x, "a") }),
+    })`,
+    value("total", 'Tensor<"b", "f32">', 'Tensor<"a", ValueType>'),
+  ],
+  [
+    "a window whose axis is there",
+    'windows(x, "seq", 3, "embed")',
+    argument('"embed"', '"embed"', "\"axis 'embed' exists already\""),
+  ],
+
   ["softmax over no axis", 'softmax(scores, "key")', argument('"key"', '"key"', '"seq" | "expert"')],
   [
     "a norm weight with more axes",
@@ -175,6 +190,19 @@ const accepted: readonly (readonly [claim: string, program: string])[] = [
   [
     "the experts of each token",
     'exactly<"seq" | "slot" | "embed" | "hidden">(at(experts, "expert", top(scores, "expert", 2, "slot").index))',
+  ],
+  ["neighbours", 'exactly<"seq" | "embed" | "tap">(windows(x, "seq", 3, "tap"))'],
+  [
+    "a program",
+    `const program = defineProgram({
+      inputs: { x: input({ a: upTo(9), b: 3 }), n: input({ a: upTo(9) }, "i32") },
+      outputs: { total: [], mask: ["a", "b"] },
+      run({ x, n }) {
+        exactly<"a" | "b">(x)
+        exactly<"a", "i32">(n)
+        return { total: sum(sum(x, "a"), "b"), mask: map((v, k) => v > toF32(k), x, n) }
+      },
+    })`,
   ],
   [
     "stacked weights",
