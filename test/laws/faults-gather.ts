@@ -28,7 +28,13 @@ const isSub = (t: ir.Tensor): t is ir.Map =>
 export const gatherFaults: Readonly<Record<string, (t: ir.Tensor) => ir.Tensor | undefined>> = {
   "blocks of a value begin where they end": (t) =>
     isSub(t) && t.args[1]!.kind === "map" && alongOf(t, "value") && !alongOf(t, "part") ? t.args[0] : undefined,
-  "rows before a part count its own": (t) => (isSub(t) && alongOf(t, "part", "value") ? t.args[0] : undefined),
+  "the first row of a part is before it": (t) =>
+    alongOf(t, "part", "row") && t.axes.length === 2
+      ? changedBody(
+          t,
+          operation("lt", (x) => apply("le", ...x.args)),
+        )
+      : undefined,
   "a last block that is not full is forgotten": (t) =>
     t.kind === "map" && t.axes.length === 1 && alongOf(t, "value") && uses(t.body, "floordiv")
       ? changedBody(
@@ -83,10 +89,6 @@ export const gatherFaults: Readonly<Record<string, (t: ir.Tensor) => ir.Tensor |
           t,
           operation("floormod", (x) => apply("floormod", apply("add", x.args[0]!, literal(1)), x.args[1]!)),
         )
-      : undefined,
-  "rows that the last part lacks counted": (t) =>
-    t.kind === "reindex" && alongOf(t, "part", "member") && t.valid !== undefined && t.fill === -1
-      ? ir.reindex(t.arg, t.axes, t.index, t.valid, 0)
       : undefined,
   "indices out of range not clamped": (t) => (t.kind === "map" && isClamp(t.body) ? t.args[0] : undefined),
 }
