@@ -217,6 +217,17 @@ example("block", async (run) => {
   }
 })
 
+/** What the README says of fusion and of repeated units. */
+test.each([
+  ["stencil", 1, 1],
+  ["block", 2, 2],
+  ["mandelbrot", 2, 65],
+] as const)("%s is %i kernels, launched %i times", async (name, kernels, launches) => {
+  const artifact = await artifactOf(name, opened.get("wasm, 1 thread")!)
+  expect(artifact.kernels.length).toBeLessThanOrEqual(kernels)
+  expect(artifact.entries.run!.launches.length).toBeLessThanOrEqual(launches)
+})
+
 describe("the files", () => {
   const files = readdirSync(join(root, "examples")).filter((name) => name.endsWith(".ts"))
 
