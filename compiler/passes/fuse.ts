@@ -17,6 +17,8 @@ import { canonical } from "./canonical.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
 import { createLowering, type Memory } from "./lower.js"
 import { orderFolds } from "./order-folds.js"
+import { prune } from "./prune.js"
+import { dividedAxis, partsOf } from "./shard.js"
 import { snapshot } from "./snapshot.js"
 
 /** A kernel over canonical buffers; `bindings` are their names here, in order, and `computes` the tensors that it computes, sources first. */
@@ -53,6 +55,8 @@ export interface FuseOptions {
   readonly cuts?: CutLimits
   /** Buffers that one kernel may bind. */
   readonly bindings: number
+  /** Bytes of a buffer that a kernel may bind; what is larger lies in parts (`shard.ts`). No limit when left out. */
+  readonly bindingBytes?: number
 }
 
 /** One tensor that gets stored, or one application of a unit. */
@@ -136,14 +140,17 @@ function attempt(
           naming,
           cuts.buffers,
           inlined(t, (s) => memory(s)?.kind === "buffer"),
+          options,
         ),
       )
   }
   for (const task of tasks)
     if (task.make.kind === "store" && bound([task]) > options.bindings) {
       const reads = (t: Tensor) => {
-        const value = lowering.value(t, itemAxes(t, "probe").point)
-        return loads([...needed(value, locals), { kind: "local", name: "", axes: [], value }])
+        const axes = itemAxes(t, "probe")
+        const value = lowering.value(t, axes.point)
+        const store = { kind: "store", buffer: "", axes: axes.list, index: [], value, monoid: undefined } as const
+        return bindings([...needed(value, locals), store], naming, options)
       }
       const cut = lighten(
         computed(task.make.tensor),
@@ -223,6 +230,7 @@ function storeTask(
   naming: Naming,
   buffers: ReadonlySet<Tensor>,
   computes: ReadonlySet<Tensor>,
+  options: FuseOptions,
 ): Task {
   const source = computed(t)
   const axes = itemAxes(source, `${identity(t)}`)
@@ -233,7 +241,11 @@ function storeTask(
   )
   const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value, monoid: undefined }
   const items: readonly Item[] = [...needed(value, locals), store]
-  return { reads: loads(items), writes: [store.buffer], make: { kind: "store", tensor: t, items, computes } }
+  return {
+    reads: bindings(items, naming, options),
+    writes: [store.buffer],
+    make: { kind: "store", tensor: t, items, computes },
+  }
 }
 
 /** What the kernel of `t` computes: `t` and what is inlined or local below it. */
@@ -271,6 +283,22 @@ function loads(items: readonly Item[]): ReadonlySet<string> {
   for (const item of items) {
     walk(item.value, see)
     if (item.kind === "store") for (const i of item.index) walk(i, see)
+  }
+  return names
+}
+
+/** What items read, with a name for each part of a buffer that they cannot read part by part. */
+function bindings(items: readonly Item[], naming: Naming, { bindingBytes }: FuseOptions): ReadonlySet<string> {
+  const whole = loads(items)
+  if (bindingBytes === undefined) return whole
+  const names = new Set(whole)
+  for (const name of whole) {
+    const buffer = naming.buffers().get(name)!
+    const parts = buffer.role === "input" ? partsOf(buffer, bindingBytes) : undefined
+    if (parts === undefined) continue
+    const readers = items.filter((i) => loads([i]).has(name))
+    if (readers.every((i) => dividedAxis(i, name) !== undefined)) continue
+    for (let part = 1; part < parts.count; part++) names.add(`${name}/${part}`)
   }
   return names
 }
@@ -313,7 +341,7 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
     ))
       steps.push({
         kind: "kernel",
-        ...canonical(orderFolds(toKernel(stores, naming))),
+        ...canonical(orderFolds(prune(toKernel(stores, naming)))),
         computes: topological(stores.flatMap(({ make }) => (make.kind === "store" ? [make.tensor] : []))).filter((t) =>
           stores.some(({ make }) => make.kind === "store" && make.computes.has(t)),
         ),

@@ -1,0 +1,74 @@
+/**
+ * prune: kernel → kernel. What nobody reads of a carried fold goes.
+ *
+ *   y[i] = carried(exp, 2)_{k}(s, 1, v).1   →   y[i] = carried(exp, 1)_{k}(s, 1).1
+ *   y[i] = carried(exp, 1)_{k}(s, 1)        →   y[i] = max_{k}(s)
+ *
+ * Folds are joined before the program is cut into kernels; where a cut has parted them again, an item keeps the channels that it reads.
+ */
+import { component, operands, rebuild, reduce } from "../ir/expression.js"
+import type { Item, Kernel } from "../ir/kernel.js"
+import { carried } from "../ir/monoid.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
+import { recipeOf } from "../ir/recipes.js"
+import { instantiate } from "../ir/terms.js"
+
+export const prune = (kernel: Kernel): Kernel => ({ ...kernel, items: kernel.items.map(pruneItem) })
+
+function pruneItem(item: Item): Item {
+  const roots = item.kind === "local" ? [item.value] : [item.value, ...item.index]
+  const used = usedComponents(roots)
+  if (used.size === 0) return item
+  const memo = new Map<Expression, Expression>()
+  const visit = (x: Expression): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const made = prunedComponent(x, used, visit) ?? rebuild(x, operands(x).map(visit))
+    memo.set(x, made)
+    return made
+  }
+  return item.kind === "local"
+    ? { ...item, value: visit(item.value) }
+    : { ...item, value: visit(item.value), index: item.index.map(visit) }
+}
+
+const isCarried = (x: Expression): x is Reduce => x.kind === "reduce" && x.monoid.kind === "carried"
+
+/** The components that some values read of each carried fold; the fold itself is its component 0. */
+function usedComponents(roots: readonly Expression[]): ReadonlyMap<Reduce, ReadonlySet<number>> {
+  const used = new Map<Reduce, Set<number>>()
+  const seen = new Set<Expression>()
+  const read = (of: Reduce, index: number) => used.set(of, (used.get(of) ?? new Set<number>()).add(index))
+  const visit = (x: Expression) => {
+    if (isCarried(x)) read(x, 0)
+    const fold = x.kind === "component" && isCarried(x.of) ? x.of : undefined
+    if (fold !== undefined && x.kind === "component") read(fold, x.index)
+    if (seen.has(x)) return
+    seen.add(x)
+    for (const o of operands(fold ?? x)) visit(o)
+  }
+  roots.forEach(visit)
+  return used
+}
+
+/** A component of a carried fold without the channels that nobody reads. */
+function prunedComponent(
+  x: Expression,
+  used: ReadonlyMap<Reduce, ReadonlySet<number>>,
+  visit: (x: Expression) => Expression,
+): Expression | undefined {
+  const fold = x.kind === "component" ? x.of : x
+  if (fold.kind !== "reduce" || fold.monoid.kind !== "carried") return undefined
+  const index = x.kind === "component" ? x.index : 0
+  const { axis, extent, lift } = fold
+  const { recipe, channels } = fold.monoid
+  const { pivots } = recipeOf(recipe)
+  const kept = Array.from({ length: channels }, (_, i) => i).filter((i) => used.get(fold)!.has(pivots.length + i))
+  const score = visit(lift[0]!)
+  const pivot = pivots[index]
+  if (kept.length === 0 && pivot !== undefined)
+    return reduce(axis, visit(extent), { kind: pivot.fold }, [instantiate(pivot.of, { $0: score })])
+  const values = kept.map((i) => visit(lift[1 + i]!))
+  const made = reduce(axis, visit(extent), carried(recipe, kept.length), [score, ...values])
+  return component(made, pivot === undefined ? pivots.length + kept.indexOf(index - pivots.length) : index)
+}
