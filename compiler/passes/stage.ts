@@ -34,6 +34,7 @@ import type { HeldTile, ReductionTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { chainOf, outermostFolds } from "./order-folds.js"
 import { Refused } from "./tile-block.js"
+import { everyRowCounts, type Masked, maskedLift } from "./tile-range.js"
 
 /** Scores of a carried fold: the local holds them, then their weights. */
 export interface Carried {
@@ -53,6 +54,8 @@ export interface Staged {
   readonly carried: readonly Carried[]
   /** The chunked axis and the axes that are folded around it, outermost first. */
   readonly chunk: Axis & { readonly size: number; readonly step: number }
+  /** The predicates of the chunked folds, when every one has a predicate that may leave elements out. */
+  readonly masks: readonly Masked[]
   readonly outer: readonly Axis[]
 }
 
@@ -149,8 +152,12 @@ export function stage(given: Store, schedule: StoreSchedule, name: string): Stag
     return reduce(r.axis, r.extent, r.monoid, deeper ? [restage(inner as Reduce)] : r.lift.map(staging)) as Reduce
   }
 
+  const masks = outermostFolds(value)
+    .filter((r) => chunked(r) !== undefined)
+    .map((r) => maskOf(r, given.axes))
   const store: Store = { ...given, value: visit(value) }
   const chunk = { name: last.axis, extent: last.extent, size: wanted.chunk!, step: wanted.step ?? 1 }
+  const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
   return {
     store,
     locals,
@@ -158,8 +165,19 @@ export function stage(given: Store, schedule: StoreSchedule, name: string): Stag
     tiles,
     carried,
     chunk,
+    masks: known,
     outer: chain.slice(0, -1).map((r) => ({ name: r.axis, extent: r.extent })),
   }
+}
+
+/** The predicate of a fold's lift, where elements that fail it may be left out. */
+function maskOf(r: Reduce, rows: readonly Axis[]): Masked | undefined {
+  const { kind } = r.monoid
+  if (kind === "sum" || kind === "max" || kind === "min") return maskedLift(r.lift[0]!, kind)
+  if (kind !== "carried") return undefined
+  const [pivot] = recipeOf(r.monoid.recipe).pivots
+  const mask = pivot?.of === "$0" ? maskedLift(r.lift[0]!, pivot.fold) : undefined
+  return mask !== undefined && everyRowCounts(mask, { name: r.axis, extent: r.extent }, rows) ? mask : undefined
 }
 
 /** What a block keeps of a pivot: one element per row of scores. */

@@ -17,6 +17,7 @@ import { type BlockAxis, type Build, Refused } from "./tile-block.js"
 import { advance, type CarriedArrays, emitWeights } from "./tile-carried.js"
 import { emitFill } from "./tile-fill.js"
 import type { ChunkLocal, OpenChunk } from "./tile-locals.js"
+import { allCount, contributing, maskedLift, type Span } from "./tile-range.js"
 import { type Accumulators, createAccumulators, emitStores, turnOf } from "./tile-turns.js"
 import { accumulate, type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 
@@ -96,16 +97,24 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
     c.number,
   ])
   const scope: Scope = { ...start, bound }
-  const full = apply("floordiv", chunk.extent, size)
   const one = (whole: boolean, count: Expression): readonly Statement[] => {
     const out: Statement[] = []
     emitFills(c, { ...scope, out, vector: undefined }, whole, count)
     body(out, count)
     return out
   }
-  if (literalExtent(full) !== 0)
-    innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: one(true, size) })
-  const left = apply("sub", chunk.extent, mul(full, size))
+  const { from, end } = range(c, innermost)
+  const full = apply("floordiv", end, size)
+  const number = (value: Expression): Statement => ({ kind: "let", name: c.number, value, mutable: false })
+  if (literalExtent(from) === 0) {
+    if (literalExtent(full) !== 0)
+      innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: one(true, size) })
+  } else {
+    const turn = c.lowerer.fresh(chunk.name)
+    const body = [number(add(from, variable(turn))), ...one(true, size)]
+    innermost.push({ kind: "for", variable: turn, extent: apply("sub", full, from), bind: "serial", body })
+  }
+  const left = apply("sub", end, mul(full, size))
   const extent = literalExtent(chunk.extent)
   if (extent === undefined || extent % chunk.size !== 0) {
     const rest: Statement = {
@@ -114,13 +123,52 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
       body: one(false, left),
       otherwise: [],
     }
-    innermost.push({ kind: "block", body: [{ kind: "let", name: c.number, value: full, mutable: false }, rest] })
+    innermost.push({ kind: "block", body: [number(full), rest] })
   }
   const nest = [...staged.outer].reverse().reduce<readonly Statement[]>((inner, axis) => {
     const loop = chunk.outer.get(axis.name) as Expression & { kind: "variable" }
     return [{ kind: "for", variable: loop.name, extent: axis.extent, bind: "serial", body: inner }]
   }, innermost)
   start.out.push(...nest)
+}
+
+/** The first chunk and the last element that can count for the block, by the predicates of the folds. */
+function range(c: Chunking, out: Statement[]): { readonly from: Expression; readonly end: Expression } {
+  const { chunk, staged, axes, lowerer } = c
+  const whole = { from: literal(0), end: chunk.extent }
+  if (staged.masks.length === 0) return whole
+  const rows = new Map(axes.map((a) => [a.axis.name, spanOf(a)] as const))
+  const bounds = staged.masks.map((m) => contributing(m, chunk.name, rows))
+  const all = (xs: readonly (Expression | undefined)[], join: "min" | "max") =>
+    xs.some((x) => x === undefined) ? undefined : (xs as readonly Expression[]).reduce((a, b) => apply(join, a, b))
+  const first = all(
+    bounds.map((b) => b.first),
+    "min",
+  )
+  const last = all(
+    bounds.map((b) => b.end),
+    "max",
+  )
+  const size = literal(chunk.size)
+  const named = (stem: string, value: Expression): Expression => {
+    const name = lowerer.fresh(`${chunk.name}_${stem}`)
+    out.push({ kind: "let", name, value, mutable: false })
+    return variable(name)
+  }
+  // Whole chunks where there are enough elements: what is too much of them fails its predicate.
+  const rounded = last && mul(apply("floordiv", add(last, literal(chunk.size - 1)), size), size)
+  return {
+    from: first === undefined ? whole.from : named("from", apply("max", literal(0), apply("floordiv", first, size))),
+    end:
+      rounded === undefined ? whole.end : named("end", apply("max", literal(0), apply("min", chunk.extent, rounded))),
+  }
+}
+
+/** The elements of an axis that a block owns, those beyond the end included. */
+function spanOf(a: BlockAxis): Span {
+  const last = add(a.axis.extent, literal(-1))
+  const high = a.owned === undefined || a.cell === undefined ? last : add(a.base, literal(a.owned - 1))
+  return { low: a.base, high }
 }
 
 /** What the workgroup holds of a chunk. The scores of a carried fold come last, for they are made of the rest. */
@@ -139,10 +187,29 @@ function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression)
   if (operands.length > 0) fence()
   for (const x of c.carried) {
     const local = c.locals.find((l) => l.local.name === x.scores)!
-    fill(local)
+    emitScores(c, local, scope, whole)
     fence()
     emitWeights(x, local, c.chunk, count, whole, scope, fence, c.lowerer, c.parts)
   }
+}
+
+/** The scores of a chunk; where all of them count, without looking at each. */
+function emitScores(c: Chunking, local: ChunkLocal, scope: Scope, whole: boolean): void {
+  const held = local.held(whole)
+  const fill = (value: Expression, out: Statement[]) =>
+    emitFill(local.array, held, value, local.tile.tile, { ...scope, out }, c.lowerer, c.parts)
+  const mask = whole && c.staged.masks.length > 0 ? maskedLift(local.local.value, "max") : undefined
+  if (mask === undefined) {
+    fill(local.local.value, scope.out)
+    return
+  }
+  const spans = new Map(
+    held.map((h) => [h.axis.name, { low: h.base, high: add(h.base, literal(h.size - 1)) }] as const),
+  )
+  const [plain, masked]: [Statement[], Statement[]] = [[], []]
+  fill(mask.value, plain)
+  fill(local.local.value, masked)
+  scope.out.push({ kind: "if", condition: allCount(mask, spans), body: plain, otherwise: masked })
 }
 
 /** One chunk into the accumulators of a turn. */

@@ -101,7 +101,7 @@ function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap
 }
 
 const sameFolding = (a: ReductionTile, b: ReductionTile) =>
-  a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll
+  a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll && a.step === b.step
 
 /** A prefix up to `at` is a reduction of extent at + 1. */
 function scansAsReductions(x: Expression): Expression {
@@ -202,7 +202,19 @@ function foldLeaves(
   const lanes = scope.lanes !== undefined && wanted.lanes !== undefined ? scope.lanes : undefined
   const inner: Scope = { ...scope, lanes: undefined }
   if (step === 1) {
-    loop(group, [accumulators], extent, 1, lanes, inner, lowerer)
+    const elements = literalExtent(extent)
+    const together =
+      wanted.step !== undefined && elements !== undefined && elements % wanted.step === 0 ? wanted.step : 1
+    const turns = together === 1 ? extent : literal(elements! / together)
+    loop(
+      group,
+      Array.from({ length: together }, () => accumulators),
+      turns,
+      1,
+      lanes,
+      inner,
+      lowerer,
+    )
     return
   }
   const turns = apply("floordiv", extent, literal(step))
@@ -255,7 +267,8 @@ function loop(
   const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
   for (const [copy, accumulators] of sets.entries()) {
     const base = add(mul(at, literal(width * sets.length)), literal(copy * width))
-    const lifted = width === 1 ? lifts(group, at, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)
+    const lifted =
+      width === 1 ? lifts(group, base, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)
     accumulate(group, accumulators, lifted, body, lowerer)
   }
   const size = literalExtent(extent)

@@ -122,9 +122,21 @@ export function shared(
   return order.filter((x) => uses.get(x)! > 1 && !isPlain(x))
 }
 
-/** What needs no name: names, numbers, and a number in all lanes (divisors must stay visible). */
+/**
+ * What needs no name: names, numbers, a number in all lanes (divisors must stay visible), and sums of multiples of such, for the form of an
+ * offset says how it is aligned.
+ */
 const isPlain = (x: Expression): boolean =>
   x.kind === "literal" ||
   x.kind === "variable" ||
   x.kind === "symbol" ||
-  (x.kind === "splat" && x.of.kind === "literal")
+  (x.kind === "splat" && x.of.kind === "literal") ||
+  isLinear(x)
+
+function isLinear(x: Expression): boolean {
+  if (x.kind !== "operation" || x.dtype !== "i32" || x.width > 1) return false
+  const [a, b] = x.args
+  const simple = (o: Expression) => o.kind === "literal" || o.kind === "variable" || o.kind === "symbol" || isLinear(o)
+  if (x.operation === "mul") return simple(a!) && b!.kind === "literal"
+  return (x.operation === "add" || x.operation === "sub") && simple(a!) && simple(b!)
+}

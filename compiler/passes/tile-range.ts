@@ -1,0 +1,131 @@
+/**
+ * Ranges: which part of a folded axis can contribute to a block, read off the predicate of its lift.
+ *
+ *   carried_{key}(select(key <= past + s && key > past + s - 16, …, lowest))   for the rows 64·b ≤ s < 64·b + 64
+ *   →   keys from past + 64·b - 15 up to past + 64·b + 63
+ *
+ * A predicate is a conjunction of comparisons that are linear in the axes. An element whose predicate fails adds the identity, so it may be left
+ * out; in a carried fold only where every row has some element that counts, for a row of nothing but identities has a value of its own.
+ */
+import { add, apply, literal, mul } from "../ir/expression.js"
+import { fromLinear, type Linear, linear } from "../ir/linear.js"
+import { identityValue } from "../ir/monoid.js"
+import type { Expression } from "../ir/nodes.js"
+import type { Axis } from "../ir/tensor.js"
+
+/** Where a variable lies: from `low` up to `high`, both inclusive. */
+export interface Span {
+  readonly low: Expression
+  readonly high: Expression
+}
+
+/** A lift that is `value` where all of `bounds` are at least 0, else the identity. */
+export interface Masked {
+  readonly bounds: readonly Linear[]
+  readonly value: Expression
+}
+
+/** The parts of a lift that adds the identity of `fold` where its predicate fails. */
+export function maskedLift(lift: Expression, fold: "max" | "min" | "sum"): Masked | undefined {
+  if (lift.kind !== "operation" || lift.operation !== "select") return undefined
+  const [condition, value, otherwise] = lift.args as [Expression, Expression, Expression]
+  if (otherwise.kind !== "literal" || otherwise.value !== identityValue(fold, lift.dtype)) return undefined
+  const bounds = conjuncts(condition).map(boundOf)
+  return bounds.every((b) => b !== undefined) ? { bounds: bounds as Linear[], value } : undefined
+}
+
+function conjuncts(x: Expression): readonly Expression[] {
+  return x.kind === "operation" && x.operation === "and" ? x.args.flatMap(conjuncts) : [x]
+}
+
+/** A comparison of integers as a sum that is at least 0. */
+function boundOf(x: Expression): Linear | undefined {
+  if (x.kind !== "operation" || x.args[0]?.dtype !== "i32" || x.args.length !== 2) return undefined
+  const [a, b] = x.args as [Expression, Expression]
+  const minus = (p: Expression, q: Expression, less: number) => linear(add(apply("sub", p, q), literal(-less)))
+  switch (x.operation) {
+    case "le":
+      return minus(b, a, 0)
+    case "lt":
+      return minus(b, a, 1)
+    case "ge":
+      return minus(a, b, 0)
+    case "gt":
+      return minus(a, b, 1)
+    default:
+      return undefined
+  }
+}
+
+/** The form without an axis. */
+const without = ({ terms, constant }: Linear, axis: string): Linear => ({
+  terms: new Map([...terms].filter(([e]) => !(e.kind === "variable" && e.name === axis))),
+  constant,
+})
+
+const coefficient = ({ terms }: Linear, axis: string): number => {
+  for (const [e, c] of terms) if (e.kind === "variable" && e.name === axis) return c
+  return 0
+}
+
+/** The linear form with variables at the ends of their spans where it is largest (or smallest). */
+export function extreme(x: Linear, spans: ReadonlyMap<string, Span>, largest: boolean): Expression {
+  let sum: Expression = literal(x.constant)
+  for (const [e, c] of x.terms) {
+    const span = e.kind === "variable" ? spans.get(e.name) : undefined
+    const value = span === undefined ? e : c > 0 === largest ? span.high : span.low
+    sum = add(mul(value, literal(c)), sum)
+  }
+  return fromLinear(linear(sum))
+}
+
+/** The first and the end of the elements of `axis` that count for some row; undefined: no bound. */
+export function contributing(
+  { bounds }: Masked,
+  axis: string,
+  rows: ReadonlyMap<string, Span>,
+): { readonly first: Expression | undefined; readonly end: Expression | undefined } {
+  let first: Expression | undefined
+  let end: Expression | undefined
+  for (const b of bounds) {
+    const c = coefficient(b, axis)
+    if (Math.abs(c) !== 1) continue
+    const rest = without(b, axis)
+    // c = −1: axis ≤ rest for some row, so axis ≤ max rest. c = 1: axis ≥ −rest, so axis ≥ −max rest.
+    const most = extreme(rest, rows, true)
+    if (c < 0) end = end === undefined ? add(most, literal(1)) : apply("min", end, add(most, literal(1)))
+    else {
+      const least = apply("sub", literal(0), most)
+      first = first === undefined ? least : apply("max", first, least)
+    }
+  }
+  return { first, end }
+}
+
+/** Whether every row has an element that counts: one at the place where an upper bound ends, or the first. */
+export function everyRowCounts({ bounds }: Masked, axis: Axis, rows: readonly Axis[]): boolean {
+  const candidates: Expression[] = [literal(0)]
+  for (const b of bounds) if (coefficient(b, axis.name) === -1) candidates.push(fromLinear(without(b, axis.name)))
+  return candidates.some((at) => {
+    const inDomain = [linear(at), linear(apply("sub", add(axis.extent, literal(-1)), at))]
+    const held = bounds.map((b) => {
+      const rest = fromLinear(without(b, axis.name))
+      return linear(add(rest, mul(at, literal(coefficient(b, axis.name)))))
+    })
+    return [...inDomain, ...held].every((x) => neverNegative(x, rows))
+  })
+}
+
+/** Proves a sum of rows and symbols to be at least 0, whatever they are; a row lies in its axis, a symbol is at least 0. */
+function neverNegative(x: Linear, rows: readonly Axis[]): boolean {
+  const spans = new Map(rows.map((a) => [a.name, { low: literal(0), high: add(a.extent, literal(-1)) }] as const))
+  const { terms, constant } = linear(extreme(x, spans, false))
+  return constant >= 0 && [...terms].every(([e, c]) => c >= 0 && e.kind === "symbol")
+}
+
+/** Whether all of a block's rows and of a chunk count: the smallest value of each bound is at least 0. */
+export function allCount({ bounds }: Masked, spans: ReadonlyMap<string, Span>): Expression {
+  return bounds
+    .map((b) => apply("ge", extreme(b, spans, false), literal(0)))
+    .reduce((a, b) => apply("and", a, b), literal(1, "bool") as Expression)
+}
