@@ -5,9 +5,9 @@
  *   block       0  1  2  3  4        owner  0  1  2  2  2        ⌊(8 + 3 · 1) / 2⌋ blocks at most
  *   source      1 5  3 –  0 2  4 6  7 –    the row at each place; at a place of none, some row
  *
- * A counting sort in the tensor language, as folds only: nothing is scattered. The rows are cut into parts, and `before` counts the rows of
- * each value before each part: a row's rank among its equals is that and a count within its part, and the row of a rank is found by its part
- * first. With parts of √(rows · values) that is about rows · (values + 3 parts) comparisons: little beside any contraction.
+ * A counting sort in the tensor language, as folds only: nothing is scattered. The rows are cut into parts, and the rows of each value before
+ * each part are counted: what is before a row is that and a count within its part, and the row at a place is found by its part first. With
+ * parts of √(rows · values) that is about rows · (values + 3 parts) comparisons: little beside any contraction.
  *
  * Places after the last row of a value, and blocks after the last, are computed from rows that exist and read by nobody.
  */
@@ -96,10 +96,27 @@ export function groupRows(index: Tensor, rows: RowList, values: Dim, size: numbe
   const parted = reindex(clamped, [part, member], new Map(position(number)), apply("lt", number, count), -1)
 
   const listed = reindex(clamped, [row], new Map(position(variable(row.name))))
-  const alike = over((x, y) => countIf(apply("eq", x, y)), listed, iota(value, zero))
-  const total = reduce(sum, row.name, [alike])
-  const isBefore = over((r, p) => countIf(apply("lt", r, mul(p, literal(length)))), iota(row, zero), iota(part, zero))
-  const before = reduce(sum, row.name, [over(apart("mul"), alike, isBefore)])
+  /** The rows of each value before each part, and before the end. */
+  const edge = axis("edge", add(part.extent, one))
+  const counted = over(
+    (x, v, r, p) => countIf(apply("and", apply("eq", x, v), apply("lt", r, mul(p, literal(length))))),
+    listed,
+    iota(value, zero),
+    iota(row, zero),
+    iota(edge, zero),
+  )
+  const upto = reduce(sum, row.name, [counted])
+  const at = (to: Axis[], place: Expression) =>
+    reindex(
+      upto,
+      [value, ...to],
+      new Map([
+        [value.name, variable(value.name)],
+        [edge.name, place],
+      ]),
+    )
+  const before = at([part], variable(part.name))
+  const total = at([], part.extent)
 
   const blocks = over((x) => divided(add(x, literal(size - 1)), size), total)
   const end = scan(sum, value.name, blocks)
@@ -112,34 +129,39 @@ export function groupRows(index: Tensor, rows: RowList, values: Dim, size: numbe
     iota(other, zero),
     iota(member, zero),
   )
-  const rank = over(apart("add"), gather(before, value.name, parted), reduce(sum, other.name, [earlier]))
-
+  /** The place of each row among all, block after block. */
+  const placed = over(
+    (x, f, n, k) => apply("select", apply("lt", x, zero), x, add(mul(f, literal(size)), add(n, k))),
+    parted,
+    gather(first, value.name, parted),
+    gather(before, value.name, parted),
+    reduce(sum, other.name, [earlier]),
+  )
   const mine = axes.reduce<Expression>((n, a, i) => add(n, mul(variable(a.name), literal(strides[i]!))), zero)
   const inPart = new Map([
     [part.name, divided(mine, length)],
     [member.name, apply("floormod", mine, literal(length))],
   ])
-  const ownRank = reindex(rank, axes, inPart)
-  const blockOf = over((f, k) => add(f, divided(k, size)), gather(first, value.name, clamped), ownRank)
-  const placeOf = over((k) => apply("floormod", k, literal(size)), ownRank)
+  const own = reindex(placed, axes, inPart)
+  const blockOf = over((k) => divided(k, size), own)
+  const placeOf = over((k) => apply("floormod", k, literal(size)), own)
 
   const ended = over((e, b) => countIf(apply("le", e, b)), end, iota(block, zero))
   const owner = over((x) => apply("min", x, last), reduce(sum, value.name, [ended]))
-  const sought = over(
-    (b, f, r) => add(mul(sub(b, f), literal(size)), r),
+  // The last part before which there are no more rows of the value than before the place: none is before the first part.
+  const begun = over(
+    (n, b, f, r) => countIf(apply("le", n, add(mul(sub(b, f), literal(size)), r))),
+    gather(upto, value.name, owner),
     iota(block, zero),
     gather(first, value.name, owner),
     iota(place, zero),
   )
-  // The last part that does not begin after the rank: no row of a value is before the first.
-  const begun = over((n, k) => countIf(apply("le", n, k)), gather(before, value.name, owner), sought)
-  const home = over((n) => sub(n, one), reduce(sum, part.name, [begun]))
+  const home = over((n) => sub(n, one), reduce(sum, edge.name, [begun]))
   const found = over(
-    (x, o, k, want, j) => apply("select", apply("and", apply("eq", x, o), apply("eq", k, want)), j, zero),
-    gather(parted, part.name, home),
-    owner,
-    gather(rank, part.name, home),
-    sought,
+    (k, b, r, j) => apply("select", apply("eq", k, add(mul(b, literal(size)), r)), j, zero),
+    gather(placed, part.name, home),
+    iota(block, zero),
+    iota(place, zero),
     iota(member, zero),
   )
   const inside = reduce(max, member.name, [found])

@@ -29,7 +29,7 @@ export const gatherFaults: Readonly<Record<string, (t: ir.Tensor) => ir.Tensor |
   "blocks of a value begin where they end": (t) =>
     isSub(t) && t.args[1]!.kind === "map" && alongOf(t, "value") && !alongOf(t, "part") ? t.args[0] : undefined,
   "the first row of a part is before it": (t) =>
-    alongOf(t, "part", "row") && t.axes.length === 2
+    alongOf(t, "edge", "row")
       ? changedBody(
           t,
           operation("lt", (x) => apply("le", ...x.args)),
@@ -52,15 +52,20 @@ export const gatherFaults: Readonly<Record<string, (t: ir.Tensor) => ir.Tensor |
   "ties in one order to the places and in another from them": (t) => {
     if (t.kind !== "reindex" || t.arg.kind !== "map" || !alongOf(t.arg, "part", "member") || alongOf(t, "part"))
       return undefined
-    const [, inside] = t.arg.args
-    if (inside?.kind !== "reduce" || stem(inside.axis) !== "other") return undefined
+    const at = t.arg.args.findIndex((a) => a.kind === "reduce" && stem(a.axis) === "other")
+    const inside = t.arg.args[at]
+    if (inside?.kind !== "reduce") return undefined
     const later = changedBody(
       inside.args[0]!,
       operation("lt", (x) => apply("gt", ...x.args)),
     )
     if (later === undefined) return undefined
-    const rank = ir.map(t.arg.body, [t.arg.args[0]!, ir.reduce(inside.monoid, inside.axis, [later])])
-    return ir.reindex(rank, t.axes, t.index, t.valid, t.fill)
+    const other = ir.reduce(inside.monoid, inside.axis, [later])
+    const placed = ir.map(
+      t.arg.body,
+      t.arg.args.map((a, i) => (i === at ? other : a)),
+    )
+    return ir.reindex(placed, t.axes, t.index, t.valid, t.fill)
   },
   "the owner of the block before": (t) =>
     alongOf(t, "value", "block")
@@ -70,17 +75,17 @@ export const gatherFaults: Readonly<Record<string, (t: ir.Tensor) => ir.Tensor |
         )
       : undefined,
   "the part before": (t) =>
-    alongOf(t, "part", "block", "place")
+    alongOf(t, "edge", "block", "place")
       ? changedBody(
           t,
           operation("le", (x) => apply("lt", ...x.args)),
         )
       : undefined,
-  "rows of another value are found": (t) =>
+  "the row of another place is found": (t) =>
     alongOf(t, "block", "place", "member")
       ? changedBody(
           t,
-          operation("and", (x) => x.args[1]!),
+          operation("eq", (x) => apply("le", ...x.args)),
         )
       : undefined,
   "padding read as data": (t) =>

@@ -56,7 +56,7 @@ test(
         unchanged(p, after)
       })
     law("gather", gatheredRecipes, 500, check, describe)
-    expect(changed).toBeGreaterThan(300)
+    expect(changed).toBeGreaterThan(runs(300))
   },
   patience,
 )
