@@ -178,12 +178,7 @@ export function toPlaces(t: Tensor, groups: Groups): Tensor {
 
 /** What belongs to each row, from what stands at the places; its axes in the order of `axes`. */
 export function toRows(t: Tensor, groups: Groups, axes: readonly Axis[]): Tensor {
-  const { block, place, blockOf, placeOf, rows } = groups
+  const { block, place, blockOf, placeOf } = groups
   const found = gather(gather(t, block.name, blockOf), place.name, placeOf)
-  if (axes.every((a, i) => a.name === found.axes[i]!.name)) return found
-  // Only what is renamed can be put in order.
-  const own = (x: Tensor) => rows.reduce((y, a) => rename(y, a.name, { ...a, name: `row.${a.name}` }), x)
-  const apart = gather(gather(t, block.name, own(blockOf)), place.name, own(placeOf))
-  const index = (a: Axis) => variable(a.name.startsWith("row.") ? a.name.slice(4) : a.name)
-  return reindex(apart, axes, new Map(apart.axes.map((a) => [a.name, index(a)])))
+  return reindex(found, axes, new Map(found.axes.map((a) => [a.name, variable(a.name)])))
 }
