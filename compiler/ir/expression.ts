@@ -162,8 +162,9 @@ export function fetch(array: string, offset: Expression, dtype: DType, width = 1
   }))
 }
 
+/** What is a vector of that width already (a scalar that became one when it was translated) stays as it is. */
 export function splat(of: Expression, width: number): Expression {
-  if (width === 1) return of
+  if (width === 1 || of.width === width) return of
   return intern(`splat ${width} ${identity(of)}`, () => ({ kind: "splat", dtype: of.dtype, width, of }))
 }
 

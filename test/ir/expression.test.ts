@@ -187,6 +187,9 @@ describe("constructors", () => {
   it("take a lane without a vector where they can", () => {
     const [i, x] = [variable("i"), variable("x", "f32", 4)]
     expect(lane(splat(i, 4), 2)).toBe(i)
+    // A scalar that became a vector when it was translated is in all lanes already.
+    const wide = variable("w", "f32", 4)
+    expect(splat(wide, 4)).toBe(wide)
     expect(lane(vector([i, literal(5)]), 1)).toBe(literal(5))
     expect(lane(ramp(i, 4), 2)).toBe(add(i, literal(2)))
     expect(lane(x, 2).kind).toBe("lane")
