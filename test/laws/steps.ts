@@ -15,6 +15,7 @@ import type { DType } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { bodyOf, comparison, conversion, limitOf } from "./bodies.js"
 import type { Choices } from "./choices.js"
+import { dependent } from "./dependent.js"
 import { moved } from "./moves.js"
 import {
   affordable,
@@ -291,8 +292,12 @@ const weighted: readonly (readonly [Step, number])[] = [
   [compared, 3],
   [selected, 3],
   [converted, 4],
+  [dependent, 4],
 ]
 
 const table = weighted.flatMap(([step, weight]) => Array.from({ length: weight }, () => step))
+
+/** The number that chooses a step of folds that wait for one another. */
+export const choosesDependent = table.indexOf(dependent)
 
 export const stepOf = (choose: Choices): Step => choose.of(table)

@@ -1,0 +1,169 @@
+/** hoist and online: programs mean what they meant, and their kernels and loops compute it; wrong rewrites are found. */
+import fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import { withTable } from "../../compiler/ir/expression.js"
+import type * as ir from "../../compiler/ir/tensor.js"
+import { printTensor } from "../../compiler/ir/tensor-print.js"
+import { verifyTensor } from "../../compiler/ir/tensor-verify.js"
+import { hoist } from "../../compiler/passes/hoist.js"
+import { online } from "../../compiler/passes/online.js"
+import { ownOutputs } from "../../compiler/passes/programs.js"
+import { execute, fuseProgram, simplified } from "./execute.js"
+import { changeTensors, hoistFaults, loopFaultsOnline, onlineFaults } from "./faults-online.js"
+import { buildProgram, type LawProgram, nodesOf, type Recipe, recipes, rootsOf } from "./generate.js"
+import { cutLimits } from "./limits.js"
+import { effectOf, isWrong, LawBroken, loopsOf } from "./loops.js"
+import { checkKernels, checkTiling, meaning } from "./meaning.js"
+import { changeLoops } from "./mutate.js"
+import { drawSchedule, scheduleNumbers } from "./schedules.js"
+import { law, patience, runs, seed } from "./settings.js"
+import { choosesDependent } from "./steps.js"
+import { difference } from "./tolerance.js"
+
+/** Programs of which every other step has folds that wait for one another. */
+const dependentRecipes = recipes("analytic").map(
+  (recipe): Recipe => ({
+    ...recipe,
+    steps: recipe.steps.map((s, i) => (i % 2 === 0 ? [choosesDependent, ...s.slice(1)] : s)),
+  }),
+)
+
+/** The program with other roots, in their order. */
+export function withRoots(p: LawProgram, roots: readonly ir.Tensor[]): LawProgram {
+  const outputs = ownOutputs(roots.slice(0, p.outputs.length))
+  const rest = roots.slice(p.outputs.length)
+  return { ...p, outputs, updates: p.updates.map(({ state }, i) => ({ state, tensor: rest[i]! })) }
+}
+
+/** Everything that matches, however short the axis and wherever the score lies. */
+const always = { held: 0, stored: true }
+const carried = (p: LawProgram) => withRoots(p, online(hoist(rootsOf(simplified(p))), always))
+const hoisted = (p: LawProgram) => withRoots(p, hoist(rootsOf(simplified(p))))
+
+function sameMeaning(before: LawProgram, after: LawProgram): void {
+  expect(verifyTensor(rootsOf(after))).toEqual([])
+  const expected = meaning(before)
+  for (const [i, { data }] of meaning(after).entries()) {
+    const { data: wanted, bound } = expected[i]!
+    const problem = difference({ name: `result ${i}`, expected: wanted, found: data, bound })
+    if (problem !== undefined) throw new LawBroken(problem)
+  }
+}
+
+const show = (recipe: Recipe, pass: (p: LawProgram) => LawProgram) =>
+  withTable(() => {
+    const p = buildProgram(recipe)
+    return `${printTensor(rootsOf(p))}\n${JSON.stringify([...p.values])}\n\n${printTensor(rootsOf(pass(p)))}`
+  })
+
+const isCarried = (t: ir.Tensor): t is ir.Reduce => t.kind === "reduce" && t.monoid.kind === "carried"
+
+const isLaw = (pass: (p: LawProgram) => LawProgram) => (recipe: Recipe) =>
+  withTable(() => {
+    const p = buildProgram(recipe)
+    sameMeaning(p, pass(p))
+  })
+
+describe("meaning", () => {
+  test("hoist keeps it", () => law("hoist", recipes(), 500, isLaw(hoisted), (r) => show(r, hoisted)), patience)
+
+  test("online keeps it", () => law("online", dependentRecipes, 500, isLaw(carried), (r) => show(r, carried)), patience)
+})
+
+describe("kernels and loops", () => {
+  const cases = fc.record({ recipe: dependentRecipes, cuts: cutLimits, schedule: scheduleNumbers })
+  const found = { programs: 0, carried: 0, exp: 0, moments: 0, several: 0 }
+  const outcomes = new Map<string, number>()
+
+  test(
+    "of carried folds compute what the program means",
+    () => {
+      law(
+        "online, tiled",
+        cases,
+        500,
+        ({ recipe, cuts, schedule }) =>
+          withTable(() => {
+            const p = buildProgram(recipe)
+            const after = carried(p)
+            const folds = nodesOf(rootsOf(after)).filter(isCarried)
+            found.programs++
+            if (folds.length > 0) found.carried++
+            for (const { monoid } of folds) {
+              if (monoid.kind !== "carried") continue
+              found[monoid.recipe]++
+              if (monoid.channels > 1) found.several++
+            }
+            checkKernels(p, after, cuts)
+            for (const code of checkTiling(after, cuts, (k, turn) => drawSchedule(k, schedule, turn)))
+              outcomes.set(code ?? "tiled", (outcomes.get(code ?? "tiled") ?? 0) + 1)
+          }),
+        ({ recipe }) => show(recipe, carried),
+      )
+      console.log(JSON.stringify({ ...found, outcomes: [...outcomes] }))
+      expect(found.carried / found.programs).toBeGreaterThan(0.4)
+      const least = 20 * Math.min(1, runs(500) / 500)
+      expect(Math.min(found.exp, found.moments, found.several)).toBeGreaterThan(least)
+    },
+    patience,
+  )
+})
+
+describe("planted faults", () => {
+  const drawn = fc.sample(fc.record({ recipe: dependentRecipes, schedule: scheduleNumbers }), {
+    seed,
+    numRuns: runs(500),
+  })
+
+  /** `see` answers undefined where the program has no place for the fault. */
+  function hunt(see: (p: LawProgram, n: number) => boolean | undefined): void {
+    let places = 0
+    const found = drawn.findIndex(({ recipe }, n) =>
+      withTable(() => {
+        const seen = see(buildProgram(recipe), n)
+        if (seen !== undefined) places++
+        return seen === true
+      }),
+    )
+    expect(found, `not found by ${drawn.length} programs, ${places} with a place; WEFT_SEED=${seed}`).toBeGreaterThan(
+      -1,
+    )
+  }
+
+  const isSeen = (before: LawProgram, after: LawProgram): boolean => {
+    try {
+      sameMeaning(before, after)
+      return false
+    } catch {
+      return true
+    }
+  }
+
+  test.each(Object.keys(hoistFaults))("hoist: %s", (name) =>
+    hunt((p, n) => {
+      const changed = changeTensors(rootsOf(simplified(p)), hoistFaults[name]!, n % 3)
+      return changed && isSeen(p, withRoots(p, changed))
+    }),
+  )
+
+  test.each(Object.keys(onlineFaults))("online: %s", (name) =>
+    hunt((p, n) => {
+      const changed = changeTensors(rootsOf(carried(p)), onlineFaults[name]!, n % 3)
+      return changed && isSeen(p, withRoots(p, changed))
+    }),
+  )
+
+  test.each(Object.keys(loopFaultsOnline))("loops: %s", (name) =>
+    hunt((p, n) => {
+      let seen: boolean | undefined
+      let turn = 0
+      execute(fuseProgram(carried(p)), p, (kernel, buffers) => {
+        const effect = effectOf(kernel, buffers, p.values, "analytic")
+        const loops = loopsOf(kernel, drawSchedule(kernel, drawn[n]!.schedule, turn++))
+        const changed = typeof loops === "string" ? undefined : changeLoops(loops.tiled, loopFaultsOnline[name]!, n % 3)
+        if (changed !== undefined) seen = seen === true || isWrong(effect, changed, p.values, n)
+      })
+      return seen
+    }),
+  )
+})
