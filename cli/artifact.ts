@@ -17,7 +17,7 @@ import { hashSources } from "./sources.js"
 export interface ArtifactOptions {
   readonly target: ArtifactTarget
   /** What the compiler may know of a WebGPU adapter. */
-  readonly adapter?: { readonly subgroupSize: number } | undefined
+  readonly adapter?: { readonly subgroupSize: number; readonly bindingBytes?: number } | undefined
   readonly chunk?: number | undefined
   readonly context?: number | undefined
   /** The model's file; by the family of the checkpoint when left out. */
@@ -84,7 +84,8 @@ export function weightsOf(checkpoint: Checkpoint, expected: readonly Parameter[]
   return matchParameters(checkpoint, expected, { ignore })
 }
 
-function familyFile({ config, folder }: Checkpoint): string {
+/** The file of the model that reads a checkpoint. */
+export function familyFile({ config, folder }: Checkpoint): string {
   const type = config.model_type
   if (typeof type === "string" && Object.hasOwn(families, type)) return join(packageFolder, "models", families[type]!)
   const shown = typeof type === "string" ? printable(type) : "missing"

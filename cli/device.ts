@@ -17,7 +17,7 @@ export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
 export interface ChosenDevice {
   readonly device: Device
   /** What the compiler may know of a WebGPU adapter. */
-  readonly adapter?: { readonly subgroupSize: number }
+  readonly adapter?: { readonly subgroupSize: number; readonly bindingBytes?: number }
   /** For people, after the device's description. */
   readonly reason: string
 }
@@ -38,7 +38,8 @@ export async function chooseDevice(name: DeviceName, threads?: number): Promise<
   const wasm = () => createWasmDevice(threads === undefined ? {} : { threads })
   const webgpu = async (adapter: "any" | "hardware") => {
     const device = await createWebgpuDevice({ adapter })
-    return { device, adapter: { subgroupSize: device.adapterInfo.subgroupMinSize } }
+    const { adapterInfo, limits } = device
+    return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, bindingBytes: limits.bindingBytes } }
   }
   if (name === "wasm") return { device: await wasm(), reason: "as asked" }
   if (name === "webgpu") return { ...(await webgpu("any")), reason: "as asked" }

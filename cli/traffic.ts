@@ -4,24 +4,37 @@
  * Counted whole: every weight that a launch of `step` binds. Of a stack (the experts of a layer) only the share that is active. Of a table
  * with a row per token of the vocabulary only a row, unless it is the one that the step binds last: the head.
  */
-import type { Artifact } from "../runtime/artifact.js"
+import type { Artifact, ArtifactWeight } from "../runtime/artifact.js"
 
 /** @param active members of each stack that a token uses */
 export function weightBytesPerToken(artifact: Artifact, active: number): number {
   const launches = artifact.entries.step!.launches
-  const lastUse = new Map(launches.flatMap((launch, at) => launch.buffers.map((b) => [b, at] as const)))
-  const rows = (buffer: number) => artifact.weights.find((w) => w.buffer === buffer)!.shape[0]!
-  const tables = [...lastUse.keys()].filter(
-    (b) => artifact.buffers[b]!.role === "weight" && rows(b) === artifact.model?.vocabulary,
-  )
-  const head = tables.sort((a, b) => lastUse.get(b)! - lastUse.get(a)!)[0]
-  let total = 0
-  for (const b of lastUse.keys()) {
-    const { role, bytes } = artifact.buffers[b]!
-    if (role !== "weight") continue
-    const members = artifact.weights.filter((w) => w.buffer === b).length
-    if (tables.includes(b) && b !== head) total += bytes / rows(b)
-    else total += members > 1 ? (bytes * Math.min(active, members)) / members : bytes
+  const used = launches.flatMap((launch, at) => launch.buffers.map((b) => [b, at] as const))
+  const lastUse = new Map(used.filter(([b]) => artifact.buffers[b]!.role === "weight"))
+  const rows = (tensors: readonly ArtifactWeight[]) => tensors[0]!.shape[0]!
+  const weights = [...partsOf(artifact, lastUse.keys())].map(({ buffers, tensors }) => ({
+    bytes: buffers.reduce((n, b) => n + artifact.buffers[b]!.bytes, 0),
+    last: Math.max(...buffers.map((b) => lastUse.get(b)!)),
+    members: new Set(tensors.map((w) => w.tensor)).size,
+    // A table has a row per token of the vocabulary.
+    rows: rows(tensors) === artifact.model?.vocabulary ? rows(tensors) : undefined,
+  }))
+  const head = weights.filter((w) => w.rows !== undefined).sort((a, b) => b.last - a.last)[0]
+  return weights.reduce((total, w) => {
+    if (w.rows !== undefined && w !== head) return total + w.bytes / w.rows
+    return total + (w.members > 1 ? (w.bytes * Math.min(active, w.members)) / w.members : w.bytes)
+  }, 0)
+}
+
+/** The buffers of each weight: one, or those of its parts. */
+function partsOf({ buffers, weights }: Artifact, used: Iterable<number>) {
+  const found = new Map<string, { readonly buffers: number[]; readonly tensors: ArtifactWeight[] }>()
+  for (const b of used) {
+    const name = buffers[b]!.name.replace(/\/\d+$/, "")
+    const parts = found.get(name) ?? { buffers: [], tensors: [] }
+    found.set(name, parts)
+    parts.buffers.push(b)
+    parts.tensors.push(...weights.filter((w) => w.buffer === b))
   }
-  return total
+  return found.values()
 }

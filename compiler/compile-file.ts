@@ -3,7 +3,7 @@
  *
  *   models/qwen3.ts, config.json, webgpu   →   the artifact, the programs and kernels it was made of, and the sources that their spans name
  */
-import { basename, relative, resolve } from "node:path"
+import { basename, relative, resolve, sep } from "node:path"
 import type { Model, Program } from "../dsl/model.js"
 import type { WeightSpec } from "../dsl/tracing.js"
 import type { ArtifactTarget } from "../runtime/artifact.js"
@@ -34,7 +34,7 @@ export interface CompileModelOptions {
   /** Tokens of prompt and answer together at most: memory is reserved for so many. The model's own number when left out. */
   readonly context?: number | undefined
   /** The adapter that will run the artifact: lanes of its smallest subgroup, 0 for none. Without it the artifact runs on every adapter. */
-  readonly adapter?: { readonly subgroupSize: number } | undefined
+  readonly adapter?: { readonly subgroupSize: number; readonly bindingBytes?: number } | undefined
   /** Verify the programs between the passes. */
   readonly verify?: boolean | undefined
 }

@@ -23,12 +23,13 @@ import { type GatherLimits, groupGathers } from "./passes/gather.js"
 import { hoist } from "./passes/hoist.js"
 import { hoistInvariants } from "./passes/invariants.js"
 import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.js"
-import { type Plan, planArtifact } from "./passes/plan.js"
+import { type Launched, type Plan, planArtifact } from "./passes/plan.js"
 import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
 import type { Units } from "./passes/rewrite.js"
 import { chooseSchedule } from "./passes/schedule.js"
 import { simplify } from "./passes/simplify.js"
 import { isRefusal, tile } from "./passes/tile.js"
+import { weightMap } from "./passes/weight-map.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
 import { emitWasm } from "./targets/wasm/emit.js"
 import { emitWgsl } from "./targets/wgsl/emit.js"
@@ -50,6 +51,8 @@ export interface CompileOptions {
   readonly online?: boolean
   /** When rows are grouped by what data choose for them; never when left out. */
   readonly gather?: GatherLimits
+  /** Bytes of a buffer that a kernel may bind; what every adapter grants, or the adapter's own, when left out. */
+  readonly bindingBytes?: number
   /** Verify the programs between the passes. */
   readonly verify?: boolean
 }
@@ -78,8 +81,8 @@ export interface Compilation {
   readonly entries: readonly CompiledEntry[]
   /** The kernels of a unit that an entry calls. */
   readonly unit: (unit: Unit) => Fused
-  /** The number in `kernels` of a step of `entries` or of a unit. */
-  readonly numberOf: (step: KernelStep) => number
+  /** The kernels that a step of `entries` or of a unit is launched as: one, or several over parts of large weights. */
+  readonly launched: ReadonlyMap<KernelStep, readonly Launched[]>
 }
 
 /** Compiles a configured model, or a program, for one target. */
@@ -87,6 +90,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
   return withTable(() => {
     const program = shortenContext(given, options.context)
     const target = targetFor(options.target, options.adapter)
+    const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }
     const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
     const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
 
@@ -96,7 +100,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const grouped = new Map<Tensor | Unit, Tensor | Unit>()
     const units = new Map<Unit, Fused>()
     const fuseUnit = (unit: Unit): Fused => {
-      const fused = units.get(unit) ?? fuse(unit.results, { bindings: target.bindings })
+      const fused = units.get(unit) ?? fuse(unit.results, limits)
       units.set(unit, fused)
       return fused
     }
@@ -122,20 +126,19 @@ export function compileProgram(given: Program, family: string, options: CompileO
             : []),
           ...(options.gather === undefined ? [] : [{ pass: "gather", results }]),
         ],
-        fused: fuse(results, { bindings: target.bindings }),
+        fused: fuse(results, limits),
       }
     })
 
     const library = createLibrary(target, options.verify ?? false)
-    const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place })
+    const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place, limits })
     const { facts } = program
     const purpose =
       facts === undefined
         ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
         : { model: { ...facts, family, chunk } }
     const artifact = assemble(plan, library.kernels, traced, purpose, target)
-    const numberOf = (step: KernelStep) => library.place(step).index
-    return { artifact, traced, kernels: library.kernels, entries, unit: fuseUnit, numberOf }
+    return { artifact, traced, kernels: library.kernels, entries, unit: fuseUnit, launched: plan.launched }
   })
 }
 
@@ -143,7 +146,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
 function createLibrary(target: Target, verify: boolean) {
   const kernels: CompiledKernel[] = []
   const numbers = new Map<string, number>()
-  const place = ({ kernel }: KernelStep) => {
+  const place = (kernel: Kernel) => {
     const key = kernelKey(kernel)
     let index = numbers.get(key)
     if (index === undefined) {
@@ -222,7 +225,6 @@ function assemble(
       ...(span === undefined ? {} : { span }),
     }
   })
-  const number = new Map(plan.buffers.map((b, i) => [b.name, i] as const))
   return {
     format: "weft",
     version: artifactVersion,
@@ -232,19 +234,7 @@ function assemble(
     symbols,
     slots: plan.slots,
     buffers: plan.buffers,
-    weights: traced.weights.flatMap(({ input, spec }) => {
-      const buffer = number.get(input.name)
-      if (buffer === undefined) return []
-      const shape = spec.dimensions.map((d) => d.reduce((n, a) => n * a.extent, 1))
-      const bytes = shape.reduce((n, s) => n * s, 1) * (input.storage === "f32" ? 4 : 2)
-      return spec.tensors.map((tensor, i) => ({
-        buffer,
-        offset: i * bytes,
-        tensor,
-        shape,
-        storage: input.storage as "f32" | "bf16" | "f16",
-      }))
-    }),
+    weights: traced.weights.flatMap((weight) => weightMap(weight, plan)),
     constants: plan.constants.map(({ buffer, constant }) => ({
       buffer,
       base64: base64(constantBytes(constant.values, constant.dtype)),

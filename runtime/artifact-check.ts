@@ -120,6 +120,10 @@ function checkWeight(w: Fields, at: string): void {
   text(w.tensor, `${at}.tensor`)
   oneOf(w.storage, ["f32", "bf16", "f16"], `${at}.storage`)
   elements(w.shape, `${at}.shape`)
+  if (w.part === undefined) return
+  const part = record(w.part, `${at}.part`)
+  integer(part.begin, 0, mostBytes, `${at}.part.begin`)
+  integer(part.end, 0, mostBytes, `${at}.part.end`)
 }
 
 // References, and what they lead to.
@@ -128,7 +132,11 @@ function checkReferences({ slots, buffers, weights, constants, kernels, entries 
   for (const [i, b] of buffers.entries()) within(b.slot, slots, `buffers[${i}].slot`)
   for (const [i, w] of weights.entries()) {
     const b = within(w.buffer, buffers, `weights[${i}].buffer`)
-    const end = w.offset + w.shape.reduce((n, s) => n * s, 1) * storageBytes[w.storage]
+    const whole = w.shape.reduce((n, s) => n * s, 1) * storageBytes[w.storage]
+    const { begin, end: until } = w.part ?? { begin: 0, end: whole }
+    if (!(begin < until || whole === 0) || until > whole)
+      wrong(`weights[${i}].part`, `${begin} to ${until}`, `some of the ${whole} bytes of the tensor`)
+    const end = w.offset + until - begin
     if (b.role !== "weight" || b.storage !== w.storage) wrong(`weights[${i}].buffer`, b.name, `a ${w.storage} weight`)
     if (end > b.bytes) wrong(`weights[${i}]`, `up to byte ${end}`, `within the ${b.bytes} bytes of its buffer`)
   }

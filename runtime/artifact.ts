@@ -8,7 +8,8 @@ import type { Span } from "./errors.js"
 
 export const artifactVersion = 2
 
-export type ArtifactTarget = "webgpu" | "wasm"
+export const targetNames = ["webgpu", "wasm"] as const
+export type ArtifactTarget = (typeof targetNames)[number]
 export type StorageName = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"
 
 export interface ArtifactSymbol {
@@ -34,7 +35,7 @@ export interface ArtifactBuffer {
   readonly slot: number
 }
 
-/** A tensor of the checkpoint and where its elements go: row-major, whole, from byte `offset` of the buffer. */
+/** A tensor of the checkpoint and where its elements go: row-major, from byte `offset` of the buffer. */
 export interface ArtifactWeight {
   readonly buffer: number
   readonly offset: number
@@ -42,6 +43,8 @@ export interface ArtifactWeight {
   /** The shape that the checkpoint must have. */
   readonly shape: readonly number[]
   readonly storage: "f32" | "bf16" | "f16"
+  /** The bytes of the tensor that go there; all when left out. */
+  readonly part?: { readonly begin: number; readonly end: number }
 }
 
 export interface ArtifactConstant {
@@ -132,3 +135,7 @@ export interface ArtifactModel {
   readonly vocabulary: number
   readonly endTokens: readonly number[]
 }
+
+/** The bytes of a tensor that go into a buffer. */
+export const weightBytes = ({ shape, storage, part }: ArtifactWeight): number =>
+  part === undefined ? shape.reduce((n, s) => n * s, 1) * (storage === "f32" ? 4 : 2) : part.end - part.begin

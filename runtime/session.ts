@@ -2,7 +2,7 @@
  * A session: an artifact on a device. Memory is planned and checked, then allocated; weights are uploaded tensor by tensor; kernels are
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
-import type { Artifact, ArtifactWeight } from "./artifact.js"
+import { type Artifact, type ArtifactWeight, weightBytes } from "./artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
 import { WeftError } from "./errors.js"
 import { checkFits } from "./memory.js"
@@ -73,7 +73,7 @@ export async function createSession(
     for (const w of artifact.weights) {
       const bytes = weightBytes(w)
       for (let offset = 0; offset < bytes; offset += uploadBytes) {
-        const part = await source.read(w, offset, Math.min(uploadBytes, bytes - offset))
+        const part = await source.read(w, (w.part?.begin ?? 0) + offset, Math.min(uploadBytes, bytes - offset))
         device.upload(at(w.buffer), w.offset + offset, part)
       }
       done += bytes
@@ -153,8 +153,6 @@ function open(
     },
   }
 }
-
-const weightBytes = (w: ArtifactWeight): number => w.shape.reduce((n, s) => n * s, 1) * (w.storage === "f32" ? 4 : 2)
 
 /** Page-safe base64. */
 export function fromBase64(text: string): Uint8Array {

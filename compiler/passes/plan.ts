@@ -7,9 +7,11 @@
  * (`slots.ts`); what a launch reads and writes is alive at once, so no slot is bound twice in one launch.
  */
 import type { ArtifactBuffer, ArtifactEntry, ArtifactLaunch, ArtifactSlot } from "../../runtime/artifact.js"
+import type { Kernel } from "../ir/kernel.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Constant, Unit } from "../ir/tensor.js"
 import type { Fused, FusedBuffer, KernelStep } from "./fuse.js"
+import { type Parts, type Piece, partsOf, shard } from "./shard.js"
 import { type Life, pack } from "./slots.js"
 
 export interface PlanEntry {
@@ -24,12 +26,24 @@ export interface Plan {
   readonly slots: readonly ArtifactSlot[]
   readonly entries: Readonly<Record<string, ArtifactEntry>>
   readonly constants: readonly { readonly buffer: number; readonly constant: Constant }[]
+  /** The buffers of each weight by its name: one, or those of its parts in order. */
+  readonly weights: ReadonlyMap<string, readonly number[]>
+  /** What a step is launched as: its kernel, or those over parts of what it binds. */
+  readonly launched: ReadonlyMap<KernelStep, readonly Launched[]>
+}
+
+/** A kernel by its number, and what its buffers are called where the step stands. */
+export interface Launched {
+  readonly kernel: number
+  readonly bindings: readonly string[]
 }
 
 export interface PlanContext {
   readonly unit: (unit: Unit) => Fused
   /** The number of a kernel and its launch size. */
-  readonly kernel: (step: KernelStep) => { readonly index: number; readonly groups: number }
+  readonly kernel: (kernel: Kernel) => { readonly index: number; readonly groups: number }
+  /** What one kernel may bind; weights that are larger lie in parts. No limits when left out. */
+  readonly limits?: { readonly bindings: number; readonly bindingBytes: number }
 }
 
 interface Draft {
@@ -46,6 +60,9 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
   const slots: { bytes: number }[] = []
   const shared = new Map<string | Constant, number>()
   const constants: { buffer: number; constant: Constant }[] = []
+  const weights = new Map<string, readonly number[]>()
+  /** The parts of a buffer by the number of its first one, which stands for it. */
+  const divided = new Map<number, Parts & { readonly numbers: readonly number[] }>()
 
   const draft = (buffer: FusedBuffer, name: string, role: Draft["role"], dedicated: boolean): number => {
     const elements = buffer.shape.reduce((n, s) => n * s, 1)
@@ -57,12 +74,28 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
   const persistent = (key: string | Constant, buffer: FusedBuffer, name: string, role: Draft["role"]): number => {
     const known = shared.get(key)
     if (known !== undefined) return known
-    const made = draft(buffer, name, role, true)
+    const parts = role === "weight" && context.limits ? partsOf(buffer, context.limits.bindingBytes) : undefined
+    const shapes = parts === undefined ? [buffer.shape] : shapesOf(buffer.shape, parts)
+    const numbers = shapes.map((shape, i) =>
+      draft({ ...buffer, shape }, parts === undefined ? name : `${name}/${i}`, role, true),
+    )
+    const made = numbers[0]!
+    if (parts !== undefined) divided.set(made, { ...parts, numbers })
+    if (role === "weight") weights.set(name, numbers)
     shared.set(key, made)
     if (typeof key !== "string") constants.push({ buffer: made, constant: key })
     return made
   }
+  /** A step over the buffers that it binds: itself, or kernels over parts of them. */
+  const piecesOf = ({ kernel }: KernelStep, buffers: readonly number[]): readonly Piece[] => {
+    const parts = new Map(
+      buffers.flatMap((b, i) => (divided.has(b) ? [[kernel.buffers[i]!.name, divided.get(b)!]] : [])),
+    )
+    if (parts.size > 0) return shard(kernel, parts, context.limits!.bindings)
+    return [{ kernel, bindings: buffers.map((_, binding) => ({ binding, part: 0 })) }]
+  }
 
+  const launched = new Map<KernelStep, readonly Launched[]>()
   const planned: Record<string, ArtifactEntry> = {}
   for (const { name, fused, outputs } of entries) {
     const launches: ArtifactLaunch[] = []
@@ -80,8 +113,22 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
       }
       for (const step of program.steps) {
         if (step.kind === "kernel") {
-          const { index, groups } = context.kernel(step)
-          launches.push({ kernel: index, buffers: step.bindings.map(bind), groups })
+          const buffers = step.bindings.map(bind)
+          const pieces = piecesOf(step, buffers).map((piece) => ({ ...piece, ...context.kernel(piece.kernel) }))
+          launched.set(
+            step,
+            pieces.map(({ index, bindings }) => ({
+              kernel: index,
+              bindings: bindings.map(({ binding, part }) =>
+                divided.has(buffers[binding]!) ? `${step.bindings[binding]}/${part}` : step.bindings[binding]!,
+              ),
+            })),
+          )
+          for (const { bindings, index, groups } of pieces) {
+            const at = ({ binding, part }: Piece["bindings"][number]) =>
+              divided.get(buffers[binding]!)?.numbers[part] ?? buffers[binding]!
+            launches.push({ kernel: index, buffers: bindings.map(at), groups })
+          }
           continue
         }
         const inner = context.unit(step.unit)
@@ -116,8 +163,11 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
   slots.push(...packing.slots.map((bytes) => ({ bytes })))
   for (const [i, buffer] of [...lives.keys()].entries()) drafts[buffer]!.slot = first + packing.of[i]!
   for (const d of drafts) if (d.slot < 0) d.slot = 0 // Nothing uses it.
-  return { buffers: drafts, slots, entries: planned, constants }
+  return { buffers: drafts, slots, entries: planned, constants, weights, launched }
 }
+
+const shapesOf = ([extent, ...inner]: readonly number[], { rows, count }: Parts): readonly (readonly number[])[] =>
+  Array.from({ length: count }, (_, i) => [Math.min(rows, extent! - i * rows), ...inner])
 
 /** The scratch buffers that are used, each with the launches from its first use to its last; entries follow each other. */
 export function livesOf(

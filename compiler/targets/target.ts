@@ -11,13 +11,24 @@ export interface Target {
   readonly tile: TileOptions
   /** Storage buffers that one kernel may bind. */
   readonly bindings: number
+  /** Bytes of a buffer that one kernel may bind. */
+  readonly bindingBytes: number
 }
 
 export const wasmTarget: Target = {
   name: "wasm",
-  schedule: { lanes: 1, vector: 4, registers: 8, block: 128, busy: 1, subgroup: 1 },
+  schedule: {
+    lanes: 1,
+    vector: 4,
+    registers: 8,
+    block: 128,
+    busy: 1,
+    subgroup: 1,
+    chunks: { lanes: 1, vector: 4, subgroup: 1, sharedBytes: 1 << 16, contraction: false },
+  },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   bindings: 32,
+  bindingBytes: 2 ** 32,
 }
 
 /** The limits that every WebGPU implementation grants. */
@@ -26,12 +37,17 @@ export const webgpuTarget: Target = {
   schedule: { lanes: 32, vector: 4, registers: 1, block: 64, busy: 1, subgroup: 1 },
   tile: { maxGroups: 4096, sharedBytes: 16384 },
   bindings: 8,
+  bindingBytes: 2 ** 27,
 }
 
 /** What the compiler may know of the adapter that will run the artifact. */
 export interface AdapterFacts {
   /** Lanes of the smallest subgroup; 0: no subgroups. */
   readonly subgroupSize: number
+  /** Bytes of a buffer that it binds; what every adapter grants when left out. */
+  readonly bindingBytes?: number
+  /** Bytes that a workgroup may hold; what every adapter grants when left out. */
+  readonly workgroupBytes?: number
 }
 
 export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target {
@@ -42,7 +58,17 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
       const size = adapter?.subgroupSize || 1
       // Wide subgroups are those of hardware: many short blocks fill it. Software runs few long ones better.
       const shape = size >= 16 ? { lanes: 128, block: 16, busy: 512 } : { lanes: 32, block: 64, busy: 1 }
-      return { ...webgpuTarget, schedule: { ...webgpuTarget.schedule, ...shape, subgroup: Math.min(size, 32) } }
+      const sharedBytes = adapter?.workgroupBytes ?? webgpuTarget.tile.sharedBytes
+      const subgroup = Math.min(size, 32)
+      const hardware = size >= 16
+      const chunks = { lanes: hardware ? 256 : 32, vector: 4, subgroup, sharedBytes, contraction: hardware }
+      const bindingBytes = adapter?.bindingBytes ?? webgpuTarget.bindingBytes
+      return {
+        ...webgpuTarget,
+        bindingBytes,
+        tile: { ...webgpuTarget.tile, sharedBytes },
+        schedule: { ...webgpuTarget.schedule, ...shape, subgroup, chunks },
+      }
     }
     default:
       return name satisfies never

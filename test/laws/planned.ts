@@ -43,7 +43,7 @@ export function compile(p: LawProgram, targetName: keyof typeof targets): Planne
   })
   const plan = planArtifact([entry("step", "y", simple.outputs), entry("again", "z", [...simple.outputs].reverse())], {
     unit,
-    kernel: ({ kernel }) => {
+    kernel: (kernel) => {
       const key = kernelKey(kernel)
       const index = known.get(key) ?? kernels.push({ kernel, ...schedule(kernel, target, true) }) - 1
       known.set(key, index)

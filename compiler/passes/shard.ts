@@ -1,0 +1,333 @@
+/**
+ * shard: weights larger than a device binds at once lie in several buffers of whole rows, and kernels read them there.
+ *
+ *   limit: 2 rows of w[out < 5, k]
+ *   store y[out] over out < 5 = sum_k(x[k] · w[out, k])          a stored axis: a store for each buffer, each reading its own
+ *   →  store y[out0] over out0 < 2 = sum_k(x[k] · w/0[out0, k])
+ *      store y[out1 + 2] over out1 < 2 = sum_k(x[k] · w/1[out1, k])
+ *      store y[out2 + 4] over out2 < 1 = sum_k(x[k] · w/2[out2, k])
+ *   store y[i] over i < n = w[id[i], 3]                          a row that data choose: all buffers are read, one value is taken
+ *   →  store y[i] over i < n = select(id[i] < 2, w/0[min(id[i], 1), 3], select(id[i] < 4, w/1[…], w/2[…]))
+ *
+ *
+ * Rows are those of the slowest axis. Stores that bind too much together become kernels of their own, side by side. A store that binds too
+ * much alone becomes several that run one after the other: each computes the rows of some of the parts and leaves the others as they were.
+ */
+import { WeftError } from "../../runtime/errors.js"
+import { literalExtent } from "../ir/dim.js"
+import {
+  add,
+  and,
+  apply,
+  freeVariables,
+  literal,
+  load,
+  rewrite,
+  sub,
+  substitute,
+  variable,
+  walk,
+} from "../ir/expression.js"
+import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
+import { storageBytes } from "../ir/loop.js"
+import type { Expression, Load } from "../ir/nodes.js"
+import { canonical } from "./canonical.js"
+
+/** A buffer in parts: `rows` in each but the last. */
+export interface Parts {
+  readonly rows: number
+  readonly count: number
+}
+
+/** How a buffer is divided when at most `bytes` may be bound; undefined when it fits, or when it has no rows to divide. */
+export function partsOf({ shape, storage }: Pick<KernelBuffer, "shape" | "storage">, bytes: number): Parts | undefined {
+  const [extent = 1, ...inner] = shape
+  const rowBytes = inner.reduce((n, s) => n * s, 1) * storageBytes(storage)
+  if (extent * rowBytes <= bytes) return undefined
+  const rows = Math.max(1, Math.floor(bytes / rowBytes))
+  const count = Math.ceil(extent / rows)
+  return count > 1 ? { rows, count } : undefined
+}
+
+/** The axis of a store along which all that is read of `buffer` can be divided: its rows, read one by one. */
+export function dividedAxis(item: Item, buffer: string): string | undefined {
+  if (item.kind === "local") return undefined
+  const rows = new Set<Expression>()
+  const seen = new Set<Expression>()
+  for (const x of [item.value, ...item.index])
+    walk(x, (y) => y.kind === "load" && y.buffer === buffer && rows.add(y.index[0]!), seen)
+  const [row, ...others] = rows
+  if (row?.kind !== "variable" || others.length > 0) return undefined
+  const axis = item.axes.find((a) => a.name === row.name)
+  return axis !== undefined && literalExtent(axis.extent) !== undefined ? axis.name : undefined
+}
+
+/** A kernel over parts: for each of its bindings, the binding of the kernel that it comes from, and which part of that buffer. */
+export interface Piece {
+  readonly kernel: Kernel
+  readonly bindings: readonly { readonly binding: number; readonly part: number }[]
+}
+
+/**
+ * The kernels that compute what `kernel` does when some of its buffers, by name, are in parts, each binding at most `most` buffers. They
+ * run in their order.
+ *
+ * @throws WeftError `compile/bindings` when a store binds more however it is taken apart
+ */
+export function shard(kernel: Kernel, parts: ReadonlyMap<string, Parts>, most: number): readonly Piece[] {
+  const names = new Map<string, { readonly binding: number; readonly part: number }>()
+  const declared = kernel.buffers.flatMap((b, binding) => {
+    const divided = parts.get(b.name)
+    if (divided === undefined) {
+      names.set(b.name, { binding, part: 0 })
+      return [b]
+    }
+    return Array.from({ length: divided.count }, (_, part): KernelBuffer => {
+      const name = partName(b.name, part)
+      names.set(name, { binding, part })
+      const rows = Math.min(divided.rows, b.shape[0]! - part * divided.rows)
+      return { ...b, name, shape: [rows, ...b.shape.slice(1)] }
+    })
+  })
+  const locals = new Map<string, Local>()
+  for (const item of kernel.items)
+    if (item.kind === "local") locals.set(item.name, { ...item, value: relocate(item.value, { parts }) })
+  const fits = (store: Store) => boundBy(needed(store, locals)).size <= most
+  const stores = kernel.items.flatMap((item) =>
+    item.kind === "local" ? [] : divide(item, parts).flatMap((d) => inTurns(item, d, parts, fits, kernel)),
+  )
+  return packed(stores, locals, most).map((items) => {
+    const made = canonical({ ...kernel, buffers: declared, items })
+    return { kernel: made.kernel, bindings: made.bindings.map((name) => names.get(name)!) }
+  })
+}
+
+const partName = (buffer: string, part: number) => `${buffer}/${part}`
+
+/** A stretch of an axis: `name` runs from 0 and stands for the axis less `start`; without an extent, for the whole of it. */
+interface Stretch {
+  readonly name: string
+  readonly start: number
+  readonly extent?: number
+}
+
+/** How the values of a store are moved. */
+interface Move {
+  readonly parts: ReadonlyMap<string, Parts>
+  /** The stretches of the store's axes. */
+  readonly at?: ReadonlyMap<string, Stretch>
+  /** The axis along which a buffer is divided with the store. */
+  readonly along?: ReadonlyMap<string, string>
+  /** The rows that are asked for, of buffers of which not all are: first and end, bounds of parts. */
+  readonly rows?: readonly [first: number, end: number]
+  readonly only?: ReadonlySet<string>
+}
+
+/** For each store that `store` becomes, how its axes and values are moved: one for each combination of stretches. */
+function divide(store: Store, parts: ReadonlyMap<string, Parts>): readonly Move[] {
+  const starts = new Map<string, Set<number>>()
+  const along = new Map<string, string>()
+  for (const [buffer, { rows, count }] of parts) {
+    const axis = dividedAxis(store, buffer)
+    if (axis === undefined) continue
+    along.set(buffer, axis)
+    const known = starts.get(axis) ?? new Set([0])
+    starts.set(axis, known)
+    for (let part = 1; part < count; part++) known.add(part * rows)
+  }
+  let combinations: readonly ReadonlyMap<string, Omit<Stretch, "name">>[] = [new Map()]
+  for (const { name, extent } of store.axes) {
+    const found = starts.get(name)
+    if (found === undefined) continue
+    const whole = literalExtent(extent)!
+    const bounds = [...[...found].filter((b) => b < whole), whole].sort((a, b) => a - b)
+    const stretches = bounds.slice(0, -1).map((start, i) => ({ start, extent: bounds[i + 1]! - start }))
+    combinations = combinations.flatMap((c) => stretches.map((s) => new Map(c).set(name, s)))
+  }
+  // Each store has axes of its own.
+  return combinations.map((c, i) => {
+    const own = ({ name }: { name: string }) =>
+      [name, { name: i === 0 ? name : `${name}_${i}`, ...(c.get(name) ?? { start: 0 }) }] as const
+    return { parts, along, at: new Map(store.axes.map(own)) }
+  })
+}
+
+function moved(store: Store, move: Move): Store {
+  const memo = new Map<Expression, Expression>()
+  const axes = store.axes.map((a) => {
+    const { name, extent } = move.at!.get(a.name)!
+    return { name, extent: extent === undefined ? a.extent : literal(extent) }
+  })
+  const index = store.index.map((x) => relocate(x, move, memo))
+  return { ...store, axes, index, value: relocate(store.value, move, memo) }
+}
+
+/** The moved store, or, where it binds too much, stores that each take some rows of what data choose, one after the other. */
+function inTurns(
+  store: Store,
+  move: Move,
+  parts: ReadonlyMap<string, Parts>,
+  fits: (store: Store) => boolean,
+  kernel: Kernel,
+): readonly Store[] {
+  const whole = moved(store, move)
+  if (fits(whole)) return [whole]
+  const chosen = chosenRows(
+    store,
+    [...parts.keys()].filter((b) => !move.along!.has(b)),
+  )
+  if (chosen === undefined || store.monoid !== undefined) refuse(kernel)
+  const extent = kernel.buffers.find((b) => chosen.buffers.has(b.name))!.shape[0]!
+  const starts = [...chosen.buffers].flatMap((b) => {
+    const { rows, count } = parts.get(b)!
+    return Array.from({ length: count }, (_, part) => part * rows)
+  })
+  const bounds = [...new Set([...starts, extent])].sort((a, b) => a - b)
+  const taking = (first: number, end: number): Store => {
+    const part: Move = { ...move, rows: [first, end], only: chosen.buffers }
+    const { value, axes, ...rest } = moved(store, part)
+    const row = relocate(chosen.row, part)
+    const inside = and(apply("le", literal(first), row), apply("lt", row, literal(end)))
+    const before = first === 0 ? literal(0, value.dtype) : load(rest.buffer, rest.index, value.dtype)
+    const turn: Store = { ...rest, axes, value: apply("select", inside, value, before) }
+    return first === 0 ? turn : renamed(turn, `_from${first}`)
+  }
+  const turns: Store[] = []
+  for (let first = 0; first < extent; ) {
+    const end = bounds.findLast((b) => b > first && fits(taking(first, b)))
+    if (end === undefined) refuse(kernel)
+    turns.push(taking(first, end))
+    first = end
+  }
+  return turns
+}
+
+/** The store over axes of other names. */
+function renamed(store: Store, suffix: string): Store {
+  const names = new Map(store.axes.map((a) => [a.name, variable(`${a.name}${suffix}`)]))
+  const rename = (x: Expression) => substitute(x, names)
+  return {
+    ...store,
+    axes: store.axes.map((a) => ({ ...a, name: `${a.name}${suffix}` })),
+    index: store.index.map(rename),
+    value: rename(store.value),
+  }
+}
+
+/** What one row that data choose is read of: the row, and all buffers of which nothing else is read. */
+function chosenRows(store: Store, among: readonly string[]) {
+  const rows = new Map<string, Set<Expression>>()
+  const seen = new Set<Expression>()
+  for (const x of [store.value, ...store.index])
+    walk(
+      x,
+      (y) => {
+        if (y.kind === "load" && among.includes(y.buffer))
+          rows.set(y.buffer, (rows.get(y.buffer) ?? new Set()).add(y.index[0]!))
+      },
+      seen,
+    )
+  const own = (x: Expression) => [...freeVariables(x)].every((v) => store.axes.some((a) => a.name === v))
+  const row = [...rows.values()].map((r) => [...r]).find((r) => r.length === 1 && own(r[0]!))?.[0]
+  const buffers = new Set([...rows].filter(([, r]) => r.size === 1 && r.has(row!)).map(([b]) => b))
+  return row === undefined ? undefined : { row, buffers }
+}
+
+function refuse(kernel: Kernel): never {
+  throw new WeftError("compile/bindings", "a kernel reads more parts of weights than the device binds at once", {
+    span: kernel.spans.at(-1),
+    hint: "use a device with larger bindings, or weights in a smaller format",
+  })
+}
+
+/** The value with axes replaced by stretches, and with loads of divided buffers replaced by loads of their parts. */
+function relocate(root: Expression, move: Move, memo: Map<Expression, Expression> = new Map()): Expression {
+  const visit = (x: Expression): Expression => rewrite(x, replace, memo)
+  const replace = (x: Expression): Expression | undefined => {
+    if (x.kind === "variable") {
+      const stretch = move.at?.get(x.name)
+      return stretch && add(variable(stretch.name), literal(stretch.start))
+    }
+    const divided = x.kind === "load" ? move.parts.get(x.buffer) : undefined
+    if (x.kind !== "load" || divided === undefined) return undefined
+    const [row, ...rest] = x.index
+    const inner = rest.map(visit)
+    const axis = move.along?.get(x.buffer)
+    const stretch = axis === undefined ? undefined : move.at!.get(axis)!
+    if (stretch === undefined)
+      return choice(x, visit(row!), inner, divided, move.only?.has(x.buffer) ? move.rows : undefined)
+    // The stretch lies in one part, for the bounds of parts are bounds of stretches.
+    const part = Math.floor(stretch.start / divided.rows)
+    const inPart = add(variable(stretch.name), literal(stretch.start - part * divided.rows))
+    return load(partName(x.buffer, part), [inPart, ...inner], x.dtype)
+  }
+  return visit(root)
+}
+
+/** The element of a row that may lie in any part: indices of the other parts are brought within them, and what they give is dropped. */
+function choice(
+  x: Load,
+  row: Expression,
+  inner: readonly Expression[],
+  { rows, count }: Parts,
+  asked: Move["rows"] = [0, rows * count],
+): Expression {
+  const first = Math.floor(asked[0] / rows)
+  const last = Math.min(count, Math.ceil(asked[1] / rows)) - 1
+  const from = (part: number): Expression => {
+    const least = part === 0 ? row : apply("max", sub(row, literal(part * rows)), literal(0))
+    const within = part === count - 1 ? least : apply("min", least, literal(rows - 1))
+    const value = load(partName(x.buffer, part), [within, ...inner], x.dtype)
+    return part === last ? value : apply("select", apply("lt", row, literal((part + 1) * rows)), value, from(part + 1))
+  }
+  return from(first)
+}
+
+/** Stores with the locals that they read, put together while what they bind is not too much: first fit. What keeps what an earlier
+ * one has stored comes after it. */
+function packed(
+  stores: readonly Store[],
+  locals: ReadonlyMap<string, Local>,
+  most: number,
+): readonly (readonly Item[])[] {
+  const bins: { readonly items: Set<Item>; bound: Set<string> }[] = []
+  for (const store of stores) {
+    const items = needed(store, locals)
+    const bound = boundBy(items)
+    const keeps = boundBy([{ ...store, buffer: "" }]).has(store.buffer)
+    const bin = keeps ? undefined : bins.find((b) => new Set([...b.bound, ...bound]).size <= most)
+    if (bin === undefined) bins.push({ items: new Set(items), bound })
+    else {
+      for (const item of items) bin.items.add(item)
+      bin.bound = new Set([...bin.bound, ...bound])
+    }
+  }
+  const order = new Map<Item, number>([...locals.values()].map((l, i) => [l, i]))
+  const rank = (i: Item) => order.get(i) ?? locals.size
+  return bins.map((b) => [...b.items].sort((p, q) => rank(p) - rank(q)))
+}
+
+function needed(store: Store, locals: ReadonlyMap<string, Local>): readonly Item[] {
+  const found = new Set<Item>()
+  const visit = (item: Item) => {
+    found.add(item)
+    for (const x of expressionsOf(item))
+      walk(x, (y) => {
+        if (y.kind === "localRead" && !found.has(locals.get(y.local)!)) visit(locals.get(y.local)!)
+      })
+  }
+  visit(store)
+  return [...found]
+}
+
+function boundBy(items: readonly Item[]): Set<string> {
+  const names = new Set<string>()
+  for (const item of items) {
+    if (item.kind === "store") names.add(item.buffer)
+    for (const x of expressionsOf(item)) walk(x, (y) => y.kind === "load" && names.add(y.buffer))
+  }
+  return names
+}
+
+const expressionsOf = (item: Item): readonly Expression[] =>
+  item.kind === "store" ? [item.value, ...item.index] : [item.value]
