@@ -14,6 +14,7 @@ import { chooseSchedule } from "../../compiler/passes/schedule.js"
 import type { Target } from "../../compiler/targets/target.js"
 import type { ArtifactKernel } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
+import { carried, dependentRecipes } from "./carried.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
 import { buildProgram, recipes } from "./generate.js"
 import { kernelMemories } from "./kernel-memories.js"
@@ -29,7 +30,11 @@ export interface Job {
 
 /** Most programs run as the compiler schedules them, the others and all random kernels under random schedules. */
 export const deviceCases = fc.record({
-  recipe: recipes(undefined, false),
+  recipe: fc.oneof(
+    { weight: 5, arbitrary: recipes(undefined, false) },
+    { weight: 1, arbitrary: dependentRecipes(false) },
+  ),
+  online: fc.boolean(),
   kernel: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: kernelRecipes }),
   chosen: fc.constantFrom(true, false),
   schedule: scheduleNumbers,
@@ -40,7 +45,7 @@ export type DeviceCase = typeof deviceCases extends fc.Arbitrary<infer T> ? T : 
 export const symbolOrder = ["past", "seq"]
 
 /** The jobs of one program, in the table of their expressions. */
-export function jobsOf({ recipe, kernel, chosen, schedule }: DeviceCase, target: Target): readonly Job[] {
+export function jobsOf({ recipe, online, kernel, chosen, schedule }: DeviceCase, target: Target): readonly Job[] {
   return withTable(() => {
     const jobs: Job[] = []
     const add = (effect: Effect, symbols: ReadonlyMap<string, number>, scheduled: Scheduled) => {
@@ -53,7 +58,8 @@ export function jobsOf({ recipe, kernel, chosen, schedule }: DeviceCase, target:
       add(effectOf(made, kernelMemories(made, kernel.seed), symbols, "exact"), symbols, drawSchedule(made, schedule))
       return jobs
     }
-    const p = simplified(buildProgram(recipe))
+    const drawn = buildProgram(recipe)
+    const p = online ? carried(drawn) : simplified(drawn)
     execute(fuseProgram(p), p, (k, buffers) => {
       const effect = effectOf(k, buffers, p.values, p.regime)
       const own: Scheduled = { schedule: chooseSchedule(k, target.schedule), options: target.tile }

@@ -5,9 +5,7 @@ import { withTable } from "../../compiler/ir/expression.js"
 import type * as ir from "../../compiler/ir/tensor.js"
 import { printTensor } from "../../compiler/ir/tensor-print.js"
 import { verifyTensor } from "../../compiler/ir/tensor-verify.js"
-import { hoist } from "../../compiler/passes/hoist.js"
-import { online } from "../../compiler/passes/online.js"
-import { ownOutputs } from "../../compiler/passes/programs.js"
+import { carried, dependentRecipes, hoisted, withRoots } from "./carried.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
 import { changeTensors, hoistFaults, loopFaultsOnline, onlineFaults } from "./faults-online.js"
 import { buildProgram, type LawProgram, nodesOf, type Recipe, recipes, rootsOf } from "./generate.js"
@@ -17,28 +15,7 @@ import { checkKernels, checkTiling, meaning } from "./meaning.js"
 import { changeLoops } from "./mutate.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
 import { law, patience, runs, seed } from "./settings.js"
-import { choosesDependent } from "./steps.js"
 import { difference } from "./tolerance.js"
-
-/** Programs of which every other step has folds that wait for one another. */
-const dependentRecipes = recipes("analytic").map(
-  (recipe): Recipe => ({
-    ...recipe,
-    steps: recipe.steps.map((s, i) => (i % 2 === 0 ? [choosesDependent, ...s.slice(1)] : s)),
-  }),
-)
-
-/** The program with other roots, in their order. */
-export function withRoots(p: LawProgram, roots: readonly ir.Tensor[]): LawProgram {
-  const outputs = ownOutputs(roots.slice(0, p.outputs.length))
-  const rest = roots.slice(p.outputs.length)
-  return { ...p, outputs, updates: p.updates.map(({ state }, i) => ({ state, tensor: rest[i]! })) }
-}
-
-/** Everything that matches, however short the axis and wherever the score lies. */
-const always = { held: 0, stored: true }
-const carried = (p: LawProgram) => withRoots(p, online(hoist(rootsOf(simplified(p))), always))
-const hoisted = (p: LawProgram) => withRoots(p, hoist(rootsOf(simplified(p))))
 
 function sameMeaning(before: LawProgram, after: LawProgram): void {
   expect(verifyTensor(rootsOf(after))).toEqual([])
@@ -67,11 +44,15 @@ const isLaw = (pass: (p: LawProgram) => LawProgram) => (recipe: Recipe) =>
 describe("meaning", () => {
   test("hoist keeps it", () => law("hoist", recipes(), 500, isLaw(hoisted), (r) => show(r, hoisted)), patience)
 
-  test("online keeps it", () => law("online", dependentRecipes, 500, isLaw(carried), (r) => show(r, carried)), patience)
+  test(
+    "online keeps it",
+    () => law("online", dependentRecipes(), 500, isLaw(carried), (r) => show(r, carried)),
+    patience,
+  )
 })
 
 describe("kernels and loops", () => {
-  const cases = fc.record({ recipe: dependentRecipes, cuts: cutLimits, schedule: scheduleNumbers })
+  const cases = fc.record({ recipe: dependentRecipes(), cuts: cutLimits, schedule: scheduleNumbers })
   const found = { programs: 0, carried: 0, exp: 0, moments: 0, several: 0 }
   const outcomes = new Map<string, number>()
 
@@ -110,7 +91,7 @@ describe("kernels and loops", () => {
 })
 
 describe("planted faults", () => {
-  const drawn = fc.sample(fc.record({ recipe: dependentRecipes, schedule: scheduleNumbers }), {
+  const drawn = fc.sample(fc.record({ recipe: dependentRecipes(), schedule: scheduleNumbers }), {
     seed,
     numRuns: runs(500),
   })
