@@ -4,7 +4,8 @@
  *     parse(["The fox", "--seed", "7"], ["model", "seed"])  →  { values: { seed: 7 }, words: ["The fox"] }
  */
 import { parseArgs } from "node:util"
-import { type DeviceName, deviceNames } from "./device.js"
+import { type ArtifactTarget, targetNames } from "../runtime/artifact.js"
+import { deviceNames } from "./device.js"
 
 /** A mistake in the arguments, told in one line. */
 export class UsageError extends Error {
@@ -14,7 +15,7 @@ export class UsageError extends Error {
 export interface Arguments {
   readonly model?: string
   readonly "model-file"?: string
-  readonly device?: DeviceName
+  readonly device?: string
   readonly threads?: number
   readonly context?: number
   readonly "max-tokens"?: number
@@ -26,6 +27,12 @@ export interface Arguments {
   readonly stop?: readonly string[]
   readonly tokens?: readonly number[]
   readonly out?: string
+  readonly config?: string
+  readonly checkpoint?: string
+  readonly target?: ArtifactTarget
+  readonly seq?: number
+  readonly past?: number
+  readonly measured?: string
   readonly repetitions?: number
   readonly json?: boolean
   readonly "ignore-eos"?: boolean
@@ -34,7 +41,9 @@ export interface Arguments {
 }
 export type Flag = keyof Arguments
 
-type Read = (text: string) => unknown
+/** How a value is read, undefined when it cannot be, and what the flag takes. */
+export type Reader = readonly [read: (text: string) => unknown, takes: string]
+type Read = Reader[0]
 
 const switches: readonly Flag[] = ["json", "ignore-eos", "no-cache", "help"]
 const text: Read = (value) => value
@@ -44,7 +53,7 @@ const ids: Read = (value) =>
   /^\s*\d+(\s*,\s*\d+)*\s*$/.test(value) ? value.split(",").map((id) => Number(id)) : undefined
 
 /** How the value of each flag is read, and what it is when it cannot be. */
-const readers: Readonly<Partial<Record<Flag, readonly [read: Read, takes: string]>>> = {
+const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   model: [text, "a folder"],
   "model-file": [text, "a TypeScript file"],
   device: [(value) => deviceNames.find((name) => name === value), deviceNames.join(", ")],
@@ -59,17 +68,24 @@ const readers: Readonly<Partial<Record<Flag, readonly [read: Read, takes: string
   stop: [text, "a text"],
   tokens: [ids, "token ids with commas between them, such as 5,17,3"],
   out: [text, "a file"],
+  config: [text, "a file"],
+  checkpoint: [text, "a folder"],
+  target: [(value) => targetNames.find((name) => name === value), targetNames.join(", ")],
+  seq: [whole, "a whole number"],
+  past: [whole, "a whole number"],
+  measured: [text, "a file"],
   repetitions: [whole, "a whole number"],
 }
 
 /**
- * Reads `args`, of which only `allowed` flags may stand.
+ * Reads `args`, of which only `allowed` flags may stand; `own` are flags that this command reads in its own way.
  *
  * @throws UsageError
  */
 export function parse(
   args: readonly string[],
   allowed: readonly Flag[],
+  own: Readonly<Partial<Record<Flag, Reader>>> = {},
 ): { values: Arguments; words: readonly string[] } {
   const options = Object.fromEntries(
     [...allowed, "help" as const].map((flag) => [
@@ -78,12 +94,12 @@ export function parse(
     ]),
   )
   const { values, positionals } = parsed(() => parseArgs({ args: [...args], options, allowPositionals: true }))
-  const read = Object.entries(values).map(([flag, value]) => [flag, checkedValue(flag as Flag, value)] as const)
+  const read = Object.entries(values).map(([flag, value]) => [flag, checkedValue(flag as Flag, value, own)] as const)
   return { values: Object.fromEntries(read), words: positionals }
 }
 
-function checkedValue(flag: Flag, value: unknown): unknown {
-  const reader = readers[flag]
+function checkedValue(flag: Flag, value: unknown, own: Readonly<Partial<Record<Flag, Reader>>>): unknown {
+  const reader = own[flag] ?? readers[flag]
   if (reader === undefined || Array.isArray(value)) return value
   const [read, takes] = reader
   const found = read(String(value))

@@ -1,9 +1,13 @@
 /** What `weft --help` prints. */
+import { devices } from "../compiler/explain/devices.js"
+
 export const usage = `weft: runs language models through kernels that it compiles from their TypeScript definitions
 
   weft [generate] [PROMPT]    continue a text; without one, tell a story
   weft logits                 write the logits of every position to a file
   weft bench                  measure prompt and generation speed
+  weft compile FILE.ts        write the artifact of a model: kernels, plan and map of the weights
+  weft explain FILE.ts        write a page that shows how a model becomes kernels, and what they cost
 
   --model DIR                 folder of a checkpoint (default: the one that is shipped, models/tales)
   --model-file FILE.ts        a model definition in the place of the known one; compiling it runs it
@@ -24,4 +28,20 @@ logits:
 
 bench:
   --repetitions N (5 or more)   --json
+
+compile, explain:
+  --config FILE.json          the model's config; none for a program
+  --checkpoint DIR            a checkpoint's config and formats instead; FILE.ts may be left out then
+  --target webgpu|wasm        what to compile for (default: webgpu)
+  --context N                 as above
+  --out FILE                  where to write: the artifact as JSON, or the page as HTML
+
+explain:
+  --seq N                     tokens of the prompt that is explained (default: 512)
+  --past N                    tokens before the one that is explained (default: 1024)
+  --device NAME               least times on ${Object.keys(devices).join(", ")}
+  --measured FILE.json        measured microseconds of a launch, by the name of the kernel
+  --json                      the facts as one JSON object. kernelsPerLayer counts the launches of a step for
+                              each unit that it calls: "moe" are units that pick members of a weight by indices
+                              that they compute, "dense" the others; the largest of each kind
 `

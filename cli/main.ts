@@ -13,6 +13,8 @@ type Command = (args: readonly string[]) => Promise<number>
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   generate: async () => generate,
   logits: async () => (await import("./logits.js")).logits,
+  compile: async () => (await import("./compile.js")).compile,
+  explain: async () => (await import("./explain.js")).explain,
   bench: async () => (await import("./bench.js")).bench,
 }
 

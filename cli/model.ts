@@ -1,5 +1,6 @@
 /** Opens the model that the arguments name, with its progress on standard error. */
 import type { Arguments, Flag } from "./arguments.js"
+import { deviceNames } from "./device.js"
 import { type LoadedModel, load } from "./node.js"
 import { createProgress, loadReporter } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
@@ -10,7 +11,7 @@ export async function openModel(values: Arguments): Promise<LoadedModel> {
   const progress = createProgress()
   try {
     return await load(values.model ?? shippedCheckpoint, {
-      device: values.device,
+      device: deviceNames.find((name) => name === values.device),
       threads: values.threads,
       context: values.context,
       model: values["model-file"],

@@ -11,6 +11,7 @@ import { type CompileModelOptions, compileFile } from "./compile-file.js"
 
 export { type Compilation, compileProgram } from "./compile.js"
 export type { CompileModelOptions } from "./compile-file.js"
+export { type Explained, type ExplainOptions, explain } from "./explain/explain.js"
 export { transformFiles } from "./frontend/files.js"
 export { loadModel } from "./frontend/load.js"
 

@@ -1,0 +1,26 @@
+/** weft compile: the artifact of a model as a JSON file, for a page or a server that loads no compiler. */
+import { writeFile } from "node:fs/promises"
+import { WeftError } from "../runtime/errors.js"
+import { type Flag, parse, UsageError } from "./arguments.js"
+import { say } from "./output.js"
+import { subjectOf } from "./subject.js"
+
+const flags: readonly Flag[] = ["config", "checkpoint", "target", "context", "out"]
+
+export async function compile(args: readonly string[]): Promise<number> {
+  const { values, words } = parse(args, flags)
+  const { out, target = "webgpu", context } = values
+  if (out === undefined) throw new UsageError("--out is missing, such as --out artifact.json")
+  const { file, config, tensors } = await subjectOf(values, words, "compile")
+  const compiler = await import("../compiler/index.js")
+  const artifact = await compiler.compile(file, config, target, { context, ...(tensors && { tensors }) })
+  await writeResult(out, JSON.stringify(artifact))
+  say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}`)
+  return 0
+}
+
+export async function writeResult(out: string, text: string): Promise<void> {
+  await writeFile(out, text).catch((cause: Error) => {
+    throw new WeftError("cli/out", `${out} cannot be written: ${cause.message}`)
+  })
+}

@@ -1,0 +1,58 @@
+/**
+ * weft explain: how a model becomes kernels, as a page and as facts.
+ *
+ *     weft explain models/qwen3.ts --config qwen3-0.6b.json --device nvidia-h200 --out page.html
+ *     weft explain --checkpoint models/tales --target wasm --json
+ */
+import { devices } from "../compiler/explain/devices.js"
+import { WeftError } from "../runtime/errors.js"
+import { type Flag, parse, UsageError } from "./arguments.js"
+import { writeResult } from "./compile.js"
+import { say, write } from "./output.js"
+import { readObject, subjectOf } from "./subject.js"
+
+const flags: readonly Flag[] = [
+  "config",
+  "checkpoint",
+  "target",
+  "context",
+  "out",
+  "seq",
+  "past",
+  "device",
+  "measured",
+  "json",
+]
+const deviceReader = [
+  (name: string) => (Object.hasOwn(devices, name) ? name : undefined),
+  Object.keys(devices).join(", "),
+] as const
+
+export async function explain(args: readonly string[]): Promise<number> {
+  const { values, words } = parse(args, flags, { device: deviceReader })
+  const { out, json = false, target = "webgpu", context, seq = 512, past = 1024 } = values
+  if (out === undefined && !json) throw new UsageError("--out or --json is missing, such as --out page.html")
+  if (seq < 1) throw new UsageError("--seq takes a whole number from 1 on")
+  const { file, config, name, tensors } = await subjectOf(values, words, "explain")
+  const measured = values.measured === undefined ? undefined : await readTimes(values.measured)
+  const compiler = await import("../compiler/index.js")
+  const device = values.device === undefined ? undefined : devices[values.device]
+  const options = { subject: name, seq, past, device, measured, context, ...(tensors && { tensors }) }
+  const { facts, page } = await compiler.explain(file, config, target, options)
+  if (out !== undefined) {
+    await writeResult(out, page())
+    say(`weft: ${out} shows ${facts.distinctKernels} kernels for ${target}`)
+  }
+  if (json) await write(`${JSON.stringify(facts)}\n`)
+  return 0
+}
+
+async function readTimes(path: string): Promise<ReadonlyMap<string, number>> {
+  const times = Object.entries(await readObject(path))
+  for (const [kernel, microseconds] of times)
+    if (typeof microseconds !== "number" || !(microseconds >= 0))
+      throw new WeftError("cli/measured", `${path}: the time of '${kernel}' is no number of microseconds`, {
+        hint: '{ "k1_t0": 12.5, … }, one launch of each kernel by its name on the page',
+      })
+  return new Map(times as [string, number][])
+}

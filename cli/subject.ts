@@ -1,0 +1,57 @@
+/**
+ * What `compile` and `explain` are given: a file, and the config or the checkpoint that goes with it.
+ *
+ *     models/qwen3.ts --config qwen3-0.6b.json       the file and its config; weights are taken to be bf16
+ *     --checkpoint models/tales                      the family's file, the checkpoint's config and formats
+ *     examples/mandelbrot.ts                         a program, which has no config
+ */
+import { readFile } from "node:fs/promises"
+import { basename, resolve } from "node:path"
+import type { CompileModelOptions } from "../compiler/index.js"
+import { printable, WeftError } from "../runtime/errors.js"
+import { openCheckpoint } from "../runtime/weights/folder.js"
+import { type Arguments, UsageError } from "./arguments.js"
+import { familyFile, weightsOf } from "./artifact.js"
+
+export interface Subject {
+  readonly file: string
+  readonly config: Readonly<Record<string, unknown>>
+  /** For people: the name of the config or the checkpoint. */
+  readonly name: string | undefined
+  readonly tensors?: CompileModelOptions["tensors"]
+}
+
+/** @throws UsageError, and WeftError when a file cannot be read */
+export async function subjectOf(values: Arguments, words: readonly string[], command: string): Promise<Subject> {
+  const [file] = words
+  if (words.length > 1) throw new UsageError(`one model file is expected, not ${words.length}`)
+  if (values.config !== undefined && values.checkpoint !== undefined)
+    throw new UsageError("give --config or --checkpoint, not both")
+  if (values.checkpoint !== undefined) {
+    const checkpoint = await openCheckpoint(values.checkpoint)
+    await checkpoint.close()
+    const { config } = checkpoint
+    const tensors: Subject["tensors"] = (expected) => weightsOf(checkpoint, expected)
+    return { file: file ?? familyFile(checkpoint), config, name: basename(resolve(values.checkpoint)), tensors }
+  }
+  if (file === undefined)
+    throw new UsageError(`a model file is missing, such as weft ${command} models/qwen3.ts --config config.json`)
+  if (values.config === undefined) return { file, config: {}, name: undefined }
+  return { file, config: await readObject(values.config), name: basename(values.config).replace(/\.json$/, "") }
+}
+
+/** The object in a JSON file. */
+export async function readObject(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const refuse = (why: string): never => {
+    throw new WeftError("cli/file", `${printable(path)} ${why}`)
+  }
+  const text = await readFile(path, "utf8").catch((cause: Error) => refuse(`cannot be read: ${cause.message}`))
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    refuse(`is not JSON: ${cause instanceof Error ? cause.message : cause}`)
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) refuse("is not a JSON object")
+  return value as Record<string, unknown>
+}

@@ -1,0 +1,111 @@
+/**
+ * The facts of a compilation: what its decode step moves and computes, against what the program asks for.
+ *
+ *   { kernelsPerLayer: { dense: 7, moe: null }, distinctKernels: 23,
+ *     step: { bytes: 1.45e9, floorBytes: 1.43e9, operations: 1.47e9, unfusedOperations: 1.44e9 }, scratchBytes: 1.2e8, weightBytes: 1.2e9 }
+ *
+ * A layer is an application of a unit, a call, in the entry `step`; it is one of experts ("moe") when it picks members of a weight by indices
+ * that it computes. Where there are several kinds the number is the largest. What does not apply is null.
+ */
+import type { Artifact, ArtifactEntry } from "../../runtime/artifact.js"
+import type { Compilation } from "../compile.js"
+import type { Fused, KernelStep } from "../passes/fuse.js"
+import { operationsOf } from "./operations.js"
+import { type BufferTraffic, trafficOf } from "./traffic.js"
+import { applications, floorBytes, gathersWeights, unfusedOperations } from "./unfused.js"
+
+export interface Facts {
+  readonly kernelsPerLayer: { readonly dense: number | null; readonly moe: number | null }
+  readonly distinctKernels: number
+  readonly step: StepFacts | null
+  /** What the buffers between the kernels of a prefill take. */
+  readonly scratchBytes: number | null
+  readonly weightBytes: number
+}
+
+export interface StepFacts {
+  readonly bytes: number
+  readonly floorBytes: number
+  readonly operations: number
+  readonly unfusedOperations: number
+}
+
+/** What one launch of a kernel costs. */
+export interface Cost {
+  readonly bytes: number
+  readonly operations: number
+  readonly buffers: readonly BufferTraffic[]
+}
+
+export type Sizes = ReadonlyMap<string, number>
+
+export function costOf({ kernel, schedule }: Compilation["kernels"][number], sizes: Sizes): Cost {
+  const buffers = trafficOf(kernel, sizes)
+  const bytes = buffers.reduce((n, b) => n + b.bytes, 0)
+  return { bytes, operations: operationsOf(kernel, schedule, sizes), buffers }
+}
+
+/** The kernel steps of a program in order, units expanded, with the number of times that each runs. */
+export function expand(fused: Fused, unit: Compilation["unit"]): ReadonlyMap<KernelStep, number> {
+  const times = new Map<KernelStep, number>()
+  for (const step of fused.steps)
+    if (step.kind === "kernel") times.set(step, (times.get(step) ?? 0) + 1)
+    else for (const [inner, n] of expand(unit(step.unit), unit)) times.set(inner, (times.get(inner) ?? 0) + n)
+  return times
+}
+
+/** What a run of an entry costs, and what its program asks for. */
+export function entryFacts(compilation: Compilation, entry: string, sizes: Sizes): StepFacts | undefined {
+  const found = compilation.entries.find((e) => e.name === entry)
+  if (found === undefined) return undefined
+  const costs = new Map<number, Cost>()
+  let [bytes, operations] = [0, 0]
+  for (const [step, times] of expand(found.fused, compilation.unit))
+    for (const { kernel } of compilation.launched.get(step)!) {
+      const cost = costs.get(kernel) ?? costOf(compilation.kernels[kernel]!, sizes)
+      costs.set(kernel, cost)
+      bytes += times * cost.bytes
+      operations += times * cost.operations
+    }
+  const asked = found.programs[0]!.results
+  return {
+    bytes,
+    floorBytes: floorBytes(asked, sizes),
+    operations,
+    unfusedOperations: unfusedOperations(asked, sizes),
+  }
+}
+
+/** @param sizes the values of the size symbols in a step */
+export function factsOf(compilation: Compilation, sizes: Sizes): Facts {
+  const { artifact } = compilation
+  return {
+    kernelsPerLayer: kernelsPerLayer(compilation),
+    distinctKernels: artifact.kernels.length,
+    step: entryFacts(compilation, "step", sizes) ?? null,
+    scratchBytes: artifact.entries.prefill === undefined ? null : scratchOf(artifact, artifact.entries.prefill),
+    weightBytes: artifact.buffers.reduce((n, b) => (b.role === "weight" ? n + b.bytes : n), 0),
+  }
+}
+
+function kernelsPerLayer(compilation: Compilation): Facts["kernelsPerLayer"] {
+  const step = compilation.entries.find((e) => e.name === "step")
+  const most = { dense: null as number | null, moe: null as number | null }
+  for (const { unit } of step === undefined ? [] : applications(step.programs.at(-1)!.results)) {
+    const kind = gathersWeights(unit.results) ? "moe" : "dense"
+    const steps = [...expand(compilation.unit(unit), compilation.unit)]
+    const kernels = steps.reduce((n, [step, times]) => n + times * compilation.launched.get(step)!.length, 0)
+    most[kind] = Math.max(most[kind] ?? 0, kernels)
+  }
+  return most
+}
+
+/** Bytes of the memory that an entry's scratch buffers take turns in. */
+function scratchOf({ buffers }: Artifact, { launches }: ArtifactEntry): number {
+  const slots = new Map<number, number>()
+  for (const b of new Set(launches.flatMap((l) => l.buffers))) {
+    const { role, slot, bytes } = buffers[b]!
+    if (role === "scratch") slots.set(slot, Math.max(slots.get(slot) ?? 0, bytes))
+  }
+  return [...slots.values()].reduce((n, bytes) => n + bytes, 0)
+}
