@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises"
 import { WeftError } from "../runtime/errors.js"
 import { type Flag, parse, UsageError } from "./arguments.js"
 import { say } from "./output.js"
-import { subjectOf } from "./subject.js"
+import { missingConfig, subjectOf } from "./subject.js"
 
 const flags: readonly Flag[] = ["config", "checkpoint", "target", "context", "out"]
 
@@ -11,9 +11,11 @@ export async function compile(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flags)
   const { out, target = "webgpu", context } = values
   if (out === undefined) throw new UsageError("--out is missing, such as --out artifact.json")
-  const { file, config, tensors } = await subjectOf(values, words, "compile")
+  const subject = await subjectOf(values, words, "compile")
+  const { file, config, tensors } = subject
   const compiler = await import("../compiler/index.js")
-  const artifact = await compiler.compile(file, config, target, { context, ...(tensors && { tensors }) })
+  const compiling = compiler.compile(file, config, target, { context, ...(tensors && { tensors }) })
+  const artifact = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   await writeResult(out, JSON.stringify(artifact))
   say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}`)
   return 0

@@ -9,7 +9,7 @@ import { WeftError } from "../runtime/errors.js"
 import { type Flag, parse, UsageError } from "./arguments.js"
 import { writeResult } from "./compile.js"
 import { say, write } from "./output.js"
-import { readObject, subjectOf } from "./subject.js"
+import { missingConfig, readObject, subjectOf } from "./subject.js"
 
 const flags: readonly Flag[] = [
   "config",
@@ -33,12 +33,14 @@ export async function explain(args: readonly string[]): Promise<number> {
   const { out, json = false, target = "webgpu", context, seq = 512, past = 1024 } = values
   if (out === undefined && !json) throw new UsageError("--out or --json is missing, such as --out page.html")
   if (seq < 1) throw new UsageError("--seq takes a whole number from 1 on")
-  const { file, config, name, tensors } = await subjectOf(values, words, "explain")
+  const subject = await subjectOf(values, words, "explain")
+  const { file, config, name, tensors } = subject
   const measured = values.measured === undefined ? undefined : await readTimes(values.measured)
   const compiler = await import("../compiler/index.js")
   const device = values.device === undefined ? undefined : devices[values.device]
   const options = { subject: name, seq, past, device, measured, context, ...(tensors && { tensors }) }
-  const { facts, page } = await compiler.explain(file, config, target, options)
+  const explaining = compiler.explain(file, config, target, options)
+  const { facts, page } = await explaining.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   if (out !== undefined) {
     await writeResult(out, page())
     say(`weft: ${out} shows ${facts.distinctKernels} kernels for ${target}`)

@@ -40,6 +40,15 @@ export async function subjectOf(values: Arguments, words: readonly string[], com
   return { file, config: await readObject(values.config), name: basename(values.config).replace(/\.json$/, "") }
 }
 
+/** Tells who compiled a model as if it were a program what is missing. */
+export function missingConfig({ file, name }: Subject, cause: unknown): unknown {
+  if (name !== undefined || !(cause instanceof WeftError) || cause.code !== "compile/config") return cause
+  return new WeftError("cli/config", `${file} is a model and needs a config`, {
+    hint: "give --config FILE.json, or --checkpoint DIR",
+    cause,
+  })
+}
+
 /** The object in a JSON file. */
 export async function readObject(path: string): Promise<Readonly<Record<string, unknown>>> {
   const refuse = (why: string): never => {

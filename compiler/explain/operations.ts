@@ -12,9 +12,11 @@
  */
 import { freeVariables, operands, substitute, variable, walk, withTable } from "../ir/expression.js"
 import type { Item, Kernel, Local, Store } from "../ir/kernel.js"
-import { type Monoid, monoidParts } from "../ir/monoid.js"
+import { type Monoid, type MonoidPart, monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
+import { type Recipe, recipeOf, type Term } from "../ir/recipes.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
+import { stage } from "../passes/stage.js"
 import { between, type Range, type Ranges, rangeOf } from "./ranges.js"
 import { visitReads } from "./traffic.js"
 
@@ -22,11 +24,21 @@ import { visitReads } from "./traffic.js"
 export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: ReadonlyMap<string, number>): number {
   const stores = kernel.items.filter((i) => i.kind === "store")
   return withTable(() =>
-    stores.reduce((sum, store, i) => {
-      const block = blockOf(store, schedule.stores[i]!, schedule.lanes, sizes)
+    stores.reduce((sum, given, i) => {
+      const block = blockOf(given, schedule.stores[i]!, schedule.lanes, sizes)
       if (block === undefined) return sum
-      const combining = store.monoid === undefined ? 0 : block.times(new Set(block.extents.keys()), "point")
-      return sum + count(store.value, store.index, block) + combining + localsOf(kernel, store, block)
+      // What a workgroup holds of a chunk is a local, too: computed once for all points of a block.
+      const staged = stage(given, schedule.stores[i]!, "held")
+      const { value, index, monoid } = staged?.store ?? given
+      const combining = monoid === undefined ? 0 : block.times(new Set(block.extents.keys()), "point")
+      const locals = [...kernel.items, ...(staged?.locals ?? [])].filter((item): item is Local => item.kind === "local")
+      const held = heldBy([value, ...index], locals, block)
+      const filled = locals.reduce((n, local) => n + localOperations(local, held.get(local.name), block), 0)
+      const weighed = (staged?.carried ?? []).reduce((n, { scores, recipe }) => {
+        const elements = elementsOf(held.get(scores), block)
+        return n + elements * operationsOfWeight(recipeOf(recipe))
+      }, 0)
+      return sum + count(value, index, block) + combining + filled + weighed
     }, 0),
   )
 }
@@ -83,35 +95,44 @@ function extentsOf(item: Item, sizes: ReadonlyMap<string, number>): ReadonlyMap<
   return extents
 }
 
-/** The locals that a store reads: each block computes the elements that its points read. */
-function localsOf(kernel: Kernel, store: Store, { blocks, owned, extents, sizes }: Block): number {
+/** The part of each local that one block holds: what its points read, and what is read for that. */
+function heldBy(
+  values: readonly Expression[],
+  locals: readonly Local[],
+  { owned, extents, sizes }: Block,
+): ReadonlyMap<string, Held> {
   const held = new Map<string, Map<string, Range>>()
-  const read = (x: Expression, variables: Ranges["variables"]) =>
+  const read = (x: Expression, variables: Held) =>
     visitReads(x, { sizes, variables }, (at, ranges) => {
-      if (at.kind !== "localRead") return
-      const axes = held.get(at.local) ?? new Map<string, Range>()
-      localOf(kernel, at.local).axes.forEach(({ name }, i) => {
+      const local = at.kind === "localRead" ? locals.find((l) => l.name === at.local) : undefined
+      if (local === undefined) return
+      const axes = held.get(local.name) ?? new Map<string, Range>()
+      for (const [i, { name }] of local.axes.entries()) {
         const { low, high } = rangeOf(at.index[i]!, ranges)
         const known = axes.get(name)
         axes.set(name, between(Math.min(low, known?.low ?? low), Math.max(high, known?.high ?? high)))
-      })
-      held.set(at.local, axes)
+      }
+      held.set(local.name, axes)
     })
   const first = new Map([...extents.keys()].map((a) => [a, between(0, owned(a) - 1)] as const))
-  for (const x of [store.value, ...store.index]) read(x, first)
-  let sum = 0
-  for (const local of kernel.items.filter((i): i is Local => i.kind === "local").reverse()) {
+  for (const x of values) read(x, first)
+  for (const local of [...locals].reverse()) {
     const axes = held.get(local.name)
-    if (axes === undefined) continue
-    read(local.value, axes)
-    const elements = [...axes.values()].reduce((n, { count }) => n * count, blocks)
-    sum += count(local.value, [], { sizes, extents: axes, fixed: () => false, times: () => elements })
+    if (axes !== undefined) read(local.value, axes)
   }
-  return sum
+  return held
 }
 
-const localOf = (kernel: Kernel, name: string): Local =>
-  kernel.items.find((i): i is Local => i.kind === "local" && i.name === name)!
+type Held = Ranges["variables"]
+
+const elementsOf = (held: Held | undefined, { blocks }: Block): number =>
+  held === undefined ? 0 : [...held.values()].reduce((n, { count }) => n * count, blocks)
+
+function localOperations(local: Local, held: Held | undefined, block: Block): number {
+  if (held === undefined) return 0
+  const elements = elementsOf(held, block)
+  return count(local.value, [], { sizes: block.sizes, extents: held, fixed: () => false, times: () => elements })
+}
 
 /** A fold that is being counted: the folded axes of the loops that it runs in, its own included, with their extents. */
 interface Loop {
@@ -196,5 +217,20 @@ function reaches(from: Expression, to: Expression): boolean {
 
 /** Operations that take one more element into a fold. */
 export function combineOperations(monoid: Monoid): number {
-  return monoidParts(monoid).reduce((n, { monoid: part }) => n + (part.kind === "top" ? part.k : 1), 0)
+  return monoidParts(monoid).reduce((n, { monoid: part }) => n + combinePart(part), 0)
 }
+
+function combinePart(part: MonoidPart): number {
+  if (part.kind === "top") return part.k
+  if (part.kind !== "carried") return 1
+  // Each channel moves with the pivots, and takes in a weight times a value; the factor of the move is the same for all of them.
+  const recipe = recipeOf(part.recipe)
+  return operationsOfWeight(recipe) + operationsOfTerm(recipe.advance) - 1 + 3 * part.channels
+}
+
+/** The pivots of one more score, and its weight. */
+const operationsOfWeight = ({ pivots, weight }: Recipe): number =>
+  operationsOfTerm(weight) + pivots.reduce((n, { of }) => n + 1 + operationsOfTerm(of), 0)
+
+const operationsOfTerm = (term: Term): number =>
+  typeof term === "object" ? term.slice(1).reduce((n: number, t) => n + operationsOfTerm(t as Term), 1) : 0

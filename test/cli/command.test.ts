@@ -1,9 +1,11 @@
 /** The command line as it is run: what goes to which stream, and with which exit code. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import type { Artifact } from "../../runtime/artifact.js"
+import { checkArtifact } from "../../runtime/artifact-check.js"
 import { openFile, openFolder } from "../../runtime/weights/file-source.js"
 import { readHeader } from "../../runtime/weights/safetensors.js"
 import { cases } from "../generate/model.js"
@@ -122,9 +124,20 @@ describe("wrong arguments: one line, exit code 2, nothing on standard output", (
     [["logits"], "--tokens is missing, such as --tokens 5,17,3"],
     [["logits", "--tokens", "5"], "--out is missing, such as --out logits.safetensors"],
     [["bench", "--repetitions", "2"], "--repetitions takes a whole number from 5 to 1000"],
+    [["compile", "models/qwen3.ts"], "--out is missing, such as --out artifact.json"],
+    [["compile", "a.ts", "b.ts", "--out", "x"], "one model file is expected, not 2"],
+    [["compile", "--target", "cuda", "--out", "x"], '--target takes webgpu, wasm, not "cuda"'],
+    [["explain", "models/qwen3.ts"], "--out or --json is missing, such as --out page.html"],
+    [["explain", "--json"], "a model file is missing, such as weft explain models/qwen3.ts --config config.json"],
+    [["explain", "--config", "a", "--checkpoint", "b", "--json"], "give --config or --checkpoint, not both"],
+    [["explain", "--seq", "0", "--json"], "--seq takes a whole number from 1 on"],
+    [["explain", "--device", "abacus", "--json"], /^--device takes nvidia-h200, .*, not "abacus"/],
   ])("%j", async (args, message) => {
     const { code, stdout, stderr } = await weft(args)
-    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: "", stderr: `weft: ${message}; see weft --help\n` })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+    const told = /^weft: (.*); see weft --help\n$/.exec(stderr)?.[1]
+    if (typeof message === "string") expect(told).toBe(message)
+    else expect(told).toMatch(message)
   })
 })
 
@@ -135,6 +148,13 @@ describe("refusals: message and hint, exit code 1, no stack", () => {
     [["", ...greedy], /the prompt is empty\nhint: give at least one token\n$/],
     [["hello", "--model", goldenFolder("qwen3-tied"), ...greedy], /no tokenizer, so it cannot read text\nhint: .*\n$/],
     [["--model-file", "none.ts", ...greedy], /none\.ts/],
+    [["explain", "models/qwen3.ts", "--config", "none.json", "--json"], /^weft: "none.json" cannot be read: /],
+    [["explain", "models/qwen3.ts", "--config", "README.md", "--json"], /^weft: "README.md" is not JSON: /],
+    [
+      ["explain", "models/qwen3.ts", "--json"],
+      /^weft: models\/qwen3\.ts is a model and needs a config\nhint: give --config/,
+    ],
+    [["explain", "none.ts", "--json"], /none\.ts/],
   ])("%j", async (args, message) => {
     const { code, stdout, stderr } = await weft(args)
     expect(code).toBe(1)
@@ -159,6 +179,65 @@ test("logits writes the golden's logits to a safetensors file", async () => {
   const bytes = (await readFile(out)).subarray(begin, end)
   expect(normalisedError(new Float32Array(new Uint8Array(bytes).buffer), golden.logits[0]!)).toBeLessThan(1e-8)
   await golden.checkpoint.close()
+})
+
+describe("compile and explain", () => {
+  const tales = ["--checkpoint", "models/tales"]
+
+  test("compile writes an artifact that is ready to be loaded", async () => {
+    const out = join(folder, "artifact.json")
+    const { code, stdout, stderr } = await weft(["compile", ...tales, "--target", "wasm", "--out", out])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
+    expect(stderr).toMatch(/artifact\.json: \d+ kernels for wasm\n$/)
+    const artifact: Artifact = JSON.parse(await readFile(out, "utf8"))
+    checkArtifact(artifact)
+    expect(artifact).toMatchObject({ target: "wasm", model: { family: "qwen3_moe", vocabulary: 4096 } })
+  })
+
+  test("explain --json prints the facts alone", async () => {
+    const { code, stdout } = await weft(["explain", ...tales, "--seq", "64", "--past", "32", "--json"])
+    expect(code).toBe(0)
+    expect(stdout.trimEnd()).not.toContain("\n")
+    const facts = JSON.parse(stdout)
+    expect(Object.keys(facts)).toEqual([
+      "kernelsPerLayer",
+      "distinctKernels",
+      "step",
+      "scratchBytes",
+      "weightBytes",
+      "compileSeconds",
+      "peakRssBytes",
+    ])
+    expect(Object.keys(facts.step)).toEqual(["bytes", "floorBytes", "operations", "unfusedOperations"])
+    expect(facts.kernelsPerLayer).toEqual({ dense: null, moe: expect.any(Number) })
+    expect(facts.step.bytes).toBeGreaterThanOrEqual(facts.step.floorBytes)
+  })
+
+  test("explain writes a page, of a model with measured times and of a program", async () => {
+    const [page, times] = [join(folder, "page.html"), join(folder, "times.json")]
+    await writeFile(times, JSON.stringify({ k0_none: 3 }))
+    const model = ["explain", "models/qwen3.ts", ...tales, "--seq", "64", "--device", "apple-m2", "--measured", times]
+    expect(await weft([...model, "--out", page])).toMatchObject({ code: 0, stdout: "" })
+    const text = await readFile(page, "utf8")
+    for (const part of ["<title>models/qwen3.ts", "Apple M2", "A prompt of 64 tokens", "Measured"])
+      expect(text).toContain(part)
+
+    expect(
+      await weft(["explain", "examples/mandelbrot.ts", "--target", "wasm", "--out", page, "--json"]),
+    ).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/"step":null,"scratchBytes":null/),
+    })
+    expect(await readFile(page, "utf8")).toContain("<title>examples/mandelbrot.ts")
+  })
+
+  test("explain refuses times that are none", async () => {
+    const times = join(folder, "times.json")
+    await writeFile(times, JSON.stringify({ k0_t1: "fast" }))
+    const { code, stderr } = await weft(["explain", ...tales, "--json", "--measured", times])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/the time of 'k0_t1' is no number of microseconds\nhint: /)
+  })
 })
 
 test("--help goes to standard output", async () => {
