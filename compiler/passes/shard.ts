@@ -44,7 +44,9 @@ export function partsOf({ shape, storage }: Pick<KernelBuffer, "shape" | "storag
   const [extent = 1, ...inner] = shape
   const rowBytes = inner.reduce((n, s) => n * s, 1) * storageBytes(storage)
   if (extent * rowBytes <= bytes) return undefined
-  const rows = Math.max(1, Math.floor(bytes / rowBytes))
+  const most = Math.max(1, Math.floor(bytes / rowBytes))
+  // Whole vectors and words of what is stored along with the rows.
+  const rows = most > 64 ? most - (most % 64) : most > 8 ? most - (most % 8) : most
   const count = Math.ceil(extent / rows)
   return count > 1 ? { rows, count } : undefined
 }

@@ -12,9 +12,12 @@ export type ConfigName = (typeof configNames)[number]
 export async function compileConfig(
   name: ConfigName,
   target: ArtifactTarget,
-  options: Partial<CompileOptions> = {},
+  {
+    config: changes,
+    ...options
+  }: Partial<CompileOptions> & { readonly config?: Readonly<Record<string, unknown>> } = {},
 ): Promise<Compilation> {
   const config = JSON.parse(await readFile(join(root, "test", "configs", `${name}.json`), "utf8"))
-  const program = (await qwen3()).configure(config)
+  const program = (await qwen3()).configure({ ...config, ...changes })
   return compileProgram(program, "qwen3", { target, storage: () => "bf16", ...options })
 }
