@@ -17,8 +17,9 @@ import { canonical } from "./canonical.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
 import { createLowering, type Memory } from "./lower.js"
 import { orderFolds } from "./order-folds.js"
+import { partsOf } from "./parts.js"
 import { prune } from "./prune.js"
-import { dividedAxis, partsOf } from "./shard.js"
+import { dividedAxis } from "./shard.js"
 import { snapshot } from "./snapshot.js"
 
 /** A kernel over canonical buffers; `bindings` are their names here, in order, and `computes` the tensors that it computes, sources first. */

@@ -11,7 +11,8 @@ import type { Kernel } from "../ir/kernel.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Constant, Unit } from "../ir/tensor.js"
 import type { Fused, FusedBuffer, KernelStep } from "./fuse.js"
-import { type Parts, type Piece, partsOf, shard } from "./shard.js"
+import { type Parts, partsOf } from "./parts.js"
+import { type Piece, shard } from "./shard.js"
 import { type Life, pack } from "./slots.js"
 
 export interface PlanEntry {

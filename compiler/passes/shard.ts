@@ -15,41 +15,11 @@
  */
 import { WeftError } from "../../runtime/errors.js"
 import { literalExtent } from "../ir/dim.js"
-import {
-  add,
-  and,
-  apply,
-  freeVariables,
-  literal,
-  load,
-  rewrite,
-  sub,
-  substitute,
-  variable,
-  walk,
-} from "../ir/expression.js"
+import { and, apply, freeVariables, literal, load, substitute, variable, walk } from "../ir/expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
-import { storageBytes } from "../ir/loop.js"
-import type { Expression, Load } from "../ir/nodes.js"
+import type { Expression } from "../ir/nodes.js"
 import { canonical } from "./canonical.js"
-
-/** A buffer in parts: `rows` in each but the last. */
-export interface Parts {
-  readonly rows: number
-  readonly count: number
-}
-
-/** How a buffer is divided when at most `bytes` may be bound; undefined when it fits, or when it has no rows to divide. */
-export function partsOf({ shape, storage }: Pick<KernelBuffer, "shape" | "storage">, bytes: number): Parts | undefined {
-  const [extent = 1, ...inner] = shape
-  const rowBytes = inner.reduce((n, s) => n * s, 1) * storageBytes(storage)
-  if (extent * rowBytes <= bytes) return undefined
-  const most = Math.max(1, Math.floor(bytes / rowBytes))
-  // Whole vectors and words of what is stored along with the rows.
-  const rows = most > 64 ? most - (most % 64) : most > 8 ? most - (most % 8) : most
-  const count = Math.ceil(extent / rows)
-  return count > 1 ? { rows, count } : undefined
-}
+import { type Move, moved, type Parts, partName, relocate, type Stretch } from "./parts.js"
 
 /** The axis of a store along which all that is read of `buffer` can be divided: its rows, read one by one. */
 export function dividedAxis(item: Item, buffer: string): string | undefined {
@@ -104,27 +74,6 @@ export function shard(kernel: Kernel, parts: ReadonlyMap<string, Parts>, most: n
   })
 }
 
-const partName = (buffer: string, part: number) => `${buffer}/${part}`
-
-/** A stretch of an axis: `name` runs from 0 and stands for the axis less `start`; without an extent, for the whole of it. */
-interface Stretch {
-  readonly name: string
-  readonly start: number
-  readonly extent?: number
-}
-
-/** How the values of a store are moved. */
-interface Move {
-  readonly parts: ReadonlyMap<string, Parts>
-  /** The stretches of the store's axes. */
-  readonly at?: ReadonlyMap<string, Stretch>
-  /** The axis along which a buffer is divided with the store. */
-  readonly along?: ReadonlyMap<string, string>
-  /** The rows that are asked for, of buffers of which not all are: first and end, bounds of parts. */
-  readonly rows?: readonly [first: number, end: number]
-  readonly only?: ReadonlySet<string>
-}
-
 /** For each store that `store` becomes, how its axes and values are moved: one for each combination of stretches. */
 function divide(store: Store, parts: ReadonlyMap<string, Parts>): readonly Move[] {
   const starts = new Map<string, Set<number>>()
@@ -152,16 +101,6 @@ function divide(store: Store, parts: ReadonlyMap<string, Parts>): readonly Move[
       [name, { name: i === 0 ? name : `${name}_${i}`, ...(c.get(name) ?? { start: 0 }) }] as const
     return { parts, along, at: new Map(store.axes.map(own)) }
   })
-}
-
-function moved(store: Store, move: Move): Store {
-  const memo = new Map<Expression, Expression>()
-  const axes = store.axes.map((a) => {
-    const { name, extent } = move.at!.get(a.name)!
-    return { name, extent: extent === undefined ? a.extent : literal(extent) }
-  })
-  const index = store.index.map((x) => relocate(x, move, memo))
-  return { ...store, axes, index, value: relocate(store.value, move, memo) }
 }
 
 /** The moved store, or, where it binds too much, stores that each take some rows of what data choose, one after the other. */
@@ -240,49 +179,6 @@ function refuse(kernel: Kernel): never {
     span: kernel.spans.at(-1),
     hint: "use a device with larger bindings, or weights in a smaller format",
   })
-}
-
-/** The value with axes replaced by stretches, and with loads of divided buffers replaced by loads of their parts. */
-function relocate(root: Expression, move: Move, memo: Map<Expression, Expression> = new Map()): Expression {
-  const visit = (x: Expression): Expression => rewrite(x, replace, memo)
-  const replace = (x: Expression): Expression | undefined => {
-    if (x.kind === "variable") {
-      const stretch = move.at?.get(x.name)
-      return stretch && add(variable(stretch.name), literal(stretch.start))
-    }
-    const divided = x.kind === "load" ? move.parts.get(x.buffer) : undefined
-    if (x.kind !== "load" || divided === undefined) return undefined
-    const [row, ...rest] = x.index
-    const inner = rest.map(visit)
-    const axis = move.along?.get(x.buffer)
-    const stretch = axis === undefined ? undefined : move.at!.get(axis)!
-    if (stretch === undefined)
-      return choice(x, visit(row!), inner, divided, move.only?.has(x.buffer) ? move.rows : undefined)
-    // The stretch lies in one part, for the bounds of parts are bounds of stretches.
-    const part = Math.floor(stretch.start / divided.rows)
-    const inPart = add(variable(stretch.name), literal(stretch.start - part * divided.rows))
-    return load(partName(x.buffer, part), [inPart, ...inner], x.dtype)
-  }
-  return visit(root)
-}
-
-/** The element of a row that may lie in any part: indices of the other parts are brought within them, and what they give is dropped. */
-function choice(
-  x: Load,
-  row: Expression,
-  inner: readonly Expression[],
-  { rows, count }: Parts,
-  asked: Move["rows"] = [0, rows * count],
-): Expression {
-  const first = Math.floor(asked[0] / rows)
-  const last = Math.min(count, Math.ceil(asked[1] / rows)) - 1
-  const from = (part: number): Expression => {
-    const least = part === 0 ? row : apply("max", sub(row, literal(part * rows)), literal(0))
-    const within = part === count - 1 ? least : apply("min", least, literal(rows - 1))
-    const value = load(partName(x.buffer, part), [within, ...inner], x.dtype)
-    return part === last ? value : apply("select", apply("lt", row, literal((part + 1) * rows)), value, from(part + 1))
-  }
-  return from(first)
 }
 
 /** Stores with the locals that they read, put together while what they bind is not too much: first fit. What keeps what an earlier
