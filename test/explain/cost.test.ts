@@ -3,10 +3,21 @@ import { describe, expect, test } from "vitest"
 import { operationsOf } from "../../compiler/explain/operations.js"
 import { trafficOf } from "../../compiler/explain/traffic.js"
 import { floorBytes, gathersWeights, unfusedOperations } from "../../compiler/explain/unfused.js"
-import { add, apply, literal, load, localRead, mul, reduce, symbol, variable } from "../../compiler/ir/expression.js"
+import {
+  add,
+  apply,
+  component,
+  literal,
+  load,
+  localRead,
+  mul,
+  reduce,
+  symbol,
+  variable,
+} from "../../compiler/ir/expression.js"
 import type { Item, Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
-import { max, sum, top } from "../../compiler/ir/monoid.js"
-import type { Expression } from "../../compiler/ir/nodes.js"
+import { carried, max, sum, top } from "../../compiler/ir/monoid.js"
+import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Schedule } from "../../compiler/ir/schedule.js"
 import * as ir from "../../compiler/ir/tensor.js"
 
@@ -107,6 +118,34 @@ test("the k best of n: k comparisons for each element", () => {
   const best = reduce("k", literal(64), top(3), [load("x", [k], "f32"), k])
   const rank = kernel([buffer("x", [64]), buffer("y", [3])], store("y", [axis("o", 3)], [o], best))
   expect(operationsOf(rank, plain({ o: { block: "all" } }), sizes)).toBe(3 * 64)
+})
+
+describe("a carried fold", () => {
+  // y[c] = Σ_k exp(s[k] − max s) · v[k, c] / Σ_k exp(s[k] − max s)
+  const lift = [load("s", [k], "f32"), literal(1, "f32"), load("v", [k, c], "f32")]
+  const fold = reduce("k", literal(64), carried("exp", 2), lift) as Reduce
+  const mean = kernel(
+    [buffer("s", [64]), buffer("v", [64, 8]), buffer("y", [8])],
+    store("y", [axis("c", 8)], [c], apply("div", component(fold, 2), component(fold, 1))),
+  )
+  test("without chunks weighs each element and moves both channels for each point", () => {
+    const weight = 3 // max, sub, exp
+    const move = 2 // sub, exp
+    expect(operationsOf(mean, plain({ c: { block: "all" } }), sizes)).toBe(8 * 64 * (weight + move + 2 * 3) + 8)
+  })
+  test("in chunks weighs each element once in a block, for all of its points", () => {
+    const chunks: Schedule = {
+      lanes: 1,
+      stores: [
+        { tile: { c: { block: "all" } }, reduce: { k: { chunk: 16, step: 1 } }, held: { scores: { tile: {} } } },
+      ],
+      locals: {},
+    }
+    expect(operationsOf(mean, chunks, sizes)).toBe(3 * 64 + 64 + 8 * 64 * 2 + 8)
+  })
+  test("reads scores and values once", () => {
+    expect(traffic(mean)).toEqual({ s: [64, 0, 256], v: [512, 0, 2048], y: [0, 8, 32] })
+  })
 })
 
 describe("a gather", () => {
