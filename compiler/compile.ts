@@ -13,7 +13,7 @@ import type { Kernel } from "./ir/kernel.js"
 import type { LoopKernel, Storage } from "./ir/loop.js"
 import { verifyLoop } from "./ir/loop-verify.js"
 import { monoidKey } from "./ir/monoid.js"
-import type { Schedule } from "./ir/schedule.js"
+import type { Refusal, Schedule } from "./ir/schedule.js"
 import type { Tensor, Unit } from "./ir/tensor.js"
 import { programArrays } from "./passes/arrays.js"
 import { clean } from "./passes/clean.js"
@@ -26,9 +26,10 @@ import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.j
 import { type Launched, type Plan, planArtifact } from "./passes/plan.js"
 import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
 import type { Units } from "./passes/rewrite.js"
-import { chooseSchedule } from "./passes/schedule.js"
+import { chooseSchedule, type ScheduleTarget } from "./passes/schedule.js"
 import { simplify } from "./passes/simplify.js"
 import { isRefusal, tile } from "./passes/tile.js"
+import { mergeFetches } from "./passes/vectors.js"
 import { weightMap } from "./passes/weight-map.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
 import { emitWasm } from "./targets/wasm/emit.js"
@@ -94,6 +95,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
     const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
 
+    const carries = options.online ?? true
     const simplified = new Map<Tensor | Unit, Tensor | Unit>()
     const hoistedUnits: Units = new Map()
     const onlineUnits: OnlineUnits = { matched: new Map(), joined: new Map() }
@@ -108,8 +110,8 @@ export function compileProgram(given: Program, family: string, options: CompileO
       const tensors = (roots: readonly { readonly tensor: Tensor }[]) => roots.map((r) => r.tensor)
       const simple = (roots: readonly Tensor[]) => simplify(roots, simplified)
       const simplest = [...simple(tensors(e.outputs)), ...simple(tensors(e.updates))]
-      const hoisted = options.online ? hoist(simplest, hoistedUnits) : simplest
-      const carried = options.online ? online(hoisted, defaultOnlineLimits, onlineUnits) : hoisted
+      const hoisted = carries ? hoist(simplest, hoistedUnits) : simplest
+      const carried = carries ? online(hoisted, defaultOnlineLimits, onlineUnits) : hoisted
       const owned = [...ownOutputs(carried.slice(0, e.outputs.length)), ...carried.slice(e.outputs.length)]
       const results = options.gather === undefined ? owned : groupGathers(owned, options.gather, grouped)
       return {
@@ -117,8 +119,8 @@ export function compileProgram(given: Program, family: string, options: CompileO
         outputs: e.outputs.map((o) => o.name),
         programs: [
           { pass: "trace", results: [...tensors(e.outputs), ...tensors(e.updates)] },
-          { pass: "simplify", results: options.online ? simplest : owned },
-          ...(options.online
+          { pass: "simplify", results: carries ? simplest : owned },
+          ...(carries
             ? [
                 { pass: "hoist", results: hoisted },
                 { pass: "online", results: owned },
@@ -162,28 +164,34 @@ function createLibrary(target: Target, verify: boolean) {
 
 /** schedule, tile, clean, invariants. */
 export function schedule(kernel: Kernel, target: Target, verify: boolean): Omit<CompiledKernel, "kernel"> {
-  let schedule = chooseSchedule(kernel, target.schedule)
-  let tiled = tile(kernel, schedule, target.tile)
-  // Blocks whose locals take too much memory are made smaller.
-  for (
-    let block = target.schedule.block >> 1;
-    isRefusal(tiled) && tiled.code === "local/size" && block > 0;
-    block >>= 1
-  ) {
-    schedule = chooseSchedule(kernel, { ...target.schedule, block })
-    tiled = tile(kernel, schedule, target.tile)
+  let refusal: Refusal | undefined
+  for (const assumed of attempts(target.schedule)) {
+    const schedule = chooseSchedule(kernel, assumed)
+    const tiled = tile(kernel, schedule, target.tile)
+    if (isRefusal(tiled)) {
+      refusal ??= tiled
+      continue
+    }
+    const cleaned = hoistInvariants(clean(tiled))
+    const loops = target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
+    const problems = verify ? verifyLoop(loops) : []
+    if (problems.length > 0)
+      throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)
+    return { schedule, tiled, loops }
   }
-  if (isRefusal(tiled))
-    throw new WeftError(
-      "compile/schedule",
-      `kernel '${kernel.name}' cannot be scheduled: ${tiled.why} (${tiled.code})`,
-      { span: kernel.spans.at(-1) },
-    )
-  const loops = hoistInvariants(clean(tiled))
-  const problems = verify ? verifyLoop(loops) : []
-  if (problems.length > 0)
-    throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)
-  return { schedule, tiled, loops }
+  throw new WeftError(
+    "compile/schedule",
+    `kernel '${kernel.name}' cannot be scheduled: ${refusal!.why} (${refusal!.code})`,
+    { span: kernel.spans.at(-1) },
+  )
+}
+
+/** What schedules may assume, from the best to the least: smaller blocks hold less, and without chunks nothing is held of them. */
+function* attempts(target: ScheduleTarget): Iterable<ScheduleTarget> {
+  yield target
+  for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
+  const { chunks: _, ...plain } = target
+  for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
 }
 
 /** Expressions are interned, so their identities spell the structure. */
@@ -218,7 +226,10 @@ function assemble(
     const span = kernel.spans.findLast((s) => !s.file.startsWith("dsl/")) ?? kernel.spans.at(-1)
     return {
       name: loops.name,
-      source: emitted === undefined ? emitWgsl(loops, { symbolOrder: order, limits: wgslLimits(target) }).source : "",
+      source:
+        emitted === undefined
+          ? emitWgsl(loops, { symbolOrder: order, limits: wgslLimits(target), unrollable: target.unrollable }).source
+          : "",
       bindings: loops.buffers.map((b) => ({ access: b.access })),
       lanes: loops.lanes,
       scratch: emitted === undefined ? 0 : emitted.kernels[i]!.scratch,
@@ -245,11 +256,12 @@ function assemble(
   }
 }
 
-/** The limits that every adapter grants, with subgroups as the target has them. */
-const wgslLimits = ({ schedule }: Target) =>
-  schedule.subgroup === 1
-    ? defaultWgslLimits
-    : { ...defaultWgslLimits, subgroups: true, subgroupSize: schedule.subgroup }
+/** The limits that every adapter grants, with subgroups and shared memory as the target has them. */
+const wgslLimits = ({ schedule, tile }: Target) => ({
+  ...defaultWgslLimits,
+  workgroupBytes: tile.sharedBytes,
+  ...(schedule.subgroup === 1 ? {} : { subgroups: true, subgroupSize: schedule.subgroup }),
+})
 
 function constantBytes(values: Float64Array, dtype: "f32" | "i32" | "u32" | "bool"): Uint8Array {
   const words =

@@ -7,10 +7,11 @@
  * Start with everything inlined. A reduction (or a costly map) that would be computed more often than it has elements is given memory:
  * a `local` of the consuming kernel, when the kernel's blocks can own it at little extra work, else a buffer of its own. A cut moves
  * forward over maps that are its only consumers and no larger, so that they become the producer's epilogue. A cheap map that many elements
- * ask for (a normalised row) is a local or stays inlined, never a buffer. Costs are counts of scalar operations at the symbols' hints.
+ * ask for (a normalised row) is a local or stays inlined, never a buffer. The scores of a carried fold are computed once, for the workgroup
+ * holds them chunk by chunk. Costs are counts of scalar operations at the symbols' hints.
  */
 import { hinted, literalExtent } from "../ir/dim.js"
-import { operands, variable } from "../ir/expression.js"
+import { identity, operands, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
@@ -50,7 +51,12 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
     const fate = together.every((t) => fits(t, order, buffers, locals, demand, limits) === "local") ? "local" : "cut"
     if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
     else if (fate === "local") for (const t of together) locals.add(t)
-    else for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
+    else {
+      const ends = new Set(together.map((t) => forward(t, order, buffers, locals)))
+      // What brings all components together is stored in their place; else each is.
+      if (ends.size === 1) buffers.add([...ends][0]!)
+      else for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
+    }
   }
 }
 
@@ -86,11 +92,19 @@ function demands(
   locals: ReadonlySet<Tensor>,
 ): ReadonlyMap<Tensor, number> {
   const demand = new Map<Tensor, number>()
+  const scored = new Set<string>()
   for (const t of [...order].reverse()) {
     const points = buffers.has(t) || locals.has(t) ? size(t) : (demand.get(t) ?? 0)
     demand.set(t, points)
     if (t.kind === "update") demand.set(t.value, (demand.get(t.value) ?? 0) + size(t.value))
     for (const s of t.kind === "update" || t.kind === "call" ? [] : sources(t)) {
+      if (t.kind === "reduce" && t.monoid.kind === "carried" && s === t.args[0]) {
+        // Once for all components.
+        const fold = `${t.axis} ${t.args.map(identity).join(" ")}`
+        if (!scored.has(fold)) demand.set(s, (demand.get(s) ?? 0) + Math.min(points * foldedExtent(t, s), size(s)))
+        scored.add(fold)
+        continue
+      }
       const factor = t.kind === "reduce" ? foldedExtent(t, s) : t.kind === "scan" ? foldedExtent(t, s) / 2 : 1
       demand.set(s, (demand.get(s) ?? 0) + points * factor)
     }
@@ -172,8 +186,9 @@ function fits(
   demand: ReadonlyMap<Tensor, number>,
   limits: CutLimits,
 ): "local" | "cut" {
-  // What is wasteful below will have memory of its own.
-  const memory = (x: Tensor) => buffers.has(x) || locals.has(x) || (x !== t && wasteful(x, demand, limits))
+  // What is still wasteful below when `t` is computed once will have memory of its own; the rest is computed with it, in every block.
+  const once = demands(order, buffers, new Set([...locals, t]))
+  const memory = (x: Tensor) => buffers.has(x) || locals.has(x) || (x !== t && wasteful(x, once, limits))
   const perElement = elementCost(t, (x) => x !== t && memory(x))
   for (const owner of order) {
     if (!buffers.has(owner)) continue

@@ -15,6 +15,8 @@ import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { chainOf } from "./order-folds.js"
+import { chunkSchedule } from "./schedule-chunks.js"
+import { inPairs } from "./schedule-pairs.js"
 import { stepsInside } from "./tile-values.js"
 import { flatten, lanesOf, type VectorAxis } from "./tile-vector.js"
 
@@ -31,10 +33,26 @@ export interface ScheduleTarget {
   readonly busy: number
   /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */
   readonly subgroup: number
+  /** How folds in chunks are laid out; left out, none are. */
+  readonly chunks?: ChunkTarget
+}
+
+export interface ChunkTarget {
+  /** Lanes of a workgroup at most. */
+  readonly lanes: number
+  readonly vector: number
+  readonly subgroup: number
+  /** Bytes that a workgroup may hold. */
+  readonly sharedBytes: number
+  /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */
+  readonly contraction: boolean
 }
 
 export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule {
   const stores = kernel.items.filter((i) => i.kind === "store")
+  const { chunks } = target
+  const chunked = chunks === undefined ? [] : stores.map((s) => chunkSchedule(s, kernel, chunks))
+  const lanes = Math.max(...chunked.map((c) => c?.lanes ?? 0), 0) || target.lanes
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
     if (item.kind === "local") {
@@ -43,9 +61,11 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
       shareFolds(wide, [item.value], locals, target.subgroup, target)
     }
   return {
-    lanes: target.lanes,
-    subgroup: target.subgroup,
-    stores: stores.map((s) => storeSchedule(s, kernel, target)),
+    lanes,
+    subgroup: Math.min(target.subgroup, lanes),
+    stores: stores.map(
+      (s, i) => chunked[i]?.schedule ?? inPairs(storeSchedule(s, kernel, { ...target, lanes }), s, kernel),
+    ),
     locals,
   }
 }

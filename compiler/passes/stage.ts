@@ -283,7 +283,7 @@ function createStaging(
 }
 
 /** The factors of a product of f32, from left to right. */
-function factorsOf(x: Expression): readonly Expression[] {
+export function factorsOf(x: Expression): readonly Expression[] {
   if (x.kind !== "operation" || x.operation !== "mul" || x.dtype !== "f32") return [x]
   return x.args.flatMap(factorsOf)
 }

@@ -29,6 +29,8 @@ export interface Build {
   readonly fresh: (stem: string) => string
   /** Shared arrays of the whole kernel: name → dtype and size. */
   readonly shared: Map<string, { readonly dtype: DType; size: number }>
+  /** Those that the present section has. */
+  readonly taken: Set<string>
 }
 
 /** One axis of a store as its block sees it. */
@@ -114,6 +116,7 @@ export function laneGroup(count: number, parts: Build): LaneGroup | undefined {
   const array = (dtype: DType) => {
     const name = `exchange_${dtype}`
     parts.shared.set(name, { dtype, size: parts.schedule.lanes })
+    parts.taken.add(name)
     return name
   }
   return { index, count, first: apply("sub", laneVariable, index), subgroup: parts.schedule.subgroup ?? 1, array }

@@ -41,8 +41,7 @@ export function emitIdentities(
   const shape = heldShape(held, 0)
   const size = shape.reduce((n, s) => n * s, 1)
   const place = (name: string): string => {
-    const array = parts.fresh(name)
-    scope.out.push(...allocate(array, "f32", size, parts))
+    const array = allocate(name, "f32", size, parts, scope.out)
     shapes.set(array, shape)
     homes.set(name, { array, scalar: undefined, offset: heldOffset(held, shape) })
     return array

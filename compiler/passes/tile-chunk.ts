@@ -8,7 +8,7 @@
  * reaches over the end of the axis is a second body, for what is left.
  */
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, literal, mul, substitute, variable } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mul, substitute, variable } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, outermostFolds } from "./order-folds.js"
@@ -104,6 +104,7 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
     return out
   }
   const { from, end } = range(c, innermost)
+  for (const x of [from, end]) for (const name of freeVariables(x)) bound.add(name)
   const full = apply("floordiv", end, size)
   const number = (value: Expression): Statement => ({ kind: "let", name: c.number, value, mutable: false })
   if (literalExtent(from) === 0) {

@@ -90,12 +90,26 @@ export function placeAxis(h: Held, tile: { readonly register?: number; readonly 
   }
 }
 
-/** Memory of the workgroup: shared when there are several lanes. Answers with the statement that a single lane needs. */
-export function allocate(array: string, dtype: Expression["dtype"], size: number, parts: Build): readonly Statement[] {
-  if (size > 65536) throw new Refused("local/size", `'${array}' has ${size} elements in a block`)
-  if (parts.schedule.lanes > 1) {
-    parts.shared.set(array, { dtype, size })
-    return []
+/**
+ * Memory of the workgroup: shared when there are several lanes, and then shared with the other stores of the kernel, too, of which a block
+ * runs one only.
+ */
+export function allocate(
+  stem: string,
+  dtype: Expression["dtype"],
+  size: number,
+  parts: Build,
+  out: Statement[],
+): string {
+  if (size > 65536) throw new Refused("local/size", `'${stem}' has ${size} elements in a block`)
+  if (parts.schedule.lanes === 1) {
+    const array = parts.fresh(stem)
+    out.push({ kind: "alloc", name: array, dtype, size, space: "register" })
+    return array
   }
-  return [{ kind: "alloc", name: array, dtype, size, space: "register" }]
+  const free = [...parts.shared].find(([name, a]) => !parts.taken.has(name) && a.dtype === dtype && a.size === size)
+  const array = free === undefined ? parts.fresh(stem) : free[0]
+  parts.shared.set(array, { dtype, size })
+  parts.taken.add(array)
+  return array
 }

@@ -84,16 +84,14 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       homes.set(local.name, { array: undefined, scalar: kept, offset })
       continue
     }
-    const array = parts.fresh(local.name)
-    shapes.set(array, shape)
-    out.push(
-      ...allocate(
-        array,
-        local.value.dtype,
-        shape.reduce((n, s) => n * s, 1),
-        parts,
-      ),
+    const array = allocate(
+      local.name,
+      local.value.dtype,
+      shape.reduce((n, s) => n * s, 1),
+      parts,
+      out,
     )
+    shapes.set(array, shape)
     if (inChunks) chunked.push({ local, array, tile, held: heldAt })
     else {
       const scope: Scope = { out, bound, vector: undefined, lanes: undefined, solved: new Map() }

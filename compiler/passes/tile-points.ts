@@ -11,6 +11,7 @@ import type { Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { always, type BlockAxis, type Build, neverPartial, Refused, workersOf } from "./tile-block.js"
+import { storeElements } from "./tile-pairs.js"
 import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 import { flatten, type VectorAxis, wideOffset } from "./tile-vector.js"
 
@@ -42,7 +43,7 @@ export function emitPoints(
   for (const f of firsts.values()) for (const n of freeVariables(f)) bound.add(n)
   const inner: Scope = { ...scope, out: body, bound }
   if (together > 1)
-    emitShared(store, axes, firsts, spare ? apply("lt", point, points) : literal(1, "bool"), inner, lowerer)
+    emitShared(store, axes, firsts, spare ? apply("lt", point, points) : literal(1, "bool"), inner, lowerer, parts)
   else {
     const emitted: Statement[] = []
     if (spread) emitFast(store, axes, firsts, { ...inner, out: emitted }, lowerer, parts, true)
@@ -105,7 +106,10 @@ export function copiesOf(
   return copies
 }
 
-/** Lanes share a reduction, so all of them go the same way: coordinates are kept inside, and only valid points are stored. */
+/**
+ * Lanes share a reduction, so all of them go the same way: coordinates are kept inside, and only valid points are stored. A register tile
+ * lies inside or outside as a whole.
+ */
 function emitShared(
   store: Store,
   axes: readonly BlockAxis[],
@@ -113,11 +117,12 @@ function emitShared(
   valid: Expression,
   scope: Scope,
   lowerer: Lowerer,
+  parts: Build,
 ): void {
-  if (axes.some((a) => a.step > 1))
+  if (axes.some((a) => (a.tile.vector ?? 1) > 1 || (a.step > 1 && !neverPartial(a))))
     throw new Refused(
       "reduce/lanes",
-      "lanes that share a reduction take one element at a time, no registers or vectors",
+      "lanes that share a reduction take single elements or whole registers, no vectors",
     )
   let inside = valid
   const at = new Map<string, Expression>()
@@ -126,22 +131,44 @@ function emitShared(
     if (always(a)) at.set(a.axis.name, first)
     else {
       inside = apply("and", inside, apply("lt", first, a.axis.extent))
-      at.set(a.axis.name, apply("min", first, apply("sub", a.axis.extent, literal(1))))
+      at.set(a.axis.name, apply("min", first, apply("sub", a.axis.extent, literal(a.step))))
     }
   }
-  const [value, ...index] = lowerValues(
-    [store.value, ...store.index].map((x) => substitute(x, at)),
-    scope,
-    lowerer,
-  )
-  const shape = lowerer.shape(store.buffer)
+  const stores: Statement[] = []
+  const copies = copiesOf(axes, at, "", false)
+  emitCopies(store, copies, scope, stores, lowerer, parts)
   const keep = apply("and", inside, apply("eq", scope.lanes!.index, literal(0)))
-  scope.out.push({
-    kind: "if",
-    condition: keep,
-    body: [{ kind: "store", array: store.buffer, offset: flatten(index, shape), value: value! }],
-    otherwise: [],
-  })
+  scope.out.push({ kind: "if", condition: keep, body: stores, otherwise: [] })
+}
+
+/** Each copy as an element of its own: what is computed goes to the scope, the stores to `into`. */
+function emitCopies(
+  store: Store,
+  copies: readonly ReadonlyMap<string, Expression>[],
+  scope: Scope,
+  into: Statement[],
+  lowerer: Lowerer,
+  parts: Build,
+): void {
+  const offsets = offsetsOf(store, copies, lowerer)
+  const values = copies.map((c) => substitute(store.value, c))
+  const lowered = lowerValues([...values, ...offsets], scope, lowerer)
+  const elements = offsets.map((at, i) => ({ at, offset: lowered[copies.length + i]!, value: lowered[i]! }))
+  into.push(...storeElements(store.buffer, elements, parts))
+}
+
+function offsetsOf(
+  store: Store,
+  copies: readonly ReadonlyMap<string, Expression>[],
+  lowerer: Lowerer,
+): readonly Expression[] {
+  const shape = lowerer.shape(store.buffer)
+  return copies.map((c) =>
+    flatten(
+      store.index.map((i) => substitute(i, c)),
+      shape,
+    ),
+  )
 }
 
 /** A register tile: the fast body when the whole tile lies inside, else one element after the other. */
@@ -182,30 +209,17 @@ function emitFast(
   const width = vectored?.tile.vector ?? 1
   const laneName = parts.fresh("lane")
   const copies = copiesOf(axes, firsts, laneName, spread)
+  if (vectored === undefined) {
+    emitCopies(store, copies, { ...scope, vector: undefined }, scope.out, lowerer, parts)
+    return
+  }
   // The lane variable runs over 0 … width − 1; the base is aligned to the width.
-  const vector = vectored === undefined ? undefined : { name: laneName, base: literal(0), width }
-  const inner: Scope = {
-    ...scope,
-    vector,
-    bound: vector === undefined ? scope.bound : new Set(scope.bound).add(laneName),
-  }
-  const shape = lowerer.shape(store.buffer)
+  const vector = { name: laneName, base: literal(0), width }
+  const inner: Scope = { ...scope, vector, bound: new Set(scope.bound).add(laneName) }
   const values = copies.map((c) => substitute(store.value, c))
-  const offsets = copies.map((c) =>
-    flatten(
-      store.index.map((i) => substitute(i, c)),
-      shape,
-    ),
-  )
-  const lowered = lowerValues([...values, ...(vector === undefined ? offsets : [])], inner, lowerer)
-  for (const [i] of copies.entries()) {
-    const value = lowered[i]!
-    if (vector === undefined) {
-      scope.out.push({ kind: "store", array: store.buffer, offset: lowered[copies.length + i]!, value })
-      continue
-    }
-    scope.out.push(...storeVector(store.buffer, offsets[i]!, value, vector, inner, lowerer))
-  }
+  const lowered = lowerValues(values, inner, lowerer)
+  for (const [i, offset] of offsetsOf(store, copies, lowerer).entries())
+    scope.out.push(...storeVector(store.buffer, offset, lowered[i]!, vector, inner, lowerer))
 }
 
 /** A vector in one store where its lanes lie side by side, else lane by lane. `at` is the offset over the lane variable. */

@@ -20,7 +20,7 @@ export interface VectorAxis {
 }
 
 /** Whether x is a multiple of n for every value of its variables. */
-function multipleOf(x: Expression, n: number): boolean {
+export function multipleOf(x: Expression, n: number): boolean {
   if (n === 1) return true
   if (x.kind === "literal") return x.value % n === 0
   if (x.kind !== "operation") return false

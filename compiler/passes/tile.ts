@@ -55,7 +55,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     counts.set(clean, n + 1)
     return `${clean}_${n}`
   }
-  const parts: Build = { kernel, schedule, fresh, shared: new Map() }
+  const parts: Build = { kernel, schedule, fresh, shared: new Map(), taken: new Set() }
   const group = variable("group")
   const sections = stores.map((store, i) => section(store, schedule.stores[i]!, parts))
   let start: Expression = literal(0)
@@ -67,6 +67,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   const total = start
   // Sections in a chain of ifs: the group number says whose block this is.
   const chain = sections.reduceRight<readonly Statement[]>((otherwise, s, i) => {
+    parts.taken.clear()
     const body = s.emit(apply("sub", group, starts[i]!))
     if (i === sections.length - 1) return body
     return [{ kind: "if", condition: apply("lt", group, starts[i + 1]!), body, otherwise }]

@@ -9,6 +9,8 @@ export interface Target {
   readonly name: ArtifactTarget
   readonly schedule: ScheduleTarget
   readonly tile: TileOptions
+  /** Whether the driver may unroll serial loops: those of hardware do it well, a software adapter compiles for seconds. */
+  readonly unrollable: boolean
   /** Storage buffers that one kernel may bind. */
   readonly bindings: number
   /** Bytes of a buffer that one kernel may bind. */
@@ -27,6 +29,7 @@ export const wasmTarget: Target = {
     chunks: { lanes: 1, vector: 4, subgroup: 1, sharedBytes: 1 << 16, contraction: false },
   },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
+  unrollable: false,
   bindings: 32,
   bindingBytes: 2 ** 32,
 }
@@ -36,6 +39,7 @@ export const webgpuTarget: Target = {
   name: "webgpu",
   schedule: { lanes: 32, vector: 4, registers: 1, block: 64, busy: 1, subgroup: 1 },
   tile: { maxGroups: 4096, sharedBytes: 16384 },
+  unrollable: false,
   bindings: 8,
   bindingBytes: 2 ** 27,
 }
@@ -66,6 +70,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
       return {
         ...webgpuTarget,
         bindingBytes,
+        unrollable: hardware,
         tile: { ...webgpuTarget.tile, sharedBytes },
         schedule: { ...webgpuTarget.schedule, ...shape, subgroup, chunks },
       }

@@ -43,27 +43,26 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
   return { schedule: { lanes, stores, locals, ...(subgroup > 1 ? { subgroup } : {}) }, options }
 }
 
-/** Two elements to a word: only vectors along the last axis of memory store whole words. */
+/** Two elements to a word: vectors and even registers along the last axis of memory store whole words. */
 const isPacked = (kernel: Kernel, s: Store): boolean => packed(bufferOf(kernel, s.buffer).storage)
 
 function storeSchedule(store: Store, lanes: number, choose: Choices, inPairs: boolean): StoreSchedule {
   const last = store.axes.at(-1)
   if (inPairs && last !== undefined && !choose.chance(10)) {
     const extent = literalExtent(last.extent)
-    const vector = choose.of([2, 4, 8].filter((n) => n === 2 || (extent !== undefined && extent % n === 0)))
-    return { tile: { [last.name]: { block: choose.of([vector, "all", 2 * vector]), vector } }, reduce: {} }
+    const wide = choose.of([2, 4, 8].filter((n) => n === 2 || (extent !== undefined && extent % n === 0)))
+    const block = choose.of<number | "all">([wide, "all", 2 * wide])
+    if (choose.chance(50)) return { tile: { [last.name]: { block, vector: wide } }, reduce: {} }
+    return { tile: { [last.name]: { block, register: wide } }, reduce: foldings(store, lanes, choose) }
   }
-  const axes = foldedAxes([store.value, ...store.index])
-  const together = axes.size > 0 && choose.chance(45) ? sharing(lanes, choose) : 1
-  const reduce: Record<string, ReductionTile> = {}
-  for (const axis of axes) if (choose.chance(60)) reduce[axis] = folding(together, choose)
+  const reduce = foldings(store, lanes, choose)
   const held = choose.chance(35) ? chunks(store, reduce, lanes, choose) : undefined
   const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1) && held === undefined
   const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
   const tile: Record<string, AxisTile> = {}
   for (const { name } of store.axes) {
     if (choose.chance(12)) continue
-    const register = shares ? 1 : choose.of([1, 1, 1, 2, 4, 3])
+    const register = choose.of(shares ? [1, 1, 1, 1, 2] : [1, 1, 1, 2, 4, 3])
     const vector = name === vectored ? choose.of([4, 2, 8]) : choose.chance(1) ? 2 : 1
     const step = register * vector
     const block = choose.of<number | "all">([
@@ -79,6 +78,15 @@ function storeSchedule(store: Store, lanes: number, choose: Choices, inPairs: bo
     tile[name] = { block, ...(register > 1 ? { register } : {}), ...(vector > 1 ? { vector } : {}) }
   }
   return { tile, reduce, ...(held === undefined ? {} : { held }) }
+}
+
+/** How the folds of a store are done, all by the same number of lanes. */
+function foldings(store: Store, lanes: number, choose: Choices): Record<string, ReductionTile> {
+  const axes = foldedAxes([store.value, ...store.index])
+  const together = axes.size > 0 && choose.chance(45) ? sharing(lanes, choose) : 1
+  const reduce: Record<string, ReductionTile> = {}
+  for (const axis of axes) if (choose.chance(60)) reduce[axis] = folding(together, choose)
+  return reduce
 }
 
 /** Chunks for the outermost folds, in `reduce`, and what is held of them. */

@@ -1,0 +1,37 @@
+/**
+ * Pairs: schedule → schedule. A store to memory in which two elements share a word writes both.
+ *
+ *   { dim: { block: 1 } }                  →   { dim: { block: 2, register: 2 } }        a lane has two neighbours
+ *   { dim: { block: 64 } } in chunks       →   { dim: { block: 64, vector: 2 } }         registers lie apart there
+ *
+ * The rest of the schedule stays: how a fold is done (vectors, lanes) is no matter of where its result goes.
+ */
+import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import { packed } from "../ir/loop.js"
+import type { AxisTile, StoreSchedule } from "../ir/schedule.js"
+
+export function inPairs(schedule: StoreSchedule, store: Store, kernel: Kernel): StoreSchedule {
+  if (!packed(bufferOf(kernel, store.buffer).storage)) return schedule
+  const last = store.index.at(-1)
+  const axis = last?.kind === "variable" ? last.name : undefined
+  if (axis === undefined || !store.axes.some((a) => a.name === axis)) return schedule
+  const given = schedule.tile[axis] ?? { block: 1 }
+  if ((given.vector ?? 1) % 2 === 0) return schedule
+  const chunked = Object.values(schedule.reduce).some((r) => r.chunk !== undefined)
+  const register = given.register ?? 1
+  const even = register % 2 === 0
+  const tile: AxisTile = chunked
+    ? { ...given, register: even ? register / 2 : 1, vector: 2 }
+    : { ...given, register: even ? register : 2 }
+  const block = given.block === "all" ? given.block : given.block + (even ? 0 : given.block % 2)
+  return { ...schedule, tile: { ...unvectored(schedule.tile), [axis]: { ...tile, block } } }
+}
+
+/** Vectors along other axes become registers: a vector is stored at once only along the last axis of memory. */
+const unvectored = (tile: StoreSchedule["tile"]): StoreSchedule["tile"] =>
+  Object.fromEntries(
+    Object.entries(tile).map(([name, { block, register = 1, vector = 1 }]) => [
+      name,
+      { block, register: register * vector },
+    ]),
+  )
