@@ -1,7 +1,7 @@
 /**
  * From a model's file to its compilation: load, configure, compile.
  *
- *   models/qwen3.ts, config.json, webgpu   →   the artifact, the programs and kernels it was made of, and the sources that their spans name
+ *   model.ts, config.json, webgpu   →   the artifact, the programs and kernels it was made of, and the sources that their spans name
  */
 import { basename, relative, resolve, sep } from "node:path"
 import type { Model, Program } from "../dsl/model.js"

@@ -1,7 +1,7 @@
 /**
  * weft explain: a model's file and a config to facts, and to a page that shows how its kernels came to be.
  *
- *     const { explanation, page } = await explain("models/qwen3.ts", config, "webgpu", { subject: "qwen3-0.6b", seq: 512, past: 1024 })
+ *     const { explanation, page } = await explain("model.ts", config, "webgpu", { subject: "tiny", seq: 512, past: 1024 })
  *
  * All entry points are compiled, as for use; `step` and `prefill` are shown, or the one of a program.
  */

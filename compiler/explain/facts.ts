@@ -4,8 +4,8 @@
  *   { kernelsPerLayer: { dense: 7, moe: null }, distinctKernels: 23,
  *     step: { bytes: 1.45e9, floorBytes: 1.43e9, operations: 1.47e9, unfusedOperations: 1.44e9 }, scratchBytes: 1.2e8, weightBytes: 1.2e9 }
  *
- * A layer is an application of a unit, a call, in the entry `step`; it is one of experts ("moe") when it picks members of a weight by indices
- * that it computes. Where there are several kinds the number is the largest. What does not apply is null.
+ * A layer is an application of a unit, a call, in the entry `step`; it is "moe" when it picks members of a weight by indices that it
+ * computes, else "dense". Where there are several kinds the number is the largest. What does not apply is null.
  */
 import type { Artifact, ArtifactEntry } from "../../runtime/artifact.js"
 import type { Compilation } from "../compile.js"

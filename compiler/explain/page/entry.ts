@@ -12,7 +12,8 @@ const titles: Readonly<Record<string, (entry: EntryView) => string>> = {
   prefill: ({ sizes }) => `A prompt of ${plural(sizes.get("seq") ?? 0, "token")} (prefill)`,
 }
 
-export const titleOf = (entry: EntryView): string => titles[entry.name]?.(entry) ?? entry.name
+export const titleOf = (entry: EntryView): string =>
+  titles[entry.name]?.(entry) ?? (entry.sizes.size === 0 ? "A run" : "A run, at the largest sizes")
 
 /** Chooses which entry is shown; without it all are. Works without a script. */
 export function entrySwitch(entries: readonly EntryView[]): Markup | undefined {
@@ -37,7 +38,9 @@ export function entrySection(entry: EntryView, index: number, explanation: Expla
   const { device, measured } = options
   return html`<section class="entry of-${index}" id="${entry.name}">
 <h2>${titleOf(entry)}</h2>
-<p>${plural(launches, "launch", "launches")} in this order. <b>Moves</b>: the bytes that one launch must read and write, each element that it
+<p>${plural(launches, "launch", "launches")} in this order; together they move ${bytesText(entry.facts.bytes)} and compute ${countText(
+    entry.facts.operations,
+  )} operations, where computing every tensor once takes ${countText(entry.facts.unfusedOperations)}. <b>Moves</b>: the bytes that one launch must read and write, each element that it
 touches once. <b>Computes</b>: operations on values. <b>Per byte</b>: operations per byte moved; where that is low, memory is what limits.
 ${device !== undefined && html`<b>Least time</b>: what ${device.title} needs for the larger of the two.`}
 ${measured !== undefined && html`<b>Measured</b>: one launch${device !== undefined && html`, and how much of it the least time is`}.`}
@@ -73,7 +76,7 @@ ${measured !== undefined && html`<td data-label="measured">${measuredText(second
 <td class="share" data-label="share"><span class="bar" style="--share:${((100 * part.times * weight(l)) / (largest || 1)).toFixed(1)}%" aria-hidden="true"></span>${percentText(share)}</td>
 </tr>`
   })
-  return html`<div class="part"><h3>${part.name}${repeated ? html` <small>runs ${plural(part.times, "time")}</small>` : html` <small>around what repeats</small>`}</h3>
+  return html`<div class="part"><h3>${part.name}${repeated ? html` <small>runs ${plural(part.times, "time")}</small>` : entry.parts.length > 1 && html` <small>around what repeats</small>`}</h3>
 <table><thead><tr><th>Kernel</th><th class="what">Written on</th><th>Moves</th><th>Computes</th><th>Per byte</th>${
     device !== undefined && html`<th>Least time</th>`
   }${measured !== undefined && html`<th>Measured</th>`}<th>Share</th></tr></thead><tbody>${rows}</tbody></table></div>`

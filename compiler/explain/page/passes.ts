@@ -29,7 +29,10 @@ ${entries.map(
 function steps({ programs, launches }: PartView): Markup {
   const changes = programs.slice(1).map((after, i) => {
     const before = programs[i]!
-    return html`<details class="form"><summary>${before.pass} → ${after.pass} <small>${captions[after.pass] ?? ""}: ${change(before.lines, after.lines)}</small></summary>
+    const title = html`${before.pass} → ${after.pass}`
+    if (isSame(before.lines, after.lines))
+      return html`<p class="idle"><b>${title}</b> <small>nothing to do here</small></p>`
+    return html`<details class="form"><summary>${title} <small>${captions[after.pass] ?? ""}: ${before.lines.length} → ${plural(after.lines.length, "line")}</small></summary>
 <div class="sides"><div><h4>after ${before.pass}</h4>${program(before.lines, after.lines)}</div><div><h4>after ${after.pass}</h4>${program(after.lines, before.lines)}</div></div></details>`
   })
   const last = programs.at(-1)!
@@ -38,10 +41,8 @@ function steps({ programs, launches }: PartView): Markup {
 <pre tabindex="0">${last.lines.map((l) => html`<span class="tensor" data-places="${l.places.join(" ")}"><span class="into">${l.kernels.map((k) => html`<a href="#k${k}">k${k}</a> `)}</span>${l.text}\n</span>`)}</pre></details>`
 }
 
-function change(before: readonly TensorLine[], after: readonly TensorLine[]): string {
-  const same = before.length === after.length && before.every((l, i) => l.text === after[i]!.text)
-  return same ? "nothing to do here" : `${before.length} → ${plural(after.length, "line")}`
-}
+const isSame = (before: readonly TensorLine[], after: readonly TensorLine[]): boolean =>
+  before.length === after.length && before.every((l, i) => l.text === after[i]!.text)
 
 const unnumbered = (line: TensorLine): string => line.text.replace(/%\d+/g, "%").trim()
 

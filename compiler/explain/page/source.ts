@@ -1,7 +1,7 @@
 /**
  * The source with its line numbers; a line that kernels came from links to them.
  *
- *     145   const q = rope(rmsNorm(…        k1 k2
+ *     145   const q = turned(normed(…       k1 k2
  *
  * The model's file comes first; other files follow that something was written in, such as the language's own functions.
  */

@@ -94,7 +94,7 @@ td.what { width: 99%; max-width: 0; overflow: hidden }
 .kernel > summary .cost { font-size: .82rem; color: var(--soft); font-variant-numeric: tabular-nums; white-space: nowrap }
 .kernel > :not(summary) { margin: .6rem .9rem }
 .kernel[open] { border-color: var(--accent); padding-bottom: .4rem }
-.form > summary { cursor: pointer; font-size: .86rem; font-weight: 600; padding: .3rem 0 } .form > summary small { font-weight: 400; margin-left: .4rem }
+.idle { font-size: .86rem; padding: .3rem 0 } .form > summary { cursor: pointer; font-size: .86rem; font-weight: 600; padding: .3rem 0 } .form > summary small { font-weight: 400; margin-left: .4rem }
 pre { background: var(--wash); border-radius: 8px; padding: .7rem .85rem; font-size: 12px; line-height: 1.55; overflow: auto; max-height: 32rem; tab-size: 2 }
 .scroll { overflow-x: auto } .buffers th[scope="row"] { text-align: left }
 .sides { display: grid; gap: .8rem; grid-template-columns: minmax(0, 1fr) }

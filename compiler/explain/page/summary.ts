@@ -2,7 +2,7 @@
 import { rooflineOf } from "../devices.js"
 import type { Facts, StepFacts } from "../facts.js"
 import type { EntryView, Explanation } from "../view.js"
-import { bytesText, countText, digits, plural, timeText } from "./format.js"
+import { bytesText, countText, plural, timeText } from "./format.js"
 import { html, type Markup } from "./html.js"
 import type { PageOptions } from "./page.js"
 
@@ -59,7 +59,7 @@ const floorText = ({ bytes, floorBytes }: StepFacts): Markup =>
     ? html`counting each element that a kernel touches once`
     : html`${times(bytes, floorBytes)} the least possible, ${bytesText(floorBytes)}: each weight and each kept value that it needs, read once`
 
-const times = (a: number, b: number): string => (b === 0 ? "" : `${digits(Math.round((1000 * a) / b) / 1000)} ×`)
+const times = (a: number, b: number): string => (b === 0 ? "" : `${(a / b).toFixed(a < 1.1 * b ? 3 : 2)} ×`)
 
 function timeTotal(entry: EntryView, explanation: Explanation, { device, measured }: PageOptions): Markup | undefined {
   const launches = entry.parts.flatMap((p) => p.launches.map((l) => ({ ...l, times: p.times })))
@@ -89,7 +89,7 @@ function timeTotal(entry: EntryView, explanation: Explanation, { device, measure
 function kernelTotals({ kernelsPerLayer: { dense, moe }, distinctKernels }: Facts): Markup {
   const layers = [
     dense !== null && `${dense} for a dense layer`,
-    moe !== null && `${moe} for a layer that picks among its weights (mixture of experts)`,
+    moe !== null && `${moe} for a layer that picks among its weights by indices that it computes`,
   ].filter((text) => text !== false)
   return total(
     "Kernels",
@@ -103,8 +103,9 @@ function memoryTotals({ entries, facts }: Explanation, { memory }: PageOptions):
   return total(
     "Memory",
     bytesText(memory.total),
-    html`${bytesText(memory.weights)} of weights, ${bytesText(memory.state)} of state kept between runs (at the full context), ${bytesText(memory.scratch)}
-between kernels${
+    html`${memory.weights > 0 && `${bytesText(memory.weights)} of weights, `}${
+      memory.state > 0 && `${bytesText(memory.state)} of state kept between runs (at the full context), `
+    }${bytesText(memory.scratch)} between kernels${
       facts.scratchBytes !== null &&
       prompt !== undefined &&
       html` (${bytesText(facts.scratchBytes)} for a prompt of ${plural(prompt, "token")})`
