@@ -48,7 +48,7 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
       .find((t) => !inline.has(t) && undecided(t, buffers, locals) && wasteful(t, demand, limits))
     if (next === undefined) return { buffers, locals }
     const together = siblings(next, order).filter((t) => !buffers.has(t))
-    const fate = together.every((t) => fits(t, order, buffers, locals, demand, limits) === "local") ? "local" : "cut"
+    const fate = together.every((t) => fits(t, order, buffers, locals, limits) === "local") ? "local" : "cut"
     if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
     else if (fate === "local") for (const t of together) locals.add(t)
     else {
@@ -183,7 +183,6 @@ function fits(
   order: readonly Tensor[],
   buffers: ReadonlySet<Tensor>,
   locals: ReadonlySet<Tensor>,
-  demand: ReadonlyMap<Tensor, number>,
   limits: CutLimits,
 ): "local" | "cut" {
   // What is still wasteful below when `t` is computed once will have memory of its own; the rest is computed with it, in every block.
