@@ -19,7 +19,7 @@ import { createLowering, type Memory } from "./lower.js"
 import { orderFolds } from "./order-folds.js"
 import { partsOf } from "./parts.js"
 import { prune } from "./prune.js"
-import { dividedAxis } from "./shard.js"
+import { readsInParts } from "./shard.js"
 import { snapshot } from "./snapshot.js"
 
 /** A kernel over canonical buffers; `bindings` are their names here, in order, and `computes` the tensors that it computes, sources first. */
@@ -147,18 +147,17 @@ function attempt(
   }
   for (const task of tasks)
     if (task.make.kind === "store" && bound([task]) > options.bindings) {
-      const reads = (t: Tensor) => {
-        const axes = itemAxes(t, "probe")
-        const value = lowering.value(t, axes.point)
-        const store = { kind: "store", buffer: "", axes: axes.list, index: [], value, monoid: undefined } as const
+      const reads = (t: Tensor, axes: readonly Axis[] = []) => {
+        const value = lowering.value(t, itemAxes(t, "probe").point)
+        const store = { kind: "store", buffer: "", axes, index: [], value, monoid: undefined } as const
         return bindings([...needed(value, locals), store], naming, options)
       }
       const cut = lighten(
         computed(task.make.tensor),
         (t) => memory(t) !== undefined,
         reads,
+        (t) => reads(t, itemAxes(t, "probe").list).size < options.bindings,
         bound([task]) - options.bindings,
-        options.bindings,
       )
       if (cut !== undefined) return { cut }
     }
@@ -171,15 +170,15 @@ const bound = (tasks: readonly Task[]): number => new Set(tasks.flatMap((t) => [
 
 /**
  * The smallest inlined tensor below `root` that takes at least `excess` buffers off its kernel when it gets one of its own; of those the one
- * that takes the fewest. Tensors whose own kernel would bind no more than `most` go first: any other only moves the excess. When none takes
+ * that takes the fewest. Tensors whose own kernel fits go first: any other only moves the excess. When none takes
  * enough, the one that takes the most.
  */
 function lighten(
   root: Tensor,
   hasHome: (t: Tensor) => boolean,
   reads: (t: Tensor) => ReadonlySet<string>,
+  fits: (t: Tensor) => boolean,
   excess: number,
-  most: number,
 ): Tensor | undefined {
   const inner = new Set<Tensor>()
   const visit = (t: Tensor) => {
@@ -195,7 +194,7 @@ function lighten(
   const enough = useful.filter((t) => saving(t) >= excess)
   const by = (f: (t: Tensor) => number) => (a: Tensor, b: Tensor) => f(a) - f(b)
   enough.sort(by(saving)).sort(by(size))
-  return enough.find((t) => reads(t).size < most) ?? enough[0] ?? useful.sort(by((t) => -saving(t)))[0]
+  return enough.find(fits) ?? enough[0] ?? useful.sort(by((t) => -saving(t)))[0]
 }
 
 function* directInputs(t: Tensor): Iterable<Input> {
@@ -288,7 +287,7 @@ function loads(items: readonly Item[]): ReadonlySet<string> {
   return names
 }
 
-/** What items read, with a name for each part of a buffer that they cannot read part by part. */
+/** What items read, with a name for each part of a buffer whose parts they have to read at once. */
 function bindings(items: readonly Item[], naming: Naming, { bindingBytes }: FuseOptions): ReadonlySet<string> {
   const whole = loads(items)
   if (bindingBytes === undefined) return whole
@@ -296,9 +295,7 @@ function bindings(items: readonly Item[], naming: Naming, { bindingBytes }: Fuse
   for (const name of whole) {
     const buffer = naming.buffers().get(name)!
     const parts = buffer.role === "input" ? partsOf(buffer, bindingBytes) : undefined
-    if (parts === undefined) continue
-    const readers = items.filter((i) => loads([i]).has(name))
-    if (readers.every((i) => dividedAxis(i, name) !== undefined)) continue
+    if (parts === undefined || items.every((i) => !loads([i]).has(name) || readsInParts(i, name))) continue
     for (let part = 1; part < parts.count; part++) names.add(`${name}/${part}`)
   }
   return names

@@ -36,6 +36,12 @@ export interface Stretch {
   readonly extent?: number
 }
 
+/** Rows from `first` to `end`, which are bounds of parts. */
+export interface Rows {
+  readonly first: number
+  readonly end: number
+}
+
 /** How the values of a store are moved. */
 export interface Move {
   readonly parts: ReadonlyMap<string, Parts>
@@ -43,9 +49,8 @@ export interface Move {
   readonly at?: ReadonlyMap<string, Stretch>
   /** The axis along which a buffer is divided with the store. */
   readonly along?: ReadonlyMap<string, string>
-  /** The rows that are asked for, of buffers of which not all are: first and end, bounds of parts. */
-  readonly rows?: readonly [first: number, end: number]
-  readonly only?: ReadonlySet<string>
+  /** The rows that are asked for, of buffers of which not all are. */
+  readonly rows?: ReadonlyMap<string, Rows>
 }
 
 /** The store over stretches of its axes. */
@@ -73,8 +78,7 @@ export function relocate(root: Expression, move: Move, memo: Map<Expression, Exp
     const inner = rest.map(visit)
     const axis = move.along?.get(x.buffer)
     const stretch = axis === undefined ? undefined : move.at!.get(axis)!
-    if (stretch === undefined)
-      return choice(x, visit(row!), inner, divided, move.only?.has(x.buffer) ? move.rows : undefined)
+    if (stretch === undefined) return choice(x, visit(row!), inner, divided, move.rows?.get(x.buffer))
     // The stretch lies in one part, for the bounds of parts are bounds of stretches.
     const part = Math.floor(stretch.start / divided.rows)
     const inPart = add(variable(stretch.name), literal(stretch.start - part * divided.rows))
@@ -89,10 +93,10 @@ function choice(
   row: Expression,
   inner: readonly Expression[],
   { rows, count }: Parts,
-  asked: Move["rows"] = [0, rows * count],
+  asked: Rows = { first: 0, end: rows * count },
 ): Expression {
-  const first = Math.floor(asked[0] / rows)
-  const last = Math.min(count, Math.ceil(asked[1] / rows)) - 1
+  const first = Math.min(count - 1, Math.floor(asked.first / rows))
+  const last = Math.max(first, Math.min(count, Math.ceil(asked.end / rows)) - 1)
   const from = (part: number): Expression => {
     const least = part === 0 ? row : apply("max", sub(row, literal(part * rows)), literal(0))
     const within = part === count - 1 ? least : apply("min", least, literal(rows - 1))

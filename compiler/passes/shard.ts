@@ -9,7 +9,6 @@
  *   store y[i] over i < n = w[id[i], 3]                          a row that data choose: all buffers are read, one value is taken
  *   →  store y[i] over i < n = select(id[i] < 2, w/0[min(id[i], 1), 3], select(id[i] < 4, w/1[…], w/2[…]))
  *
- *
  * Rows are those of the slowest axis. Stores that bind too much together become kernels of their own, side by side. A store that binds too
  * much alone becomes several that run one after the other: each computes the rows of some of the parts and leaves the others as they were.
  */
@@ -19,10 +18,10 @@ import { and, apply, freeVariables, literal, load, substitute, variable, walk } 
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
 import { canonical } from "./canonical.js"
-import { type Move, moved, type Parts, partName, relocate, type Stretch } from "./parts.js"
+import { type Move, moved, type Parts, partName, type Rows, relocate, type Stretch } from "./parts.js"
 
 /** The axis of a store along which all that is read of `buffer` can be divided: its rows, read one by one. */
-export function dividedAxis(item: Item, buffer: string): string | undefined {
+function dividedAxis(item: Item, buffer: string): string | undefined {
   if (item.kind === "local") return undefined
   const rows = new Set<Expression>()
   const seen = new Set<Expression>()
@@ -33,6 +32,10 @@ export function dividedAxis(item: Item, buffer: string): string | undefined {
   const axis = item.axes.find((a) => a.name === row.name)
   return axis !== undefined && literalExtent(axis.extent) !== undefined ? axis.name : undefined
 }
+
+/** Whether an item can read `buffer` part by part: along an axis that it stores, or in turns. */
+export const readsInParts = (item: Item, buffer: string): boolean =>
+  item.kind === "store" && (dividedAxis(item, buffer) !== undefined || chosenRows(item, [buffer]).length > 0)
 
 /** A kernel over parts: for each of its bindings, the binding of the kernel that it comes from, and which part of that buffer. */
 export interface Piece {
@@ -111,36 +114,47 @@ function inTurns(
   fits: (store: Store) => boolean,
   kernel: Kernel,
 ): readonly Store[] {
-  const whole = moved(store, move)
-  if (fits(whole)) return [whole]
   const chosen = chosenRows(
     store,
     [...parts.keys()].filter((b) => !move.along!.has(b)),
   )
-  if (chosen === undefined || store.monoid !== undefined) refuse(kernel)
-  const extent = kernel.buffers.find((b) => chosen.buffers.has(b.name))!.shape[0]!
-  const starts = [...chosen.buffers].flatMap((b) => {
-    const { rows, count } = parts.get(b)!
-    return Array.from({ length: count }, (_, part) => part * rows)
+  const extent = (buffer: string) => kernel.buffers.find((b) => b.name === buffer)!.shape[0]!
+  const stretches = chosen.map(({ buffers }): Rows => ({ first: 0, end: Math.max(...buffers.map(extent)) }))
+  /** The bounds of parts strictly inside of a stretch of the rows of `chosen[i]`. */
+  const inside = (i: number, { first, end }: Rows): readonly number[] => {
+    const bounds = chosen[i]!.buffers.flatMap((b) =>
+      Array.from({ length: parts.get(b)!.count }, (_, n) => n * parts.get(b)!.rows),
+    )
+    return [...new Set(bounds)].filter((b) => b > first && b < end).sort((a, b) => a - b)
+  }
+  const split = (now: readonly Rows[]): readonly (readonly Rows[])[] => {
+    const rows = new Map(chosen.flatMap(({ buffers }, i) => buffers.map((b) => [b, now[i]!] as const)))
+    if (fits(moved(store, { ...move, rows }))) return [now]
+    const counts = now.map((r, i) => inside(i, r).length * chosen[i]!.buffers.length)
+    const widest = counts.indexOf(Math.max(...counts))
+    const bounds = widest < 0 ? [] : inside(widest, now[widest]!)
+    if (bounds.length === 0 || store.monoid !== undefined) return refuse(kernel)
+    const middle = bounds[bounds.length >> 1]!
+    const half = (part: Partial<Rows>) => split(now.map((r, i) => (i === widest ? { ...r, ...part } : r)))
+    return [...half({ end: middle }), ...half({ first: middle })]
+  }
+  const turns = split(stretches)
+  return turns.map((now, turn) => {
+    const rows = new Map(chosen.flatMap(({ buffers }, i) => buffers.map((b) => [b, now[i]!] as const)))
+    const made = moved(store, { ...move, rows })
+    if (turns.length === 1) return made
+    const conditions = chosen.flatMap(({ row }, i) => {
+      const { first, end } = now[i]!
+      const at = relocate(row, { ...move, rows })
+      const whole = first === 0 && end === stretches[i]!.end
+      return whole ? [] : [and(apply("le", literal(first), at), apply("lt", at, literal(end)))]
+    })
+    // The first turn stores everywhere, the others keep what is not theirs.
+    const { value, buffer, index } = made
+    const before = turn === 0 ? literal(0, value.dtype) : load(buffer, index, value.dtype)
+    const taken = { ...made, value: apply("select", conditions.reduce(and), value, before) }
+    return turn === 0 ? taken : renamed(taken, `_turn${turn}`)
   })
-  const bounds = [...new Set([...starts, extent])].sort((a, b) => a - b)
-  const taking = (first: number, end: number): Store => {
-    const part: Move = { ...move, rows: [first, end], only: chosen.buffers }
-    const { value, axes, ...rest } = moved(store, part)
-    const row = relocate(chosen.row, part)
-    const inside = and(apply("le", literal(first), row), apply("lt", row, literal(end)))
-    const before = first === 0 ? literal(0, value.dtype) : load(rest.buffer, rest.index, value.dtype)
-    const turn: Store = { ...rest, axes, value: apply("select", inside, value, before) }
-    return first === 0 ? turn : renamed(turn, `_from${first}`)
-  }
-  const turns: Store[] = []
-  for (let first = 0; first < extent; ) {
-    const end = bounds.findLast((b) => b > first && fits(taking(first, b)))
-    if (end === undefined) refuse(kernel)
-    turns.push(taking(first, end))
-    first = end
-  }
-  return turns
 }
 
 /** The store over axes of other names. */
@@ -155,7 +169,7 @@ function renamed(store: Store, suffix: string): Store {
   }
 }
 
-/** What one row that data choose is read of: the row, and all buffers of which nothing else is read. */
+/** Rows that data choose, each a function of the store's axes, with the buffers of which nothing else is read. */
 function chosenRows(store: Store, among: readonly string[]) {
   const rows = new Map<string, Set<Expression>>()
   const seen = new Set<Expression>()
@@ -168,10 +182,12 @@ function chosenRows(store: Store, among: readonly string[]) {
       },
       seen,
     )
-  const own = (x: Expression) => [...freeVariables(x)].every((v) => store.axes.some((a) => a.name === v))
-  const row = [...rows.values()].map((r) => [...r]).find((r) => r.length === 1 && own(r[0]!))?.[0]
-  const buffers = new Set([...rows].filter(([, r]) => r.size === 1 && r.has(row!)).map(([b]) => b))
-  return row === undefined ? undefined : { row, buffers }
+  const buffers = new Map<Expression, string[]>()
+  for (const [buffer, [row, ...others]] of rows) {
+    const own = [...freeVariables(row!)].every((v) => store.axes.some((a) => a.name === v))
+    if (own && others.length === 0) buffers.set(row!, [...(buffers.get(row!) ?? []), buffer])
+  }
+  return [...buffers].map(([row, list]) => ({ row, buffers: list }))
 }
 
 function refuse(kernel: Kernel): never {
