@@ -75,6 +75,12 @@ describe("refused", () => {
     ["a kept buffer in a shared slot", (a) => Object.assign(a.buffers[2], { slot: 0 }), "one of them is kept"],
     ["two buffers of one name", (a) => Object.assign(a.buffers[3], { name: "w" }), "stands once"],
     ["a weight beyond its buffer", (a) => Object.assign(a.weights[1], { offset: 34 }), "weights[1]"],
+    [
+      "a part beyond its tensor",
+      (a) => Object.assign(a.weights[1], { part: { begin: 2, end: 34 } }),
+      "weights[1].part",
+    ],
+    ["a part of nothing", (a) => Object.assign(a.weights[1], { part: { begin: 2, end: 2 } }), "weights[1].part"],
     ["a weight of another storage", (a) => Object.assign(a.weights[1], { storage: "f16" }), "weights[1].buffer"],
     ["a weight into scratch memory", (a) => Object.assign(a.weights[1], { buffer: 1 }), "weights[1].buffer"],
     ["a constant beyond its buffer", (a) => Object.assign(a.constants[0], { base64: "A".repeat(24) }), "constants[0]"],
