@@ -47,6 +47,8 @@ export interface PlanContext {
   readonly limits?: { readonly bindings: number; readonly bindingBytes: number }
 }
 
+type Placed = Piece & ReturnType<PlanContext["kernel"]>
+
 interface Draft {
   readonly name: string
   readonly role: ArtifactBuffer["role"]
@@ -87,13 +89,21 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
     if (typeof key !== "string") constants.push({ buffer: made, constant: key })
     return made
   }
-  /** A step over the buffers that it binds: itself, or kernels over parts of them. */
-  const piecesOf = ({ kernel }: KernelStep, buffers: readonly number[]): readonly Piece[] => {
+  const placed = new Map<KernelStep, Map<string, readonly Placed[]>>()
+  /** A step over the buffers that it binds: itself, or kernels over parts of them. The same for each application of a unit. */
+  const piecesOf = (step: KernelStep, buffers: readonly number[]): readonly Placed[] => {
+    const { kernel } = step
+    const key = buffers.map((b) => divided.get(b)?.rows ?? "").join()
+    const known = placed.get(step)?.get(key)
+    if (known !== undefined) return known
     const parts = new Map(
       buffers.flatMap((b, i) => (divided.has(b) ? [[kernel.buffers[i]!.name, divided.get(b)!]] : [])),
     )
-    if (parts.size > 0) return shard(kernel, parts, context.limits!.bindings)
-    return [{ kernel, bindings: buffers.map((_, binding) => ({ binding, part: 0 })) }]
+    const whole = { kernel, bindings: buffers.map((_, binding) => ({ binding, part: 0 })) }
+    const pieces = parts.size > 0 ? shard(kernel, parts, context.limits!.bindings) : [whole]
+    const made = pieces.map((piece) => ({ ...piece, ...context.kernel(piece.kernel) }))
+    placed.set(step, (placed.get(step) ?? new Map()).set(key, made))
+    return made
   }
 
   const launched = new Map<KernelStep, readonly Launched[]>()
@@ -115,7 +125,7 @@ export function planArtifact(entries: readonly PlanEntry[], context: PlanContext
       for (const step of program.steps) {
         if (step.kind === "kernel") {
           const buffers = step.bindings.map(bind)
-          const pieces = piecesOf(step, buffers).map((piece) => ({ ...piece, ...context.kernel(piece.kernel) }))
+          const pieces = piecesOf(step, buffers)
           launched.set(
             step,
             pieces.map(({ index, bindings }) => ({
