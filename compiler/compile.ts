@@ -5,7 +5,7 @@
  *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
-import type { WeightSpec } from "../dsl/tracing.js"
+import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
 import { type Artifact, type ArtifactKernel, type ArtifactTarget, artifactVersion } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
 import { identity, withTable } from "./ir/expression.js"
@@ -28,6 +28,8 @@ import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
 import type { Units } from "./passes/rewrite.js"
 import { chooseSchedule, type ScheduleTarget } from "./passes/schedule.js"
 import { simplify } from "./passes/simplify.js"
+import { splitFolds } from "./passes/split.js"
+import { type Precision, scratchStorage, stateStorage } from "./passes/storage.js"
 import { isRefusal, tile } from "./passes/tile.js"
 import { mergeFetches } from "./passes/vectors.js"
 import { weightMap } from "./passes/weight-map.js"
@@ -40,6 +42,8 @@ export interface CompileOptions {
   readonly target: ArtifactTarget
   /** How a weight lies in the checkpoint. */
   readonly storage: (spec: WeightSpec) => Storage
+  /** How values are kept between kernels: as they are computed, or rounded to bf16 where `storage.ts` says so. Exact when left out. */
+  readonly precision?: Precision
   /** Tokens that one prefill takes at most. */
   readonly chunk?: number
   /** Tokens of prompt and answer together at most; the model's own number when left out. */
@@ -93,7 +97,9 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const target = targetFor(options.target, options.adapter)
     const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }
     const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
-    const traced = traceModel(program, { chunk, storage: options.storage }, options.entries)
+    const { precision = "exact" } = options
+    const states = (spec: StateSpec) => stateStorage(spec, precision)
+    const traced = traceModel(program, { chunk, storage: options.storage, states }, options.entries)
 
     const carries = options.online ?? true
     const simplified = new Map<Tensor | Unit, Tensor | Unit>()
@@ -101,8 +107,12 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const onlineUnits: OnlineUnits = { matched: new Map(), joined: new Map() }
     const grouped = new Map<Tensor | Unit, Tensor | Unit>()
     const units = new Map<Unit, Fused>()
+    const fuseAll = (results: readonly Tensor[]) => {
+      const fused = fuse(results, { ...limits, storage: scratchStorage(results, precision) })
+      return target.split === undefined ? fused : splitFolds(fused, target.split)
+    }
     const fuseUnit = (unit: Unit): Fused => {
-      const fused = units.get(unit) ?? fuse(unit.results, limits)
+      const fused = units.get(unit) ?? fuseAll(unit.results)
       units.set(unit, fused)
       return fused
     }
@@ -128,7 +138,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
             : []),
           ...(options.gather === undefined ? [] : [{ pass: "gather", results }]),
         ],
-        fused: fuse(results, limits),
+        fused: fuseAll(results),
       }
     })
 
@@ -139,7 +149,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
       facts === undefined
         ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
         : { model: { ...facts, family, chunk } }
-    const artifact = assemble(plan, library.kernels, traced, purpose, target)
+    const artifact = assemble(plan, library.kernels, traced, purpose, target, precision)
     return { artifact, traced, kernels: library.kernels, entries, unit: fuseUnit, launched: plan.launched }
   })
 }
@@ -212,6 +222,7 @@ function assemble(
   traced: TracedModel,
   purpose: Pick<Artifact, "model" | "program">,
   target: Target,
+  precision: Precision,
 ): Artifact {
   const symbols = traced.symbols
   const order = symbols.map((s) => s.name)
@@ -240,7 +251,7 @@ function assemble(
     format: "weft",
     version: artifactVersion,
     target: target.name,
-    precision: "exact",
+    precision,
     ...purpose,
     symbols,
     slots: plan.slots,

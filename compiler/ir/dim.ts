@@ -20,14 +20,14 @@ export function maximum(d: Dim): number {
   return substituted(d, (s) => s.max)
 }
 
-/** The value at the symbols' hints: what schedules and cost estimates assume. */
+/** The value at the symbols' hints, and at the first place of axes that it depends on: what schedules and cost estimates assume. */
 export function hinted(d: Dim): number {
   return substituted(d, (s) => s.hint)
 }
 
 function substituted(d: Dim, choose: (s: { max: number; hint: number }) => number): number {
   return evaluate(
-    rewrite(d, (x) => (x.kind === "symbol" ? literal(choose(x)) : undefined)),
+    rewrite(d, (x) => (x.kind === "symbol" ? literal(choose(x)) : x.kind === "variable" ? literal(0) : undefined)),
     new Map(),
   )
 }

@@ -50,6 +50,11 @@ export interface StoreSchedule {
    * fold, which are held in any case.
    */
   readonly held?: Readonly<Record<string, HeldTile>>
+  /**
+   * The store is made along with another one, whose folds it shares: the number of that store, and which of its axes each axis here stands
+   * for. The rest of such a schedule is empty.
+   */
+  readonly with?: { readonly store: number; readonly axes: Readonly<Record<string, string>> }
 }
 
 export interface Schedule {

@@ -10,6 +10,7 @@ import type { Span } from "../../runtime/errors.js"
 import { maximum } from "../ir/dim.js"
 import { add, identity, variable, walk } from "../ir/expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
+import type { Storage } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
@@ -58,6 +59,8 @@ export interface FuseOptions {
   readonly bindings: number
   /** Bytes of a buffer that a kernel may bind; what is larger lies in parts (`shard.ts`). No limit when left out. */
   readonly bindingBytes?: number
+  /** How intermediate results lie in memory; as their dtype when left out (`storage.ts`). */
+  readonly storage?: (t: Tensor) => Storage
 }
 
 /** One tensor that gets stored, or one application of a unit. */
@@ -106,7 +109,7 @@ function attempt(
 
   for (const t of [...copies, ...forced]) roots.add(t)
   const cuts = chooseCuts([...roots], options.cuts ?? defaultCutLimits)
-  const naming = createNaming(order, cuts.locals)
+  const naming = createNaming(order, cuts.locals, options.storage)
   const memory = (t: Tensor): Memory | undefined => {
     if (cuts.locals.has(t)) return { kind: "local", name: naming.local(t), axes: axisNames(t) }
     if (!hasMemory(t) && !cuts.buffers.has(t)) return undefined
@@ -387,7 +390,11 @@ const plain = ({ name, dtype, storage, shape }: FusedBuffer): KernelBuffer => ({
 type Naming = ReturnType<typeof createNaming>
 
 /** Names of buffers and locals: inputs keep theirs, the rest are numbered in program order. */
-function createNaming(order: readonly Tensor[], localSet: ReadonlySet<Tensor>) {
+function createNaming(
+  order: readonly Tensor[],
+  localSet: ReadonlySet<Tensor>,
+  storage: (t: Tensor) => Storage = (t) => t.dtype,
+) {
   const buffers = new Map<string, FusedBuffer>()
   const names = new Map<Tensor, string>()
   const localNames = new Map<Tensor, string>()
@@ -406,7 +413,7 @@ function createNaming(order: readonly Tensor[], localSet: ReadonlySet<Tensor>) {
       buffers.set(name, { name, dtype: t.dtype, storage: t.storage, shape, role: "input", input: t })
     else if (t.kind === "constant")
       buffers.set(name, { name, dtype: t.dtype, storage: t.dtype, shape, role: "constant", constant: t })
-    else buffers.set(name, { name, dtype: t.dtype, storage: t.dtype, shape, role: "scratch" })
+    else buffers.set(name, { name, dtype: t.dtype, storage: storage(t), shape, role: "scratch" })
     return name
   }
   const result = (of: Call, index: number): string | undefined => {

@@ -22,6 +22,8 @@ export interface ProgramOptions {
   readonly chunk: number
   /** How a weight lies in the checkpoint. */
   readonly storage: (spec: WeightSpec) => Storage
+  /** How a state is kept; as its dtype when left out. */
+  readonly states?: (spec: StateSpec) => Storage
 }
 
 export interface TracedWeight {
@@ -218,7 +220,7 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
       "state",
       axes,
       spec.dtype,
-      spec.dtype,
+      options.states?.(spec) ?? spec.dtype,
       spec.axes.map((a) => a.extent),
     )
     states.push(made)

@@ -17,6 +17,7 @@ import type { Axis } from "../ir/tensor.js"
 import { chainOf } from "./order-folds.js"
 import { chunkSchedule } from "./schedule-chunks.js"
 import { inPairs } from "./schedule-pairs.js"
+import { sharedFolds } from "./schedule-with.js"
 import { stepsInside } from "./tile-values.js"
 import { flatten, lanesOf, type VectorAxis } from "./tile-vector.js"
 
@@ -51,7 +52,15 @@ export interface ChunkTarget {
 export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule {
   const stores = kernel.items.filter((i) => i.kind === "store")
   const { chunks } = target
-  const chunked = chunks === undefined ? [] : stores.map((s) => chunkSchedule(s, kernel, chunks))
+  const along = chunks === undefined ? [] : sharedFolds(stores)
+  const chunked =
+    chunks === undefined ? [] : stores.map((s, i) => (along[i] ? undefined : chunkSchedule(s, kernel, chunks)))
+  const beside = (i: number): StoreSchedule | undefined => {
+    const shared = along[i]
+    return shared !== undefined && chunked[shared.store] !== undefined
+      ? { tile: {}, reduce: {}, with: shared }
+      : undefined
+  }
   const lanes = Math.max(...chunked.map((c) => c?.lanes ?? 0), 0) || target.lanes
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
@@ -63,8 +72,8 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
   return {
     lanes,
     subgroup: Math.min(target.subgroup, lanes),
-    stores: stores.map(
-      (s, i) => chunked[i]?.schedule ?? inPairs(storeSchedule(s, kernel, { ...target, lanes }), s, kernel),
+    stores: stores.map((s, i) =>
+      inPairs(beside(i) ?? chunked[i]?.schedule ?? storeSchedule(s, kernel, { ...target, lanes }), s, kernel),
     ),
     locals,
   }

@@ -46,6 +46,8 @@ export interface Carried {
 
 export interface Staged {
   readonly store: Store
+  /** Stores that are made along with it, over its axes. */
+  readonly beside: readonly Store[]
   readonly locals: readonly Local[]
   /** The axis of the item's own that an axis of such a local stands for. */
   readonly origins: ReadonlyMap<string, string>
@@ -59,8 +61,13 @@ export interface Staged {
   readonly outer: readonly Axis[]
 }
 
-/** The staged store, or undefined when its schedule asks for no chunk. */
-export function stage(given: Store, schedule: StoreSchedule, name: string): Staged | undefined {
+/** The staged store and those made along with it, or undefined when its schedule asks for no chunk. */
+export function stage(
+  given: Store,
+  schedule: StoreSchedule,
+  name: string,
+  along: readonly Store[] = [],
+): Staged | undefined {
   const chunked = (r: Reduce) => chunkChain(r, schedule.reduce)
   const folds = outermostFolds(given.value).filter((r) => chunked(r) !== undefined)
   const [first] = folds
@@ -83,7 +90,7 @@ export function stage(given: Store, schedule: StoreSchedule, name: string): Stag
     for (const [from, to] of fresh) origins.set(to, from)
     const extents = order.map((a) => {
       const { extent } = axes.get(a)!
-      if (freeVariables(extent).size > 0)
+      if ([...freeVariables(extent)].some((v) => schedule.tile[v]?.block !== 1))
         throw new Refused("reduce/chunk", `the extent of '${a}' differs from point to point`)
       return { name: fresh.get(a)!, extent }
     })
@@ -156,10 +163,12 @@ export function stage(given: Store, schedule: StoreSchedule, name: string): Stag
     .filter((r) => chunked(r) !== undefined)
     .map((r) => maskOf(r, given.axes))
   const store: Store = { ...given, value: visit(value) }
+  const beside = along.map((s): Store => ({ ...s, value: visit(unite(s.value, [], chain, chunked)) }))
   const chunk = { name: last.axis, extent: last.extent, size: wanted.chunk!, step: wanted.step ?? 1 }
   const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
   return {
     store,
+    beside,
     locals,
     origins,
     tiles,

@@ -18,7 +18,7 @@ import { advance, type CarriedArrays, emitWeights } from "./tile-carried.js"
 import { emitFill } from "./tile-fill.js"
 import type { ChunkLocal, OpenChunk } from "./tile-locals.js"
 import { allCount, contributing, maskedLift, type Span } from "./tile-range.js"
-import { type Accumulators, createAccumulators, emitStores, turnOf } from "./tile-turns.js"
+import { type Accumulators, createAccumulators, emitStores, firstPlaces, turnOf } from "./tile-turns.js"
 import { accumulate, type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 
 export interface Chunking {
@@ -62,6 +62,7 @@ export function emitChunked(c: Chunking, start: Scope): void {
     const solved = new Map(scope.solved)
     for (const [i, f] of folds.entries()) solved.set(f.whole, open[i]!)
     emitStores(staged.store, turn, { ...scope, out: body, solved }, lowerer)
+    for (const s of staged.beside) emitStores(s, firstPlaces(turn, s), { ...scope, out: body, solved }, lowerer)
   })
 }
 
@@ -72,7 +73,7 @@ function foldsOf(
   { chunk }: Chunking,
 ): readonly Fold[] {
   const found = new Map<Expression, Fold>()
-  for (const r of outermostFolds(staged.store.value)) {
+  for (const r of [staged.store, ...staged.beside].flatMap((s) => outermostFolds(s.value))) {
     const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
     const at = chain.findIndex((x) => x.axis === chunk.name)
     if (at < 0) continue

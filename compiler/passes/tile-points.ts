@@ -247,7 +247,7 @@ export function storeVector(
   return out
 }
 
-/** Boundary tiles: loops over what is left of each axis. */
+/** Boundary tiles: loops over what is left of the axes that may end within a tile; along the others the tile stays as it is. */
 function emitSlow(
   store: Store,
   axes: readonly BlockAxis[],
@@ -259,28 +259,34 @@ function emitSlow(
   const loops: { readonly name: string; readonly extent: Expression }[] = []
   const at = new Map<string, Expression>()
   const bound = new Set(scope.bound)
-  for (const a of axes) {
+  const conditions: Expression[] = []
+  const inner = axes.map((a): BlockAxis => {
     const first = firsts.get(a.axis.name)!
-    if (a.step === 1 && always(a)) {
-      at.set(a.axis.name, first)
-      continue
+    at.set(a.axis.name, first)
+    if (always(a)) return a
+    if (neverPartial(a)) {
+      conditions.push(apply("lt", first, a.axis.extent))
+      return a
     }
     const name = parts.fresh(a.axis.name)
     const left = apply("max", literal(0), apply("min", literal(a.step), apply("sub", a.axis.extent, first)))
     loops.push({ name, extent: left })
     at.set(a.axis.name, add(first, variable(name)))
     bound.add(name)
-  }
+    return { ...a, tile: { block: 1 }, step: 1 }
+  })
   const body: Statement[] = []
-  const [value, ...index] = lowerValues(
-    [store.value, ...store.index].map((x) => substitute(x, at)),
-    { ...scope, out: body, bound },
-    lowerer,
-  )
-  body.push({ kind: "store", array: store.buffer, offset: flatten(index, lowerer.shape(store.buffer)), value: value! })
+  emitFast(store, inner, at, { ...scope, out: body, bound }, lowerer, parts)
   const nest = loops.reduceRight<readonly Statement[]>(
-    (inner, l) => [{ kind: "for", variable: l.name, extent: l.extent, bind: "serial", body: inner }],
+    (inside, l) => [{ kind: "for", variable: l.name, extent: l.extent, bind: "serial", body: inside }],
     body,
   )
-  scope.out.push(...nest)
+  if (conditions.length === 0) scope.out.push(...nest)
+  else
+    scope.out.push({
+      kind: "if",
+      condition: conditions.reduce((a, b) => apply("and", a, b)),
+      body: nest,
+      otherwise: [],
+    })
 }

@@ -8,7 +8,7 @@
  * like others and not stored.
  */
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, fetch, freeVariables, literal, mul, substitute, variable } from "../ir/expression.js"
+import { add, apply, fetch, freeVariables, identity, literal, mul, substitute, variable } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
@@ -141,6 +141,27 @@ export function createAccumulators(
       loop(to, inner)
     },
   }
+}
+
+/** The copies that stand for a store with fewer axes: those at the first place of each axis that it lacks. */
+export function firstPlaces(turn: Turn, store: Store): Turn {
+  const kept = new Set(store.axes.map((a) => a.name))
+  const found = new Map<string, Copy>()
+  const lane = turn.vector === undefined ? new Map<string, Expression>() : new Map([[turn.vector.name, literal(0)]])
+  for (const { at, inside } of turn.copies) {
+    const mine = new Map([...at].filter(([axis]) => kept.has(axis)))
+    const first = [...at]
+      .filter(([axis]) => !kept.has(axis))
+      .map(([, x]) => apply("eq", substitute(x, lane), literal(0)))
+    const key = [...mine].map(([, x]) => identity(x)).join(" ")
+    const here = first.reduce((a, b) => apply("and", a, b), inside)
+    if (found.has(key) || (here.kind === "literal" && here.value === 0)) continue
+    found.set(key, { at: mine, inside: here })
+  }
+  const wide =
+    turn.vector !== undefined &&
+    [...found.values()].some((c) => [...c.at.values()].some((x) => freeVariables(x).has(turn.vector!.name)))
+  return { ...turn, copies: [...found.values()], vector: wide ? turn.vector : undefined }
 }
 
 /** Stores the copies that lie in the domain. */

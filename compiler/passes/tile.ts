@@ -15,6 +15,7 @@ import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
 import { symbolsOf } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
 import { type Staged, stage } from "./stage.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./tile-block.js"
 import { emitIdentities } from "./tile-carried.js"
@@ -57,7 +58,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   }
   const parts: Build = { kernel, schedule, fresh, shared: new Map(), taken: new Set() }
   const group = variable("group")
-  const sections = stores.map((store, i) => section(store, schedule.stores[i]!, parts))
+  const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, schedule), parts))
   let start: Expression = literal(0)
   const starts = sections.map((s) => {
     const before = start
@@ -124,11 +125,28 @@ function storesSingly(body: readonly Statement[], buffer: string): boolean {
   })
 }
 
+/** The stores that are made along with store `i`, over its axes. */
+function besides(i: number, stores: readonly Store[], schedule: Schedule): readonly Store[] {
+  const host = new Map(stores[i]!.axes.map((a) => [a.name, a]))
+  return stores.flatMap((s, j): readonly Store[] => {
+    const along = schedule.stores[j]!.with
+    if (along?.store !== i) return []
+    const axes = s.axes.map((a) => host.get(along.axes[a.name] ?? ""))
+    if (axes.some((a, at) => a === undefined || a.extent !== s.axes[at]!.extent))
+      throw new Refused("schedule/unknown-axis", `store ${j} is not over axes of store ${i}`)
+    const renamed = new Map(s.axes.map((a, at) => [a.name, variable(axes[at]!.name)] as const))
+    const to = (x: Expression) => substitute(x, renamed)
+    return [{ ...s, axes: axes as Axis[], index: s.index.map(to), value: to(s.value) }]
+  })
+}
+
 function section(
   store: Store,
   schedule: StoreSchedule,
+  beside: readonly Store[],
   parts: Build,
 ): { readonly groups: Dim; emit(cell: Expression): readonly Statement[] } {
+  if (schedule.with !== undefined) return { groups: literal(0), emit: () => [] }
   if (store.monoid !== undefined) throw new Refused("store/monoid", "accumulating stores are not tiled yet")
   const names = new Set(store.axes.map((a) => a.name))
   for (const name of Object.keys(schedule.tile))
@@ -141,13 +159,14 @@ function section(
     throw new Refused("tile/vector", `a prefix ends at '${vectored.axis.name}', elsewhere in each lane`)
   if (axes.some((a) => literalExtent(a.axis.extent) === 0)) return { groups: literal(0), emit: () => [] }
   const groups = axes.reduce<Dim>((n, a) => mul(n, a.cells), literal(1))
-  return { groups, emit: (cell) => emitSection(store, axes, schedule, cell, parts) }
+  return { groups, emit: (cell) => emitSection(store, axes, schedule, beside, cell, parts) }
 }
 
 function emitSection(
   store: Store,
   axes: readonly BlockAxis[],
   schedule: StoreSchedule,
+  beside: readonly Store[],
   cell: Expression,
   parts: Build,
 ): readonly Statement[] {
@@ -168,7 +187,9 @@ function emitSection(
   const folding: Lowerer["folding"] = (axis) => schedule.reduce[axis] ?? {}
   const locals = parts.kernel.items.filter((i) => i.kind === "local")
   const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
-  const staged = stage(store, schedule, parts.fresh("held"))
+  const staged = stage(store, schedule, parts.fresh("held"), beside)
+  if (staged === undefined && beside.length > 0)
+    throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
   if (staged !== undefined) {
     emitStaged(staged, axes, locals, folding, cells, parts, out)
     return out
@@ -212,7 +233,7 @@ function emitStaged(
   const chunk: OpenChunk = {
     name: staged.chunk.name,
     size: staged.chunk.size,
-    extent: staged.chunk.extent,
+    extent: substitute(staged.chunk.extent, new Map(axes.map((a) => [a.axis.name, a.base] as const))),
     base: mul(variable(number), literal(staged.chunk.size)),
     outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
   }
@@ -225,5 +246,7 @@ function emitStaged(
     const scores = chunked.find((l) => l.local.name === c.scores)!
     return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts)
   })
+  // Where no chunk is folded, other lanes read the identities.
+  if (carried.length > 0 && parts.schedule.lanes > 1) out.push({ kind: "barrier" })
   emitChunked({ staged, chunk, number, locals: chunked, carried, axes, parts, lowerer }, scope)
 }

@@ -3,12 +3,15 @@
  */
 import type { ArtifactTarget } from "../../runtime/artifact.js"
 import type { ScheduleTarget } from "../passes/schedule.js"
+import type { SplitLimits } from "../passes/split.js"
 import type { TileOptions } from "../passes/tile.js"
 
 export interface Target {
   readonly name: ArtifactTarget
   readonly schedule: ScheduleTarget
   readonly tile: TileOptions
+  /** When long folds are split over blocks; never when left out. */
+  readonly split?: SplitLimits
   /** Whether the driver may unroll serial loops: those of hardware do it well, a software adapter compiles for seconds. */
   readonly unrollable: boolean
   /** Storage buffers that one kernel may bind. */
@@ -71,6 +74,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
         ...webgpuTarget,
         bindingBytes,
         unrollable: hardware,
+        ...(hardware ? { split: { busy: 256, parts: 64, least: 64 } } : {}),
         tile: { ...webgpuTarget.tile, sharedBytes },
         schedule: { ...webgpuTarget.schedule, ...shape, subgroup, chunks },
       }
