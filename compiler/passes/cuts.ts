@@ -20,13 +20,20 @@ import { type Coordinates, createLowering, type Memory } from "./lower.js"
 export interface CutLimits {
   /** Elements of a local that a block may hold. */
   readonly localElements: number
-  /** Operations that a block may spend on one local. */
+  /** Operations that a block may spend on one local, */
   readonly localWork: number
+  /** or on one element of a row that it may compute whatever its length. */
+  readonly localCost: number
   /** Recomputing up to this many operations in all is cheaper than a kernel. */
   readonly recompute: number
 }
 
-export const defaultCutLimits: CutLimits = { localElements: 1024, localWork: 4096, recompute: 16384 }
+export const defaultCutLimits: CutLimits = {
+  localElements: 4096,
+  localWork: 4096,
+  localCost: 16,
+  recompute: 16384,
+}
 
 export interface Cuts {
   /** Tensors with a buffer of their own, roots included, sources first. */
@@ -150,12 +157,21 @@ function elementCost(t: Tensor, memory: (t: Tensor) => boolean, memo: Map<Tensor
     t.kind === "map"
       ? bodyCost(t.body) + t.args.reduce((n, a) => n + inner(a), 0)
       : t.kind === "reduce"
-        ? foldedExtent(t, t.args[0]!) * (1 + t.args.reduce((n, a) => n + inner(a), 0))
+        ? foldCost(
+            t,
+            t.args.reduce((n, a) => n + inner(a), 0),
+          )
         : t.kind === "scan"
           ? (foldedExtent(t, t.arg) / 2) * (1 + inner(t.arg))
           : sources(t).reduce((n, a) => n + inner(a), 1)
   memo.set(t, own)
   return own
+}
+
+/** Operations of one element of a fold; each rank of a `top` is found along with all the others. */
+function foldCost(t: Tensor & { kind: "reduce" }, inner: number): number {
+  const length = foldedExtent(t, t.args[0]!)
+  return t.monoid.kind === "top" ? length * t.monoid.k * (3 * t.monoid.k + inner) : length * (1 + inner)
 }
 
 /** Computed more often than it has elements, at a cost that matters. */
@@ -201,10 +217,22 @@ function fits(
         if (extent === undefined) return "cut"
         held *= extent
       }
-    if (held > limits.localElements || held * perElement > limits.localWork) return "cut"
+    if (held > limits.localElements) return "cut"
+    if (held * perElement > limits.localWork && !light(t, held, perElement, limits)) return "cut"
     if (t.kind === "map" && held === 1) return "cut"
   }
   return "local"
+}
+
+/**
+ * Whether a block may compute it whatever its length: a row of cheap elements that its points fold, and what is folded of such a row, cost
+ * about as much as one or two of the points.
+ */
+function light(t: Tensor, held: number, perElement: number, limits: CutLimits): boolean {
+  if (t.kind === "map") return perElement <= limits.localCost
+  const simple = t.kind === "reduce" && (t.monoid.kind === "sum" || t.monoid.kind === "max" || t.monoid.kind === "min")
+  const length = simple ? foldedExtent(t, t.args[0]!) : 0
+  return held === 1 && length <= limits.localElements && perElement <= length * limits.localCost
 }
 
 /** The axes of `t` that a kernel for `root` reads only at the root's own point, or undefined when it does not read `t`. */

@@ -10,7 +10,7 @@
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
-import type { Expression, Load, Reduce } from "../ir/nodes.js"
+import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import type { AxisTile, HeldTile, ReductionTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { chainOf, outermostFolds } from "./order-folds.js"
@@ -47,8 +47,17 @@ function loadsOf(values: readonly Expression[]): readonly Load[] {
   return [...found]
 }
 
+/** Loads, and reads of locals, the ones with most axes first. */
+function readsOf(root: Expression): readonly (Load | LocalRead)[] {
+  const found = new Set<Load | LocalRead>()
+  walk(root, (x) => {
+    if (x.kind === "load" || x.kind === "localRead") found.add(x)
+  })
+  return [...found].sort((a, b) => b.index.length - a.index.length)
+}
+
 /** The axis along which a load is consecutive in memory. */
-function consecutiveAxis(l: Load): string | undefined {
+function consecutiveAxis(l: Load | LocalRead): string | undefined {
   const last = l.index.at(-1)
   return last?.kind === "variable" ? last.name : undefined
 }
@@ -106,7 +115,7 @@ function contractionSchedule(
   // Several folds share the registers of a lane.
   const most = folds.length > 1 ? 64 : 128
   const [rowBlock, columnBlock] = [block(rows, most), block(columns, 128)]
-  const [rowRegisters, columnRegisters] = [registers(rowBlock, 8), registers(columnBlock, 8)]
+  const [rowRegisters, columnRegisters] = [registers(rowBlock, folds.length > 1 ? 4 : 8), registers(columnBlock, 8)]
   const lanes = (product(rowBlock) * product(columnBlock)) / (product(rowRegisters) * product(columnRegisters))
   if (lanes < 32 || lanes > target.lanes || !Number.isInteger(lanes)) return undefined
 
@@ -115,10 +124,18 @@ function contractionSchedule(
   let vector: string | undefined
   const chunk = divisorUpTo(extent, target.sharedBytes >= 32768 ? 16 : 8)
   if (chunk < 4) return undefined
+  const folded = new Set(chains.map((c) => c.at(-1)!.axis))
   for (const l of loads) {
     const along = consecutiveAxis(l)
-    const names = new Map(folds.map((_, i) => [chains[i]!.at(-1)!.axis, last.axis] as const))
-    if (along !== undefined && names.has(along)) held[l.buffer] = { tile: { [last.axis]: { vector: 4 } }, pad: 4 }
+    if (l.kind === "localRead") {
+      const local = kernel.items.find((i) => i.kind === "local" && i.name === l.local)
+      const last = local?.axes.at(-1)
+      held[l.local] =
+        along !== undefined && folded.has(along) && last
+          ? { tile: { [last.name]: { vector: 4 } }, pad: 4 }
+          : { tile: {} }
+    } else if (along !== undefined && folded.has(along))
+      held[l.buffer] = { tile: { [last.axis]: { vector: 4 } }, pad: 4 }
     else if (along !== undefined && columnBlock.has(along) && columnBlock.get(along)! % 4 === 0) {
       held[l.buffer] = { tile: { [along]: { vector: 4 } } }
       vector = along
@@ -138,7 +155,6 @@ function contractionSchedule(
   }
   const reduce: Record<string, ReductionTile> = { [last.axis]: { chunk, step: 4 } }
   for (const c of chains) reduce[c.at(-1)!.axis] = { chunk, step: 4 }
-  void kernel
   return { lanes, schedule: { tile, reduce, held } }
 }
 
@@ -153,15 +169,15 @@ interface Operands {
   readonly columns: readonly Axis[]
   readonly batch: readonly Axis[]
   /** The loads that the operands are made of. */
-  readonly row: Load
-  readonly column: Load
+  readonly row: Load | LocalRead
+  readonly column: Load | LocalRead
 }
 
 /** The two operands of a product: what its factors depend on splits the axes into rows and columns. The columns' is the larger in memory. */
 function operandsOf(lift: Expression, axesOf: (x: Expression) => readonly Axis[]): Operands | undefined {
-  const groups = new Map<string, { readonly axes: readonly Axis[]; load: Load }>()
+  const groups = new Map<string, { readonly axes: readonly Axis[]; load: Load | LocalRead }>()
   for (const f of factorsOf(lift)) {
-    const [load] = loadsOf([f])
+    const [load] = readsOf(f)
     if (load === undefined) continue
     const axes = axesOf(f)
     if (axes.length === 0) continue
@@ -170,8 +186,8 @@ function operandsOf(lift: Expression, axesOf: (x: Expression) => readonly Axis[]
   }
   if (groups.size !== 2) return undefined
   const [p, q] = [...groups.values()].sort((a, b) => volume(a.axes) - volume(b.axes)) as [
-    { axes: readonly Axis[]; load: Load },
-    { axes: readonly Axis[]; load: Load },
+    { axes: readonly Axis[]; load: Load | LocalRead },
+    { axes: readonly Axis[]; load: Load | LocalRead },
   ]
   const rows = p.axes.filter((a) => !q.axes.includes(a))
   const columns = q.axes.filter((a) => !p.axes.includes(a))

@@ -213,15 +213,12 @@ function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }
   const moving = folds.flatMap((r) => r.lift.flatMap((l) => loadsAlong(l, r.axis)))
   // Carried: a block has all rows that fold the same elements. Others have blocks of few points.
   const heavy = folds.some((r) => r.monoid.kind === "carried")
-  const apart = heavy
-    ? store.axes.filter(
-        (a) =>
-          moving.some((l) => freeVariables(l).has(a.name)) && folds.some((r) => freeVariables(r.lift[0]!).has(a.name)),
-      )
-    : store.axes
-  const blocks =
-    apart.reduce((n, a) => n * size(a), 1) *
-    (heavy ? Math.ceil(store.axes.reduce((n, a) => n * (apart.includes(a) ? 1 : size(a)), 1) / 16384) : 1)
+  const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
+  const apart = (a: Axis) => !heavy || (scored(a) && moving.some((l) => freeVariables(l).has(a.name)))
+  const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
+  // Many rows that fold the same elements fill the device, and have ranges of their own.
+  if (heavy && volume(store.axes.filter((a) => scored(a) && !apart(a))) >= 16) return undefined
+  const blocks = volume(store.axes.filter(apart))
   const room = Math.floor(hinted(folds[0]!.extent) / (heavy ? least : 32 * least))
   const count = 2 ** Math.floor(Math.log2(Math.min(parts, room, Math.floor(busy / blocks))))
   return count >= 2 ? count : undefined

@@ -191,7 +191,7 @@ function emitSection(
   if (staged === undefined && beside.length > 0)
     throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
   if (staged !== undefined) {
-    emitStaged(staged, axes, locals, folding, cells, parts, out)
+    emitStaged(staged, schedule, axes, locals, folding, cells, parts, out)
     return out
   }
   const { homes } = emitLocals({ store, axes, locals, tiles: new Map(), chunk: undefined, folding }, parts, out)
@@ -222,6 +222,7 @@ function emitSection(
 /** A store whose workgroup takes its folds in chunks. */
 function emitStaged(
   staged: Staged,
+  schedule: StoreSchedule,
   axes: readonly BlockAxis[],
   locals: readonly Local[],
   folding: Lowerer["folding"],
@@ -237,7 +238,8 @@ function emitStaged(
     base: mul(variable(number), literal(staged.chunk.size)),
     outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
   }
-  const { store, tiles } = staged
+  const { store } = staged
+  const tiles = new Map([...Object.entries(schedule.held ?? {}), ...staged.tiles])
   const reader = { store, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding }
   const { homes, shapes, chunked } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding, shapes)
