@@ -5,6 +5,7 @@
  */
 
 import { join, resolve } from "node:path"
+import type { AdapterFacts } from "../compiler/targets/target.js"
 import { families } from "../models/index.js"
 import { type Artifact, type ArtifactTarget, artifactVersion } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
@@ -17,7 +18,7 @@ import { hashSources } from "./sources.js"
 export interface ArtifactOptions {
   readonly target: ArtifactTarget
   /** What the compiler may know of a WebGPU adapter. */
-  readonly adapter?: { readonly subgroupSize: number; readonly bindingBytes?: number } | undefined
+  readonly adapter?: AdapterFacts | undefined
   readonly chunk?: number | undefined
   readonly context?: number | undefined
   /** The model's file; by the family of the checkpoint when left out. */

@@ -6,6 +6,7 @@
  *     wasm     WebAssembly
  */
 import { tmpdir } from "node:os"
+import type { AdapterFacts } from "../compiler/targets/target.js"
 import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
@@ -17,7 +18,7 @@ export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
 export interface ChosenDevice {
   readonly device: Device
   /** What the compiler may know of a WebGPU adapter. */
-  readonly adapter?: { readonly subgroupSize: number; readonly bindingBytes?: number }
+  readonly adapter?: AdapterFacts
   /** For people, after the device's description. */
   readonly reason: string
 }
@@ -39,7 +40,9 @@ export async function chooseDevice(name: DeviceName, threads?: number): Promise<
   const webgpu = async (adapter: "any" | "hardware") => {
     const device = await createWebgpuDevice({ adapter })
     const { adapterInfo, limits } = device
-    return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, bindingBytes: limits.bindingBytes } }
+    const { workgroupBytes, storageBuffers } = adapterInfo.limits
+    const facts = { workgroupBytes, storageBuffers, bindingBytes: limits.bindingBytes }
+    return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts } }
   }
   if (name === "wasm") return { device: await wasm(), reason: "as asked" }
   if (name === "webgpu") return { ...(await webgpu("any")), reason: "as asked" }

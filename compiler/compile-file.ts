@@ -3,6 +3,7 @@
  *
  *   model.ts, config.json, webgpu   →   the artifact, the programs and kernels it was made of, and the sources that their spans name
  */
+
 import { basename, relative, resolve, sep } from "node:path"
 import type { Model, Program } from "../dsl/model.js"
 import type { WeightSpec } from "../dsl/tracing.js"
@@ -14,6 +15,7 @@ import { type Compilation, compileProgram } from "./compile.js"
 import { fromWorkingDirectory } from "./frontend/diagnostics.js"
 import { loadModel } from "./frontend/load.js"
 import { treeLeaves } from "./passes/tree.js"
+import type { AdapterFacts } from "./targets/target.js"
 
 export interface CompiledFile {
   readonly compilation: Compilation
@@ -34,7 +36,7 @@ export interface CompileModelOptions {
   /** Tokens of prompt and answer together at most: memory is reserved for so many. The model's own number when left out. */
   readonly context?: number | undefined
   /** The adapter that will run the artifact: lanes of its smallest subgroup, 0 for none. Without it the artifact runs on every adapter. */
-  readonly adapter?: { readonly subgroupSize: number; readonly bindingBytes?: number } | undefined
+  readonly adapter?: AdapterFacts | undefined
   /** Verify the programs between the passes. */
   readonly verify?: boolean | undefined
 }

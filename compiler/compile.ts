@@ -268,8 +268,9 @@ function assemble(
 }
 
 /** The limits that every adapter grants, with subgroups and shared memory as the target has them. */
-const wgslLimits = ({ schedule, tile }: Target) => ({
+const wgslLimits = ({ schedule, tile, bindings }: Target) => ({
   ...defaultWgslLimits,
+  storageBuffers: bindings,
   workgroupBytes: tile.sharedBytes,
   ...(schedule.subgroup === 1 ? {} : { subgroups: true, subgroupSize: schedule.subgroup }),
 })

@@ -55,6 +55,8 @@ export interface AdapterFacts {
   readonly bindingBytes?: number
   /** Bytes that a workgroup may hold; what every adapter grants when left out. */
   readonly workgroupBytes?: number
+  /** Buffers that a kernel may bind; what every adapter grants when left out. */
+  readonly storageBuffers?: number
 }
 
 export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target {
@@ -72,6 +74,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
       const bindingBytes = adapter?.bindingBytes ?? webgpuTarget.bindingBytes
       return {
         ...webgpuTarget,
+        bindings: adapter?.storageBuffers ?? webgpuTarget.bindings,
         bindingBytes,
         unrollable: hardware,
         ...(hardware ? { split: { busy: 256, parts: 64, least: 64 } } : {}),
