@@ -4,7 +4,7 @@
  *     parse(["The fox", "--seed", "7"], ["model", "seed"])  →  { values: { seed: 7 }, words: ["The fox"] }
  */
 import { parseArgs } from "node:util"
-import { type ArtifactTarget, targetNames } from "../runtime/artifact.js"
+import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
 import { deviceNames } from "./device.js"
 
 /** A mistake in the arguments, told in one line. */
@@ -17,6 +17,7 @@ export interface Arguments {
   readonly "model-file"?: string
   readonly device?: string
   readonly threads?: number
+  readonly precision?: Precision
   readonly context?: number
   readonly "max-tokens"?: number
   readonly temperature?: number
@@ -58,6 +59,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   "model-file": [text, "a TypeScript file"],
   device: [(value) => deviceNames.find((name) => name === value), deviceNames.join(", ")],
   threads: [whole, "a whole number"],
+  precision: [(value) => precisionNames.find((name) => name === value), precisionNames.join(", ")],
   context: [whole, "a whole number"],
   "max-tokens": [whole, "a whole number"],
   temperature: [number, "a number"],

@@ -7,7 +7,7 @@
 import { join, resolve } from "node:path"
 import type { AdapterFacts } from "../compiler/targets/target.js"
 import { families } from "../models/index.js"
-import { type Artifact, type ArtifactTarget, artifactVersion } from "../runtime/artifact.js"
+import { type Artifact, type ArtifactTarget, artifactVersion, type Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { matchParameters, type Parameter, type WeightTensor } from "../runtime/weights/parameters.js"
@@ -19,6 +19,7 @@ export interface ArtifactOptions {
   readonly target: ArtifactTarget
   /** What the compiler may know of a WebGPU adapter. */
   readonly adapter?: AdapterFacts | undefined
+  readonly precision: Precision
   readonly chunk?: number | undefined
   readonly context?: number | undefined
   /** The model's file; by the family of the checkpoint when left out. */
@@ -38,7 +39,7 @@ export interface FoundArtifact {
  * @throws WeftError `model/family` when no model reads the checkpoint's `model_type`, `checkpoint/parameters`, and what `compile` throws
  */
 export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptions): Promise<FoundArtifact> {
-  const { target, adapter, chunk, context, cache = cacheFolder() } = options
+  const { target, adapter, precision, chunk, context, cache = cacheFolder() } = options
   const modelFile = options.model === undefined ? familyFile(checkpoint) : resolve(options.model)
   const sources = cache === false ? undefined : hashSources(modelFile)
   const types = [...checkpoint.tensors.values()].map(({ name, dtype }) => [name, dtype]).sort()
@@ -50,7 +51,7 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
     types,
     target,
     adapter,
-    "exact",
+    precision,
     chunk,
     context,
   ]
@@ -65,7 +66,7 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
   options.onCompile?.(modelFile)
   const { compile } = await import("../compiler/index.js")
   const tensors = (expected: readonly Parameter[]) => weightsOf(checkpoint, expected)
-  const artifact = await compile(modelFile, checkpoint.config, target, { tensors, chunk, context, adapter })
+  const artifact = await compile(modelFile, checkpoint.config, target, { tensors, chunk, context, adapter, precision })
   if (folder !== undefined) await writeCached(folder, key, artifact)
   return { artifact, cached: false }
 }

@@ -5,16 +5,16 @@ import { type Flag, parse, UsageError } from "./arguments.js"
 import { say } from "./output.js"
 import { missingConfig, subjectOf } from "./subject.js"
 
-const flags: readonly Flag[] = ["config", "checkpoint", "target", "context", "out"]
+const flags: readonly Flag[] = ["config", "checkpoint", "target", "precision", "context", "out"]
 
 export async function compile(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flags)
-  const { out, target = "webgpu", context } = values
+  const { out, target = "webgpu", context, precision } = values
   if (out === undefined) throw new UsageError("--out is missing, such as --out artifact.json")
   const subject = await subjectOf(values, words, "compile")
   const { file, config, tensors } = subject
   const compiler = await import("../compiler/index.js")
-  const compiling = compiler.compile(file, config, target, { context, ...(tensors && { tensors }) })
+  const compiling = compiler.compile(file, config, target, { context, precision, ...(tensors && { tensors }) })
   const artifact = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   await writeResult(out, JSON.stringify(artifact))
   say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}`)

@@ -5,7 +5,15 @@ import { type LoadedModel, load } from "./node.js"
 import { createProgress, loadReporter } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 
-export const loadFlags: readonly Flag[] = ["model", "model-file", "device", "threads", "context", "no-cache"]
+export const loadFlags: readonly Flag[] = [
+  "model",
+  "model-file",
+  "device",
+  "threads",
+  "precision",
+  "context",
+  "no-cache",
+]
 
 export async function openModel(values: Arguments): Promise<LoadedModel> {
   const progress = createProgress()
@@ -13,6 +21,7 @@ export async function openModel(values: Arguments): Promise<LoadedModel> {
     return await load(values.model ?? shippedCheckpoint, {
       device: deviceNames.find((name) => name === values.device),
       threads: values.threads,
+      precision: values.precision,
       context: values.context,
       model: values["model-file"],
       cache: values["no-cache"] === true ? false : undefined,

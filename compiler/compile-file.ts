@@ -4,10 +4,10 @@
  *   model.ts, config.json, webgpu   →   the artifact, the programs and kernels it was made of, and the sources that their spans name
  */
 
-import { basename, relative, resolve, sep } from "node:path"
+import { basename, relative, resolve } from "node:path"
 import type { Model, Program } from "../dsl/model.js"
 import type { WeightSpec } from "../dsl/tracing.js"
-import type { ArtifactTarget } from "../runtime/artifact.js"
+import type { ArtifactTarget, Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import type { WeightType } from "../runtime/weights/dtypes.js"
 import type { Parameter } from "../runtime/weights/parameters.js"
@@ -37,6 +37,8 @@ export interface CompileModelOptions {
   readonly context?: number | undefined
   /** The adapter that will run the artifact: lanes of its smallest subgroup, 0 for none. Without it the artifact runs on every adapter. */
   readonly adapter?: AdapterFacts | undefined
+  /** How values are kept between kernels: `exact` (the default) as they are computed, `fast` rounded to bf16 where that costs little. */
+  readonly precision?: Precision | undefined
   /** Verify the programs between the passes. */
   readonly verify?: boolean | undefined
 }
@@ -76,6 +78,7 @@ function compileModule(
     storage: (spec) => storageOf(spec, stored),
     verify: options.verify ?? false,
     ...(options.chunk === undefined ? {} : { chunk: options.chunk }),
+    ...(options.precision === undefined ? {} : { precision: options.precision }),
     ...(options.context === undefined ? {} : { context: options.context }),
     ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
   })

@@ -6,7 +6,13 @@
  */
 import type { Program } from "../dsl/model.js"
 import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
-import { type Artifact, type ArtifactKernel, type ArtifactTarget, artifactVersion } from "../runtime/artifact.js"
+import {
+  type Artifact,
+  type ArtifactKernel,
+  type ArtifactTarget,
+  artifactVersion,
+  type Precision,
+} from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
 import { identity, withTable } from "./ir/expression.js"
 import type { Kernel } from "./ir/kernel.js"
@@ -29,7 +35,7 @@ import type { Units } from "./passes/rewrite.js"
 import { chooseSchedule, type ScheduleTarget } from "./passes/schedule.js"
 import { simplify } from "./passes/simplify.js"
 import { splitFolds } from "./passes/split.js"
-import { type Precision, scratchStorage, stateStorage } from "./passes/storage.js"
+import { scratchStorage, stateStorage } from "./passes/storage.js"
 import { isRefusal, tile } from "./passes/tile.js"
 import { mergeFetches } from "./passes/vectors.js"
 import { weightMap } from "./passes/weight-map.js"
@@ -108,7 +114,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const grouped = new Map<Tensor | Unit, Tensor | Unit>()
     const units = new Map<Unit, Fused>()
     const fuseAll = (results: readonly Tensor[]) => {
-      const fused = fuse(results, { ...limits, storage: scratchStorage(results, precision) })
+      const fused = fuse(results, { ...limits, storage: (rs) => scratchStorage(rs, precision) })
       return target.split === undefined ? fused : splitFolds(fused, target.split)
     }
     const fuseUnit = (unit: Unit): Fused => {

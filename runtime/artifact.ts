@@ -10,6 +10,9 @@ export const artifactVersion = 2
 
 export const targetNames = ["webgpu", "wasm"] as const
 export type ArtifactTarget = (typeof targetNames)[number]
+/** How values are kept between kernels: as they are computed, or rounded to bf16 where that costs little. */
+export const precisionNames = ["exact", "fast"] as const
+export type Precision = (typeof precisionNames)[number]
 export type StorageName = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"
 
 export interface ArtifactSymbol {
@@ -82,7 +85,7 @@ export interface Artifact {
   readonly format: "weft"
   readonly version: typeof artifactVersion
   readonly target: ArtifactTarget
-  readonly precision: "exact" | "fast"
+  readonly precision: Precision
   /** What a model that generates is like. An artifact holds either this or `program`. */
   readonly model?: ArtifactModel
   /** What the program of the entry `run` takes and gives. */

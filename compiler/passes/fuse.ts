@@ -59,8 +59,8 @@ export interface FuseOptions {
   readonly bindings: number
   /** Bytes of a buffer that a kernel may bind; what is larger lies in parts (`shard.ts`). No limit when left out. */
   readonly bindingBytes?: number
-  /** How intermediate results lie in memory; as their dtype when left out (`storage.ts`). */
-  readonly storage?: (t: Tensor) => Storage
+  /** How the intermediate results of a program lie in memory; as their dtype when left out (`storage.ts`). */
+  readonly storage?: (results: readonly Tensor[]) => (t: Tensor) => Storage
 }
 
 /** One tensor that gets stored, or one application of a unit. */
@@ -109,7 +109,7 @@ function attempt(
 
   for (const t of [...copies, ...forced]) roots.add(t)
   const cuts = chooseCuts([...roots], options.cuts ?? defaultCutLimits)
-  const naming = createNaming(order, cuts.locals, options.storage)
+  const naming = createNaming(order, cuts.locals, options.storage?.(results))
   const memory = (t: Tensor): Memory | undefined => {
     if (cuts.locals.has(t)) return { kind: "local", name: naming.local(t), axes: axisNames(t) }
     if (!hasMemory(t) && !cuts.buffers.has(t)) return undefined

@@ -16,14 +16,13 @@
  * - short rows: statistics and pivots of rows are few bytes that whole rows are scaled by;
  * - rows of an odd number of elements, or whose number is not known: two elements share a word, and a lane writes both.
  */
+import type { Precision } from "../../runtime/artifact.js"
 import { literalExtent } from "../ir/dim.js"
 import { freeVariables, walk } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType, Operation } from "../ir/operations.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
-
-export type Precision = "exact" | "fast"
 
 /** Rows of intermediate results that are shorter stay f32: longer than any number of rows that share a statistic. */
 const shortestRow = 24
@@ -40,8 +39,12 @@ export function stateStorage({ axes, dtype }: StateAxes, precision: Precision): 
   return precision === "fast" && dtype === "f32" && pairs && axes.some((a) => a.grows) ? "bf16" : dtype
 }
 
-/** How the intermediate results of a program, or of a unit, lie in memory when they get any. */
-export function scratchStorage(results: readonly Tensor[], precision: Precision): (t: Tensor) => Storage {
+/** How the intermediate results of a program, or of a unit, lie in memory when they get any; shorter rows than `shortest` stay. */
+export function scratchStorage(
+  results: readonly Tensor[],
+  precision: Precision,
+  shortest = shortestRow,
+): (t: Tensor) => Storage {
   if (precision === "exact") return (t) => t.dtype
   const order = topological(results)
   const consumers = new Map<Tensor, Tensor[]>()
@@ -56,13 +59,15 @@ export function scratchStorage(results: readonly Tensor[], precision: Precision)
     const added = (c: Tensor) => (c.kind === "map" || c.kind === "reindex") && handedOn.has(c)
     if (crossing.has(t) || readers.some(added)) handedOn.add(t)
   }
-  return (t) => (t.dtype === "f32" && longRows(t) && !decides.has(t) && !handedOn.has(t) ? "bf16" : t.dtype)
+  const chosen = order.filter((t) => t.dtype === "f32" && longRows(t, shortest) && !decides.has(t) && !handedOn.has(t))
+  const rounded = new Set(chosen)
+  return (t) => (rounded.has(t) ? "bf16" : t.dtype)
 }
 
-function longRows(t: Tensor): boolean {
+function longRows(t: Tensor, shortest: number): boolean {
   const last = t.axes.at(-1)
   const extent = last && literalExtent(last.extent)
-  return extent !== undefined && extent % 2 === 0 && extent >= shortestRow
+  return extent !== undefined && extent % 2 === 0 && extent >= shortest
 }
 
 /** Whether a consumer may jump when `t` changes a little. */

@@ -70,6 +70,23 @@ describe("a small checkpoint without a tokenizer", () => {
     expect(await readFile(path, "utf8")).toBe(text)
   })
 
+  test("is kept in bf16 between kernels when that is asked for, under a key of its own", async () => {
+    using exact = await open(golden.folder)
+    expect(exact.session.artifact.precision).toBe("exact")
+    using fast = await open(golden.folder, { precision: "fast" })
+    expect(fast.loading.cached).toBe(false)
+    expect(fast.session.artifact.precision).toBe("fast")
+    const ids = golden.ids[0]!
+    const { data } = await fast.logits(ids)
+    const error = normalisedError(data, golden.logits[0]!)
+    expect(error).toBeLessThan(1e-3)
+    expect(error).toBeGreaterThan(1e-8)
+    const { artifact } = fast.session
+    expect(await refusal(open(golden.folder, { precision: "half" as never }))).toContain("load/precision")
+    const given = load(artifact, { checkpoint: golden.folder, precision: "exact" })
+    expect(await refusal(given)).toContain("the artifact is compiled with precision 'fast'")
+  })
+
   test("takes an artifact that was compiled ahead", async () => {
     const [file] = await readdir(join(folder, "cache"))
     const artifact = JSON.parse(await readFile(join(folder, "cache", file!), "utf8"))

@@ -15,6 +15,8 @@ import { type CutLimits, defaultCutLimits } from "../../compiler/passes/cuts.js"
 import { type Fused, type FusedBuffer, fuse } from "../../compiler/passes/fuse.js"
 import { ownOutputs } from "../../compiler/passes/programs.js"
 import { simplify } from "../../compiler/passes/simplify.js"
+import { scratchStorage } from "../../compiler/passes/storage.js"
+import type { Precision } from "../../runtime/artifact.js"
 import { dataOf, type LawProgram, rootsOf } from "./generate.js"
 import { shapeAt } from "./program.js"
 
@@ -70,15 +72,22 @@ export interface Compiled {
   readonly units: (unit: ir.Unit) => Fused
 }
 
-/** Fuses a program and, when they are called for, its units. */
-export function fuseProgram(p: LawProgram, cuts: CutLimits = defaultCutLimits, bindings = 8): Compiled {
+/** Fuses a program and, when they are called for, its units. In `fast` even the shortest rows are rounded, for programs here are small. */
+export function fuseProgram(
+  p: LawProgram,
+  cuts: CutLimits = defaultCutLimits,
+  bindings = 8,
+  precision: Precision = "exact",
+): Compiled {
+  const fuseAll = (results: readonly ir.Tensor[]) =>
+    fuse(results, { cuts, bindings, storage: (rs) => scratchStorage(rs, precision, 2) })
   const known = new Map<ir.Unit, Fused>()
   const units = (u: ir.Unit): Fused => {
-    const fused = known.get(u) ?? fuse(u.results, { cuts, bindings })
+    const fused = known.get(u) ?? fuseAll(u.results)
     known.set(u, fused)
     return fused
   }
-  return { fused: fuse(rootsOf(p), { cuts, bindings }), units }
+  return { fused: fuseAll(rootsOf(p)), units }
 }
 
 /** The program after simplification, as the compiler fuses it. */

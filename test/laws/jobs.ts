@@ -12,7 +12,7 @@ import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
 import { printLoop } from "../../compiler/ir/loop-print.js"
 import { chooseSchedule } from "../../compiler/passes/schedule.js"
 import type { Target } from "../../compiler/targets/target.js"
-import type { ArtifactKernel } from "../../runtime/artifact.js"
+import type { ArtifactKernel, Precision } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { carried, dependentRecipes } from "./carried.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
@@ -37,6 +37,7 @@ export const deviceCases = fc.record({
   online: fc.boolean(),
   kernel: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: kernelRecipes }),
   chosen: fc.constantFrom(true, false),
+  precision: fc.constantFrom<Precision>("exact", "fast"),
   schedule: scheduleNumbers,
 })
 export type DeviceCase = typeof deviceCases extends fc.Arbitrary<infer T> ? T : never
@@ -45,7 +46,10 @@ export type DeviceCase = typeof deviceCases extends fc.Arbitrary<infer T> ? T : 
 export const symbolOrder = ["past", "seq"]
 
 /** The jobs of one program, in the table of their expressions. */
-export function jobsOf({ recipe, online, kernel, chosen, schedule }: DeviceCase, target: Target): readonly Job[] {
+export function jobsOf(
+  { recipe, online, kernel, chosen, schedule, precision }: DeviceCase,
+  target: Target,
+): readonly Job[] {
   return withTable(() => {
     const jobs: Job[] = []
     const add = (effect: Effect, symbols: ReadonlyMap<string, number>, scheduled: Scheduled) => {
@@ -60,7 +64,7 @@ export function jobsOf({ recipe, online, kernel, chosen, schedule }: DeviceCase,
     }
     const drawn = buildProgram(recipe)
     const p = online ? carried(drawn) : simplified(drawn)
-    execute(fuseProgram(p), p, (k, buffers) => {
+    execute(fuseProgram(p, undefined, undefined, precision), p, (k, buffers) => {
       const effect = effectOf(k, buffers, p.values, p.regime)
       const own: Scheduled = { schedule: chooseSchedule(k, target.schedule), options: target.tile }
       add(effect, p.values, chosen ? own : drawSchedule(k, schedule, jobs.length))

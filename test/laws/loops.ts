@@ -51,13 +51,14 @@ export function wrongEffect(
   found: ReadonlyMap<string, { readonly values: ArrayLike<number> }>,
 ): string | undefined {
   const stored = written(kernel)
-  for (const { name, dtype } of kernel.buffers) {
+  for (const { name, dtype, storage } of kernel.buffers) {
     if (!stored.has(name)) continue
     const problem = difference({
       name,
       expected: after.get(name)!.values,
       found: found.get(name)!.values,
       bound: dtype === "f32" ? bounds?.get(name) : undefined,
+      storage,
     })
     if (problem !== undefined) return problem
   }

@@ -5,6 +5,8 @@
  * bound that the interpreter keeps beside each f32 value (compiler/interpret/scalar-bounds.ts): the value of the same program on absolute
  * values, with the extra errors of division and of the transcendental functions. A bound that is not finite claims nothing.
  */
+import type { Storage } from "../../compiler/ir/loop.js"
+
 export const depth = 8
 export const unit = 2 ** -24
 
@@ -17,10 +19,15 @@ export interface Comparison {
   readonly found: ArrayLike<number>
   /** Per element; without it the numbers must be equal. */
   readonly bound?: ArrayLike<number> | undefined
+  /** How the values were stored: what differs a little may be rounded to two neighbours. */
+  readonly storage?: Storage | undefined
 }
 
+/** The distance of neighbours, relative to their value. */
+const apart: Readonly<Partial<Record<Storage, number>>> = { bf16: 2 ** -7, f16: 2 ** -10 }
+
 /** What is wrong with the first element that differs, or undefined. */
-export function difference({ name, expected, found, bound }: Comparison): string | undefined {
+export function difference({ name, expected, found, bound, storage }: Comparison): string | undefined {
   if (expected.length !== found.length) return `${name}: ${found.length} elements, not ${expected.length}`
   for (let i = 0; i < expected.length; i++) {
     const [a, b] = [expected[i]!, found[i]!]
@@ -28,7 +35,7 @@ export function difference({ name, expected, found, bound }: Comparison): string
     if (bound === undefined) return `${name}[${i}]: ${b}, not ${a}`
     const c = bound[i]!
     if (!Number.isFinite(c) || !Number.isFinite(a)) continue
-    const allowed = depth * unit * c + smallest
+    const allowed = depth * unit * c + smallest + ((storage && apart[storage]) ?? 0) * Math.abs(a)
     if (!(Math.abs(a - b) <= allowed)) return `${name}[${i}]: ${b}, not ${a} ± ${allowed}`
   }
   return undefined
