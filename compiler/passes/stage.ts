@@ -39,6 +39,8 @@ import { everyRowCounts, type Masked, maskedLift } from "./tile-range.js"
 /** Scores of a carried fold: the local holds them, then their weights. */
 export interface Carried {
   readonly scores: string
+  /** A score at its own place. */
+  readonly read: LocalRead
   readonly recipe: RecipeName
   /** The axes of a row of scores: the local's but the last. */
   readonly rows: readonly Axis[]
@@ -121,7 +123,7 @@ export function stage(
       throw new Refused("reduce/chunk", "the scores of a carried fold depend on another fold")
     const read = hold("scores", staging(score), order, schedule.held?.scores ?? { tile: {} })
     const { name: scores, axes: held } = locals.at(-1)!
-    carried.push({ scores, recipe, rows: held.slice(0, -1) })
+    carried.push({ scores, read, recipe, rows: held.slice(0, -1) })
     const made = { read, scores }
     scored.set(key, made)
     return made

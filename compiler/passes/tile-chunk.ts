@@ -42,7 +42,8 @@ interface Fold {
 export function emitChunked(c: Chunking, start: Scope): void {
   const { staged, parts, lowerer } = c
   const turn = turnOf(c.axes, parts, start)
-  const scope: Scope = { ...start, bound: turn.bound, vector: turn.vector }
+  const bound = new Set([...turn.bound, ...outerNames(c)])
+  const scope: Scope = { ...start, bound, vector: turn.vector }
   const folds = foldsOf(
     staged,
     turn.copies.map((copy) => copy.at),
@@ -65,6 +66,10 @@ export function emitChunked(c: Chunking, start: Scope): void {
     for (const s of staged.beside) emitStores(s, firstPlaces(turn, s), { ...scope, out: body, solved }, lowerer)
   })
 }
+
+/** The variables of the loops around a chunk. */
+const outerNames = ({ chunk }: Chunking): readonly string[] =>
+  [...chunk.outer.values()].flatMap((v) => [...freeVariables(v)])
 
 /** The distinct chunked folds of the copies; folds that do not depend on a copy's own place are one. */
 function foldsOf(
@@ -92,11 +97,7 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
   const { chunk, staged } = c
   const size = literal(chunk.size)
   const innermost: Statement[] = []
-  const bound = new Set([
-    ...start.bound,
-    ...[...chunk.outer.values()].map((v) => (v as { name: string }).name),
-    c.number,
-  ])
+  const bound = new Set([...start.bound, ...outerNames(c), c.number])
   const scope: Scope = { ...start, bound }
   const one = (whole: boolean, count: Expression): readonly Statement[] => {
     const out: Statement[] = []

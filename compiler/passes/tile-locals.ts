@@ -9,7 +9,7 @@
  */
 import { literalExtent } from "../ir/dim.js"
 import { literal, substitute, variable, walk } from "../ir/expression.js"
-import type { Local, Store } from "../ir/kernel.js"
+import type { Local } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, LocalRead } from "../ir/nodes.js"
 import type { HeldTile } from "../ir/schedule.js"
@@ -19,7 +19,8 @@ import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 
 /** What the locals of a store are read by. */
 export interface Reader {
-  readonly store: Store
+  /** The expressions that read them. */
+  readonly values: readonly Expression[]
   readonly axes: readonly BlockAxis[]
   /** The locals of the kernel, and those that are staged for this store. */
   readonly locals: readonly Local[]
@@ -56,7 +57,7 @@ export interface BlockLocals {
 
 /** Emits the locals that a block owns, and allocates those that its chunks fill. */
 export function emitLocals(reader: Reader, parts: Build, out: Statement[]): BlockLocals {
-  const wanted = wantedLocals(reader.store, reader.locals)
+  const wanted = wantedLocals(reader.values, reader.locals)
   const homes = new Map<string, Home>()
   const shapes = new Map<string, readonly number[]>()
   const chunked: ChunkLocal[] = []
@@ -146,8 +147,8 @@ function emitScalar(
   return variable(kept, local.value.dtype)
 }
 
-/** The locals that a store reads, those that they read first. */
-export function wantedLocals(store: Store, locals: readonly Local[]): readonly Local[] {
+/** The locals that are read, those that they read first. */
+export function wantedLocals(values: readonly Expression[], locals: readonly Local[]): readonly Local[] {
   const names = new Set<string>()
   const visit = (x: Expression) =>
     walk(x, (e) => {
@@ -156,8 +157,7 @@ export function wantedLocals(store: Store, locals: readonly Local[]): readonly L
       const local = locals.find((l) => l.name === e.local)
       if (local !== undefined) visit(local.value)
     })
-  visit(store.value)
-  for (const i of store.index) visit(i)
+  for (const v of values) visit(v)
   return locals.filter((l) => names.has(l.name))
 }
 
@@ -166,12 +166,12 @@ export function wantedLocals(store: Store, locals: readonly Local[]): readonly L
  * read elsewhere, too. A local that is read by another local at that one's own axis follows it.
  */
 export function alignLocals(
-  { store, locals, chunk }: Reader,
+  { values, axes, locals, chunk }: Reader,
   wanted: readonly Local[],
 ): ReadonlyMap<string, readonly (string | undefined)[]> {
   const outer = chunk?.outer ?? new Map<string, Expression>()
   const names = new Set([
-    ...store.axes.map((a) => a.name),
+    ...axes.map((a) => a.axis.name),
     ...outer.keys(),
     ...(chunk === undefined ? [] : [chunk.name]),
   ])
@@ -185,8 +185,7 @@ export function alignLocals(
     walk(x, (e) => {
       if (e.kind === "localRead") note(e, follow)
     })
-  for (const x of [store.value, ...store.index])
-    reads(x, (e) => (e.kind === "variable" && names.has(e.name) ? e.name : undefined))
+  for (const x of values) reads(x, (e) => (e.kind === "variable" && names.has(e.name) ? e.name : undefined))
   // Readers before what they read: the list is in order of computation.
   for (const local of [...wanted].reverse()) {
     const mine = found.get(local.name) ?? local.axes.map(() => undefined)

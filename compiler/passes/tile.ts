@@ -126,7 +126,7 @@ function storesSingly(body: readonly Statement[], buffer: string): boolean {
 }
 
 /** The stores that are made along with store `i`, over its axes. */
-function besides(i: number, stores: readonly Store[], schedule: Schedule): readonly Store[] {
+export function besides(i: number, stores: readonly Store[], schedule: Schedule): readonly Store[] {
   const host = new Map(stores[i]!.axes.map((a) => [a.name, a]))
   return stores.flatMap((s, j): readonly Store[] => {
     const along = schedule.stores[j]!.with
@@ -194,7 +194,8 @@ function emitSection(
     emitStaged(staged, schedule, axes, locals, folding, cells, parts, out)
     return out
   }
-  const { homes } = emitLocals({ store, axes, locals, tiles: new Map(), chunk: undefined, folding }, parts, out)
+  const values = [store.value, ...store.index]
+  const { homes } = emitLocals({ values, axes, locals, tiles: new Map(), chunk: undefined, folding }, parts, out)
   const lowerer = createLowerer(parts, homes, folding)
   const shares = new Set(
     Object.values(schedule.reduce).flatMap((r) => (r.lanes !== undefined && r.lanes > 1 ? [r.lanes] : [])),
@@ -238,9 +239,13 @@ function emitStaged(
     base: mul(variable(number), literal(staged.chunk.size)),
     outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
   }
-  const { store } = staged
+  const values = [
+    ...[staged.store, ...staged.beside].flatMap((s) => [s.value, ...s.index]),
+    // A pivot is moved by scores that nothing else may read.
+    ...staged.carried.map((c) => c.read),
+  ]
   const tiles = new Map([...Object.entries(schedule.held ?? {}), ...staged.tiles])
-  const reader = { store, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding }
+  const reader = { values, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding }
   const { homes, shapes, chunked } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding, shapes)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
