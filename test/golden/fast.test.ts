@@ -16,8 +16,9 @@ const bound = 1e-3
 const gap = 0.3
 
 /**
- * Where the choice of experts hangs on the storage: there, the rounding of the cache alone, with all else in f32, chooses others, and what
- * follows reads it. Logits are compared up to there, top tokens everywhere.
+ * Where the choice of experts hangs on the storage: in the first layer the chances of the second and the third expert are 0.3 % apart
+ * (elsewhere 60 % and more), so that the rounding of the cache alone, with all else in f32, changes places. What follows reads what they
+ * made of it. Logits are compared up to there, top tokens everywhere.
  */
 const openChoices: readonly { readonly name: string; readonly row: number; readonly position: number }[] = [
   { name: "qwen3-moe", row: 0, position: 14 },
