@@ -1,5 +1,5 @@
 /**
- * What tile and clean must keep: the loops of a kernel under any schedule store what the kernel stores, and nothing else.
+ * What tile, clean, invariants and vectors must keep: the loops of a kernel under any schedule store what the kernel stores, and nothing else.
  */
 import { interpretKernel } from "../../compiler/interpret/kernel.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
@@ -12,6 +12,7 @@ import { verifyLoop } from "../../compiler/ir/loop-verify.js"
 import { clean } from "../../compiler/passes/clean.js"
 import { hoistInvariants } from "../../compiler/passes/invariants.js"
 import { isRefusal, tile } from "../../compiler/passes/tile.js"
+import { mergeFetches } from "../../compiler/passes/vectors.js"
 import type { Regime } from "./program.js"
 import type { Scheduled } from "./schedules.js"
 import { difference } from "./tolerance.js"
@@ -79,14 +80,21 @@ export function runLoops(
 export class LawBroken extends Error {}
 
 /** The loops of a kernel under a schedule, or the code of the refusal. */
-export function loopsOf(
-  kernel: Kernel,
-  { schedule, options }: Scheduled,
-): { readonly tiled: LoopKernel; readonly cleaned: LoopKernel; readonly hoisted: LoopKernel } | string {
+export function loopsOf(kernel: Kernel, { schedule, options }: Scheduled): Stages | string {
   const tiled = tile(kernel, schedule, options)
   if (isRefusal(tiled)) return tiled.code
   const cleaned = clean(tiled)
-  return { tiled, cleaned, hoisted: hoistInvariants(cleaned) }
+  const hoisted = hoistInvariants(cleaned)
+  return { tiled, cleaned, hoisted, merged: mergeFetches(hoisted) }
+}
+
+/** The loops after each pass. */
+export interface Stages {
+  readonly tiled: LoopKernel
+  readonly cleaned: LoopKernel
+  readonly hoisted: LoopKernel
+  /** For devices that like wide fetches. */
+  readonly merged: LoopKernel
 }
 
 /** Checks one kernel under one schedule. Answers with the code of the refusal, if any. @throws LawBroken */
@@ -102,6 +110,7 @@ export function checkLoops(
     ["tile", made.tiled],
     ["clean", made.cleaned],
     ["invariants", made.hoisted],
+    ["vectors", made.merged],
   ] as const) {
     const problems = verifyLoop(loops)
     const wrong =

@@ -13,6 +13,7 @@ import { packed } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
 import { chainOf, outermostFolds } from "../../compiler/passes/order-folds.js"
+import { sharedFolds } from "../../compiler/passes/schedule-with.js"
 import type { TileOptions } from "../../compiler/passes/tile.js"
 import { Choices } from "./choices.js"
 
@@ -24,14 +25,22 @@ export interface Scheduled {
   readonly options: TileOptions
 }
 
-/** The schedule that these numbers stand for; `turn` gives the kernels of one program different ones. */
-export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 0): Scheduled {
+/**
+ * The schedule that these numbers stand for; `turn` gives the kernels of one program different ones. `chunking`: how many of a hundred stores
+ * are to take chunks.
+ */
+export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 0, chunking = 35): Scheduled {
   const from = numbers.length === 0 ? 0 : (turn * 7) % numbers.length
   const choose = new Choices([...numbers.slice(from), ...numbers.slice(0, from)])
   const lanes = choose.of([1, 1, 4, 2, 8, 1, 32, 3])
-  const stores = kernel.items
-    .filter((i) => i.kind === "store")
-    .map((s) => storeSchedule(s, lanes, choose, isPacked(kernel, s)))
+  const made = kernel.items.filter((i) => i.kind === "store")
+  const along = sharedFolds(made).map((w) => (w !== undefined && choose.chance(65) ? w : undefined))
+  const hosts = new Set(along.map((w) => w?.store))
+  const stores = made.map((s, i): StoreSchedule => {
+    const beside = along[i]
+    if (beside !== undefined) return { tile: {}, reduce: {}, with: beside }
+    return storeSchedule(s, lanes, choose, isPacked(kernel, s), hosts.has(i) ? 95 : chunking)
+  })
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
     if (item.kind === "local") {
@@ -46,7 +55,14 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
 /** Two elements to a word: vectors and even registers along the last axis of memory store whole words. */
 const isPacked = (kernel: Kernel, s: Store): boolean => packed(bufferOf(kernel, s.buffer).storage)
 
-function storeSchedule(store: Store, lanes: number, choose: Choices, inPairs: boolean): StoreSchedule {
+/** `inPairs`: what is stored shares words. */
+function storeSchedule(
+  store: Store,
+  lanes: number,
+  choose: Choices,
+  inPairs: boolean,
+  chunking: number,
+): StoreSchedule {
   const last = store.axes.at(-1)
   if (inPairs && last !== undefined && !choose.chance(10)) {
     const extent = literalExtent(last.extent)
@@ -56,17 +72,19 @@ function storeSchedule(store: Store, lanes: number, choose: Choices, inPairs: bo
     return { tile: { [last.name]: { block, register: wide } }, reduce: foldings(store, lanes, choose) }
   }
   const reduce = foldings(store, lanes, choose)
-  const held = choose.chance(35) ? chunks(store, reduce, lanes, choose) : undefined
+  const held = choose.chance(chunking) ? chunks(store, reduce, lanes, choose) : undefined
   const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1) && held === undefined
   const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
   const tile: Record<string, AxisTile> = {}
-  for (const { name } of store.axes) {
+  for (const { name, extent } of store.axes) {
     if (choose.chance(12)) continue
+    // A block that takes chunks has a known number of points; now and then one asks for another.
+    const known = held === undefined || literalExtent(extent) !== undefined || choose.chance(5)
     const register = choose.of(shares ? [1, 1, 1, 1, 2] : [1, 1, 1, 2, 4, 3])
     const vector = name === vectored ? choose.of([4, 2, 8]) : choose.chance(1) ? 2 : 1
     const step = register * vector
     const block = choose.of<number | "all">([
-      "all",
+      known ? "all" : 4 * step,
       step,
       2 * step,
       3 * step,

@@ -13,6 +13,9 @@ export const runs = (normal: number): number => Math.max(1, Math.round(normal * 
 /** Milliseconds that a test may take: more programs, more time. */
 export const patience = 120_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
 
+/** Milliseconds after which what is found has to be small enough. */
+const shrinking = 30_000
+
 /** Checks a property on random values; a failure is shrunk and printed with the seed. */
 export function law<T>(
   name: string,
@@ -22,14 +25,14 @@ export function law<T>(
   describe: (value: T) => string = () => "",
 ): void {
   console.log(`${name}: ${runs(count)} programs, WEFT_SEED=${seed}`)
-  const details = fc.check(fc.property(arbitrary, holds), { seed, numRuns: runs(count) })
-  if (!details.failed) return
-  const [smallest] = details.counterexample ?? []
-  const cause =
-    details.errorInstance instanceof Error
-      ? (details.errorInstance.stack ?? details.errorInstance.message)
-      : String(details.errorInstance)
+  const property = fc.property(arbitrary, holds)
+  const found = fc.check(property, { seed, numRuns: runs(count), endOnFailure: true })
+  if (!found.failed) return
+  const details = fc.check(property, { seed, path: found.counterexamplePath!, interruptAfterTimeLimit: shrinking })
+  const [smallest] = details.counterexample ?? found.counterexample ?? []
+  const error = details.errorInstance ?? found.errorInstance
+  const cause = error instanceof Error ? (error.stack ?? error.message) : String(error)
   throw new Error(
-    `${name} fails at program ${details.numRuns} of seed ${seed}, shrunk ${details.numShrinks} times\n${smallest === undefined ? "" : describe(smallest)}\n${JSON.stringify(smallest)}\n${cause}`,
+    `${name} fails at program ${found.numRuns} of seed ${seed}, shrunk ${details.numShrinks} times\n${smallest === undefined ? "" : describe(smallest)}\n${JSON.stringify(smallest)}\n${cause}`,
   )
 }
