@@ -9,7 +9,8 @@
  * Arithmetic and accumulation stay f32; a load widens, a store rounds to nearest even. What stays f32 in `fast`, and why:
  * - results and small states: the host reads them, and sampling ranks the logits;
  * - whatever a comparison, a ranking, an index, a rounding or a bit pattern of the same unit is made of, through contractions, too: a result
- *   that jumps must not jump because of the storage. (One of the goldens chose other members otherwise, and was wrong by 1e-2.) States are the exception: their bytes are what matters, and what is rounded is small beside what is read;
+ *   that jumps must not jump because of the storage. (One of the goldens was wrong by 1e-2 otherwise.) States are the exception: their bytes
+ *   are what matters;
  * - what one unit hands to the next, and the terms that are added up for it: a sum over all layers, in which every rounding stays. With
  *   it in bf16 the goldens' error of dense models doubles at three layers (3e-5 → 6e-5) and would grow with each;
  * - short rows: statistics and pivots of rows are few bytes that whole rows are scaled by;
