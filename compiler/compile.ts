@@ -14,7 +14,7 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
-import { identity, withTable } from "./ir/expression.js"
+import { identity, sameTable, withTable } from "./ir/expression.js"
 import type { Kernel } from "./ir/kernel.js"
 import type { LoopKernel, Storage } from "./ir/loop.js"
 import { verifyLoop } from "./ir/loop-verify.js"
@@ -90,6 +90,8 @@ export interface Compilation {
   readonly traced: TracedModel
   readonly kernels: readonly CompiledKernel[]
   readonly entries: readonly CompiledEntry[]
+  /** Runs what looks into the compilation's programs and kernels. */
+  readonly within: <T>(body: () => T) => T
   /** The kernels of a unit that an entry calls. */
   readonly unit: (unit: Unit) => Fused
   /** The kernels that a step of `entries` or of a unit is launched as: one, or several over parts of large weights. */
@@ -156,7 +158,15 @@ export function compileProgram(given: Program, family: string, options: CompileO
         ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
         : { model: { ...facts, family, chunk } }
     const artifact = assemble(plan, library.kernels, traced, purpose, target, precision)
-    return { artifact, traced, kernels: library.kernels, entries, unit: fuseUnit, launched: plan.launched }
+    return {
+      artifact,
+      traced,
+      kernels: library.kernels,
+      entries,
+      within: sameTable(),
+      unit: fuseUnit,
+      launched: plan.launched,
+    }
   })
 }
 

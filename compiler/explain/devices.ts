@@ -20,7 +20,7 @@ export interface DeviceRecord {
 }
 
 /** Lanes of a subgroup, and bytes of a binding, which drivers for these devices grant at least. */
-const adapter: AdapterFacts = { subgroupSize: 32, bindingBytes: 2 ** 31, workgroupBytes: 49152, storageBuffers: 16 }
+const adapter: AdapterFacts = { subgroupSize: 32, bindingBytes: 2 ** 31 - 4, workgroupBytes: 49152, storageBuffers: 16 }
 
 export const devices: Readonly<Record<string, DeviceRecord>> = {
   "nvidia-h200": {

@@ -39,10 +39,12 @@ export interface Cost {
 
 export type Sizes = ReadonlyMap<string, number>
 
-export function costOf({ kernel, schedule }: Compilation["kernels"][number], sizes: Sizes): Cost {
+/** What a launch of kernel number `at` costs. */
+export function costOf({ kernels, within }: Compilation, at: number, sizes: Sizes): Cost {
+  const { kernel, schedule } = kernels[at]!
   const buffers = trafficOf(kernel, sizes)
   const bytes = buffers.reduce((n, b) => n + b.bytes, 0)
-  return { bytes, operations: operationsOf(kernel, schedule, sizes), buffers }
+  return { bytes, operations: within(() => operationsOf(kernel, schedule, sizes)), buffers }
 }
 
 /** The kernel steps of a program in order, units expanded, with the number of times that each runs. */
@@ -62,7 +64,7 @@ export function entryFacts(compilation: Compilation, entry: string, sizes: Sizes
   let [bytes, operations] = [0, 0]
   for (const [step, times] of expand(found.fused, compilation.unit))
     for (const { kernel } of compilation.launched.get(step)!) {
-      const cost = costs.get(kernel) ?? costOf(compilation.kernels[kernel]!, sizes)
+      const cost = costs.get(kernel) ?? costOf(compilation, kernel, sizes)
       costs.set(kernel, cost)
       bytes += times * cost.bytes
       operations += times * cost.operations

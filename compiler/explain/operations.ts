@@ -10,37 +10,45 @@
  * depend on the axes of the tile; a fold once per point that it depends on, what does not depend on the folded axis outside of the loop; what
  * depends on the block alone once per worker of the block; a local once per element that a block holds. So arithmetic that fusion repeats shows.
  */
-import { freeVariables, operands, substitute, variable, walk, withTable } from "../ir/expression.js"
+import { freeVariables, operands, substitute, variable, walk } from "../ir/expression.js"
 import type { Item, Kernel, Local, Store } from "../ir/kernel.js"
 import { type Monoid, type MonoidPart, monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import { type Recipe, recipeOf, type Term } from "../ir/recipes.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { stage } from "../passes/stage.js"
-import { between, type Range, type Ranges, rangeOf } from "./ranges.js"
-import { visitReads } from "./traffic.js"
+import { besides } from "../passes/tile.js"
+import { between, placesOf, type Range, type Ranges, rangeOf } from "./ranges.js"
+import { extentsIn, visitReads } from "./traffic.js"
 
 /** Operations of one launch when the size symbols have these values. */
 export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: ReadonlyMap<string, number>): number {
   const stores = kernel.items.filter((i) => i.kind === "store")
-  return withTable(() =>
-    stores.reduce((sum, given, i) => {
-      const block = blockOf(given, schedule.stores[i]!, schedule.lanes, sizes)
-      if (block === undefined) return sum
-      // What a workgroup holds of a chunk is a local, too: computed once for all points of a block.
-      const staged = stage(given, schedule.stores[i]!, "held")
-      const { value, index, monoid } = staged?.store ?? given
-      const combining = monoid === undefined ? 0 : block.times(new Set(block.extents.keys()), "point")
-      const locals = [...kernel.items, ...(staged?.locals ?? [])].filter((item): item is Local => item.kind === "local")
-      const held = heldBy([value, ...index], locals, block)
-      const filled = locals.reduce((n, local) => n + localOperations(local, held.get(local.name), block), 0)
-      const weighed = (staged?.carried ?? []).reduce((n, { scores, recipe }) => {
-        const elements = elementsOf(held.get(scores), block)
-        return n + elements * operationsOfWeight(recipeOf(recipe))
-      }, 0)
-      return sum + count(value, index, block) + combining + filled + weighed
-    }, 0),
-  )
+  return stores.reduce((sum, given, i) => {
+    // What is made along with another store is counted there.
+    if (schedule.stores[i]!.with !== undefined) return sum
+    const block = blockOf(given, schedule.stores[i]!, schedule.lanes, sizes)
+    if (block === undefined) return sum
+    // What a workgroup holds of a chunk is a local, too: computed once for all points of a block.
+    const along = besides(i, stores, schedule)
+    const staged = stage(given, schedule.stores[i]!, "held", along)
+    const { value, index, monoid } = staged?.store ?? given
+    const values = [value, ...(staged?.beside ?? along).map((s) => s.value)]
+    const combining = monoid === undefined ? 0 : block.times(new Set(block.extents.keys()), "point")
+    const locals = [...kernel.items, ...(staged?.locals ?? [])].filter((item): item is Local => item.kind === "local")
+    // The mean over the places that the length of a chunked fold depends on.
+    const places = placesOf(extentsIn(values), { sizes, variables: block.extents })
+    const holding = places.reduce((n, { variables }) => {
+      const held = heldBy([...values, ...index], locals, block, variables)
+      const filled = locals.reduce((m, local) => m + localOperations(local, held.get(local.name), block), 0)
+      const weighed = (staged?.carried ?? []).reduce(
+        (m, { scores, recipe }) => m + elementsOf(held.get(scores), block) * operationsOfWeight(recipeOf(recipe)),
+        0,
+      )
+      return n + filled + weighed
+    }, 0)
+    return sum + count(values, index, block) + combining + holding / places.length
+  }, 0)
 }
 
 /** Where a value is computed: once per block, or at each point of it. */
@@ -100,6 +108,7 @@ function heldBy(
   values: readonly Expression[],
   locals: readonly Local[],
   { owned, extents, sizes }: Block,
+  place: Ranges["variables"],
 ): ReadonlyMap<string, Held> {
   const held = new Map<string, Map<string, Range>>()
   const read = (x: Expression, variables: Held) =>
@@ -114,7 +123,12 @@ function heldBy(
       }
       held.set(local.name, axes)
     })
-  const first = new Map([...extents.keys()].map((a) => [a, between(0, owned(a) - 1)] as const))
+  const first = new Map(
+    [...extents.keys()].map((a) => {
+      const at = place.get(a)!
+      return [a, at.count === 1 ? at : between(0, owned(a) - 1)] as const
+    }),
+  )
   for (const x of values) read(x, first)
   for (const local of [...locals].reverse()) {
     const axes = held.get(local.name)
@@ -131,7 +145,7 @@ const elementsOf = (held: Held | undefined, { blocks }: Block): number =>
 function localOperations(local: Local, held: Held | undefined, block: Block): number {
   if (held === undefined) return 0
   const elements = elementsOf(held, block)
-  return count(local.value, [], { sizes: block.sizes, extents: held, fixed: () => false, times: () => elements })
+  return count([local.value], [], { sizes: block.sizes, extents: held, fixed: () => false, times: () => elements })
 }
 
 /** A fold that is being counted: the folded axes of the loops that it runs in, its own included, with their extents. */
@@ -142,8 +156,8 @@ interface Loop {
   readonly nest: ReadonlyMap<string, number>
 }
 
-/** Operations of an item's value, the folds below it and those in its indices. */
-function count(value: Expression, index: readonly Expression[], scope: Scope): number {
+/** Operations of values over one item's axes, the folds below them and those in its indices. */
+function count(values: readonly Expression[], index: readonly Expression[], scope: Scope): number {
   let sum = 0
   const loops: Loop[] = []
   const folds = new Set<Expression>()
@@ -179,7 +193,10 @@ function count(value: Expression, index: readonly Expression[], scope: Scope): n
     folds.add(x)
     const variables = new Map([...scope.extents, ...loops.flatMap((l) => [...l.nest].map(asRange))])
     const bound = x.kind === "reduce" ? x.extent : x.at
-    const extent = Math.max(0, rangeOf(bound, { sizes: scope.sizes, variables }).high + (x.kind === "reduce" ? 0 : 1))
+    // The mean over the places that the extent depends on.
+    const places = placesOf(x.kind === "reduce" ? [bound] : [], { sizes: scope.sizes, variables })
+    const longest = places.map((at) => Math.max(0, rangeOf(bound, at).high + (x.kind === "reduce" ? 0 : 1)))
+    const extent = longest.reduce((a, b) => a + b) / places.length
     visit(bound, false)
     if (extent === 0) return
     // A prefix is half as long on the average.
@@ -194,7 +211,7 @@ function count(value: Expression, index: readonly Expression[], scope: Scope): n
     const renamed = new Map([[x.axis, variable(axis)]])
     for (const lift of x.lift) visit(substitute(lift, renamed), true)
   }
-  visit(value, true)
+  for (const value of values) visit(value, true)
   for (const i of index) visit(i, false)
   return sum
 }

@@ -160,3 +160,27 @@ function notPositive({ terms, constant }: Linear, ranges: Ranges): Ranges | unde
   if (terms.size === 0 && constant > 0) return undefined
   return { ...ranges, variables }
 }
+
+/** Places that the axes of an extent have at most, for them to be looked at one by one. */
+const fewPlaces = 1024
+
+/**
+ * The ranges with the axes that an extent depends on at each of their places: the parts of an axis are folds of different lengths. As they are
+ * when the extent depends on none, or on too many places.
+ */
+export function placesOf(extents: readonly Expression[], ranges: Ranges): readonly Ranges[] {
+  const names = [...new Set(extents.flatMap((x) => [...freeVariables(x)]))].filter((n) => ranges.variables.has(n))
+  const places = names.reduce((n, name) => n * ranges.variables.get(name)!.count, 1)
+  if (names.length === 0 || !(places <= fewPlaces)) return [ranges]
+  return names.reduce<readonly Ranges[]>(
+    (all, name) =>
+      all.flatMap((r) => {
+        const { low, high } = r.variables.get(name)!
+        return Array.from({ length: high - low + 1 }, (_, i) => ({
+          ...r,
+          variables: new Map(r.variables).set(name, between(low + i, low + i)),
+        }))
+      }),
+    [ranges],
+  )
+}

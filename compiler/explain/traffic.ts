@@ -10,11 +10,11 @@
  * again is a matter of caches. Where an index comes from data, as many rows count as there are indices, and never more than there are rows.
  */
 
-import { operands } from "../ir/expression.js"
+import { operands, walk } from "../ir/expression.js"
 import { bufferOf, type Item, type Kernel } from "../ir/kernel.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Expression, Load, LocalRead } from "../ir/nodes.js"
-import { between, narrow, pointsOf, type Range, type Ranges, rangeOf } from "./ranges.js"
+import { between, narrow, placesOf, pointsOf, type Range, type Ranges, rangeOf } from "./ranges.js"
 
 export interface BufferTraffic {
   readonly buffer: string
@@ -38,7 +38,7 @@ export function trafficOf(kernel: Kernel, sizes: ReadonlyMap<string, number>): r
     const load = (x: Load | LocalRead, at: Ranges) => {
       if (x.kind === "load") note(reads, x.buffer, x.index, at)
     }
-    visitReads(item.value, ranges, load)
+    for (const at of placesOf(extentsIn([item.value]), ranges)) visitReads(item.value, at, load)
     if (item.kind === "local") continue
     for (const i of item.index) visitReads(i, ranges, load)
     note(writes, item.buffer, item.index, ranges)
@@ -49,6 +49,21 @@ export function trafficOf(kernel: Kernel, sizes: ReadonlyMap<string, number>): r
     const written = elements(writes.get(name) ?? [], shape)
     return { buffer: name, read, written, bytes: (read + written) * storageBytes(storage) }
   })
+}
+
+/** The extents of the folds of some values. */
+export function extentsIn(values: readonly Expression[]): readonly Expression[] {
+  const found: Expression[] = []
+  const seen = new Set<Expression>()
+  for (const value of values)
+    walk(
+      value,
+      (x) => {
+        if (x.kind === "reduce") found.push(x.extent)
+      },
+      seen,
+    )
+  return found
 }
 
 /** The ranges of an item's axes; undefined when there is no point. */

@@ -136,7 +136,7 @@ function entryView(compilation: Compilation, name: string, sizes: Sizes): EntryV
         compilation.launched.get(step)!.map(({ kernel, bindings }) => ({
           kernel,
           buffers: bindings.map((name) => ({ name, role: roleOf(own, name) })),
-          cost: costOf(compilation.kernels[kernel]!, sizes),
+          cost: costOf(compilation, kernel, sizes),
         })),
       ),
     })

@@ -41,6 +41,20 @@ export function withTable<T>(body: () => T): T {
   }
 }
 
+/** Runs what comes later with the table of now: nodes that are made then are equal to those of now. */
+export function sameTable(): <T>(body: () => T) => T {
+  const kept = table
+  return (body) => {
+    const before = table
+    table = kept
+    try {
+      return body()
+    } finally {
+      table = before
+    }
+  }
+}
+
 /** A number that is the same for the same object. */
 export function identity(node: object): number {
   let id = identities.get(node)

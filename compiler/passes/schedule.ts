@@ -133,8 +133,14 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
       tiles.get(a.name)!.block = "all"
   }
   // Blocks: whole tiles along the last axes until there is enough work, and no lane without any.
-  const least = target.lanes / target.subgroup
-  const block = Math.min(target.block, Math.max(least, Math.floor(points / target.busy)))
+  // What the block computes for its points has to serve several of them.
+  const serves = localReads([store.value]).length > 0
+  const least = Math.max(
+    target.lanes / target.subgroup,
+    serves ? Math.ceil((2 * target.block) / Math.max(1, folds.length)) : 1,
+  )
+  const most = serves ? 8 * target.block : target.block
+  const block = Math.min(most, Math.max(least, Math.floor(points / target.busy)))
   let owned = 1
   for (const a of [...axes].reverse()) {
     const t = tiles.get(a.name)!

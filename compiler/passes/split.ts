@@ -68,11 +68,14 @@ function splitKernel(
   const known = first !== undefined && freeVariables(first.extent).size === 0
   if (!known || !folds.every((r) => r.axis === first.axis && r.extent === first.extent && splittable(r.monoid)))
     return undefined
+  // A fold inside of a prefix has an axis that the store does not have.
+  const own = new Set(store.axes.map((a) => a.name))
+  if (!folds.every((r) => [...freeVariables(r)].every((v) => own.has(v)))) return undefined
   const count = partsFor(store, folds, limits)
   if (count === undefined) return undefined
   const axis: Axis = { name: `${first.axis}_part`, extent: literal(count) }
-  // A part is a whole number of 64 elements.
-  const each = mul(apply("floordiv", add(first.extent, literal(64 * count - 1)), literal(64 * count)), literal(64))
+  // A part is a whole number of 16 elements, so that vectors start at multiples.
+  const each = mul(apply("floordiv", add(first.extent, literal(16 * count - 1)), literal(16 * count)), literal(16))
   const start = mul(variable(axis.name), each)
   const extent = apply("max", literal(0), apply("min", each, sub(first.extent, start)))
   const parts = new Map<

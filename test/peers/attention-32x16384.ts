@@ -1,0 +1,3 @@
+import { attention } from "./attention.js"
+
+export const program = attention(32, 16384)
