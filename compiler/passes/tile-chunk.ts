@@ -8,7 +8,7 @@
  * reaches over the end of the axis is a second body, for what is left.
  */
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, freeVariables, literal, mul, substitute, variable } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, outermostFolds } from "./order-folds.js"
@@ -128,9 +128,10 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
     }
     innermost.push({ kind: "block", body: [number(full), rest] })
   }
+  const bases = new Map(c.axes.map((a) => [a.axis.name, a.base] as const))
   const nest = [...staged.outer].reverse().reduce<readonly Statement[]>((inner, axis) => {
     const loop = chunk.outer.get(axis.name) as Expression & { kind: "variable" }
-    return [{ kind: "for", variable: loop.name, extent: axis.extent, bind: "serial", body: inner }]
+    return [{ kind: "for", variable: loop.name, extent: substitute(axis.extent, bases), bind: "serial", body: inner }]
   }, innermost)
   start.out.push(...nest)
 }
@@ -186,7 +187,13 @@ function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression)
   const fill = (l: ChunkLocal) =>
     emitFill(l.array, l.held(whole), l.local.value, l.tile.tile, scope, c.lowerer, c.parts)
   const operands = c.locals.filter((l) => !scores.has(l.local.name))
-  for (const l of operands) fill(l)
+  const filled = new Set<string>()
+  for (const l of operands) {
+    // One that is made of another waits for it.
+    if (readsLocal(l.local.value, filled)) fence()
+    fill(l)
+    filled.add(l.local.name)
+  }
   if (operands.length > 0) fence()
   for (const x of c.carried) {
     const local = c.locals.find((l) => l.local.name === x.scores)!
@@ -194,6 +201,14 @@ function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression)
     fence()
     emitWeights(x, local, c.chunk, count, whole, scope, fence, c.lowerer, c.parts)
   }
+}
+
+function readsLocal(root: Expression, names: ReadonlySet<string>): boolean {
+  let found = false
+  walk(root, (x) => {
+    if (x.kind === "localRead" && names.has(x.local)) found = true
+  })
+  return found
 }
 
 /** The scores of a chunk; where all of them count, without looking at each. */
