@@ -79,6 +79,14 @@ export function stage(
   const wanted = schedule.reduce[last.axis]!
   if (wanted.vector !== undefined || wanted.unroll !== undefined || wanted.lanes !== undefined)
     throw new Refused("reduce/chunk", `'${last.axis}' is taken in chunks, and so has no vectors or lanes of its own`)
+  const steady = (axis: string, extent: Expression) => {
+    if ([...freeVariables(extent)].some((v) => (schedule.tile[v]?.block ?? 1) !== 1))
+      throw new Refused("reduce/chunk", `the extent of '${axis}' differs from point to point`)
+  }
+  for (const r of chain) steady(r.axis, r.extent)
+  const points = new Set(given.axes.map((a) => a.name))
+  if (!folds.every((r) => [...freeVariables(r)].every((v) => points.has(v))))
+    throw new Refused("reduce/chunk", "a fold inside of a prefix is not taken in chunks")
   const value = unite(given.value, folds, chain, chunked)
 
   const axes = new Map<string, Axis>(given.axes.map((a) => [a.name, a]))
@@ -92,8 +100,7 @@ export function stage(
     for (const [from, to] of fresh) origins.set(to, from)
     const extents = order.map((a) => {
       const { extent } = axes.get(a)!
-      if ([...freeVariables(extent)].some((v) => schedule.tile[v]?.block !== 1))
-        throw new Refused("reduce/chunk", `the extent of '${a}' differs from point to point`)
+      steady(a, extent)
       return { name: fresh.get(a)!, extent }
     })
     const renamed = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))

@@ -7,7 +7,7 @@
  * A predicate is a conjunction of comparisons that are linear in the axes. An element whose predicate fails adds the identity, so it may be left
  * out; in a carried fold only where every row has some element that counts, for a row of nothing but identities has a value of its own.
  */
-import { add, apply, literal, mul } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mul, substitute } from "../ir/expression.js"
 import { fromLinear, type Linear, linear } from "../ir/linear.js"
 import { identityValue } from "../ir/monoid.js"
 import type { Expression } from "../ir/nodes.js"
@@ -68,15 +68,30 @@ const coefficient = ({ terms }: Linear, axis: string): number => {
   return 0
 }
 
-/** The linear form with variables at the ends of their spans where it is largest (or smallest). */
-export function extreme(x: Linear, spans: ReadonlyMap<string, Span>, largest: boolean): Expression {
+/**
+ * The linear form with variables at the ends of their spans where it is largest (or smallest); undefined where a term is no multiple of such a
+ * variable, which could be anything.
+ */
+export function extreme(x: Linear, spans: ReadonlyMap<string, Span>, largest: boolean): Expression | undefined {
   let sum: Expression = literal(x.constant)
   for (const [e, c] of x.terms) {
     const span = e.kind === "variable" ? spans.get(e.name) : undefined
-    const value = span === undefined ? e : c > 0 === largest ? span.high : span.low
+    const value = span === undefined ? fixed(e, spans) : c > 0 === largest ? span.high : span.low
+    if (value === undefined) return undefined
     sum = add(mul(value, literal(c)), sum)
   }
   return fromLinear(linear(sum))
+}
+
+/** A term whose variables have one place each. */
+function fixed(term: Expression, spans: ReadonlyMap<string, Span>): Expression | undefined {
+  const at = new Map<string, Expression>()
+  for (const name of freeVariables(term)) {
+    const span = spans.get(name)
+    if (span !== undefined && span.low !== span.high) return undefined
+    if (span !== undefined) at.set(name, span.low)
+  }
+  return substitute(term, at)
 }
 
 /** The first and the end of the elements of `axis` that count for some row; undefined: no bound. */
@@ -91,8 +106,10 @@ export function contributing(
     const c = coefficient(b, axis)
     if (Math.abs(c) !== 1) continue
     const rest = without(b, axis)
+    if ([...rest.terms.keys()].some((e) => freeVariables(e).has(axis))) continue
     // c = −1: axis ≤ rest for some row, so axis ≤ max rest. c = 1: axis ≥ −rest, so axis ≥ −max rest.
     const most = extreme(rest, rows, true)
+    if (most === undefined) continue
     if (c < 0) end = end === undefined ? add(most, literal(1)) : apply("min", end, add(most, literal(1)))
     else {
       const least = apply("sub", literal(0), most)
@@ -119,13 +136,16 @@ export function everyRowCounts({ bounds }: Masked, axis: Axis, rows: readonly Ax
 /** Proves a sum of rows and symbols to be at least 0, whatever they are; a row lies in its axis, a symbol is at least 0. */
 function neverNegative(x: Linear, rows: readonly Axis[]): boolean {
   const spans = new Map(rows.map((a) => [a.name, { low: literal(0), high: add(a.extent, literal(-1)) }] as const))
-  const { terms, constant } = linear(extreme(x, spans, false))
+  const least = extreme(x, spans, false)
+  if (least === undefined) return false
+  const { terms, constant } = linear(least)
   return constant >= 0 && [...terms].every(([e, c]) => c >= 0 && e.kind === "symbol")
 }
 
 /** Whether all of a block's rows and of a chunk count: the smallest value of each bound is at least 0. */
 export function allCount({ bounds }: Masked, spans: ReadonlyMap<string, Span>): Expression {
   return bounds
-    .map((b) => apply("ge", extreme(b, spans, false), literal(0)))
+    .map((b) => extreme(b, spans, false))
+    .map((least) => (least === undefined ? literal(0, "bool") : apply("ge", least, literal(0))))
     .reduce((a, b) => apply("and", a, b), literal(1, "bool") as Expression)
 }

@@ -7,7 +7,7 @@
  */
 import fc from "fast-check"
 import { literalExtent } from "../../compiler/ir/dim.js"
-import { walk } from "../../compiler/ir/expression.js"
+import { freeVariables, walk } from "../../compiler/ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../../compiler/ir/kernel.js"
 import { packed } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
@@ -76,8 +76,11 @@ function storeSchedule(
   const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1) && held === undefined
   const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
   const tile: Record<string, AxisTile> = {}
+  const ends = new Set(outermostFolds(store.value).flatMap((r) => [...freeVariables(r.extent)]))
   for (const { name, extent } of store.axes) {
     if (choose.chance(12)) continue
+    // All points of a block go through the same chunks.
+    if (held !== undefined && ends.has(name) && !choose.chance(5)) continue
     // A block that takes chunks has a known number of points; now and then one asks for another.
     const known = held === undefined || literalExtent(extent) !== undefined || choose.chance(5)
     const register = choose.of(shares ? [1, 1, 1, 1, 2] : [1, 1, 1, 2, 4, 3])
