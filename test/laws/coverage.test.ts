@@ -12,7 +12,9 @@ import { type Monoid, monoidParts } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { AxisTile, Schedule } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
+import { carried, dependentRecipes } from "./carried.js"
 import { fuseProgram } from "./execute.js"
+import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
 import { buildProgram, nodesOf, recipes, rootsOf } from "./generate.js"
 import { buildKernel, kernelRecipes } from "./kernels.js"
 import { cutLimits } from "./limits.js"
@@ -32,11 +34,21 @@ const sizes: number[] = []
 const shapes = { programs: 0, boundary: 0, one: 0, none: 0, two: 0 }
 let schedules = 0
 
-const cases = fc.record({ recipe: recipes(), kernel: kernelRecipes, cuts: cutLimits, schedule: scheduleNumbers })
+const cases = fc.record({
+  recipe: recipes(),
+  dependent: dependentRecipes(),
+  kernel: kernelRecipes,
+  folds: foldRecipes,
+  cuts: cutLimits,
+  schedule: scheduleNumbers,
+})
 
 function* monoidsOf(m: Monoid): Generator<string> {
   if (m.kind === "product") yield "monoid product"
-  for (const { monoid } of monoidParts(m)) yield `monoid ${monoid.kind}`
+  for (const { monoid } of monoidParts(m)) {
+    yield `monoid ${monoid.kind}`
+    if (monoid.kind === "carried") yield `monoid carried ${monoid.recipe}`
+  }
 }
 
 /** Whether a block of the axis reaches over its end, or its last tile does. */
@@ -54,7 +66,18 @@ function countSchedule({ lanes, subgroup, stores, locals }: Schedule): void {
   const folds = stores.flatMap((s) => Object.values(s.reduce))
   const fields = (xs: readonly object[], of: string) =>
     xs.flatMap((x) => Object.keys(x).map((k) => `schedule ${of}.${k}`))
-  countAll([...fields(tiles, "tile"), ...fields(folds, "reduce"), ...fields(Object.values(locals), "locals")])
+  const held = stores.flatMap((s) => Object.values(s.held ?? {}))
+  const filled = held.flatMap((h) => Object.values(h.tile))
+  const scores = held.flatMap((h) => (h.fold === undefined ? [] : [h.fold]))
+  countAll([
+    ...fields(tiles, "tile"),
+    ...fields(folds, "reduce"),
+    ...fields(Object.values(locals), "locals"),
+    ...fields(held, "held"),
+    ...fields(filled, "filled"),
+    ...fields(scores, "scores"),
+  ])
+  if (stores.some((s) => s.with !== undefined)) count("schedule with")
   if (tiles.some((t) => t.block === "all")) count("schedule block all")
   if (tiles.some((t) => t.block !== "all")) count("schedule block some")
 }
@@ -65,11 +88,13 @@ function countKernel(
   numbers: readonly number[],
   turn: number,
   symbols: ReadonlyMap<string, number>,
+  chunking?: number,
 ): boolean {
   const found = new Set<string>()
   const see = (x: Expression) => {
     found.add(`expression ${x.kind}`)
-    if (x.kind === "reduce" || x.kind === "scan") for (const m of monoidsOf(x.monoid)) found.add(`${m} in kernels`)
+    if (x.kind === "reduce" || x.kind === "scan")
+      for (const m of monoidsOf(x.monoid)) found.add(m.replace("monoid", "folded"))
   }
   for (const item of kernel.items) {
     found.add(`item ${item.kind}`)
@@ -77,7 +102,7 @@ function countKernel(
     walk(item.value, see)
   }
   for (const b of kernel.buffers) found.add(`storage ${b.storage} in kernels`)
-  const drawn = drawSchedule(kernel, numbers, turn)
+  const drawn = drawSchedule(kernel, numbers, turn, chunking)
   schedules++
   const loops = loopsOf(kernel, drawn)
   const stores = kernel.items.filter((i) => i.kind === "store")
@@ -117,6 +142,11 @@ beforeAll(() => {
       })
       if (boundary) shapes.boundary++
       countKernel(buildKernel(c.kernel), c.schedule, 0, new Map([["seq", c.kernel.seq]]))
+      countKernel(buildFolds(c.folds).kernel, c.schedule, 0, foldSymbols(c.folds), 75)
+      const dependent = carried(buildProgram(c.dependent))
+      kernelsOf(fuseProgram(dependent)).forEach((k, i) => {
+        countKernel(k, c.schedule, i, dependent.values)
+      })
     })
 })
 
@@ -125,6 +155,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   dtype: ["f32", "i32", "u32", "bool"],
   storage: ["f32", "i32", "u32", "bool", "bf16", "f16"],
   monoid: ["sum", "max", "min", "argmax", "top", "product"],
+  folded: ["sum", "max", "min", "argmax", "top", "product", "carried", "carried exp", "carried moments"],
   item: ["local", "store", "store with a monoid"],
   expression: ["literal", "variable", "symbol", "operation", "load", "localRead", "reduce", "scan", "component"],
   statement: [
@@ -132,6 +163,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "for lane",
     "for serial",
     "if",
+    "block",
     "let",
     "assign",
     "alloc register",
@@ -156,6 +188,17 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "locals.vector",
     "locals.unroll",
     "locals.lanes",
+    "reduce.chunk",
+    "reduce.step",
+    "held.tile",
+    "held.pad",
+    "held.fold",
+    "filled.register",
+    "filled.vector",
+    "scores.vector",
+    "scores.unroll",
+    "scores.lanes",
+    "with",
   ],
 }
 
