@@ -1,6 +1,7 @@
 /** Devices: what WebAssembly and WebGPU store is what the interpreter stores, for random programs, kernels and schedules. */
 import fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
+import type { StoreSchedule } from "../../compiler/ir/schedule.js"
 import { type Target, wasmTarget } from "../../compiler/targets/target.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
@@ -31,6 +32,15 @@ async function check(
   console.log(
     `${name}: ${drawn.length} programs, ${jobs.length} kernels, refused ${JSON.stringify([...refused])}, WEFT_SEED=${seed}`,
   )
+  const has = (see: (s: StoreSchedule) => boolean) => jobs.filter(({ job }) => job.schedule?.stores.some(see)).length
+  const chunked = has((s) => Object.values(s.reduce).some((r) => r.chunk !== undefined))
+  const held = has((s) => s.held !== undefined && Object.keys(s.held).length > 0)
+  const beside = has((s) => s.with !== undefined)
+  console.log(`${chunked} take chunks, ${held} hold operands or scores, ${beside} have stores along with others`)
+  const least = 20 * Math.min(1, runs(count) / count)
+  expect(chunked).toBeGreaterThanOrEqual(least)
+  expect(held).toBeGreaterThanOrEqual(least)
+  expect(beside).toBeGreaterThanOrEqual(least / 4)
   const size = 100
   for (let from = 0; from < jobs.length; from += size) {
     const part = jobs.slice(from, from + size)

@@ -1,5 +1,5 @@
 /** How jobs get to a device: the emitters of the laws. */
-import { type Target, webgpuTarget } from "../../compiler/targets/target.js"
+import { type Target, targetFor } from "../../compiler/targets/target.js"
 import { emitWasm } from "../../compiler/targets/wasm/emit.js"
 import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
 import type { WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
@@ -31,7 +31,7 @@ export function webgpuEmitter(device: WebgpuDevice): WebgpuEmitter {
   const options = { symbolOrder, limits: device.adapterInfo.limits }
   const subgroup = Math.max(1, Math.min(device.adapterInfo.subgroupMinSize, 32))
   return {
-    target: { ...webgpuTarget, schedule: { ...webgpuTarget.schedule, subgroup } },
+    target: targetFor("webgpu", { subgroupSize: subgroup }),
     emit: (loops) => ({ kernels: loops.map((l) => wgslKernel(l, options)), module: new Uint8Array(0) }),
     refusal: ({ loops }) => {
       try {

@@ -7,15 +7,18 @@
 import fc from "fast-check"
 import { fromBytes, toBytes } from "../../compiler/interpret/memory.js"
 import { withTable } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
 import { printKernel } from "../../compiler/ir/kernel-print.js"
 import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
 import { printLoop } from "../../compiler/ir/loop-print.js"
+import type { Schedule } from "../../compiler/ir/schedule.js"
 import { chooseSchedule } from "../../compiler/passes/schedule.js"
 import type { Target } from "../../compiler/targets/target.js"
 import type { ArtifactKernel, Precision } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { carried, dependentRecipes } from "./carried.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
+import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
 import { buildProgram, recipes } from "./generate.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { buildKernel, kernelRecipes } from "./kernels.js"
@@ -26,9 +29,11 @@ export interface Job {
   readonly effect: Effect
   readonly loops: LoopKernel
   readonly symbols: ReadonlyMap<string, number>
+  /** What it was laid out by. */
+  readonly schedule?: Schedule
 }
 
-/** Most programs run as the compiler schedules them, the others and all random kernels under random schedules. */
+/** Most programs run as the compiler schedules them, the others and all random kernels under random schedules; of long folds both. */
 export const deviceCases = fc.record({
   recipe: fc.oneof(
     { weight: 5, arbitrary: recipes(undefined, false) },
@@ -36,6 +41,7 @@ export const deviceCases = fc.record({
   ),
   online: fc.boolean(),
   kernel: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: kernelRecipes }),
+  folds: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: foldRecipes }),
   chosen: fc.constantFrom(true, false),
   precision: fc.constantFrom<Precision>("exact", "fast"),
   schedule: scheduleNumbers,
@@ -47,14 +53,24 @@ export const symbolOrder = ["past", "seq"]
 
 /** The jobs of one program, in the table of their expressions. */
 export function jobsOf(
-  { recipe, online, kernel, chosen, schedule, precision }: DeviceCase,
+  { recipe, online, kernel, folds, chosen, schedule, precision }: DeviceCase,
   target: Target,
 ): readonly Job[] {
   return withTable(() => {
     const jobs: Job[] = []
     const add = (effect: Effect, symbols: ReadonlyMap<string, number>, scheduled: Scheduled) => {
       const made = loopsOf(effect.kernel, { ...scheduled, options: target.tile })
-      if (typeof made !== "string") jobs.push({ effect, loops: made.hoisted, symbols })
+      // As the compiler does it.
+      const last = target.name === "webgpu" ? "merged" : "hoisted"
+      if (typeof made !== "string") jobs.push({ effect, loops: made[last], symbols, schedule: scheduled.schedule })
+    }
+    const own = (k: Kernel): Scheduled => ({ schedule: chooseSchedule(k, target.schedule), options: target.tile })
+    if (folds !== null) {
+      const { kernel: made, regime } = buildFolds(folds)
+      const symbols = foldSymbols(folds)
+      const effect = effectOf(made, kernelMemories(made, folds.seed), symbols, regime)
+      add(effect, symbols, chosen ? own(made) : drawSchedule(made, schedule, 0, 75))
+      return jobs
     }
     if (kernel !== null) {
       const made = buildKernel(kernel)
@@ -66,8 +82,7 @@ export function jobsOf(
     const p = online ? carried(drawn) : simplified(drawn)
     execute(fuseProgram(p, undefined, undefined, precision), p, (k, buffers) => {
       const effect = effectOf(k, buffers, p.values, p.regime)
-      const own: Scheduled = { schedule: chooseSchedule(k, target.schedule), options: target.tile }
-      add(effect, p.values, chosen ? own : drawSchedule(k, schedule, jobs.length))
+      add(effect, p.values, chosen ? own(k) : drawSchedule(k, schedule, jobs.length))
     })
     return jobs
   })
