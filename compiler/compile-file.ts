@@ -16,6 +16,7 @@ import { fromWorkingDirectory } from "./frontend/diagnostics.js"
 import { loadModel } from "./frontend/load.js"
 import { treeLeaves } from "./passes/tree.js"
 import type { AdapterFacts } from "./targets/target.js"
+import type { TunedRecord } from "./tuned/record.js"
 
 export interface CompiledFile {
   readonly compilation: Compilation
@@ -39,6 +40,10 @@ export interface CompileModelOptions {
   readonly adapter?: AdapterFacts | undefined
   /** How values are kept between kernels: `exact` (the default) as they are computed, `fast` rounded to bf16 where that costs little. */
   readonly precision?: Precision | undefined
+  /** Schedules that `weft tune` measured on the device; heuristics decide for kernels that it does not hold. */
+  readonly tuned?: TunedRecord | undefined
+  /** Called with what is no error, but should be known: tuned schedules that this compiler refuses. */
+  readonly onWarning?: ((message: string) => void) | undefined
   /** Verify the programs between the passes. */
   readonly verify?: boolean | undefined
 }
@@ -54,6 +59,7 @@ export async function compileFile(
   const family = typeof config.model_type === "string" ? config.model_type : basename(modelFile).replace(/\.\w+$/, "")
   try {
     const compilation = compileModule(module, modelFile, config, family, target, options)
+    warnOfRefused(compilation, options)
     return { compilation, family, files, main: relative(folder, resolve(modelFile)).replaceAll("\\", "/") }
   } catch (cause) {
     const span = placeOf(cause)
@@ -61,6 +67,17 @@ export async function compileFile(
     const message = cause instanceof Error ? cause.message : String(cause)
     throw new WeftError("model-failed", `the model failed: ${message}`, { span, cause })
   }
+}
+
+/** Tuned schedules that are not possible are no error: the compiler has changed since they were measured. */
+function warnOfRefused({ kernels }: Compilation, { tuned, onWarning }: CompileModelOptions): void {
+  const refused = kernels.flatMap(({ kernel, origin }) =>
+    typeof origin === "string" ? [] : [`${kernel.name}: ${origin.why} (${origin.code})`],
+  )
+  if (refused.length > 0)
+    onWarning?.(
+      `${refused.length} tuned schedules for ${tuned!.device} are refused, heuristics decide; run weft tune again\n  ${refused.join("\n  ")}`,
+    )
 }
 
 function compileModule(
@@ -81,6 +98,7 @@ function compileModule(
     ...(options.precision === undefined ? {} : { precision: options.precision }),
     ...(options.context === undefined ? {} : { context: options.context }),
     ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
+    ...(options.tuned === undefined ? {} : { tuned: options.tuned }),
   })
 }
 

@@ -22,6 +22,7 @@ import { monoidKey } from "./ir/monoid.js"
 import type { Refusal, Schedule } from "./ir/schedule.js"
 import type { Tensor, Unit } from "./ir/tensor.js"
 import { programArrays } from "./passes/arrays.js"
+import { attempt } from "./passes/attempts.js"
 import { clean } from "./passes/clean.js"
 import { shortenContext } from "./passes/context.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
@@ -32,17 +33,15 @@ import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.j
 import { type Launched, type Plan, planArtifact } from "./passes/plan.js"
 import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
 import type { Units } from "./passes/rewrite.js"
-import { chooseSchedule, type ScheduleTarget } from "./passes/schedule.js"
 import { simplify } from "./passes/simplify.js"
 import { splitFolds } from "./passes/split.js"
 import { scratchStorage, stateStorage } from "./passes/storage.js"
 import { isRefusal, tile } from "./passes/tile.js"
 import { mergeFetches } from "./passes/vectors.js"
 import { weightMap } from "./passes/weight-map.js"
+import { emitKernels } from "./targets/emit.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
-import { emitWasm } from "./targets/wasm/emit.js"
-import { emitWgsl } from "./targets/wgsl/emit.js"
-import { defaultWgslLimits } from "./targets/wgsl/limits.js"
+import { type TunedRecord, tunedSchedule } from "./tuned/record.js"
 
 export interface CompileOptions {
   readonly target: ArtifactTarget
@@ -64,6 +63,8 @@ export interface CompileOptions {
   readonly gather?: GatherLimits
   /** Bytes of a buffer that a kernel may bind; what every adapter grants, or the adapter's own, when left out. */
   readonly bindingBytes?: number
+  /** Schedules that were measured on the device; heuristics decide for kernels that it does not hold. */
+  readonly tuned?: TunedRecord
   /** Verify the programs between the passes. */
   readonly verify?: boolean
 }
@@ -72,6 +73,8 @@ export interface CompileOptions {
 export interface CompiledKernel {
   readonly kernel: Kernel
   readonly schedule: Schedule
+  /** Where the schedule comes from; a refusal: the tuned one is not possible, and heuristics decided. */
+  readonly origin: "heuristics" | "tuned" | Refusal
   /** As `tile` made it. */
   readonly tiled: LoopKernel
   /** As it is emitted. */
@@ -150,7 +153,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
       }
     })
 
-    const library = createLibrary(target, options.verify ?? false)
+    const library = createLibrary(target, options.verify ?? false, options.tuned)
     const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place, limits })
     const { facts } = program
     const purpose =
@@ -171,7 +174,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
 }
 
 /** The distinct kernels of an artifact: equal ones are compiled once. */
-function createLibrary(target: Target, verify: boolean) {
+function createLibrary(target: Target, verify: boolean, tuned: TunedRecord | undefined) {
   const kernels: CompiledKernel[] = []
   const numbers = new Map<string, number>()
   const place = (kernel: Kernel) => {
@@ -181,7 +184,7 @@ function createLibrary(target: Target, verify: boolean) {
       index = kernels.length
       numbers.set(key, index)
       const named = { ...kernel, name: `k${index}_${kernel.name}`.replace(/[^A-Za-z0-9_]/g, "_") }
-      kernels.push({ kernel: named, ...schedule(named, target, verify) })
+      kernels.push({ kernel: named, ...schedule(named, target, verify, tuned) })
     }
     return { index, groups: kernels[index]!.loops.groups }
   }
@@ -189,35 +192,37 @@ function createLibrary(target: Target, verify: boolean) {
 }
 
 /** schedule, tile, clean, invariants. */
-export function schedule(kernel: Kernel, target: Target, verify: boolean): Omit<CompiledKernel, "kernel"> {
-  let refusal: Refusal | undefined
-  for (const assumed of attempts(target.schedule)) {
-    const schedule = chooseSchedule(kernel, assumed)
-    const tiled = tile(kernel, schedule, target.tile)
-    if (isRefusal(tiled)) {
-      refusal ??= tiled
-      continue
-    }
-    const cleaned = hoistInvariants(clean(tiled))
-    const loops = target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
-    const problems = verify ? verifyLoop(loops) : []
-    if (problems.length > 0)
-      throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)
-    return { schedule, tiled, loops }
-  }
-  throw new WeftError(
-    "compile/schedule",
-    `kernel '${kernel.name}' cannot be scheduled: ${refusal!.why} (${refusal!.code})`,
-    { span: kernel.spans.at(-1) },
-  )
+export function schedule(
+  kernel: Kernel,
+  target: Target,
+  verify: boolean,
+  tuned?: TunedRecord,
+): Omit<CompiledKernel, "kernel"> {
+  const measured = tuned === undefined ? undefined : tunedSchedule(kernel, tuned)
+  const kept = measured === undefined ? undefined : tile(kernel, measured, target.tile)
+  const found =
+    measured === undefined || kept === undefined || isRefusal(kept)
+      ? attempt(kernel, target.schedule, target.tile)
+      : { schedule: measured, tiled: kept }
+  if ("code" in found)
+    throw new WeftError(
+      "compile/schedule",
+      `kernel '${kernel.name}' cannot be scheduled: ${found.why} (${found.code})`,
+      {
+        span: kernel.spans.at(-1),
+      },
+    )
+  const loops = finished(found.tiled, target)
+  const problems = verify ? verifyLoop(loops) : []
+  if (problems.length > 0)
+    throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)
+  return { ...found, origin: kept === undefined ? "heuristics" : isRefusal(kept) ? kept : "tuned", loops }
 }
 
-/** What schedules may assume, from the best to the least: smaller blocks hold less, and without chunks nothing is held of them. */
-function* attempts(target: ScheduleTarget): Iterable<ScheduleTarget> {
-  yield target
-  for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
-  const { chunks: _, ...plain } = target
-  for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
+/** Loops as they are emitted, from what `tile` made. */
+export function finished(tiled: LoopKernel, target: Target): LoopKernel {
+  const cleaned = hoistInvariants(clean(tiled))
+  return target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
 }
 
 /** Expressions are interned, so their identities spell the structure. */
@@ -241,27 +246,14 @@ function assemble(
   precision: Precision,
 ): Artifact {
   const symbols = traced.symbols
-  const order = symbols.map((s) => s.name)
-  const emitted =
-    target.name === "wasm"
-      ? emitWasm(
-          kernels.map((k) => k.loops),
-          { symbols: order },
-        )
-      : undefined
-  const compiled = kernels.map(({ kernel, loops }, i): ArtifactKernel => {
+  const emitted = emitKernels(
+    kernels.map((k) => k.loops),
+    symbols.map((s) => s.name),
+    target,
+  )
+  const compiled = kernels.map(({ kernel }, i): ArtifactKernel => {
     const span = kernel.spans.findLast((s) => !s.file.startsWith("dsl/")) ?? kernel.spans.at(-1)
-    return {
-      name: loops.name,
-      source:
-        emitted === undefined
-          ? emitWgsl(loops, { symbolOrder: order, limits: wgslLimits(target), unrollable: target.unrollable }).source
-          : "",
-      bindings: loops.buffers.map((b) => ({ access: b.access })),
-      lanes: loops.lanes,
-      scratch: emitted === undefined ? 0 : emitted.kernels[i]!.scratch,
-      ...(span === undefined ? {} : { span }),
-    }
+    return { ...emitted.kernels[i]!, ...(span === undefined ? {} : { span }) }
   })
   return {
     format: "weft",
@@ -278,18 +270,10 @@ function assemble(
       base64: base64(constantBytes(constant.values, constant.dtype)),
     })),
     kernels: compiled,
-    module: emitted === undefined ? "" : base64(emitted.module),
+    module: base64(emitted.module),
     entries: plan.entries,
   }
 }
-
-/** The limits that every adapter grants, with subgroups and shared memory as the target has them. */
-const wgslLimits = ({ schedule, tile, bindings }: Target) => ({
-  ...defaultWgslLimits,
-  storageBuffers: bindings,
-  workgroupBytes: tile.sharedBytes,
-  ...(schedule.subgroup === 1 ? {} : { subgroups: true, subgroupSize: schedule.subgroup }),
-})
 
 function constantBytes(values: Float64Array, dtype: "f32" | "i32" | "u32" | "bool"): Uint8Array {
   const words =

@@ -1,0 +1,84 @@
+/**
+ * structure: kernel → a key that equal structures share, in every process and whatever the model calls its parts.
+ *
+ *   y[seq, out] = sum_{embed < 64}(x[seq, embed] · w[out, embed])   seq < n (hint 128)   →   { key: "6d1c…", axes: ["seq", "out", "embed"] }
+ *
+ * In it are storages, layouts, extents, monoids and expressions; left out are names, spans, and the largest values of symbols: what stands for
+ * them is their hint, which is all that schedules see. How many rows a buffer has room for is left out, too: it moves no element.
+ */
+import { createHash } from "node:crypto"
+import type { Item, Kernel } from "../ir/kernel.js"
+import { monoidKey } from "../ir/monoid.js"
+import type { Expression } from "../ir/nodes.js"
+
+export interface Structure {
+  readonly key: string
+  /** The names of this kernel's axes, in the order in which the structure mentions them. */
+  readonly axes: readonly string[]
+}
+
+export function structureOf(kernel: Kernel): Structure {
+  const axes = new Map<string, string>()
+  const symbols = new Map<string, string>()
+  const buffers = new Map(kernel.buffers.map((b, i) => [b.name, `b${i}`]))
+  const locals = new Map(kernel.items.flatMap((x) => (x.kind === "local" ? [x.name] : [])).map((n, i) => [n, `l${i}`]))
+  const named = (names: Map<string, string>, name: string, stem: string): string => {
+    const made = names.get(name) ?? `${stem}${names.size}`
+    names.set(name, made)
+    return made
+  }
+  const lines: string[] = []
+  const known = new Map<Expression, number>()
+  /** The number of the line that spells an expression. */
+  const visit = (x: Expression): number => {
+    const at = known.get(x)
+    if (at !== undefined) return at
+    const text = `${x.dtype} ${spell(x)}`
+    known.set(x, lines.length)
+    return lines.push(text) - 1
+  }
+  const all = (xs: readonly Expression[]) => xs.map(visit).join(" ")
+  const spell = (x: Expression): string => {
+    switch (x.kind) {
+      case "literal":
+        return `= ${Object.is(x.value, -0) ? "-0" : x.value}`
+      case "variable":
+        return named(axes, x.name, "a")
+      case "symbol":
+        return `${named(symbols, x.name, "s")} hint ${x.hint}`
+      case "operation":
+        return `${x.operation} ${all(x.args)}`
+      case "load":
+        return `${buffers.get(x.buffer)} [${all(x.index)}]`
+      case "localRead":
+        return `${locals.get(x.local)} {${all(x.index)}}`
+      case "reduce":
+        return `${monoidKey(x.monoid)} ${named(axes, x.axis, "a")} < ${visit(x.extent)} (${all(x.lift)})`
+      case "scan":
+        return `${monoidKey(x.monoid)} ${named(axes, x.axis, "a")} <= ${visit(x.at)} (${all(x.lift)})`
+      case "component":
+        return `${visit(x.of)} . ${x.index} ${x.slot === undefined ? "" : visit(x.slot)}`
+      case "fetch":
+      case "splat":
+      case "ramp":
+      case "lane":
+      case "vector":
+        throw new Error(`a kernel holds no ${x.kind}`)
+      default:
+        return x satisfies never
+    }
+  }
+  for (const { dtype, storage, shape } of kernel.buffers) lines.push(`${dtype} as ${storage} ${shape.slice(1)}`)
+  for (const item of kernel.items) {
+    const over = item.axes.map((a) => `${named(axes, a.name, "a")} < ${visit(a.extent)}`).join(", ")
+    const made = `${over} ${content(item, visit)}`
+    lines.push(item.kind === "local" ? `local ${made}` : `store ${buffers.get(item.buffer)} ${made}`)
+  }
+  return { key: createHash("sha256").update(lines.join("\n")).digest("hex").slice(0, 24), axes: [...axes.keys()] }
+}
+
+function content(item: Item, visit: (x: Expression) => number): string {
+  if (item.kind === "local") return String(visit(item.value))
+  const sign = item.monoid === undefined ? "=" : monoidKey(item.monoid)
+  return `[${item.index.map(visit).join(" ")}] ${sign} ${visit(item.value)}`
+}
