@@ -114,7 +114,8 @@ function contractionSchedule(
   const block = (axes: readonly Axis[], count: number) => spread(axes, Math.min(count, power(volume(axes))))
   // Several folds share the registers of a lane.
   const most = folds.length > 1 ? 64 : 128
-  const [rowBlock, columnBlock] = [block(rows, most), block(columns, 128)]
+  // Narrow products have smaller blocks, so that there are enough of them.
+  const [rowBlock, columnBlock] = [block(rows, most), block(columns, volume(columns) > 2048 ? 128 : 64)]
   const [rowRegisters, columnRegisters] = [registers(rowBlock, folds.length > 1 ? 4 : 8), registers(columnBlock, 8)]
   const lanes = (product(rowBlock) * product(columnBlock)) / (product(rowRegisters) * product(columnRegisters))
   if (lanes < 32 || lanes > target.lanes || !Number.isInteger(lanes)) return undefined

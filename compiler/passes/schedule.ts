@@ -139,7 +139,7 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     target.lanes / target.subgroup,
     serves ? Math.ceil((2 * target.block) / Math.max(1, folds.length)) : 1,
   )
-  const most = serves ? 8 * target.block : target.block
+  const most = serves ? 6 * target.block : target.block
   const block = Math.min(most, Math.max(least, Math.floor(points / target.busy)))
   let owned = 1
   for (const a of [...axes].reverse()) {

@@ -66,7 +66,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
     case "webgpu": {
       const size = adapter?.subgroupSize || 1
       // Wide subgroups are those of hardware: many short blocks fill it. Software runs few long ones better.
-      const shape = size >= 16 ? { lanes: 128, block: 16, busy: 512 } : { lanes: 32, block: 64, busy: 1 }
+      const shape = size >= 16 ? { lanes: 256, block: 16, busy: 512 } : { lanes: 32, block: 64, busy: 1 }
       const sharedBytes = adapter?.workgroupBytes ?? webgpuTarget.tile.sharedBytes
       const subgroup = Math.min(size, 32)
       const hardware = size >= 16

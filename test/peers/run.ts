@@ -65,21 +65,21 @@ function worstOf(name: Name, [a, b, c]: readonly Float32Array[], y: Float32Array
     return worst
   }
   const [heads, length] = shapes[name]
-  const row = (x: Float32Array, i: number, h: number) =>
-    x.subarray((i * heads + h) * channels, (i * heads + h + 1) * channels)
+  const at = (i: number, h: number) => (i * heads + h) * channels
   for (const i of [0, 1, 63, 64, 700, 2048, length - 1])
     for (const h of [0, heads - 1]) {
-      const query = row(a!, i, h)
-      const scores = Array.from(
-        { length: i + 1 },
-        (_, j) => query.reduce((s, q, d) => s + q * row(b!, j, h)[d]!, 0) / Math.sqrt(channels),
-      )
+      const scores = new Float64Array(i + 1)
+      for (let j = 0; j <= i; j++) {
+        for (let d = 0; d < channels; d++) scores[j]! += a![at(i, h) + d]! * b![at(j, h) + d]!
+        scores[j]! /= Math.sqrt(channels)
+      }
       const largest = scores.reduce((m, s) => Math.max(m, s), Number.NEGATIVE_INFINITY)
       const weights = scores.map((s) => Math.exp(s - largest))
       const total = weights.reduce((s, w) => s + w, 0)
       for (const d of [0, 64, 127]) {
-        const value = weights.reduce((s, w, j) => s + w * row(c!, j, h)[d]!, 0) / total
-        worst = Math.max(worst, Math.abs(value - row(y, i, h)[d]!))
+        let value = 0
+        for (let j = 0; j <= i; j++) value += (weights[j]! / total) * c![at(j, h) + d]!
+        worst = Math.max(worst, Math.abs(value - y[at(i, h) + d]!))
       }
     }
   return worst
@@ -115,33 +115,65 @@ async function ours(name: Name, artifact: Artifact, toggles: readonly string[]):
   device.dispose()
 }
 
-async function peer(name: Name, toggles: readonly string[]): Promise<void> {
+/** jax-js finds the page's GPU, which has to stay alive for as long as it is used. */
+interface PeerArray {
+  readonly ref: PeerArray
+  reshape(shape: readonly number[]): PeerArray
+  data(): Promise<Float32Array>
+  blockUntilReady(): Promise<unknown>
+  dispose?(): void
+}
+type Compute = (...arrays: PeerArray[]) => PeerArray
+/** What is used of jax-js. */
+interface Peer {
+  readonly numpy: { array(data: Float32Array): PeerArray; matmul(a: PeerArray, b: PeerArray): PeerArray }
+  readonly nn: { dotProductAttention(q: PeerArray, k: PeerArray, v: PeerArray, o: { isCausal: boolean }): PeerArray }
+  jit(f: Compute): Compute
+  init(device: string): Promise<unknown>
+  defaultDevice(device: string): void
+}
+
+let opened: Promise<Peer> | undefined
+function peerOn(toggles: readonly string[]): Promise<Peer> {
+  opened ??= openPeer(toggles)
+  return opened
+}
+async function openPeer(toggles: readonly string[]): Promise<Peer> {
   const { create, globals } = await import("webgpu")
   Object.assign(globalThis, globals)
   const gpu = create(toggles.length === 0 ? [] : [`enable-dawn-features=${toggles.join(",")}`])
   const navigator = { gpu, userAgent: "node", platform: "linux", hardwareConcurrency: 8 }
   Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true })
   const jaxName = "@jax-js/jax"
-  const { init, defaultDevice, numpy, jit, nn } = await import(jaxName)
-  await init("webgpu")
-  defaultDevice("webgpu")
+  const jax = (await import(jaxName)) as Peer
+  await jax.init("webgpu")
+  jax.defaultDevice("webgpu")
+  return jax
+}
+
+async function peer(name: Name, toggles: readonly string[]): Promise<void> {
+  const { numpy, jit, nn } = await peerOn(toggles)
   const arrays = inputsOf(name)
   const shape = name === "matmul" ? [side, side] : [shapes[name][1], shapes[name][0], channels]
   const given = arrays.map((x) => numpy.array(x).reshape(shape))
   const compute =
     name === "matmul"
-      ? jit((a: unknown, b: unknown) => numpy.matmul(a, b))
-      : jit((q: unknown, k: unknown, v: unknown) => nn.dotProductAttention(q, k, v, { isCausal: true }))
+      ? jit((a, b) => numpy.matmul(a!, b!))
+      : jit((q, k, v) => nn.dotProductAttention(q!, k!, v!, { isCausal: true }))
   const start = () => compute(...given.map((x) => x.ref))
   const worst = worstOf(name, arrays, await start().data())
   if (worst > 1e-3) return console.log(`jax-js ${name}: wrong by ${worst.toExponential(1)}, not timed`)
-  let last: { blockUntilReady(): Promise<unknown>; dispose?(): void } | undefined
+  // Runs are started as their results are asked for, so all of them are kept until all have been waited for.
+  let pending: PeerArray[] = []
   const { single, chained } = await timed(
     () => {
-      last?.dispose?.()
-      last = start()
+      pending.push(start())
     },
-    () => last!.blockUntilReady(),
+    async () => {
+      for (const y of pending) await y.blockUntilReady()
+      for (const y of pending) y.dispose?.()
+      pending = []
+    },
   )
   console.log(
     `jax-js ${name}: ${single.toFixed(3)} ms, chained ${chained.toFixed(3)} ms, worst ${worst.toExponential(1)}`,
