@@ -12,7 +12,8 @@ interface Interpreted extends DeviceBuffer {
   bytesNow: Uint8Array
 }
 
-export function interpretedDevice(compilation: Compilation, language: "kernel" | "loop"): Device {
+/** `subgroup`: lanes that may exchange values; all of a workgroup when left out. */
+export function interpretedDevice(compilation: Compilation, language: "kernel" | "loop", subgroup?: number): Device {
   const counters = { pipelines: 0, submits: 0, commands: 0, allocatedBytes: 0 }
   const { symbols } = compilation.artifact
   return {
@@ -38,7 +39,11 @@ export function interpretedDevice(compilation: Compilation, language: "kernel" |
             memories.set(b.name, memory)
           }
           if (language === "kernel") interpretKernel(k, memories, sizes)
-          else interpretLoop(loops, memories, sizes, { trustWriteBuffers: true })
+          else
+            interpretLoop(loops, memories, sizes, {
+              trustWriteBuffers: true,
+              ...(subgroup === undefined ? {} : { subgroup }),
+            })
           for (const [i, b] of loops.buffers.entries())
             if (b.access !== "read") buffers[i]!.bytesNow.set(toBytes(memories.get(b.name)!))
         }
