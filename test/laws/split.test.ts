@@ -14,7 +14,7 @@ import type { Fused, KernelStep } from "../../compiler/passes/fuse.js"
 import { type SplitLimits, splitFolds } from "../../compiler/passes/split.js"
 import { carried, dependentRecipes } from "./carried.js"
 import { type Compiled, execute, found, fuseProgram, poisoned } from "./execute.js"
-import { splitFaults } from "./faults-chunks.js"
+import { splitFaults } from "./faults-split.js"
 import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
 import { buildProgram, recipes } from "./generate.js"
 import { kernelMemories } from "./kernel-memories.js"
@@ -162,7 +162,7 @@ describe("meaning", () => {
 })
 
 describe("planted faults", () => {
-  const drawn = fc.sample(cases, { seed, numRuns: runs(500) })
+  const drawn = fc.sample(cases, { seed, numRuns: runs(1000) })
 
   test.each(Object.keys(splitFaults))("%s", (name) => {
     let places = 0
