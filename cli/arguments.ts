@@ -35,6 +35,9 @@ export interface Arguments {
   readonly past?: number
   readonly measured?: string
   readonly repetitions?: number
+  readonly entries?: readonly string[]
+  readonly kernels?: RegExp
+  readonly budget?: number
   readonly json?: boolean
   readonly "ignore-eos"?: boolean
   readonly "no-cache"?: boolean
@@ -50,6 +53,13 @@ const switches: readonly Flag[] = ["json", "ignore-eos", "no-cache", "help"]
 const text: Read = (value) => value
 const number: Read = (value) => (value.trim() === "" || !Number.isFinite(Number(value)) ? undefined : Number(value))
 const whole: Read = (value) => (/^\d+$/.test(value) && Number.isSafeInteger(Number(value)) ? Number(value) : undefined)
+const pattern: Read = (value) => {
+  try {
+    return new RegExp(value)
+  } catch {
+    return undefined
+  }
+}
 const ids: Read = (value) =>
   /^\s*\d+(\s*,\s*\d+)*\s*$/.test(value) ? value.split(",").map((id) => Number(id)) : undefined
 
@@ -77,6 +87,9 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   past: [whole, "a whole number"],
   measured: [text, "a file"],
   repetitions: [whole, "a whole number"],
+  entries: [(value) => value.split(","), "names of entries with commas between them, such as prefill,step"],
+  kernels: [pattern, "a regular expression"],
+  budget: [number, "a number of seconds"],
 }
 
 /**

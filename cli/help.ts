@@ -6,6 +6,7 @@ export const usage = `weft: runs language models through kernels that it compile
   weft [generate] [PROMPT]    continue a text; without one, tell a story
   weft logits                 write the logits of every position to a file
   weft bench                  measure prompt and generation speed
+  weft tune [FILE.ts]         measure schedules on the device, and keep the ones that beat the heuristics
   weft compile FILE.ts        write the artifact of a model: kernels, plan and map of the weights
   weft explain FILE.ts        write a page that shows how a model becomes kernels, and what they cost
 
@@ -29,6 +30,14 @@ logits:
 
 bench:
   --repetitions N (5 or more)   --json
+
+tune:
+  --config FILE.json          the config, when a model file is named; --model DIR as above
+  --entries prefill,step      entry points to measure (default: prefill, step and greedy)
+  --kernels REGEX             kernels to measure, by name (default: all that take 1 % of an entry's time)
+  --budget SECONDS            time to measure in (default: 60)
+  --out FILE                  where to write (default: the package's compiler/tuned/<device>.json)
+  --threads N   --json
 
 compile, explain:
   --config FILE.json          the model's config; none for a program

@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   logits: async () => (await import("./logits.js")).logits,
   compile: async () => (await import("./compile.js")).compile,
   explain: async () => (await import("./explain.js")).explain,
+  tune: async () => (await import("./tune.js")).tune,
   bench: async () => (await import("./bench.js")).bench,
 }
 

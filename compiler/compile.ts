@@ -219,8 +219,14 @@ export function schedule(
   return { ...found, origin: kept === undefined ? "heuristics" : isRefusal(kept) ? kept : "tuned", loops }
 }
 
+/** The loops of a kernel under a schedule, as they are emitted. */
+export function loopsFor(kernel: Kernel, schedule: Schedule, target: Target): LoopKernel | Refusal {
+  const tiled = tile(kernel, schedule, target.tile)
+  return isRefusal(tiled) ? tiled : finished(tiled, target)
+}
+
 /** Loops as they are emitted, from what `tile` made. */
-export function finished(tiled: LoopKernel, target: Target): LoopKernel {
+function finished(tiled: LoopKernel, target: Target): LoopKernel {
   const cleaned = hoistInvariants(clean(tiled))
   return target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
 }

@@ -9,11 +9,13 @@
 import type { Artifact, ArtifactTarget } from "../runtime/artifact.js"
 import { type CompileModelOptions, compileFile } from "./compile-file.js"
 
-export { type Compilation, compileProgram } from "./compile.js"
-export type { CompileModelOptions } from "./compile-file.js"
+export { type Compilation, compileProgram, loopsFor } from "./compile.js"
+export { type CompileModelOptions, compileFile } from "./compile-file.js"
 export { type Explained, type ExplainOptions, explain } from "./explain/explain.js"
 export { transformFiles } from "./frontend/files.js"
 export { loadModel } from "./frontend/load.js"
+export { choices } from "./passes/choices.js"
+export { structureOf } from "./passes/structure.js"
 
 /**
  * Compiles the model of `modelFile` with the content of a config.json, or its program (with `{}`), for one target.

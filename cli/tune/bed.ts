@@ -1,0 +1,114 @@
+/**
+ * A test bed: an artifact's memory on a device, full of random data, and its launches one by one.
+ *
+ * What a kernel reads in the middle of an entry is what the launches before it made, so that indices, offsets and permutations are real ones:
+ * `inputsOf` runs these launches and copies the kernel's buffers.
+ */
+import type { Compilation } from "../../compiler/compile.js"
+import { walk } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
+import { storageBytes } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import type { ArtifactLaunch } from "../../runtime/artifact.js"
+import type { CompiledKernel, Device, DeviceBuffer } from "../../runtime/devices/device.js"
+import { checkFits } from "../../runtime/memory.js"
+import { fromBase64 } from "../../runtime/session.js"
+import { createRandom, indexLimit, randomBytes } from "./data.js"
+
+export interface Bed {
+  readonly device: Device
+  readonly kernels: readonly CompiledKernel[]
+  readonly symbols: Int32Array
+  /** Where a buffer of the artifact lies. */
+  readonly at: (buffer: number) => DeviceBuffer
+  readonly run: (launch: ArtifactLaunch) => void
+  /** Waits until everything has run. */
+  readonly settle: () => Promise<void>
+  /** The bytes of the buffers of an entry's launch when its turn comes. */
+  readonly inputsOf: (entry: string, launch: number) => Promise<readonly Uint8Array[]>
+  readonly dispose: () => void
+}
+
+/** Elements of random data that are made at once. */
+const elementsAtOnce = 1 << 20
+
+export async function createBed(compilation: Compilation, device: Device): Promise<Bed> {
+  const { artifact } = compilation
+  checkFits(artifact, device, undefined)
+  const random = createRandom(0x5eed)
+  const slots = artifact.slots.map((slot, i) => device.allocate(slot.bytes, `slot ${i}`))
+  const at = (buffer: number) => slots[artifact.buffers[buffer]!.slot]!
+  const fillAt = (i: number) => {
+    const { storage, shape } = artifact.buffers[i]!
+    const readers = readersOf(i, compilation)
+    const limit = storage === "i32" || storage === "u32" ? indexLimit(readers) : 2
+    const count = shape.reduce((n, x) => n * x, 1)
+    for (let from = 0; from < count; from += elementsAtOnce) {
+      const bytes = randomBytes(storage, Math.min(elementsAtOnce, count - from), limit, random)
+      device.upload(at(i), from * storageBytes(storage), bytes)
+    }
+  }
+  const fill = (roles: readonly string[]) => {
+    for (const [i, b] of artifact.buffers.entries()) if (roles.includes(b.role)) fillAt(i)
+  }
+  for (const c of artifact.constants) device.upload(at(c.buffer), 0, fromBase64(c.base64))
+  fill(["weight"])
+  const compiled = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)
+  const hints = hintsOf(compilation)
+  const symbols = Int32Array.from(artifact.symbols, ({ name }) => hints.get(name) ?? 1)
+  const probe = device.allocate(16, "probe")
+  const run = ({ kernel, buffers, groups }: ArtifactLaunch) =>
+    device.submit([device.record([{ kernel: compiled[kernel]!, buffers: buffers.map(at), groups }])], symbols)
+  const bed: Bed = {
+    device,
+    kernels: compiled,
+    symbols,
+    at,
+    run,
+    async settle() {
+      await device.read(probe, 0, 4)
+    },
+    async inputsOf(entry, launch) {
+      fill(["state", "input"])
+      const { launches } = artifact.entries[entry]!
+      for (const before of launches.slice(0, launch)) run(before)
+      const read = []
+      for (const b of launches[launch]!.buffers) read.push(await device.read(at(b), 0, artifact.buffers[b]!.bytes))
+      return read
+    },
+    dispose() {
+      for (const s of [...slots, probe]) s.destroy()
+    },
+  }
+  fill(["state", "input"])
+  return bed
+}
+
+/** The kernels that are launched with a buffer, and what they call it. */
+function readersOf(buffer: number, { artifact, kernels }: Compilation): readonly (readonly [Kernel, string])[] {
+  return Object.values(artifact.entries).flatMap(({ launches }) =>
+    launches.flatMap((l) =>
+      l.buffers.flatMap((b, i): readonly (readonly [Kernel, string])[] => {
+        const { kernel } = kernels[l.kernel]!
+        return b === buffer ? [[kernel, kernel.buffers[i]!.name]] : []
+      }),
+    ),
+  )
+}
+
+/** What schedules assume sizes to be. */
+function hintsOf({ kernels }: Compilation): ReadonlyMap<string, number> {
+  const hints = new Map<string, number>()
+  const seen = new Set<Expression>()
+  for (const { kernel } of kernels)
+    for (const item of kernel.items)
+      for (const root of [item.value, ...item.axes.map((a) => a.extent)])
+        walk(
+          root,
+          (x) => {
+            if (x.kind === "symbol") hints.set(x.name, x.hint)
+          },
+          seen,
+        )
+  return hints
+}

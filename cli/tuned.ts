@@ -1,0 +1,70 @@
+/**
+ * The files of tuned schedules, one for each kind of device: compiler/tuned/<device>.json.
+ *
+ *   webgpu-nvidia-hopper.json     by the adapter's vendor and architecture
+ *   wasm-amd-epyc.json            by the processor
+ *
+ * Without a file for a device, heuristics decide. A file that is not well-formed is refused.
+ */
+import { readFile } from "node:fs/promises"
+import { arch, cpus } from "node:os"
+import { join } from "node:path"
+import { checkTuned, type TunedRecord } from "../compiler/tuned/record.js"
+import type { Device } from "../runtime/devices/device.js"
+import type { WebgpuDevice } from "../runtime/devices/webgpu/device.js"
+import { WeftError } from "../runtime/errors.js"
+import { packageFolder } from "./package.js"
+
+/** The name of the device's kind, as the file is called. */
+export function tunedName(device: Device): string {
+  const words =
+    device.kind === "webgpu"
+      ? [(device as WebgpuDevice).adapterInfo.vendor, (device as WebgpuDevice).adapterInfo.architecture]
+      : [cpus()[0]?.model ?? arch()]
+  return [device.kind, ...words]
+    .map((word) => word.toLowerCase().replace(/\((r|tm)\)|@.*$/g, ""))
+    .join(" ")
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+}
+
+export const tunedFile = (device: Device): string =>
+  join(packageFolder, "compiler", "tuned", `${tunedName(device)}.json`)
+
+/**
+ * The record in a file, undefined when there is none.
+ *
+ * @throws WeftError `tuned/record`
+ */
+export async function readTuned(path: string): Promise<TunedRecord | undefined> {
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined
+    throw new WeftError("tuned/record", `${path} cannot be read: ${cause.message}`, { cause })
+  })
+  if (text === undefined) return undefined
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new WeftError("tuned/record", `${path} is not JSON: ${cause instanceof Error ? cause.message : cause}`, {
+      hint: "write it again with weft tune, or remove it: schedules are then chosen by heuristics",
+      cause,
+    })
+  }
+  return checkTuned(value, path)
+}
+
+/** The text of a record: keys in order, a line for each part of a kernel, so that a difference shows what changed. */
+export function tunedText({ format, device, measured, kernels }: TunedRecord): string {
+  const entries = Object.entries(kernels).sort(([a], [b]) => (a < b ? -1 : 1))
+  const parts = entries.map(([key, kernel]) => {
+    const lines = Object.entries(kernel).map(
+      ([name, value]) => `      ${JSON.stringify(name)}: ${JSON.stringify(value)}`,
+    )
+    return `    ${JSON.stringify(key)}: {\n${lines.join(",\n")}\n    }`
+  })
+  const head = Object.entries({ format, device, measured }).map(
+    ([k, v]) => `  ${JSON.stringify(k)}: ${JSON.stringify(v)},`,
+  )
+  return `{\n${head.join("\n")}\n  "kernels": {${parts.length > 0 ? `\n${parts.join(",\n")}\n  ` : ""}}\n}\n`
+}
