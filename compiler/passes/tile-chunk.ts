@@ -19,7 +19,7 @@ import { emitFill } from "./tile-fill.js"
 import type { ChunkLocal, OpenChunk } from "./tile-locals.js"
 import { allCount, contributing, maskedLift, type Span } from "./tile-range.js"
 import { type Accumulators, createAccumulators, emitStores, firstPlaces, turnOf } from "./tile-turns.js"
-import { accumulate, type Lowerer, lowerValues, type Scope } from "./tile-values.js"
+import { accumulate, type Lowerer, lowerValues, type Scope, scansAsReductions } from "./tile-values.js"
 
 export interface Chunking {
   readonly staged: Staged
@@ -61,7 +61,8 @@ export function emitChunked(c: Chunking, start: Scope): void {
   })
   accumulators.finish(start.out, (body, open) => {
     const solved = new Map(scope.solved)
-    for (const [i, f] of folds.entries()) solved.set(f.whole, open[i]!)
+    // As the values will be looked at.
+    for (const [i, f] of folds.entries()) solved.set(scansAsReductions(f.whole), open[i]!)
     emitStores(staged.store, turn, { ...scope, out: body, solved }, lowerer)
     for (const s of staged.beside) emitStores(s, firstPlaces(turn, s), { ...scope, out: body, solved }, lowerer)
   })

@@ -104,7 +104,7 @@ const sameFolding = (a: ReductionTile, b: ReductionTile) =>
   a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll && a.step === b.step
 
 /** A prefix up to `at` is a reduction of extent at + 1. */
-function scansAsReductions(x: Expression): Expression {
+export function scansAsReductions(x: Expression): Expression {
   const memo = new Map<Expression, Expression>()
   const visit = (e: Expression): Expression => {
     const known = memo.get(e)
