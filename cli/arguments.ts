@@ -38,6 +38,7 @@ export interface Arguments {
   readonly entries?: readonly string[]
   readonly kernels?: RegExp
   readonly budget?: number
+  readonly tuned?: string
   readonly json?: boolean
   readonly "ignore-eos"?: boolean
   readonly "no-cache"?: boolean
@@ -89,6 +90,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   repetitions: [whole, "a whole number"],
   entries: [(value) => value.split(","), "names of entries with commas between them, such as prefill,step"],
   kernels: [pattern, "a regular expression"],
+  tuned: [text, "a file"],
   budget: [number, "a number of seconds"],
 }
 

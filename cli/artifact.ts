@@ -6,6 +6,7 @@
 
 import { join, resolve } from "node:path"
 import type { AdapterFacts } from "../compiler/targets/target.js"
+import type { TunedRecord } from "../compiler/tuned/record.js"
 import { families } from "../models/index.js"
 import { type Artifact, type ArtifactTarget, artifactVersion, type Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
@@ -22,6 +23,10 @@ export interface ArtifactOptions {
   readonly precision: Precision
   readonly chunk?: number | undefined
   readonly context?: number | undefined
+  /** Schedules that were measured on the device. */
+  readonly tuned?: TunedRecord | undefined
+  /** Called with what is no error, but should be known. */
+  readonly onWarning?: ((message: string) => void) | undefined
   /** The model's file; by the family of the checkpoint when left out. */
   readonly model?: string | undefined
   /** The folder of the cache, or false for none; the user's when left out. */
@@ -39,7 +44,7 @@ export interface FoundArtifact {
  * @throws WeftError `model/family` when no model reads the checkpoint's `model_type`, `checkpoint/parameters`, and what `compile` throws
  */
 export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptions): Promise<FoundArtifact> {
-  const { target, adapter, precision, chunk, context, cache = cacheFolder() } = options
+  const { target, adapter, precision, chunk, context, tuned, onWarning, cache = cacheFolder() } = options
   const modelFile = options.model === undefined ? familyFile(checkpoint) : resolve(options.model)
   const sources = cache === false ? undefined : hashSources(modelFile)
   const types = [...checkpoint.tensors.values()].map(({ name, dtype }) => [name, dtype]).sort()
@@ -54,6 +59,7 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
     precision,
     chunk,
     context,
+    tuned,
   ]
   const key = cacheKey(`${checkpoint.config.model_type}-${target}`, parts)
   const folder = cache === false || sources === undefined ? undefined : cache
@@ -66,7 +72,15 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
   options.onCompile?.(modelFile)
   const { compile } = await import("../compiler/index.js")
   const tensors = (expected: readonly Parameter[]) => weightsOf(checkpoint, expected)
-  const artifact = await compile(modelFile, checkpoint.config, target, { tensors, chunk, context, adapter, precision })
+  const artifact = await compile(modelFile, checkpoint.config, target, {
+    tensors,
+    chunk,
+    context,
+    adapter,
+    precision,
+    tuned,
+    onWarning,
+  })
   if (folder !== undefined) await writeCached(folder, key, artifact)
   return { artifact, cached: false }
 }

@@ -4,8 +4,9 @@ import { WeftError } from "../runtime/errors.js"
 import { type Flag, parse, UsageError } from "./arguments.js"
 import { say } from "./output.js"
 import { missingConfig, subjectOf } from "./subject.js"
+import { namedTuned } from "./tuned.js"
 
-const flags: readonly Flag[] = ["config", "checkpoint", "target", "precision", "context", "out"]
+const flags: readonly Flag[] = ["config", "checkpoint", "target", "precision", "context", "tuned", "out"]
 
 export async function compile(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flags)
@@ -13,8 +14,11 @@ export async function compile(args: readonly string[]): Promise<number> {
   if (out === undefined) throw new UsageError("--out is missing, such as --out artifact.json")
   const subject = await subjectOf(values, words, "compile")
   const { file, config, tensors } = subject
+  const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
   const compiler = await import("../compiler/index.js")
-  const compiling = compiler.compile(file, config, target, { context, precision, ...(tensors && { tensors }) })
+  const onWarning = (message: string) => say(`weft: ${message}`)
+  const options = { context, precision, tuned, onWarning, ...(tensors && { tensors }) }
+  const compiling = compiler.compile(file, config, target, options)
   const artifact = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   await writeResult(out, JSON.stringify(artifact))
   say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}`)

@@ -4,7 +4,7 @@
  *     weft explain models/qwen3.ts --config qwen3-0.6b.json --device nvidia-h200 --out page.html
  *     weft explain --checkpoint models/tales --target wasm --json
  */
-import { devices } from "../compiler/explain/devices.js"
+import { defaultDevice, devices } from "../compiler/explain/devices.js"
 import { WeftError } from "../runtime/errors.js"
 import { type Flag, parse, UsageError } from "./arguments.js"
 import { writeResult } from "./compile.js"
@@ -37,7 +37,7 @@ export async function explain(args: readonly string[]): Promise<number> {
   const { file, config, name, tensors } = subject
   const measured = values.measured === undefined ? undefined : await readTimes(values.measured)
   const compiler = await import("../compiler/index.js")
-  const device = values.device === undefined ? undefined : devices[values.device]
+  const device = devices[values.device ?? (target === "webgpu" ? defaultDevice : "")]
   const options = { subject: name, seq, past, device, measured, context, ...(tensors && { tensors }) }
   const explaining = compiler.explain(file, config, target, options)
   const { facts, page } = await explaining.catch((cause) => Promise.reject(missingConfig(subject, cause)))

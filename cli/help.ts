@@ -16,6 +16,7 @@ export const usage = `weft: runs language models through kernels that it compile
   --threads N                 threads of the WebAssembly device
   --precision exact|fast      fast: cache and long rows in bf16 (default: fast on GPUs, exact elsewhere)
   --context N                 tokens of prompt and answer at most (default: the checkpoint's whole context)
+  --tuned FILE                schedules that weft tune wrote (default: the package's for the device, if any)
   --no-cache                  compile again, keep nothing
 
 generate:
@@ -43,7 +44,7 @@ compile, explain:
   --config FILE.json          the model's config; none for a program
   --checkpoint DIR            a checkpoint's config and formats instead; FILE.ts may be left out then
   --target webgpu|wasm        what to compile for (default: webgpu)
-  --context N                 as above
+  --context N   --tuned FILE  as above, but that no file of the package's own is taken
   --out FILE                  where to write: the artifact as JSON, or the page as HTML
 
 explain:

@@ -12,6 +12,7 @@ export const loadFlags: readonly Flag[] = [
   "threads",
   "precision",
   "context",
+  "tuned",
   "no-cache",
 ]
 
@@ -23,6 +24,7 @@ export async function openModel(values: Arguments): Promise<LoadedModel> {
       threads: values.threads,
       precision: values.precision,
       context: values.context,
+      tuned: values.tuned,
       model: values["model-file"],
       cache: values["no-cache"] === true ? false : undefined,
       onProgress: loadReporter(progress),

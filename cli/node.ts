@@ -16,6 +16,7 @@ import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { type ArtifactOptions, artifactFor, weightsOf } from "./artifact.js"
 import { chooseDevice, type DeviceName } from "./device.js"
+import { tunedFor } from "./tuned.js"
 
 export type { Precision } from "../runtime/artifact.js"
 export { type Span, WeftError } from "../runtime/errors.js"
@@ -30,6 +31,7 @@ export { type LoadProgramOptions, loadProgram } from "./program.js"
 export type LoadProgress =
   | { readonly stage: "device"; readonly description: string; readonly reason: string }
   | { readonly stage: "compile"; readonly model: string }
+  | { readonly stage: "warning"; readonly message: string }
   | { readonly stage: "weights"; readonly done: number; readonly total: number }
 
 export interface NodeLoadOptions {
@@ -48,6 +50,8 @@ export interface NodeLoadOptions {
   readonly context?: number | undefined
   /** Most bytes of device memory to take; a model that needs more is refused before anything is allocated. */
   readonly memory?: number | undefined
+  /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
+  readonly tuned?: string | false | undefined
   /** A model file that takes the place of the one that the checkpoint's `model_type` names. Compiling it runs it. */
   readonly model?: string | undefined
   /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
@@ -86,7 +90,8 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
     try {
       options.onProgress?.({ stage: "device", description: device.description, reason })
       const precision = options.precision ?? (device.kind === "webgpu" && !device.fallback ? "fast" : "exact")
-      const found = await findArtifact(given, checkpoint, { target: device.kind, adapter, precision }, options)
+      const tuned = given === undefined ? await tunedFor(device, options.tuned) : undefined
+      const found = await findArtifact(given, checkpoint, { target: device.kind, adapter, precision, tuned }, options)
       const artifactMs = performance.now() - started
       const model = await loadArtifact(found.artifact, {
         device,
@@ -112,12 +117,13 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
 async function findArtifact(
   given: Artifact | undefined,
   checkpoint: Checkpoint,
-  device: Pick<ArtifactOptions, "target" | "adapter" | "precision">,
+  device: Pick<ArtifactOptions, "target" | "adapter" | "precision" | "tuned">,
   { chunk, context, precision, model, cache, onProgress }: NodeLoadOptions,
 ) {
   if (given === undefined) {
     const onCompile = (file: string) => onProgress?.({ stage: "compile", model: file })
-    return artifactFor(checkpoint, { ...device, chunk, context, model, cache, onCompile })
+    const onWarning = (message: string) => onProgress?.({ stage: "warning", message })
+    return artifactFor(checkpoint, { ...device, chunk, context, model, cache, onCompile, onWarning })
   }
   if (context !== undefined && context !== given.model?.context)
     throw new WeftError("load/context", `the artifact is compiled for a context of ${given.model?.context}`, {

@@ -47,6 +47,9 @@ export function loadReporter(progress: ReturnType<typeof createProgress>): (step
     if (step.stage === "device") {
       progress.done()
       say(`weft: ${step.description} (${step.reason})`)
+    } else if (step.stage === "warning") {
+      progress.done()
+      say(`weft: ${step.message}`)
     } else if (step.stage === "compile") progress.show(`compiling ${basename(step.model)} …`)
     else progress.show(`loading weights ${Math.floor((100 * step.done) / Math.max(1, step.total))} %`)
   }

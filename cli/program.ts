@@ -13,12 +13,15 @@ import { cacheFolder, cacheKey, readCached, writeCached } from "./cache.js"
 import { type ChosenDevice, chooseDevice, type DeviceName } from "./device.js"
 import { compilerStamp } from "./package.js"
 import { hashSources } from "./sources.js"
+import { tunedFor } from "./tuned.js"
 
 export interface LoadProgramOptions {
   /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
   readonly device?: DeviceName | undefined
   /** Threads of the WebAssembly device; as many as there are processors when left out. */
   readonly threads?: number | undefined
+  /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
+  readonly tuned?: string | false | undefined
   /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
   readonly cache?: string | false | undefined
 }
@@ -40,7 +43,7 @@ export async function loadProgram<
   const chosen = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
   const { device } = chosen
   try {
-    const artifact = given ?? (await compiled(source as string, chosen, options.cache ?? cacheFolder()))
+    const artifact = given ?? (await compiled(source as string, chosen, options))
     return await loadArtifact<InputsOf<P>, OutputsOf<P>>(artifact, { device, onDispose: () => device.dispose() })
   } catch (error) {
     device.dispose()
@@ -48,13 +51,26 @@ export async function loadProgram<
   }
 }
 
-async function compiled(file: string, { device, adapter }: ChosenDevice, folder: string | false): Promise<Artifact> {
+async function compiled(
+  file: string,
+  { device, adapter }: ChosenDevice,
+  options: LoadProgramOptions,
+): Promise<Artifact> {
+  const folder = options.cache ?? cacheFolder()
+  const tuned = await tunedFor(device, options.tuned)
   const sources = folder === false ? undefined : hashSources(resolve(file))
-  const key = cacheKey(`program-${device.kind}`, [artifactVersion, compilerStamp(), sources, device.kind, adapter])
+  const key = cacheKey(`program-${device.kind}`, [
+    artifactVersion,
+    compilerStamp(),
+    sources,
+    device.kind,
+    adapter,
+    tuned,
+  ])
   const known = folder === false || sources === undefined ? undefined : await readCached(folder, key)
   if (known !== undefined) return known
   const { compile } = await import("../compiler/index.js")
-  const artifact = await compile(file, {}, device.kind, { adapter })
+  const artifact = await compile(file, {}, device.kind, { adapter, tuned })
   if (folder !== false && sources !== undefined) await writeCached(folder, key, artifact)
   return artifact
 }

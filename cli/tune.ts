@@ -205,7 +205,7 @@ async function writeRecord(
   structureOf: (kernel: Compilation["kernels"][number]["kernel"]) => { readonly axes: readonly string[] },
 ): Promise<number> {
   const before = await readTuned(path)
-  const kernels: Record<string, TunedKernel> = { ...before?.kernels }
+  const kernels: Record<string, TunedKernel> = before?.target === device.kind ? { ...before.kernels } : {}
   const digits = (n: number) => Number(n.toPrecision(4))
   // Of kernels that share a structure the one with the largest share decides.
   for (const f of [...found].reverse()) {
@@ -221,7 +221,13 @@ async function writeRecord(
   }
   const better = found.filter((f) => f.better).length
   if (Object.keys(kernels).length === 0 && before === undefined) return better
-  const record: TunedRecord = { format: tunedFormat, device: tunedName(device), measured: device.description, kernels }
+  const record: TunedRecord = {
+    format: tunedFormat,
+    target: device.kind,
+    device: tunedName(device),
+    measured: device.description,
+    kernels,
+  }
   try {
     await mkdir(dirname(path), { recursive: true })
     await writeFile(path, tunedText(record))

@@ -54,8 +54,26 @@ export async function readTuned(path: string): Promise<TunedRecord | undefined> 
   return checkTuned(value, path)
 }
 
+/**
+ * The schedules for a device: those of a named file, which has to be there, or of the package's own.
+ *
+ * @throws WeftError `tuned/record`, `tuned/missing`
+ */
+export async function tunedFor(device: Device, file: string | false | undefined): Promise<TunedRecord | undefined> {
+  if (file === false) return undefined
+  return file === undefined ? readTuned(tunedFile(device)) : namedTuned(file)
+}
+
+/** @throws WeftError `tuned/record`, `tuned/missing` */
+export async function namedTuned(file: string): Promise<TunedRecord> {
+  const found = await readTuned(file)
+  if (found === undefined)
+    throw new WeftError("tuned/missing", `there is no file ${file}`, { hint: "weft tune writes it" })
+  return found
+}
+
 /** The text of a record: keys in order, a line for each part of a kernel, so that a difference shows what changed. */
-export function tunedText({ format, device, measured, kernels }: TunedRecord): string {
+export function tunedText({ format, target, device, measured, kernels }: TunedRecord): string {
   const entries = Object.entries(kernels).sort(([a], [b]) => (a < b ? -1 : 1))
   const parts = entries.map(([key, kernel]) => {
     const lines = Object.entries(kernel).map(
@@ -63,7 +81,7 @@ export function tunedText({ format, device, measured, kernels }: TunedRecord): s
     )
     return `    ${JSON.stringify(key)}: {\n${lines.join(",\n")}\n    }`
   })
-  const head = Object.entries({ format, device, measured }).map(
+  const head = Object.entries({ format, target, device, measured }).map(
     ([k, v]) => `  ${JSON.stringify(k)}: ${JSON.stringify(v)},`,
   )
   return `{\n${head.join("\n")}\n  "kernels": {${parts.length > 0 ? `\n${parts.join(",\n")}\n  ` : ""}}\n}\n`

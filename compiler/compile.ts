@@ -41,7 +41,8 @@ import { mergeFetches } from "./passes/vectors.js"
 import { weightMap } from "./passes/weight-map.js"
 import { emitKernels } from "./targets/emit.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
-import { type TunedRecord, tunedSchedule } from "./tuned/record.js"
+import { tunedSchedule } from "./tuned/lookup.js"
+import type { TunedRecord } from "./tuned/record.js"
 
 export interface CompileOptions {
   readonly target: ArtifactTarget
@@ -106,6 +107,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
   return withTable(() => {
     const program = shortenContext(given, options.context)
     const target = targetFor(options.target, options.adapter)
+    checkTarget(options)
     const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }
     const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
     const { precision = "exact" } = options
@@ -171,6 +173,13 @@ export function compileProgram(given: Program, family: string, options: CompileO
       launched: plan.launched,
     }
   })
+}
+
+function checkTarget({ target, tuned }: CompileOptions): void {
+  if (tuned !== undefined && tuned.target !== target)
+    throw new WeftError("tuned/target", `the schedules of ${tuned.device} are for ${tuned.target}, not for ${target}`, {
+      hint: "name a file that weft tune wrote for this target",
+    })
 }
 
 /** The distinct kernels of an artifact: equal ones are compiled once. */
