@@ -25,6 +25,7 @@ import { programArrays } from "./passes/arrays.js"
 import { attempt } from "./passes/attempts.js"
 import { clean } from "./passes/clean.js"
 import { shortenContext } from "./passes/context.js"
+import { defaultCutLimits } from "./passes/cuts.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
 import { type GatherLimits, groupGathers } from "./passes/gather.js"
 import { hoist } from "./passes/hoist.js"
@@ -108,6 +109,9 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const program = shortenContext(given, options.context)
     const target = targetFor(options.target, options.adapter)
     checkTarget(options)
+    // A block holds its locals beside what it exchanges.
+    const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
+    const cuts = { ...defaultCutLimits, localElements }
     const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }
     const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
     const { precision = "exact" } = options
@@ -121,7 +125,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const grouped = new Map<Tensor | Unit, Tensor | Unit>()
     const units = new Map<Unit, Fused>()
     const fuseAll = (results: readonly Tensor[]) => {
-      const fused = fuse(results, { ...limits, storage: (rs) => scratchStorage(rs, precision) })
+      const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
       return target.split === undefined ? fused : splitFolds(fused, target.split)
     }
     const fuseUnit = (unit: Unit): Fused => {

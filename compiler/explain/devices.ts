@@ -22,6 +22,9 @@ export interface DeviceRecord {
 /** Lanes of a subgroup, and bytes of a binding, which drivers for these devices grant at least. */
 const adapter: AdapterFacts = { subgroupSize: 32, bindingBytes: 2 ** 31 - 4, workgroupBytes: 49152, storageBuffers: 16 }
 
+/** The device that is explained for when none is named. */
+export const defaultDevice = "nvidia-h200"
+
 export const devices: Readonly<Record<string, DeviceRecord>> = {
   "nvidia-h200": {
     title: "NVIDIA H200",

@@ -235,20 +235,30 @@ function light(t: Tensor, held: number, perElement: number, limits: CutLimits): 
   return held === 1 && length <= limits.localElements && perElement <= length * limits.localCost
 }
 
-/** The axes of `t` that a kernel for `root` reads only at the root's own point, or undefined when it does not read `t`. */
+/**
+ * The axes of `t` that a kernel for `root` always reads at its own point, along one of the root's axes of the same extent each (a cache has its
+ * new rows along another axis than they were computed), or undefined when it does not read `t`.
+ */
 function usage(t: Tensor, root: Tensor, buffers: ReadonlySet<Tensor>): { aligned: Set<string> } | undefined {
   if (hasMemory(root)) return undefined
-  const aligned = new Set(t.axes.map((a) => a.name).filter((a) => root.axes.some((b) => b.name === a)))
+  const along = new Map<string, Expression>()
+  const places = new Map(root.axes.map((a) => [variable(`${a.name}@root`) as Expression, a.extent] as const))
+  const astray = new Set<string>()
   let used = false
   const memory = (x: Tensor): Memory | undefined =>
     hasMemory(x) || buffers.has(x) ? { kind: "buffer", name: "", axes: [] } : undefined
   const see = (x: Tensor, at: Coordinates) => {
     if (x !== t) return
     used = true
-    for (const a of t.axes) if (at.get(a.name) !== variable(`${a.name}@root`)) aligned.delete(a.name)
+    for (const a of t.axes) {
+      const place = at.get(a.name)!
+      if (places.get(place) !== a.extent || (along.get(a.name) ?? place) !== place) astray.add(a.name)
+      along.set(a.name, place)
+    }
   }
   const at = new Map(root.axes.map((a) => [a.name, variable(`${a.name}@root`)] as const))
   createLowering(memory, see).value(root, at, true)
+  const aligned = new Set(t.axes.map((a) => a.name).filter((a) => along.has(a) && !astray.has(a)))
   return used && root !== t ? { aligned } : undefined
 }
 

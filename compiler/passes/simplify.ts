@@ -8,7 +8,7 @@
  *
  * Units are simplified once. Nothing here changes a rounding.
  */
-import { literal, rewrite, substitute, variable } from "../ir/expression.js"
+import { freeVariables, literal, rewrite, substitute, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import * as ir from "../ir/tensor.js"
 
@@ -75,9 +75,10 @@ function simplifyMap(t: ir.Map): ir.Tensor {
   return kept.length === t.args.length ? t : ir.map(body, kept)
 }
 
-/** An index map of an index map is one index map. */
+/** An index map of an index map is one index map; one place of something that is computed is computed for that place only. */
 function compose(t: ir.Reindex): ir.Tensor {
   const inner = t.arg
+  if (inner.kind === "map" || inner.kind === "reduce") return picked(t, inner) ?? t
   if (inner.kind !== "reindex") return t
   // Outside of an outer predicate the inner index means nothing, so such maps stay apart.
   if (t.valid !== undefined) return t
@@ -94,4 +95,22 @@ function foldOfOne(t: ir.Reduce): ir.Tensor {
   if (!simple || axis?.extent !== literal(1) || arg!.dtype === "bool") return t
   const index = new Map(arg!.axes.map((a) => [a.name, a.name === t.axis ? literal(0) : variable(a.name)] as const))
   return ir.reindex(arg!, t.axes, index)
+}
+
+/** map f (x) at [row = 3]  →  map f (x at [row = 3]), and the same for folds along other axes. */
+function picked(t: ir.Reindex, inner: ir.Map | ir.Reduce): ir.Tensor | undefined {
+  const kept = new Set(t.axes.map((a) => a.name))
+  const fixed = [...t.index].filter(([axis, at]) => !(kept.has(axis) && at === variable(axis)))
+  const drops = fixed.length > 0 && fixed.every(([axis, at]) => !kept.has(axis) && freeVariables(at).size === 0)
+  if (!drops || t.valid !== undefined || t.axes.length !== inner.axes.length - fixed.length) return undefined
+  const dropped = new Map(fixed)
+  const pick = (a: ir.Tensor): ir.Tensor => {
+    if (!a.axes.some((x) => dropped.has(x.name))) return a
+    const axes = a.axes.filter((x) => !dropped.has(x.name))
+    const index = new Map(a.axes.map((x) => [x.name, dropped.get(x.name) ?? variable(x.name)] as const))
+    return simplifyNode(ir.reindex(a, axes, index))
+  }
+  const made = ir.rebuild(inner, inner.args.map(pick))
+  // The order of axes is their layout.
+  return made.axes.length === t.axes.length && made.axes.every((a, i) => a === t.axes[i]) ? made : undefined
 }

@@ -216,6 +216,8 @@ function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }
   const moving = folds.flatMap((r) => r.lift.flatMap((l) => loadsAlong(l, r.axis)))
   // Carried: a block has all rows that fold the same elements. Others have blocks of few points.
   const heavy = folds.some((r) => r.monoid.kind === "carried")
+  // Plain folds run in vectors and are soon done.
+  if (!folds.some((r) => r.monoid.kind === "carried" || r.monoid.kind === "argmax")) return undefined
   const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
   const apart = (a: Axis) => !heavy || (scored(a) && moving.some((l) => freeVariables(l).has(a.name)))
   const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
