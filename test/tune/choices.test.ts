@@ -1,0 +1,84 @@
+/** choices: legal schedules around the heuristic one, each of which computes what the kernel does. */
+import { describe, expect, test } from "vitest"
+import { withTable } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
+import { attempt } from "../../compiler/passes/attempts.js"
+import { choices, scheduleKey } from "../../compiler/passes/choices.js"
+import { isRefusal, tile } from "../../compiler/passes/tile.js"
+import { targetFor, wasmTarget } from "../../compiler/targets/target.js"
+import { kernelMemories } from "../laws/kernel-memories.js"
+import { checkLoops, effectOf } from "../laws/loops.js"
+import { contraction, rows } from "./kernels.js"
+
+const targets = {
+  wasm: wasmTarget,
+  software: targetFor("webgpu", { subgroupSize: 8 }),
+  hardware: targetFor("webgpu", { subgroupSize: 32, workgroupBytes: 32768 }),
+}
+
+const kernels: Readonly<Record<string, () => Kernel>> = {
+  "a contraction": () => contraction({ rows: 64, out: 64, inner: 32 }),
+  "a contraction of few rows": () => contraction({ rows: { max: 8, hint: 1 }, out: 48, inner: 64, storage: "bf16" }),
+  "normalised rows": () => rows(12, 32),
+}
+
+describe.each(Object.entries(targets))("for %s", (_, target) => {
+  test.each(Object.entries(kernels))("%s: the heuristic one first, all legal, none twice", (_, make) => {
+    withTable(() => {
+      const kernel = make()
+      const { schedules } = choices(kernel, target)
+      const first = attempt(kernel, target.schedule, target.tile)
+      expect("code" in first ? first : first.schedule).toEqual(schedules[0])
+      expect(schedules.length).toBeGreaterThan(10)
+      expect(schedules.length).toBeLessThanOrEqual(120)
+      expect(schedules.map((s) => tile(kernel, s, target.tile)).filter(isRefusal)).toEqual([])
+      expect(new Set(schedules.map(scheduleKey)).size).toBe(schedules.length)
+    })
+  })
+
+  test("they store what the kernel stores", () => {
+    withTable(() => {
+      const symbols = new Map([["seq", 5]])
+      for (const make of [
+        () => contraction({ rows: { max: 9, hint: 6 }, out: 36, inner: 16 }),
+        () => contraction({ rows: 34, out: 32, inner: 16 }),
+        () => rows(5, 12),
+      ]) {
+        const kernel = make()
+        const effect = effectOf(kernel, kernelMemories(kernel, 7), symbols, "analytic")
+        const { schedules } = choices(kernel, target)
+        for (const schedule of schedules.filter((_, i) => i % 9 === 1))
+          expect(checkLoops(effect, { schedule, options: target.tile }, symbols, 3)).toBeUndefined()
+      }
+    })
+  })
+})
+
+test("blocks, registers, vectors, what is folded at once, chunks and held operands all vary", () => {
+  withTable(() => {
+    const { schedules } = choices(contraction({ rows: 256, out: 256, inner: 64 }), targets.hardware)
+    const seen = (read: (s: (typeof schedules)[number]["stores"][number]) => unknown) =>
+      new Set(schedules.map((s) => JSON.stringify(read(s.stores[0]!)))).size
+    expect(seen((s) => s.tile.out?.block)).toBeGreaterThan(2)
+    expect(seen((s) => s.tile.row?.register)).toBeGreaterThan(2)
+    expect(seen((s) => s.tile.out?.vector)).toBeGreaterThan(1)
+    expect(seen((s) => s.reduce.inner?.chunk)).toBeGreaterThan(2)
+    expect(seen((s) => s.reduce.inner?.step)).toBeGreaterThan(2)
+    expect(seen((s) => Object.keys(s.held ?? {}))).toBeGreaterThan(2)
+    expect(seen((s) => s.held?.b0?.pad)).toBeGreaterThan(2)
+    const plain = choices(contraction({ rows: 1, out: 256, inner: 256 }), targets.hardware).schedules
+    expect(new Set(plain.map((s) => s.stores[0]!.reduce.inner?.lanes)).size).toBeGreaterThan(2)
+    expect(new Set(plain.map((s) => s.lanes)).size).toBeGreaterThan(1)
+  })
+})
+
+test("what cannot be scheduled has no choices, and the refusal is counted", () => {
+  withTable(() => {
+    const { schedules, refused } = choices(rows(4, 64), {
+      ...wasmTarget,
+      tile: { ...wasmTarget.tile, sharedBytes: -1 },
+    })
+    expect(schedules).toEqual([])
+    expect([...refused]).toEqual([["local/size", 1]])
+  })
+})

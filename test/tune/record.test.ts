@@ -1,0 +1,138 @@
+/** Records of tuned schedules: they are used, refused with the place when their form is wrong, and passed over where `tile` refuses. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { namedTuned, readTuned, tunedText } from "../../cli/tuned.js"
+import { schedule } from "../../compiler/compile.js"
+import { compileFile } from "../../compiler/compile-file.js"
+import { withTable } from "../../compiler/ir/expression.js"
+import { choices } from "../../compiler/passes/choices.js"
+import { structureOf } from "../../compiler/passes/structure.js"
+import { wasmTarget } from "../../compiler/targets/target.js"
+import { checkTuned, type TunedRecord } from "../../compiler/tuned/record.js"
+import { root } from "../support/goldens.js"
+import { contraction } from "./kernels.js"
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "weft-tuned-"))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+const shape = { rows: 64, out: 64, inner: 32 } as const
+
+/** A record that holds one of the choices for the contraction. */
+const recorded = (change: (record: TunedRecord) => unknown = (r) => r) =>
+  withTable(() => {
+    const kernel = contraction(shape)
+    const { key, axes } = structureOf(kernel)
+    const kept = choices(kernel, wasmTarget).schedules[5]!
+    const kernels = { [key]: { axes, schedule: kept, microseconds: 80, heuristicMicroseconds: 100 } }
+    return change({ format: 1, target: "wasm", device: "wasm-test", measured: "a test", kernels })
+  })
+
+test("a schedule is used for its structure, in the kernel's own names", () => {
+  const record = checkTuned(recorded(), "a record")
+  withTable(() => {
+    const renamed = contraction({ ...shape, names: ["token", "unit", "channel"] })
+    const made = schedule(renamed, wasmTarget, true, record)
+    expect(made.origin).toBe("tuned")
+    const [tuned] = Object.values(record.kernels)
+    expect(made.schedule.stores[0]!.tile.token).toEqual(tuned!.schedule.stores[0]!.tile.row)
+    expect(Object.keys(made.schedule.stores[0]!.tile)).toEqual(["token", "unit"])
+    expect(made.schedule).not.toEqual(schedule(renamed, wasmTarget, true).schedule)
+    expect(schedule(contraction({ ...shape, out: 32 }), wasmTarget, true, record).origin).toBe("heuristics")
+  })
+})
+
+test("heuristics decide where the schedule is not possible, and the compilation tells why", () => {
+  const record = checkTuned(
+    recorded(({ kernels, ...rest }) => {
+      const [[key, kernel]] = Object.entries(kernels) as [[string, TunedRecord["kernels"][string]]]
+      const [store] = kernel.schedule.stores
+      const impossible = { ...kernel.schedule, stores: [{ ...store!, tile: { row: { block: 3, register: 2 } } }] }
+      return { ...rest, kernels: { [key]: { ...kernel, schedule: impossible } } }
+    }),
+    "a record",
+  )
+  withTable(() => {
+    const made = schedule(contraction(shape), wasmTarget, true, record)
+    expect(made.origin).toMatchObject({ code: "tile/indivisible" })
+    expect(made.schedule).toEqual(schedule(contraction(shape), wasmTarget, true).schedule)
+  })
+})
+
+test("a file is compiled with a record, and says which of its schedules are refused", async () => {
+  const file = join(root, "examples", "power-iteration.ts")
+  const plain = await compileFile(file, {}, "wasm")
+  const { kernel, schedule: given } = plain.compilation.kernels[0]!
+  const { key, axes } = structureOf(kernel)
+  const record = (stores: typeof given.stores): TunedRecord => ({
+    format: 1,
+    target: "wasm",
+    device: "wasm-test",
+    measured: "a test",
+    kernels: { [key]: { axes, schedule: { ...given, stores }, microseconds: 1, heuristicMicroseconds: 2 } },
+  })
+  const warnings: string[] = []
+  const onWarning = (message: string) => warnings.push(message)
+  const used = await compileFile(file, {}, "wasm", { tuned: record(given.stores), onWarning })
+  expect(used.compilation.kernels[0]!.origin).toBe("tuned")
+  expect(warnings).toEqual([])
+  const refused = await compileFile(file, {}, "wasm", { tuned: record([]), onWarning })
+  expect(refused.compilation.artifact.module).toBe(plain.compilation.artifact.module)
+  expect(warnings.join()).toMatch(
+    /1 tuned schedules for wasm-test are refused, .* run weft tune again\n {2}k0_.*schedule\/shape/,
+  )
+  const elsewhere = compileFile(file, {}, "webgpu", { tuned: record(given.stores) })
+  await expect(elsewhere).rejects.toThrow("the schedules of wasm-test are for wasm, not for webgpu")
+})
+
+test("what is written is read again, in an order that does not depend on when it was found", async () => {
+  const record = checkTuned(recorded(), "a record")
+  const [kernel] = Object.values(record.kernels)
+  const text = tunedText({ ...record, kernels: { b: kernel!, a: kernel! } })
+  expect(text).toBe(tunedText({ ...record, kernels: { a: kernel!, b: kernel! } }))
+  const path = join(folder, "two.json")
+  await writeFile(path, text)
+  expect(await readTuned(path)).toEqual({ ...record, kernels: { a: kernel, b: kernel } })
+  expect(JSON.parse(await readFile(path, "utf8"))).toEqual({ ...record, kernels: { a: kernel, b: kernel } })
+  expect(await readTuned(join(folder, "none.json"))).toBeUndefined()
+  await expect(namedTuned(join(folder, "none.json"))).rejects.toThrow("there is no file")
+})
+
+const withSchedule = (change: (schedule: Record<string, unknown>) => unknown) =>
+  recorded((record) => {
+    const copy = structuredClone(record) as unknown as {
+      kernels: Record<string, { schedule: Record<string, unknown> }>
+    }
+    for (const kernel of Object.values(copy.kernels))
+      kernel.schedule = change(kernel.schedule) as typeof kernel.schedule
+    return copy
+  })
+
+test.each<[string, () => unknown, RegExp]>([
+  ["a list", () => [], /the record is not an object/],
+  ["another format", () => recorded((r) => ({ ...r, format: 2 })), /format is 2, this compiler reads 1/],
+  ["no target", () => recorded(({ target: _, ...r }) => r), /target is none of webgpu, wasm/],
+  ["no device", () => recorded((r) => ({ ...r, device: 3 })), /device is not a text/],
+  ["lanes of 0", () => withSchedule((s) => ({ ...s, lanes: 0 })), /schedule\.lanes is 0, not a whole number from 1 on/],
+  ["an unknown field", () => withSchedule((s) => ({ ...s, warps: 2 })), /schedule\.warps is no field of it/],
+  ["no stores", () => withSchedule(({ stores: _, ...s }) => s), /schedule\.stores is missing/],
+  [
+    "a block that is no number",
+    () => withSchedule((s) => ({ ...s, stores: [{ tile: { row: { block: "some" } }, reduce: {} }] })),
+    /stores\[0\]\.tile\.row\.block is "some", not a whole number from 1 on or "all"/,
+  ],
+])("%s is refused with the place", async (_, make, message) => {
+  const path = join(folder, "broken.json")
+  await writeFile(path, JSON.stringify(make()))
+  await expect(readTuned(path)).rejects.toThrow(message)
+})
+
+test("a file that is no JSON is refused", async () => {
+  const path = join(folder, "text.json")
+  await writeFile(path, "{")
+  await expect(readTuned(path)).rejects.toThrow(/text\.json is not JSON/)
+})
