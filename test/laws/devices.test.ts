@@ -94,6 +94,7 @@ describe.skipIf(!present)("WebGPU", () => {
       await check("webgpu", 220, target, device, emit, refusal)
       expect(device.counters.commands).toBeGreaterThan(0)
     },
-    patience,
+    // A software adapter compiles hundreds of shaders on what the other tests leave of the cores.
+    2 * patience,
   )
 })

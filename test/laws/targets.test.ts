@@ -1,0 +1,142 @@
+/**
+ * The compiler's own schedules: for random programs and kernels of long folds each target schedules every kernel, and the loops store what the
+ * kernel stores. No adapter has to be there: the interpreter of loops runs also what is made for hardware.
+ */
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { schedule } from "../../compiler/compile.js"
+import { withTable } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
+import { printKernel } from "../../compiler/ir/kernel-print.js"
+import { printLoop } from "../../compiler/ir/loop-print.js"
+import type { Schedule } from "../../compiler/ir/schedule.js"
+import type { Fused } from "../../compiler/passes/fuse.js"
+import { splitFolds } from "../../compiler/passes/split.js"
+import { type Target, targetFor } from "../../compiler/targets/target.js"
+import { carried, dependentRecipes } from "./carried.js"
+import { type Compiled, execute, fuseProgram, simplified } from "./execute.js"
+import { buildFolds, type FoldRecipe, foldRecipes, foldSymbols } from "./folds.js"
+import { buildProgram, recipes } from "./generate.js"
+import { kernelMemories } from "./kernel-memories.js"
+import { buildLarge, largeRecipes } from "./large.js"
+import { type Effect, effectOf, LawBroken, runLoops, wrongEffect } from "./loops.js"
+import { law, patience, runs } from "./settings.js"
+
+const hardware = targetFor("webgpu", { subgroupSize: 32, workgroupBytes: 49152 })
+const targets: Readonly<Record<string, Target>> = {
+  wasm: targetFor("wasm"),
+  "webgpu anywhere": targetFor("webgpu"),
+  "webgpu in software": targetFor("webgpu", { subgroupSize: 8 }),
+  // As for hardware, but what pays there only for long folds is done for short ones, too.
+  "webgpu on hardware": { ...hardware, split: { busy: 256, parts: 4, least: 1 / 16 } },
+}
+
+const cases = fc.record({
+  target: fc.constantFrom(...Object.keys(targets)),
+  recipe: fc.oneof(
+    { weight: 2, arbitrary: recipes(undefined, false) },
+    { weight: 1, arbitrary: dependentRecipes(false) },
+  ),
+  folds: fc.oneof({ weight: 1, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: foldRecipes }),
+  online: fc.boolean(),
+})
+type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
+
+const counts = new Map<string, number>()
+const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
+
+/** The fields of a schedule that it has somewhere. */
+function note(name: string, { stores }: Schedule): void {
+  count(`${name}: kernels`)
+  if (stores.some((s) => s.with !== undefined)) count(`${name}: with`)
+  if (stores.some((s) => Object.values(s.reduce).some((r) => r.chunk !== undefined))) count(`${name}: chunks`)
+  if (stores.some((s) => s.held !== undefined && Object.keys(s.held).some((k) => k !== "scores")))
+    count(`${name}: held`)
+}
+
+function checkChosen(name: string, effect: Effect, symbols: ReadonlyMap<string, number>, seed: number): void {
+  // Throws when no attempt is accepted.
+  const { loops, schedule: chosen } = schedule(effect.kernel, targets[name]!, true)
+  note(name, chosen)
+  let wrong: string | undefined
+  try {
+    wrong = wrongEffect(effect, runLoops(loops, effect.before, symbols, seed))
+  } catch (e) {
+    wrong = String(e)
+  }
+  if (wrong !== undefined)
+    throw new LawBroken(`${wrong}\n${printKernel(effect.kernel)}\n${JSON.stringify(chosen)}\n${printLoop(loops)}`)
+}
+
+function check({ target: name, recipe, folds, online }: Case): void {
+  const { split } = targets[name]!
+  const inParts = (fused: Fused) => (split === undefined ? fused : splitFolds(fused, split))
+  withTable(() => {
+    if (folds !== null) {
+      const { kernel, regime } = buildFolds(folds)
+      const symbols = foldSymbols(folds)
+      checkChosen(name, effectOf(kernel, kernelMemories(kernel, folds.seed), symbols, regime), symbols, folds.seed)
+      return
+    }
+    const drawn = buildProgram(recipe)
+    const p = online ? carried(drawn) : simplified(drawn)
+    const whole = fuseProgram(p)
+    const units = new Map<unknown, Fused>()
+    const compiled: Compiled = {
+      fused: inParts(whole.fused),
+      units: (u) => {
+        const known = units.get(u) ?? inParts(whole.units(u))
+        units.set(u, known)
+        return known
+      },
+    }
+    execute(compiled, p, (kernel: Kernel, buffers) => {
+      checkChosen(name, effectOf(kernel, buffers, p.values, p.regime), p.values, p.seed)
+    })
+  })
+}
+
+test(
+  "every target's own schedules store what the kernels store",
+  () => {
+    law("chosen schedules", cases, 800, check)
+    console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
+    const least = 10 * Math.min(1, runs(800) / 800)
+    for (const name of Object.keys(targets)) {
+      expect(counts.get(`${name}: kernels`) ?? 0, name).toBeGreaterThan(10 * least)
+      expect(counts.get(`${name}: chunks`) ?? 0, `${name}: chunks`).toBeGreaterThan(least)
+    }
+    expect(counts.get("webgpu on hardware: with") ?? 0).toBeGreaterThan(least / 5)
+  },
+  patience,
+)
+
+test(
+  "kernels that are large enough for hardware hold their operands, and store what they store",
+  () => {
+    const name = "webgpu on hardware"
+    const show = (recipe: FoldRecipe) => withTable(() => printKernel(buildLarge(recipe).kernel))
+    const before = counts.get(`${name}: held`) ?? 0
+    law(
+      "large kernels",
+      largeRecipes,
+      40,
+      (recipe) =>
+        withTable(() => {
+          const { kernel, regime } = buildLarge(recipe)
+          const symbols = foldSymbols(recipe)
+          checkChosen(
+            name,
+            effectOf(kernel, kernelMemories(kernel, recipe.seed), symbols, regime),
+            symbols,
+            recipe.seed,
+          )
+        }),
+      show,
+    )
+    const held = (counts.get(`${name}: held`) ?? 0) - before
+    console.log(`${held} of ${runs(40)} hold operands`)
+    expect(held).toBeGreaterThan(10 * Math.min(1, runs(40) / 40))
+  },
+  patience,
+)
