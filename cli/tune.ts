@@ -9,6 +9,7 @@
  */
 import { mkdir, writeFile } from "node:fs/promises"
 import { dirname } from "node:path"
+import { setFlagsFromString } from "node:v8"
 import type { Compilation } from "../compiler/compile.js"
 import { targetFor } from "../compiler/targets/target.js"
 import { type TunedKernel, type TunedRecord, tunedFormat } from "../compiler/tuned/record.js"
@@ -58,6 +59,8 @@ export async function tune(args: readonly string[]): Promise<number> {
   if (!(budget > 0)) throw new UsageError("--budget takes a number of seconds above 0")
   const checkpoint = values.model ?? (words.length === 0 ? shippedCheckpoint : undefined)
   const subject = await subjectOf({ ...values, ...(checkpoint && { checkpoint }) }, words, "tune")
+  // V8 runs a WebAssembly function slowly until it has had it compiled beside; which call that is would decide what looks fast.
+  setFlagsFromString("--no-liftoff")
   const name = deviceNames.find((d) => d === values.device)
   const { device, adapter, reason } = await chooseDevice(name ?? "auto", values.threads ?? 1)
   const progress = createProgress()
