@@ -16,6 +16,7 @@ import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/sch
 import type { Axis } from "../ir/tensor.js"
 import { chainOf } from "./order-folds.js"
 import { chunkSchedule } from "./schedule-chunks.js"
+import { heldLocals, heldRows, leavesOf, registerTile } from "./schedule-one-lane.js"
 import { inPairs } from "./schedule-pairs.js"
 import { sharedFolds } from "./schedule-with.js"
 import { stepsInside } from "./tile-values.js"
@@ -69,12 +70,15 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
       for (const r of wide) locals[r.axis] = { vector: target.vector }
       shareFolds(wide, [item.value], locals, target.subgroup, target)
     }
+  const alone = lanes === 1 && target.vector > 1
   return {
     lanes,
     subgroup: Math.min(target.subgroup, lanes),
-    stores: stores.map((s, i) =>
-      inPairs(beside(i) ?? chunked[i]?.schedule ?? storeSchedule(s, kernel, { ...target, lanes }), s, kernel),
-    ),
+    stores: stores.map((s, i) => {
+      const made = beside(i) ?? chunked[i]?.schedule ?? storeSchedule(s, kernel, { ...target, lanes })
+      const held = alone ? { ...heldLocals(s, kernel, target.vector), ...made.held } : made.held
+      return inPairs(held === undefined ? made : { ...made, held }, s, kernel)
+    }),
     locals,
   }
 }
@@ -95,10 +99,18 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
       : undefined
   if (vectored !== undefined) tiles.get(vectored.name)!.vector = target.vector
   // Accumulators: first along axes that save much reading, then along the folded axis.
-  let left = folds.length > 0 ? Math.max(1, Math.floor(target.registers / Math.max(1, folds.length))) : 1
+  let left = folds.length > 0 ? Math.max(1, Math.floor(target.registers / Math.max(1, leavesOf(folds).length))) : 1
   const total = volume(folds, axes, () => true)
   const saved = (a: Axis) => volume(folds, axes, (l) => !freeVariables(l).has(a.name)) / Math.max(1, total)
-  const worthwhile = axes.filter((a) => folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2)
+  const steps = new Map([...tiles].map(([name, t]) => [name, t.vector] as const))
+  if (target.lanes === 1 && folds.length > 0)
+    for (const [name, count] of registerTile(folds, axes, steps, kernel, target.registers, (a) => saved(a) >= 0.2)) {
+      tiles.get(name)!.register = count
+      left = Math.floor(left / count)
+    }
+  const worthwhile = axes.filter(
+    (a) => target.lanes > 1 && folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2,
+  )
   for (const a of worthwhile.sort((p, q) => saved(q) - saved(p))) {
     const extent = hinted(a.extent)
     const literalSize = literalExtent(a.extent)
@@ -113,7 +125,8 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     const extent = literalExtent(r.extent)
     const wide = reduce[r.axis]?.vector
     if (wide === undefined || extent === undefined) continue
-    let unroll = Math.min(left, 4)
+    // One lane has no more registers than for four such, and what is loaded for them.
+    let unroll = Math.min(left, target.lanes === 1 ? Math.ceil(4 / leavesOf(folds).length) : 4)
     while (unroll > 1 && extent % (wide * unroll) !== 0) unroll--
     if (unroll > 1) reduce[r.axis] = { vector: wide, unroll }
   }
@@ -139,7 +152,9 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     target.lanes / target.subgroup,
     serves ? Math.ceil((2 * target.block) / Math.max(1, folds.length)) : 1,
   )
-  const most = serves ? 6 * target.block : target.block
+  // One lane has nobody to share rows with, but other threads want blocks, too.
+  const alone = Math.max(target.block, Math.min(8 * target.block, points / 64))
+  const most = target.lanes === 1 ? alone : serves ? 6 * target.block : target.block
   const block = Math.min(most, Math.max(least, Math.floor(points / target.busy)))
   let owned = 1
   for (const a of [...axes].reverse()) {
@@ -156,7 +171,9 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   }
   const tile: Record<string, AxisTile> = {}
   for (const [name, t] of tiles) tile[name] = t
-  return { tile, reduce }
+  if (target.lanes > 1 || target.vector === 1) return { tile, reduce }
+  const rows = folded ? heldRows(folds, tile, store, kernel, target.vector) : {}
+  return { tile, reduce, held: rows }
 }
 
 /** Long folds are shared by `count` lanes, so that neighbours read neighbours. Folds inside of folds are not. */

@@ -166,7 +166,12 @@ export function wantedLocals(values: readonly Expression[], locals: readonly Loc
  * read elsewhere, too. A local that is read by another local at that one's own axis follows it.
  */
 export function alignLocals(
-  { values, axes, locals, chunk }: Reader,
+  {
+    values,
+    axes,
+    locals,
+    chunk,
+  }: Pick<Reader, "values" | "locals" | "chunk"> & { axes: readonly Pick<BlockAxis, "axis">[] },
   wanted: readonly Local[],
 ): ReadonlyMap<string, readonly (string | undefined)[]> {
   const outer = chunk?.outer ?? new Map<string, Expression>()

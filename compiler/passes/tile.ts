@@ -17,6 +17,7 @@ import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { type Staged, stage } from "./stage.js"
+import { stageRows } from "./stage-rows.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./tile-block.js"
 import { emitIdentities } from "./tile-carried.js"
 import { emitChunked } from "./tile-chunk.js"
@@ -194,8 +195,11 @@ function emitSection(
     emitStaged(staged, schedule, axes, locals, folding, cells, parts, out)
     return out
   }
-  const values = [store.value, ...store.index]
-  const { homes } = emitLocals({ values, axes, locals, tiles: new Map(), chunk: undefined, folding }, parts, out)
+  const rows = stageRows(store, schedule, parts.fresh("near"))
+  const tiles = new Map([...Object.entries(schedule.held ?? {}), ...rows.tiles])
+  const values = [rows.store.value, ...store.index]
+  const reader = { values, axes, locals: [...locals, ...rows.locals], tiles, chunk: undefined, folding }
+  const { homes } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding)
   const shares = new Set(
     Object.values(schedule.reduce).flatMap((r) => (r.lanes !== undefined && r.lanes > 1 ? [r.lanes] : [])),
@@ -213,7 +217,7 @@ function emitSection(
   const bound = new Set(cells)
   const group = laneGroup(together, parts)
   const start: Scope = { out, bound, vector: undefined, lanes: group, solved: new Map() }
-  const value = substitute(store.value, fixed)
+  const value = substitute(rows.store.value, fixed)
   const index = store.index.map((i) => substitute(i, fixed))
   const solved = solve([value, ...index], start, lowerer)
   emitPoints({ ...store, value, index }, axes, together, { ...start, solved }, lowerer, parts)
