@@ -248,7 +248,7 @@ function carriedSchedule(
   const inner = outermostFolds(score).flatMap(chainOf)
   const perLane = (rowCount * chunk) / lanes
   const scoreRegisters = oneLane
-    ? { rows: 2, keys: 2 }
+    ? { rows: 4, keys: 2 }
     : many
       ? { rows: divisor(rowCount, 4), keys: divisor(chunk, Math.max(1, power(perLane / divisor(rowCount, 4)))) }
       : { rows: 1, keys: 1 }

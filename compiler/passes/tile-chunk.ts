@@ -8,7 +8,7 @@
  * reaches over the end of the axis is a second body, for what is left.
  */
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, freeVariables, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mul, reduce, substitute, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, outermostFolds } from "./order-folds.js"
@@ -233,7 +233,7 @@ function emitScores(c: Chunking, local: ChunkLocal, scope: Scope, whole: boolean
 
 /** One chunk into the accumulators of a turn. */
 function emitFold(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
-  const { chunk, staged, lowerer } = c
+  const { lowerer } = c
   advance(
     folds.map((f) => f.leaf),
     open,
@@ -241,6 +241,53 @@ function emitFold(c: Chunking, folds: readonly Fold[], open: Accumulators, count
     scope,
     lowerer,
   )
+  const apart = folds.map(({ leaf }) => foldsAlone(c, leaf, scope))
+  const pick = <T>(list: readonly T[], which: boolean) => list.filter((_, i) => apart[i] === which)
+  if (apart.includes(true)) emitAlone(c, pick(folds, true), pick(open, true), count, scope)
+  if (apart.includes(false)) emitTogether(c, pick(folds, false), pick(open, false), count, scope)
+}
+
+/**
+ * Whether a fold is taken for itself, in vectors along the chunk: it is the same in all lanes of the turn's vector, so that among vectors its
+ * accumulators would only take registers, and one lane has nobody else to spread it over.
+ */
+const foldsAlone = (c: Chunking, leaf: Reduce, { vector }: Scope): boolean =>
+  c.parts.schedule.lanes === 1 &&
+  vector !== undefined &&
+  leaf.monoid.kind === "sum" &&
+  !freeVariables(leaf).has(vector.name) &&
+  widthAlone(c) !== undefined
+
+/** Vectors of the scores are those of what is folded of them. */
+const widthAlone = ({ locals, carried }: Chunking): number | undefined =>
+  locals.find((l) => carried.some((x) => x.scores === l.local.name))?.tile.fold?.vector
+
+function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
+  const element = c.lowerer.fresh(c.chunk.name)
+  const sums = folds.map(({ leaf }) => {
+    const at = new Map([[leaf.axis, add(c.chunk.base, variable(element))]])
+    return reduce(
+      element,
+      count,
+      leaf.monoid,
+      leaf.lift.map((l) => substitute(l, at)),
+    )
+  })
+  const folding: Lowerer["folding"] = (axis) =>
+    axis === element ? { vector: widthAlone(c)! } : c.lowerer.folding(axis)
+  const bound = new Set([...scope.bound, c.number, ...freeVariables(count)])
+  const values = lowerValues(sums, { ...scope, bound, vector: undefined }, { ...c.lowerer, folding })
+  accumulate(
+    folds.map((f) => f.leaf),
+    open,
+    values.map((v) => [v]),
+    scope.out,
+    c.lowerer,
+  )
+}
+
+function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
+  const { chunk, staged, lowerer } = c
   const elements = literalExtent(count)
   const step = elements !== undefined && elements % staged.chunk.step === 0 ? staged.chunk.step : 1
   if (elements === undefined && step > 1) throw new Refused("reduce/chunk", "a step needs a known number of elements")
