@@ -52,8 +52,12 @@ const exp: Recipe = (make, x) => {
     [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
   )
   const y = make("add", make("add", make("mul", make("mul", r, r), p), r), f(1))
-  return scale(make, y, make("toI32", n))
+  return scale(make, y, smallInteger(make, n))
 }
+
+/** An integer of at most 2^22 in size, which needs no conversion: where the last bit of a float counts ones, it is in the low bits. */
+const smallInteger = (make: Make, n: Expression) =>
+  make("toI32", make("sub", make("bits", make("add", n, f(1.5 * 2 ** 23))), u(0x4b400000)))
 
 /** x = m · 2^e with m in [√½, √2); positive x, subnormal ones too. */
 function splitExponent(make: Make, x: Expression): { m: Expression; e: Expression } {

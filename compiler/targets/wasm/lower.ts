@@ -7,7 +7,18 @@
  * Every name becomes unique; unrolled loops and loops of one iteration are substituted; immutable integers that need no memory are replaced by
  * their values; operations that WebAssembly lacks are expanded; bf16 and f16 become raw words with conversions.
  */
-import { fetch, freeVariables, isLiteral, literal, operands, rewrite, splat, variable } from "../../ir/expression.js"
+import {
+  apply,
+  fetch,
+  freeVariables,
+  isLiteral,
+  lane,
+  literal,
+  operands,
+  rewrite,
+  splat,
+  variable,
+} from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
 import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
@@ -82,7 +93,8 @@ export function lower(kernel: LoopKernel): Lowered {
   const expanded = new Map<Expression, Expression>()
   let count = 0
   const unique = (name: string) => `${name}#${count++}`
-  const finish = (x: Expression) => expand(x, lacks, expanded)
+  const widened4 = new Map<Expression, Expression>()
+  const finish = (x: Expression) => expand(rewrite(x, inVectors, widened4), lacks, expanded)
   const stable = (x: Expression) => !readsMemory(x) && ![...freeVariables(x)].some((name) => mutable.has(name))
 
   const inner = (scope: Scope): Scope => ({ names: new Map(scope.names), arrays: new Map(scope.arrays) })
@@ -198,6 +210,12 @@ export function lower(kernel: LoopKernel): Lowered {
   const buffers = kernel.buffers.map((b): [string, ArrayName] => [b.name, b])
   return { body: list({ names: new Map(), arrays: new Map(buffers) }, kernel.body), mutable }
 }
+
+/** An exponential takes one lane of a vector: clamping and rounding scalars has branches. */
+const inVectors = (x: Expression): Expression | undefined =>
+  x.kind === "operation" && x.operation === "exp" && x.width === 1
+    ? lane(apply("exp", splat(rewrite(x.args[0]!, inVectors), 4)), 0)
+    : undefined
 
 const isPlain = (x: Expression): boolean =>
   isLiteral(x) || x.kind === "variable" || (x.kind === "splat" && isPlain(x.of))
