@@ -61,8 +61,8 @@ export interface CompileOptions {
   readonly entries?: readonly string[]
   /** Whether folds that wait for one another along an axis become one; they do not when left out. */
   readonly online?: boolean
-  /** When rows are grouped by what data choose for them; never when left out. */
-  readonly gather?: GatherLimits
+  /** When rows are grouped by what data choose for them; as the target has it when left out, never when false. */
+  readonly gather?: GatherLimits | false
   /** Bytes of a buffer that a kernel may bind; what every adapter grants, or the adapter's own, when left out. */
   readonly bindingBytes?: number
   /** Schedules that were measured on the device; heuristics decide for kernels that it does not hold. */
@@ -119,6 +119,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const traced = traceModel(program, { chunk, storage: options.storage, states }, options.entries)
 
     const carries = options.online ?? true
+    const grouping = options.gather === false ? undefined : (options.gather ?? target.gather)
     const simplified = new Map<Tensor | Unit, Tensor | Unit>()
     const hoistedUnits: Units = new Map()
     const onlineUnits: OnlineUnits = { matched: new Map(), joined: new Map() }
@@ -140,7 +141,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
       const hoisted = carries ? hoist(simplest, hoistedUnits) : simplest
       const carried = carries ? online(hoisted, defaultOnlineLimits, onlineUnits) : hoisted
       const owned = [...ownOutputs(carried.slice(0, e.outputs.length)), ...carried.slice(e.outputs.length)]
-      const results = options.gather === undefined ? owned : groupGathers(owned, options.gather, grouped)
+      const results = grouping === undefined ? owned : groupGathers(owned, grouping, grouped)
       return {
         name: e.name,
         outputs: e.outputs.map((o) => o.name),
@@ -153,7 +154,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
                 { pass: "online", results: owned },
               ]
             : []),
-          ...(options.gather === undefined ? [] : [{ pass: "gather", results }]),
+          ...(grouping === undefined ? [] : [{ pass: "gather", results }]),
         ],
         fused: fuseAll(results),
       }

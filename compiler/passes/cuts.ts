@@ -48,13 +48,20 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
   const buffers = new Set<Tensor>(roots)
   const locals = new Set<Tensor>()
   const inline = new Set<Tensor>()
+  // Behind an index that data choose nothing is known of the order in which a contraction is read: inlined it could not be tiled.
+  const permuted = new Set(order.flatMap((t) => (t.kind === "gather" ? [behind(t.arg)] : [])).filter(isContraction))
   for (;;) {
     const demand = demands(order, buffers, locals)
+    const scattered = (t: Tensor) => permuted.has(t) && 4 * (demand.get(t) ?? 0) >= size(t)
     const next = [...order]
       .reverse()
-      .find((t) => !inline.has(t) && undecided(t, buffers, locals) && wasteful(t, demand, limits))
+      .find((t) => !inline.has(t) && undecided(t, buffers, locals) && (wasteful(t, demand, limits) || scattered(t)))
     if (next === undefined) return { buffers, locals }
     const together = siblings(next, order).filter((t) => !buffers.has(t))
+    if (permuted.has(next)) {
+      for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
+      continue
+    }
     const fate = together.every((t) => fits(t, order, buffers, locals, limits) === "local") ? "local" : "cut"
     if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
     else if (fate === "local") for (const t of together) locals.add(t)
@@ -66,6 +73,16 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
     }
   }
 }
+
+/** What a gather reads, in whatever order its axes are put. */
+const behind = (t: Tensor): Tensor => (t.kind === "gather" || t.kind === "reindex" ? behind(t.arg) : t)
+
+/** A fold of products of tensors with fewer axes than the product has. */
+const isContraction = (t: Tensor): boolean =>
+  t.kind === "reduce" &&
+  t.args.some((a) =>
+    a.kind === "reduce" ? isContraction(a) : a.kind === "map" && a.args.every((b) => b.axes.length < a.axes.length),
+  )
 
 /** The components of one tuple-valued reduction share their fate. */
 function siblings(t: Tensor, order: readonly Tensor[]): readonly Tensor[] {

@@ -2,6 +2,7 @@
  * Targets as data: what schedules may assume, and what a kernel may use.
  */
 import type { ArtifactTarget } from "../../runtime/artifact.js"
+import type { GatherLimits } from "../passes/gather.js"
 import type { ScheduleTarget } from "../passes/schedule.js"
 import type { SplitLimits } from "../passes/split.js"
 import type { TileOptions } from "../passes/tile.js"
@@ -10,6 +11,8 @@ export interface Target {
   readonly name: ArtifactTarget
   readonly schedule: ScheduleTarget
   readonly tile: TileOptions
+  /** When rows are grouped by what data choose for them: it pays where a register tile runs along the places. Never when left out. */
+  readonly gather?: GatherLimits
   /** When long folds are split over blocks; never when left out. */
   readonly split?: SplitLimits
   /** Whether the driver may unroll serial loops: those of hardware do it well, a software adapter compiles for seconds. */
@@ -32,6 +35,7 @@ export const wasmTarget: Target = {
     chunks: { lanes: 1, vector: 4, subgroup: 1, sharedBytes: 1 << 16, contraction: false },
   },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
+  gather: { rows: 4, block: 4 },
   unrollable: false,
   bindings: 32,
   bindingBytes: 2 ** 32,
