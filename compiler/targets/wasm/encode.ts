@@ -7,7 +7,8 @@
  *
  * Instructions are appended to a body as bytes; there is no tree of instructions. Operands follow the instruction as in the binary format.
  * The memory is imported as ("env", "memory") with a maximum of 65,536 pages in both variants, so that a shared module differs from an
- * unshared one in a single flag byte.
+ * unshared one in a single flag byte. A custom section `contractible` lists the multiplications whose products are added at once, and the
+ * additions: an engine that has fused multiply-adds may be given them in place, for they are as long.
  */
 
 export type ValueType = "i32" | "f32" | "f64" | "v128"
@@ -120,6 +121,8 @@ export class Code {
   readonly parameters: readonly ValueType[]
   readonly locals: ValueType[] = []
   readonly bytes: number[] = []
+  /** Places of an f32x4.mul and of the f32x4.add of its product to what is pushed after it. */
+  readonly contractible: number[] = []
 
   constructor(parameters: readonly ValueType[]) {
     this.parameters = parameters
@@ -181,6 +184,14 @@ export class Code {
   shuffle(bytes: readonly number[]): this {
     this.code(0xfd0d).bytes.push(...bytes)
     return this
+  }
+  /** The product of the two vectors on the stack, added to what `addend` pushes. */
+  multiplyAdd(addend: () => void): this {
+    const at = this.bytes.length
+    this.op("f32x4.mul")
+    addend()
+    this.contractible.push(at, this.bytes.length)
+    return this.op("f32x4.add")
   }
   block(): this {
     this.bytes.push(0x02, 0x40)
@@ -250,10 +261,22 @@ export function encodeModule(module: {
     7,
     functions.map((f, i) => [...text(f.name), 0x00, ...unsigned(i)]),
   )
-  section(
-    10,
-    functions.map((f) => body(f.code)),
-  )
+  const bodies = functions.map((f) => body(f.code))
+  section(10, bodies)
+  // What is contractible is counted from the start of the module.
+  const places: number[] = []
+  let end = bytes.length
+  for (const [i, content] of [...bodies.entries()].reverse()) {
+    const { code } = functions[i]!
+    places.unshift(...code.contractible.map((at) => end - 1 - code.bytes.length + at))
+    end -= content.length
+  }
+  if (places.length > 0) {
+    const steps = places.flatMap((at, i) => unsigned(at - (places[i - 1] ?? 0)))
+    const content = [...text("contractible"), ...steps]
+    bytes.push(0, ...unsigned(content.length))
+    for (const byte of content) bytes.push(byte)
+  }
   return new Uint8Array(bytes)
 }
 

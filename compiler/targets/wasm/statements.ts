@@ -67,7 +67,14 @@ const parts = (x: Expression) => Array.from({ length: partsOf(x.width) }, (_, p)
 
 /** All parts are computed before the first is set: a part may read another of the old value. */
 function define(e: Emission, s: Of<"let" | "assign">): void {
-  for (const p of parts(s.value)) part(e, s.value, p)
+  const product = s.kind === "assign" ? addedProduct(e, s) : undefined
+  for (const p of parts(s.value)) {
+    if (product === undefined) part(e, s.value, p)
+    else {
+      for (const factor of product) part(e, factor, p)
+      e.code.multiplyAdd(() => e.code.get(e.variables.get(s.name)![p]!))
+    }
+  }
   if (s.kind === "let") {
     const type = typeOf(s.value.dtype, s.value.width)
     e.variables.set(
@@ -76,6 +83,17 @@ function define(e: Emission, s: Of<"let" | "assign">): void {
     )
   }
   for (const local of e.variables.get(s.name)!.toReversed()) e.code.set(local)
+}
+
+/** The factors of a vector that is added to the variable itself: sums of products may be contracted, other values are as they are written. */
+function addedProduct(e: Emission, { name, value }: Of<"assign">): readonly Expression[] | undefined {
+  if (value.kind !== "operation" || value.operation !== "add" || value.dtype !== "f32" || value.width === 1)
+    return undefined
+  const [a, b] = value.args as [Expression, Expression]
+  const product =
+    a.kind === "variable" && a.name === name ? b : b.kind === "variable" && b.name === name ? a : undefined
+  if (product?.kind !== "operation" || product.operation !== "mul" || (e.uses.get(product) ?? 0) > 1) return undefined
+  return (e.uses.get(value) ?? 0) > 1 || e.values.find(product, 0) !== undefined ? undefined : product.args
 }
 
 function allocate(e: Emission, s: Of<"alloc">): void {

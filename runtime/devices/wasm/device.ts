@@ -14,7 +14,7 @@ import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import type { Command, CompiledKernel, Device, DeviceBuffer, DeviceLimits, Recording } from "../device.js"
 import { Heap, pageBytes } from "./memory.js"
-import { compileModule, type KernelFunction, withSharedMemory } from "./module.js"
+import { compileModule, hasMultiplyAdd, type KernelFunction, withMultiplyAdd, withSharedMemory } from "./module.js"
 import { createTeam, type Spawn, type Team } from "./team.js"
 
 export interface WasmDeviceOptions {
@@ -145,7 +145,8 @@ class WasmDevice implements Device {
   ): Promise<readonly CompiledKernel[]> {
     this.check()
     const { memory } = this.heap
-    const compiled = await compileModule(this.team === undefined ? module : withSharedMemory(module))
+    const fused = hasMultiplyAdd() ? withMultiplyAdd(module) : module
+    const compiled = await compileModule(this.team === undefined ? fused : withSharedMemory(fused))
     const { exports } = await WebAssembly.instantiate(compiled, { env: { memory } })
     const first = this.counters.pipelines
     const made = kernels.map(({ name, bindings }, i): WasmKernel => {
