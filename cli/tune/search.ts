@@ -14,7 +14,7 @@ import type { Trial, Variant } from "./trial.js"
 
 export interface Found {
   readonly schedule: Schedule
-  /** Undefined: nothing was better than the heuristic schedule beyond noise. */
+  /** Beyond noise; otherwise the schedule is the heuristic one. */
   readonly better: boolean
   readonly microseconds: number
   readonly heuristicMicroseconds: number
