@@ -230,9 +230,12 @@ function carriedSchedule(
   )
   const rowCount = product(rowBlock)
   const oneLane = target.lanes === 1
-  const rowRegisters = registers(rowBlock, oneLane ? 2 : 8)
+  // Software adapters compile every statement for seconds.
+  const small = target.registers === 1
+  const rowRegisters = registers(rowBlock, small ? 1 : oneLane ? 2 : 8)
   const columnVector = along && (oneLane || many) ? 4 : 1
-  const columnRegister = last === undefined ? 1 : divisor(size(last) / columnVector, oneLane ? 4 : many ? 2 : 1)
+  const columnRegister =
+    last === undefined ? 1 : divisor(size(last) / columnVector, small ? 1 : oneLane ? 4 : many ? 2 : 1)
   const points = (rowCount * channels) / (product(rowRegisters) * columnVector * columnRegister)
   const lanes = oneLane ? 1 : Math.min(target.lanes, Math.max(32, power(points)))
   const chunk = oneLane || many ? 32 : 64
@@ -243,15 +246,19 @@ function carriedSchedule(
   for (const a of wide)
     tile[a.name] = a === last ? { block: "all", register: columnRegister, vector: columnVector } : { block: "all" }
 
-  const reduce: Record<string, ReductionTile> = { [axis]: { chunk, step: oneLane ? 1 : 4 } }
+  const reduce: Record<string, ReductionTile> = {
+    [axis]: small ? { chunk, single: true } : { chunk, step: oneLane ? 1 : 4 },
+  }
   const held: Record<string, HeldTile> = {}
   const inner = outermostFolds(score).flatMap(chainOf)
   const perLane = (rowCount * chunk) / lanes
-  const scoreRegisters = oneLane
-    ? { rows: 4, keys: 2 }
-    : many
-      ? { rows: divisor(rowCount, 4), keys: divisor(chunk, Math.max(1, power(perLane / divisor(rowCount, 4)))) }
-      : { rows: 1, keys: 1 }
+  const scoreRegisters = small
+    ? { rows: 1, keys: 1 }
+    : oneLane
+      ? { rows: 4, keys: 2 }
+      : many
+        ? { rows: divisor(rowCount, 4), keys: divisor(chunk, Math.max(1, power(perLane / divisor(rowCount, 4)))) }
+        : { rows: 1, keys: 1 }
   const scoreTile: Record<string, { register: number }> = { [axis]: { register: Math.min(4, scoreRegisters.keys) } }
   const scoreRows = registers(rowBlock, scoreRegisters.rows)
   for (const [name, r] of scoreRows) scoreTile[name] = { register: r }
@@ -259,7 +266,7 @@ function carriedSchedule(
     const extent = literalExtent(r.extent) ?? 0
     const direct = loadsOf(r.lift).every((l) => !freeVariables(l).has(r.axis) || consecutiveAxis(l) === r.axis)
     if (!direct || extent % 4 !== 0) continue
-    if (oneLane) reduce[r.axis] = { vector: 4 }
+    if (oneLane || small) reduce[r.axis] = { vector: 4 }
     else if (many) reduce[r.axis] = { step: 4 }
     else reduce[r.axis] = { vector: 4, ...(target.subgroup >= 8 && extent % 32 === 0 ? { lanes: 8 } : {}) }
     if (many && !oneLane && target.contraction)

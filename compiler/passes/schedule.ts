@@ -44,6 +44,8 @@ export interface ChunkTarget {
   readonly lanes: number
   readonly vector: number
   readonly subgroup: number
+  /** Accumulators that a lane may have along one axis. */
+  readonly registers: number
   /** Bytes that a workgroup may hold. */
   readonly sharedBytes: number
   /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */

@@ -57,7 +57,7 @@ export interface Staged {
   readonly tiles: ReadonlyMap<string, HeldTile>
   readonly carried: readonly Carried[]
   /** The chunked axis and the axes that are folded around it, outermost first. */
-  readonly chunk: Axis & { readonly size: number; readonly step: number }
+  readonly chunk: Axis & { readonly size: number; readonly step: number; readonly single: boolean }
   /** The predicates of the chunked folds, when every one has a predicate that may leave elements out. */
   readonly masks: readonly Masked[]
   readonly outer: readonly Axis[]
@@ -173,7 +173,13 @@ export function stage(
     .map((r) => maskOf(r, given.axes))
   const store: Store = { ...given, value: visit(value) }
   const beside = along.map((s): Store => ({ ...s, value: visit(unite(s.value, [], chain, chunked)) }))
-  const chunk = { name: last.axis, extent: last.extent, size: wanted.chunk!, step: wanted.step ?? 1 }
+  const chunk = {
+    name: last.axis,
+    extent: last.extent,
+    size: wanted.chunk!,
+    step: wanted.step ?? 1,
+    single: wanted.single ?? false,
+  }
   const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
   return {
     store,

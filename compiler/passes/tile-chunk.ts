@@ -108,19 +108,22 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
   }
   const { from, end } = range(c, innermost)
   for (const x of [from, end]) for (const name of freeVariables(x)) bound.add(name)
-  const full = apply("floordiv", end, size)
+  const whole = !staged.chunk.single
+  const full = apply("floordiv", whole ? end : add(end, literal(chunk.size - 1)), size)
+  // One body for all chunks: it takes as many elements as there are.
+  const here = whole ? size : apply("min", size, apply("sub", end, chunk.base))
   const number = (value: Expression): Statement => ({ kind: "let", name: c.number, value, mutable: false })
   if (literalExtent(from) === 0) {
     if (literalExtent(full) !== 0)
-      innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: one(true, size) })
+      innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: one(whole, here) })
   } else {
     const turn = c.lowerer.fresh(chunk.name)
-    const body = [number(add(from, variable(turn))), ...one(true, size)]
+    const body = [number(add(from, variable(turn))), ...one(whole, here)]
     innermost.push({ kind: "for", variable: turn, extent: apply("sub", full, from), bind: "serial", body })
   }
   const left = apply("sub", end, mul(full, size))
   const extent = literalExtent(chunk.extent)
-  if (extent === undefined || extent % chunk.size !== 0) {
+  if (whole && (extent === undefined || extent % chunk.size !== 0)) {
     const rest: Statement = {
       kind: "if",
       condition: apply("lt", literal(0), left),

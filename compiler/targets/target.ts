@@ -32,7 +32,7 @@ export const wasmTarget: Target = {
     block: 128,
     busy: 1,
     subgroup: 1,
-    chunks: { lanes: 1, vector: 4, subgroup: 1, sharedBytes: 1 << 16, contraction: false },
+    chunks: { lanes: 1, vector: 4, subgroup: 1, registers: 8, sharedBytes: 1 << 16, contraction: false },
   },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   gather: { rows: 4, block: 4 },
@@ -74,7 +74,8 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
       const sharedBytes = adapter?.workgroupBytes ?? webgpuTarget.tile.sharedBytes
       const subgroup = Math.min(size, 32)
       const hardware = size >= 16
-      const chunks = { lanes: hardware ? 256 : 32, vector: 4, subgroup, sharedBytes, contraction: hardware }
+      const registers = hardware ? 8 : 1
+      const chunks = { lanes: hardware ? 256 : 32, vector: 4, subgroup, registers, sharedBytes, contraction: hardware }
       const bindingBytes = adapter?.bindingBytes ?? webgpuTarget.bindingBytes
       return {
         ...webgpuTarget,
