@@ -6,11 +6,9 @@
  *     wasm     WebAssembly
  */
 import { tmpdir } from "node:os"
-import { setFlagsFromString } from "node:v8"
 import type { AdapterFacts } from "../compiler/targets/target.js"
 import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
-import { hasMultiplyAdd } from "../runtime/devices/wasm/module.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
 import { WeftError } from "../runtime/errors.js"
 
@@ -38,12 +36,7 @@ export async function chooseDevice(name: DeviceName, threads?: number): Promise<
     throw new WeftError("device/threads", `threads is ${threads}; it is a whole number from 1 to 256`)
   // Vulkan's loader complains on standard error where no desktop session has set it.
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
-  const wasm = () => {
-    // Node 20 has fused multiply-adds, but behind a flag; from Node 21 on they are there.
-    if (!hasMultiplyAdd() && process.versions.node.startsWith("20."))
-      setFlagsFromString("--experimental-wasm-relaxed-simd")
-    return createWasmDevice(threads === undefined ? {} : { threads })
-  }
+  const wasm = () => createWasmDevice(threads === undefined ? {} : { threads })
   const webgpu = async (adapter: "any" | "hardware") => {
     const device = await createWebgpuDevice({ adapter })
     const { adapterInfo, limits } = device

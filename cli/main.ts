@@ -4,6 +4,8 @@
  *
  *     weft "The fox said" --max-tokens 80        weft logits --tokens 5,17,3 --out logits.safetensors        weft -- bench
  */
+import { setFlagsFromString } from "node:v8"
+import { hasMultiplyAdd } from "../runtime/devices/wasm/module.js"
 import { generate } from "./generate.js"
 import { usage } from "./help.js"
 import { quietPipes, report, write } from "./output.js"
@@ -29,6 +31,9 @@ async function main(args: readonly string[]): Promise<number> {
   if (first !== undefined && Object.hasOwn(commands, first)) return (await commands[first]!())(args.slice(1))
   return generate(args)
 }
+
+// Node 20 has fused multiply-adds of WebAssembly, but behind a flag. This process is ours; those of others that load models keep their flags.
+if (!hasMultiplyAdd() && process.versions.node.startsWith("20.")) setFlagsFromString("--experimental-wasm-relaxed-simd")
 
 quietPipes()
 process.exitCode = await main(process.argv.slice(2)).catch(report)
