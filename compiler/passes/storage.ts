@@ -3,7 +3,7 @@
  *
  *   fast    k cache [key, kv, dim]       f32 → bf16      a state that grows: read whole in every step
  *           h [seq, hidden]              f32 → bf16      an intermediate result: written once, read by many blocks
- *           scores [seq, expert]         f32             what is ranked: the choice is made on f32
+ *           ranks  [row, place]          f32             what is ranked: the choice is made on f32
  *   exact   everything as its dtype
  *
  * Arithmetic and accumulation stay f32; a load widens, a store rounds to nearest even. What stays f32 in `fast`, and why:

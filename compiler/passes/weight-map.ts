@@ -1,7 +1,7 @@
 /**
  * Where the elements of a weight go: tensors of the checkpoint, one after the other, over the buffers of the plan.
  *
- *   stack of experts e0 e1 e2, two rows a part     →   e0 → part 0 byte 0, e1 → part 0 byte n, e2 → part 1 byte 0
+ *   stack of tensors e0 e1 e2, two rows a part     →   e0 → part 0 byte 0, e1 → part 0 byte n, e2 → part 1 byte 0
  *   table [5, k], two rows a part                  →   table bytes 0 … 4k → part 0, 4k … 8k → part 1, 8k … 10k → part 2
  */
 import type { ArtifactBuffer, ArtifactWeight } from "../../runtime/artifact.js"
