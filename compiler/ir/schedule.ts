@@ -47,6 +47,8 @@ export interface HeldTile {
 export interface StoreSchedule {
   readonly tile: Readonly<Record<string, AxisTile>>
   readonly reduce: Readonly<Record<string, ReductionTile>>
+  /** The order in which workgroups run over blocks: all axes of the store, the slowest first; their own order when left out. */
+  readonly raster?: readonly string[]
   /**
    * By buffer: the factor of a chunked fold that loads it is copied to the workgroup's memory first. `scores` stands for those of a carried
    * fold, which are held in any case.

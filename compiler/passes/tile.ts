@@ -172,11 +172,12 @@ function emitSection(
   parts: Build,
 ): readonly Statement[] {
   const out: Statement[] = []
-  // The block's number along each axis, the last axis the fastest.
+  // The block's number along each axis.
   let rest = cell
-  for (const [i, a] of [...axes].reverse().entries()) {
+  const order = rasterOf(axes, schedule.raster)
+  for (const [i, a] of [...order].reverse().entries()) {
     if (a.cell === undefined) continue
-    const slowest = axes.slice(0, axes.length - 1 - i).every((b) => b.cell === undefined)
+    const slowest = order.slice(0, order.length - 1 - i).every((b) => b.cell === undefined)
     const number = slowest ? rest : apply("rem", rest, a.cells)
     out.push({ kind: "let", name: a.cell.name, value: number, mutable: false })
     if (!slowest) {
@@ -222,6 +223,15 @@ function emitSection(
   const solved = solve([value, ...index], start, lowerer)
   emitPoints({ ...store, value, index }, axes, together, { ...start, solved }, lowerer, parts)
   return out
+}
+
+/** The axes in the order in which blocks are numbered, the slowest first. */
+function rasterOf(axes: readonly BlockAxis[], raster: readonly string[] | undefined): readonly BlockAxis[] {
+  if (raster === undefined) return axes
+  const order = raster.map((name) => axes.find((a) => a.axis.name === name))
+  if (raster.length !== axes.length || new Set(order).size !== axes.length || order.includes(undefined))
+    throw new Refused("schedule/unknown-axis", `the raster is over ${raster.join(", ")}, and not over the store's axes`)
+  return order as readonly BlockAxis[]
 }
 
 /** A store whose workgroup takes its folds in chunks. */

@@ -78,6 +78,7 @@ function countSchedule({ lanes, subgroup, stores, locals }: Schedule): void {
     ...fields(scores, "scores"),
   ])
   if (stores.some((s) => s.with !== undefined)) count("schedule with")
+  if (stores.some((s) => s.raster !== undefined)) count("schedule raster")
   if (tiles.some((t) => t.block === "all")) count("schedule block all")
   if (tiles.some((t) => t.block !== "all")) count("schedule block some")
 }
@@ -189,6 +190,8 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "locals.unroll",
     "locals.lanes",
     "reduce.chunk",
+    "reduce.single",
+    "raster",
     "reduce.step",
     "held.tile",
     "held.pad",

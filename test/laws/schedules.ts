@@ -98,7 +98,9 @@ function storeSchedule(
     ])
     tile[name] = { block, ...(register > 1 ? { register } : {}), ...(vector > 1 ? { vector } : {}) }
   }
-  return { tile, reduce, ...(held === undefined ? {} : { held }) }
+  const order = store.axes.map((a) => a.name)
+  const raster = order.length > 1 && choose.chance(20) ? { raster: [...order.slice(1), order[0]!] } : {}
+  return { tile, reduce, ...raster, ...(held === undefined ? {} : { held }) }
 }
 
 /** How the folds of a store are done, all by the same number of lanes. */
