@@ -22,7 +22,9 @@ function hoistFrom(t: ir.Tensor, facts: Facts): ir.Tensor | undefined {
   const alone = (m: ir.Tensor) => facts.uses(m)?.length === 1
   if (arg?.kind !== "map" || !alone(arg)) return undefined
   const factors = factorsOf(arg, alone)
-  const leaves = (f: Factor) => ir.axisOf(f.tensor, t.axis) === undefined && size(t) <= size(f.within)
+  // A number saves one product of an element, and would leave the rest of its map in pieces.
+  const isNumber = (f: Factor) => f.tensor.kind === "constant" && f.tensor.axes.length === 0
+  const leaves = (f: Factor) => !isNumber(f) && ir.axisOf(f.tensor, t.axis) === undefined && size(t) <= size(f.within)
   const free = factors.filter(leaves)
   const kept = factors.filter((f) => !leaves(f))
   const inner = productOf(kept)

@@ -165,7 +165,7 @@ test("a factor leaves where that saves work, and stays where others read the pro
         .map((l) => l.replace(/^%\d+ = map (.*) of .* : (\[.*\]).*$/, "$1 $2")),
     )
   const scaled = ({ all, v }: Given) => two("mul", two("mul", input("a", ["dim"], all), times(0.5, v)), v)
-  expect(texts((g) => [total("key", scaled(g))])).toEqual(["($0 * $0) [key, dim]", "(($0 * $1) * 0.5) [dim]"])
+  expect(texts((g) => [total("key", scaled(g))])).toEqual(["(($0 * 0.5) * $0) [key, dim]", "($0 * $1) [dim]"])
   expect(texts((g) => [total("key", scaled(g)), scaled(g)]).length).toBe(3)
   const wide = ({ all }: Given) =>
     two("mul", two("mul", input("x", ["dim"], all), input("r", ["row"], all)), input("w", ["dim", "step"], all))
