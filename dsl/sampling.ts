@@ -39,7 +39,12 @@ export function sampleToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "
   const first = prefix(keys, each, count)
 
   const weights = map((kept, x) => (kept ? Math.exp(x) : 0), first, scaled)
-  const mass = map((p, all) => (p < 1 ? Math.max(p * all, least) : off), number("topP"), sum(weights, "vocab"))
+  // Summed from what the weights are made of, and not from them, so that it need not wait for them.
+  const total = sum(
+    map((kept, x) => Math.exp(x) * (kept ? 1 : 0), first, scaled),
+    "vocab",
+  )
+  const mass = map((p, all) => (p < 1 ? Math.max(p * all, least) : off), number("topP"), total)
   const second = prefix(keys, weights, mass)
 
   // A token whose weight is 0 in f32 has no chance: what the first filter removed, and what is too far below the largest logit.
