@@ -50,7 +50,8 @@ compile, explain:
 explain:
   --seq N                     tokens of the prompt that is explained (default: 512)
   --past N                    tokens before the one that is explained (default: 1024)
-  --device NAME               least times on ${Object.keys(devices).join(", ")}
+  --device NAME               compiled for, and least times on: ${Object.keys(devices).join(", ")};
+                              for webgpu the first one when left out
   --measured FILE.json        measured microseconds of a launch, by the name of the kernel
   --json                      the facts as one JSON object. kernelsPerLayer counts the launches of a step for
                               each unit that it calls: "moe" are units that pick members of a weight by indices
