@@ -28,6 +28,8 @@ export interface ReductionTile {
    * accumulators from chunk to chunk. Goes with `step` only.
    */
   readonly chunk?: number
+  /** Chunks whose operands are held at once, 1 or 2: with two the next one is filled while this one is folded. */
+  readonly depth?: number
   /** Chunks that reach over the end of the axis, or over what counts, have no body of their own: less text, a little more work. */
   readonly single?: boolean
   /** Elements of a chunk that one iteration takes, one after the other into the same accumulator. */

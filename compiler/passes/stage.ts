@@ -57,7 +57,12 @@ export interface Staged {
   readonly tiles: ReadonlyMap<string, HeldTile>
   readonly carried: readonly Carried[]
   /** The chunked axis and the axes that are folded around it, outermost first. */
-  readonly chunk: Axis & { readonly size: number; readonly step: number; readonly single: boolean }
+  readonly chunk: Axis & {
+    readonly size: number
+    readonly step: number
+    readonly single: boolean
+    readonly depth: number
+  }
   /** The predicates of the chunked folds, when every one has a predicate that may leave elements out. */
   readonly masks: readonly Masked[]
   readonly outer: readonly Axis[]
@@ -87,6 +92,11 @@ export function stage(
   const points = new Set(given.axes.map((a) => a.name))
   if (!folds.every((r) => [...freeVariables(r)].every((v) => points.has(v))))
     throw new Refused("reduce/chunk", "a fold inside of a prefix is not taken in chunks")
+  if (wanted.depth !== undefined && (wanted.single === true || wanted.depth < 1 || wanted.depth > 2))
+    throw new Refused(
+      "reduce/chunk",
+      `the chunks of '${last.axis}' are held one or two at a time, and have bodies of their own`,
+    )
   const value = unite(given.value, folds, chain, chunked)
 
   const axes = new Map<string, Axis>(given.axes.map((a) => [a.name, a]))
@@ -179,6 +189,7 @@ export function stage(
     size: wanted.chunk!,
     step: wanted.step ?? 1,
     single: wanted.single ?? false,
+    depth: wanted.depth ?? 1,
   }
   const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
   return {

@@ -113,12 +113,38 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
   // One body for all chunks: it takes as many elements as there are.
   const here = whole ? size : apply("min", size, apply("sub", end, chunk.base))
   const number = (value: Expression): Statement => ({ kind: "let", name: c.number, value, mutable: false })
+  const deep = staged.chunk.depth === 2
+  if (deep) {
+    // The first chunk; then each fills the next one, in the other half, when all lanes are done with the one before.
+    const start: Statement[] = [number(from)]
+    fence(c, { ...scope, out: innermost })
+    emitOperands(c, { ...scope, out: start, vector: undefined }, true)
+    const scoped: Statement = { kind: "block", body: start }
+    innermost.push({ kind: "if", condition: apply("lt", from, full), body: [scoped], otherwise: [] })
+  }
+  const each = (): readonly Statement[] => {
+    if (!deep) return one(whole, here)
+    const out: Statement[] = []
+    const inside: Scope = { ...scope, out, vector: undefined }
+    fence(c, inside)
+    const ahead: Statement[] = []
+    emitOperands(c, { ...inside, out: ahead }, true, true)
+    out.push({
+      kind: "if",
+      condition: apply("lt", add(variable(c.number), literal(1)), full),
+      body: ahead,
+      otherwise: [],
+    })
+    emitAllScores(c, inside, true, here)
+    body(out, here)
+    return out
+  }
   if (literalExtent(from) === 0) {
     if (literalExtent(full) !== 0)
-      innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: one(whole, here) })
+      innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: each() })
   } else {
     const turn = c.lowerer.fresh(chunk.name)
-    const body = [number(add(from, variable(turn))), ...one(whole, here)]
+    const body = [number(add(from, variable(turn))), ...each()]
     innermost.push({ kind: "for", variable: turn, extent: apply("sub", full, from), bind: "serial", body })
   }
   const left = apply("sub", end, mul(full, size))
@@ -181,29 +207,44 @@ function spanOf(a: BlockAxis): Span {
 
 /** What the workgroup holds of a chunk. The scores of a carried fold come last, for they are made of the rest. */
 function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
-  const several = c.parts.schedule.lanes > 1
-  const fence = () => {
-    if (several) scope.out.push({ kind: "barrier" })
-  }
   if (c.locals.length === 0) return
-  fence()
+  fence(c, scope)
+  if (emitOperands(c, scope, whole)) fence(c, scope)
+  emitAllScores(c, scope, whole, count)
+}
+
+function fence(c: Chunking, scope: Scope): void {
+  if (c.parts.schedule.lanes > 1) scope.out.push({ kind: "barrier" })
+}
+
+/** Fills the operands of this chunk, or of the next one. */
+function emitOperands(c: Chunking, scope: Scope, whole: boolean, next = false): boolean {
   const scores = new Set(c.carried.map((x) => x.scores))
-  const fill = (l: ChunkLocal) =>
-    emitFill(l.array, l.held(whole), l.local.value, l.tile.tile, scope, c.lowerer, c.parts)
   const operands = c.locals.filter((l) => !scores.has(l.local.name))
+  const later = new Map(next ? [[c.number, add(variable(c.number), literal(1))] as const] : [])
   const filled = new Set<string>()
   for (const l of operands) {
     // One that is made of another waits for it.
-    if (readsLocal(l.local.value, filled)) fence()
-    fill(l)
+    if (readsLocal(l.local.value, filled)) {
+      if (l.half !== undefined)
+        throw new Refused("reduce/chunk", "operands that are made of others are held one chunk at a time")
+      fence(c, scope)
+    }
+    const held = l.held(whole).map((h) => ({ ...h, base: substitute(h.base, later) }))
+    const half = l.half === undefined ? [] : [substitute(l.half, later)]
+    emitFill(l.array, held, l.local.value, l.tile.tile, scope, c.lowerer, c.parts, half)
     filled.add(l.local.name)
   }
-  if (operands.length > 0) fence()
+  return operands.length > 0
+}
+
+/** Scores are made of what is filled. */
+function emitAllScores(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
   for (const x of c.carried) {
     const local = c.locals.find((l) => l.local.name === x.scores)!
     emitScores(c, local, scope, whole)
-    fence()
-    emitWeights(x, local, c.chunk, count, whole, scope, fence, c.lowerer, c.parts)
+    fence(c, scope)
+    emitWeights(x, local, c.chunk, count, whole, scope, () => fence(c, scope), c.lowerer, c.parts)
   }
 }
 

@@ -40,7 +40,7 @@ export const heldOffset =
       literal(0),
     )
 
-/** Emits the fill of `array` with `value`, which is over the axes' own names. */
+/** Emits the fill of `array` with `value`, which is over the axes' own names; `half`: which part of an array that holds two chunks. */
 export function emitFill(
   array: string,
   held: readonly Held[],
@@ -49,6 +49,7 @@ export function emitFill(
   scope: Scope,
   lowerer: Lowerer,
   parts: Build,
+  half: readonly Expression[] = [],
 ): void {
   const at = new Map<string, Expression>()
   const axes = held.map((h): BlockAxis => {
@@ -57,7 +58,7 @@ export function emitFill(
     at.set(h.axis.name, h.end === undefined ? element : apply("min", element, apply("sub", h.end, literal(1))))
     return placeAxis(h, tile[h.axis.name] ?? {})
   })
-  const index = held.map((h) => (h.size === 1 ? literal(0) : variable(h.axis.name)))
+  const index = [...half, ...held.map((h) => (h.size === 1 ? literal(0) : variable(h.axis.name)))]
   const store: Store = {
     kind: "store",
     buffer: array,

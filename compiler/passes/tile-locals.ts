@@ -8,7 +8,7 @@
  * With one lane they live in registers, with several in shared memory behind a barrier.
  */
 import { literalExtent } from "../ir/dim.js"
-import { literal, substitute, variable, walk } from "../ir/expression.js"
+import { add, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import type { Local } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, LocalRead } from "../ir/nodes.js"
@@ -28,6 +28,8 @@ export interface Reader {
   /** The chunked axis and those that are folded around it. */
   readonly chunk: OpenChunk | undefined
   readonly folding: Lowerer["folding"]
+  /** Locals of which one chunk is held, whatever the schedule says: scores. */
+  readonly once: ReadonlySet<string>
 }
 
 /** A chunk in the loops around it: where it starts, and at what place of the axes that are folded around it. */
@@ -37,6 +39,8 @@ export interface OpenChunk {
   readonly extent: Expression
   readonly base: Expression
   readonly outer: ReadonlyMap<string, Expression>
+  /** Which half of an array the chunk is in, when two are held. */
+  readonly half: Expression | undefined
 }
 
 /** A local that is filled for each chunk. */
@@ -44,6 +48,7 @@ export interface ChunkLocal {
   readonly local: Local
   readonly array: string
   readonly tile: HeldTile
+  readonly half: Expression | undefined
   /** What is held of it; `whole`: the chunk ends before the axis does. */
   held(whole: boolean): readonly Held[]
 }
@@ -73,13 +78,18 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       local.axes.map((axis, i): Held => heldAxis(axis, along[i], reader, inChunks, local.name, whole))
     const held = heldAt(false)
     const size = held.reduce((n, h) => n * h.size, 1)
-    const shape = heldShape(held, tile.pad ?? 0)
+    const one = heldShape(held, tile.pad ?? 0)
+    const half = inChunks && !reader.once.has(local.name) ? reader.chunk?.half : undefined
+    const shape = half === undefined ? one : [2, ...one]
     if (size === 0) {
       // Nobody reads an element of it.
       homes.set(local.name, { array: undefined, scalar: literal(0, local.value.dtype), offset: () => literal(0) })
       continue
     }
-    const offset = heldOffset(held, shape)
+    const within = heldOffset(held, one)
+    const whole = one.reduce((n, s) => n * s, 1)
+    const offset: Home["offset"] =
+      half === undefined ? within : (index) => add(mul(half, literal(whole)), within(index))
     if (size === 1 && parts.schedule.lanes === 1 && !inChunks) {
       const kept = emitScalar(local, held, bound, lowerer, parts, out)
       homes.set(local.name, { array: undefined, scalar: kept, offset })
@@ -93,7 +103,7 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       out,
     )
     shapes.set(array, shape)
-    if (inChunks) chunked.push({ local, array, tile, held: heldAt })
+    if (inChunks) chunked.push({ local, array, tile, half, held: heldAt })
     else {
       const scope: Scope = { out, bound, vector: undefined, lanes: undefined, solved: new Map() }
       emitFill(array, held, local.value, tile.tile, scope, lowerer, parts)

@@ -199,7 +199,15 @@ function emitSection(
   const rows = stageRows(store, schedule, parts.fresh("near"))
   const tiles = new Map([...Object.entries(schedule.held ?? {}), ...rows.tiles])
   const values = [rows.store.value, ...store.index]
-  const reader = { values, axes, locals: [...locals, ...rows.locals], tiles, chunk: undefined, folding }
+  const reader = {
+    values,
+    axes,
+    locals: [...locals, ...rows.locals],
+    tiles,
+    chunk: undefined,
+    folding,
+    once: new Set<string>(),
+  }
   const { homes } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding)
   const shares = new Set(
@@ -252,6 +260,7 @@ function emitStaged(
     extent: substitute(staged.chunk.extent, new Map(axes.map((a) => [a.axis.name, a.base] as const))),
     base: mul(variable(number), literal(staged.chunk.size)),
     outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
+    half: staged.chunk.depth === 2 ? apply("bitand", variable(number), literal(1)) : undefined,
   }
   const values = [
     ...[staged.store, ...staged.beside].flatMap((s) => [s.value, ...s.index]),
@@ -259,7 +268,8 @@ function emitStaged(
     ...staged.carried.map((c) => c.read),
   ]
   const tiles = new Map([...Object.entries(schedule.held ?? {}), ...staged.tiles])
-  const reader = { values, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding }
+  const once = new Set(staged.carried.map((c) => c.scores))
+  const reader = { values, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding, once }
   const { homes, shapes, chunked } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding, shapes)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }

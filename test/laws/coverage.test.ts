@@ -191,6 +191,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "locals.lanes",
     "reduce.chunk",
     "reduce.single",
+    "reduce.depth",
     "raster",
     "reduce.step",
     "held.tile",

@@ -123,7 +123,7 @@ function chunks(
   if (folds.length === 0) return undefined
   for (const axis of Object.keys(reduce)) delete reduce[axis]
   const step = choose.of([1, 1, 2, 4])
-  const single = step === 1 && choose.chance(30) ? { single: true } : {}
+  const single = step === 1 && choose.chance(30) ? { single: true } : choose.chance(40) ? { depth: 2 } : {}
   const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { step } : {}), ...single }
   for (const r of folds) {
     const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
