@@ -3,10 +3,12 @@
  *
  *   o[r, d] = carried_{key}(s[r, key], 1, v[key, d]).2   l[r'] = carried_{key}(s[r', key], 1).1     →   l goes along with o, r' stands for r
  */
+import { literalExtent } from "../ir/dim.js"
 import { freeVariables, substitute, variable } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
 import type { Reduce } from "../ir/nodes.js"
 import type { StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
 import { outermostFolds } from "./order-folds.js"
 
 /** Per store: the one that it goes along with. */
@@ -39,7 +41,13 @@ function axesIn(store: Store, host: Store): Readonly<Record<string, string>> | u
   const theirs = outermostFolds(host.value)
   const mine = outermostFolds(renamed)
   const index = store.index.every((i) => [...freeVariables(i)].every((v) => axes[v] !== undefined))
-  return index && mine.length > 0 && mine.every((r) => theirs.some((t) => within(r, t))) ? axes : undefined
+  const stands = index && everywhere(host.axes, Object.values(axes))
+  return stands && mine.length > 0 && mine.every((r) => theirs.some((t) => within(r, t))) ? axes : undefined
+}
+
+/** Whether there are points of the host for each point along the named axes: the other axes have elements at any size. */
+export function everywhere(host: readonly Axis[], named: readonly string[]): boolean {
+  return host.every((a) => named.includes(a.name) || (literalExtent(a.extent) ?? 0) > 0)
 }
 
 /** Whether a fold is another one, or over the same scores: then the other's weights are its own, whatever its channels are. */

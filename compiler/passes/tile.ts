@@ -16,6 +16,7 @@ import { symbolsOf } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { everywhere } from "./schedule-with.js"
 import { type Staged, stage } from "./stage.js"
 import { stageRows } from "./stage-rows.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./tile-block.js"
@@ -135,6 +136,8 @@ export function besides(i: number, stores: readonly Store[], schedule: Schedule)
     const axes = s.axes.map((a) => host.get(along.axes[a.name] ?? ""))
     if (axes.some((a, at) => a === undefined || a.extent !== s.axes[at]!.extent))
       throw new Refused("schedule/unknown-axis", `store ${j} is not over axes of store ${i}`)
+    if (!everywhere(stores[i]!.axes, Object.values(along.axes)))
+      throw new Refused("schedule/shape", `store ${i} may have no points where store ${j} has some`)
     const renamed = new Map(s.axes.map((a, at) => [a.name, variable(axes[at]!.name)] as const))
     const to = (x: Expression) => substitute(x, renamed)
     return [{ ...s, axes: axes as Axis[], index: s.index.map(to), value: to(s.value) }]

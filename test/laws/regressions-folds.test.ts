@@ -20,6 +20,7 @@ import { printLoop } from "../../compiler/ir/loop-print.js"
 import { carried, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
+import { sharedFolds } from "../../compiler/passes/schedule-with.js"
 import { splitFolds } from "../../compiler/passes/split.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, effectOf, loopsOf } from "./loops.js"
@@ -164,4 +165,35 @@ test("an axis with the name that merged fetches would have", () =>
     const text = typeof loops === "string" ? loops : printLoop(loops.merged)
     expect(text).toMatch(/for wide_0 /)
     expect(text).toMatch(/let wide_1: f32x4/)
+  }))
+
+test("a store does not go along with one that may have no points", () =>
+  withTable(() => {
+    const made = (wide: number) => {
+      const one = kernelOf({
+        shapes: { s: [4, 9] },
+        axes: { row: 4, wide },
+        value: total("key", 9, x("s", "row", "key")),
+      })
+      const row = [{ name: "r", extent: literal(4) }]
+      const value = total("key", 9, x("s", "r", "key"))
+      const beside: Store = { kind: "store", buffer: "z", axes: row, index: [v("r")], value, monoid: undefined }
+      const buffers = [...one.buffers, { name: "z", dtype: "f32", storage: "f32", shape: [4] } as const]
+      return { ...one, buffers, items: [...one.items, beside] }
+    }
+    const along = { store: 0, axes: { r: "row" } }
+    const stores: StoreSchedule[] = [
+      { tile: { row: all }, reduce: { key: { chunk: 4 } } },
+      { tile: {}, reduce: {}, with: along },
+    ]
+    for (const [wide, expected] of [
+      [3, undefined],
+      [0, "schedule/shape"],
+    ] as const) {
+      const kernel = made(wide)
+      const shared = sharedFolds(kernel.items.filter((i) => i.kind === "store"))
+      expect(shared[1]).toEqual(expected === undefined ? along : undefined)
+      const loops = loopsOf(kernel, { schedule: { lanes: 1, stores, locals: {} }, options })
+      expect(typeof loops === "string" ? loops : undefined).toBe(expected)
+    }
   }))
