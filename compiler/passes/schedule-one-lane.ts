@@ -13,7 +13,7 @@ import { freeVariables, substitute, variable, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { Expression, Load, Reduce } from "../ir/nodes.js"
-import type { AxisTile, HeldTile } from "../ir/schedule.js"
+import type { AxisTile, HeldTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { factorsOf } from "./stage.js"
 import { alignLocals, wantedLocals } from "./tile-locals.js"
@@ -98,21 +98,32 @@ function operandsOf(leaves: readonly Reduce[], axes: readonly Axis[], kernel: Ke
 const mostHeld = 8192
 
 /**
- * Operands that are worth making once for all of a block, rather than in every product: those that are more than one load of f32. They do
- * not depend on some axis of the store that the block owns many elements of.
+ * Operands that are worth making once for all of a block, rather than in every product: those that are more than one load of f32, and those of
+ * vectors as long as a load of halves, for which the elements of several loads are put in order. They do not depend on some axis of the store
+ * that the block owns many elements of.
  */
 export function heldRows(
   folds: readonly Reduce[],
-  tile: Readonly<Record<string, AxisTile>>,
+  { tile, reduce }: StoreSchedule,
   store: Store,
   kernel: Kernel,
   vector: number,
 ): Readonly<Record<string, HeldTile>> {
   const held: Record<string, HeldTile> = {}
+  const folded = new Map(folds.map((r) => [r.axis, r.extent]))
+  const size = (v: string) => {
+    const extent = folded.get(v)
+    if (extent !== undefined) return literalExtent(extent) ?? Number.POSITIVE_INFINITY
+    return owned(
+      tile[v],
+      store.axes.find((a) => a.name === v),
+    )
+  }
   for (const r of leavesOf(folds)) {
     const factors = factorsOf(r.lift[0]!)
     const length = literalExtent(r.extent)
-    if (r.monoid.kind !== "sum" || length === undefined || length % vector !== 0) continue
+    const wide = reduce[r.axis]?.vector ?? vector
+    if (r.monoid.kind !== "sum" || length === undefined || length % wide !== 0) continue
     // The load of the most axes that many points share: the other factors go along with it.
     const rows = factors.flatMap(loadsOf).filter((l) => freeVariables(l).has(r.axis) && shared(l, tile, store) >= 16)
     const [row] = rows.sort((a, b) => freeVariables(b).size - freeVariables(a).size)
@@ -120,18 +131,9 @@ export function heldRows(
     const within = (x: Expression) => [...freeVariables(x)].every((v) => freeVariables(row).has(v))
     const operand = factors.filter(within)
     const simple = operand.length === 1 && operand[0] === row && !packed(bufferOf(kernel, row.buffer).storage)
-    if (simple) continue
-    const others = [...freeVariables(row)].filter((v) => v !== r.axis)
-    const size = others.reduce(
-      (n, v) =>
-        n *
-        owned(
-          tile[v],
-          store.axes.find((a) => a.name === v),
-        ),
-      length,
-    )
-    if (size <= mostHeld) held[row.buffer] = { tile: { [r.axis]: { vector } } }
+    if (simple && wide <= vector) continue
+    if ([...freeVariables(row)].reduce((n, v) => n * size(v), 1) <= mostHeld)
+      held[row.buffer] = { tile: { [r.axis]: { vector: wide } } }
   }
   return held
 }

@@ -11,6 +11,7 @@
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, literal, operands, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import { packed } from "../ir/loop.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
@@ -27,6 +28,8 @@ export interface ScheduleTarget {
   readonly lanes: number
   /** Elements of a vector; 1: none. */
   readonly vector: number
+  /** Elements of a vector along which halves (bf16, f16) are folded, where that is another number: as many as come in one load. */
+  readonly halves?: number
   /** Elements that a lane accumulates at once. */
   readonly registers: number
   /** Elements of a store that a block owns when there are many. */
@@ -78,7 +81,8 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
     subgroup: Math.min(target.subgroup, lanes),
     stores: stores.map((s, i) => {
       const made = beside(i) ?? chunked[i]?.schedule ?? storeSchedule(s, kernel, { ...target, lanes })
-      const held = alone ? { ...heldLocals(s, kernel, target.vector), ...made.held } : made.held
+      const widest = Math.max(target.vector, ...Object.values(made.reduce).map((r) => r.vector ?? 1))
+      const held = alone ? { ...heldLocals(s, kernel, widest), ...made.held } : made.held
       return inPairs(held === undefined ? made : { ...made, held }, s, kernel)
     }),
     locals,
@@ -105,11 +109,15 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   const total = volume(folds, axes, () => true)
   const saved = (a: Axis) => volume(folds, axes, (l) => !freeVariables(l).has(a.name)) / Math.max(1, total)
   const steps = new Map([...tiles].map(([name, t]) => [name, t.vector] as const))
-  if (target.lanes === 1 && folds.length > 0)
-    for (const [name, count] of registerTile(folds, axes, steps, kernel, target.registers, (a) => saved(a) >= 0.2)) {
+  if (target.lanes === 1 && folds.length > 0) {
+    const rows = registerTile(folds, axes, steps, kernel, target.registers, (a) => saved(a) >= 0.2)
+    for (const [name, count] of rows) {
       tiles.get(name)!.register = count
       left = Math.floor(left / count)
     }
+    const { halves = target.vector } = target
+    if (rows.size === 0) for (const r of streamsOfHalves(folds, kernel, halves)) reduce[r.axis] = { vector: halves }
+  }
   const worthwhile = axes.filter(
     (a) => target.lanes > 1 && folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2,
   )
@@ -128,7 +136,8 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     const wide = reduce[r.axis]?.vector
     if (wide === undefined || extent === undefined) continue
     // One lane has no more registers than for four such, and what is loaded for them.
-    let unroll = Math.min(left, target.lanes === 1 ? Math.ceil(4 / leavesOf(folds).length) : 4)
+    const most = (4 * target.vector) / wide
+    let unroll = Math.min(left, target.lanes === 1 ? Math.ceil(most / leavesOf(folds).length) : most)
     while (unroll > 1 && extent % (wide * unroll) !== 0) unroll--
     if (unroll > 1) reduce[r.axis] = { vector: wide, unroll }
   }
@@ -174,8 +183,23 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   const tile: Record<string, AxisTile> = {}
   for (const [name, t] of tiles) tile[name] = t
   if (target.lanes > 1 || target.vector === 1) return { tile, reduce }
-  const rows = folded ? heldRows(folds, tile, store, kernel, target.vector) : {}
+  const rows = folded ? heldRows(folds, { tile, reduce }, store, kernel, target.vector) : {}
   return { tile, reduce, held: rows }
+}
+
+/**
+ * The folds that take as many elements at once as come in one load of halves: those that stream through memory, which no row of a register
+ * tile waits for. One row at a time: neighbouring rows side by side are half as fast, for hardware reads ahead along one.
+ */
+function streamsOfHalves(folds: readonly Reduce[], kernel: Kernel, width: number): readonly Reduce[] {
+  const leaves = leavesOf(folds)
+  const streams = (r: Reduce) =>
+    (literalExtent(r.extent) ?? 1) % width === 0 &&
+    wideAlong(r, kernel, width) &&
+    ownLoads(r.lift).some(
+      (l) => l.kind === "load" && packed(bufferOf(kernel, l.buffer).storage) && freeVariables(l).has(r.axis),
+    )
+  return leaves.every(streams) ? leaves : []
 }
 
 /** Long folds are shared by `count` lanes, so that neighbours read neighbours. Folds inside of folds are not. */

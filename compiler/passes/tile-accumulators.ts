@@ -1,4 +1,4 @@
-import { add, apply, fetch, lane, literal, operands, rewrite, variable } from "../ir/expression.js"
+import { add, apply, fetch, lane, literal, operands, rewrite, variable, vector } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
@@ -52,7 +52,7 @@ export function assign(
       body.push({ kind: "assign", name: target.name, value: named[i]! })
 }
 
-/** Folds the lanes of a vector accumulator into the scalar one, halves first. */
+/** Folds the lanes of a vector accumulator into the scalar one, halves first. Of eight, even and odd lanes are folded as vectors before. */
 export function horizontal(
   r: Reduce,
   into: readonly Expression[],
@@ -61,6 +61,11 @@ export function horizontal(
   out: Statement[],
   naming: Naming,
 ): void {
+  if (width === 8 && isComponentwise(r.monoid)) {
+    const every = (from: number) => wide.map((w) => vector([0, 2, 4, 6].map((j) => lane(w, from + j))))
+    horizontal(r, into, combine(r.monoid, every(0), every(1)), 4, out, naming)
+    return
+  }
   let parts = Array.from({ length: width }, (_, j) => wide.map((w) => lane(w, j)))
   while (parts.length > 1) {
     const half = parts.length / 2

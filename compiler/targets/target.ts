@@ -28,6 +28,7 @@ export const wasmTarget: Target = {
   schedule: {
     lanes: 1,
     vector: 4,
+    halves: 8,
     registers: 8,
     block: 128,
     busy: 1,

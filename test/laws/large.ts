@@ -73,7 +73,7 @@ interface Made {
 }
 
 function product(making: Making, choose: Choices): Made {
-  const row = axis("row", choose.of<number | Expression>([33, seq(), 64, 40]))
+  const row = axis("row", choose.of<number | Expression>([33, seq(), 64, 40, 1, 1]))
   const column = axis("column", choose.of([32, 48, 64, 36]))
   const k = axis("k", choose.of([16, 32, 20]))
   const batch = choose.chance(20) ? [axis("batch", 2)] : []

@@ -52,6 +52,7 @@ function note(name: string, { stores }: Schedule): void {
   if (stores.some((s) => Object.values(s.reduce).some((r) => r.chunk !== undefined))) count(`${name}: chunks`)
   if (stores.some((s) => s.held !== undefined && Object.keys(s.held).some((k) => k !== "scores")))
     count(`${name}: held`)
+  if (stores.some((s) => Object.values(s.reduce).some((r) => r.vector === 8))) count(`${name}: eights`)
 }
 
 function checkChosen(name: string, effect: Effect, symbols: ReadonlyMap<string, number>, seed: number): void {
@@ -112,13 +113,14 @@ test(
 )
 
 test.each([
-  ["webgpu on hardware", 40, 10],
-  ["wasm", 150, 5],
+  ["webgpu on hardware", 40, 10, 0],
+  ["wasm", 150, 5, 1],
 ])(
   "large kernels of %s hold their operands, and store what they store",
-  (name, count, least) => {
+  (name, count, least, eights) => {
     const show = (recipe: FoldRecipe) => withTable(() => printKernel(buildLarge(recipe).kernel))
-    const before = counts.get(`${name}: held`) ?? 0
+    const noted = () => ["held", "eights"].map((field) => counts.get(`${name}: ${field}`) ?? 0) as [number, number]
+    const before = noted()
     law(
       `large kernels ${name}`,
       largeRecipes,
@@ -136,9 +138,11 @@ test.each([
         }),
       show,
     )
-    const held = (counts.get(`${name}: held`) ?? 0) - before
-    console.log(`${held} of ${runs(count)} hold operands`)
+    const after = noted()
+    const [held, wide] = [after[0] - before[0], after[1] - before[1]]
+    console.log(`${held} of ${runs(count)} hold operands, ${wide} fold vectors of eight halves`)
     expect(held).toBeGreaterThan(least * Math.min(1, runs(count) / count))
+    expect(wide).toBeGreaterThanOrEqual(Math.min(eights, Math.floor((eights * runs(count)) / count)))
   },
   patience,
 )

@@ -233,6 +233,38 @@ describe("loops", () => {
     const { x } = await run(kernelOf([buffer("x", "f32", 8, "readwrite")], 1, body), { x: Float32Array.from(range(8)) })
     expect([...x!]).toEqual(range(8).map((v) => 7 - v + 100 + v))
   })
+  test("vectors of 8 in arrays of nothing else, and in arrays of others, too", async () => {
+    const at = mul(i, n(8))
+    const eight = (array: string) => fetch(array, at, "f32", 8)
+    const body = [
+      alloc("apart", 64, "shared"),
+      alloc("mixed", 64, "shared"),
+      alloc("near", 16, "register"),
+      alloc("both", 16, "register"),
+      serial("i", 8, [store("apart", at, eight("x")), store("mixed", at, apply("add", eight("x"), splat(f(1), 8)))]),
+      store("mixed", n(0), f(-9)),
+      ...[0, 8].flatMap((o) => [
+        store("near", n(o), fetch("apart", n(o), "f32", 8)),
+        store("both", n(o), fetch("apart", n(8 - o), "f32", 8)),
+      ]),
+      store("both", n(4), splat(f(7), 4)),
+      serial("i", 8, [store("y", at, apply("mul", eight("apart"), eight("mixed")))]),
+      store("z", n(0), fetch("near", n(8), "f32", 8)),
+      store("z", n(8), fetch("both", n(0), "f32", 8)),
+      store("z", n(16), vector(range(4).map((k) => lane(fetch("near", n(0), "f32", 8), 2 * k + 1)))),
+      store("z", n(20), fetch("both", n(4), "f32", 4)),
+    ]
+    const x = numbers(64)
+    const kernel = kernelOf(
+      [buffer("x", "f32", 64), buffer("y", "f32", 64, "write"), buffer("z", "f32", 24, "write")],
+      1,
+      body,
+    )
+    const { y, z } = await run(kernel, { x })
+    expect([...y!]).toEqual([...x].map((v, k) => v * (k === 0 ? -9 : v + 1)))
+    const both = [...x.slice(8, 12), 7, 7, 7, 7, ...x.slice(0, 8)]
+    expect([...z!]).toEqual([...x.slice(8, 16), ...both.slice(0, 8), ...range(4).map((k) => x[2 * k + 1]), 7, 7, 7, 7])
+  })
   test("an arm of a select that reads memory is evaluated only when it is taken", async () => {
     const far = mul(i, n(1 << 28))
     const value = apply("select", apply("lt", i, n(1)), fetch("x", far, "f32"), f(-1))

@@ -18,9 +18,11 @@ export type Place =
       readonly at: number
       readonly bytes: 2 | 4
       readonly own: boolean
+      /** Whether groups of eight lie as their vectors do: the even elements, then the odd ones. Nothing else but such vectors are read or written. */
+      readonly apart: boolean
     }
   /** Elements are scalar locals, or lanes of v128 locals in groups of four. */
-  | { readonly kind: "locals"; readonly vectors: boolean }
+  | { readonly kind: "locals"; readonly vectors: boolean; readonly apart: boolean }
 
 /** Elements of an allocation that may become locals: more would spill anyway. */
 const mostLocals = 256
@@ -55,18 +57,20 @@ export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly
   const places = new Map<string, Place>()
   for (const b of buffers) {
     const bytes = storageBytes(b.storage) as 2 | 4
-    places.set(b.name, { kind: "memory", base: bufferPointer(b.name), at: 0, bytes, own: false })
+    places.set(b.name, { kind: "memory", base: bufferPointer(b.name), at: 0, bytes, own: false, apart: false })
   }
   const inLocals = promotable(statements)
+  const mixed = otherThanEights(statements)
   let most = 0
   const visit = (list: readonly Statement[], from: number): void => {
     let top = from
     for (const s of list) {
       if (s.kind === "alloc") {
         const vectors = inLocals.get(s.name)
-        if (vectors !== undefined) places.set(s.name, { kind: "locals", vectors })
+        const apart = !mixed.has(s.name)
+        if (vectors !== undefined) places.set(s.name, { kind: "locals", vectors, apart })
         else {
-          places.set(s.name, { kind: "memory", base: scratchPointer, at: top, bytes: 4, own: true })
+          places.set(s.name, { kind: "memory", base: scratchPointer, at: top, bytes: 4, own: true, apart })
           top += Math.ceil(s.size / 4) * 16
           most = Math.max(most, top)
         }
@@ -83,32 +87,51 @@ export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly
 function promotable(statements: readonly Statement[]): ReadonlyMap<string, boolean> {
   const sizes = new Map<string, number>()
   const vectors = new Map<string, boolean>()
-  const access = (array: string, offset: Expression, width: number) => {
-    const size = sizes.get(array)
-    if (size === undefined) return
-    const ok = isLiteral(offset) && offset.value % width === 0 && offset.value >= 0 && offset.value + width <= size
-    if (!ok) vectors.delete(array)
-    else if (vectors.has(array)) vectors.set(array, vectors.get(array)! || width > 1)
-  }
-  const seen = new Set<Expression>()
   eachStatement(statements, (s) => {
     if (s.kind === "alloc" && s.size <= mostLocals) {
       sizes.set(s.name, s.size)
       vectors.set(s.name, false)
     }
-    if (s.kind === "store") access(s.array, s.offset, s.value.width)
     if (s.kind === "atomic") vectors.delete(s.array)
+  })
+  eachAccess(statements, (array, offset, width) => {
+    const size = sizes.get(array)
+    if (size === undefined) return
+    const ok = isLiteral(offset) && offset.value % width === 0 && offset.value >= 0 && offset.value + width <= size
+    if (!ok) vectors.delete(array)
+    else if (vectors.has(array)) vectors.set(array, vectors.get(array)! || width > 1)
+  })
+  return vectors
+}
+
+/** Arrays with an access that is no vector of eight. */
+function otherThanEights(statements: readonly Statement[]): ReadonlySet<string> {
+  const found = new Set<string>()
+  eachAccess(statements, (array, _, width) => {
+    if (width !== 8) found.add(array)
+  })
+  return found
+}
+
+/** Calls `see` with every access to an array; an atomic one is of width 1. Reads that statements share are seen once. */
+function eachAccess(
+  statements: readonly Statement[],
+  see: (array: string, offset: Expression, width: number) => void,
+): void {
+  const seen = new Set<Expression>()
+  eachStatement(statements, (s) => {
+    if (s.kind === "store") see(s.array, s.offset, s.value.width)
+    if (s.kind === "atomic") see(s.array, s.offset, 1)
     eachRoot(s, (root) =>
       walk(
         root,
         (x) => {
-          if (x.kind === "fetch") access(x.array, x.offset, x.width)
+          if (x.kind === "fetch") see(x.array, x.offset, x.width)
         },
         seen,
       ),
     )
   })
-  return vectors
 }
 
 /** The operands of a node as the emitter needs them: locals have no address, and a shift's amount or a select's condition may be a scalar. */

@@ -1,9 +1,10 @@
 /**
  * Expressions as instructions that leave one value on the stack: a scalar, or one v128 of a vector.
  *
- *   part(f32 a[i] of width 8, 1)   →   v128.load offset=16
+ *   part(f32 a[i] of width 4, 0)   →   v128.load
  *
- * A vector of up to 4 lanes is one part (unused lanes hold anything), one of 8 is two. Values used more than once are kept in locals. The arms of a
+ * A vector of up to 4 lanes is one part (unused lanes hold anything). One of 8 is two, its even lanes and its odd ones: halves of words come
+ * apart by a shift and a mask, which is why such vectors exist. Values used more than once are kept in locals. The arms of a
  * select with a scalar condition, and the right side of a scalar `and` or `or`, are evaluated only when needed if they read memory.
  */
 import { isLiteral, literal } from "../../ir/expression.js"
@@ -13,7 +14,7 @@ import { splitAddress } from "./arrays.js"
 import { distinctParts, type Emission, isStable, isTrivial } from "./emission.js"
 import { instructions, isFree } from "./instructions.js"
 import { type Context, emitComplex, isComplex, nonNegative } from "./integers.js"
-import { constant, extract, load, spread } from "./load.js"
+import { constant, extract, load, spread, upperHalves } from "./load.js"
 import { arm, readsAnew, select } from "./select.js"
 import { partsOf, typeOf } from "./values.js"
 
@@ -62,23 +63,31 @@ function compute(e: Emission, x: Expression, p: number): void {
       operation(e, x.operation, x.args, x.width, p)
       return
     case "fetch":
-      load(e, x.array, x.offset, x.dtype, x.width, p)
+      load(e, x, p)
       return
     case "splat":
       splat(e, x.of, x.width)
       return
     case "ramp":
       part(e, x.of)
-      code.op("i32x4.splat").integers([0, 1, 2, 3].map((i) => 4 * p + i))
+      code.op("i32x4.splat").integers(lanesOf(x.width, p).slice(0, 4))
       code.op("i32x4.add")
       return
-    case "lane":
-      part(e, x.of, x.lane >> 2)
-      extract(code, x.dtype, x.lane & 3)
+    case "lane": {
+      const eight = x.of.width === 8
+      part(e, x.of, eight ? x.lane & 1 : 0)
+      extract(code, x.dtype, eight ? x.lane >> 1 : x.lane)
       return
-    case "vector":
-      vector(e, x.args.slice(4 * p, 4 * p + 4), x.dtype)
+    }
+    case "vector": {
+      const whole = wholePart(x.args)
+      if (whole !== undefined) part(e, whole.of, whole.part)
+      else {
+        const args = lanesOf(x.width, p).flatMap((i) => x.args[i] ?? [])
+        vector(e, args, x.dtype)
+      }
       return
+    }
     case "load":
     case "localRead":
     case "reduce":
@@ -88,6 +97,18 @@ function compute(e: Emission, x: Expression, p: number): void {
     default:
       x satisfies never
   }
+}
+
+/** The lanes of a part, in their order. */
+const lanesOf = (width: number, p: number): readonly number[] => [0, 1, 2, 3].map((i) => (width === 8 ? 2 * i + p : i))
+
+/** The part of a vector of eight that some lanes are. */
+function wholePart(args: readonly Expression[]): { readonly of: Expression; readonly part: 0 | 1 } | undefined {
+  const [first] = args
+  if (args.length !== 4 || first?.kind !== "lane" || first.of.width !== 8 || first.lane > 1) return undefined
+  const { of, lane: from } = first
+  const all = args.every((a, i) => a.kind === "lane" && a.of === of && a.lane === from + 2 * i)
+  return all ? { of, part: from as 0 | 1 } : undefined
 }
 
 function splat(e: Emission, of: Expression, width: number): void {
@@ -148,6 +169,7 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
   }
   const shift = name === "shl" || name === "shr"
   if (width > 1 && shift && b!.kind === "splat") {
+    if (name === "shl" && isLiteral(b!.of) && b!.of.value === 16 && upperHalves(e, a!, p)) return
     part(e, a!, p)
     part(e, b!.of)
     code.op(name === "shl" ? "i32x4.shl" : dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")

@@ -180,7 +180,7 @@ function ownership(statements: readonly Statement[]): ReadonlyMap<string, Owned>
       const around = current === undefined && synchronises(s)
       const here = around ? outside : (current ?? piece)
       if (s.kind === "let") declare(s.name, s.value.dtype, s.value.width, here)
-      if (s.kind === "alloc" && s.space === "register") declare(s.name, s.dtype, Math.ceil(s.size / 4) * 4, here)
+      if (s.kind === "alloc" && s.space === "register") declare(s.name, s.dtype, Math.ceil(s.size / 8) * 8, here)
       if (s.kind === "assign") use(s.name, here)
       if (s.kind === "store" || s.kind === "atomic") {
         use(s.array, here)

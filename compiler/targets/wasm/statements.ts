@@ -8,7 +8,7 @@
 import { isLiteral } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
-import { splitAddress } from "./arrays.js"
+import { type Place, splitAddress } from "./arrays.js"
 import type { Emission } from "./emission.js"
 import { part } from "./expressions.js"
 import { emitComplex } from "./integers.js"
@@ -111,31 +111,64 @@ function store(e: Emission, s: Of<"store">): void {
   const place = e.places.get(s.array)!
   const { value } = s
   const { dtype, width } = value
+  if (width === 8) {
+    storeEight(e, s, place)
+    return
+  }
   if (place.kind === "locals") {
     storeLocal(e, s, place.vectors)
     return
   }
-  const { address, immediate } = splitAddress(s.offset)
-  // Several parts are all read before the first is written.
-  const later = width > 4 ? parts(value).map((p) => toLocal(e, value, p)) : undefined
-  for (const p of parts(value)) {
-    part(e, address)
-    if (later === undefined) part(e, value, p)
-    else code.get(later[p]!)
-    const at = immediate + 4 * p * place.bytes
-    if (place.bytes === 2) {
-      if (width === 1) code.memory("i32.store16", at)
-      else {
-        const halves = e.values.local("v128")
-        code.tee(halves).get(halves).op("i16x8.narrow_i32x4_u")
-        code.memory(width === 2 ? "v128.store32_lane" : "v128.store64_lane", at, 0)
-      }
-    } else if (width === 1) code.memory(dtype === "f32" ? "f32.store" : "i32.store", at)
+  const { address, immediate: at } = splitAddress(s.offset)
+  part(e, address)
+  part(e, value)
+  if (place.bytes === 2) {
+    if (width === 1) code.memory("i32.store16", at)
     else {
-      if (dtype === "bool") code.integers([1, 1, 1, 1]).op("v128.and")
-      if (width === 2) code.memory("v128.store64_lane", at, 0)
-      else code.memory("v128.store", at)
+      const halves = e.values.local("v128")
+      code.tee(halves).get(halves).op("i16x8.narrow_i32x4_u")
+      code.memory(width === 2 ? "v128.store32_lane" : "v128.store64_lane", at, 0)
     }
+  } else if (width === 1) code.memory(dtype === "f32" ? "f32.store" : "i32.store", at)
+  else {
+    if (dtype === "bool") code.integers([1, 1, 1, 1]).op("v128.and")
+    if (width === 2) code.memory("v128.store64_lane", at, 0)
+    else code.memory("v128.store", at)
+  }
+}
+
+/** The bytes of four lanes, even and odd ones in turns: the first four of eight, and the last. */
+const firstBytes = [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23]
+const merge = [firstBytes, firstBytes.map((b) => b + 8)] as const
+
+/** Both parts are read before the first is written. */
+function storeEight(e: Emission, s: Of<"store">, place: Place): void {
+  const { code } = e
+  const [even, odd] = [0, 1].map((p) => toLocal(e, s.value, p)) as [number, number]
+  const half = (i: 0 | 1): void => {
+    if (place.apart) code.get(i === 0 ? even : odd)
+    else code.get(even).get(odd).shuffle(merge[i])
+  }
+  if (place.kind === "locals") {
+    if (!isLiteral(s.offset)) throw new Error(`'${s.array}' is in locals`)
+    const slots = e.slots.get(s.array)!
+    for (const i of [0, 1] as const) {
+      half(i)
+      code.set(slots[(s.offset.value >> 2) + i]!)
+    }
+    return
+  }
+  const { address, immediate } = splitAddress(s.offset)
+  if (place.bytes === 2) {
+    part(e, address)
+    code.get(even).get(odd).integer(16).op("i32x4.shl", "v128.or").memory("v128.store", immediate)
+    return
+  }
+  for (const i of [0, 1] as const) {
+    part(e, address)
+    half(i)
+    if (s.value.dtype === "bool") code.integers([1, 1, 1, 1]).op("v128.and")
+    code.memory("v128.store", immediate + 16 * i)
   }
 }
 
@@ -170,8 +203,8 @@ function storeLocal(e: Emission, s: Of<"store">, vectors: boolean): void {
     const take = [16, 17, 18, 19, 20, 21, 22, 23]
     code.shuffle(upper ? [...keep, ...take] : [...take, ...keep]).set(slot)
   } else {
-    for (const p of parts(s.value)) part(e, s.value, p)
-    for (const p of parts(s.value).reverse()) code.set(slots[(at >> 2) + p]!)
+    part(e, s.value)
+    code.set(slot)
   }
 }
 
