@@ -9,7 +9,7 @@
  * reported whatever the order of execution happens to be. Two iterations of the grid count as two workgroups, even when one workgroup runs
  * both: a kernel must be right for any number of groups.
  */
-import type { LoopBuffer, Statement } from "../ir/loop.js"
+import { type LoopBuffer, type Statement, type Storage, storageType } from "../ir/loop.js"
 import { printStatement } from "../ir/loop-print.js"
 import type { DType } from "../ir/operations.js"
 import { allocateBuffer, type Memory, writeElement } from "./memory.js"
@@ -59,6 +59,7 @@ export type Touch = "read" | "write" | "atomic"
 export interface ArrayState {
   readonly name: string
   readonly dtype: DType
+  readonly storage: Storage
   readonly space: "buffer" | "shared" | "register"
   readonly access: LoopBuffer["access"]
   /** The variable that holds the number of the current life of the contents; −1 for a buffer, which lives once. */
@@ -79,17 +80,19 @@ const nothing = new Float64Array(0)
 /** An array before a launch gives it contents. */
 export function newArray(
   name: string,
-  dtype: DType,
+  storage: Storage,
   space: ArrayState["space"],
   access: ArrayState["access"],
   lifeSlot: number,
   size: number,
 ): ArrayState {
-  const memory = allocateBuffer(dtype, dtype, 0)
+  const dtype = storageType(storage)
+  const memory = allocateBuffer(dtype, storage, 0)
   const { values } = memory
   return {
     name,
     dtype,
+    storage,
     space,
     access,
     lifeSlot,

@@ -100,7 +100,7 @@ export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
   const value = (x: Expression): Value => expressions.compile(x)
   const lanesOf = (x: Expression): Value[] => Array.from({ length: x.width }, (_, i) => expressions.compile(x, i))
 
-  for (const b of kernel.buffers) declareArray(newArray(b.name, b.dtype, "buffer", b.access, -1, 0))
+  for (const b of kernel.buffers) declareArray(newArray(b.name, b.storage, "buffer", b.access, -1, 0))
 
   let statement: Statement
   const emit = (make: (next: number) => Instruction): void => {
@@ -138,7 +138,7 @@ export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
         break
       case "alloc": {
         const life = reserve(1)
-        declareArray(newArray(s.name, s.dtype, s.space, "readwrite", life, s.size))
+        declareArray(newArray(s.name, s.storage ?? s.dtype, s.space, "readwrite", life, s.size))
         const shared = s.space === "shared"
         emit((next) => () => {
           const { variables, base } = machine

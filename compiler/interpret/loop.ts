@@ -79,7 +79,7 @@ function bind(
     if (buffer !== undefined) bindBuffer(array, buffer, buffers.get(buffer.name), symbols, machine, options)
     else {
       const size = array.space === "register" ? array.size * lanes : array.size
-      array.memory = allocateBuffer(array.dtype, options.float64 && array.dtype === "f32" ? "f64" : array.dtype, size)
+      array.memory = allocateBuffer(array.dtype, options.float64 && array.dtype === "f32" ? "f64" : array.storage, size)
       array.values = array.memory.values
       array.stored = new Float64Array(size)
     }

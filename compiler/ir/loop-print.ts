@@ -63,7 +63,7 @@ export function printStatement(s: Statement): string {
     case "assign":
       return `${s.name} = ${print(s.value)}`
     case "alloc":
-      return `${s.space} ${s.name}: ${s.dtype}[${s.size}]`
+      return `${s.space} ${s.name}: ${s.dtype}${s.storage === undefined ? "" : ` as ${s.storage}`}[${s.size}]`
     case "store":
       return `${s.array}[${print(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] = ${print(s.value)}`
     case "copy": {

@@ -219,7 +219,15 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
       }
       case "alloc":
         wholeNumber("the size", s.size, 1)
-        declare(s.name, { kind: "array", dtype: s.dtype, mutable: true, register: s.space === "register" })
+        require(s.storage === undefined || s.dtype === "f32", "dtype", () =>
+          `${s.name} is ${s.dtype}, which ${s.storage} does not hold`)
+        declare(s.name, {
+          kind: "array",
+          dtype: s.dtype,
+          mutable: true,
+          packed: s.storage !== undefined,
+          register: s.space === "register",
+        })
         break
       case "store": {
         const array = target(s.array, s.offset, s.value.width)

@@ -18,6 +18,9 @@ import type { DType } from "./operations.js"
 /** How values lie in memory. Loads widen to the dtype, stores round to nearest even. bool is stored as u32. */
 export type Storage = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"
 
+/** Storages of which two elements share a word. */
+export type Half = Extract<Storage, "bf16" | "f16">
+
 export type Bind = "grid" | "lane" | "serial" | "unroll"
 
 export type Statement =
@@ -38,11 +41,15 @@ export type Statement =
   | { readonly kind: "block"; readonly body: readonly Statement[] }
   | { readonly kind: "let"; readonly name: string; readonly value: Expression; readonly mutable: boolean }
   | { readonly kind: "assign"; readonly name: string; readonly value: Expression }
-  /** Visible until the end of the enclosing scope. `shared` arrays stand directly in the grid loop, outside of the lane loop. */
+  /**
+   * Visible until the end of the enclosing scope. `shared` arrays stand directly in the grid loop, outside of the lane loop. With `storage`
+   * two f32 share a word, as in a buffer.
+   */
   | {
       readonly kind: "alloc"
       readonly name: string
       readonly dtype: DType
+      readonly storage?: Half
       readonly size: number
       readonly space: "register" | "shared"
     }
@@ -108,6 +115,6 @@ export interface LoopKernel {
 }
 
 /** Whether targets must pack two elements into a 32-bit word. */
-export const packed = (s: Storage): boolean => s === "bf16" || s === "f16"
+export const packed = (s: Storage): s is Half => s === "bf16" || s === "f16"
 export const storageBytes = (s: Storage): number => (packed(s) ? 2 : 4)
 export const storageType = (s: Storage): DType => (packed(s) ? "f32" : (s as DType))

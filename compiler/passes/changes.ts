@@ -223,6 +223,7 @@ function* chunks(given: ReductionTile): Iterable<ReductionTile> {
 function* heldTiles(given: HeldTile, target: ScheduleTarget): Iterable<HeldTile> {
   const { pad = 0, tile, fold } = given
   if (target.lanes > 1) for (const next of [0, 1, 4]) if (next !== pad) yield { ...given, pad: next }
+  if (fold === undefined) yield { ...given, packed: given.packed !== true }
   for (const [name, { register = 1, vector = 1 }] of Object.entries(tile)) {
     if (vector > 1) yield { ...given, tile: { ...tile, [name]: {} } }
     else

@@ -116,14 +116,21 @@ function contractionSchedule(
   const most = folds.length > 1 ? 64 : 128
   // Narrow products have smaller blocks, so that there are enough of them.
   const [rowBlock, columnBlock] = [block(rows, most), block(columns, volume(columns) > 2048 ? 128 : 64)]
-  const [rowRegisters, columnRegisters] = [registers(rowBlock, folds.length > 1 ? 4 : 8), registers(columnBlock, 8)]
+  // A block of few lanes waits for memory, whatever each of them has to do.
+  const small = product(rowBlock) * product(columnBlock) < 64 * 128
+  const [rowRegisters, columnRegisters] = [
+    registers(rowBlock, folds.length > 1 || small ? 4 : 8),
+    registers(columnBlock, 8),
+  ]
   const lanes = (product(rowBlock) * product(columnBlock)) / (product(rowRegisters) * product(columnRegisters))
   if (lanes < 32 || lanes > target.lanes || !Number.isInteger(lanes)) return undefined
 
   const held: Record<string, HeldTile> = {}
   const loads = operands.flatMap((o) => [o!.row, o!.column])
   let vector: string | undefined
-  const chunk = divisorUpTo(extent, target.sharedBytes >= 32768 ? 16 : 8)
+  // Small blocks have room for longer chunks, but what is computed for each of them takes registers.
+  const copied = loads.every((l) => l.kind === "load")
+  const chunk = divisorUpTo(extent, target.sharedBytes < 32768 ? 8 : small && copied ? 32 : 16)
   if (chunk < 4) return undefined
   const folded = new Set(chains.map((c) => c.at(-1)!.axis))
   for (const l of loads) {

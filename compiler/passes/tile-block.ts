@@ -6,6 +6,7 @@
 import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, apply, literal, mul, variable } from "../ir/expression.js"
 import { bufferOf, type Kernel } from "../ir/kernel.js"
+import type { Half } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule } from "../ir/schedule.js"
@@ -28,7 +29,7 @@ export interface Build {
   readonly schedule: Schedule
   readonly fresh: (stem: string) => string
   /** Shared arrays of the whole kernel: name → dtype and size. */
-  readonly shared: Map<string, { readonly dtype: DType; size: number }>
+  readonly shared: Map<string, { readonly dtype: DType; readonly size: number; readonly storage?: Half }>
   /** Those that the present section has. */
   readonly taken: Set<string>
 }

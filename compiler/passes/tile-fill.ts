@@ -9,7 +9,7 @@
 import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
 import { difference } from "../ir/linear.js"
-import type { Statement } from "../ir/loop.js"
+import type { Half, Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { HeldTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
@@ -101,16 +101,20 @@ export function allocate(
   size: number,
   parts: Build,
   out: Statement[],
+  storage?: Half,
 ): string {
+  const kind = { dtype, size, ...(storage === undefined ? {} : { storage }) }
   if (size > 65536) throw new Refused("local/size", `'${stem}' has ${size} elements in a block`)
   if (parts.schedule.lanes === 1) {
     const array = parts.fresh(stem)
-    out.push({ kind: "alloc", name: array, dtype, size, space: "register" })
+    out.push({ kind: "alloc", name: array, ...kind, space: "register" })
     return array
   }
-  const free = [...parts.shared].find(([name, a]) => !parts.taken.has(name) && a.dtype === dtype && a.size === size)
+  const free = [...parts.shared].find(
+    ([name, a]) => !parts.taken.has(name) && a.dtype === dtype && a.size === size && a.storage === storage,
+  )
   const array = free === undefined ? parts.fresh(stem) : free[0]
-  parts.shared.set(array, { dtype, size })
+  parts.shared.set(array, kind)
   parts.taken.add(array)
   return array
 }

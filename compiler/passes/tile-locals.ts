@@ -9,8 +9,8 @@
  */
 import { literalExtent } from "../ir/dim.js"
 import { add, literal, mul, substitute, variable, walk } from "../ir/expression.js"
-import type { Local } from "../ir/kernel.js"
-import type { Statement } from "../ir/loop.js"
+import { bufferOf, type Local } from "../ir/kernel.js"
+import { type Half, packed, type Statement } from "../ir/loop.js"
 import type { Expression, LocalRead } from "../ir/nodes.js"
 import type { HeldTile } from "../ir/schedule.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "./tile-block.js"
@@ -101,6 +101,7 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       shape.reduce((n, s) => n * s, 1),
       parts,
       out,
+      tile.packed === true ? storageOf(local, parts) : undefined,
     )
     shapes.set(array, shape)
     if (inChunks) chunked.push({ local, array, tile, half, held: heldAt })
@@ -112,6 +113,14 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
     homes.set(local.name, { array, scalar: undefined, offset })
   }
   return { homes, shapes, chunked }
+}
+
+/** The storage of the buffer that a local copies. */
+function storageOf({ name, value }: Local, { kernel }: Build): Half {
+  const storage = value.kind === "load" ? bufferOf(kernel, value.buffer).storage : undefined
+  if (storage === undefined || !packed(storage))
+    throw new Refused("store/packed", `'${name}' is no copy of elements of which two share a word`)
+  return storage
 }
 
 function heldAxis(

@@ -12,7 +12,7 @@ import { type Dim, literalExtent, maximum } from "../ir/dim.js"
 import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
 import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
-import { symbolsOf } from "../ir/loop-visit.js"
+import { everyStatement, symbolsOf } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
@@ -76,9 +76,12 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     return [{ kind: "if", condition: apply("lt", group, starts[i + 1]!), body, otherwise }]
   }, [])
   const allocs = [...parts.shared].map(
-    ([name, { dtype, size }]): Statement => ({ kind: "alloc", name, dtype, size, space: "shared" }),
+    ([name, array]): Statement => ({ kind: "alloc", name, ...array, space: "shared" }),
   )
-  const bytes = [...parts.shared.values()].reduce((n, { size }) => n + 4 * size, 0)
+  const bytes = [...parts.shared.values()].reduce(
+    (n, { size, storage }) => n + (storage === undefined ? 4 : 2) * size,
+    0,
+  )
   if (bytes > options.sharedBytes)
     throw new Refused("local/size", `the locals of a block take ${bytes} bytes, but ${options.sharedBytes} are there`)
   const fence: readonly Statement[] = parts.shared.size > 0 ? [{ kind: "barrier" }] : []
@@ -94,9 +97,9 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       ],
     },
   ]
-  const half = kernel.buffers.find((b) => packed(b.storage) && storesSingly(body, b.name))
+  const half = storedSingly(kernel, body)
   if (half !== undefined)
-    throw new Refused("store/packed", `two elements of '${half.name}' share a word; a store has to write both`)
+    throw new Refused("store/packed", `two elements of '${half}' share a word; a store has to write both`)
   const writes = written(kernel)
   const reads = new Set<string>()
   for (const item of kernel.items)
@@ -119,12 +122,13 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   }
 }
 
-function storesSingly(body: readonly Statement[], buffer: string): boolean {
-  return body.some((s) => {
-    if (s.kind === "store") return s.array === buffer && s.value.width % 2 !== 0
-    if (s.kind === "if") return storesSingly(s.body, buffer) || storesSingly(s.otherwise, buffer)
-    return s.kind === "for" && storesSingly(s.body, buffer)
-  })
+/** An array of halves of which some store writes one alone. */
+function storedSingly(kernel: Kernel, body: readonly Statement[]): string | undefined {
+  const statements = everyStatement(body)
+  const halves = new Set(kernel.buffers.flatMap((b) => (packed(b.storage) ? [b.name] : [])))
+  for (const s of statements) if (s.kind === "alloc" && s.storage !== undefined) halves.add(s.name)
+  const found = statements.find((s) => s.kind === "store" && halves.has(s.array) && s.value.width % 2 !== 0)
+  return found?.kind === "store" ? found.array : undefined
 }
 
 /** The stores that are made along with store `i`, over its axes. */

@@ -231,6 +231,19 @@ describe("the loop interpreter", () => {
     expect([...z.values]).toEqual([x.values[3], x.values[7]])
   })
 
+  it("rounds what a workgroup holds as halves", () => {
+    const tile: Statement = { kind: "alloc", name: "tile", dtype: "f32", storage: "bf16", size: 4, space: "register" }
+    const body = [
+      tile,
+      store("tile", n(0), fetch("x", n(0), "f32", 4)),
+      store("y", n(0), fetch("tile", n(0), "f32", 4)),
+    ]
+    const x = memoryOf("f32", [1.001, -2.34567, 1e-3, 65519])
+    const y = floats(4)
+    run(kernel(1, 1, [buffer("x", "read", 4), buffer("y", "write", 4)], body), { x, y })
+    expect([...y.values]).toEqual([...memoryOf("bf16", [...x.values]).values])
+  })
+
   it("knows ramps, vectors and selects by lane", () => {
     const index = ramp(mul(lane, n(4)), 4)
     const odd = apply("eq", apply("bitand", index, splat(n(1), 4)), splat(n(1), 4))

@@ -60,7 +60,7 @@ const store = (array: string, offset: Expression, value: Expression): Statement 
   value,
 })
 const bind = (name: string, value: Expression, mutable = false): Statement => ({ kind: "let", name, value, mutable })
-const alloc = (name: string, space: "shared" | "register", size = 4): Statement => ({
+const alloc = (name: string, space: "shared" | "register", size = 4): Statement & { kind: "alloc" } => ({
   kind: "alloc",
   name,
   dtype: "f32",
@@ -239,6 +239,14 @@ describe("the verifier refuses", () => {
     "a store of half a word": [
       kernel(store("h", lane, f(1))),
       "packed: h holds two elements in a word, and one alone is stored, in: h[lane] = 1.0",
+    ],
+    "a store of half a word of the workgroup's": [
+      kernelOf([gridLoop({ ...alloc("tile", "shared"), storage: "bf16" }, laneLoop(store("tile", lane, f(1))))]),
+      "packed: tile holds two elements in a word, and one alone is stored, in: tile[lane] = 1.0",
+    ],
+    "integers as halves": [
+      kernel({ ...alloc("tile", "register"), dtype: "i32", storage: "f16" }),
+      "dtype: tile is i32, which f16 does not hold, in: register tile: i32 as f16[4]",
     ],
     "an assignment to what is not mutable": [
       kernel(

@@ -35,11 +35,15 @@ async function check(
   const has = (see: (s: StoreSchedule) => boolean) => jobs.filter(({ job }) => job.schedule?.stores.some(see)).length
   const chunked = has((s) => Object.values(s.reduce).some((r) => r.chunk !== undefined))
   const held = has((s) => s.held !== undefined && Object.keys(s.held).length > 0)
+  const halves = has((s) => Object.values(s.held ?? {}).some((h) => h.packed === true))
   const beside = has((s) => s.with !== undefined)
-  console.log(`${chunked} take chunks, ${held} hold operands or scores, ${beside} have stores along with others`)
+  console.log(
+    `${chunked} take chunks, ${held} hold operands or scores, ${halves} of them halves, ${beside} have stores along with others`,
+  )
   const least = 20 * Math.min(1, runs(count) / count)
   expect(chunked).toBeGreaterThanOrEqual(least)
   expect(held).toBeGreaterThanOrEqual(least)
+  expect(halves).toBeGreaterThanOrEqual(least / 20)
   expect(beside).toBeGreaterThanOrEqual(least / 4)
   const size = 100
   for (let from = 0; from < jobs.length; from += size) {

@@ -8,9 +8,9 @@
 import fc from "fast-check"
 import { literalExtent } from "../../compiler/ir/dim.js"
 import { freeVariables, walk } from "../../compiler/ir/expression.js"
-import { bufferOf, type Kernel, type Store } from "../../compiler/ir/kernel.js"
+import type { Kernel, Store } from "../../compiler/ir/kernel.js"
 import { packed } from "../../compiler/ir/loop.js"
-import type { Expression } from "../../compiler/ir/nodes.js"
+import type { Expression, Load } from "../../compiler/ir/nodes.js"
 import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
 import { chainOf, outermostFolds } from "../../compiler/passes/order-folds.js"
 import { sharedFolds } from "../../compiler/passes/schedule-with.js"
@@ -36,10 +36,11 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
   const made = kernel.items.filter((i) => i.kind === "store")
   const along = sharedFolds(made).map((w) => (w !== undefined && choose.chance(65) ? w : undefined))
   const hosts = new Set(along.map((w) => w?.store))
+  const halves = new Set(kernel.buffers.filter((b) => packed(b.storage)).map((b) => b.name))
   const stores = made.map((s, i): StoreSchedule => {
     const beside = along[i]
     if (beside !== undefined) return { tile: {}, reduce: {}, with: beside }
-    return storeSchedule(s, lanes, choose, isPacked(kernel, s), hosts.has(i) ? 95 : chunking)
+    return storeSchedule(s, lanes, choose, halves, hosts.has(i) ? 95 : chunking)
   })
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
@@ -52,19 +53,16 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
   return { schedule: { lanes, stores, locals, ...(subgroup > 1 ? { subgroup } : {}) }, options }
 }
 
-/** Two elements to a word: vectors and even registers along the last axis of memory store whole words. */
-const isPacked = (kernel: Kernel, s: Store): boolean => packed(bufferOf(kernel, s.buffer).storage)
-
-/** `inPairs`: what is stored shares words. */
+/** `halves`: the buffers with two elements to a word. Vectors and even registers along the last axis of memory store whole words. */
 function storeSchedule(
   store: Store,
   lanes: number,
   choose: Choices,
-  inPairs: boolean,
+  halves: ReadonlySet<string>,
   chunking: number,
 ): StoreSchedule {
   const last = store.axes.at(-1)
-  if (inPairs && last !== undefined && !choose.chance(10)) {
+  if (halves.has(store.buffer) && last !== undefined && !choose.chance(10)) {
     const extent = literalExtent(last.extent)
     const wide = choose.of([2, 4, 8].filter((n) => n === 2 || (extent !== undefined && extent % n === 0)))
     const block = choose.of<number | "all">([wide, "all", 2 * wide])
@@ -72,7 +70,7 @@ function storeSchedule(
     return { tile: { [last.name]: { block, register: wide } }, reduce: foldings(store, lanes, choose) }
   }
   const reduce = foldings(store, lanes, choose)
-  const held = choose.chance(chunking) ? chunks(store, reduce, lanes, choose) : undefined
+  const held = choose.chance(chunking) ? chunks(store, reduce, lanes, choose, halves) : undefined
   const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1) && held === undefined
   const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
   const tile: Record<string, AxisTile> = {}
@@ -118,6 +116,7 @@ function chunks(
   reduce: Record<string, ReductionTile>,
   lanes: number,
   choose: Choices,
+  halves: ReadonlySet<string>,
 ): StoreSchedule["held"] {
   const folds = outermostFolds(store.value)
   if (folds.length === 0) return undefined
@@ -130,12 +129,20 @@ function chunks(
     reduce[choose.chance(70) ? chain.at(-1)!.axis : r.axis] = chunk
   }
   const held: Record<string, HeldTile> = {}
-  const bufferNames = new Set<string>()
+  const loads = new Map<string, Load>()
   walk(store.value, (x) => {
-    if (x.kind === "load") bufferNames.add(x.buffer)
+    if (x.kind === "load") loads.set(x.buffer, x)
   })
-  for (const name of [...bufferNames, "scores"])
-    if (choose.chance(60)) {
+  for (const name of [...loads.keys(), "scores"]) {
+    const last = loads.get(name)?.index.at(-1)
+    if (halves.has(name) && last?.kind === "variable" && choose.chance(50)) {
+      const pad = choose.chance(20) ? { pad: choose.of([4, 2, 1]) } : {}
+      held[name] = { tile: { [last.name]: { vector: choose.of([2, 4]) } }, packed: true, ...pad }
+      if (reduce[last.name]?.chunk !== undefined && !choose.chance(10)) {
+        const even = { ...chunk, chunk: 4 * step * choose.of([1, 2]) }
+        for (const axis of Object.keys(reduce)) reduce[axis] = even
+      }
+    } else if (choose.chance(60)) {
       const registers = choose.chance(30) ? choose.of(["vector", "register"] as const) : undefined
       const places = [...foldedAxes([store.value]), ...store.axes.map((a) => a.name)]
       const tile =
@@ -148,6 +155,7 @@ function chunks(
           : {}
       held[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold }
     }
+  }
   return held
 }
 

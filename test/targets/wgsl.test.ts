@@ -154,14 +154,33 @@ describe("expressions", () => {
 
   it("reads eight packed values in one access and stores them in one", () => {
     const buffers = [buffer("x", "read", "bf16"), buffer("y", "write", "bf16")]
-    const k = kernel([store("y", n(8), at("x", n(16), 8))], buffers)
+    const k = kernel([store("y", n(8), apply("neg", at("x", n(16), 8)))], buffers)
     expect(text(k)).toContain("var<storage, read> x: array<vec4<u32>>;")
     expect(main(k)).toEqual([
       "let t1 = x[2];",
       "let t2 = widenBf16x4(t1.xy);",
       "let t3 = widenBf16x4(t1.zw);",
-      "y[1] = vec4<u32>(packBf16(t2.xy), packBf16(t2.zw), packBf16(t3.xy), packBf16(t3.zw));",
+      "let t4 = -t2;",
+      "let t5 = -t3;",
+      "y[1] = vec4<u32>(packBf16(t4.xy), packBf16(t4.zw), packBf16(t5.xy), packBf16(t5.zw));",
     ])
+  })
+
+  it("moves packed values as words, through shared memory, too", () => {
+    const tile: Statement = { kind: "alloc", name: "tile", dtype: "f32", storage: "bf16", size: 16, space: "shared" }
+    const move = [store("tile", n(4), at("x", n(16), 4)), store("tile", n(8), at("x", n(24), 4))]
+    const k = kernel(
+      [tile, ...move, store("y", n(0), at("tile", n(5)))],
+      [buffer("x", "read", "bf16"), buffer("y", "write")],
+    )
+    expect(text(k)).toContain("var<workgroup> tile: array<u32, 8>;")
+    expect(text(k)).toContain("var<storage, read> x: array<vec2<u32>>;")
+    const same = kernel(
+      [tile, ...move, store("y", n(0), at("tile", n(4), 4))],
+      [buffer("x", "read", "bf16"), buffer("y", "write")],
+    )
+    expect(text(same)).toContain("var<workgroup> tile: array<vec2<u32>, 4>;")
+    expect(main(same)).toEqual(["tile[1] = x[4];", "tile[2] = x[6];", "y[0] = widenBf16x4(tile[1]);"])
   })
 
   it("divides plainly where the dividend is known not to be negative", () => {
@@ -283,10 +302,13 @@ describe("statements", () => {
 describe("refusals", () => {
   it("of a store of half a word", () => {
     expect(code(kernel([store("y", n(0), f(1))], [buffer("y", "write", "f16")]))).toBe("wgsl-packed-store")
+    const tile: Statement = { kind: "alloc", name: "tile", dtype: "f32", storage: "bf16", size: 8, space: "shared" }
+    expect(code(kernel([tile, store("tile", n(0), f(1))], []))).toBe("wgsl-packed-store")
   })
   it("of more than the adapter has", () => {
     const shared: Statement = { kind: "alloc", name: "tile", dtype: "f32", size: 5000, space: "shared" }
     expect(code(kernel([shared]))).toBe("wgsl-shared-bytes")
+    expect(code(kernel([{ ...shared, storage: "bf16" }]))).toBeUndefined()
     expect(code(kernel([], [], 257))).toBe("wgsl-lanes")
     expect(
       code(

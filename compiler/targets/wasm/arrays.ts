@@ -70,8 +70,16 @@ export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly
         const apart = !mixed.has(s.name)
         if (vectors !== undefined) places.set(s.name, { kind: "locals", vectors, apart })
         else {
-          places.set(s.name, { kind: "memory", base: scratchPointer, at: top, bytes: 4, own: true, apart })
-          top += Math.ceil(s.size / 4) * 16
+          const bytes = s.storage === undefined ? 4 : 2
+          places.set(s.name, {
+            kind: "memory",
+            base: scratchPointer,
+            at: top,
+            bytes,
+            own: true,
+            apart: bytes === 4 && apart,
+          })
+          top += Math.ceil((s.size * bytes) / 16) * 16
           most = Math.max(most, top)
         }
       }
@@ -88,7 +96,7 @@ function promotable(statements: readonly Statement[]): ReadonlyMap<string, boole
   const sizes = new Map<string, number>()
   const vectors = new Map<string, boolean>()
   eachStatement(statements, (s) => {
-    if (s.kind === "alloc" && s.size <= mostLocals) {
+    if (s.kind === "alloc" && s.storage === undefined && s.size <= mostLocals) {
       sizes.set(s.name, s.size)
       vectors.set(s.name, false)
     }

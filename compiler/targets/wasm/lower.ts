@@ -24,7 +24,7 @@ import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { expand } from "../expand.js"
 import { copyLoops, matrixLoops } from "./matrix.js"
-import { type Half, narrow, widen } from "./storage.js"
+import { narrow, widen } from "./storage.js"
 
 /** What WebAssembly has no instruction for (`rem` of f32 is exact by way of f64). */
 export const lacks: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow", "sign"])
@@ -106,7 +106,7 @@ export function lower(kernel: LoopKernel): Lowered {
   const read = (scope: Scope, x: Fetch, offset: Expression): Expression => {
     const { name, storage } = array(scope, x.array)
     if (storage === undefined || !packed(storage)) return fetch(name, offset, x.dtype, x.width)
-    return widen(storage as Half, fetch(name, offset, "u32", x.width))
+    return widen(storage, fetch(name, offset, "u32", x.width))
   }
   const renamed = (scope: Scope, x: Expression): Expression => {
     const memo = new Map<Expression, Expression>()
@@ -173,14 +173,21 @@ export function lower(kernel: LoopKernel): Lowered {
       }
       case "alloc": {
         const name = unique(s.name)
-        scope.arrays.set(s.name, { name, dtype: s.dtype, storage: undefined })
+        scope.arrays.set(s.name, { name, dtype: s.dtype, storage: s.storage })
         return [{ ...s, name }]
       }
       case "store": {
         const { name, storage } = array(scope, s.array)
-        const x = renamed(scope, s.value)
-        const stored = storage !== undefined && packed(storage) ? narrow(storage as Half, x) : x
-        return [{ ...s, array: name, offset: value(scope, s.offset), value: finish(stored) }]
+        const offset = value(scope, s.offset)
+        if (storage === undefined || !packed(storage))
+          return [{ ...s, array: name, offset, value: value(scope, s.value) }]
+        const from = s.value.kind === "fetch" ? array(scope, s.value.array) : undefined
+        // Halves that are moved stay what they are.
+        if (s.value.kind === "fetch" && from?.storage === storage) {
+          const moved = fetch(from.name, value(scope, s.value.offset), "u32", s.value.width)
+          return [{ ...s, array: name, offset, value: moved }]
+        }
+        return [{ ...s, array: name, offset, value: finish(narrow(storage, renamed(scope, s.value))) }]
       }
       case "copy":
         return list(inner(scope), copyLoops(s, array(scope, s.from).dtype))

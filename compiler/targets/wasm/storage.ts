@@ -8,9 +8,8 @@
  * these are ordinary expressions, every width comes for free.
  */
 import { apply, literal } from "../../ir/expression.js"
+import type { Half } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
-
-export type Half = "bf16" | "f16"
 
 const u = (x: number) => literal(x >>> 0, "u32")
 const f = (x: number) => literal(x, "f32")

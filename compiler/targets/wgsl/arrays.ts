@@ -46,7 +46,7 @@ export function arrayLayouts(kernel: LoopKernel, body: readonly Statement[]): Re
     layouts.set(name, { dtype, storage, unit, atomic: atomics.has(name) })
   }
   for (const b of kernel.buffers) place(b.name, packed(b.storage) ? "f32" : b.dtype, b.storage)
-  for (const s of statements) if (s.kind === "alloc") place(s.name, s.dtype, s.dtype)
+  for (const s of statements) if (s.kind === "alloc") place(s.name, s.dtype, s.storage ?? s.dtype)
   return layouts
 }
 

@@ -8,7 +8,7 @@
  * `defaultWgslLimits` is what every WebGPU implementation gives without being asked. A device reports its own record, of this shape.
  * Sizes of buffers are the plan's business, not the printer's.
  */
-import type { LoopBuffer, LoopKernel, Statement } from "../../ir/loop.js"
+import type { Half, LoopKernel, Statement, Storage } from "../../ir/loop.js"
 import { packed } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
 import { divisor } from "./lower.js"
@@ -47,10 +47,9 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
   const buffers = new Map(kernel.buffers.map((b) => [b.name, b]))
   const refuse = (code: string, what: string) => ({ code, message: `kernel '${kernel.name}' ${what}` })
   const statements = everyStatement(kernel.body)
-  const shared = statements.reduce(
-    (n, s) => (s.kind === "alloc" && s.space === "shared" ? n + paddedBytes(s.size) : n),
-    0,
-  )
+  const storages = new Map<string, Storage>(kernel.buffers.map((b) => [b.name, b.storage]))
+  for (const s of statements) if (s.kind === "alloc") storages.set(s.name, s.storage ?? s.dtype)
+  const shared = statements.reduce((n, s) => (s.kind === "alloc" && s.space === "shared" ? n + paddedBytes(s) : n), 0)
 
   if (kernel.lanes > limits.invocations)
     return refuse("wgsl-lanes", `has ${kernel.lanes} lanes; the adapter allows ${limits.invocations}`)
@@ -68,7 +67,7 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
       return refuse("wgsl-shuffle", `exchanges over mask ${s.mask}; a subgroup may have ${limits.subgroupSize} lanes`)
     if (s.kind === "atomic" && buffers.get(s.array)?.access === "read")
       return refuse("wgsl-atomic", `updates '${s.array}', which it binds for reading only`)
-    const target = halfWord(s, buffers)
+    const target = halfWord(s, storages)
     if (target !== undefined)
       return refuse(
         "wgsl-packed-store",
@@ -78,15 +77,17 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
   return undefined
 }
 
-const paddedBytes = (elements: number) => Math.ceil(elements / 4) * 16
+const paddedBytes = ({ size, storage }: Statement & { kind: "alloc" }) =>
+  Math.ceil((size * (storage === undefined ? 4 : 2)) / 16) * 16
 
-/** The packed buffer of which a statement writes less than a 32-bit word. */
-function halfWord(s: Statement, buffers: ReadonlyMap<string, LoopBuffer>): LoopBuffer | undefined {
+/** The packed array of which a statement writes less than a 32-bit word. */
+function halfWord(s: Statement, storages: ReadonlyMap<string, Storage>): { name: string; storage: Half } | undefined {
   const name =
     s.kind === "store" ? s.array : s.kind === "copy" ? s.to : s.kind === "matrixMultiply" ? s.c.array : undefined
-  const buffer = name === undefined ? undefined : buffers.get(name)
-  if (buffer === undefined || !packed(buffer.storage)) return undefined
-  if (s.kind === "store") return s.value.width % 2 === 0 ? undefined : buffer
-  if (s.kind !== "copy") return buffer
-  return Math.min(divisor(s.toOffset), divisor(s.fromOffset), divisor(s.count)) % 2 === 0 ? undefined : buffer
+  const storage = name === undefined ? undefined : storages.get(name)
+  if (name === undefined || storage === undefined || !packed(storage)) return undefined
+  const array = { name, storage }
+  if (s.kind === "store") return s.value.width % 2 === 0 ? undefined : array
+  if (s.kind !== "copy") return array
+  return Math.min(divisor(s.toOffset), divisor(s.fromOffset), divisor(s.count)) % 2 === 0 ? undefined : array
 }

@@ -213,6 +213,7 @@ function printStore(c: BodyContext, s: Statement & { kind: "store" }): void {
   const layout = c.layouts.get(s.array)
   if (layout === undefined) throw new Error(`'${s.array}' is neither a buffer nor an allocation`)
   const width = s.value.width
+  if (movesWords(c, s, layout)) return
   const halves = lowered(c, s.value)
   const unit = Math.min(layout.unit, width)
   const index = unitIndex(lowered(c, s.offset)[0]!, unit)
@@ -225,6 +226,20 @@ function printStore(c: BodyContext, s: Statement & { kind: "store" }): void {
     const place = `${array}[${i === 0 ? bare(at) : shifted(at, i)}]`
     c.line(layout.atomic ? `atomicStore(&${place}, ${argument(value)});` : `${place} = ${bare(value)};`)
   }
+}
+
+/** Stores of halves as they are read: words are moved, and no value is made of them. */
+function movesWords(c: BodyContext, { array, offset, value }: Statement & { kind: "store" }, to: ArrayLayout): boolean {
+  if (value.kind !== "fetch" || !packed(to.storage)) return false
+  const from = c.layouts.get(value.array)
+  const unit = Math.min(to.unit, value.width)
+  if (from?.storage !== to.storage || Math.min(from.unit, value.width) !== unit) return false
+  const places = [offset, value.offset].map((x) => unitIndex(lowered(c, x)[0]!, unit))
+  const [at, source] = printed(c, places, places) as [string, string]
+  const place = (name: string, text: string, i: number) =>
+    `${c.names.find(name)}[${i === 0 ? bare(text) : shifted(text, i)}]`
+  for (let i = 0; i < value.width / unit; i++) c.line(`${place(array, at, i)} = ${place(value.array, source, i)};`)
+  return true
 }
 
 /** The values of the units that a store of one or two vectors writes. */
