@@ -40,8 +40,8 @@ export async function chooseDevice(name: DeviceName, threads?: number): Promise<
   const webgpu = async (adapter: "any" | "hardware") => {
     const device = await createWebgpuDevice({ adapter })
     const { adapterInfo, limits } = device
-    const { workgroupBytes, storageBuffers } = adapterInfo.limits
-    const facts = { workgroupBytes, storageBuffers, bindingBytes: limits.bindingBytes }
+    const { workgroupBytes, storageBuffers, f16 } = adapterInfo.limits
+    const facts = { workgroupBytes, storageBuffers, f16, bindingBytes: limits.bindingBytes }
     return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts } }
   }
   if (name === "wasm") return { device: await wasm(), reason: "as asked" }

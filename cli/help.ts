@@ -14,7 +14,8 @@ export const usage = `weft: runs language models through kernels that it compile
   --model-file FILE.ts        a model definition in the place of the known one; compiling it runs it
   --device auto|webgpu|wasm   auto: WebGPU on a hardware adapter, else WebAssembly
   --threads N                 threads of the WebAssembly device
-  --precision exact|fast      fast: cache and long rows in bf16 (default: fast on GPUs, exact elsewhere)
+  --precision exact|fast      fast: cache and long rows in bf16, products in f16 where there is such
+                              (default: fast on GPUs, exact elsewhere)
   --context N                 tokens of prompt and answer at most (default: the checkpoint's whole context)
   --tuned FILE                schedules that weft tune wrote (default: the package's for the device, if any)
   --no-cache                  compile again, keep nothing

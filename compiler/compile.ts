@@ -28,6 +28,7 @@ import { shortenContext } from "./passes/context.js"
 import { defaultCutLimits } from "./passes/cuts.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
 import { type GatherLimits, groupGathers } from "./passes/gather.js"
+import { halveProducts } from "./passes/halve.js"
 import { hoist } from "./passes/hoist.js"
 import { hoistInvariants } from "./passes/invariants.js"
 import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.js"
@@ -107,7 +108,7 @@ export interface Compilation {
 export function compileProgram(given: Program, family: string, options: CompileOptions): Compilation {
   return withTable(() => {
     const program = shortenContext(given, options.context)
-    const target = targetFor(options.target, options.adapter)
+    const target = targetFor(options.target, options.adapter, options.precision)
     checkTarget(options)
     // A block holds its locals beside what it exchanges.
     const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
@@ -242,7 +243,8 @@ export function loopsFor(kernel: Kernel, schedule: Schedule, target: Target): Lo
 /** Loops as they are emitted, from what `tile` made. */
 function finished(tiled: LoopKernel, target: Target): LoopKernel {
   const cleaned = hoistInvariants(clean(tiled))
-  return target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
+  const merged = target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
+  return target.halves === true ? halveProducts(merged) : merged
 }
 
 /** Expressions are interned, so their identities spell the structure. */

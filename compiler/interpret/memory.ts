@@ -12,6 +12,7 @@
  * 65520 on, bf16 from 2^128 − 2^119 on); a float64 is rounded to f32 on the way to bf16 or f16. A NaN stays a NaN, not its bits. Integers wrap and a bool is 0 or 1. The storage `f64` exists in
  * interpreters only: it never rounds, for references that a law compares with.
  */
+import { roundToHalf } from "../ir/half.js"
 import { type Storage, storageType } from "../ir/loop.js"
 import { type DType, roundTo } from "../ir/operations.js"
 
@@ -118,19 +119,6 @@ function roundToBrainFloat(x: number): number {
   const bits = bitsOf(x)
   if (Number.isNaN(x)) return Number.NaN
   return fromBitsOf(((bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000) >>> 0)
-}
-
-/** The distance of neighbouring f16 values around a float32 of these bits; 2^-24 from the subnormals down. */
-const halfQuantum = (bits: number): number => 2 ** Math.max(((bits >>> 23) & 0xff) - 127 - 10, -24)
-
-function roundToHalf(wide: number): number {
-  const x = Math.fround(wide)
-  if (x === 0 || !Number.isFinite(x)) return x
-  const quantum = halfQuantum(bitsOf(x))
-  // Adding and subtracting 1.5 · 2^52 rounds a float64 to an integer, halves to even.
-  const whole = x / quantum + 6755399441055744 - 6755399441055744
-  const rounded = Math.abs(whole) * quantum
-  return (x < 0 ? -1 : 1) * (rounded > 65504 ? Number.POSITIVE_INFINITY : rounded)
 }
 
 /** The bits of a value that is an f16. */

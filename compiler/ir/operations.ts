@@ -7,9 +7,13 @@
  * - `floordiv` and `floormod` are for indices: the divisor is a positive literal.
  * - shifts take their amount modulo 32; `shr` is arithmetic on i32 and logical on u32.
  * - `round` rounds halves to even; `toI32`, `toU32` truncate and saturate; NaN becomes 0.
+ * - `half` is the nearest f16, halves to even (an infinity from 65,520 on): half(half(a) · half(b)) is the product in f16, for a product of two f16
+ *   is exact in f32. Adapters with such arithmetic may round to the other neighbour, or not at all.
  * - `min`, `max` of f32 ignore signed zeros; there are no infinities or NaNs in a program's literals.
  * - `sin`, `cos`, `exp`, `log`, `tanh`, `pow` are within the factor of `error` (in units of 2^-24, relative; sin and cos: absolute 1e-6).
  */
+
+import { roundToHalf } from "./half.js"
 
 export type DType = "f32" | "i32" | "u32" | "bool"
 
@@ -71,6 +75,7 @@ export const operations = {
   cos: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.cos(a!), error: 17 },
   tanh: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.tanh(a!), error: 32 },
   pow: { arity: 2, rule: "same", on: float, evaluate: (_, a, b) => a! ** b!, error: 64 },
+  half: { arity: 1, rule: "same", on: float, evaluate: (_, a) => roundToHalf(a!), error: 2 ** 13 },
   lt: { arity: 2, rule: "compare", on: numbers, evaluate: (_, a, b) => Number(a! < b!) },
   le: { arity: 2, rule: "compare", on: numbers, evaluate: (_, a, b) => Number(a! <= b!) },
   gt: { arity: 2, rule: "compare", on: numbers, evaluate: (_, a, b) => Number(a! > b!) },

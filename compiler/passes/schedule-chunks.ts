@@ -10,6 +10,7 @@
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import { packed } from "../ir/loop.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import type { AxisTile, HeldTile, ReductionTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
@@ -133,6 +134,9 @@ function contractionSchedule(
   const chunk = divisorUpTo(extent, target.sharedBytes < 32768 ? 8 : small && copied ? 32 : 16)
   if (chunk < 4) return undefined
   const folded = new Set(chains.map((c) => c.at(-1)!.axis))
+  const factors = new Set(chains.flatMap((c) => factorsOf(c.at(-1)!.lift[0]!)))
+  const asHalves = (l: Load) =>
+    target.packed === true && factors.has(l) && packed(bufferOf(kernel, l.buffer).storage) ? { packed: true } : {}
   for (const l of loads) {
     const along = consecutiveAxis(l)
     if (l.kind === "localRead") {
@@ -143,9 +147,9 @@ function contractionSchedule(
           ? { tile: { [last.name]: { vector: 4 } }, pad: 4 }
           : { tile: {} }
     } else if (along !== undefined && folded.has(along))
-      held[l.buffer] = { tile: { [last.axis]: { vector: 4 } }, pad: 4 }
+      held[l.buffer] = { tile: { [last.axis]: { vector: 4 } }, pad: 4, ...asHalves(l) }
     else if (along !== undefined && columnBlock.has(along) && columnBlock.get(along)! % 4 === 0) {
-      held[l.buffer] = { tile: { [along]: { vector: 4 } } }
+      held[l.buffer] = { tile: { [along]: { vector: 4 } }, ...asHalves(l) }
       vector = along
     } else held[l.buffer] = { tile: {}, pad: 1 }
   }
@@ -161,8 +165,10 @@ function contractionSchedule(
       ? { block: b, register: columnRegisters.get(name)! / 4, vector: 4 }
       : { block: b, register: columnRegisters.get(name)! }
   }
-  const reduce: Record<string, ReductionTile> = { [last.axis]: { chunk, step: 4 } }
-  for (const c of chains) reduce[c.at(-1)!.axis] = { chunk, step: 4 }
+  // Sums in f16 are added in f32: the longer they are, the fewer conversions.
+  const step = target.packed === true && chunk % 8 === 0 ? 8 : 4
+  const reduce: Record<string, ReductionTile> = { [last.axis]: { chunk, step } }
+  for (const c of chains) reduce[c.at(-1)!.axis] = { chunk, step }
   return { lanes, schedule: { tile, reduce, held } }
 }
 

@@ -33,8 +33,9 @@ export function emitKernels(kernels: readonly LoopKernel[], symbols: readonly st
 }
 
 /** The limits that every adapter grants, with subgroups and shared memory as the target has them. */
-const wgslLimits = ({ schedule, tile, bindings }: Target) => ({
+const wgslLimits = ({ schedule, tile, bindings, halves = false }: Target) => ({
   ...defaultWgslLimits,
+  f16: halves,
   storageBuffers: bindings,
   workgroupBytes: tile.sharedBytes,
   ...(schedule.subgroup === 1 ? {} : { subgroups: true, subgroupSize: schedule.subgroup }),

@@ -11,6 +11,7 @@
  * - sin, cos: absolute error below 1e-6 for |x| ≤ 2^17; beyond that they lose accuracy but stay within [−1, 1].
  * - tanh: 3 ulp. pow: 2 ulp over all finite results.
  * - pow(x, 0) = 1; a negative base takes the sign of an odd integer exponent and is NaN for a fractional one; pow(0, y < 0) = +∞.
+ * - half: exact.
  * - rem: within one rounding of a − b·trunc(a / b) while the quotient is below 2^22.
  */
 import { apply, literal, operands, rebuild } from "../ir/expression.js"
@@ -234,6 +235,20 @@ const rem: Recipe = (make, a, b) => {
   return make("select", wrong, make("add", r, make("mul", make("abs", b!), make("sign", a!))), r)
 }
 
+/** Bits: the mantissa is rounded to 10 of them, halves to even; below 2^-14 an addition aligns the value to multiples of 2^-24 and rounds it. */
+const half: Recipe = (make, x) => {
+  const bits = make("bits", x!)
+  const magnitude = make("bitand", bits, u(0x7fffffff))
+  const odd = make("bitand", make("shr", magnitude, u(13)), u(1))
+  const rounded = make("bitand", make("add", make("add", magnitude, u(0xfff)), odd), u(0xffffe000))
+  const capped = make("select", make("ge", rounded, u(0x47800000)), u(0x7f800000), rounded)
+  const normal = make("select", make("gt", magnitude, u(0x7f800000)), magnitude, capped)
+  const quanta = make("sub", make("bits", make("add", make("fromBits", magnitude), f(0.5))), u(0x3f000000))
+  const subnormal = make("bits", make("mul", make("toF32", quanta), f(2 ** -24)))
+  const size = make("select", make("lt", magnitude, u(0x38800000)), subnormal, normal)
+  return make("fromBits", make("bitor", size, make("bitand", bits, u(0x80000000))))
+}
+
 const recipes: Partial<Record<Operation, Recipe>> = {
   exp,
   log,
@@ -243,6 +258,7 @@ const recipes: Partial<Record<Operation, Recipe>> = {
   pow,
   sign,
   rem,
+  half,
 }
 
 /** Operations that have an expansion. */

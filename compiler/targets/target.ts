@@ -1,7 +1,7 @@
 /**
  * Targets as data: what schedules may assume, and what a kernel may use.
  */
-import type { ArtifactTarget } from "../../runtime/artifact.js"
+import type { ArtifactTarget, Precision } from "../../runtime/artifact.js"
 import type { GatherLimits } from "../passes/gather.js"
 import type { ScheduleTarget } from "../passes/schedule.js"
 import type { SplitLimits } from "../passes/split.js"
@@ -17,6 +17,8 @@ export interface Target {
   readonly split?: SplitLimits
   /** Whether the driver may unroll serial loops: those of hardware do it well, a software adapter compiles for seconds. */
   readonly unrollable: boolean
+  /** Whether sums of products that read halves are taken in f16, a few at a time. */
+  readonly halves?: boolean
   /** Storage buffers that one kernel may bind. */
   readonly bindings: number
   /** Bytes of a buffer that one kernel may bind. */
@@ -62,9 +64,11 @@ export interface AdapterFacts {
   readonly workgroupBytes?: number
   /** Buffers that a kernel may bind; what every adapter grants when left out. */
   readonly storageBuffers?: number
+  /** Whether it has arithmetic of f16; used where results need not be exact. */
+  readonly f16?: boolean
 }
 
-export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target {
+export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precision: Precision = "exact"): Target {
   switch (name) {
     case "wasm":
       return wasmTarget
@@ -76,13 +80,23 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts): Target 
       const subgroup = Math.min(size, 32)
       const hardware = size >= 16
       const registers = hardware ? 8 : 1
-      const chunks = { lanes: hardware ? 256 : 32, vector: 4, subgroup, registers, sharedBytes, contraction: hardware }
+      const halves = precision === "fast" && adapter?.f16 === true
+      const chunks = {
+        lanes: hardware ? 256 : 32,
+        vector: 4,
+        subgroup,
+        registers,
+        sharedBytes,
+        contraction: hardware,
+        packed: halves,
+      }
       const bindingBytes = adapter?.bindingBytes ?? webgpuTarget.bindingBytes
       return {
         ...webgpuTarget,
         bindings: adapter?.storageBuffers ?? webgpuTarget.bindings,
         bindingBytes,
         unrollable: hardware,
+        halves,
         ...(hardware ? { split: { busy: 256, parts: 64, least: 64 } } : {}),
         tile: { ...webgpuTarget.tile, sharedBytes },
         schedule: { ...webgpuTarget.schedule, ...shape, subgroup, chunks },

@@ -56,6 +56,20 @@ describe.each(["kernel", "loop"] as const)("fast goldens through the %s interpre
   })
 })
 
+describe("fast goldens with products in f16, as for hardware, through the loop interpreter", () => {
+  test.each(["qwen3", "qwen3-moe"])("%s", async (name) => {
+    const golden = await loadGolden(name)
+    const adapter = { subgroupSize: 32, workgroupBytes: 49152, f16: true }
+    const options = { entries: ["logits"], precision: "fast", adapter } as const
+    const compilation = await compileCheckpoint(golden.checkpoint, "webgpu", options)
+    const halves = compilation.artifact.kernels.filter((k) => k.source.includes("enable f16;"))
+    expect(halves.length).toBeGreaterThan(2)
+    const session = await openSession(compilation, interpretedDevice(compilation, "loop"), golden.checkpoint)
+    check(golden, 0, await logitsOf(session, golden.ids[0]!.slice(0, 8), 8))
+    await golden.checkpoint.close()
+  })
+})
+
 /** The roles of the buffers that hold bf16 though the program computes f32. */
 const rounded = (buffers: Session["artifact"]["buffers"]): readonly string[] =>
   [...new Set(buffers.filter((b) => b.storage === "bf16" && b.role !== "weight").map((b) => b.role))].sort()

@@ -179,7 +179,7 @@ function wrong({ name, args, result }: Case, x: readonly number[], found: number
   if (name === "rem" && Math.abs(x[0]! / x[1]!) > 2 ** 22) return undefined
   if (Math.abs(expected) < smallest) return Math.abs(found) <= smallest ? undefined : `${found}, not ${expected}`
   const factor = operation(name).error ?? 0
-  const absolute = name === "sin" || name === "cos" ? 1e-6 : 0
+  const absolute = name === "sin" || name === "cos" ? 1e-6 : name === "half" ? 2 ** -24 : 0
   if ((name === "sin" || name === "cos") && Math.abs(x[0]!) > 2 ** 17) return undefined
   const scale = name === "rem" ? Math.max(Math.abs(x[0]!), Math.abs(x[1]!)) : Math.abs(expected)
   const allowed = absolute + factor * 2 ** -24 * scale

@@ -1,13 +1,20 @@
-/** Every kernel of every golden configuration is valid WGSL: Dawn's null backend checks it, on any machine, with subgroups and without. */
+/** Every kernel of every golden configuration is valid WGSL: Dawn's null backend checks it, on any machine, with subgroups and f16 and without. */
 import { describe, expect, test } from "vitest"
 import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import { compileCheckpoint } from "../support/driver.js"
 import { goldenNames, loadGolden } from "../support/goldens.js"
 
-describe.each([0, 4, 32])("kernels for subgroups of %i", (subgroupSize) => {
+describe.each([
+  [0, "exact"],
+  [4, "exact"],
+  [32, "exact"],
+  [32, "fast"],
+] as const)("kernels for subgroups of %i, %s", (subgroupSize, precision) => {
   test.each(goldenNames)("%s", async (name) => {
     const { checkpoint } = await loadGolden(name)
-    const { artifact } = await compileCheckpoint(checkpoint, "webgpu", { adapter: { subgroupSize } })
+    const adapter = { subgroupSize, f16: true }
+    const { artifact } = await compileCheckpoint(checkpoint, "webgpu", { adapter, precision })
+    expect(artifact.kernels.some((k) => k.source.includes("enable f16;"))).toBe(precision === "fast")
     await checkpoint.close()
     expect(artifact.kernels.length).toBeGreaterThan(20)
     expect(await validateWgsl(artifact.kernels)).toEqual([])

@@ -27,7 +27,7 @@ import { copyLoops, matrixLoops } from "./matrix.js"
 import { narrow, widen } from "./storage.js"
 
 /** What WebAssembly has no instruction for (`rem` of f32 is exact by way of f64). */
-export const lacks: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow", "sign"])
+export const lacks: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow", "sign", "half"])
 
 interface ArrayName {
   readonly name: string

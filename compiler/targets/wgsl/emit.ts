@@ -38,6 +38,7 @@ export interface WgslOptions {
 export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly source: string } {
   const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
   if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)
+  const halves = options.limits?.f16 === true
   const body = lowerComposites(kernel)
   const statements = everyStatement(body)
   const layouts = arrayLayouts(kernel, body)
@@ -62,7 +63,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
     layouts,
     unrolled: new Map(),
     nonNegative: new Set(),
-    lacks: options.lacks ?? inaccurate,
+    lacks: new Set([...(options.lacks ?? inaccurate), ...(halves ? [] : (["half"] as const))]),
     expanded: new Map(),
     lanes: kernel.lanes,
     registers: new Set(statements.flatMap((s) => (s.kind === "alloc" && s.space === "register" ? [s.name] : []))),
@@ -84,6 +85,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
   const words = Math.max(1, Math.ceil(options.symbolOrder.length / 4))
   const source = [
     ...(statements.some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
+    ...(lines.some((line) => /\bf16\b/.test(line)) ? ["enable f16;"] : []),
     `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
     `@group(0) @binding(0) var<uniform> symbols: array<vec4<i32>, ${words}>;`,
     ...bindings,

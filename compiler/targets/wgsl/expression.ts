@@ -30,7 +30,7 @@ import { expand } from "../expand.js"
 import { type ArrayLayout, unitIndex } from "./arrays.js"
 import type { Library } from "./library.js"
 import type { Names } from "./names.js"
-import { wgslOperations } from "./operations.js"
+import { narrowed, wgslOperations, widened } from "./operations.js"
 import { isNonNegative } from "./signs.js"
 import { argument, bare, literalText, typeText } from "./types.js"
 
@@ -134,18 +134,19 @@ const widen = (context: Context, layout: ArrayLayout, width: number) =>
 export function printed(context: Context, roots: readonly Expression[], named: readonly Expression[] = []): string[] {
   const uses = countUses(context, roots)
   for (const x of named) uses.set(x, 2)
-  const texts = new Map<Expression, { readonly text: string; readonly depth: number }>()
+  const texts = new Map<Expression, Printed>()
 
-  const visit = (x: Expression): { readonly text: string; readonly depth: number } => {
+  const visit = (x: Expression): Printed => {
     const known = texts.get(x)
     if (known !== undefined) return known
-    const inner = operands(x).map(visit)
+    const inner = printedOperands(x).map(visit)
     const args = inner.map((i) => i.text)
     if (x.kind === "operation" && x.args.every(isConstant)) args[0] = bind(args[0]!)
-    const text = nodeText(context, x, args)
+    const half = x.kind === "operation" && x.operation === "half" ? halfText(x, inner) : undefined
+    const text = half === undefined ? nodeText(context, x, args) : widened(half, x.width)
     const depth = 1 + inner.reduce((d, i) => Math.max(d, i.depth), 0)
     const shared = (uses.get(x) ?? 0) > 1 && !isAtom(x)
-    const made = shared || depth > deepest ? { text: bind(text), depth: 0 } : { text, depth }
+    const made = shared || depth > deepest ? { text: bind(text), depth: 0, half: undefined } : { text, depth, half }
     texts.set(x, made)
     return made
   }
@@ -175,7 +176,7 @@ function countUses(context: Context, roots: readonly Expression[]): Map<Expressi
     const before = uses.get(x) ?? 0
     uses.set(x, before + 1)
     if (before > 0) return
-    for (const o of operands(x)) use(o)
+    for (const o of printedOperands(x)) use(o)
     if (x.kind === "fetch" && x.width > context.layouts.get(x.array)!.unit && !isLiteral(x.offset))
       uses.set(x.offset, 2)
   }
@@ -215,6 +216,34 @@ function found(context: Context, name: string): string {
   if (spelled === undefined) throw new Error(`'${name}' is not bound here`)
   return spelled
 }
+
+/** A node as text, of f16 too where it is half(…). */
+interface Printed {
+  readonly text: string
+  readonly depth: number
+  readonly half: string | undefined
+}
+
+const inHalves: Partial<Record<Operation, string>> = { add: "+", sub: "-", mul: "*" }
+
+/** half(a op b) of two halves is one operation of f16. */
+function halfOperation(x: Expression): { readonly sign: string; readonly args: readonly Expression[] } | undefined {
+  const [inner] = x.kind === "operation" && x.operation === "half" ? x.args : []
+  if (inner?.kind !== "operation") return undefined
+  const sign = inHalves[inner.operation]
+  const halves = inner.args.every((a) => a.kind === "operation" && a.operation === "half")
+  return sign !== undefined && halves ? { sign, args: inner.args } : undefined
+}
+
+/** half(…) as a value of f16. */
+function halfText(x: Expression, operands: readonly Printed[]): string {
+  const native = halfOperation(x)
+  if (native === undefined) return narrowed(operands[0]!.text, x.width)
+  const [a, b] = operands.map(({ half, text }) => half ?? narrowed(text, x.width))
+  return `(${a} ${native.sign} ${b})`
+}
+
+const printedOperands = (x: Expression): readonly Expression[] => halfOperation(x)?.args ?? operands(x)
 
 function operationText(context: Context, x: Expression & { kind: "operation" }, texts: readonly string[]): string {
   const condition = x.operation === "select" && x.args[0]!.width === 1

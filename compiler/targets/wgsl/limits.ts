@@ -22,6 +22,8 @@ export interface WgslLimits {
   readonly storageBuffers: number
   /** Whether lanes of a subgroup can exchange values. */
   readonly subgroups: boolean
+  /** Whether there is arithmetic of f16. */
+  readonly f16?: boolean
   /** Lanes of the smallest subgroup that the adapter may run; a shuffle's mask must stay below. */
   readonly subgroupSize: number
 }

@@ -42,6 +42,12 @@ const shift =
     if (literal !== undefined) return `(${args[0]} ${sign} ${typeText("u32", width)}(${literal & 31}u))`
     return `(${args[0]} ${sign} ${dtype === "u32" ? args[1] : `bitcast<${typeText("u32", width)}>(${args[1]})`})`
   }
+const halfType = (width: number) => (width === 1 ? "f16" : `vec${width}<f16>`)
+
+/** f32 values as f16, and back. */
+export const narrowed = (text: string, width: number): string => `${halfType(width)}(${argument(text)})`
+export const widened = (text: string, width: number): string => `${typeText("f32", width)}(${argument(text)})`
+
 const zero = ({ dtype, width }: Call) => `${typeText(dtype, width)}()`
 
 export const wgslOperations: { readonly [O in Operation]: Printer } = {
@@ -69,6 +75,7 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   cos: call("cos"),
   tanh: call("tanh"),
   pow: call("pow"),
+  half: ({ args, width }) => widened(narrowed(args[0]!, width), width),
   lt: infix("<"),
   le: infix("<="),
   gt: infix(">"),

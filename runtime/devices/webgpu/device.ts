@@ -26,9 +26,9 @@ export interface WebgpuAdapterInfo {
   /** 0 where the adapter has no subgroups. */
   readonly subgroupMinSize: number
   readonly subgroupMaxSize: number
-  readonly f16: boolean
   /** What kernels may use; the shape of the compiler's own record. */
   readonly limits: {
+    readonly f16: boolean
     readonly invocations: number
     readonly workgroupBytes: number
     readonly storageBuffers: number
@@ -251,8 +251,8 @@ function adapterInfo(adapter: GPUAdapter, gpu: GPUDevice): WebgpuAdapterInfo {
     architecture: info.architecture,
     subgroupMinSize: least,
     subgroupMaxSize: subgroups ? (info.subgroupMaxSize ?? 128) : 0,
-    f16: gpu.features.has("shader-f16"),
     limits: {
+      f16: gpu.features.has("shader-f16"),
       invocations: Math.min(gpu.limits.maxComputeInvocationsPerWorkgroup, gpu.limits.maxComputeWorkgroupSizeX),
       workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
       storageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
