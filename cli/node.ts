@@ -40,7 +40,8 @@ export interface NodeLoadOptions {
   /** Threads of the WebAssembly device; as many as there are processors when left out. */
   readonly threads?: number | undefined
   /**
-   * `exact`: values between kernels are kept as they are computed. `fast`: the cache and long rows in bf16; logits differ by about
+   * `exact`: values between kernels are kept as they are computed. `fast`: the cache and long rows in bf16, and where the adapter
+   * has f16 sums of a few products in it; logits differ by about
    * half a percent of the signal. When left out, fast on GPUs and exact on WebAssembly and software adapters.
    */
   readonly precision?: Precision | undefined
