@@ -44,6 +44,18 @@ export function fromLinear({ terms, constant }: Linear): Expression {
   return add(sum, literal(constant))
 }
 
+/** x = quotient · n + rest with a literal rest, where the form of x shows it. */
+export function divided(
+  x: Expression,
+  n: number,
+): { readonly quotient: Expression; readonly rest: number } | undefined {
+  const { terms, constant } = linear(x)
+  if ([...terms.values()].some((c) => c % n !== 0)) return undefined
+  const whole = Math.floor(constant / n)
+  const quotient = fromLinear({ terms: new Map([...terms].map(([t, c]) => [t, c / n])), constant: whole })
+  return { quotient, rest: constant - n * whole }
+}
+
 /** a − b with what they have in common left out. */
 export function difference(a: Expression, b: Expression): Expression {
   const [p, q] = [linear(a), linear(b)]

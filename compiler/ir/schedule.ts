@@ -42,6 +42,8 @@ export interface HeldTile {
   readonly tile: Readonly<Record<string, { readonly register?: number; readonly vector?: number }>>
   /** Elements added to each row in memory, against bank conflicts. */
   readonly pad?: number
+  /** An axis of which the even places come first in memory, then the odd ones: lanes that have pairs of neighbours along it read neighbours. */
+  readonly deal?: string
   /** Two elements to a word, as in the buffer that they are loaded from: half the memory, decoded at each read. Of plain loads only. */
   readonly packed?: boolean
   /** Of scores: how a row of a chunk is folded for its pivot; its vectors are those of the weights, too. */

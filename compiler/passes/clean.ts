@@ -122,6 +122,10 @@ function splitMultiple(
   n: number,
   ranges: ReadonlyMap<string, Range>,
 ): { readonly quotient: Expression; readonly rest: Expression } | undefined {
+  if (x.kind === "literal") {
+    const quotient = Math.floor(x.value / n)
+    return { quotient: literal(quotient), rest: literal(x.value - n * quotient) }
+  }
   if (x.kind !== "operation") return undefined
   const [a, b] = x.args as [Expression, Expression]
   if (x.operation === "mul" && b.kind === "literal" && b.value % n === 0)
@@ -131,10 +135,7 @@ function splitMultiple(
     [a, b],
     [b, a],
   ] as const) {
-    const multiple =
-      p.kind === "literal" && p.value % n === 0
-        ? { quotient: literal(p.value / n), rest: literal(0) }
-        : splitMultiple(p, n, ranges)
+    const multiple = splitMultiple(p, n, ranges)
     if (multiple === undefined) continue
     const rest = apply("add", multiple.rest, q)
     const range = rangeOf(rest, ranges)

@@ -2,10 +2,11 @@
  * Pairs: schedule → schedule. A store to memory in which two elements share a word writes both.
  *
  *   { dim: { block: 1 } }                  →   { dim: { block: 2, register: 2 } }        a lane has two neighbours
- *   { dim: { block: 64 } } in chunks       →   { dim: { block: 64, vector: 2 } }         registers lie apart there
+ *   { dim: { block: 64 } } in chunks       →   { dim: { block: 64, vector: 2 } }         registers lie apart there, and rows of operands
  *
  * The rest of the schedule stays: how a fold is done (vectors, lanes) is no matter of where its result goes.
  */
+import { walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { AxisTile, StoreSchedule } from "../ir/schedule.js"
@@ -24,7 +25,23 @@ export function inPairs(schedule: StoreSchedule, store: Store, kernel: Kernel): 
     ? { ...given, register: even ? register / 2 : 1, vector: 2 }
     : { ...given, register: even ? register : 2 }
   const block = given.block === "all" ? given.block : given.block + (even ? 0 : given.block % 2)
-  return { ...schedule, tile: { ...unvectored(schedule.tile), [axis]: { ...tile, block } } }
+  const held = chunked ? dealt(schedule.held, axis, store) : schedule.held
+  return {
+    ...schedule,
+    tile: { ...unvectored(schedule.tile), [axis]: { ...tile, block } },
+    ...(held === undefined ? {} : { held }),
+  }
+}
+
+/** Operands with a row for each place of an axis: a lane with two neighbours reads a row that is next to that of the next lane. */
+function dealt(held: StoreSchedule["held"], axis: string, store: Store): StoreSchedule["held"] {
+  const made = { ...held }
+  walk(store.value, (x) => {
+    if (x.kind !== "load" || made[x.buffer] === undefined) return
+    const at = x.index.findIndex((i) => i.kind === "variable" && i.name === axis)
+    if (at >= 0 && at < x.index.length - 1) made[x.buffer] = { ...made[x.buffer]!, deal: axis }
+  })
+  return held === undefined ? undefined : made
 }
 
 /** Vectors along other axes become registers: a vector is stored at once only along the last axis of memory. */

@@ -44,7 +44,9 @@ export function stageRows(given: Store, { held = {} }: StoreSchedule, name: stri
     const local = locals.get(value) ?? { kind: "local", name: `${name}_rows${locals.size}`, axes: extents, value }
     locals.set(value, local)
     const along = Object.entries(tile.tile).flatMap(([a, t]) => (fresh.has(a) ? [[fresh.get(a)!, t] as const] : []))
-    tiles.set(local.name, { ...tile, tile: Object.fromEntries(along) })
+    const deal = tile.deal === undefined ? undefined : fresh.get(tile.deal)
+    const { deal: _, ...rest } = tile
+    tiles.set(local.name, { ...rest, ...(deal === undefined ? {} : { deal }), tile: Object.fromEntries(along) })
     return localRead(
       local.name,
       order.map((a) => variable(a)),

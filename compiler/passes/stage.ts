@@ -117,6 +117,7 @@ export function stage(
     locals.push({ kind: "local", name: local, axes: extents, value: substitute(held, renamed) })
     tiles.set(local, {
       ...tile,
+      ...(tile.deal === undefined ? {} : { deal: fresh.get(tile.deal) ?? tile.deal }),
       tile: Object.fromEntries(Object.entries(tile.tile).map(([a, t]) => [fresh.get(a) ?? a, t])),
     })
     return localRead(

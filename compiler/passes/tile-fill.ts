@@ -8,7 +8,7 @@
  */
 import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
-import { difference } from "../ir/linear.js"
+import { difference, divided } from "../ir/linear.js"
 import type { Half, Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { HeldTile } from "../ir/schedule.js"
@@ -25,6 +25,18 @@ export interface Held {
   readonly base: Expression
   /** The end of the axis, where the places may reach beyond it. */
   readonly end: Expression | undefined
+  /** Whether the even places come before the odd ones. */
+  readonly dealt: boolean
+}
+
+/** Where a place of an axis lies. */
+function placeOf({ size, dealt }: Held, place: Expression): Expression {
+  if (size === 1) return literal(0)
+  if (!dealt) return place
+  const known = divided(place, 2)
+  if (known !== undefined) return add(known.quotient, literal((known.rest * size) / 2))
+  const two = literal(2)
+  return add(mul(apply("floormod", place, two), literal(size / 2)), apply("floordiv", place, two))
 }
 
 /** The layout of what is held: row-major, the last axis padded. */
@@ -36,7 +48,7 @@ export const heldOffset =
   (held: readonly Held[], shape: readonly number[]) =>
   (index: readonly Expression[]): Expression =>
     held.reduce<Expression>(
-      (flat, h, i) => add(mul(flat, literal(shape[i]!)), h.size === 1 ? literal(0) : difference(index[i]!, h.base)),
+      (flat, h, i) => add(mul(flat, literal(shape[i]!)), placeOf(h, difference(index[i]!, h.base))),
       literal(0),
     )
 
@@ -58,7 +70,7 @@ export function emitFill(
     at.set(h.axis.name, h.end === undefined ? element : apply("min", element, apply("sub", h.end, literal(1))))
     return placeAxis(h, tile[h.axis.name] ?? {})
   })
-  const index = [...half, ...held.map((h) => (h.size === 1 ? literal(0) : variable(h.axis.name)))]
+  const index = [...half, ...held.map((h) => placeOf(h, variable(h.axis.name)))]
   const store: Store = {
     kind: "store",
     buffer: array,

@@ -75,8 +75,15 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
     const tile = reader.tiles.get(local.name) ?? { tile: {} }
     const inChunks = reader.chunk !== undefined && along.includes(reader.chunk.name)
     const heldAt = (whole: boolean) =>
-      local.axes.map((axis, i): Held => heldAxis(axis, along[i], reader, inChunks, local.name, whole))
+      local.axes.map(
+        (axis, i): Held => ({
+          ...heldAxis(axis, along[i], reader, inChunks, local.name, whole),
+          dealt: tile.deal === axis.name,
+        }),
+      )
     const held = heldAt(false)
+    if (held.some((h) => h.dealt && h.size > 1 && h.size % 2 !== 0))
+      throw new Refused("tile/indivisible", `an odd number of places of '${tile.deal}' has no halves`)
     const size = held.reduce((n, h) => n * h.size, 1)
     const one = heldShape(held, tile.pad ?? 0)
     const half = inChunks && !reader.once.has(local.name) ? reader.chunk?.half : undefined
@@ -130,7 +137,7 @@ function heldAxis(
   inChunks: boolean,
   name: string,
   whole: boolean,
-): Held {
+): Omit<Held, "dealt"> {
   if (chunk !== undefined && along === chunk.name)
     return { axis, size: chunk.size, base: chunk.base, end: whole ? undefined : chunk.extent }
   const open = inChunks && along !== undefined ? chunk?.outer.get(along) : undefined

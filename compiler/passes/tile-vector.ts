@@ -8,7 +8,22 @@
  * A coordinate is "same" in all lanes, "step" (consecutive lanes are consecutive), or neither. A fetch is wide when its flat offset steps
  * and starts at a multiple of the width.
  */
-import { add, apply, fetch, freeVariables, lane, literal, mul, ramp, sub, vector } from "../ir/expression.js"
+import {
+  add,
+  apply,
+  fetch,
+  freeVariables,
+  lane,
+  literal,
+  mul,
+  ramp,
+  rewrite,
+  sub,
+  substitute,
+  vector,
+  walk,
+} from "../ir/expression.js"
+import { divided } from "../ir/linear.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 
@@ -92,8 +107,31 @@ export function wideFetch(
   if (axis === undefined || !freeVariables(offset).has(axis.name)) return fetch(array, translate(offset), dtype)
   const start = wideOffset(offset, axis)
   if (start !== undefined) return fetch(array, translate(start), dtype, axis.width)
+  const lanes = Array.from({ length: axis.width }, (_, j) => j)
+  // Offsets of their own keep their form, so that neighbours can be read together; what they read themselves is read for all lanes at once.
+  if (!readsMemory(offset)) {
+    const at = (j: number) => rewrite(substitute(offset, new Map([[axis.name, add(axis.base, literal(j))]])), known)
+    return vector(lanes.map((j) => fetch(array, translate(at(j)), dtype)))
+  }
   const offsets = translate(offset)
-  return vector(Array.from({ length: axis.width }, (_, j) => fetch(array, lane(offsets, j), dtype)))
+  return vector(lanes.map((j) => fetch(array, lane(offsets, j), dtype)))
+}
+
+/** Quotients and remainders that the form of what is divided shows. */
+function known(x: Expression): Expression | undefined {
+  if (x.kind !== "operation" || (x.operation !== "floordiv" && x.operation !== "floormod")) return undefined
+  const by = x.args[1]!
+  const parts = by.kind === "literal" ? divided(x.args[0]!, by.value) : undefined
+  if (parts === undefined) return undefined
+  return x.operation === "floordiv" ? parts.quotient : literal(parts.rest)
+}
+
+function readsMemory(x: Expression): boolean {
+  let found = false
+  walk(x, (o) => {
+    if (o.kind === "load" || o.kind === "localRead" || o.kind === "reduce" || o.kind === "scan") found = true
+  })
+  return found
 }
 
 /** The offset of lane 0 when a wide access is possible there. */

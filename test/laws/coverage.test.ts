@@ -196,6 +196,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "reduce.step",
     "held.tile",
     "held.pad",
+    "held.deal",
     "held.fold",
     "filled.register",
     "filled.vector",

@@ -153,7 +153,8 @@ function chunks(
         name === "scores" && choose.chance(50)
           ? { fold: folding(choose.chance(50) ? sharing(lanes, choose) : 1, choose) }
           : {}
-      held[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold }
+      const deal = choose.chance(20) && places.length > 0 ? { deal: choose.of(places) } : {}
+      held[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold, ...deal }
     }
   }
   return held
