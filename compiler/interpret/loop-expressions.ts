@@ -10,7 +10,7 @@ import { isLiteral, operands, print, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import { everyStatement, expressionsOf } from "../ir/loop-visit.js"
 import type { Expression, Fetch, OperationNode } from "../ir/nodes.js"
-import { operation, roundTo } from "../ir/operations.js"
+import { type DType, operation, roundTo } from "../ir/operations.js"
 import { type ArrayState, checkRange, fault, type Machine, readArray } from "./loop-machine.js"
 
 export type Value = () => number
@@ -105,6 +105,8 @@ export function expressionCompiler(
         }
     }
     const to = x.dtype
+    const direct = x.args.length === 2 && !float64 ? directly(x.operation, of, a, b) : undefined
+    if (direct !== undefined) return direct
     if (float64 && to === "f32") {
       if (x.args.length === 1) return () => evaluate(of, a())
       return x.args.length === 2 ? () => evaluate(of, a(), b()) : () => evaluate(of, a(), b(), c())
@@ -146,6 +148,33 @@ export function expressionCompiler(
   }
 
   return { compile, forget: () => (memo = new Map()) }
+}
+
+/** What most of a kernel consists of, without the table of operations between. */
+function directly(name: OperationNode["operation"], of: DType, a: Value, b: Value): Value | undefined {
+  switch (`${name} ${of}`) {
+    case "add f32":
+      return () => Math.fround(a() + b())
+    case "mul f32":
+      return () => Math.fround(a() * b())
+    case "add i32":
+      return () => (a() + b()) | 0
+    case "sub i32":
+      return () => (a() - b()) | 0
+    case "mul i32":
+      return () => Math.imul(a(), b())
+    case "min i32":
+      return () => Math.min(a(), b())
+    case "floordiv i32":
+      return () => Math.floor(a() / b())
+    case "floormod i32":
+      return () => {
+        const [x, by] = [a(), b()]
+        return x - by * Math.floor(x / by)
+      }
+    default:
+      return undefined
+  }
 }
 
 /** The nodes that occur more than once in one statement; an operand of which each lane takes the same value counts twice. */

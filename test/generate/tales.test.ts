@@ -1,7 +1,10 @@
-/** The shipped checkpoint against transformers: 64 greedy tokens of each prompt, on every device. */
+/** The shipped checkpoint against transformers: 64 greedy tokens of each prompt; on WebGPU of two of them, and 16 of the others. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { LoadedModel } from "../../cli/node.js"
 import { cases, loadTales, present } from "./model.js"
+
+/** Prompts that are followed for all 64 tokens on a software adapter, which takes a tenth of a second for each. */
+const whole = 2
 
 describe.each(["wasm", "webgpu"] as const)("tales on %s", async (device) => {
   describe.skipIf(!(await present(device)))("greedy tokens", () => {
@@ -12,11 +15,13 @@ describe.each(["wasm", "webgpu"] as const)("tales on %s", async (device) => {
     afterAll(() => model?.dispose())
 
     test.each(cases.map((c) => [c.prompt, c] as const))("%s", async (_, golden) => {
-      const options = { maxTokens: 64, temperature: 0, ignoreEos: true }
+      const count = device === "wasm" || cases.indexOf(golden) < whole ? 64 : 16
+      const options = { maxTokens: count, temperature: 0, ignoreEos: true }
       const fromText = await model.generate(golden.prompt, options)
-      expect(fromText.tokens).toEqual(golden.greedy)
-      expect(fromText.text).toBe(golden.text)
-      expect(fromText.usage).toEqual({ promptTokens: golden.prompt_ids.length, completionTokens: 64 })
+      expect(fromText.tokens).toEqual(golden.greedy.slice(0, count))
+      expect(golden.text.startsWith(fromText.text)).toBe(true)
+      if (count === 64) expect(fromText.text).toBe(golden.text)
+      expect(fromText.usage).toEqual({ promptTokens: golden.prompt_ids.length, completionTokens: count })
       if (device === "webgpu") return
       const fromIds = await model.generate(golden.prompt_ids, options)
       expect(fromIds.tokens).toEqual(golden.greedy)

@@ -121,7 +121,7 @@ function countKernel(
 }
 
 beforeAll(() => {
-  for (const c of fc.sample(cases, { seed, numRuns: runs(500) }))
+  for (const c of fc.sample(cases, { seed, numRuns: runs(600) }))
     withTable(() => {
       const p = buildProgram(c.recipe)
       const nodes = nodesOf(rootsOf(p))

@@ -150,8 +150,8 @@ function chunks(
           ? {}
           : { [choose.of(places)]: { [registers]: choose.of([2, 4]) } }
       const fold =
-        name === "scores" && choose.chance(50)
-          ? { fold: folding(choose.chance(50) ? sharing(lanes, choose) : 1, choose) }
+        name === "scores" && choose.chance(75)
+          ? { fold: folding(choose.chance(90) ? sharing(lanes, choose) : 1, choose, [1, 2, 3]) }
           : {}
       const deal = choose.chance(20) && places.length > 0 ? { deal: choose.of(places) } : {}
       held[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold, ...deal }
@@ -166,9 +166,9 @@ function sharing(lanes: number, choose: Choices): number {
   return choose.chance(5) ? 3 : powers.length === 0 ? 1 : choose.of(powers)
 }
 
-function folding(lanes: number, choose: Choices): ReductionTile {
+function folding(lanes: number, choose: Choices, unrolls = [1, 1, 2, 1, 3]): ReductionTile {
   const vector = choose.of([1, 4, 2, 1, 8])
-  const unroll = choose.of([1, 1, 2, 1, 3])
+  const unroll = choose.of(unrolls)
   return { ...(vector > 1 ? { vector } : {}), ...(unroll > 1 ? { unroll } : {}), ...(lanes > 1 ? { lanes } : {}) }
 }
 

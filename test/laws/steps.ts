@@ -190,7 +190,7 @@ const fixed: Step = (g, choose) => {
 }
 
 const fed: Step = (g, choose) => {
-  const storage = choose.of<Storage>(["f32", "i32", "bf16", "f16", "u32", "bool", "u32", "bool"])
+  const storage = choose.of<Storage>(["f32", "i32", "bf16", "f16", "u32", "bool", "u32", "bool", "f16", "i32", "bool"])
   const all = [...g.extents.keys()]
   const axes = [...new Set([choose.of(all), choose.of(all), choose.of(all)].slice(0, 1 + choose.below(3)))].map((n) =>
     g.axis(n),
@@ -280,13 +280,13 @@ const weighted: readonly (readonly [Step, number])[] = [
   [contraction, 14],
   [moved, 14],
   [prefix, 4],
-  [ranked, 6],
+  [ranked, 9],
   [tuple, 4],
   [experts, 6],
-  [indexed, 3],
+  [indexed, 4],
   [position, 4],
-  [fixed, 4],
-  [fed, 11],
+  [fixed, 5],
+  [fed, 18],
   [append, 6],
   [replace, 3],
   [compared, 3],
