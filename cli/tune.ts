@@ -76,7 +76,7 @@ export async function tune(args: readonly string[]): Promise<number> {
     try {
       const entries = chosenEntries(compilation, values.entries)
       const shares = await measureEntries(bed, compilation, entries, (text) => progress.show(text))
-      const target = targetFor(device.kind, adapter)
+      const target = targetFor(device.kind, adapter, precision)
       const pattern = values.kernels
       const wanted = shares.kernels.filter(
         ({ kernel, share }) =>

@@ -1,12 +1,18 @@
 /**
  * halve: loop → loop. Sums of products that read halves are taken in f16, a few at a time; what they are added to stays f32.
  *
- *   acc = acc + a · b;  acc = acc + c · d     with b and d in bf16   →   acc = acc + half(half(a · b) + half(c · d)), all factors rounded to f16
+ *   acc = acc + a · b;  acc = acc + c · d     with b and d in bf16   →   s = half(half(256 a · b) + half(256 c · d)), all factors rounded to f16
+ *                                                                        if s is finite: acc = acc + s / 256, else as before
  *
  * Only runs of `least` products and more: a shorter sum is not worth its conversions. Products of a value with itself (statistics) stay f32,
- * since their range is that of a square.
+ * since their range is that of a square; and so do kernels that store anything as f32: what is kept in full is computed in full, as is
+ * whatever a choice hangs on (storage.ts).
+ *
+ * The range of f16 is narrow at both ends. Sums beyond 255 and factors that f16 does not hold leave an infinity or a NaN behind, and the
+ * whole run is taken again in f32: its bits are looked at, since a compiler of shaders may take every number for finite. At the other end
+ * products keep 11 bits down to 2^-22 and lose one for each halving from there; below 2^-33 they count as 0.
  */
-import { add, apply, freeVariables, identity, mul, operands, variable } from "../ir/expression.js"
+import { add, apply, freeVariables, identity, lane, literal, mul, operands, splat, variable } from "../ir/expression.js"
 import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
 import { everyStatement } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
@@ -14,6 +20,11 @@ import type { Expression } from "../ir/nodes.js"
 /** Products that are summed in f16 before they are added in f32. */
 const least = 4
 const most = 8
+
+/** What first factors are multiplied by, and sums divided: as much room above 1 as it takes, the rest below. */
+const scale = 256
+/** Bits of an f32 that is not finite, without its sign, are not below this. */
+const infinite = 0x7f800000
 
 interface Kernel {
   /** Arrays with two elements to a word. */
@@ -45,7 +56,8 @@ export function halveProducts(kernel: LoopKernel): LoopKernel {
     const name = `half_${count++}`
     return taken.has(name) ? fresh() : name
   }
-  return halves.size === 0 ? kernel : { ...kernel, body: visit(kernel.body, { halves, lets, fresh }) }
+  const full = kernel.buffers.some((b) => b.access !== "read" && !packed(b.storage))
+  return halves.size === 0 || full ? kernel : { ...kernel, body: visit(kernel.body, { halves, lets, fresh }) }
 }
 
 function visit(body: readonly Statement[], k: Kernel): readonly Statement[] {
@@ -84,39 +96,57 @@ function halved(body: readonly Statement[], k: Kernel): readonly Statement[] {
       for (const name of freeVariables(s.value)) spoilt.add(name)
     }
   }
-  const sums = new Map<number, { readonly name: string; readonly products: readonly Added[] }>()
-  const gone = new Set<number>()
-  for (const [name, all] of runs) {
-    if (spoilt.has(name)) continue
-    for (let from = 0; from < all.length; from += most) {
-      const products = all.slice(from, from + most)
-      if (products.length < least) continue
-      for (const p of products) gone.add(p.at)
-      sums.set(products.at(-1)!.at, { name, products })
-    }
+  const sums = [...runs]
+    .filter(([name, all]) => !spoilt.has(name) && all.length >= least)
+    .flatMap(([name, all]) => groups(all).map((products) => ({ name, products })))
+  if (sums.length === 0) return body
+  const gone = new Set(sums.flatMap(({ products }) => products.map(({ at }) => at)))
+  // Nothing reads an accumulator here, so all sums can wait for what the other statements bind.
+  const out = body.filter((_, at) => !gone.has(at))
+  const bind = (value: Expression): Expression => {
+    const name = k.fresh()
+    out.push({ kind: "let", name, value, mutable: false })
+    return variable(name, value.dtype, value.width)
   }
-  if (sums.size === 0) return body
-  const out: Statement[] = []
   const rounded = new Map<string, Expression>()
-  const factor = (x: Expression): Expression => {
-    const key = String(identity(x))
+  const factor = (x: Expression, by: number): Expression => {
+    const key = `${by} ${identity(x)}`
     const known = rounded.get(key)
     if (known !== undefined) return known
-    const name = k.fresh()
-    out.push({ kind: "let", name, value: apply("half", x), mutable: false })
-    const made = apply("half", variable(name, x.dtype, x.width))
+    const scaled = by === 1 ? x : mul(x, splat(literal(by, "f32"), x.width))
+    const made = apply("half", bind(apply("half", scaled)))
     rounded.set(key, made)
     return made
   }
-  for (const [at, s] of body.entries()) {
-    const sum = sums.get(at)
-    if (sum !== undefined && s.kind === "assign") {
-      const products = sum.products.map(({ factors: [a, b] }) => apply("half", mul(factor(a), factor(b))))
-      const value = products.reduce((x, y) => apply("half", add(x, y)))
-      out.push({ ...s, value: add(variable(s.name, value.dtype, value.width), value) })
-    } else if (!gone.has(at)) out.push(s)
+  const halved: Statement[] = []
+  let worst: Expression | undefined
+  for (const { name, products } of sums) {
+    const made = products.map(({ factors: [a, b] }) => apply("half", mul(factor(a, scale), factor(b, 1))))
+    const sum = bind(made.reduce((x, y) => apply("half", add(x, y))))
+    const { dtype, width } = sum
+    halved.push({
+      kind: "assign",
+      name,
+      value: add(variable(name, dtype, width), mul(sum, splat(literal(1 / scale, dtype), width))),
+    })
+    const size = apply("bitand", apply("bits", sum), splat(literal(0x7fffffff, "u32"), width))
+    for (let i = 0; i < width; i++) {
+      const one = width === 1 ? size : lane(size, i)
+      worst = worst === undefined ? one : apply("max", worst, one)
+    }
   }
+  const again = body.filter((_, at) => gone.has(at))
+  const finite = apply("lt", bind(worst!), literal(infinite, "u32"))
+  out.push({ kind: "if", condition: finite, body: halved, otherwise: again })
   return out
+}
+
+/** Runs of at most `most`, and none that is too short. */
+function groups(all: readonly Added[]): readonly (readonly Added[])[] {
+  const count = Math.ceil(all.length / most)
+  return Array.from({ length: count }, (_, i) =>
+    all.slice(Math.floor((i * all.length) / count), Math.floor(((i + 1) * all.length) / count)),
+  )
 }
 
 function addedProduct(

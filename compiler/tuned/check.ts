@@ -5,6 +5,8 @@
  *
  * Whether a kernel can be laid out that way is for `tile` to say.
  */
+import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
+
 export type Fail = (where: string, why: string) => never
 
 type Check = (value: unknown, where: string, fail: Fail) => void
@@ -22,6 +24,9 @@ const extent: Check = (value, where, fail) => {
 }
 const text: Check = (value, where, fail) => {
   if (typeof value !== "string") fail(where, "is not a text")
+}
+const truth: Check = (value, where, fail) => {
+  if (typeof value !== "boolean") fail(where, "is neither true nor false")
 }
 const time: Check = (value, where, fail) => {
   if (typeof value !== "number" || !(value >= 0)) fail(where, "is not a number of microseconds")
@@ -62,13 +67,34 @@ function fieldsOf(value: unknown, where: string, fail: Fail): readonly (readonly
   return Object.entries(value)
 }
 
-const folding = fields({}, { vector: whole, unroll: whole, lanes: whole, chunk: whole, step: whole })
-const held = fields({ tile: table(fields({}, { register: whole, vector: whole })) }, { pad: fromZero, fold: folding })
-const store = fields(
-  { tile: table(fields({ block: extent }, { register: whole, vector: whole })), reduce: table(folding) },
-  { held: table(held), with: fields({ store: fromZero, axes: table(text) }) },
-)
-const schedule = fields({ lanes: whole, stores: list(store), locals: table(folding) }, { subgroup: whole })
+/** Every field of a type that may be left out: one that is forgotten here is an error of types. */
+type Optional<T, Required extends keyof T = never> = Readonly<Record<Exclude<keyof T, Required>, Check>>
+
+const folding = fields({}, {
+  vector: whole,
+  unroll: whole,
+  lanes: whole,
+  chunk: whole,
+  depth: whole,
+  single: truth,
+  step: whole,
+} satisfies Optional<ReductionTile>)
+const filled = fields({}, { register: whole, vector: whole })
+const held = fields({ tile: table(filled) }, {
+  pad: fromZero,
+  deal: text,
+  packed: truth,
+  fold: folding,
+} satisfies Optional<HeldTile, "tile">)
+const axis = fields({ block: extent }, { register: whole, vector: whole } satisfies Optional<AxisTile, "block">)
+const store = fields({ tile: table(axis), reduce: table(folding) }, {
+  raster: list(text),
+  held: table(held),
+  with: fields({ store: fromZero, axes: table(text) }),
+} satisfies Optional<StoreSchedule, "tile" | "reduce">)
+const schedule = fields({ lanes: whole, stores: list(store), locals: table(folding) }, {
+  subgroup: whole,
+} satisfies Optional<Schedule, "lanes" | "stores" | "locals">)
 
 /** One kernel of a record. */
 export const checkKernel: Check = fields({

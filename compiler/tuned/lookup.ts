@@ -23,10 +23,16 @@ function renamedAxes(schedule: Schedule, to: (name: string) => string): Schedule
   const keys = <T>(given: Readonly<Record<string, T>>): Record<string, T> =>
     Object.fromEntries(Object.entries(given).map(([name, x]) => [to(name), x]))
   const held = (given: Readonly<Record<string, HeldTile>>) =>
-    Object.fromEntries(Object.entries(given).map(([name, h]) => [name, { ...h, tile: keys(h.tile) }]))
+    Object.fromEntries(
+      Object.entries(given).map(([name, h]) => [
+        name,
+        { ...h, tile: keys(h.tile), ...(h.deal === undefined ? {} : { deal: to(h.deal) }) },
+      ]),
+    )
   const store = (s: StoreSchedule): StoreSchedule => ({
     tile: keys(s.tile),
     reduce: keys(s.reduce),
+    ...(s.raster === undefined ? {} : { raster: s.raster.map(to) }),
     ...(s.held === undefined ? {} : { held: held(s.held) }),
     ...(s.with === undefined
       ? {}

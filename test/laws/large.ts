@@ -57,7 +57,7 @@ export function buildLarge({ numbers }: FoldRecipe): { readonly kernel: Kernel; 
   const made = isCarried ? rowsOfKeys(making, choose) : product(making, choose)
   const store: Store = {
     kind: "store",
-    buffer: making.place(made.axes),
+    buffer: making.place(made.axes, choose.of<Storage>(["f32", "bf16"])),
     axes: made.axes,
     index: made.axes.map((a) => variable(a.name)),
     value: made.value,
@@ -117,6 +117,7 @@ function rowsOfKeys(making: Making, choose: Choices): Made {
   const near = apply("gt", variable("key"), apply("sub", here, literal(choose.of([7, 16]))))
   const counts = choose.chance(40) ? apply("and", before, near) : before
   const masked = inOrder ? apply("select", counts, scaled, literal(-largest, "f32")) : scaled
-  const r = reduce(key.name, key.extent, carried("exp", 2), [masked, literal(1, "f32"), making.load([key, wide])])
+  const values = making.load([key, wide], choose.of<Storage>(["f32", "bf16"]))
+  const r = reduce(key.name, key.extent, carried("exp", 2), [masked, literal(1, "f32"), values])
   return { axes: [row, ...repeat, wide], value: apply("div", component(r, 2), component(r, 1)) }
 }

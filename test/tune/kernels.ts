@@ -9,12 +9,20 @@ export interface Shape {
   readonly out: number
   readonly inner: number
   readonly storage?: Storage
+  readonly stored?: Storage
   /** What the axes are called. */
   readonly names?: readonly [row: string, out: string, inner: string]
 }
 
 /** y[row, out] = sum_inner(x[row, inner] · w[out, inner]) */
-export function contraction({ rows, out, inner, storage = "f32", names = ["row", "out", "inner"] }: Shape): Kernel {
+export function contraction({
+  rows,
+  out,
+  inner,
+  storage = "f32",
+  stored = "f32",
+  names = ["row", "out", "inner"],
+}: Shape): Kernel {
   const [r, o, k] = names
   const extent = typeof rows === "number" ? literal(rows) : symbol("seq", rows.max, rows.hint)
   const most = typeof rows === "number" ? rows : rows.max
@@ -25,7 +33,7 @@ export function contraction({ rows, out, inner, storage = "f32", names = ["row",
     buffers: [
       { name: "b0", dtype: "f32", storage: "f32", shape: [most, inner] },
       { name: "b1", dtype: "f32", storage, shape: [out, inner] },
-      { name: "b2", dtype: "f32", storage: "f32", shape: [most, out] },
+      { name: "b2", dtype: "f32", storage: stored, shape: [most, out] },
     ],
     items: [
       {

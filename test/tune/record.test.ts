@@ -9,7 +9,8 @@ import { compileFile } from "../../compiler/compile-file.js"
 import { withTable } from "../../compiler/ir/expression.js"
 import { choices } from "../../compiler/passes/choices.js"
 import { structureOf } from "../../compiler/passes/structure.js"
-import { wasmTarget } from "../../compiler/targets/target.js"
+import { targetFor, wasmTarget } from "../../compiler/targets/target.js"
+import { tunedSchedule } from "../../compiler/tuned/lookup.js"
 import { checkTuned, type TunedRecord } from "../../compiler/tuned/record.js"
 import { root } from "../support/goldens.js"
 import { contraction } from "./kernels.js"
@@ -44,6 +45,41 @@ test("a schedule is used for its structure, in the kernel's own names", () => {
     expect(made.schedule).not.toEqual(schedule(renamed, wasmTarget, true).schedule)
     expect(schedule(contraction({ ...shape, out: 32 }), wasmTarget, true, record).origin).toBe("heuristics")
   })
+})
+
+const hardware = { subgroupSize: 32, workgroupBytes: 49152, f16: true }
+
+test.each([
+  ["wasm", wasmTarget],
+  ["webgpu in software", targetFor("webgpu", { subgroupSize: 4 })],
+  ["webgpu", targetFor("webgpu", hardware)],
+  ["webgpu, fast", targetFor("webgpu", hardware, "fast")],
+] as const)("whatever is chosen or tried can be written, read and used under other names: %s", (_, target) => {
+  const fields = new Set<string>()
+  withTable(() => {
+    for (const [storage, stored] of [
+      ["f32", "f32"],
+      ["bf16", "f32"],
+      ["bf16", "bf16"],
+    ] as const) {
+      const given = { rows: 128, out: 128, inner: 64, storage, stored } as const
+      const kernel = contraction(given)
+      const renamed = contraction({ ...given, names: ["token", "unit", "channel"] })
+      const { key, axes } = structureOf(kernel)
+      const { schedules } = choices(kernel, target)
+      for (const tried of [schedule(kernel, target, true).schedule, ...schedules]) {
+        const kernels = { [key]: { axes, schedule: tried, microseconds: 80, heuristicMicroseconds: 100 } }
+        const made = { format: 1, target: target.name, device: "test", measured: "a test", kernels } as const
+        const record = checkTuned(JSON.parse(tunedText(made)), "a record")
+        const found = tunedSchedule(renamed, record)
+        expect(JSON.stringify(found)).not.toMatch(/"(row|out|inner)"/)
+        expect(tunedSchedule(kernel, record)).toEqual(tried)
+        for (const [, name] of JSON.stringify(tried).matchAll(/"(packed|deal|depth|single|raster)"/g)) fields.add(name!)
+      }
+    }
+  })
+  console.log([...fields].sort().join(", "))
+  if (target.halves === true) expect([...fields]).toEqual(expect.arrayContaining(["deal", "packed"]))
 })
 
 test("heuristics decide where the schedule is not possible, and the compilation tells why", () => {
