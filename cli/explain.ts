@@ -15,6 +15,7 @@ const flags: readonly Flag[] = [
   "config",
   "checkpoint",
   "target",
+  "precision",
   "context",
   "out",
   "seq",
@@ -30,7 +31,7 @@ const deviceReader = [
 
 export async function explain(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flags, { device: deviceReader })
-  const { out, json = false, target = "webgpu", context, seq = 512, past = 1024 } = values
+  const { out, json = false, target = "webgpu", precision, context, seq = 512, past = 1024 } = values
   if (out === undefined && !json) throw new UsageError("--out or --json is missing, such as --out page.html")
   if (seq < 1) throw new UsageError("--seq takes a whole number from 1 on")
   const subject = await subjectOf(values, words, "explain")
@@ -38,7 +39,7 @@ export async function explain(args: readonly string[]): Promise<number> {
   const measured = values.measured === undefined ? undefined : await readTimes(values.measured)
   const compiler = await import("../compiler/index.js")
   const device = devices[values.device ?? (target === "webgpu" ? defaultDevice : "")]
-  const options = { subject: name, seq, past, device, measured, context, ...(tensors && { tensors }) }
+  const options = { subject: name, seq, past, device, measured, precision, context, ...(tensors && { tensors }) }
   const explaining = compiler.explain(file, config, target, options)
   const { facts, page } = await explaining.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   if (out !== undefined) {

@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom.
  *
- *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants ──▶ loops
+ *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants, vectors, halve ──▶ loops
  *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
@@ -50,7 +50,7 @@ export interface CompileOptions {
   readonly target: ArtifactTarget
   /** How a weight lies in the checkpoint. */
   readonly storage: (spec: WeightSpec) => Storage
-  /** How values are kept between kernels: as they are computed, or rounded to bf16 where `storage.ts` says so. Exact when left out. */
+  /** How values are kept between kernels: as they are computed, or rounded to bf16 where `storage.ts` says so, with products in f16 for them (`halve.ts`). Exact when left out. */
   readonly precision?: Precision
   /** Tokens that one prefill takes at most. */
   readonly chunk?: number
@@ -206,7 +206,7 @@ function createLibrary(target: Target, verify: boolean, tuned: TunedRecord | und
   return { kernels, place }
 }
 
-/** schedule, tile, clean, invariants. */
+/** schedule, tile, clean, invariants, vectors, halve. */
 export function schedule(
   kernel: Kernel,
   target: Target,
@@ -244,7 +244,7 @@ export function loopsFor(kernel: Kernel, schedule: Schedule, target: Target): Lo
 function finished(tiled: LoopKernel, target: Target): LoopKernel {
   const cleaned = hoistInvariants(clean(tiled))
   const merged = target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
-  return target.halves === true ? halveProducts(merged) : merged
+  return target.f16 === true ? halveProducts(merged) : merged
 }
 
 /** Expressions are interned, so their identities spell the structure. */

@@ -44,14 +44,14 @@ export const devices: Readonly<Record<string, DeviceRecord>> = {
     title: "Apple M3 Max, 40 cores",
     bytesPerSecond: 400e9,
     operationsPerSecond: 14.1e12,
-    adapter,
+    adapter: { ...adapter, f16: true },
     source: "vendor's bandwidth; rate from 40 cores of 128 units at 1.38 GHz",
   },
   "apple-m2": {
     title: "Apple M2, 10 cores",
     bytesPerSecond: 100e9,
     operationsPerSecond: 3.6e12,
-    adapter,
+    adapter: { ...adapter, f16: true },
     source: "vendor's numbers",
   },
 }

@@ -4,7 +4,7 @@
 const view = new DataView(new ArrayBuffer(4))
 
 /** The distance of neighbouring f16 values around a float32 of these bits; 2^-24 from the subnormals down. */
-export const halfQuantum = (bits: number): number => 2 ** Math.max(((bits >>> 23) & 0xff) - 127 - 10, -24)
+const halfQuantum = (bits: number): number => 2 ** Math.max(((bits >>> 23) & 0xff) - 127 - 10, -24)
 
 /** The nearest f16, halves to even; an infinity from 65,520 on. A float64 is rounded to f32 on the way. */
 export function roundToHalf(wide: number): number {

@@ -1,9 +1,10 @@
 /**
  * What schedules may assume of a target, from the best to the least; and the first schedule of theirs that `tile` carries out.
  *
- *   { block: 64, chunks }   →   { block: 64, chunks }, { block: 32, chunks }, … { block: 1, chunks }, { block: 64 }, … { block: 1 }
+ *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, { block: 32, chunks }, … { block: 1, chunks },
+ *                               { block: 64 }, … { block: 1 }
  *
- * Smaller blocks hold less, and without chunks nothing is held of them.
+ * Shorter chunks and smaller blocks hold less, and without chunks nothing is held of them.
  */
 import type { Kernel } from "../ir/kernel.js"
 import type { LoopKernel } from "../ir/loop.js"
@@ -30,6 +31,8 @@ export function attempt(kernel: Kernel, target: ScheduleTarget, options: TileOpt
 
 function* assumptions(target: ScheduleTarget): Iterable<ScheduleTarget> {
   yield target
+  for (const longest of target.chunks === undefined ? [] : [16, 8, 4])
+    yield { ...target, chunks: { ...target.chunks!, longest } }
   for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
   const { chunks: _, ...plain } = target
   for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }

@@ -131,7 +131,10 @@ function contractionSchedule(
   let vector: string | undefined
   // Small blocks have room for longer chunks, but what is computed for each of them takes registers.
   const copied = loads.every((l) => l.kind === "load")
-  const chunk = divisorUpTo(extent, target.sharedBytes < 32768 ? 8 : small && copied ? 32 : 16)
+  const chunk = divisorUpTo(
+    extent,
+    Math.min(target.longest ?? 32, target.sharedBytes < 32768 ? 8 : small && copied ? 32 : 16),
+  )
   if (chunk < 4) return undefined
   const folded = new Set(chains.map((c) => c.at(-1)!.axis))
   const factors = new Set(chains.flatMap((c) => factorsOf(c.at(-1)!.lift[0]!)))

@@ -51,6 +51,8 @@ export interface ChunkTarget {
   readonly registers: number
   /** Bytes that a workgroup may hold. */
   readonly sharedBytes: number
+  /** Elements of a chunk at most; as many as the rules say when left out. */
+  readonly longest?: number
   /** Whether operands that are halves in memory are held as such. */
   readonly packed?: boolean
   /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */

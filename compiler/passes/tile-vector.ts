@@ -120,6 +120,8 @@ export function wideFetch(
 /** Quotients and remainders that the form of what is divided shows. */
 function known(x: Expression): Expression | undefined {
   if (x.kind !== "operation" || (x.operation !== "floordiv" && x.operation !== "floormod")) return undefined
+  // Others wrap.
+  if (x.dtype !== "i32") return undefined
   const by = x.args[1]!
   const parts = by.kind === "literal" ? divided(x.args[0]!, by.value) : undefined
   if (parts === undefined) return undefined

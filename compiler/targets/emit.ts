@@ -33,9 +33,9 @@ export function emitKernels(kernels: readonly LoopKernel[], symbols: readonly st
 }
 
 /** The limits that every adapter grants, with subgroups and shared memory as the target has them. */
-const wgslLimits = ({ schedule, tile, bindings, halves = false }: Target) => ({
+const wgslLimits = ({ schedule, tile, bindings, f16 = false }: Target) => ({
   ...defaultWgslLimits,
-  f16: halves,
+  f16,
   storageBuffers: bindings,
   workgroupBytes: tile.sharedBytes,
   ...(schedule.subgroup === 1 ? {} : { subgroups: true, subgroupSize: schedule.subgroup }),

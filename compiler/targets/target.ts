@@ -18,7 +18,7 @@ export interface Target {
   /** Whether the driver may unroll serial loops: those of hardware do it well, a software adapter compiles for seconds. */
   readonly unrollable: boolean
   /** Whether sums of products that read halves are taken in f16, a few at a time. */
-  readonly halves?: boolean
+  readonly f16?: boolean
   /** Storage buffers that one kernel may bind. */
   readonly bindings: number
   /** Bytes of a buffer that one kernel may bind. */
@@ -80,7 +80,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
       const subgroup = Math.min(size, 32)
       const hardware = size >= 16
       const registers = hardware ? 8 : 1
-      const halves = precision === "fast" && adapter?.f16 === true
+      const f16 = precision === "fast" && adapter?.f16 === true
       const chunks = {
         lanes: hardware ? 256 : 32,
         vector: 4,
@@ -88,7 +88,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
         registers,
         sharedBytes,
         contraction: hardware,
-        packed: halves,
+        packed: f16,
       }
       const bindingBytes = adapter?.bindingBytes ?? webgpuTarget.bindingBytes
       return {
@@ -96,7 +96,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
         bindings: adapter?.storageBuffers ?? webgpuTarget.bindings,
         bindingBytes,
         unrollable: hardware,
-        halves,
+        f16,
         ...(hardware ? { split: { busy: 256, parts: 64, least: 64 } } : {}),
         tile: { ...webgpuTarget.tile, sharedBytes },
         schedule: { ...webgpuTarget.schedule, ...shape, subgroup, chunks },

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest"
 import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
+import { createPipelines } from "../../runtime/devices/webgpu/pipelines.js"
 import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import { required } from "./conformance.js"
 
@@ -48,4 +49,13 @@ it.skipIf(!present)("allocates, records and submits on the null backend", async 
   expect(await device.read(buffer, 0, 32)).toHaveLength(32)
   expect(device.counters.submits).toBe(1)
   device.dispose()
+})
+
+it("names the feature that a kernel needs and the adapter lacks", async () => {
+  const { compile } = createPipelines({ features: new Set(["subgroups"]) } as unknown as GPUDevice, () => {})
+  const kernel = (source: string) => ({ name: "k1", source, bindings: [], lanes: 1, scratch: 0 })
+  await expect(compile([kernel("enable subgroups;\nenable f16;\n")])).rejects.toMatchObject({
+    code: "webgpu-feature",
+    message: expect.stringContaining("'k1' needs 'shader-f16'"),
+  })
 })

@@ -1,7 +1,7 @@
 /**
  * The goldens in precision `fast`: bf16 between kernels, as compiler/passes/storage.ts decides.
  *
- * The bound is the design's; the interpreters, which round as the devices do, lie below 5e-5. The top token is the reference's wherever
+ * The bound is the design's; the interpreters, which round as the devices do, lie below 6e-5. The top token is the reference's wherever
  * the reference's best two are more than 0.3 apart.
  */
 import { describe, expect, test } from "vitest"
@@ -60,7 +60,8 @@ describe.each(["kernel", "loop"] as const)("fast goldens through the %s interpre
 })
 
 describe("fast goldens with products in f16, as for hardware, through the loop interpreter", () => {
-  test.each(["qwen3", "qwen3-moe"])("%s", async (name) => {
+  // In layers with a router all that it hangs on is kept, and so computed, in f32.
+  test.each(["qwen3", "qwen3-moe-mixed"])("%s", async (name) => {
     const golden = await loadGolden(name)
     const adapter = { subgroupSize: 32, workgroupBytes: 49152, f16: true }
     const options = { entries: ["logits"], precision: "fast", adapter } as const

@@ -197,6 +197,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "held.tile",
     "held.pad",
     "held.deal",
+    "held.packed",
     "held.fold",
     "filled.register",
     "filled.vector",

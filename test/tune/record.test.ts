@@ -67,7 +67,7 @@ test.each([
       const renamed = contraction({ ...given, names: ["token", "unit", "channel"] })
       const { key, axes } = structureOf(kernel)
       const { schedules } = choices(kernel, target)
-      for (const tried of [schedule(kernel, target, true).schedule, ...schedules]) {
+      for (const tried of [schedule(kernel, target, true).schedule, ...schedules.filter((_, i) => i % 3 === 0)]) {
         const kernels = { [key]: { axes, schedule: tried, microseconds: 80, heuristicMicroseconds: 100 } }
         const made = { format: 1, target: target.name, device: "test", measured: "a test", kernels } as const
         const record = checkTuned(JSON.parse(tunedText(made)), "a record")
@@ -78,8 +78,7 @@ test.each([
       }
     }
   })
-  console.log([...fields].sort().join(", "))
-  if (target.halves === true) expect([...fields]).toEqual(expect.arrayContaining(["deal", "packed"]))
+  if (target.f16 === true) expect([...fields]).toEqual(expect.arrayContaining(["deal", "packed"]))
 })
 
 test("heuristics decide where the schedule is not possible, and the compilation tells why", () => {

@@ -6,6 +6,7 @@
  * The source stands on the left, what came of it on the right: totals, the launches of each entry, the passes, the kernels. Links go both
  * ways: a line to its kernels, a kernel to its lines. The script (script.ts) only hides what does not belong to the chosen line.
  */
+import type { Precision } from "../../../runtime/artifact.js"
 import type { MemoryEstimate } from "../../../runtime/memory.js"
 import type { DeviceRecord } from "../devices.js"
 import type { Explanation } from "../view.js"
@@ -22,6 +23,7 @@ export interface PageOptions {
   /** What was compiled, for the heading: a config's or a checkpoint's name. */
   readonly subject?: string | undefined
   readonly device?: DeviceRecord | undefined
+  readonly precision?: Precision | undefined
   /** Microseconds of one launch, by the kernel's name. */
   readonly measured?: ReadonlyMap<string, number> | undefined
   readonly memory: MemoryEstimate

@@ -14,7 +14,7 @@ export function summary(explanation: Explanation, options: PageOptions): Markup 
   return html`<header>
 <p class="eyebrow">weft explain</p>
 <h1>${main}</h1>
-<p class="lead">What the compiler made of this file ${options.subject !== undefined && html`for <b>${options.subject}</b> `}on <b>${targets[target]}</b>. Beside the source
+<p class="lead">What the compiler made of this file ${options.subject !== undefined && html`for <b>${options.subject}</b> `}on <b>${targets[target]}</b>${options.precision === "fast" && html`, in precision <b>fast</b>`}. Beside the source
 stand the ${plural(explanation.kernels.length, "kernel")} that came of it, the small programs that the device runs: choose a line to see
 its kernels, or a kernel to see its lines.</p>
 <dl class="totals">

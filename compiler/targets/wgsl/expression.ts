@@ -140,8 +140,9 @@ export function printed(context: Context, roots: readonly Expression[], named: r
     const known = texts.get(x)
     if (known !== undefined) return known
     const inner = printedOperands(x).map(visit)
+    if (x.kind === "operation" && x.args.every(isConstant))
+      inner[0] = { text: bind(inner[0]!.text), depth: 0, half: undefined }
     const args = inner.map((i) => i.text)
-    if (x.kind === "operation" && x.args.every(isConstant)) args[0] = bind(args[0]!)
     const half = x.kind === "operation" && x.operation === "half" ? halfText(x, inner) : undefined
     const text = half === undefined ? nodeText(context, x, args) : widened(half, x.width)
     const depth = 1 + inner.reduce((d, i) => Math.max(d, i.depth), 0)

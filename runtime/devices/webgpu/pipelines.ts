@@ -57,6 +57,7 @@ export function createPipelines(device: GPUDevice, made: () => void): Pipelines 
 
   return {
     async compile(kernels) {
+      for (const kernel of kernels) checkFeatures(device, kernel)
       const settled = await Promise.allSettled(
         kernels.map(async (kernel) => {
           const layout = layoutOf(kernel)
@@ -69,6 +70,19 @@ export function createPipelines(device: GPUDevice, made: () => void): Pipelines 
         return s.value
       })
     },
+  }
+}
+
+/** The features that stand behind what a shader enables. */
+const features: Readonly<Record<string, string>> = { f16: "shader-f16", subgroups: "subgroups" }
+
+function checkFeatures(device: GPUDevice, { name, source }: ArtifactKernel): void {
+  for (const [, extension] of source.matchAll(/^enable (\w+);/gm)) {
+    const feature = features[extension!]
+    if (feature !== undefined && !device.features.has(feature))
+      throw new WeftError("webgpu-feature", `kernel '${name}' needs '${feature}', which this adapter does not have`, {
+        hint: "compile the model for the adapter that runs it, or for any: `weft compile` without a device",
+      })
   }
 }
 

@@ -1,0 +1,55 @@
+/** Schedules that hold too much give way to those that hold less, before they give up holding anything. */
+import { expect, test } from "vitest"
+import { literal, load, mul, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
+import { sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import type { Axis } from "../../compiler/ir/tensor.js"
+import { attempt } from "../../compiler/passes/attempts.js"
+import { targetFor } from "../../compiler/targets/target.js"
+
+/** y[row, column] = ∏ of `count` sums over k, each of operands of its own. */
+function products(count: number): Kernel {
+  const axis = (name: string): Axis => ({ name, extent: literal(64) })
+  const [row, column] = [axis("row"), axis("column")]
+  const buffers: KernelBuffer[] = []
+  const place = () => {
+    buffers.push({ name: `b${buffers.length}`, dtype: "f32", storage: "f32", shape: [64, 64] })
+    return buffers.at(-1)!.name
+  }
+  const folds = Array.from({ length: count }, (_, i) => {
+    const k = `k${i}`
+    const of = (outer: Axis) => load(place(), [variable(outer.name), variable(k)], "f32")
+    return reduce(k, literal(64), sum, [mul(of(row), of(column))])
+  })
+  return {
+    name: "products",
+    items: [
+      {
+        kind: "store",
+        axes: [row, column],
+        index: [variable("row"), variable("column")],
+        value: folds.reduce<Expression>((a, b) => mul(a, b), literal(1, "f32")),
+        buffer: place(),
+        monoid: undefined,
+      },
+    ],
+    buffers,
+    spans: [],
+  }
+}
+
+test.each([
+  [1, 32],
+  [3, 16],
+  [4, 16],
+])("%i products of 64 by 64 hold chunks of %i", (count, chunk) => {
+  const { schedule, tile } = targetFor("webgpu", { subgroupSize: 32, workgroupBytes: 49152 })
+  withTable(() => {
+    const found = attempt(products(count), schedule, tile)
+    if ("code" in found) throw new Error(found.why)
+    const [store] = found.schedule.stores
+    expect(Object.values(store!.reduce).map((r) => r.chunk)).toEqual(Array(count).fill(chunk))
+    expect(Object.keys(store!.held ?? {})).toHaveLength(2 * count)
+  })
+})
