@@ -282,8 +282,10 @@ function createStaging(
     if (load === undefined || x.kind === "localRead") return x
     const before = known.get(x)
     if (before !== undefined) return before
-    const order = new Set(load.index.flatMap((i) => [...freeVariables(i)]).filter((v) => axes.has(v)))
-    for (const v of own(x)) order.add(v)
+    // In the order of memory; what a fold inside of the operand runs over is not the operand's.
+    const mine = new Set(own(x))
+    const order = new Set(load.index.flatMap((i) => [...freeVariables(i)]).filter((v) => mine.has(v)))
+    for (const v of mine) order.add(v)
     const made = hold(load.buffer, x, [...order], held[load.buffer]!)
     known.set(x, made)
     return made

@@ -111,11 +111,14 @@ export function workersOf(
   return { workers, worker: together === 1 ? laneVariable : apply("floordiv", laneVariable, literal(together)) }
 }
 
+/** Where lanes exchange values: no memory for anything else, since any fold may need it. */
+export const exchangeOf = (dtype: DType): string => `exchange_${dtype}`
+
 export function laneGroup(count: number, parts: Build): LaneGroup | undefined {
   if (count === 1) return undefined
   const index = apply("bitand", laneVariable, literal(count - 1))
   const array = (dtype: DType) => {
-    const name = `exchange_${dtype}`
+    const name = exchangeOf(dtype)
     parts.shared.set(name, { dtype, size: parts.schedule.lanes })
     parts.taken.add(name)
     return name

@@ -13,7 +13,7 @@ import type { Half, Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { HeldTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { type BlockAxis, type Build, laneGroup, Refused } from "./tile-block.js"
+import { type BlockAxis, type Build, exchangeOf, laneGroup, Refused } from "./tile-block.js"
 import { emitPoints } from "./tile-points.js"
 import type { Lowerer, Scope } from "./tile-values.js"
 
@@ -123,7 +123,12 @@ export function allocate(
     return array
   }
   const free = [...parts.shared].find(
-    ([name, a]) => !parts.taken.has(name) && a.dtype === dtype && a.size === size && a.storage === storage,
+    ([name, a]) =>
+      !parts.taken.has(name) &&
+      name !== exchangeOf(dtype) &&
+      a.dtype === dtype &&
+      a.size === size &&
+      a.storage === storage,
   )
   const array = free === undefined ? parts.fresh(stem) : free[0]
   parts.shared.set(array, kind)

@@ -197,3 +197,50 @@ test("a store does not go along with one that may have no points", () =>
       expect(typeof loops === "string" ? loops : undefined).toBe(expected)
     }
   }))
+
+test("what a fold inside of a held operand runs over is no axis of the operand", () =>
+  withTable(() => {
+    const squares = total("b", 3, mul(x("w", "a", "b"), x("w", "a", "b")))
+    const kernel = kernelOf({
+      shapes: { w: [3, 3], q: [4, 3] },
+      axes: { s: 4 },
+      value: total("a", 3, mul(squares, x("q", "s", "a"))),
+    })
+    const store: StoreSchedule = { tile: { s: all }, reduce: { a: { chunk: 1 } }, held: { w: { tile: {} } } }
+    for (const lanes of [1, 2]) expect(tiled(kernel, store, lanes)).toBe(undefined)
+  }))
+
+test("a local does not lie where lanes exchange the values of its folds", () =>
+  withTable(() => {
+    const folded = kernelOf({ shapes: { q: [3] }, axes: { one: 1 }, value: total("a", 3, x("q", "a")) })
+    const local: Local = {
+      kind: "local",
+      name: "local0",
+      axes: [{ name: "l", extent: literal(8) }],
+      value: total("b", 4, x("w", "l", "b")),
+    }
+    const read: Store = {
+      kind: "store",
+      buffer: "z",
+      axes: [{ name: "two", extent: literal(1) }],
+      index: [v("two")],
+      value: localRead("local0", [literal(0)], "f32"),
+      monoid: undefined,
+    }
+    const f32 = { dtype: "f32", storage: "f32" } as const
+    const kernel: Kernel = {
+      ...folded,
+      buffers: [...folded.buffers, { name: "z", ...f32, shape: [1] }, { name: "w", ...f32, shape: [8, 4] }],
+      items: [local, read, ...folded.items],
+    }
+    const schedule: Schedule = {
+      lanes: 8,
+      stores: [
+        { tile: {}, reduce: {} },
+        { tile: {}, reduce: { a: { lanes: 2 } } },
+      ],
+      locals: { b: { lanes: 4 } },
+    }
+    const effect = effectOf(kernel, kernelMemories(kernel, 3), symbols, "analytic")
+    expect(checkLoops(effect, { schedule, options }, symbols, 1)).toBe(undefined)
+  }))
