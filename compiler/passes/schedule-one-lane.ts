@@ -139,7 +139,11 @@ export function heldRows(
 }
 
 /** Locals that a block holds whole rows of are made a vector at a time, unless there is a fold in each of their elements. */
-export function heldLocals(store: Store, kernel: Kernel, vector: number): Readonly<Record<string, HeldTile>> {
+export function heldLocals(
+  store: Store,
+  kernel: Kernel,
+  vectors: readonly number[],
+): Readonly<Record<string, HeldTile>> {
   const locals = kernel.items.filter((i) => i.kind === "local")
   const values = [store.value, ...store.index]
   const wanted = wantedLocals(values, locals)
@@ -148,7 +152,8 @@ export function heldLocals(store: Store, kernel: Kernel, vector: number): Readon
   for (const { name, axes, value } of wanted) {
     const last = axes.at(-1)
     const extent = last === undefined ? undefined : literalExtent(last.extent)
-    if (last === undefined || extent === undefined || extent % vector !== 0) continue
+    const vector = extent === undefined ? undefined : vectors.find((n) => extent % n === 0)
+    if (last === undefined || vector === undefined) continue
     if (along.get(name)?.at(-1) !== undefined || foldsAlong(value, last.name)) continue
     held[name] = { tile: { [last.name]: { vector } } }
   }

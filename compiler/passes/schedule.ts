@@ -86,7 +86,7 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
     stores: stores.map((s, i) => {
       const made = beside(i) ?? chunked[i]?.schedule ?? storeSchedule(s, kernel, { ...target, lanes })
       const widest = Math.max(target.vector, ...Object.values(made.reduce).map((r) => r.vector ?? 1))
-      const held = alone ? { ...heldLocals(s, kernel, widest), ...made.held } : made.held
+      const held = alone ? { ...heldLocals(s, kernel, [widest, target.vector]), ...made.held } : made.held
       return inPairs(held === undefined ? made : { ...made, held }, s, kernel)
     }),
     locals,

@@ -186,6 +186,23 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
       return changed && x.width === 1 ? fetch(x.array, offset, x.dtype) : undefined
     },
   }),
+  "odd places one further than they lie": rules({
+    statement: (s) => {
+      if (s.kind !== "store" || !heldName.test(s.array)) return undefined
+      const halved = (x: Expression, name: Operation) =>
+        isOperation(x, name) && x.args[1]?.kind === "literal" && x.args[1].value === 2 ? x.args[0] : undefined
+      const dealt = new Set<Expression>()
+      walk(s.offset, (x) => {
+        const of = halved(x, "floormod")
+        if (of !== undefined) dealt.add(of)
+      })
+      const offset = rewrite(s.offset, (x) => {
+        const of = halved(x, "floordiv")
+        return of !== undefined && dealt.has(of) ? apply("floordiv", add(of, literal(1)), literal(2)) : undefined
+      })
+      return offset === s.offset ? undefined : [{ ...s, offset }]
+    },
+  }),
   "sums of a turn not kept": rules({
     statement: (s) => {
       if (s.kind !== "for") return undefined

@@ -7,12 +7,13 @@ import { afterAll, describe, expect, test } from "vitest"
 import { schedule } from "../../compiler/compile.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { type Memory, memoryOf, writeElement } from "../../compiler/interpret/memory.js"
-import { add, fetch, literal, mul, print, variable, vector, withTable } from "../../compiler/ir/expression.js"
+import { add, apply, fetch, literal, mul, print, variable, vector, withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
 import { printLoop, printStatement } from "../../compiler/ir/loop-print.js"
 import { verifyLoop } from "../../compiler/ir/loop-verify.js"
 import { everyStatement, expressionsOf } from "../../compiler/ir/loop-visit.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import type { Operation } from "../../compiler/ir/operations.js"
 import { halveProducts } from "../../compiler/passes/halve.js"
 import { targetFor } from "../../compiler/targets/target.js"
 import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
@@ -23,7 +24,8 @@ import { foldSymbols } from "./folds.js"
 import { type Job, runJobs } from "./jobs.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { buildLarge, largeRecipes } from "./large.js"
-import { effectOf, LawBroken, runLoops, wrongEffect } from "./loops.js"
+import { effectOf, isWrong, LawBroken, runLoops, wrongEffect } from "./loops.js"
+import { changeLoops, type Rules } from "./mutate.js"
 import { law, patience, runs, seed } from "./settings.js"
 
 const adapter = { subgroupSize: 32, workgroupBytes: 49152, f16: true }
@@ -183,6 +185,49 @@ describe("a run of products", () => {
     expect(wgslKernel(halved, { symbolOrder: [], limits }).source).not.toMatch(/\bf16\b/)
   })
 })
+
+/** What a mistake in `halve` would make. */
+const faults: Readonly<Record<string, Rules>> = {
+  "a product left out": { expression: (x) => (ofHalf(x, "add") ? apply("half", ofHalf(x, "add")![0]!) : undefined) },
+  "a factor not scaled": {
+    expression: (x) => (isScale(ofHalf(x, "mul")?.[1]) ? apply("half", ofHalf(x, "mul")![0]!) : undefined),
+  },
+  "a sum not scaled back": {
+    statement: (s) => {
+      if (s.kind !== "assign" || s.value.kind !== "operation" || s.value.operation !== "add") return undefined
+      const [acc, sum] = s.value.args as [Expression, Expression]
+      const scaled = sum.kind === "operation" && sum.operation === "mul" && isSum(sum.args[0]!)
+      return scaled ? [{ ...s, value: add(acc, sum.args[0]!) }] : undefined
+    },
+  },
+  "what f16 cannot hold not taken again": {
+    statement: (s) => (s.kind === "if" && isSum(operandOf(s.condition)) ? s.body : undefined),
+  },
+}
+
+const operandOf = (x: Expression): Expression => (x.kind === "operation" ? x.args[0]! : x)
+const isSum = (x: Expression): boolean => x.kind === "variable" && x.name.startsWith("half_")
+const isScale = (x: Expression | undefined): boolean =>
+  x?.kind === "splat" ? isScale(x.of) : x?.kind === "literal" && x.value === 256
+/** The operands of half(… name …). */
+function ofHalf(x: Expression, name: Operation): readonly Expression[] | undefined {
+  const inner = x.kind === "operation" && x.operation === "half" ? x.args[0]! : undefined
+  return inner?.kind === "operation" && inner.operation === name ? inner.args : undefined
+}
+
+test.each(Object.entries(faults))("planted: %s", (_, rules) =>
+  withTable(() => {
+    for (const [n, recipe] of fc.sample(largeRecipes, { seed, numRuns: runs(300) }).entries()) {
+      const { effect, loops, symbols } = jobOf(recipe)
+      const changed = inHalves(loops) && changeLoops(loops, rules, 0)
+      if (changed && isWrong(effect, changed, symbols, n)) {
+        expect(isWrong(effect, loops, symbols, n)).toBe(false)
+        return
+      }
+    }
+    expect.fail(`not found; WEFT_SEED=${seed}`)
+  }),
+)
 
 const limits = { invocations: 256, workgroupBytes: 49152, storageBuffers: 8, subgroups: false, subgroupSize: 4 }
 function bindOf(name: string, value: Expression): Statement {
