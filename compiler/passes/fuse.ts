@@ -21,7 +21,7 @@ import { orderFolds } from "./order-folds.js"
 import { partsOf } from "./parts.js"
 import { prune } from "./prune.js"
 import { readsInParts } from "./shard.js"
-import { snapshot } from "./snapshot.js"
+import { type Snapshot, snapshot } from "./snapshot.js"
 
 /** A kernel over canonical buffers; `bindings` are their names here, in order, and `computes` the tensors that it computes, sources first. */
 export interface KernelStep {
@@ -90,11 +90,11 @@ export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
 /** The program with `forced` cut besides what the cut list says, or one more tensor to cut because a kernel would bind too many buffers. */
 function attempt(
   results: readonly Tensor[],
-  copies: readonly Tensor[],
+  copies: Snapshot["copies"],
   options: FuseOptions,
   forced: ReadonlySet<Tensor>,
 ): Fused | { readonly cut: Tensor } {
-  const order = topological([...copies, ...results])
+  const order = topological([...copies.keys(), ...results])
   const calls = order.filter((t) => t.kind === "call")
   const roots = new Set<Tensor>()
   for (const t of order) {
@@ -107,9 +107,10 @@ function attempt(
   for (const t of order)
     if (t.kind === "update" && t.axis === undefined && raw.has(t.state) && !hasMemory(t.value)) roots.add(t.value)
 
-  for (const t of [...copies, ...forced]) roots.add(t)
+  for (const t of [...copies.keys(), ...forced]) roots.add(t)
   const cuts = chooseCuts([...roots], options.cuts ?? defaultCutLimits)
-  const naming = createNaming(order, cuts.locals, options.storage?.(results))
+  const storage = options.storage?.(results) ?? ((t: Tensor) => t.dtype)
+  const naming = createNaming(order, cuts.locals, (t) => copies.get(t) ?? storage(t))
   const memory = (t: Tensor): Memory | undefined => {
     if (cuts.locals.has(t)) return { kind: "local", name: naming.local(t), axes: axisNames(t) }
     if (!hasMemory(t) && !cuts.buffers.has(t)) return undefined
@@ -390,11 +391,7 @@ const plain = ({ name, dtype, storage, shape }: FusedBuffer): KernelBuffer => ({
 type Naming = ReturnType<typeof createNaming>
 
 /** Names of buffers and locals: inputs keep theirs, the rest are numbered in program order. */
-function createNaming(
-  order: readonly Tensor[],
-  localSet: ReadonlySet<Tensor>,
-  storage: (t: Tensor) => Storage = (t) => t.dtype,
-) {
+function createNaming(order: readonly Tensor[], localSet: ReadonlySet<Tensor>, storage: (t: Tensor) => Storage) {
   const buffers = new Map<string, FusedBuffer>()
   const names = new Map<Tensor, string>()
   const localNames = new Map<Tensor, string>()

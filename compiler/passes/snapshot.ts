@@ -7,13 +7,14 @@
  * new value is made of surely does. What is appended needs no copy: nobody reads there.
  */
 import { variable } from "../ir/expression.js"
+import type { Storage } from "../ir/loop.js"
 import * as ir from "../ir/tensor.js"
 
 export interface Snapshot {
   /** The same results, reading copies. */
   readonly results: readonly ir.Tensor[]
-  /** The copies: to be stored before anything else. */
-  readonly copies: readonly ir.Tensor[]
+  /** The copies: to be stored before anything else, as the states lie in memory. A unit that is given one knows no other form. */
+  readonly copies: ReadonlyMap<ir.Tensor, Storage>
 }
 
 export function snapshot(results: readonly ir.Tensor[]): Snapshot {
@@ -26,8 +27,8 @@ export function snapshot(results: readonly ir.Tensor[]): Snapshot {
   const memo = new Map<ir.Tensor, ir.Tensor>()
   for (const [state, ts] of writers)
     if (isReadLate(state, ts, order)) memo.set(state, ir.map(variable("$0", state.dtype), [state]))
-  const copies = [...memo.values()]
-  if (copies.length === 0) return { results, copies }
+  const copies = new Map([...writers.keys()].flatMap((s) => (memo.has(s) ? [[memo.get(s)!, s.storage] as const] : [])))
+  if (copies.size === 0) return { results, copies }
   for (const t of order) {
     if (t.kind === "input" || t.kind === "constant" || t.kind === "iota") continue
     const written = writesOf(t)

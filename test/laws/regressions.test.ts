@@ -299,6 +299,23 @@ test("states that are replaced and still read as they were: by others, by a unit
     }),
   ))
 
+test("a state in halves that is replaced, and given to a unit as it was", () =>
+  withTable(() => {
+    const p = program((input) => {
+      const wide = axis("a", 4)
+      const x = input("x", [wide])
+      const s = input("s", [wide], "state", "bf16")
+      const [first, second] = [placeholder("p", doubled(x)), placeholder("q", s)]
+      const unit = ir.unit("add", [first, second], [ir.map(apply("add", $(0), $(1)), [first, second])])
+      return {
+        outputs: [ir.call(unit, [doubled(x), s], 0)],
+        updates: [{ state: s, tensor: ir.update(s, undefined, literal(0), x) }],
+      }
+    })
+    checkKernels(p, simplified(p))
+    for (const target of ["wasm", "webgpu"] as const) checkPlan(p, target)
+  }))
+
 test("locals of a block that are too large for a workgroup", () => {
   withTable(() => {
     const x = ir.input("x", "input", [axis("a", 64), axis("c", 256), axis("k", 8)], "f32", "f32", [64, 256, 8])
