@@ -4,6 +4,9 @@ import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import { compileCheckpoint } from "../support/driver.js"
 import { goldenNames, loadGolden } from "../support/goldens.js"
 
+/** Every layer has a router, and all that a choice hangs on is computed in f32. */
+const routed: readonly string[] = ["qwen3-moe", "qwen3-moe-unnormalised"]
+
 describe.each([
   [0, "exact"],
   [4, "exact"],
@@ -14,7 +17,9 @@ describe.each([
     const { checkpoint } = await loadGolden(name)
     const adapter = { subgroupSize, f16: true }
     const { artifact } = await compileCheckpoint(checkpoint, "webgpu", { adapter, precision })
-    expect(artifact.kernels.some((k) => k.source.includes("enable f16;"))).toBe(precision === "fast")
+    expect(artifact.kernels.some((k) => k.source.includes("enable f16;"))).toBe(
+      precision === "fast" && !routed.includes(name),
+    )
     await checkpoint.close()
     expect(artifact.kernels.length).toBeGreaterThan(20)
     expect(await validateWgsl(artifact.kernels)).toEqual([])
