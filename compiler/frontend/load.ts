@@ -44,8 +44,7 @@ export interface LoadedModel {
  *   (ours), `bundle-failed`, `folder-not-writable`, `model-failed` (the file threw while it was imported; see `cause`)
  */
 export async function loadModel(modelFile: string, options: ProjectOptions = {}): Promise<LoadedModel> {
-  const project = openProject([modelFile], options)
-  throwDiagnostics("type-error", typeDiagnostics(project))
+  const project = checkedProject(modelFile, options)
   const transformed = transformProject(project)
   throwDiagnostics("scalar-function", transformed.diagnostics)
   const { bundle, map } = await bundled(modelFile, project, transformed)
@@ -63,6 +62,15 @@ export async function loadModel(modelFile: string, options: ProjectOptions = {})
     const message = `${fromWorkingDirectory(resolve(modelFile))} cannot be imported: ${cause instanceof Error ? cause.message : String(cause)}`
     throw new WeftError("model-failed", message, { span: placeOf(cause), cause })
   }
+}
+
+/** The project without errors of types. Most models name nothing of the platform; one that does is opened again. */
+function checkedProject(modelFile: string, options: ProjectOptions): OpenProject {
+  const alone = openProject([modelFile], options, false)
+  if (typeDiagnostics(alone).length === 0) return alone
+  const project = openProject([modelFile], options)
+  throwDiagnostics("type-error", typeDiagnostics(project))
+  return project
 }
 
 /** One module of the project's transformed files, and its source map; packages stay imports. */

@@ -34,18 +34,33 @@ export interface OpenProject {
 
 const defaultLanguageRoots = ["./dsl", "weft"]
 
-/** Opens the program. Throws `model-missing`, `model-not-typescript`, `tsconfig-missing` or `tsconfig-invalid`. */
-export function openProject(files: readonly string[], options: ProjectOptions = {}): OpenProject {
+/**
+ * Opens the program. Throws `model-missing`, `model-not-typescript`, `tsconfig-missing` or `tsconfig-invalid`.
+ *
+ * @param platform whether the declarations of the platform (Node, the DOM) are read, too, which are most of what there is to read
+ */
+export function openProject(files: readonly string[], options: ProjectOptions = {}, platform = true): OpenProject {
   const paths = files.map(modelFile)
   const settings = readSettings(paths[0] ?? resolve("tsconfig.json"), options.tsconfig)
   const { path: tsconfig, options: compilerOptions, ambient } = settings
   const folder = dirname(tsconfig)
-  const project = new Project({ compilerOptions, skipFileDependencyResolution: true })
+  const project = new Project({
+    compilerOptions: platform ? compilerOptions : withoutPlatform(compilerOptions),
+    skipFileDependencyResolution: true,
+  })
   for (const path of [...paths, ...ambient]) project.addSourceFileAtPath(path)
   const program = project.getProgram().compilerObject
   const sources = program.getSourceFiles().filter((source) => isProjectSource(source, folder, program))
   const language = findLanguage(program, folder, options.languageRoots ?? defaultLanguageRoots)
   return { tsconfig, folder, sources, language }
+}
+
+/** The language's own library, and no packages of types that nobody imports. */
+function withoutPlatform(options: ts.CompilerOptions): ts.CompilerOptions {
+  const full = /\.full(\.d\.ts)$/
+  const standard = ts.getDefaultLibFileName(options)
+  const given = options.lib ?? (full.test(standard) ? [standard.replace(full, "$1")] : undefined)
+  return { ...options, types: [], ...(given && { lib: given.filter((name) => !/dom|worker|scripthost/.test(name)) }) }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { beforeEach, describe, expect, test } from "vitest"
@@ -133,6 +133,20 @@ describe("where things lie", () => {
     expect(model.bundle).toContain('from "weft"')
     const run = model.module.run as (x: unknown) => { span: object; value: object }
     expect(run({})).toMatchObject({ span: { file: "deep/model.ts", line: 3, column: 40 }, value: { kind: "function" } })
+  })
+
+  test.each([
+    ["the default library", {}],
+    ["a list of libraries", { lib: ["es2023", "dom"] }],
+  ])("a model that uses the platform: %s", async (_, extra) => {
+    const { lib: _lib, ...rest } = compilerOptions
+    const folder = temporaryProject(
+      { "model.ts": 'export const at: string = new URL("/a", "http://weft").pathname\n' },
+      { compilerOptions: { ...rest, ...extra } },
+    )
+    expect((await loadModel(join(folder, "model.ts"), { languageRoots })).module.at).toBe("/a")
+    writeFileSync(join(folder, "wrong.ts"), "export const size: string = new URL(import.meta.url).port.length\n")
+    await expect(loadModel(join(folder, "wrong.ts"), { languageRoots })).rejects.toMatchObject({ code: "type-error" })
   })
 
   test("a project that is itself an installed package", async () => {
