@@ -41,7 +41,8 @@ export interface NodeLoadOptions {
   readonly threads?: number | undefined
   /**
    * `exact`: values between kernels are kept as they are computed. `fast`: the cache and long rows in bf16, and where the adapter
-   * has f16 sums of a few products for them in it; logits differ by less than 1e-3 of the signal. When left out, fast on GPUs and exact on WebAssembly and software adapters.
+   * has f16 sums of a few products for them in it; logits differ by less than 1e-3 of the signal. When left out, fast on GPUs and exact on
+   * WebAssembly and software adapters.
    */
   readonly precision?: Precision | undefined
   /** Tokens that one step of the prompt takes at most; 128 when left out. */

@@ -1,8 +1,8 @@
 /**
  * The compiler, from top to bottom.
  *
- *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather ──▶ tensor programs ── fuse ──▶ kernels ── schedule, tile, clean, invariants, vectors, halve ──▶ loops
- *              ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
+ *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather ──▶ tensor programs ── fuse ──▶ kernels
+ *              ── schedule, tile, clean, invariants, vectors, halve ──▶ loops ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
 import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
@@ -50,7 +50,10 @@ export interface CompileOptions {
   readonly target: ArtifactTarget
   /** How a weight lies in the checkpoint. */
   readonly storage: (spec: WeightSpec) => Storage
-  /** How values are kept between kernels: as they are computed, or rounded to bf16 where `storage.ts` says so, with products in f16 for them (`halve.ts`). Exact when left out. */
+  /**
+   * How values are kept between kernels: as they are computed, or rounded to bf16 where `storage.ts` says so, with products in f16 for them
+   * (`halve.ts`). Exact when left out.
+   */
   readonly precision?: Precision
   /** Tokens that one prefill takes at most. */
   readonly chunk?: number

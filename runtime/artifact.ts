@@ -10,7 +10,10 @@ export const artifactVersion = 2
 
 export const targetNames = ["webgpu", "wasm"] as const
 export type ArtifactTarget = (typeof targetNames)[number]
-/** How values are kept between kernels: as they are computed, or rounded to bf16 where that costs little, and then computed in f16 where the adapter has it. */
+/**
+ * How values are kept between kernels: as they are computed, or rounded to bf16 where that costs little, with products for those in f16 where
+ * the adapter has it.
+ */
 export const precisionNames = ["exact", "fast"] as const
 export type Precision = (typeof precisionNames)[number]
 export type StorageName = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"

@@ -14,6 +14,7 @@ import { type BuildFailure, build, type Plugin } from "esbuild"
 import { type Span, WeftError } from "../../runtime/errors.js"
 import { type Diagnostic, fromWorkingDirectory, throwDiagnostics } from "./diagnostics.js"
 import {
+  hasOwnDeclarations,
   modelFiles,
   type OpenProject,
   openProject,
@@ -64,10 +65,13 @@ export async function loadModel(modelFile: string, options: ProjectOptions = {})
   }
 }
 
-/** The project without errors of types. Most models name nothing of the platform; one that does is opened again. */
+/**
+ * The project without errors of types. Most models name nothing of the platform; one that does is opened again, and so is one beside files of
+ * declarations, which may: a type that is not found there would be `any`, and hide errors here.
+ */
 function checkedProject(modelFile: string, options: ProjectOptions): OpenProject {
   const alone = openProject([modelFile], options, false)
-  if (typeDiagnostics(alone).length === 0) return alone
+  if (!hasOwnDeclarations(alone) && typeDiagnostics(alone).length === 0) return alone
   const project = openProject([modelFile], options)
   throwDiagnostics("type-error", typeDiagnostics(project))
   return project

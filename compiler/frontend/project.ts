@@ -84,6 +84,20 @@ export function modelFiles({ language, sources }: OpenProject): readonly ts.Sour
   return sources.filter((source) => !isLanguageFile(source, language))
 }
 
+/** Whether files of declarations are the project's own, rather than the language's, TypeScript's or those of packages. */
+export function hasOwnDeclarations({ language }: OpenProject): boolean {
+  const { program } = language
+  return program
+    .getSourceFiles()
+    .some(
+      (file) =>
+        file.isDeclarationFile &&
+        !program.isSourceFileDefaultLibrary(file) &&
+        !file.fileName.includes("/node_modules/") &&
+        !isLanguageFile(file, language),
+    )
+}
+
 /** TypeScript's own diagnostics of the project's files. Those of the language itself are its own business. */
 export function typeDiagnostics(project: OpenProject): readonly Diagnostic[] {
   const { program } = project.language

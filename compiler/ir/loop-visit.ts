@@ -16,6 +16,23 @@ export function everyStatement(body: readonly Statement[]): readonly Statement[]
   })
 }
 
+/** Names stem0, stem1, … that no statement declares, one for each call. */
+export function freshNames(body: readonly Statement[], stem: string): () => string {
+  const taken = new Set(everyStatement(body).flatMap(declared))
+  let count = 0
+  const fresh = (): string => {
+    const name = `${stem}${count++}`
+    return taken.has(name) ? fresh() : name
+  }
+  return fresh
+}
+
+/** The names that a statement declares. */
+function declared(s: Statement): readonly string[] {
+  if (s.kind === "for") return [s.variable]
+  return s.kind === "let" || s.kind === "alloc" || s.kind === "shuffle" ? [s.name] : []
+}
+
 /** The expressions that a statement itself evaluates, without those of the statements inside. */
 export function expressionsOf(s: Statement): readonly Expression[] {
   switch (s.kind) {

@@ -50,6 +50,16 @@ export interface HeldTile {
   readonly fold?: ReductionTile
 }
 
+/** The tile over other axes; what is said of those without a new name is dropped. */
+export function renamedTile({ deal, ...tile }: HeldTile, to: (axis: string) => string | undefined): HeldTile {
+  const along = Object.entries(tile.tile).flatMap(([a, t]) => {
+    const name = to(a)
+    return name === undefined ? [] : [[name, t] as const]
+  })
+  const dealt = deal === undefined ? undefined : to(deal)
+  return { ...tile, tile: Object.fromEntries(along), ...(dealt === undefined ? {} : { deal: dealt }) }
+}
+
 export interface StoreSchedule {
   readonly tile: Readonly<Record<string, AxisTile>>
   readonly reduce: Readonly<Record<string, ReductionTile>>

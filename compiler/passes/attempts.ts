@@ -31,9 +31,9 @@ export function attempt(kernel: Kernel, target: ScheduleTarget, options: TileOpt
 
 function* assumptions(target: ScheduleTarget): Iterable<ScheduleTarget> {
   yield target
-  for (const longest of target.chunks === undefined ? [] : [16, 8, 4])
-    yield { ...target, chunks: { ...target.chunks!, longest } }
+  const { chunks, ...plain } = target
+  if (chunks?.contraction === true)
+    for (const longest of [16, 8, 4]) yield { ...target, chunks: { ...chunks, longest } }
   for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
-  const { chunks: _, ...plain } = target
   for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
 }

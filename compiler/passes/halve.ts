@@ -10,11 +10,12 @@
  *
  * The range of f16 is narrow at both ends. Sums beyond 255 and factors that f16 does not hold leave an infinity or a NaN behind, and the
  * whole run is taken again in f32: its bits are looked at, since a compiler of shaders may take every number for finite. At the other end
- * products keep 11 bits down to 2^-22 and lose one for each halving from there; below 2^-33 they count as 0.
+ * products and first factors keep 11 bits down to 2^-22, second factors down to 2^-14; they lose one for each halving from there, and count
+ * as 0 below 2^-33 and 2^-25.
  */
 import { add, apply, freeVariables, identity, lane, literal, mul, operands, splat, variable } from "../ir/expression.js"
 import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
-import { everyStatement } from "../ir/loop-visit.js"
+import { everyStatement, freshNames } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 
 /** Products that are summed in f16 before they are added in f32. */
@@ -44,18 +45,11 @@ export function halveProducts(kernel: LoopKernel): LoopKernel {
   const statements = everyStatement(kernel.body)
   const halves = new Set(kernel.buffers.flatMap((b) => (packed(b.storage) ? [b.name] : [])))
   const lets = new Map<string, Expression>()
-  const taken = new Set<string>()
   for (const s of statements) {
     if (s.kind === "alloc" && s.storage !== undefined) halves.add(s.name)
     if (s.kind === "let" && !s.mutable) lets.set(s.name, s.value)
-    if (s.kind === "for") taken.add(s.variable)
-    if (s.kind === "let" || s.kind === "alloc" || s.kind === "shuffle") taken.add(s.name)
   }
-  let count = 0
-  const fresh = (): string => {
-    const name = `half_${count++}`
-    return taken.has(name) ? fresh() : name
-  }
+  const fresh = freshNames(kernel.body, "half_")
   const full = kernel.buffers.some((b) => b.access !== "read" && !packed(b.storage))
   return halves.size === 0 || full ? kernel : { ...kernel, body: visit(kernel.body, { halves, lets, fresh }) }
 }

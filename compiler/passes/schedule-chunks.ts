@@ -9,7 +9,7 @@
  */
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, walk } from "../ir/expression.js"
-import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import { bufferOf, type Kernel, type Store, written } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import type { AxisTile, HeldTile, ReductionTile, StoreSchedule } from "../ir/schedule.js"
@@ -138,8 +138,10 @@ function contractionSchedule(
   if (chunk < 4) return undefined
   const folded = new Set(chains.map((c) => c.at(-1)!.axis))
   const factors = new Set(chains.flatMap((c) => factorsOf(c.at(-1)!.lift[0]!)))
+  // What is kept in f32 is computed in f32 (halve.ts).
+  const inHalves = target.packed === true && [...written(kernel)].every((b) => packed(bufferOf(kernel, b).storage))
   const asHalves = (l: Load) =>
-    target.packed === true && factors.has(l) && packed(bufferOf(kernel, l.buffer).storage) ? { packed: true } : {}
+    inHalves && factors.has(l) && packed(bufferOf(kernel, l.buffer).storage) ? { packed: true } : {}
   for (const l of loads) {
     const along = consecutiveAxis(l)
     if (l.kind === "localRead") {
@@ -169,7 +171,7 @@ function contractionSchedule(
       : { block: b, register: columnRegisters.get(name)! }
   }
   // Sums in f16 are added in f32: the longer they are, the fewer conversions.
-  const step = target.packed === true && chunk % 8 === 0 ? 8 : 4
+  const step = inHalves && chunk % 8 === 0 ? 8 : 4
   const reduce: Record<string, ReductionTile> = { [last.axis]: { chunk, step } }
   for (const c of chains) reduce[c.at(-1)!.axis] = { chunk, step }
   return { lanes, schedule: { tile, reduce, held } }

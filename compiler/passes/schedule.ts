@@ -51,9 +51,9 @@ export interface ChunkTarget {
   readonly registers: number
   /** Bytes that a workgroup may hold. */
   readonly sharedBytes: number
-  /** Elements of a chunk at most; as many as the rules say when left out. */
+  /** Elements of a chunk of a contraction at most; as many as the rules say when left out. */
   readonly longest?: number
-  /** Whether operands that are halves in memory are held as such. */
+  /** Whether operands that are halves in memory are held as such, by kernels that halve.ts takes in f16. */
   readonly packed?: boolean
   /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */
   readonly contraction: boolean

@@ -19,7 +19,7 @@ import {
 } from "../ir/expression.js"
 import type { Local, Store } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
-import type { HeldTile, StoreSchedule } from "../ir/schedule.js"
+import { type HeldTile, renamedTile, type StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { factorsOf } from "./stage.js"
 import { Refused } from "./tile-block.js"
@@ -43,10 +43,10 @@ export function stageRows(given: Store, { held = {} }: StoreSchedule, name: stri
       throw new Refused("local/unowned", `an axis of what '${given.buffer}' holds differs from point to point`)
     const local = locals.get(value) ?? { kind: "local", name: `${name}_rows${locals.size}`, axes: extents, value }
     locals.set(value, local)
-    const along = Object.entries(tile.tile).flatMap(([a, t]) => (fresh.has(a) ? [[fresh.get(a)!, t] as const] : []))
-    const deal = tile.deal === undefined ? undefined : fresh.get(tile.deal)
-    const { deal: _, ...rest } = tile
-    tiles.set(local.name, { ...rest, ...(deal === undefined ? {} : { deal }), tile: Object.fromEntries(along) })
+    tiles.set(
+      local.name,
+      renamedTile(tile, (a) => fresh.get(a)),
+    )
     return localRead(
       local.name,
       order.map((a) => variable(a)),

@@ -30,7 +30,7 @@ import type { Local, Store } from "../ir/kernel.js"
 import { sum } from "../ir/monoid.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { type RecipeName, recipeOf } from "../ir/recipes.js"
-import type { HeldTile, ReductionTile, StoreSchedule } from "../ir/schedule.js"
+import { type HeldTile, type ReductionTile, renamedTile, type StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { chainOf, outermostFolds } from "./order-folds.js"
 import { Refused } from "./tile-block.js"
@@ -115,11 +115,10 @@ export function stage(
     })
     const renamed = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
     locals.push({ kind: "local", name: local, axes: extents, value: substitute(held, renamed) })
-    tiles.set(local, {
-      ...tile,
-      ...(tile.deal === undefined ? {} : { deal: fresh.get(tile.deal) ?? tile.deal }),
-      tile: Object.fromEntries(Object.entries(tile.tile).map(([a, t]) => [fresh.get(a) ?? a, t])),
-    })
+    tiles.set(
+      local,
+      renamedTile(tile, (a) => fresh.get(a) ?? a),
+    )
     return localRead(
       local,
       order.map((a) => variable(a)),

@@ -6,7 +6,8 @@
  *           ranks  [row, place]          f32             what is ranked: the choice is made on f32
  *   exact   everything as its dtype
  *
- * Accumulation stays f32, and so does arithmetic but for what `halve` takes in f16; a load widens, a store rounds to nearest even. What stays f32 in `fast`, and why:
+ * Accumulation stays f32, and so does arithmetic but for what `halve` takes in f16; a load widens, a store rounds to nearest even. What stays
+ * f32 in `fast`, and why:
  * - results and small states: the host reads them, and sampling ranks the logits;
  * - whatever a comparison, a ranking, an index, a rounding or a bit pattern of the same unit is made of, through contractions, too: a result
  *   that jumps must not jump because of the storage. (One of the goldens was wrong by 1e-2 otherwise.) States are the exception: their bytes

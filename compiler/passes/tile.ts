@@ -11,7 +11,7 @@
 import { type Dim, literalExtent, maximum } from "../ir/dim.js"
 import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
-import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
+import { type LoopKernel, packed, type Statement, storageBytes } from "../ir/loop.js"
 import { everyStatement, symbolsOf } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
@@ -79,7 +79,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     ([name, array]): Statement => ({ kind: "alloc", name, ...array, space: "shared" }),
   )
   const bytes = [...parts.shared.values()].reduce(
-    (n, { size, storage }) => n + (storage === undefined ? 4 : 2) * size,
+    (n, { dtype, size, storage }) => n + storageBytes(storage ?? dtype) * size,
     0,
   )
   if (bytes > options.sharedBytes)

@@ -9,25 +9,13 @@
 import { fetch, identity, lane, operands, rebuild, variable, walk } from "../ir/expression.js"
 import { fromLinear, linear } from "../ir/linear.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { everyStatement, expressionsOf, mapExpressions } from "../ir/loop-visit.js"
+import { expressionsOf, freshNames, mapExpressions } from "../ir/loop-visit.js"
 import type { Expression, Fetch } from "../ir/nodes.js"
 
 const width = 4
 
 export function mergeFetches(kernel: LoopKernel): LoopKernel {
-  const taken = new Set(everyStatement(kernel.body).flatMap(declared))
-  let count = 0
-  const fresh = (): string => {
-    const name = `wide_${count++}`
-    return taken.has(name) ? fresh() : name
-  }
-  return { ...kernel, body: visit(kernel.body, fresh) }
-}
-
-/** The names that a statement declares. */
-function declared(s: Statement): readonly string[] {
-  if (s.kind === "for") return [s.variable]
-  return s.kind === "let" || s.kind === "alloc" || s.kind === "shuffle" ? [s.name] : []
+  return { ...kernel, body: visit(kernel.body, freshNames(kernel.body, "wide_")) }
 }
 
 function visit(body: readonly Statement[], fresh: () => string): readonly Statement[] {

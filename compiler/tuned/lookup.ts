@@ -6,7 +6,7 @@
  * Buffers and locals need no names of their own: those of a kernel that is compiled are canonical.
  */
 import type { Kernel } from "../ir/kernel.js"
-import type { HeldTile, Schedule, StoreSchedule } from "../ir/schedule.js"
+import { type HeldTile, renamedTile, type Schedule, type StoreSchedule } from "../ir/schedule.js"
 import { structureOf } from "../passes/structure.js"
 import type { TunedRecord } from "./record.js"
 
@@ -23,12 +23,7 @@ function renamedAxes(schedule: Schedule, to: (name: string) => string): Schedule
   const keys = <T>(given: Readonly<Record<string, T>>): Record<string, T> =>
     Object.fromEntries(Object.entries(given).map(([name, x]) => [to(name), x]))
   const held = (given: Readonly<Record<string, HeldTile>>) =>
-    Object.fromEntries(
-      Object.entries(given).map(([name, h]) => [
-        name,
-        { ...h, tile: keys(h.tile), ...(h.deal === undefined ? {} : { deal: to(h.deal) }) },
-      ]),
-    )
+    Object.fromEntries(Object.entries(given).map(([name, h]) => [name, renamedTile(h, to)]))
   const store = (s: StoreSchedule): StoreSchedule => ({
     tile: keys(s.tile),
     reduce: keys(s.reduce),

@@ -149,6 +149,14 @@ describe("where things lie", () => {
     await expect(loadModel(join(folder, "wrong.ts"), { languageRoots })).rejects.toMatchObject({ code: "type-error" })
   })
 
+  test("a model beside declarations that name the platform", async () => {
+    const folder = temporaryProject(
+      { "globals.d.ts": "declare const place: URL\n", "wrong.ts": "export const size: string = place.port.length\n" },
+      { compilerOptions: { ...compilerOptions, lib: ["es2023", "dom"] }, include: ["globals.d.ts"] },
+    )
+    await expect(loadModel(join(folder, "wrong.ts"), { languageRoots })).rejects.toMatchObject({ code: "type-error" })
+  })
+
   test("a project that is itself an installed package", async () => {
     const folder = temporaryProject({
       "node_modules/house/tsconfig.json": JSON.stringify({

@@ -70,7 +70,7 @@ export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly
         const apart = !mixed.has(s.name)
         if (vectors !== undefined) places.set(s.name, { kind: "locals", vectors, apart })
         else {
-          const bytes = s.storage === undefined ? 4 : 2
+          const bytes = storageBytes(s.storage ?? s.dtype) as 2 | 4
           places.set(s.name, {
             kind: "memory",
             base: scratchPointer,

@@ -9,7 +9,7 @@
  * Sizes of buffers are the plan's business, not the printer's.
  */
 import type { Half, LoopKernel, Statement, Storage } from "../../ir/loop.js"
-import { packed } from "../../ir/loop.js"
+import { packed, storageBytes } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
 import { divisor } from "./lower.js"
 
@@ -79,8 +79,8 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
   return undefined
 }
 
-const paddedBytes = ({ size, storage }: Statement & { kind: "alloc" }) =>
-  Math.ceil((size * (storage === undefined ? 4 : 2)) / 16) * 16
+const paddedBytes = ({ size, dtype, storage }: Statement & { kind: "alloc" }) =>
+  Math.ceil((size * storageBytes(storage ?? dtype)) / 16) * 16
 
 /** The packed array of which a statement writes less than a 32-bit word. */
 function halfWord(s: Statement, storages: ReadonlyMap<string, Storage>): { name: string; storage: Half } | undefined {
