@@ -34,7 +34,11 @@ describe("laws", () => {
   it("keeps every other character, in its place", () => {
     const plain = (text: string) =>
       text.replace(/\\u([0-9a-f]{4})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
-    fc.assert(fc.property(anyText, (text) => expect(plain(terminalText(text))).toBe(plain(text))))
+    fc.assert(
+      fc.property(anyText, (text) => {
+        expect(plain(terminalText(text))).toBe(plain(text))
+      }),
+    )
   })
 })
 
