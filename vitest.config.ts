@@ -1,11 +1,15 @@
 import { defineConfig } from "vitest/config"
 import { deviceReport } from "./test/support/device-report.js"
 
+/** Milliseconds: no test ends by its own clock because the machine is slow or in use. */
+const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
+
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 120_000,
-    hookTimeout: 60_000,
+    testTimeout: patience,
+    hookTimeout: patience,
+    teardownTimeout: patience,
     pool: "forks",
     maxWorkers: 2,
     reporters: ["default", deviceReport],

@@ -36,7 +36,7 @@ beforeAll(async () => {
   // Builds, and compiles the shipped checkpoint.
   const first = await weft([prompt, ...greedy])
   expect(first).toMatchObject({ code: 0 })
-}, 240_000)
+})
 afterAll(() => rm(folder, { recursive: true }))
 
 describe("generate", () => {

@@ -39,7 +39,7 @@ beforeAll(async () => {
   await mkdir(join(root, ".weft"), { recursive: true })
   folder = await mkdtemp(join(root, ".weft", "tune-"))
   await writeFile(join(folder, "product.ts"), product)
-}, 240_000)
+})
 afterAll(() => rm(folder, { recursive: true }))
 
 test("a program's kernels are measured; what is better is written, and used", async () => {
@@ -73,7 +73,7 @@ test("a program's kernels are measured; what is better is written, and used", as
     results.push((await program.run({ a: count, b: count })).c!.data)
   }
   expect(results[0]).toEqual(results[1])
-}, 240_000)
+})
 
 test("without --json there is a table, with the sum of each entry", async () => {
   const out = join(folder, "table.json")
@@ -91,7 +91,7 @@ test("without --json there is a table, with the sum of each entry", async () => 
   expect(stdout).toMatch(
     /^kernel +share +heuristic +best +ratio +tried\nk0\S* +100 % +[\d.]+ µs +[\d.]+ µs +[\d.]+ +\d+ of \d+\nall of run /,
   )
-}, 240_000)
+})
 
 test("on WebGPU, too", async () => {
   if (!(await present("webgpu"))) return
@@ -100,20 +100,16 @@ test("on WebGPU, too", async () => {
   const { code, stdout, stderr } = await weft(args)
   expect({ code, stderr }).toMatchObject({ code: 0 })
   expect(JSON.parse(stdout).kernels[0]).toMatchObject({ problems: 0 })
-}, 240_000)
+})
 
 test.each([
   [["--budget", "0"], 2, "--budget takes a number of seconds above 0"],
   [["--kernels", "("], 2, '--kernels takes a regular expression, not "("'],
   [["--entries", "walk"], 2, "--entries: there is no entry 'walk'; there are run"],
-])(
-  "%j is refused",
-  async (args, code, message) => {
-    const ended = await weft(["tune", join(folder, "product.ts"), "--device", "wasm", ...args])
-    expect(ended).toMatchObject({ code, stdout: "", stderr: expect.stringContaining(message) })
-  },
-  240_000,
-)
+])("%j is refused", async (args, code, message) => {
+  const ended = await weft(["tune", join(folder, "product.ts"), "--device", "wasm", ...args])
+  expect(ended).toMatchObject({ code, stdout: "", stderr: expect.stringContaining(message) })
+})
 
 test("a named file that is missing or broken is refused", async () => {
   const file = join(folder, "product.ts")

@@ -191,7 +191,7 @@ describe("threads", () => {
       format: "esm",
       platform: "browser",
     })
-    const { status, stdout, stderr } = spawnSync(process.execPath, [outfile], { timeout: 20_000, encoding: "utf8" })
+    const { status, stdout, stderr } = spawnSync(process.execPath, [outfile], { timeout: 600_000, encoding: "utf8" })
     expect(stderr).toBe("")
     expect([status, stdout.trim()]).toEqual([0, "256"])
   })

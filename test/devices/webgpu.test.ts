@@ -105,7 +105,7 @@ describe.skipIf(!present)("WebGPU", () => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ["--expose-gc", "--input-type=module", "--eval", built.outputFiles[0]!.text],
-      { timeout: 60_000 },
+      { timeout: 600_000 },
     )
     expect(stdout).toBe("read 64\n")
   })

@@ -13,7 +13,7 @@ import type { Tensor } from "../../dsl/index.js"
 let weft: typeof language
 beforeAll(async () => {
   weft = (await loadModel("dsl/index.ts")).module as typeof language
-}, 120_000)
+})
 
 type Given = Readonly<
   Record<string, { readonly axes: Readonly<Record<string, number>>; readonly values: readonly number[] }>

@@ -106,7 +106,7 @@ beforeAll(async () => {
         return { sampled: sampled!.data[0]!, greedy: greedy!.data[0]! }
       }
     })
-}, 120_000)
+})
 
 describe("the filters and the draw", () => {
   const runs = 60 * Number(process.env.WEFT_RUNS ?? 1)

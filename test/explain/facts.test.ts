@@ -37,7 +37,7 @@ describe.each(["webgpu", "wasm"] as const)("a decode step on %s", (target) => {
     beforeAll(async () => {
       compilation = await compiled(name, target, ["step"])
       facts = factsOf(compilation, sizes)
-    }, 60_000)
+    })
 
     test("moves at most 1.05 times the weights and the cache that it needs, read once", () => {
       expect(facts.step!.floorBytes).toBeGreaterThan(1e9)
@@ -67,4 +67,4 @@ describe.each(["webgpu", "wasm"] as const)("a decode step on %s", (target) => {
 test("the weights' bytes are those of the config: 596 million parameters of two bytes", async () => {
   const { weightBytes } = factsOf(await compiled("qwen3-0.6b", "wasm", ["step"]), sizes)
   expect(weightBytes / 2).toBe(596_049_920)
-}, 60_000)
+})

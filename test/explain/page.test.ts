@@ -21,7 +21,7 @@ beforeAll(async () => {
   await checkpoint.close()
   const options = { subject: "tales", seq: 64, past: 128 }
   tales = await explain(join(root, "models", "qwen3.ts"), checkpoint.config, "webgpu", options)
-}, 120_000)
+})
 
 describe("the page of a model", () => {
   test("has a card for every kernel that step and prefill launch, with all of its forms", () => {
@@ -150,7 +150,7 @@ export const program = defineProgram({
     } finally {
       await rm(folder, { recursive: true })
     }
-  }, 60_000)
+  })
 
   test("pieces", () => {
     expect(html`<b title="${evil}">${["<i>", 1, html`<i>`]}</b>`.text).toBe(

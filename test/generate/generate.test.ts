@@ -6,7 +6,7 @@ import { cases, loadTales, refusal } from "./model.js"
 let model: LoadedModel
 beforeAll(async () => {
   model = await loadTales()
-}, 120_000)
+})
 afterAll(() => model?.dispose())
 
 const greedy = { temperature: 0, ignoreEos: true }

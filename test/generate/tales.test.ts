@@ -11,7 +11,7 @@ describe.each(["wasm", "webgpu"] as const)("tales on %s", async (device) => {
     let model: LoadedModel
     beforeAll(async () => {
       model = await loadTales(device)
-    }, 240_000)
+    })
     afterAll(() => model?.dispose())
 
     test.each(cases.map((c) => [c.prompt, c] as const))("%s", async (_, golden) => {

@@ -10,8 +10,8 @@ export const seed = Number(process.env.WEFT_SEED ?? (Date.now() ^ (process.pid <
 
 export const runs = (normal: number): number => Math.max(1, Math.round(normal * Number(process.env.WEFT_RUNS ?? 1)))
 
-/** Milliseconds that a test may take: more programs, more time. */
-export const patience = 120_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
+/** Milliseconds that a test may take, on a machine several times slower and in use: more programs, more time. */
+export const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
 
 /** Milliseconds after which what is found has to be small enough. */
 const shrinking = 30_000

@@ -330,15 +330,15 @@ describe("motion out of loops", () => {
     const { y } = await run(kernel, { x })
     expect([...y!]).toEqual(range(16).map((v) => x[v]! * x[(v & ~3) + 3 - (v & 3)]!))
   })
-  test("a long chain of selects over what is read is emitted in little time", () => {
+  test("a long chain of selects over what is read is emitted once, not for each path", () => {
     let value: Expression = fetch("x", g, "f32")
     for (let n = 0; n < 40; n++)
       value = apply("select", apply("gt", value, f(n)), mul(value, value), apply("neg", value))
-    const start = performance.now()
-    emitWasm([
+    const { module } = emitWasm([
       kernelOf([buffer("x", "f32", 4), buffer("y", "f32", 4, "write")], 4, [serial("i", 9, [store("y", g, value)])]),
     ])
-    expect(performance.now() - start).toBeLessThan(2000)
+    // Forty links, of which each path takes one of two: 2^40 would not end.
+    expect(module.length).toBeLessThan(10_000)
   })
 })
 

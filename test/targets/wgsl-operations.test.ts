@@ -217,7 +217,7 @@ describe.skipIf(!present)("operations on the adapter", () => {
           failures.set(keyOf(c), [...known, `width ${batch.width}: ${c.name}(${x.join(", ")}) = ${problem}`])
         }
     }
-  }, 120_000)
+  })
   afterAll(() => device?.dispose())
 
   it.each([...new Set(cases.map(keyOf))])("%s", (key) => {

@@ -295,7 +295,7 @@ describe.skipIf(!present)("statements on the adapter", () => {
       return { kernel, buffers, groups: kernels[i]!.groups }
     })
     device.submit([device.record(commands)], new Int32Array(0))
-  }, 120_000)
+  })
   afterAll(() => device?.dispose())
 
   it.each([
