@@ -42,6 +42,7 @@ export interface Arguments {
   readonly json?: boolean
   readonly "ignore-eos"?: boolean
   readonly "no-cache"?: boolean
+  readonly watch?: boolean
   readonly help?: boolean
 }
 export type Flag = keyof Arguments
@@ -50,7 +51,8 @@ export type Flag = keyof Arguments
 export type Reader = readonly [read: (text: string) => unknown, takes: string]
 type Read = Reader[0]
 
-const switches: readonly Flag[] = ["json", "ignore-eos", "no-cache", "help"]
+/** Flags without a value. */
+export const switches: readonly Flag[] = ["json", "ignore-eos", "no-cache", "watch", "help"]
 const text: Read = (value) => value
 const number: Read = (value) => (value.trim() === "" || !Number.isFinite(Number(value)) ? undefined : Number(value))
 const whole: Read = (value) => (/^\d+$/.test(value) && Number.isSafeInteger(Number(value)) ? Number(value) : undefined)

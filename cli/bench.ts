@@ -4,20 +4,15 @@
  *     prompt       pp512   1,204 tok/s   (1,180 … 1,219 in 5 runs)
  */
 import { openCheckpoint } from "../runtime/weights/folder.js"
-import { type Arguments, type Flag, parse, UsageError } from "./arguments.js"
+import { type Arguments, parse, UsageError } from "./arguments.js"
 import { readCeiling } from "./ceiling.js"
-import { loadFlags, openModel } from "./model.js"
+import { flagsOf } from "./commands.js"
+import { openModel } from "./model.js"
 import type { LoadedModel } from "./node.js"
 import { createProgress, write } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 import { weightBytesPerToken } from "./traffic.js"
 
-const flags: readonly Flag[] = [
-  ...loadFlags.filter((flag) => flag !== "no-cache"),
-  "repetitions",
-  "temperature",
-  "json",
-]
 const promptTokens = 512
 const generatedTokens = 128
 
@@ -30,7 +25,7 @@ interface Speed {
 }
 
 export async function bench(args: readonly string[]): Promise<number> {
-  const { values, words } = parse(args, flags)
+  const { values, words } = parse(args, flagsOf("bench"))
   if (words.length > 0) throw new UsageError(`bench takes no prompt, but ${JSON.stringify(words[0])} stands there`)
   const repetitions = values.repetitions ?? 5
   if (repetitions < 5 || repetitions > 1000) throw new UsageError("--repetitions takes a whole number from 5 to 1000")

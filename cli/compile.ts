@@ -1,15 +1,14 @@
 /** weft compile: the artifact of a model as a JSON file, for a page or a server that loads no compiler. */
 import { writeFile } from "node:fs/promises"
 import { WeftError } from "../runtime/errors.js"
-import { type Flag, parse, UsageError } from "./arguments.js"
+import { parse, UsageError } from "./arguments.js"
+import { flagsOf } from "./commands.js"
 import { say } from "./output.js"
 import { missingConfig, subjectOf } from "./subject.js"
 import { namedTuned } from "./tuned.js"
 
-const flags: readonly Flag[] = ["config", "checkpoint", "target", "precision", "context", "tuned", "out"]
-
 export async function compile(args: readonly string[]): Promise<number> {
-  const { values, words } = parse(args, flags)
+  const { values, words } = parse(args, flagsOf("compile"))
   const { out, target = "webgpu", context, precision } = values
   if (out === undefined) throw new UsageError("--out is missing, such as --out artifact.json")
   const subject = await subjectOf(values, words, "compile")

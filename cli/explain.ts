@@ -6,40 +6,42 @@
  */
 import { defaultDevice, devices } from "../compiler/explain/devices.js"
 import { WeftError } from "../runtime/errors.js"
-import { type Flag, parse, UsageError } from "./arguments.js"
+import { parse, UsageError } from "./arguments.js"
+import { flagsOf } from "./commands.js"
 import { writeResult } from "./compile.js"
 import { say, write } from "./output.js"
 import { missingConfig, readObject, subjectOf } from "./subject.js"
+import { namedTuned } from "./tuned.js"
 
-const flags: readonly Flag[] = [
-  "config",
-  "checkpoint",
-  "target",
-  "precision",
-  "context",
-  "out",
-  "seq",
-  "past",
-  "device",
-  "measured",
-  "json",
-]
 const deviceReader = [
   (name: string) => (Object.hasOwn(devices, name) ? name : undefined),
   Object.keys(devices).join(", "),
 ] as const
 
 export async function explain(args: readonly string[]): Promise<number> {
-  const { values, words } = parse(args, flags, { device: deviceReader })
+  const { values, words } = parse(args, flagsOf("explain"), { device: deviceReader })
   const { out, json = false, target = "webgpu", precision, context, seq = 512, past = 1024 } = values
   if (out === undefined && !json) throw new UsageError("--out or --json is missing, such as --out page.html")
   if (seq < 1) throw new UsageError("--seq takes a whole number from 1 on")
   const subject = await subjectOf(values, words, "explain")
   const { file, config, name, tensors } = subject
   const measured = values.measured === undefined ? undefined : await readTimes(values.measured)
+  const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
   const compiler = await import("../compiler/index.js")
+  const onWarning = (message: string) => say(`weft: ${message}`)
   const device = devices[values.device ?? (target === "webgpu" ? defaultDevice : "")]
-  const options = { subject: name, seq, past, device, measured, precision, context, ...(tensors && { tensors }) }
+  const options = {
+    subject: name,
+    seq,
+    past,
+    device,
+    measured,
+    precision,
+    context,
+    tuned,
+    onWarning,
+    ...(tensors && { tensors }),
+  }
   const explaining = compiler.explain(file, config, target, options)
   const { facts, page } = await explaining.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   if (out !== undefined) {

@@ -1,34 +1,24 @@
 /**
  * weft generate: continues a prompt, token by token, on standard output.
  */
+import { existsSync } from "node:fs"
+import { join } from "node:path"
 import { WeftError } from "../runtime/errors.js"
 import { inRange } from "../runtime/generate/options.js"
 import { type Arguments, type Flag, parse, UsageError } from "./arguments.js"
-import { loadFlags, openModel } from "./model.js"
+import { commandNames, flagsOf } from "./commands.js"
+import { openModel } from "./model.js"
 import type { GenerateOptions, LoadedModel } from "./node.js"
 import { say, write } from "./output.js"
-
-export const generateFlags: readonly Flag[] = [
-  ...loadFlags,
-  "max-tokens",
-  "temperature",
-  "top-k",
-  "top-p",
-  "min-p",
-  "seed",
-  "stop",
-  "tokens",
-  "json",
-  "ignore-eos",
-]
 
 const opening = "Once upon a time"
 
 /** Returns the exit code: 130 after an interrupt, when what is there has been printed. */
 export async function generate(args: readonly string[]): Promise<number> {
-  const { values, words } = parse(args, generateFlags)
+  const { values, words } = parse(args, flagsOf("generate"))
   if (words.length > 1) throw new UsageError(`one prompt is expected, not ${words.length}; put it in quotes`)
   if (words.length === 1 && values.tokens !== undefined) throw new UsageError("give a prompt or --tokens, not both")
+  if (!args.includes("--")) checkPrompt(words[0])
   const options = optionsOf(values)
   const prompt = values.tokens ?? words[0] ?? opening
   const interrupt = new AbortController()
@@ -47,6 +37,17 @@ export async function generate(args: readonly string[]): Promise<number> {
   }
 }
 
+/** What stands in the place of a prompt and is a command, a model's file or a checkpoint was meant to be one. */
+function checkPrompt(word: string | undefined): void {
+  if (word === undefined || /\s/.test(word)) return
+  const told = `a prompt follows --: weft -- ${word}`
+  if (commandNames.some((name) => name === word))
+    throw new UsageError(`the command comes first: weft ${word} …; ${told}`)
+  if (/\.[cm]?ts$/.test(word) && existsSync(word))
+    throw new UsageError(`${word} is a file: weft compile ${word} or weft check ${word}; ${told}`)
+  if (existsSync(join(word, "config.json"))) throw new UsageError(`${word} is a checkpoint: --model ${word}; ${told}`)
+}
+
 async function print(
   model: LoadedModel,
   prompt: string | readonly number[],
@@ -62,7 +63,10 @@ async function print(
     return
   }
   // In a terminal the story is read with its beginning; what is piped on is the result alone.
-  if (process.stdout.isTTY && process.stderr.isTTY && typeof prompt === "string") process.stderr.write(prompt)
+  if (process.stdout.isTTY) {
+    const beginning = typeof prompt === "string" ? prompt : model.tokenizer?.decode(prompt)
+    if (beginning !== undefined) await write(beginning)
+  }
   let text = ""
   for await (const part of generation) {
     const piece = model.tokenizer === undefined ? `${text === "" ? "" : " "}${part.tokens.join(" ")}` : part.text

@@ -1,60 +1,67 @@
-/** What `weft --help` prints. */
-import { devices } from "../compiler/explain/devices.js"
+/**
+ * What `weft --help` and `weft COMMAND --help` print, and what a word that is no command is told.
+ *
+ *     weft benhc     →   there is no command 'benhc'; did you mean 'bench'?
+ */
+import { type CommandName, type CommandTable, commandNames, commands } from "./commands.js"
 
-export const usage = `weft: runs language models through kernels that it compiles from their TypeScript definitions
+const indent = 30
 
-  weft [generate] [PROMPT]    continue a text; without one, tell a story
-  weft logits                 write the logits of every position to a file
-  weft bench                  measure prompt and generation speed
-  weft tune [FILE.ts]         measure schedules on the device, and keep the ones that beat the heuristics
-  weft compile FILE.ts        write the artifact of a model: kernels, plan and map of the weights
-  weft explain FILE.ts        write a page that shows how a model becomes kernels, and what they cost
+/** All commands, and the flags of the one that needs no name. */
+export function overview(): string {
+  const lines = commandNames.map((name) => {
+    const { words, about } = commands[name]
+    const shown = name === "generate" ? "[generate]" : name
+    return line(`  weft ${shown} ${words}`, about)
+  })
+  return `weft: runs language models through kernels that it compiles from their TypeScript definitions
 
-  --model DIR                 folder of a checkpoint (default: the one that is shipped, models/tales)
-  --model-file FILE.ts        a model definition in the place of the known one; compiling it runs it
-  --device auto|webgpu|wasm   auto: WebGPU on a hardware adapter, else WebAssembly
-  --threads N                 threads of the WebAssembly device
-  --precision exact|fast      fast: cache and long rows in bf16, products in f16 where there is such
-                              (default: fast on GPUs, exact elsewhere)
-  --context N                 tokens of prompt and answer at most (default: the checkpoint's whole context)
-  --tuned FILE                schedules that weft tune wrote (default: the package's for the device, if any)
-  --no-cache                  compile again, keep nothing
+${lines.join("")}
+  weft COMMAND --help         the flags of a command
+  weft --version              the version of the package
 
 generate:
-  --max-tokens N   --temperature T   --top-k K   --top-p P   --min-p P   --seed N
-  --stop TEXT                 end before TEXT; may be repeated
-  --tokens 5,17,3             token ids in the place of a prompt
-  --ignore-eos                go on after the end token
-  --json                      one JSON object in the place of the text
+${flagLines(commands.generate)}`
+}
 
-logits:
-  --tokens 5,17,3   --out FILE.safetensors
+/** One command. */
+export function commandHelp(name: CommandName): string {
+  const { words, about } = commands[name]
+  return `weft ${name}${words === "" ? "" : ` ${words}`}: ${about}\n\n${flagLines(commands[name])}`
+}
 
-bench:
-  --repetitions N (5 or more)   --json
+const flagLines = ({ flags }: CommandTable): string =>
+  Object.entries(flags)
+    .map(([flag, [value, about]]) => line(`  --${flag}${value === "" ? "" : ` ${value}`}`, about))
+    .join("")
 
-tune:
-  --config FILE.json          the config, when a model file is named; --model DIR as above
-  --entries prefill,step      entry points to measure (default: prefill, step and greedy)
-  --kernels REGEX             kernels to measure, by name (default: all that take 1 % of an entry's time)
-  --budget SECONDS            time to measure in (default: 60)
-  --out FILE                  where to write (default: the package's compiler/tuned/<device>.json)
-  --threads N   --json
+function line(left: string, about: string): string {
+  const [first, ...rest] = about.split("\n")
+  const head = left.length < indent - 1 ? `${left.padEnd(indent)}${first}` : `${left}\n${" ".repeat(indent)}${first}`
+  return [head, ...rest.map((more) => `${" ".repeat(indent)}${more}`)].map((text) => `${text.trimEnd()}\n`).join("")
+}
 
-compile, explain:
-  --config FILE.json          the model's config; none for a program
-  --checkpoint DIR            a checkpoint's config and formats instead; FILE.ts may be left out then
-  --target webgpu|wasm        what to compile for (default: webgpu)
-  --context N   --tuned FILE  as above, but that no file of the package's own is taken
-  --out FILE                  where to write: the artifact as JSON, or the page as HTML
+/** The command that a single word was probably meant to be; undefined for what reads like a prompt. */
+export function meantCommand(word: string): string | undefined {
+  if (!/^[A-Za-z]+$/.test(word)) return undefined
+  const lower = word.toLowerCase()
+  const near = [...commandNames, "help", "version"].map((name) => ({ name, distance: edits(lower, name) }))
+  const [best] = near.sort((a, b) => a.distance - b.distance)
+  return best!.distance <= (best!.name.length <= 4 ? 1 : 2) ? best!.name : undefined
+}
 
-explain:
-  --seq N                     tokens of the prompt that is explained (default: 512)
-  --past N                    tokens before the one that is explained (default: 1024)
-  --device NAME               compiled for, and least times on: ${Object.keys(devices).join(", ")};
-                              for webgpu the first one when left out
-  --measured FILE.json        measured microseconds of a launch, by the name of the kernel
-  --json                      the facts as one JSON object. kernelsPerLayer counts the launches of a step for
-                              each unit that it calls: "moe" are units that pick members of a weight by indices
-                              that they compute, "dense" the others; the largest of each kind
-`
+/** Letters to insert, remove, replace or exchange with their neighbour (Damerau 1964, optimal alignment). */
+function edits(a: string, b: string): number {
+  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)]
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1] ? 0 : 1
+      row[j] = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + same)
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        row[j] = Math.min(row[j]!, rows[i - 2]![j - 2]! + 1)
+    }
+    rows.push(row)
+  }
+  return rows[a.length]![b.length]!
+}

@@ -4,13 +4,12 @@
 import { writeFile } from "node:fs/promises"
 import { WeftError } from "../runtime/errors.js"
 import { writeSafetensors } from "../runtime/weights/safetensors-writer.js"
-import { type Flag, parse, UsageError } from "./arguments.js"
-import { loadFlags, openModel } from "./model.js"
-
-const flags: readonly Flag[] = [...loadFlags, "tokens", "out"]
+import { parse, UsageError } from "./arguments.js"
+import { flagsOf } from "./commands.js"
+import { openModel } from "./model.js"
 
 export async function logits(args: readonly string[]): Promise<number> {
-  const { values, words } = parse(args, flags)
+  const { values, words } = parse(args, flagsOf("logits"))
   const { tokens, out } = values
   if (words.length > 0) throw new UsageError(`logits takes no prompt, but ${JSON.stringify(words[0])} stands there`)
   if (tokens === undefined) throw new UsageError("--tokens is missing, such as --tokens 5,17,3")

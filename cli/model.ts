@@ -1,20 +1,9 @@
 /** Opens the model that the arguments name, with its progress on standard error. */
-import type { Arguments, Flag } from "./arguments.js"
+import type { Arguments } from "./arguments.js"
 import { deviceNames } from "./device.js"
 import { type LoadedModel, load } from "./node.js"
 import { createProgress, loadReporter } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
-
-export const loadFlags: readonly Flag[] = [
-  "model",
-  "model-file",
-  "device",
-  "threads",
-  "precision",
-  "context",
-  "tuned",
-  "no-cache",
-]
 
 export async function openModel(values: Arguments): Promise<LoadedModel> {
   const progress = createProgress()

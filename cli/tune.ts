@@ -15,7 +15,8 @@ import { targetFor } from "../compiler/targets/target.js"
 import { type TunedKernel, type TunedRecord, tunedFormat } from "../compiler/tuned/record.js"
 import type { Device } from "../runtime/devices/device.js"
 import { WeftError } from "../runtime/errors.js"
-import { type Flag, parse, UsageError } from "./arguments.js"
+import { parse, UsageError } from "./arguments.js"
+import { flagsOf } from "./commands.js"
 import { chooseDevice, deviceNames } from "./device.js"
 import { createProgress, say, write } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
@@ -25,19 +26,6 @@ import { type Found, median, search } from "./tune/search.js"
 import { createTrial } from "./tune/trial.js"
 import { readTuned, tunedFile, tunedName, tunedText } from "./tuned.js"
 
-const flags: readonly Flag[] = [
-  "model",
-  "config",
-  "device",
-  "threads",
-  "precision",
-  "context",
-  "entries",
-  "kernels",
-  "budget",
-  "out",
-  "json",
-]
 /** What is tuned when nothing else is asked for: reading a prompt and generating. */
 const usualEntries = ["prefill", "step", "greedy"]
 /** Kernels with less of the time than this are left to the heuristics. */
@@ -54,7 +42,7 @@ interface Measured extends Found {
 }
 
 export async function tune(args: readonly string[]): Promise<number> {
-  const { values, words } = parse(args, flags)
+  const { values, words } = parse(args, flagsOf("tune"))
   const { budget = 60, context } = values
   if (!(budget > 0)) throw new UsageError("--budget takes a number of seconds above 0")
   const checkpoint = values.model ?? (words.length === 0 ? shippedCheckpoint : undefined)

@@ -13,7 +13,7 @@ import type { WeightType } from "../runtime/weights/dtypes.js"
 import type { Parameter } from "../runtime/weights/parameters.js"
 import { type Compilation, compileProgram } from "./compile.js"
 import { fromWorkingDirectory } from "./frontend/diagnostics.js"
-import { loadModel } from "./frontend/load.js"
+import { type LoadedModel, loadModel } from "./frontend/load.js"
 import { treeLeaves } from "./passes/tree.js"
 import type { AdapterFacts } from "./targets/target.js"
 import type { TunedRecord } from "./tuned/record.js"
@@ -55,7 +55,35 @@ export async function compileFile(
   target: ArtifactTarget,
   options: CompileModelOptions = {},
 ): Promise<CompiledFile> {
-  const { module, placeOf, files, folder } = await loadModel(modelFile)
+  return compileLoaded(await loadModel(modelFile), modelFile, config, target, options)
+}
+
+/**
+ * Compiles as `compile` does, of a model without a config as far as that can be done: its file is read and imported, but not traced.
+ *
+ * @param config undefined: none was given
+ * @returns whether all was compiled
+ * @throws what `compile` throws
+ */
+export async function checkFile(
+  modelFile: string,
+  config: Readonly<Record<string, unknown>> | undefined,
+  target: ArtifactTarget,
+  options: CompileModelOptions = {},
+): Promise<boolean> {
+  const loaded = await loadModel(modelFile)
+  if (config === undefined && !isProgram(loaded.module.program) && isModel(loaded.module.model)) return false
+  compileLoaded(loaded, modelFile, config ?? {}, target, options)
+  return true
+}
+
+function compileLoaded(
+  { module, placeOf, files, folder }: LoadedModel,
+  modelFile: string,
+  config: Readonly<Record<string, unknown>>,
+  target: ArtifactTarget,
+  options: CompileModelOptions,
+): CompiledFile {
   const family = typeof config.model_type === "string" ? config.model_type : basename(modelFile).replace(/\.\w+$/, "")
   try {
     const compilation = compileModule(module, modelFile, config, family, target, options)

@@ -23,6 +23,8 @@ export interface WeftErrorOptions {
 
 export class WeftError extends Error {
   readonly code: string
+  /** What is wrong, without the place, the source line and the hint that `message` has around it. */
+  readonly reason: string
   readonly span: Span | undefined
   readonly hint: string | undefined
 
@@ -30,6 +32,7 @@ export class WeftError extends Error {
     super(render(message, options), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = "WeftError"
     this.code = code
+    this.reason = message
     this.span = options.span
     this.hint = options.hint
   }

@@ -84,6 +84,12 @@ export function modelFiles({ language, sources }: OpenProject): readonly ts.Sour
   return sources.filter((source) => !isLanguageFile(source, language))
 }
 
+/** The files that a check of `modelFile` depends on: the project's own, as far as they are found, and the tsconfig. */
+export function checkedFiles(modelFile: string, options: ProjectOptions = {}): readonly string[] {
+  const project = openProject([modelFile], options, false)
+  return [project.tsconfig, ...modelFiles(project).map((source) => resolve(source.fileName))]
+}
+
 /** Whether files of declarations are the project's own, rather than the language's, TypeScript's or those of packages. */
 export function hasOwnDeclarations({ language }: OpenProject): boolean {
   const { program } = language

@@ -1,5 +1,4 @@
 /** The command line as it is run: what goes to which stream, and with which exit code. */
-import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -10,22 +9,7 @@ import { openFile, openFolder } from "../../runtime/weights/file-source.js"
 import { readHeader } from "../../runtime/weights/safetensors.js"
 import { cases } from "../generate/model.js"
 import { goldenFolder, loadGolden, normalisedError, root } from "../support/goldens.js"
-
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs `npm start -- args`, without npm. */
-function weft(args: readonly string[], during: (child: ChildProcess) => void = () => {}): Promise<Ended> {
-  const child = spawn(process.execPath, [join(root, "scripts", "start.mjs"), ...args], { cwd: root })
-  const ended = { stdout: "", stderr: "" }
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (ended.stdout += text))
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (ended.stderr += text))
-  during(child)
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...ended })))
-}
+import { weft, weftInTerminal } from "./run.js"
 
 const greedy = ["--device", "wasm", "--threads", "1", "--temperature", "0", "--max-tokens", "8"]
 const [{ prompt, prompt_ids, greedy: tokens }] = cases as [(typeof cases)[number]]
@@ -80,6 +64,14 @@ describe("generate", () => {
     expect(stopped.stdout).toBe(" had a wife\n")
   })
 
+  test("in a terminal the story stands behind its beginning, whether that was text or ids", async () => {
+    for (const from of [[prompt], ["--tokens", prompt_ids.join(",")]]) {
+      const { code, stdout } = await weftInTerminal([...from, ...greedy])
+      expect(code).toBe(0)
+      expect(stdout).toContain(`${prompt} had a wife and a wife, and`)
+    }
+  })
+
   test("an interrupt prints what is there and ends with 130", async () => {
     const { code, stdout } = await weft(
       [prompt, "--device", "wasm", "--threads", "1", "--temperature", "0", "--ignore-eos", "--max-tokens", "1000"],
@@ -121,6 +113,18 @@ describe("wrong arguments: one line, exit code 2, nothing on standard output", (
     [["--seed"], "Option '--seed <value>' argument missing"],
     [["one", "two"], "one prompt is expected, not 2; put it in quotes"],
     [["one", "--tokens", "5"], "give a prompt or --tokens, not both"],
+    [["benhc"], "there is no command 'benhc'; did you mean 'bench'? A prompt follows --: weft -- benhc"],
+    [
+      ["Generate", "x"],
+      "there is no command 'Generate'; did you mean 'generate'? A prompt follows --: weft -- Generate",
+    ],
+    [["--device", "wasm", "bench"], "the command comes first: weft bench …; a prompt follows --: weft -- bench"],
+    [
+      ["models/qwen3.ts"],
+      "models/qwen3.ts is a file: weft compile models/qwen3.ts or weft check models/qwen3.ts; a prompt follows --: weft -- models/qwen3.ts",
+    ],
+    [["models/tales"], "models/tales is a checkpoint: --model models/tales; a prompt follows --: weft -- models/tales"],
+    [["check"], "a file is missing, such as weft check models/qwen3.ts"],
     [["logits"], "--tokens is missing, such as --tokens 5,17,3"],
     [["logits", "--tokens", "5"], "--out is missing, such as --out logits.safetensors"],
     [["bench", "--repetitions", "2"], "--repetitions takes a whole number from 5 to 1000"],
@@ -155,6 +159,7 @@ describe("refusals: message and hint, exit code 1, no stack", () => {
       /^weft: models\/qwen3\.ts is a model and needs a config\nhint: give --config/,
     ],
     [["explain", "none.ts", "--json"], /none\.ts/],
+    [["explain", "--checkpoint", "models/tales", "--tuned", "none.json", "--json"], /there is no file none\.json/],
   ])("%j", async (args, message) => {
     const { code, stdout, stderr } = await weft(args)
     expect(code).toBe(1)
@@ -242,4 +247,9 @@ describe("compile and explain", () => {
 
 test("--help goes to standard output", async () => {
   expect(await weft(["--help"])).toMatchObject({ code: 0, stderr: "", stdout: expect.stringContaining("--top-k K") })
+})
+
+test("--version is the package's", async () => {
+  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"))
+  expect(await weft(["--version"])).toEqual({ code: 0, stderr: "", stdout: `weft ${version}\n` })
 })

@@ -1,5 +1,4 @@
 /** weft tune as it is run, on small programs and with little time. */
-import { spawn } from "node:child_process"
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
@@ -8,20 +7,7 @@ import { tunedName } from "../../cli/tuned.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { present } from "../generate/model.js"
 import { root } from "../support/goldens.js"
-
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function weft(args: readonly string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [join(root, "scripts", "start.mjs"), ...args], { cwd: root })
-  const ended = { stdout: "", stderr: "" }
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (ended.stdout += text))
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (ended.stderr += text))
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...ended })))
-}
+import { weft } from "./run.js"
 
 /** A product whose schedule has much to choose. */
 const product = `import { defineProgram, dot, input } from "../../dsl/index.js"

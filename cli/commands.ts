@@ -1,0 +1,147 @@
+/**
+ * The commands as data: what each is called, takes and does. Dispatch, help and the check of flags follow from this table, so that what the
+ * help of a command lists is what the command takes.
+ *
+ *     weft explain --help     →   the words and flags of `explain`, each with a line
+ */
+import { devices } from "../compiler/explain/devices.js"
+import type { Flag } from "./arguments.js"
+
+/** A flag in the help of a command: its value, and what it is for. A line break goes on below. */
+type FlagHelp = readonly [value: string, about: string]
+
+export interface CommandTable {
+  /** The words after the command. */
+  readonly words: string
+  readonly about: string
+  readonly flags: Readonly<Partial<Record<Flag, FlagHelp>>>
+}
+
+const deviceFlags = {
+  device: ["auto|webgpu|wasm", "auto: WebGPU on a hardware adapter, else WebAssembly (default)"],
+  threads: ["N", "threads of the WebAssembly device (default: one for each processor)"],
+} as const satisfies CommandTable["flags"]
+
+const precision: FlagHelp = [
+  "exact|fast",
+  "fast: cache and long rows in bf16, products in f16 where there is such\n(default: fast on GPUs, exact elsewhere)",
+]
+const context: FlagHelp = ["N", "tokens of prompt and answer at most (default: the checkpoint's whole context)"]
+
+const loadFlags = {
+  model: ["DIR", "folder of a checkpoint (default: the one that is shipped)"],
+  "model-file": ["FILE.ts", "a model definition in the place of the known one; compiling it runs it"],
+  ...deviceFlags,
+  precision,
+  context,
+  tuned: ["FILE", "schedules that weft tune wrote (default: the package's for the device, if any)"],
+  "no-cache": ["", "compile again, keep nothing"],
+} as const satisfies CommandTable["flags"]
+
+const subjectFlags = {
+  config: ["FILE.json", "the model's config; none for a program"],
+  checkpoint: ["DIR", "a checkpoint's config and formats instead; FILE.ts may be left out then"],
+  target: ["webgpu|wasm", "what to compile for (default: webgpu)"],
+} as const satisfies CommandTable["flags"]
+
+const compileFlags = {
+  ...subjectFlags,
+  precision: ["exact|fast", "fast: cache and long rows in bf16 (default: exact)"],
+  context,
+  tuned: ["FILE", "schedules that weft tune wrote (default: none)"],
+} as const satisfies CommandTable["flags"]
+
+const tokens: FlagHelp = ["5,17,3", "token ids in the place of a prompt"]
+
+export const commands = {
+  generate: {
+    words: "[PROMPT]",
+    about: "continue a text; without one, tell a story",
+    flags: {
+      ...loadFlags,
+      "max-tokens": ["N", "tokens of the answer at most"],
+      temperature: ["T", "0: the likeliest token each time"],
+      "top-k": ["K", "draw among the K likeliest tokens; 0: among all"],
+      "top-p": ["P", "draw among the likeliest tokens that make up P of the chances"],
+      "min-p": ["P", "draw among tokens at least P times as likely as the likeliest"],
+      seed: ["N", "the same seed tells the same story on the same device"],
+      stop: ["TEXT", "end before TEXT; may be repeated"],
+      tokens,
+      "ignore-eos": ["", "go on after the end token"],
+      json: ["", "one JSON object in the place of the text"],
+    },
+  },
+  logits: {
+    words: "",
+    about: "write the logits of every position to a file",
+    flags: { ...loadFlags, tokens: ["5,17,3", "token ids"], out: ["FILE.safetensors", "where to write"] },
+  },
+  bench: {
+    words: "",
+    about: "measure prompt and generation speed",
+    flags: {
+      ...loadFlags,
+      "no-cache": ["", "as always here: compiling is part of what is measured"],
+      repetitions: ["N", "runs of each kind, 5 or more (default: 5)"],
+      temperature: ["T", "draw tokens instead of taking the likeliest"],
+      json: ["", "one JSON object in the place of the table"],
+    },
+  },
+  tune: {
+    words: "[FILE.ts]",
+    about: "measure schedules on the device, and keep the ones that beat the heuristics",
+    flags: {
+      model: ["DIR", "folder of a checkpoint (default: the one that is shipped, when no file is named)"],
+      config: ["FILE.json", "the config, when a model's file is named"],
+      ...deviceFlags,
+      threads: ["N", "threads of the WebAssembly device (default: 1)"],
+      precision,
+      context,
+      entries: ["prefill,step", "entry points to measure (default: prefill, step and greedy)"],
+      kernels: ["REGEX", "kernels to measure, by name (default: all that take 1 % of an entry's time)"],
+      budget: ["SECONDS", "time to measure in (default: 60)"],
+      out: ["FILE", "where to write (default: the package's compiler/tuned/<device>.json)"],
+      json: ["", "one JSON object in the place of the table"],
+    },
+  },
+  check: {
+    words: "FILE.ts [FILE.ts …]",
+    about: "report what compiling would, as tsc prints it; a model without a config is read, not traced",
+    flags: {
+      ...subjectFlags,
+      checkpoint: ["DIR", "a checkpoint's config and formats instead"],
+      watch: ["", "check again whenever a file changes"],
+    },
+  },
+  compile: {
+    words: "FILE.ts",
+    about: "write the artifact of a model: kernels, plan and map of the weights",
+    flags: { ...compileFlags, out: ["FILE", "where to write the artifact as JSON"] },
+  },
+  explain: {
+    words: "FILE.ts",
+    about: "write a page that shows how a model becomes kernels, and what they cost",
+    flags: {
+      ...compileFlags,
+      seq: ["N", "tokens of the prompt that is explained (default: 512)"],
+      past: ["N", "tokens before the one that is explained (default: 1024)"],
+      device: [
+        "NAME",
+        `compiled for, and least times on: ${Object.keys(devices).join(", ")};\nfor webgpu the first one when left out`,
+      ],
+      measured: ["FILE.json", "measured microseconds of a launch, by the name of the kernel"],
+      out: ["FILE", "where to write the page as HTML"],
+      json: [
+        "",
+        'the facts as one JSON object. kernelsPerLayer counts the launches of a step for\neach unit that it calls: "moe" are units that pick members of a weight by indices\nthat they compute, "dense" the others; the largest of each kind',
+      ],
+    },
+  },
+} as const satisfies Readonly<Record<string, CommandTable>>
+
+export type CommandName = keyof typeof commands
+
+export const commandNames = Object.keys(commands) as readonly CommandName[]
+
+/** The flags that a command takes. */
+export const flagsOf = (name: CommandName): readonly Flag[] => Object.keys(commands[name].flags) as Flag[]
