@@ -3,6 +3,7 @@
  */
 import { basename } from "node:path"
 import { WeftError } from "../runtime/errors.js"
+import { terminalText } from "../runtime/text/terminal.js"
 import { UsageError } from "./arguments.js"
 import type { LoadProgress } from "./node.js"
 
@@ -16,17 +17,17 @@ export function quietPipes(): void {
     })
 }
 
-/** Writes a result; resolves when the stream takes more. */
+/** Writes a result, to a terminal without what would steer it; resolves when the stream takes more. */
 export function write(text: string): Promise<void> {
   return new Promise((resolve) => {
-    if (process.stdout.write(text)) resolve()
+    if (process.stdout.write(process.stdout.isTTY ? terminalText(text) : text)) resolve()
     else process.stdout.once("drain", resolve)
   })
 }
 
 /** A line for people. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${terminalText(line)}\n`)
 }
 
 /** Progress on one line of a terminal, wiped when `done` is called; nothing where standard error is not a terminal. */

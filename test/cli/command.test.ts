@@ -72,6 +72,12 @@ describe("generate", () => {
     }
   })
 
+  test("what would steer a terminal is spelled out there", async () => {
+    const { stdout } = await weftInTerminal(["\u001b[31mOnce", ...greedy])
+    expect(stdout).toContain("\\u001b[31mOnce")
+    expect(stdout).not.toContain("\u001b[31m")
+  })
+
   test("an interrupt prints what is there and ends with 130", async () => {
     const { code, stdout } = await weft(
       [prompt, "--device", "wasm", "--threads", "1", "--temperature", "0", "--ignore-eos", "--max-tokens", "1000"],
