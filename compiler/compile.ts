@@ -28,6 +28,7 @@ import { shortenContext } from "./passes/context.js"
 import { defaultCutLimits } from "./passes/cuts.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
 import { type GatherLimits, groupGathers } from "./passes/gather.js"
+import { markGrowing } from "./passes/growing.js"
 import { halveProducts } from "./passes/halve.js"
 import { hoist } from "./passes/hoist.js"
 import { hoistInvariants } from "./passes/invariants.js"
@@ -288,7 +289,7 @@ function assemble(
     ...purpose,
     symbols,
     slots: plan.slots,
-    buffers: plan.buffers,
+    buffers: markGrowing(plan.buffers, traced),
     weights: traced.weights.flatMap((weight) => weightMap(weight, plan)),
     constants: plan.constants.map(({ buffer, constant }) => ({
       buffer,

@@ -58,7 +58,7 @@ export function grows(maximum: number): Growing {
   return { grows: maximum }
 }
 
-/** Memory that stays between steps, zero at first. Its growing axis has the past length as its extent. */
+/** Memory that stays between steps, zero when a sequence begins. Its growing axis has the past length as its extent. */
 export function state<const S extends Readonly<Record<string, number | Growing>>, D extends ValueType = "f32">(
   axes: S,
   dtype?: D,

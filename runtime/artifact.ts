@@ -31,7 +31,7 @@ export interface ArtifactSlot {
 
 export interface ArtifactBuffer {
   readonly name: string
-  /** `weight`: uploaded once from the checkpoint; `constant`: uploaded once from the artifact; `state`: kept between steps, zero at first;
+  /** `weight`: uploaded once from the checkpoint; `constant`: uploaded once from the artifact; `state`: kept between steps, zero when a sequence begins;
    * `input`, `output`: written or read by the host; `scratch`: only inside one entry. */
   readonly role: "weight" | "constant" | "state" | "input" | "output" | "scratch"
   readonly storage: StorageName
@@ -39,6 +39,8 @@ export interface ArtifactBuffer {
   readonly shape: readonly number[]
   readonly bytes: number
   readonly slot: number
+  /** Bytes that one more token adds to a state: beyond past + seq of them nothing was ever written. Absent when any byte may be. */
+  readonly row?: number
 }
 
 /** A tensor of the checkpoint and where its elements go: row-major, from byte `offset` of the buffer. */

@@ -22,6 +22,8 @@ export interface Session {
   readonly artifact: Artifact
   readonly device: Device
   readonly timings: SessionTimings
+  /** Puts every state at its first value, zero: what runs next begins a sequence. */
+  begin(): void
   /** Runs entries one after the other with one submit. `symbols` by name. */
   run(entries: readonly string[], symbols: Readonly<Record<string, number>>): void
   /** Writes an input or a state from its start. */
@@ -123,18 +125,27 @@ function open(
   }
   const values = new Int32Array(artifact.symbols.length)
   let open = true
+  const refuseDisposed = () => {
+    if (!open) throw new WeftError("session/disposed", "the session is disposed")
+  }
+  const states = createStates(artifact, device, slots)
   return {
     artifact,
     device,
     timings,
+    begin() {
+      refuseDisposed()
+      states.clear()
+    },
     run(entries, symbols) {
-      if (!open) throw new WeftError("session/disposed", "the session is disposed")
+      refuseDisposed()
       for (const [i, s] of artifact.symbols.entries()) {
         const value = symbols[s.name] ?? 0
         if (!Number.isInteger(value) || value < 0 || value > s.max)
           throw new WeftError("session/symbol", `'${s.name}' is ${value}, which is not in 0 … ${s.max}`)
         values[i] = value
       }
+      states.ran(symbols)
       device.submit(
         entries.map((e) => {
           const recording = recordings.get(e)
@@ -144,7 +155,10 @@ function open(
         values,
       )
     },
-    write: (name, data) => device.upload(buffer(name), 0, data),
+    write(name, data) {
+      states.wrote(name)
+      device.upload(buffer(name), 0, data)
+    },
     read: (name, bytes) => device.read(buffer(name), 0, bytes),
     dispose() {
       if (!open) return
@@ -152,6 +166,35 @@ function open(
       for (const s of slots) s.destroy()
     },
   }
+}
+
+/** What the states hold that is not their first value, and how it goes: the memory that no run has reached is zero still. */
+function createStates({ buffers }: Artifact, device: Device, slots: readonly DeviceBuffer[]) {
+  const states = buffers.filter((b) => b.role === "state")
+  const written = new Set<string>()
+  /** Tokens of the longest sequence since the last clearing. */
+  let tokens: number | undefined
+  return {
+    ran({ past = 0, seq = 0 }: Readonly<Record<string, number>>): void {
+      tokens = Math.max(tokens ?? 0, past + seq)
+    },
+    wrote: (name: string): unknown => written.add(name),
+    clear(): void {
+      for (const { name, slot, bytes, row } of states) {
+        if (tokens === undefined && !written.has(name)) continue
+        const used = row === undefined || written.has(name) ? bytes : Math.min(bytes, (tokens ?? 0) * row)
+        zero(device, slots[slot]!, Math.ceil(used / 4) * 4)
+      }
+      tokens = undefined
+      written.clear()
+    },
+  }
+}
+
+function zero(device: Device, buffer: DeviceBuffer, bytes: number): void {
+  if (bytes > 0 && device.clear !== undefined) device.clear(buffer, bytes)
+  for (let offset = 0; device.clear === undefined && offset < bytes; offset += uploadBytes)
+    device.upload(buffer, offset, new Uint8Array(Math.min(uploadBytes, bytes - offset)))
 }
 
 /** Page-safe base64. */

@@ -160,7 +160,7 @@ function updatesOf(states: readonly ir.Input[], after: Tree, outputs: TracedEntr
 }
 
 /** The node behind results of units: an update for a state that is written, an input for one that is handed through. */
-function originOf(t: ir.Tensor): ir.Tensor {
+export function originOf(t: ir.Tensor): ir.Tensor {
   if (t.kind !== "call") return t
   const inner = originOf(t.unit.results[t.result]!)
   return inner.kind === "input" ? originOf(t.args[t.unit.inputs.indexOf(inner)]!) : inner

@@ -44,6 +44,8 @@ export interface Device {
   /** Zeroed memory. */
   allocate(bytes: number, label: string): DeviceBuffer
   upload(to: DeviceBuffer, offset: number, data: Uint8Array): void
+  /** Zeroes the first `bytes` of a buffer, a multiple of 4. Where it is absent, zeros are uploaded. */
+  clear?(buffer: DeviceBuffer, bytes: number): void
   /** Makes all kernels ready to run; `module` holds them all on WebAssembly. Rejects with a WeftError that names the kernel. */
   compile(kernels: readonly ArtifactKernel[], module: Uint8Array, symbols: number): Promise<readonly CompiledKernel[]>
   record(commands: readonly Command[]): Recording

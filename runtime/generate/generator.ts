@@ -117,6 +117,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     const clock = { prefill: 0, first: 0, last: 0, stepCommands: 0 }
     enter()
     try {
+      session.begin()
       const draw = () => {
         if (choice === "sample") session.write("inputs.sampling", samplingBytes(settings, output.tokens.length))
       }
@@ -203,6 +204,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
       const ids = idsOf(given)
       enter()
       try {
+        session.begin()
         return await allLogits(session, facts, ids)
       } finally {
         busy = false

@@ -204,6 +204,16 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
       expect(await device.read(buffer, 0, 18)).toEqual(Uint8Array.from({ length: 18 }, (_, i) => i + 1))
     })
 
+    it("clears from the start, after what was uploaded and before what comes next", async () => {
+      const buffer = device.allocate(18, "cleared")
+      device.upload(buffer, 0, new Uint8Array(18).fill(9))
+      device.clear!(buffer, 12)
+      expect([...(await device.read(buffer, 0, 18))]).toEqual([...Array(12).fill(0), ...Array(6).fill(9)])
+      device.upload(buffer, 5, Uint8Array.of(1))
+      expect([...(await device.read(buffer, 4, 4))]).toEqual([0, 1, 0, 0])
+      expect(await codeOf(() => device.clear!(buffer, 40))).toBe("out-of-range")
+    })
+
     it("keeps the order of uploads and reads", async () => {
       const buffer = device.allocate(4, "order")
       device.upload(buffer, 0, Uint8Array.of(1, 1, 1, 1))

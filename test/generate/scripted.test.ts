@@ -20,6 +20,7 @@ function scripted(tokens: readonly number[]) {
     },
     device: { kind: "wasm", description: "a script", counters: { pipelines: 0, submits: 0, commands: 0 } },
     timings: { upload: 0, compile: 0 },
+    begin: () => log.push("begin"),
     run(entries: readonly string[], { past, seq }: { past: number; seq: number }) {
       log.push(`${entries.join("+")} ${past} ${seq}`)
       if (entries.some((e) => e === "greedy" || e === "sample")) at++
@@ -40,6 +41,7 @@ describe("what the session is asked", () => {
     const { tokens } = await createGenerator(session).generate([1, 2, 3, 4, 5, 6], { maxTokens: 3 })
     expect(tokens).toEqual([7, 8, 9])
     expect(log).toEqual([
+      "begin",
       "inputs.tokens 4",
       "prefill 0 4",
       "inputs.tokens 2",
@@ -53,6 +55,7 @@ describe("what the session is asked", () => {
     const { session, log } = scripted([7, 8])
     await createGenerator(session).generate([1], { maxTokens: 2, temperature: 1, seed: 3 })
     expect(log).toEqual([
+      "begin",
       "inputs.sampling 7",
       "inputs.tokens 1",
       "prefill+sample 0 1",

@@ -138,6 +138,10 @@ class WasmDevice implements Device {
     this.bytes(to, offset, data.byteLength).set(data)
   }
 
+  clear(buffer: DeviceBuffer, bytes: number): void {
+    this.bytes(buffer, 0, bytes).fill(0)
+  }
+
   async compile(
     kernels: readonly ArtifactKernel[],
     module: Uint8Array,

@@ -14,6 +14,8 @@ export interface WebgpuBuffer extends DeviceBuffer {
   readonly label: string
   readonly destroyed: boolean
   write(offset: number, data: Uint8Array): void
+  /** Zeroes whole words from the start, in the order of writes and submits. */
+  clear(bytes: number): void
 }
 
 export function createBuffer(device: GPUDevice, bytes: number, label: string, freed: () => void): WebgpuBuffer {
@@ -50,6 +52,12 @@ export function createBuffer(device: GPUDevice, bytes: number, label: string, fr
       }
       const tail = data.length - head - middle
       if (tail > 0) writePart(offset + head + middle, 0, data.subarray(head + middle))
+    },
+    clear(bytes) {
+      for (const word of split.keys()) if (word < bytes) split.delete(word)
+      const encoder = device.createCommandEncoder()
+      encoder.clearBuffer(gpu, 0, bytes)
+      device.queue.submit([encoder.finish()])
     },
     destroy() {
       if (destroyed) return

@@ -155,6 +155,13 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       buffer.write(offset, data)
     },
 
+    clear(cleared, bytes) {
+      alive()
+      const buffer = own(cleared)
+      inside(buffer, 0, bytes, "clear")
+      buffer.clear(bytes)
+    },
+
     async compile(kernels, _module, symbols) {
       alive()
       if (symbols * 4 > symbolBytes)
