@@ -9,6 +9,7 @@
  */
 import { type Artifact, artifactVersion, extentAt, type StorageName } from "./artifact.js"
 import {
+  base64,
   elements,
   type Fields,
   integer,
@@ -23,7 +24,7 @@ import {
   wrong,
 } from "./artifact-fields.js"
 import { checkMemory } from "./artifact-memory.js"
-import { WeftError } from "./errors.js"
+import { printable, WeftError } from "./errors.js"
 
 const storageBytes: Readonly<Record<StorageName, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, bf16: 2, f16: 2 }
 const roles: readonly string[] = ["weight", "constant", "state", "input", "output", "scratch"]
@@ -40,7 +41,7 @@ export function checkArtifact(json: unknown): Artifact {
     })
   oneOf(root.target, ["webgpu", "wasm"], "target")
   oneOf(root.precision, ["exact", "fast"], "precision")
-  text(root.module, "module")
+  base64(root.module, "module")
   if (root.program === undefined) checkModel(record(root.model, "model"))
   else if (root.model !== undefined) wrong("model", "there", "none beside a program")
   else checkProgram(record(root.program, "program"))
@@ -60,9 +61,7 @@ export function checkArtifact(json: unknown): Artifact {
     }
   for (const [i, w] of list(root.weights, "weights").entries()) checkWeight(record(w, `weights[${i}]`), `weights[${i}]`)
   for (const [i, c] of list(root.constants, "constants").entries()) {
-    const { buffer, base64 } = record(c, `constants[${i}]`)
-    integer(buffer, 0, mostCount, `constants[${i}].buffer`)
-    text(base64, `constants[${i}].base64`)
+    integer(record(c, `constants[${i}]`).buffer, 0, mostCount, `constants[${i}].buffer`)
   }
   const artifact = json as Artifact
   checkReferences(artifact)
@@ -141,12 +140,18 @@ function checkReferences({ slots, buffers, weights, constants, kernels, entries 
     if (b.role !== "weight" || b.storage !== w.storage) wrong(`weights[${i}].buffer`, b.name, `a ${w.storage} weight`)
     if (end > b.bytes) wrong(`weights[${i}]`, `up to byte ${end}`, `within the ${b.bytes} bytes of its buffer`)
   }
+  const filled = new Set<number>()
   for (const [i, c] of constants.entries()) {
     const b = within(c.buffer, buffers, `constants[${i}].buffer`)
-    const bytes = Math.floor(c.base64.replace(/=+$/, "").length * 0.75)
-    if (b.role !== "constant" || bytes > b.bytes)
-      wrong(`constants[${i}]`, `${bytes} bytes`, "within a constant's buffer")
+    if (b.role !== "constant" || filled.has(c.buffer))
+      wrong(`constants[${i}].buffer`, b.name, "a constant that nothing has filled")
+    const bytes = base64(c.base64, `constants[${i}].base64`)
+    const whole = elements(b.shape, `constants[${i}]`) * storageBytes[b.storage]
+    if (bytes !== whole) wrong(`constants[${i}]`, `${bytes} bytes`, `the ${whole} of ${printable(b.name)}`)
+    filled.add(c.buffer)
   }
+  for (const [i, b] of buffers.entries())
+    if (b.role === "constant" && !filled.has(i)) wrong("constants", `without ${b.name}`, "the values of each constant")
   for (const [name, { launches }] of Object.entries(entries))
     for (const [i, launch] of launches.entries()) {
       const at = `entries.${name}.launches[${i}]`

@@ -29,6 +29,15 @@ export function list(value: unknown, at: string): readonly unknown[] {
 export function text(value: unknown, at: string): string {
   return typeof value === "string" ? value : wrong(at, value, "a text")
 }
+/** Base64 with its padding and nothing else; returns how many bytes it holds. */
+export function base64(value: unknown, at: string): number {
+  const given = text(value, at)
+  const padding = given.endsWith("==") ? 2 : given.endsWith("=") ? 1 : 0
+  const strange = /[^A-Za-z0-9+/]/.exec(given.slice(0, given.length - padding))
+  if (strange !== null) wrong(at, strange[0], `base64, at character ${strange.index}`)
+  if (given.length % 4 !== 0) wrong(at, `${given.length} characters`, "base64, four characters for each three bytes")
+  return (given.length / 4) * 3 - padding
+}
 export function oneOf(value: unknown, values: readonly string[], at: string): void {
   if (typeof value !== "string" || !values.includes(value)) wrong(at, value, values.join(" | "))
 }

@@ -83,7 +83,34 @@ describe("refused", () => {
     ["a part of nothing", (a) => Object.assign(a.weights[1], { part: { begin: 2, end: 2 } }), "weights[1].part"],
     ["a weight of another storage", (a) => Object.assign(a.weights[1], { storage: "f16" }), "weights[1].buffer"],
     ["a weight into scratch memory", (a) => Object.assign(a.weights[1], { buffer: 1 }), "weights[1].buffer"],
-    ["a constant beyond its buffer", (a) => Object.assign(a.constants[0], { base64: "A".repeat(24) }), "constants[0]"],
+    [
+      "a constant with more than its elements",
+      (a) => Object.assign(a.constants[0], { base64: "A".repeat(24) }),
+      '"18 bytes"; expected the 8 of "c"',
+    ],
+    [
+      "a constant with less",
+      (a) => Object.assign(a.constants[0], { base64: "AAAA" }),
+      '"3 bytes"; expected the 8 of "c"',
+    ],
+    [
+      "a constant that is no base64",
+      (a) => Object.assign(a.constants[0], { base64: "!" }),
+      'constants[0].base64 is "!"; expected base64',
+    ],
+    [
+      "base64 that is cut off",
+      (a) => Object.assign(a.constants[0], { base64: "AAAAAAEAAAA" }),
+      '"11 characters"; expected base64',
+    ],
+    [
+      "base64 with a line break",
+      (a) => Object.assign(a.constants[0], { base64: "AAAAAAEA\nAAA" }),
+      'is "\\n"; expected base64, at character 8',
+    ],
+    ["a constant twice", (a) => a.constants.push(a.constants[0]), "constants[1].buffer"],
+    ["a constant without its values", (a) => a.constants.pop(), "constants is"],
+    ["a module that is no base64", (a) => Object.assign(a, { module: "AGFzbQ" }), "module is"],
     [
       "a kernel that is not there",
       (a) => Object.assign(a.entries.step.launches[0], { kernel: 1 }),
