@@ -11,6 +11,7 @@ import { families } from "../models/index.js"
 import { type Artifact, type ArtifactTarget, artifactVersion, type Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
+import type { NameRules } from "../runtime/weights/names.js"
 import { matchParameters, type Parameter, type WeightTensor } from "../runtime/weights/parameters.js"
 import { cacheFolder, cacheKey, readCached, writeCached } from "./cache.js"
 import { compilerStamp, packageFolder } from "./package.js"
@@ -38,6 +39,8 @@ export interface ArtifactOptions {
 export interface FoundArtifact {
   readonly artifact: Artifact
   readonly cached: boolean
+  /** The tensors of the checkpoint by the names of the artifact's weights. */
+  readonly tensors: ReadonlyMap<string, WeightTensor>
 }
 
 /**
@@ -65,13 +68,15 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
   const folder = cache === false || sources === undefined ? undefined : cache
 
   const known = folder === undefined ? undefined : await readCached(folder, key)
-  if (known !== undefined) {
-    weightsOf(checkpoint, parametersOf(known))
-    return { artifact: known, cached: true }
-  }
+  if (known !== undefined)
+    return { artifact: known, cached: true, tensors: artifactWeights(checkpoint, known, onWarning) }
   options.onCompile?.(modelFile)
   const { compile } = await import("../compiler/index.js")
-  const tensors = (expected: readonly Parameter[]) => weightsOf(checkpoint, expected)
+  let found: ReadonlyMap<string, WeightTensor> = new Map()
+  const tensors = (expected: readonly Parameter[], names: NameRules) => {
+    found = weightsOf(checkpoint, expected, names, onWarning)
+    return found
+  }
   const artifact = await compile(modelFile, checkpoint.config, target, {
     tensors,
     chunk,
@@ -82,22 +87,35 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
     onWarning,
   })
   if (folder !== undefined) await writeCached(folder, key, artifact)
-  return { artifact, cached: false }
+  return { artifact, cached: false, tensors: found }
 }
 
-const parametersOf = (artifact: Artifact): readonly Parameter[] =>
-  artifact.weights.map(({ tensor, shape }) => ({ name: tensor, shape }))
-
 /**
- * The checkpoint's tensors that the model asks for. Exports of some tools hold two things that are not parameters: the head of a tied
- * model, and the frequencies of rotary positions.
+ * The checkpoint's tensors that an artifact's weights come from.
  *
  * @throws WeftError `checkpoint/parameters`
  */
-export function weightsOf(checkpoint: Checkpoint, expected: readonly Parameter[]): ReadonlyMap<string, WeightTensor> {
-  const tied = checkpoint.config.tie_word_embeddings === true
-  const ignore = (name: string) => (tied && name === "lm_head.weight") || name.endsWith(".rotary_emb.inv_freq")
-  return matchParameters(checkpoint, expected, { ignore })
+export function artifactWeights(
+  checkpoint: Checkpoint,
+  { weights, model = {} }: Pick<Artifact, "weights"> & { readonly model?: NameRules },
+  onWarning?: (message: string) => void,
+): ReadonlyMap<string, WeightTensor> {
+  const expected = new Map(weights.map(({ tensor, shape }) => [tensor, { name: tensor, shape }]))
+  return weightsOf(checkpoint, [...expected.values()], model, onWarning)
+}
+
+/**
+ * The checkpoint's tensors that a model asks for.
+ *
+ * @throws WeftError `checkpoint/parameters`
+ */
+export function weightsOf(
+  checkpoint: Checkpoint,
+  expected: readonly Parameter[],
+  { ignore, alternatives }: NameRules,
+  onWarning?: (message: string) => void,
+): ReadonlyMap<string, WeightTensor> {
+  return matchParameters(checkpoint, expected, { ignore, alternatives, onWarning })
 }
 
 /** The file of the model that reads a checkpoint. */

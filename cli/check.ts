@@ -72,7 +72,7 @@ async function configOf(values: Arguments): Promise<{
   if (values.checkpoint === undefined) return { config: undefined }
   const checkpoint = await openCheckpoint(values.checkpoint)
   await checkpoint.close()
-  return { config: checkpoint.config, tensors: (expected) => weightsOf(checkpoint, expected) }
+  return { config: checkpoint.config, tensors: (expected, names) => weightsOf(checkpoint, expected, names) }
 }
 
 /** As tsc prints an error: with the line and a caret for a terminal, on a line of its own for programs. */

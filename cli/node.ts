@@ -5,7 +5,7 @@
  *     for await (const part of model.generate("Once upon a time")) process.stdout.write(part.text)
  *     model.dispose()
  */
-import { type Artifact, type ArtifactWeight, type Precision, precisionNames } from "../runtime/artifact.js"
+import { type Artifact, type Precision, precisionNames } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
 import { WeftError } from "../runtime/errors.js"
 import { defaultsOf, endTokensOf } from "../runtime/generate/defaults.js"
@@ -14,7 +14,8 @@ import { load as loadArtifact } from "../runtime/generate/load.js"
 import { createTokenizer, type Tokenizer } from "../runtime/text/tokenizer.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
-import { type ArtifactOptions, artifactFor, weightsOf } from "./artifact.js"
+import { checkTwins, weightReader } from "../runtime/weights/reader.js"
+import { type ArtifactOptions, artifactFor, artifactWeights, type FoundArtifact } from "./artifact.js"
 import { chooseDevice, type DeviceName } from "./device.js"
 import { tunedFor } from "./tuned.js"
 
@@ -93,10 +94,11 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
       const precision = options.precision ?? (device.kind === "webgpu" && !device.fallback ? "fast" : "exact")
       const tuned = given === undefined ? await tunedFor(device, options.tuned) : undefined
       const found = await findArtifact(given, checkpoint, { target: device.kind, adapter, precision, tuned }, options)
+      await checkTwins(checkpoint, found.artifact)
       const artifactMs = performance.now() - started
       const model = await loadArtifact(found.artifact, {
         device,
-        weights: { read: reader(checkpoint) },
+        weights: { read: weightReader(checkpoint, found.tensors) },
         tokenizer,
         memory: options.memory,
         defaults: defaultsOf(checkpoint.generationConfig),
@@ -120,10 +122,10 @@ async function findArtifact(
   checkpoint: Checkpoint,
   device: Pick<ArtifactOptions, "target" | "adapter" | "precision" | "tuned">,
   { chunk, context, precision, model, cache, onProgress }: NodeLoadOptions,
-) {
+): Promise<FoundArtifact> {
+  const onWarning = (message: string) => onProgress?.({ stage: "warning", message })
   if (given === undefined) {
     const onCompile = (file: string) => onProgress?.({ stage: "compile", model: file })
-    const onWarning = (message: string) => onProgress?.({ stage: "warning", message })
     return artifactFor(checkpoint, { ...device, chunk, context, model, cache, onCompile, onWarning })
   }
   if (context !== undefined && context !== given.model?.context)
@@ -134,24 +136,7 @@ async function findArtifact(
     throw new WeftError("load/precision", `the artifact is compiled with precision '${given.precision}'`, {
       hint: "leave the option 'precision' out, or compile the model again with it",
     })
-  weightsOf(
-    checkpoint,
-    given.weights.map(({ tensor, shape }) => ({ name: tensor, shape })),
-  )
-  return { artifact: given, cached: true }
-}
-
-/** Bytes of a weight as the checkpoint stores it, which must be as the artifact takes it. */
-function reader(checkpoint: Checkpoint) {
-  const stored = { f32: "F32", f16: "F16", bf16: "BF16" } as const
-  return async ({ tensor, storage }: ArtifactWeight, offset: number, length: number): Promise<Uint8Array> => {
-    const found = checkpoint.tensors.get(tensor)
-    if (found?.dtype !== stored[storage])
-      throw new WeftError("checkpoint/storage", `${tensor} is ${found?.dtype}, the artifact takes ${stored[storage]}`, {
-        hint: "compile the model for this checkpoint",
-      })
-    return checkpoint.read(found, offset, length)
-  }
+  return { artifact: given, cached: true, tensors: artifactWeights(checkpoint, given, onWarning) }
 }
 
 async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {

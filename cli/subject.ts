@@ -31,7 +31,7 @@ export async function subjectOf(values: Arguments, words: readonly string[], com
     const checkpoint = await openCheckpoint(values.checkpoint)
     await checkpoint.close()
     const { config } = checkpoint
-    const tensors: Subject["tensors"] = (expected) => weightsOf(checkpoint, expected)
+    const tensors: Subject["tensors"] = (expected, names) => weightsOf(checkpoint, expected, names)
     return { file: file ?? familyFile(checkpoint), config, name: basename(resolve(values.checkpoint)), tensors }
   }
   if (file === undefined)

@@ -10,6 +10,7 @@ import type { WeightSpec } from "../dsl/tracing.js"
 import type { ArtifactTarget, Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import type { WeightType } from "../runtime/weights/dtypes.js"
+import type { NameRules } from "../runtime/weights/names.js"
 import type { Parameter } from "../runtime/weights/parameters.js"
 import { type Compilation, compileProgram } from "./compile.js"
 import { fromWorkingDirectory } from "./frontend/diagnostics.js"
@@ -28,10 +29,13 @@ export interface CompiledFile {
 
 export interface CompileModelOptions {
   /**
-   * How the expected tensors are stored, by name. Called once, before the slow part: a place to check a checkpoint. Without it all weights
+   * How the expected tensors are stored, by name, with what the model says of names. Called once, before the slow part: a place to check a checkpoint. Without it all weights
    * are taken to be BF16.
    */
-  readonly tensors?: (expected: readonly Parameter[]) => ReadonlyMap<string, { readonly dtype: WeightType }>
+  readonly tensors?: (
+    expected: readonly Parameter[],
+    names: NameRules,
+  ) => ReadonlyMap<string, { readonly dtype: WeightType }>
   /** Tokens that one prefill takes at most; 128 when left out. */
   readonly chunk?: number | undefined
   /** Tokens of prompt and answer together at most: memory is reserved for so many. The model's own number when left out. */
@@ -117,7 +121,7 @@ function compileModule(
   options: CompileModelOptions,
 ): Compilation {
   const program = isProgram(defined) ? defined : configure(model, config, modelFile)
-  const stored = options.tensors?.(parametersOf(program))
+  const stored = options.tensors?.(parametersOf(program), program.facts ?? {})
   return compileProgram(program, family, {
     target,
     storage: (spec) => storageOf(spec, stored),
@@ -175,12 +179,13 @@ function parametersOf(program: Program): readonly Parameter[] {
 const isWeight = (x: unknown): boolean =>
   typeof x === "object" && x !== null && (x as { kind?: unknown }).kind === "weight"
 
-const storageNames = { F32: "f32", F16: "f16", BF16: "bf16" } as const
+/** Doubles are rounded when they are loaded. */
+const storageNames = { F64: "f32", F32: "f32", F16: "f16", BF16: "bf16" } as const
 
 function storageOf(spec: WeightSpec, stored: ReturnType<NonNullable<CompileModelOptions["tensors"]>> | undefined) {
   if (stored === undefined) return "bf16"
   const [first, ...others] = spec.tensors.map((name) => ({ name, dtype: stored.get(name)?.dtype ?? "BF16" }))
-  const other = others.find(({ dtype }) => dtype !== first!.dtype)
+  const other = others.find(({ dtype }) => storageNames[dtype] !== storageNames[first!.dtype])
   if (other !== undefined)
     throw new WeftError(
       "compile/storage",

@@ -171,7 +171,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const purpose =
       facts === undefined
         ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
-        : { model: { ...facts, family, chunk } }
+        : { model: { ...facts, ...unread(traced, plan, facts.ignore), family, chunk } }
     const artifact = assemble(plan, library.kernels, traced, purpose, target, precision)
     return {
       artifact,
@@ -183,6 +183,12 @@ export function compileProgram(given: Program, family: string, options: CompileO
       launched: plan.launched,
     }
   })
+}
+
+/** Weights that no kernel reads are not in the artifact; a checkpoint may hold them all the same. */
+function unread({ weights }: TracedModel, plan: Plan, ignore: readonly string[] = []): { ignore?: readonly string[] } {
+  const names = weights.filter((w) => weightMap(w, plan).length === 0).flatMap(({ spec }) => spec.tensors)
+  return names.length === 0 ? {} : { ignore: [...ignore, ...names] }
 }
 
 function checkTarget({ target, tuned }: CompileOptions): void {

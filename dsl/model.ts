@@ -29,6 +29,9 @@ export interface Facts {
   readonly vocabulary: number
   /** Tokens that end an answer. */
   readonly endTokens: readonly number[]
+  /** What `defineModel` says of the names in a checkpoint. */
+  readonly ignore?: readonly string[]
+  readonly alternatives?: Readonly<Record<string, readonly string[]>>
 }
 
 export interface ModelDefinition<Schema extends z.ZodType, Weights extends Tree, Past extends Tree> {
@@ -36,7 +39,17 @@ export interface ModelDefinition<Schema extends z.ZodType, Weights extends Tree,
   readonly families: readonly string[]
   /** Reads config.json. Refuses, by name, what the model does not compute. */
   readonly config: Schema
-  facts(config: z.output<Schema>): Facts
+  facts(config: z.output<Schema>): Omit<Facts, "ignore" | "alternatives">
+  /**
+   * Names of tensors that a checkpoint may hold though the model has no weight for them; `*` stands for any part: `["h.*.attn.bias"]`.
+   * Rotary tables, masks and counters need not be named. What else a checkpoint holds beside the weights is refused or told at load.
+   */
+  readonly ignore?: readonly string[]
+  /**
+   * Other names under which a weight may stand, by its own: a tied model's one table, `{ "wte.weight": ["lm_head.weight"] }`. Where several
+   * are there, they must hold the same numbers.
+   */
+  alternatives?(config: z.output<Schema>): Readonly<Record<string, readonly string[]>> | undefined
   /** Specs from `weight` and `stack`. */
   parameters(config: z.output<Schema>): Weights
   /** Specs from `state`. */
@@ -77,7 +90,13 @@ export function defineModel<Schema extends z.ZodType, const Weights extends Tree
     families: definition.families,
     configure(json) {
       const config = definition.config.parse(json)
-      const facts = definition.facts(config)
+      const { ignore } = definition
+      const alternatives = definition.alternatives?.(config)
+      const facts: Facts = {
+        ...definition.facts(config),
+        ...(ignore === undefined ? {} : { ignore }),
+        ...(alternatives === undefined ? {} : { alternatives }),
+      }
       const { states, entries } = entriesOf({
         facts,
         past: definition.state(config),

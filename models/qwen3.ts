@@ -220,6 +220,8 @@ export const model = defineModel({
     endTokens: [c.eos_token_id ?? []].flat(),
   }),
 
+  alternatives: (c) => (c.tie_word_embeddings ? { "model.embed_tokens.weight": ["lm_head.weight"] } : undefined),
+
   parameters(c) {
     const embedding = weight("model.embed_tokens.weight", { vocab: c.vocab_size }, { embed: c.hidden_size })
     return {

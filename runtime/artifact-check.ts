@@ -78,6 +78,13 @@ function checkModel(model: Fields): void {
   integer(model.chunk, 1, model.context as number, "model.chunk")
   integer(model.vocabulary, 1, mostCount, "model.vocabulary")
   for (const token of list(model.endTokens, "model.endTokens")) integer(token, 0, mostCount, "model.endTokens")
+  const names = (value: unknown, at: string) => {
+    for (const name of list(value, at)) text(name, at)
+  }
+  if (model.ignore !== undefined) names(model.ignore, "model.ignore")
+  if (model.alternatives !== undefined)
+    for (const others of Object.values(record(model.alternatives, "model.alternatives")))
+      names(others, "model.alternatives")
 }
 
 function checkProgram(program: Fields): void {

@@ -142,6 +142,9 @@ export interface ArtifactModel {
   readonly chunk: number
   readonly vocabulary: number
   readonly endTokens: readonly number[]
+  /** Names that a checkpoint may hold beside the weights, with `*` for any part; and other names of weights. */
+  readonly ignore?: readonly string[]
+  readonly alternatives?: Readonly<Record<string, readonly string[]>>
 }
 
 /** The bytes of a tensor that go into a buffer. */

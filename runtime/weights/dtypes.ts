@@ -27,8 +27,8 @@ const sizes = {
 
 export type StoredType = keyof typeof sizes
 
-/** The formats in which Weft takes weights. */
-export type WeightType = "F32" | "F16" | "BF16"
+/** The formats in which Weft takes weights; F64 is rounded to F32. */
+export type WeightType = "F64" | "F32" | "F16" | "BF16"
 
 export const storedTypes = Object.keys(sizes) as readonly StoredType[]
 
@@ -38,7 +38,7 @@ export function isStoredType(name: string): name is StoredType {
 }
 
 export function isWeightType(type: StoredType): type is WeightType {
-  return type === "F32" || type === "F16" || type === "BF16"
+  return type === "F64" || type === "F32" || type === "F16" || type === "BF16"
 }
 
 /** Bytes of one element of `type`. */
@@ -63,7 +63,7 @@ export function tensorBytes(type: StoredType, shape: readonly number[]): number 
  *
  * @throws WeftError `checkpoint/size` when the bytes are not a whole number of elements
  */
-export function toFloat32(type: WeightType | "F64", bytes: Uint8Array): Float32Array {
+export function toFloat32(type: WeightType, bytes: Uint8Array): Float32Array {
   const size = sizes[type]
   if (bytes.length % size !== 0) {
     throw new WeftError("checkpoint/size", `${bytes.length} bytes are not a whole number of ${type} elements`, {

@@ -27,10 +27,62 @@ test("what fits is returned by name, in the order of the model", () => {
   ])
 })
 
-test("a tied checkpoint may carry a head that the model does not ask for", () => {
-  const tied = checkpoint(["embed", "BF16", [4]], ["lm_head.weight", "I8", [4]])
-  const ignore = (name: string) => name === "lm_head.weight"
-  expect([...matchParameters(tied, [{ name: "embed", shape: [4] }], { ignore }).keys()]).toEqual(["embed"])
+test("a tied checkpoint may carry its table under both names, if they are alike", async () => {
+  const embed = [{ name: "embed", shape: [4] }]
+  const alternatives = { embed: ["lm_head.weight"] }
+  const tied = checkpoint(["embed", "BF16", [4]], ["lm_head.weight", "BF16", [4]])
+  expect(matchParameters(tied, embed, { alternatives }).get("embed")!.name).toBe("embed")
+  const other = checkpoint(["embed", "BF16", [4]], ["lm_head.weight", "I8", [4]])
+  expect(await thrown(() => matchParameters(other, embed, { alternatives }))).toContain(
+    '"lm_head.weight" is I8 [4], and "embed" is BF16 [4] is the same',
+  )
+})
+
+const nameOf = { name: "model.layers.0.up.weight", shape: [1] }
+const stored = (...names: readonly string[]) => checkpoint(...names.map((name) => [name, "F32", [1]] as const))
+
+test("tables and masks that follow from the config are passed over", () => {
+  const buffers = checkpoint(
+    [nameOf.name, "F32", [1]],
+    ["model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [32]],
+    ["model.layers.0.attn.bias", "F32", [1, 1, 64, 64]],
+    ["model.layers.0.attn.masked_bias", "F32", []],
+    ["model.layers.0.attn.mask", "BOOL", [1, 64]],
+    ["model.position_ids", "I64", [1, 64]],
+  )
+  const warnings: string[] = []
+  matchParameters(buffers, [nameOf], { onWarning: (message) => warnings.push(message) })
+  expect(warnings).toEqual([])
+})
+
+test("what would have changed the numbers is refused; the model's file may say that it does not", async () => {
+  for (const own of [
+    "model.layers.0.up.bias",
+    "model.layers.1.up.weight",
+    "model.embed_norm.weight",
+    "model.layers.0.x",
+  ]) {
+    const refused = await thrown(() => matchParameters(stored(nameOf.name, own), [nameOf]))
+    expect(refused).toContain(`1 not in the model:\n    "${own}"`)
+    expect(refused).toContain("`ignore` of the model's file")
+    matchParameters(stored(nameOf.name, own), [nameOf], { ignore: [own.replace("0", "*")] })
+  }
+})
+
+test("modules that are not the model's are told", () => {
+  const warnings: string[] = []
+  const extra = ["score.weight", "vision.blocks.0.up.weight"]
+  matchParameters(stored(nameOf.name, ...extra), [nameOf], { onWarning: (message) => warnings.push(message) })
+  expect(warnings).toEqual([
+    'tensors of the checkpoint that the model does not use\n  2 not in the model:\n    "score.weight"\n    "vision.blocks.0.up.weight"',
+  ])
+})
+
+test("a hint tells names that are another's from tensors that are not there", async () => {
+  expect(await thrown(() => matchParameters(stored("h.0.up.weight", "h.1.up.weight"), [nameOf]))).toContain(
+    'hint: the names are those of another export or another family: the model has "model.layers.0.up.weight", the checkpoint "h.0.up.weight"',
+  )
+  expect(await thrown(() => matchParameters(stored(), [nameOf]))).toContain("hint: the export is incomplete")
 })
 
 test("everything wrong is in one error", async () => {
@@ -38,9 +90,9 @@ test("everything wrong is in one error", async () => {
     ["wide", "BF16", [4, 2]],
     ["flat", "F32", []],
     ["whole", "I64", [1]],
-    ["extra\u001b[31m", "F32", []],
+    ["wide.extra\u001b[31m", "F32", []],
   )
-  const layers = Array.from({ length: 7 }, (_, layer) => ({ name: `layers.${layer}.weight`, shape: [1] }))
+  const layers = Array.from({ length: 12 }, (_, layer) => ({ name: `layers.${layer}.weight`, shape: [1] }))
   const expected = [
     ...layers,
     { name: "wide", shape: [2, 4] },
@@ -50,20 +102,25 @@ test("everything wrong is in one error", async () => {
   ]
   expect(await thrown(() => matchParameters(stored, expected))).toBe(
     `checkpoint/parameters: the checkpoint "models/x" does not fit the model
-  8 missing:
+  13 missing:
     "layers.0.weight"
     "layers.1.weight"
     "layers.2.weight"
     "layers.3.weight"
     "layers.4.weight"
+    "layers.5.weight"
+    "layers.6.weight"
+    "layers.7.weight"
+    "layers.8.weight"
+    "layers.9.weight"
     and 3 more
   1 not in the model:
-    "extra\\u001b[31m"
+    "wide.extra\\u001b[31m"
   2 of another shape:
     "wide" is [4, 2], the model has [2, 4]
     "flat" is [], the model has [8]
   1 of another type:
-    "whole" is I64, weights are F32, F16 or BF16
-hint: the weights belong to another config.json or another model family, or the export is incomplete`,
+    "whole" is I64, weights are F64, F32, F16 or BF16
+hint: the export is incomplete, or config.json is that of another model`,
   )
 })

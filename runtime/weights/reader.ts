@@ -1,0 +1,81 @@
+/**
+ * The bytes of an artifact's weights, out of the tensors that stand for them in a checkpoint.
+ *
+ *     F32, F16, BF16   as they are stored        F64   rounded to the nearest float32
+ */
+import type { ArtifactModel, ArtifactWeight } from "../artifact.js"
+import { printable, WeftError } from "../errors.js"
+import type { Checkpoint, StoredTensor } from "./checkpoint.js"
+import { toFloat32 } from "./dtypes.js"
+import { findNames } from "./names.js"
+import type { WeightTensor } from "./parameters.js"
+
+const stored = { f32: ["F32", "F64"], f16: ["F16"], bf16: ["BF16"] } as const
+/** Bytes that are compared at a time. */
+const blockBytes = 2 ** 24
+
+/**
+ * Reads weights as a session asks for them: offsets and lengths are those of the artifact's storage.
+ *
+ * @throws WeftError `checkpoint/storage` when a tensor is not stored as the artifact takes it, or holds a double that no float32 is near
+ */
+export function weightReader(checkpoint: Pick<Checkpoint, "read">, tensors: ReadonlyMap<string, WeightTensor>) {
+  return async ({ tensor, storage }: ArtifactWeight, offset: number, length: number): Promise<Uint8Array> => {
+    const found = tensors.get(tensor)
+    const formats: readonly string[] = stored[storage]
+    if (found === undefined || !formats.includes(found.dtype))
+      throw new WeftError("checkpoint/storage", `${tensor} is ${found?.dtype}, the artifact takes ${formats[0]}`, {
+        hint: "compile the model for this checkpoint",
+      })
+    if (found.dtype !== "F64") return checkpoint.read(found, offset, length)
+    const bytes = await checkpoint.read(found, offset * 2, length * 2)
+    const rounded = toFloat32("F64", bytes)
+    const doubles = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const lost = rounded.findIndex(
+      (value, i) => Math.abs(value) === Infinity && Number.isFinite(doubles.getFloat64(i * 8, true)),
+    )
+    if (lost >= 0)
+      throw new WeftError(
+        "checkpoint/storage",
+        `${printable(found.name)} holds ${doubles.getFloat64(lost * 8, true)}, which is too large for float32`,
+        { hint: "the weights are damaged, or need arithmetic in double precision" },
+      )
+    return new Uint8Array(rounded.buffer)
+  }
+}
+
+/**
+ * Compares what a checkpoint holds under two names of one weight.
+ *
+ * @throws WeftError `checkpoint/tied` when they differ: whichever the model takes, it would not be the one that was trained
+ */
+export async function checkTwins(
+  checkpoint: Pick<Checkpoint, "folder" | "tensors" | "read">,
+  { weights, model }: { readonly weights: readonly Pick<ArtifactWeight, "tensor">[]; readonly model?: ArtifactModel },
+): Promise<void> {
+  const { twins } = findNames([...new Set(weights.map(({ tensor }) => tensor))], checkpoint.tensors, model)
+  for (const [name, twin] of twins) {
+    const [a, b] = [checkpoint.tensors.get(name)!, checkpoint.tensors.get(twin)!]
+    if (await same(checkpoint, a, b)) continue
+    throw new WeftError(
+      "checkpoint/tied",
+      `${printable(checkpoint.folder)}: the model has one weight for ${printable(name)} and ${printable(twin)}, and they differ`,
+      { hint: "if both were trained, say so in config.json (tie_word_embeddings: false); else leave one out" },
+    )
+  }
+}
+
+async function same({ read }: Pick<Checkpoint, "read">, a: StoredTensor, b: StoredTensor): Promise<boolean> {
+  for (let at = 0; at < a.byteLength; at += blockBytes) {
+    const length = Math.min(blockBytes, a.byteLength - at)
+    const [x, y] = [words(await read(a, at, length)), words(await read(b, at, length))]
+    for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return false
+  }
+  return true
+}
+
+/** Bytes four at a time where they come to an end with it. */
+function words(bytes: Uint8Array): Uint32Array | Uint8Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes)
+  return bytes.length % 4 === 0 ? new Uint32Array(aligned.buffer, aligned.byteOffset, bytes.length / 4) : aligned
+}
