@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom.
  *
- *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather ──▶ tensor programs ── fuse ──▶ kernels
+ *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather, prefixes ──▶ tensor programs ── fuse ──▶ kernels
  *              ── schedule, tile, clean, invariants, vectors, halve ──▶ loops ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
  */
 import type { Program } from "../dsl/model.js"
@@ -34,6 +34,7 @@ import { hoist } from "./passes/hoist.js"
 import { hoistInvariants } from "./passes/invariants.js"
 import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.js"
 import { type Launched, type Plan, planArtifact } from "./passes/plan.js"
+import { blockPrefixes, defaultPrefixLimits } from "./passes/prefixes.js"
 import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
 import type { Units } from "./passes/rewrite.js"
 import { simplify } from "./passes/simplify.js"
@@ -129,6 +130,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const hoistedUnits: Units = new Map()
     const onlineUnits: OnlineUnits = { matched: new Map(), joined: new Map() }
     const grouped = new Map<Tensor | Unit, Tensor | Unit>()
+    const prefixUnits: Units = new Map()
     const units = new Map<Unit, Fused>()
     const fuseAll = (results: readonly Tensor[]) => {
       const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
@@ -146,7 +148,8 @@ export function compileProgram(given: Program, family: string, options: CompileO
       const hoisted = carries ? hoist(simplest, hoistedUnits) : simplest
       const carried = carries ? online(hoisted, defaultOnlineLimits, onlineUnits) : hoisted
       const owned = [...ownOutputs(carried.slice(0, e.outputs.length)), ...carried.slice(e.outputs.length)]
-      const results = grouping === undefined ? owned : groupGathers(owned, grouping, grouped)
+      const gathered = grouping === undefined ? owned : groupGathers(owned, grouping, grouped)
+      const results = blockPrefixes(gathered, defaultPrefixLimits, prefixUnits)
       return {
         name: e.name,
         outputs: e.outputs.map((o) => o.name),
@@ -159,7 +162,8 @@ export function compileProgram(given: Program, family: string, options: CompileO
                 { pass: "online", results: owned },
               ]
             : []),
-          ...(grouping === undefined ? [] : [{ pass: "gather", results }]),
+          ...(grouping === undefined ? [] : [{ pass: "gather", results: gathered }]),
+          { pass: "prefixes", results },
         ],
         fused: fuseAll(results),
       }

@@ -62,7 +62,10 @@ export function min<X extends string, D extends NumberType, const K extends X>(
   return reduce("min", x, axis)
 }
 
-/** Inclusive prefix along `axis`: the result at i folds x[0 … i]. */
+/**
+ * Inclusive prefix along `axis`: the result at i folds x[0 … i]. The work is in proportion to the elements. A sum of f32 at i is off by about
+ * (8 + log2 i) · 2^-24 · Σ|x[0 … i]| at most, for long axes are summed in blocks and blocks of blocks.
+ */
 export function scan<X extends string, D extends NumberType>(
   kind: FoldKind,
   x: Tensor<X, D>,

@@ -18,6 +18,7 @@ import { type Recipe, recipeOf, type Term } from "../ir/recipes.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { stage } from "../passes/stage.js"
 import { besides } from "../passes/tile.js"
+import { isInTurn, prefixSteps } from "../passes/tile-prefix.js"
 import { between, placesOf, type Range, type Ranges, rangeOf } from "./ranges.js"
 import { extentsIn, visitReads } from "./traffic.js"
 
@@ -60,6 +61,8 @@ interface Scope {
   readonly extents: ReadonlyMap<string, Range>
   /** Whether a block has one element along an axis. */
   readonly fixed: (axis: string) => boolean
+  /** The register tile that takes a scan in turn, each place from the one before. */
+  readonly inTurn: (x: Scan) => number | undefined
   /** How often a value is computed that depends on these axes. */
   readonly times: (used: ReadonlySet<string>, level: Level) => number
 }
@@ -93,7 +96,11 @@ function blockOf(
   )
   const times: Scope["times"] = (used, level) =>
     level === "block" ? blocks * workers : product((a) => (used.has(a) ? extent(a) : Math.ceil(extent(a) / step(a))))
-  return { sizes, extents, fixed: (a) => owned(a) === 1, times, blocks, owned }
+  const inTurn = (x: Scan) => {
+    const along = store.axes.find((a) => isInTurn(x, a, tile[a.name]))
+    return along && tile[along.name]!.register
+  }
+  return { sizes, extents, fixed: (a) => owned(a) === 1, inTurn, times, blocks, owned }
 }
 
 function extentsOf(item: Item, sizes: ReadonlyMap<string, number>): ReadonlyMap<string, Range> {
@@ -145,7 +152,13 @@ const elementsOf = (held: Held | undefined, { blocks }: Block): number =>
 function localOperations(local: Local, held: Held | undefined, block: Block): number {
   if (held === undefined) return 0
   const elements = elementsOf(held, block)
-  return count([local.value], [], { sizes: block.sizes, extents: held, fixed: () => false, times: () => elements })
+  return count([local.value], [], {
+    sizes: block.sizes,
+    extents: held,
+    fixed: () => false,
+    inTurn: () => undefined,
+    times: () => elements,
+  })
 }
 
 /** A fold that is being counted: the folded axes of the loops that it runs in, its own included, with their extents. */
@@ -199,9 +212,10 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
     const extent = longest.reduce((a, b) => a + b) / places.length
     visit(bound, false)
     if (extent === 0) return
-    // A prefix is half as long on the average.
-    const turns = x.kind === "reduce" ? extent : (extent + 1) / 2
-    sum += executions(x) * turns * combineOperations(x.monoid)
+    // A prefix is half as long on the average; one that is taken in turn takes in one element, with the steps that its tile has for each.
+    const tile = x.kind === "scan" ? scope.inTurn(x) : undefined
+    const turns = x.kind === "reduce" ? extent : tile === undefined ? (extent + 1) / 2 : 1
+    sum += executions(x) * (tile === undefined ? turns : prefixSteps(tile) / tile) * combineOperations(x.monoid)
     const { level, nest } = placed(freeVariables(x))
     const twin = loops.find(
       (l) => l.of.kind === x.kind && sameLoop(l, x, bound) && !reaches(x, l.of) && !reaches(l.of, x),

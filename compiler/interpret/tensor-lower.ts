@@ -22,7 +22,7 @@ import {
   variable,
 } from "../ir/expression.js"
 import type { Expression, Reduce as Fold } from "../ir/nodes.js"
-import { type Axis, axisOf, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
+import { type Axis, axisOf, prefixAt, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
 import { inPasses } from "./carried.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
 import { Emitter } from "./scalar.js"
@@ -134,8 +134,8 @@ function createLowering(kept: ReadonlySet<Tensor>) {
         return fold(t, at)
       case "scan": {
         const axis = folded(t.axis)
-        const lift = elementOf(t.arg, new Map([...at, [t.axis, variable(axis)]]))
-        return scan(axis, at.get(t.axis)!, t.monoid, [lift])
+        const { end, place } = prefixAt(at.get(t.axis)!, variable(axis), t.block)
+        return scan(axis, end, t.monoid, [elementOf(t.arg, new Map([...at, [t.axis, place]]))])
       }
       default:
         throw new Error(`${t.kind} has no element of its own`)

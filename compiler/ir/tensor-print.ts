@@ -54,7 +54,7 @@ export function printNode(t: Tensor, name: (t: Tensor) => string): string {
       return `reduce ${monoidKey(t.monoid)}${component} over ${t.axis} of ${list(t.args)}${slot}`
     }
     case "scan":
-      return `scan ${monoidKey(t.monoid)} over ${t.axis} of ${name(t.arg)}`
+      return `scan ${monoidKey(t.monoid)} over ${t.axis} of ${name(t.arg)}${t.block === undefined ? "" : ` again each ${t.block}`}`
     case "reindex":
       return `reindex ${name(t.arg)}${printIndex(t)}${t.valid === undefined ? "" : ` where ${print(t.valid)} else ${t.fill}`}`
     case "gather":

@@ -148,6 +148,8 @@ function verifyNode(t: Tensor, report: Report): void {
     case "scan":
       if (componentCount(t.monoid) !== 1) report("tensor/arity", `a scan of ${monoidKey(t.monoid)}`)
       if (axisOf(t.arg, t.axis) === undefined) report("tensor/axes", `there is no axis '${t.axis}' to scan`)
+      if (t.block !== undefined && !(Number.isInteger(t.block) && t.block > 0))
+        report("tensor/arity", `a prefix cannot begin again at each multiple of ${t.block}`)
       expectType(t.dtype, t.arg.dtype, "the value", report)
       expectAxes(t, t.arg.axes, report)
       return

@@ -9,7 +9,7 @@
  */
 import type { Span } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "./dim.js"
-import { freeVariables, identity, intern, operands, TypeProblem } from "./expression.js"
+import { add, apply, freeVariables, identity, intern, literal, mul, operands, TypeProblem } from "./expression.js"
 import type { Storage } from "./loop.js"
 import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type { Expression } from "./nodes.js"
@@ -59,11 +59,13 @@ export interface Reduce extends Common {
   /** The new axis of a `top`. */
   readonly slot: string | undefined
 }
+/** Inclusive prefixes along `axis`; with a `block` they begin again at each of its multiples. */
 export interface Scan extends Common {
   readonly kind: "scan"
   readonly axis: string
   readonly monoid: Monoid
   readonly arg: Tensor
+  readonly block: number | undefined
 }
 /** result[axes] = valid ? arg[old = index[old] …] : fill. Every old axis has an index. */
 export interface Reindex extends Common {
@@ -226,10 +228,7 @@ export function reduce(monoid: Monoid, axis: string, args: readonly Tensor[], co
       throw new TypeProblem(`top ${monoid.k} of an axis '${axis}' of ${extent}`)
     axes.push({
       name: slot,
-      extent: intern(
-        `literal i32 ${monoid.k}`,
-        () => ({ kind: "literal", dtype: "i32", width: 1, value: monoid.k }) as const,
-      ),
+      extent: literal(monoid.k),
     })
     distinct(axes)
   }
@@ -245,17 +244,31 @@ export function reduce(monoid: Monoid, axis: string, args: readonly Tensor[], co
   }))
 }
 
-export function scan(monoid: Monoid, axis: string, arg: Tensor): Scan {
+export function scan(monoid: Monoid, axis: string, arg: Tensor, block?: number): Scan {
   if (componentCount(monoid) !== 1) throw new TypeProblem(`a scan of ${monoidKey(monoid)} is not supported`)
   if (axisOf(arg, axis) === undefined) throw new TypeProblem(`there is no axis '${axis}' to scan`)
-  return intern(`scan ${monoidKey(monoid)} ${axis} ${identity(arg)}`, () => ({
+  if (block !== undefined && !(Number.isInteger(block) && block > 0))
+    throw new TypeProblem(`a prefix cannot begin again at each multiple of ${block}`)
+  return intern(`scan ${monoidKey(monoid)} ${axis} ${block ?? ""} ${identity(arg)}`, () => ({
     kind: "scan",
     axes: arg.axes,
     dtype: arg.dtype,
     axis,
     monoid,
     arg,
+    block,
   }))
+}
+
+/** What a scan folds for the place `at`: over 0 ≤ bound ≤ end what stands at `place`. */
+export function prefixAt(
+  at: Expression,
+  bound: Expression,
+  block: number | undefined,
+): { readonly end: Expression; readonly place: Expression } {
+  if (block === undefined) return { end: at, place: bound }
+  const start = mul(apply("floordiv", at, literal(block)), literal(block))
+  return { end: apply("floormod", at, literal(block)), place: add(start, bound) }
 }
 
 export function reindex(
@@ -423,7 +436,7 @@ export function rebuild(t: Tensor, made: readonly Tensor[]): Tensor {
     case "reduce":
       return reduce(t.monoid, t.axis, made, t.component, t.slot)
     case "scan":
-      return scan(t.monoid, t.axis, made[0]!)
+      return scan(t.monoid, t.axis, made[0]!, t.block)
     case "reindex":
       return reindex(made[0]!, t.axes, t.index, t.valid, t.fill)
     case "gather":

@@ -55,7 +55,12 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
     const scattered = (t: Tensor) => permuted.has(t) && 4 * (demand.get(t) ?? 0) >= size(t)
     const next = [...order]
       .reverse()
-      .find((t) => !inline.has(t) && undecided(t, buffers, locals) && (wasteful(t, demand, limits) || scattered(t)))
+      .find(
+        (t) =>
+          !inline.has(t) &&
+          undecided(t, buffers, locals) &&
+          (wasteful(t, demand, limits) || scattered(t) || (inTurn(t) && !staysInPlace(t, order, buffers, locals))),
+      )
     if (next === undefined) return { buffers, locals }
     const together = siblings(next, order).filter((t) => !buffers.has(t))
     if (permuted.has(next)) {
@@ -72,6 +77,26 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
       else for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
     }
   }
+}
+
+/** A scan that one lane takes block by block, each place from the one before, where a kernel stores its places as they stand. */
+const inTurn = (t: Tensor): boolean => t.kind === "scan" && t.block !== undefined
+
+/** Whether all that becomes of a tensor before it is stored is computed at its own places. */
+function staysInPlace(
+  t: Tensor,
+  order: readonly Tensor[],
+  buffers: ReadonlySet<Tensor>,
+  locals: ReadonlySet<Tensor>,
+): boolean {
+  if (buffers.has(t)) return true
+  if (locals.has(t)) return false
+  return order
+    .filter((o) => sources(o).includes(t))
+    .every(
+      (o) =>
+        o.kind === "update" || (o.kind === "map" && size(o) === size(t) && staysInPlace(o, order, buffers, locals)),
+    )
 }
 
 /** What a gather reads, in whatever order its axes are put. */
@@ -129,7 +154,7 @@ function demands(
         scored.add(fold)
         continue
       }
-      const factor = t.kind === "reduce" ? foldedExtent(t, s) : t.kind === "scan" ? foldedExtent(t, s) / 2 : 1
+      const factor = t.kind === "reduce" ? foldedExtent(t, s) : t.kind === "scan" ? prefixExtent(t) : 1
       demand.set(s, (demand.get(s) ?? 0) + points * factor)
     }
   }
@@ -141,6 +166,9 @@ const foldedExtent = (t: Tensor & { axis: string }, s: Tensor): number => {
   const axis = s.axes.find((a) => a.name === t.axis)
   return (axis === undefined ? 1 : Math.max(1, hinted(axis.extent))) / slots
 }
+
+/** Elements that a place of a scan takes in: those before it, or the one that is new. */
+const prefixExtent = (t: Tensor & { kind: "scan" }): number => (inTurn(t) ? 1 : foldedExtent(t, t.arg) / 2)
 
 const costs: Partial<Record<Operation, number>> = {
   exp: 12,
@@ -179,7 +207,7 @@ function elementCost(t: Tensor, memory: (t: Tensor) => boolean, memo: Map<Tensor
             t.args.reduce((n, a) => n + inner(a), 0),
           )
         : t.kind === "scan"
-          ? (foldedExtent(t, t.arg) / 2) * (1 + inner(t.arg))
+          ? prefixExtent(t) * (1 + inner(t.arg))
           : sources(t).reduce((n, a) => n + inner(a), 1)
   memo.set(t, own)
   return own

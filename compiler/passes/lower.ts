@@ -25,7 +25,7 @@ import {
   walk,
 } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
-import type { Tensor, Reduce as TensorReduce } from "../ir/tensor.js"
+import { prefixAt, type Tensor, type Reduce as TensorReduce } from "../ir/tensor.js"
 
 export type Coordinates = ReadonlyMap<string, Expression>
 
@@ -83,7 +83,8 @@ export function createLowering(
         return lowerReduce(t, at)
       case "scan": {
         const bound = variable(boundName(t.axis, [t.arg], at))
-        return scan(bound.name, coordinate(at, t.axis), t.monoid, [value(t.arg, new Map(at).set(t.axis, bound))])
+        const { end, place } = prefixAt(coordinate(at, t.axis), bound, t.block)
+        return scan(bound.name, end, t.monoid, [value(t.arg, new Map(at).set(t.axis, place))])
       }
       case "reindex": {
         const valid = t.valid === undefined ? undefined : substitute(t.valid, at)

@@ -12,7 +12,7 @@ import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, literal, operands, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
-import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
+import type { Expression, Load, LocalRead, Reduce, Scan } from "../ir/nodes.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { chainOf } from "./order-folds.js"
@@ -20,6 +20,7 @@ import { chunkSchedule } from "./schedule-chunks.js"
 import { heldLocals, heldRows, leavesOf, registerTile } from "./schedule-one-lane.js"
 import { inPairs } from "./schedule-pairs.js"
 import { sharedFolds } from "./schedule-with.js"
+import { blockAlong } from "./tile-prefix.js"
 import { stepsInside } from "./tile-values.js"
 import { flatten, lanesOf, type VectorAxis } from "./tile-vector.js"
 
@@ -103,8 +104,17 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   const tiles = new Map<string, { block: number | "all"; register: number; vector: number }>()
   for (const a of axes) tiles.set(a.name, { block: 1, register: 1, vector: 1 })
 
+  // A block of a scan is one lane's tile, in which each place follows from the one before.
+  const inTurn = axes.flatMap((a) => {
+    const block = blockAlong(store.value, a)
+    return block === undefined ? [] : [{ name: a.name, block }]
+  })[0]
   const vectored =
-    !folded && target.vector > 1 && last !== undefined && wideStore(store, last, kernel, target.vector)
+    !folded &&
+    inTurn?.name !== last?.name &&
+    target.vector > 1 &&
+    last !== undefined &&
+    wideStore(store, last, kernel, target.vector)
       ? last
       : undefined
   if (vectored !== undefined) tiles.get(vectored.name)!.vector = target.vector
@@ -113,7 +123,8 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   const total = volume(folds, axes, () => true)
   const saved = (a: Axis) => volume(folds, axes, (l) => !freeVariables(l).has(a.name)) / Math.max(1, total)
   const steps = new Map([...tiles].map(([name, t]) => [name, t.vector] as const))
-  if (target.lanes === 1 && folds.length > 0) {
+  if (inTurn !== undefined) tiles.get(inTurn.name)!.register = inTurn.block
+  else if (target.lanes === 1 && folds.length > 0) {
     const rows = registerTile(folds, axes, steps, kernel, target.registers, (a) => saved(a) >= 0.2)
     for (const [name, count] of rows) {
       tiles.get(name)!.register = count
@@ -123,7 +134,8 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     if (rows.size === 0) for (const r of streamsOfHalves(folds, kernel, halves)) reduce[r.axis] = { vector: halves }
   }
   const worthwhile = axes.filter(
-    (a) => target.lanes > 1 && folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2,
+    (a) =>
+      inTurn === undefined && target.lanes > 1 && folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2,
   )
   for (const a of worthwhile.sort((p, q) => saved(q) - saved(p))) {
     const extent = hinted(a.extent)
@@ -170,7 +182,8 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   // One lane has nobody to share rows with, but other threads want blocks, too.
   const alone = Math.max(target.block, Math.min(8 * target.block, points / 64))
   const most = target.lanes === 1 ? alone : serves ? 6 * target.block : target.block
-  const block = Math.min(most, Math.max(least, Math.floor(points / target.busy)))
+  const even = Math.min(most, Math.max(least, Math.floor(points / target.busy)))
+  const block = inTurn === undefined ? even : Math.max(even, target.lanes * inTurn.block)
   let owned = 1
   for (const a of [...axes].reverse()) {
     const t = tiles.get(a.name)!
@@ -245,6 +258,15 @@ function reductions(values: readonly Expression[]): readonly Reduce[] {
   return [...found]
 }
 
+function scans(values: readonly Expression[]): readonly Scan[] {
+  const found = new Set<Scan>()
+  for (const v of values)
+    walk(v, (x) => {
+      if (x.kind === "scan") found.add(x)
+    })
+  return [...found]
+}
+
 function localReads(values: readonly Expression[]): readonly LocalRead[] {
   const found = new Set<LocalRead>()
   for (const v of values)
@@ -305,7 +327,8 @@ function wideStore(store: Store, last: Axis, kernel: Kernel, width: number): boo
   if (extent !== undefined && extent % width !== 0) return false
   const axis: VectorAxis = { name: last.name, base: literal(0), width }
   const folds = reductions([store.value])
-  const loads = [...ownLoads([store.value]), ...folds.flatMap((r) => ownLoads(r.lift))]
+  const inside = [...folds, ...scans([store.value])]
+  const loads = [...ownLoads([store.value]), ...inside.flatMap((r) => ownLoads(r.lift))]
   const simple =
     folds.every((r) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min") &&
     !stepsInside(store.value, last.name)

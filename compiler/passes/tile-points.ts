@@ -12,6 +12,7 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { always, type BlockAxis, type Build, neverPartial, Refused, workersOf } from "./tile-block.js"
 import { storeElements } from "./tile-pairs.js"
+import { valuesAt } from "./tile-prefix.js"
 import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 import { flatten, type VectorAxis, wideOffset } from "./tile-vector.js"
 
@@ -136,7 +137,8 @@ function emitShared(
   }
   const stores: Statement[] = []
   const copies = copiesOf(axes, at, "", false)
-  emitCopies(store, copies, scope, stores, lowerer, parts)
+  const values = copies.map((c) => substitute(store.value, c))
+  emitCopies(store, copies, values, scope, stores, lowerer, parts)
   const keep = apply("and", inside, apply("eq", scope.lanes!.index, literal(0)))
   scope.out.push({ kind: "if", condition: keep, body: stores, otherwise: [] })
 }
@@ -145,13 +147,13 @@ function emitShared(
 function emitCopies(
   store: Store,
   copies: readonly ReadonlyMap<string, Expression>[],
+  values: readonly Expression[],
   scope: Scope,
   into: Statement[],
   lowerer: Lowerer,
   parts: Build,
 ): void {
   const offsets = offsetsOf(store, copies, lowerer)
-  const values = copies.map((c) => substitute(store.value, c))
   const lowered = lowerValues([...values, ...offsets], scope, lowerer)
   const elements = offsets.map((at, i) => ({ at, offset: lowered[copies.length + i]!, value: lowered[i]! }))
   into.push(...storeElements(store.buffer, elements, parts))
@@ -209,14 +211,14 @@ function emitFast(
   const width = vectored?.tile.vector ?? 1
   const laneName = parts.fresh("lane")
   const copies = copiesOf(axes, firsts, laneName, spread)
+  const values = spread ? copies.map((c) => substitute(store.value, c)) : valuesAt(store.value, axes, firsts, copies)
   if (vectored === undefined) {
-    emitCopies(store, copies, { ...scope, vector: undefined }, scope.out, lowerer, parts)
+    emitCopies(store, copies, values, { ...scope, vector: undefined }, scope.out, lowerer, parts)
     return
   }
   // The lane variable runs over 0 … width − 1; the base is aligned to the width.
   const vector = { name: laneName, base: literal(0), width }
   const inner: Scope = { ...scope, vector, bound: new Set(scope.bound).add(laneName) }
-  const values = copies.map((c) => substitute(store.value, c))
   const lowered = lowerValues(values, inner, lowerer)
   for (const [i, offset] of offsetsOf(store, copies, lowerer).entries())
     scope.out.push(...storeVector(store.buffer, offset, lowered[i]!, vector, inner, lowerer))

@@ -82,6 +82,7 @@ describe("nodes", () => {
   test("scan: an inclusive prefix along any axis", () => {
     expect(numbers(ir.scan(sum, "j", x), given)).toEqual([1, 3, 6, 4, 9, 15])
     expect(numbers(ir.scan(sum, "i", x), given)).toEqual([1, 2, 3, 5, 7, 9])
+    expect(numbers(ir.scan(sum, "j", x, 2), given)).toEqual([1, 3, 3, 4, 9, 6])
     expect(numbers(ir.scan(max, "j", ir.map(apply("neg", a), [x])), given)).toEqual([-1, -1, -1, -4, -4, -4])
   })
   test("reindex: split, merge, reverse, and pad with a fill", () => {

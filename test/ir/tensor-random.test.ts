@@ -63,7 +63,8 @@ function directly(inputs: ReadonlyMap<string, Dense>, symbols: ReadonlyMap<strin
       }
       case "scan": {
         let state = identityElement(t.monoid, [t.dtype])
-        for (let i = 0; i <= at.get(t.axis)!; i++)
+        const end = at.get(t.axis)!
+        for (let i = t.block === undefined ? 0 : end - (end % t.block); i <= end; i++)
           state = append(t.monoid, [t.dtype], state, [of(t.arg, moved(t.axis, i))])
         return roundTo(t.dtype, state[0]![0]!)
       }
@@ -168,7 +169,8 @@ function grow(decisions: readonly number[]) {
     },
     () => {
       const x = pick(pool)
-      return x.axes.length === 0 ? undefined : ir.scan(pick<Monoid>([sum, max]), pick(x.axes).name, x)
+      const block = pick([undefined, undefined, 2, 3])
+      return x.axes.length === 0 ? undefined : ir.scan(pick<Monoid>([sum, max]), pick(x.axes).name, x, block)
     },
     () => {
       const x = pick(pool)

@@ -144,7 +144,8 @@ const prefix: Step = (g, choose) => {
   const axis = x && along(choose, x)
   if (axis === undefined) return []
   const monoid = x!.tensor.dtype === "bool" ? sum : choose.of([sum, max, min])
-  return fold(g, (t) => ir.scan(monoid, axis, t), x!, monoid !== sum)
+  const block = choose.of([undefined, undefined, 2, 3, 4])
+  return fold(g, (t) => ir.scan(monoid, axis, t, block), x!, monoid !== sum)
 }
 
 const indexed: Step = (g, choose) => {
@@ -299,5 +300,8 @@ const table = weighted.flatMap(([step, weight]) => Array.from({ length: weight }
 
 /** The number that chooses a step of folds that wait for one another. */
 export const choosesDependent = table.indexOf(dependent)
+
+/** The number that chooses a step of prefixes. */
+export const choosesPrefix = table.indexOf(prefix)
 
 export const stepOf = (choose: Choices): Step => choose.of(table)
