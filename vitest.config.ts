@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config"
 import { deviceReport } from "./test/support/device-report.js"
+import { LongestFirst } from "./test/support/order.js"
 
 /** Milliseconds: no test ends by its own clock because the machine is slow or in use. */
 const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
@@ -7,18 +8,22 @@ const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: "test/support/run.ts",
+    setupFiles: "test/support/each-file.ts",
+    sequence: { sequencer: LongestFirst },
     testTimeout: patience,
     hookTimeout: patience,
     teardownTimeout: patience,
     pool: "forks",
     maxWorkers: 2,
+    // The compiler and the checker of types are loaded and warm up once for each worker, not for each file.
+    isolate: false,
     reporters: ["default", deviceReport],
     // A software adapter compiles shaders on the CPU: narrow vectors and no optimisation make that several times quicker.
     env: {
       XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp",
       LP_NATIVE_VECTOR_WIDTH: "128",
       GALLIVM_PERF: "nopt",
-      MESA_SHADER_CACHE_DISABLE: "true",
     },
   },
 })

@@ -1,0 +1,32 @@
+/** Long files first, so that two workers end together; the others as vitest orders them. */
+import { BaseSequencer, type TestSpecification } from "vitest/node"
+
+/** The longest first; what is not here takes a few seconds at most. */
+const long: readonly string[] = [
+  "golden/devices",
+  "laws/devices",
+  "cli/command",
+  "golden/fast",
+  "generate/tales",
+  "golden/interpreted",
+  "plan/shard",
+  "laws/online",
+  "laws/targets",
+  "laws/halves",
+  "targets/wgsl-valid",
+  "cli/tune",
+  "tune/record",
+  "cli/load",
+]
+
+const place = ({ moduleId }: TestSpecification): number => {
+  const at = long.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`))
+  return at < 0 ? long.length : at
+}
+
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const others = await super.sort(files)
+    return [...others].sort((a, b) => place(a) - place(b))
+  }
+}
