@@ -15,7 +15,8 @@ import { WeftError } from "../../errors.js"
 import type { Command, CompiledKernel, Device, DeviceBuffer, DeviceLimits, Recording } from "../device.js"
 import { Heap, pageBytes } from "./memory.js"
 import { compileModule, hasMultiplyAdd, type KernelFunction, withMultiplyAdd, withSharedMemory } from "./module.js"
-import { createTeam, type Spawn, type Team } from "./team.js"
+import type { Spawn } from "./spawn.js"
+import { createTeam, type Team } from "./team.js"
 
 export interface WasmDeviceOptions {
   /** Threads, the calling one included; as many as there are processors when left out. */
@@ -55,8 +56,12 @@ export async function createWasmDevice(options: WasmDeviceOptions = {}): Promise
   const wanted = Math.max(1, Math.floor(options.threads ?? (await processors())))
   const threaded = wanted > 1 && maySpawn()
   const { memory, maximumBytes } = reserve(allowed, threaded)
-  const team = threaded ? await createTeam(wanted - 1, memory, options.spawn) : undefined
-  return new WasmDevice(memory, maximumBytes, team, options.shareFrom ?? 65536)
+  let device: WasmDevice | undefined
+  const team = threaded
+    ? await createTeam(wanted - 1, memory, options.spawn, (reason) => device?.end(reason))
+    : undefined
+  device = new WasmDevice(memory, maximumBytes, team, options.shareFrom ?? 65536)
+  return device
 }
 
 /** Engines set aside address space for all that a memory may become, and some grant less than 4 GiB. */
@@ -152,20 +157,27 @@ class WasmDevice implements Device {
     const fused = hasMultiplyAdd() ? withMultiplyAdd(module) : module
     const compiled = await compileModule(this.team === undefined ? fused : withSharedMemory(fused))
     const { exports } = await WebAssembly.instantiate(compiled, { env: { memory } })
-    const first = this.counters.pipelines
-    const made = kernels.map(({ name, bindings }, i): WasmKernel => {
+    const run = kernels.map(({ name }) => {
       const run = exports[name]
       if (typeof run !== "function")
         throw new WeftError("bad-module", `the artifact's WebAssembly module has no kernel '${name}'`)
-      return { name, index: first + i, bindings: bindings.length, run: run as KernelFunction }
+      return run as KernelFunction
     })
-    await this.team?.load(
-      compiled,
-      kernels.map((k) => k.name),
-    )
+    const names = kernels.map((k) => k.name)
+    const loaded = this.team?.load(compiled, names).catch((error: unknown) => {
+      if (this.disposed) this.check()
+      throw error
+    })
+    const first = (await loaded) ?? 0
+    this.check()
     this.counters.pipelines += kernels.length
     this.reserve(symbols, Math.max(0, ...kernels.map((k) => k.scratch)))
-    return made
+    return kernels.map(({ name, bindings }, i) => ({
+      name,
+      index: first + i,
+      bindings: bindings.length,
+      run: run[i]!,
+    }))
   }
 
   /** Symbols and scratch are common to all modules: they only grow. */
@@ -230,7 +242,8 @@ class WasmDevice implements Device {
     this.end("the device was disposed of")
   }
 
-  private end(reason: string): void {
+  /** Nothing runs on it any more. */
+  end(reason: string): void {
     if (this.reason !== undefined) return
     this.reason = reason
     this.team?.dispose()

@@ -9,23 +9,18 @@
  *
  * A worker spins on `generation` for some tens of microseconds, then sleeps; so does the caller on `done`. To receive a module a worker must get
  * back to its event loop: the call `leave`, of which each worker takes one piece, sends it there. Workers do not keep a process alive.
+ *
+ * Nobody waits for ever for a worker that is gone. Its end is told by its `exit`; while the caller is blocked, by a count that the worker raises
+ * on its way out; and where neither comes, by its silence.
  */
 import { WeftError } from "../../errors.js"
+import { createCrew } from "./crew.js"
 import type { KernelFunction } from "./module.js"
-
-/** The part of a worker that both Node's and a page's have. */
-export interface WorkerLike {
-  postMessage(message: unknown): void
-  terminate(): unknown
-  onMessage(listener: (message: unknown) => void): void
-  /** The worker could not run its source. */
-  onError(listener: (reason: string) => void): void
-}
-export type Spawn = (source: string) => Promise<WorkerLike>
+import { type Spawn, spawnHere } from "./spawn.js"
 
 /**
  * Indices into the control block; arguments follow. `claim` is generation · 2^16 + the pieces that are left, `done` counts finished pieces, `sleepers`
- * workers asleep, `failed` traps in workers.
+ * workers asleep, `failed` traps in workers, `ended` workers that are gone.
  */
 const slots = {
   generation: 0,
@@ -33,6 +28,7 @@ const slots = {
   done: 32,
   sleepers: 48,
   failed: 49,
+  ended: 50,
   kernel: 64,
   pieces: 65,
   count: 66,
@@ -44,11 +40,20 @@ const piecesPerThread = 4
 const patience = 0.05
 const mostArguments = 256
 
+/** The caller looks up from its wait this often. */
+const slice = 100
+/** It gives up after so many milliseconds without a finished piece, or this often the time of its own longest one. */
+const stall = { least: 30_000, times: 200, unknown: 600_000 } as const
+
 export interface Team {
   /** Workers beside the calling thread. */
   readonly size: number
-  /** Instantiates a module in every worker; its kernels get the next indices. */
-  load(module: WebAssembly.Module, names: readonly string[]): Promise<void>
+  /**
+   * Instantiates a module in every worker and returns the index of its first kernel; the others follow.
+   *
+   * @throws WeftError `worker-failed` when a worker does not take it or has ended
+   */
+  load(module: WebAssembly.Module, names: readonly string[]): Promise<number>
   /** Runs a kernel of `groups` workgroups; `scratch` is that of the caller, and worker w has the `bytes` at scratch + w · bytes. */
   run(
     index: number,
@@ -127,6 +132,13 @@ function work(port: Port, claim: (control: Int32Array, at: number, generation: n
   port.onMessage((message) => {
     if ("control" in message) {
       setup = message
+      const { control, slots } = message
+      // A worker that ends in the middle of a piece tells it: the caller may be blocked, where no event reaches it.
+      if (typeof process !== "undefined")
+        process.on("exit", () => {
+          Atomics.add(control, slots.ended, 1)
+          Atomics.notify(control, slots.done)
+        })
       port.postMessage("ready")
       return
     }
@@ -145,61 +157,25 @@ function work(port: Port, claim: (control: Int32Array, at: number, generation: n
 
 const source = `;(${work})(port, ${claim})`
 
-/** Node's workers, else the page's; neither is imported before it is needed. */
-const spawnHere: Spawn = async (text) => {
-  if (typeof process !== "undefined" && process.versions?.node !== undefined) {
-    const name = "node:worker_threads" // Not a literal in the import: bundlers for pages would look for it.
-    const { Worker: NodeWorker } = (await import(name)) as typeof import("node:worker_threads")
-    const port = `const { parentPort: p } = require("node:worker_threads")
-      const port = { postMessage: (m) => p.postMessage(m), onMessage: (f) => p.on("message", f) }`
-    const worker = new NodeWorker(`${port}\n${text}`, { eval: true })
-    worker.unref()
-    return {
-      postMessage: (m) => worker.postMessage(m),
-      terminate: () => worker.terminate(),
-      onMessage: (f) => {
-        worker.on("message", f)
-        worker.unref()
-      },
-      onError: (f) => worker.on("error", (error) => f(String(error))),
-    }
-  }
-  const port = `const port = { postMessage: (m) => self.postMessage(m), onMessage: (f) => { self.onmessage = (e) => f(e.data) } }`
-  const url = URL.createObjectURL(new Blob([`${port}\n${text}`], { type: "text/javascript" }))
-  const worker = new Worker(url)
-  return {
-    postMessage: (m) => worker.postMessage(m),
-    terminate: () => worker.terminate(),
-    onMessage: (f) => {
-      worker.onmessage = (event) => f(event.data)
-    },
-    onError: (f) => {
-      worker.onerror = (event) => f(event.message)
-    },
-  }
-}
-
-export async function createTeam(size: number, memory: WebAssembly.Memory, spawn: Spawn = spawnHere): Promise<Team> {
+/**
+ * Starts `size` workers, or as many as the system grants. `onLost` is called once when the team cannot go on.
+ *
+ * @throws WeftError `worker-failed` when one starts and then fails
+ */
+export async function createTeam(
+  size: number,
+  memory: WebAssembly.Memory,
+  spawn: Spawn = spawnHere,
+  onLost: (reason: string) => void = () => {},
+): Promise<Team> {
+  const spawned = await Promise.allSettled(Array.from({ length: size }, async () => spawn(source)))
+  const workers = spawned.flatMap((s) => (s.status === "fulfilled" ? [s.value] : []))
+  const crew = createCrew<Message>(workers, onLost)
   const control = new Int32Array(new SharedArrayBuffer(4 * (slots.arguments + mostArguments)))
-  const workers = await Promise.all(Array.from({ length: size }, () => spawn(source)))
-  const answers: ((answer: unknown) => void)[] = []
-  for (const w of workers) {
-    w.onMessage((answer) => answers.shift()?.(answer))
-    w.onError((reason) => answers.shift()?.(reason))
-  }
-  const send = async (messageOf: (worker: number) => Message) => {
-    // The process stays alive while it waits for an answer; workers themselves do not keep it.
-    const awake = setInterval(() => {}, 1000)
-    const all = workers.map(() => new Promise((resolve) => answers.push(resolve)))
-    workers.forEach((w, i) => {
-      w.postMessage(messageOf(i + 1))
-    })
-    const problem = (await Promise.all(all)).find((answer) => answer !== "ready")
-    clearInterval(awake)
-    if (problem !== undefined) throw new WeftError("worker-failed", `a worker did not start: ${problem}`)
-  }
-  await send((worker) => ({ control, memory, worker, slots, leave, patience }))
-  let serving = false
+  await crew.ask((worker) => ({ control, memory, worker, slots, leave, patience }))
+  let state: "apart" | "moving" | "serving" = "apart"
+  let kernels = 0
+  let loads: Promise<unknown> = Promise.resolve()
 
   const fork = (kernel: number, pieces: number, values: readonly number[]): number => {
     const generation = (Atomics.load(control, slots.generation) + 1) | 0
@@ -213,37 +189,60 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
     if (Atomics.load(control, slots.sleepers) > 0) Atomics.notify(control, slots.generation)
     return generation
   }
-  const join = (pieces: number) => {
+  /** Blocks until all pieces are done; `own` is the time of the longest that the caller did. */
+  const join = (pieces: number, own: number | undefined) => {
     const until = performance.now() + patience
     let tries = 0
     while (Atomics.load(control, slots.done) !== pieces) if ((++tries & 63) === 0 && performance.now() > until) break
-    for (;;) {
+    const most = own === undefined ? stall.unknown : Math.max(stall.least, stall.times * own)
+    for (let silent = 0; silent < most; ) {
       const done = Atomics.load(control, slots.done)
       if (done === pieces) return
-      Atomics.wait(control, slots.done, done)
+      if (Atomics.load(control, slots.ended) > 0) throw new Error("a worker ended before its part was done")
+      silent = Atomics.wait(control, slots.done, done, slice) === "timed-out" ? silent + slice : 0
     }
+    throw new Error("a worker does not come back with its part")
+  }
+  /** Sends the workers to their event loops, without blocking: their ends are told there. */
+  const recall = async () => {
+    fork(leave, workers.length, [])
+    await crew.within("does not come back to take another module", async (given) => {
+      while (!given.up && Atomics.load(control, slots.done) !== workers.length)
+        await new Promise((resolve) => setTimeout(resolve, 1))
+    })
+  }
+  const load = async (module: WebAssembly.Module, names: readonly string[]): Promise<number> => {
+    crew.check()
+    const before = state
+    state = "moving"
+    if (before === "serving") await recall()
+    await crew.ask(() => ({ module, names }))
+    state = "serving"
+    kernels += names.length
+    return kernels - names.length
   }
 
   return {
-    size,
-    load: async (module, names) => {
-      if (serving) {
-        fork(leave, size, [])
-        join(size)
-      }
-      await send(() => ({ module, names }))
-      serving = true
+    size: workers.length,
+    load(module, names) {
+      // One after the other: a worker that serves takes no message.
+      const loaded = loads.then(() => load(module, names))
+      loads = loaded.catch(() => {})
+      return loaded
     },
     run: (index, own, groups, symbols, scratch, bytes, pointers) => {
+      // Workers that are taking a module do not serve.
+      if (state !== "serving") return own(symbols, scratch, 0, 1, ...pointers)
       if (pointers.length + 3 > mostArguments)
         throw new WeftError(
           "too-many-buffers",
           `${pointers.length} buffers of one kernel; at most ${mostArguments - 3}`,
         )
-      const pieces = Math.min(groups, piecesPerThread * (size + 1))
+      const pieces = Math.min(groups, piecesPerThread * (workers.length + 1))
       const generation = fork(index, pieces, [symbols, scratch, bytes, ...pointers])
       let problem: unknown
-      for (;;) {
+      let longest: number | undefined
+      for (let began = performance.now(); ; ) {
         const piece = claim(control, slots.claim, generation)
         if (piece < 0) break
         try {
@@ -251,14 +250,15 @@ export async function createTeam(size: number, memory: WebAssembly.Memory, spawn
         } catch (cause) {
           problem ??= cause
         }
+        const ended = performance.now()
+        longest = Math.max(longest ?? 0, ended - began)
+        began = ended
         Atomics.add(control, slots.done, 1)
       }
-      join(pieces)
+      join(pieces, longest)
       if (problem !== undefined) throw problem
       if (Atomics.load(control, slots.failed) > 0) throw new Error("it stopped in a worker")
     },
-    dispose: () => {
-      for (const w of workers) w.terminate()
-    },
+    dispose: () => crew.dismiss(),
   }
 }

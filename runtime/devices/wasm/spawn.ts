@@ -1,0 +1,86 @@
+/**
+ * Starts workers: Node's, else the page's; neither is imported before it is needed.
+ *
+ * A spawn that rejects is the system's refusal: there are no more threads to be had. What fails later is the worker's own failure.
+ */
+
+/** The part of a worker that both Node's and a page's have. */
+export interface WorkerLike {
+  postMessage(message: unknown): void
+  terminate(): unknown
+  onMessage(listener: (message: unknown) => void): void
+  /** The worker could not run its source. */
+  onError(listener: (reason: string) => void): void
+  /** The worker has ended, whatever the cause. Left out by what cannot tell: its silence is taken for its end. */
+  onExit?(listener: (reason: string) => void): void
+}
+export type Spawn = (source: string) => Promise<WorkerLike>
+
+export const spawnHere: Spawn = (text) =>
+  typeof process !== "undefined" && process.versions?.node !== undefined ? spawnInNode(text) : spawnInPage(text)
+
+const spawnInNode: Spawn = async (text) => {
+  const name = "node:worker_threads" // Not a literal in the import: bundlers for pages would look for it.
+  const { Worker: NodeWorker } = (await import(name)) as typeof import("node:worker_threads")
+  const port = `const { parentPort: p } = require("node:worker_threads")
+    const port = { postMessage: (m) => p.postMessage(m), onMessage: (f) => p.on("message", f) }`
+  const worker = new NodeWorker(`${port}\n${text}`, { eval: true })
+  const failed = createSignal()
+  const ended = createSignal()
+  worker.on("error", (error) => failed.give(String(error)))
+  worker.on("exit", (code) => ended.give(`its thread ended with code ${code}`))
+  await new Promise<void>((resolve, reject) => {
+    worker.once("online", resolve)
+    failed.listen((reason) => reject(new Error(reason)))
+    ended.listen((reason) => reject(new Error(reason)))
+  })
+  worker.unref()
+  return {
+    postMessage: (m) => worker.postMessage(m),
+    terminate: () => worker.terminate(),
+    onMessage: (f) => {
+      worker.on("message", f)
+      worker.unref()
+    },
+    onError: failed.listen,
+    onExit: ended.listen,
+  }
+}
+
+const spawnInPage: Spawn = async (text) => {
+  const port = `const port = { postMessage: (m) => self.postMessage(m), onMessage: (f) => { self.onmessage = (e) => f(e.data) } }`
+  const url = URL.createObjectURL(new Blob([`${port}\n${text}`], { type: "text/javascript" }))
+  const worker = new Worker(url)
+  return {
+    postMessage: (m) => worker.postMessage(m),
+    terminate: () => {
+      worker.terminate()
+      URL.revokeObjectURL(url)
+    },
+    onMessage: (f) => {
+      worker.onmessage = (event) => f(event.data)
+    },
+    onError: (f) => {
+      worker.onerror = (event) => f(event.message)
+    },
+    // A page does not tell; its workers may take long to start.
+    onExit: () => {},
+  }
+}
+
+/** Something that happens once, told to those who listen before and after. */
+function createSignal() {
+  const listeners: ((reason: string) => void)[] = []
+  let given: string | undefined
+  return {
+    give(reason: string): void {
+      if (given !== undefined) return
+      given = reason
+      for (const f of listeners) f(reason)
+    },
+    listen(f: (reason: string) => void): void {
+      if (given !== undefined) f(given)
+      else listeners.push(f)
+    },
+  }
+}
