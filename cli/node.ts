@@ -87,7 +87,10 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
   const checkpoint = await openCheckpoint(folder)
   try {
     const given = typeof source === "string" ? undefined : checkArtifact(source)
-    const tokenizer = await tokenizerOf(checkpoint) // Before seconds of compiling, should it be broken.
+    // Before seconds of compiling, should they be broken.
+    const defaults = defaultsOf(checkpoint.generationConfig)
+    endTokensOf(checkpoint.generationConfig)
+    const tokenizer = await tokenizerOf(checkpoint)
     const { device, adapter, reason } = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
     try {
       options.onProgress?.({ stage: "device", description: device.description, reason })
@@ -101,8 +104,8 @@ export async function load(source: string | Artifact, options: NodeLoadOptions =
         weights: { read: weightReader(checkpoint, found.tensors) },
         tokenizer,
         memory: options.memory,
-        defaults: defaultsOf(checkpoint.generationConfig),
-        endTokens: endTokensOf(checkpoint.generationConfig),
+        defaults,
+        endTokens: endTokensOf(checkpoint.generationConfig, found.artifact.model?.vocabulary),
         onProgress: (done, total) => options.onProgress?.({ stage: "weights", done, total }),
         onDispose: () => device.dispose(),
       })

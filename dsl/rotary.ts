@@ -31,14 +31,24 @@ const ropeSchema = z
   })
   .superRefine((rope, issues) => {
     const refuse = (message: string, path: string[] = []) => issues.addIssue({ code: "custom", message, path })
-    const kind = rope.rope_type ?? rope.type ?? "default"
+    const kind = kindOf(rope)
     const nested = Object.keys(rope).find((key) => typeof rope[key] === "object" && rope[key] !== null)
     if (nested !== undefined) refuse(`rotary parameters for each layer type ('${nested}') are not supported`)
     else if (!kinds.includes(kind)) refuse(`rope_type '${kind}' is not supported; ${kinds.join(", ")} are`)
-    else if (kind !== "default" && rope.factor == null) refuse(`rope_type '${kind}' needs a factor`, ["factor"])
+    else if (rope.rope_type != null && rope.type != null && rope.rope_type !== rope.type)
+      refuse(`rope_type is '${kind}' and type is '${rope.type}'; leave one`, ["type"])
+    else if (
+      rope.factor == null &&
+      (kind === "linear" || (kind === "yarn" && rope.original_max_position_embeddings == null))
+    )
+      refuse(`rope_type '${kind}' needs a factor`, ["factor"])
     if ((rope.partial_rotary_factor ?? 1) !== 1)
       refuse("partial_rotary_factor other than 1 is not supported", ["partial_rotary_factor"])
   })
+
+/** The kind by either of its names. */
+const kindOf = (rope: { readonly rope_type?: string | null | undefined; readonly type?: string | null | undefined }) =>
+  rope.rope_type ?? rope.type ?? "default"
 
 /** The fields of a config that say how positions turn, for a model's schema: `z.object({ …rotaryFields, … })`. */
 export const rotaryFields = {
@@ -46,6 +56,8 @@ export const rotaryFields = {
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
   max_position_embeddings: z.int32().positive().default(32768),
+  original_max_position_embeddings: z.int32().positive().nullish(),
+  partial_rotary_factor: z.literal(1, { error: "partial_rotary_factor other than 1 is not supported" }).nullish(),
 }
 
 export type RotaryConfig = z.infer<z.ZodObject<typeof rotaryFields>>
@@ -56,21 +68,50 @@ export interface Rotary {
   readonly scaling: number
 }
 
+const says = (rope: RotaryConfig["rope_scaling"]) => rope != null && Object.keys(rope).length > 0
+
+/** Whether a config says two things of positions. Files for old and new readers say one in both fields. */
+export function rotaryConflict({ rope_parameters, rope_scaling }: RotaryConfig): boolean {
+  if (!says(rope_parameters) || !says(rope_scaling)) return false
+  return Object.entries(rope_scaling!).some(
+    ([name, value]) => value !== (rope_parameters![name] ?? null) && value != null,
+  )
+}
+
+/**
+ * What a config says of positions, wherever it says it: `rope_parameters` come first, and empty objects say nothing. Of YaRN, the context
+ * that the model was trained for counts; beside `rope_scaling`, as in transformers, it comes first. Without a factor it is how far
+ * `max_position_embeddings` lies beyond that.
+ */
+function ropeOf({ rope_parameters, rope_scaling, ...config }: RotaryConfig) {
+  const rope = (says(rope_parameters) ? rope_parameters : rope_scaling) ?? {}
+  const most = config.max_position_embeddings
+  const original = config.original_max_position_embeddings ?? rope.original_max_position_embeddings ?? most
+  return { rope, kind: kindOf(rope), most, original, factor: rope.factor ?? Math.max(1, most / original) }
+}
+
+/**
+ * The largest number of positions: those of the config, or as many as its scaling makes of those that the model was trained for. Qwen3's
+ * recipe, a factor of 4 over 32,768, is 131,072 though `max_position_embeddings` stays 40,960.
+ */
+export function rotaryContext(config: RotaryConfig): number {
+  const { kind, most, original, factor } = ropeOf(config)
+  return kind === "default" ? most : Math.min(2 ** 31 - 1, Math.max(most, Math.floor(original * factor)))
+}
+
 /** The frequencies of `dim` rotated channels, dim / 2 of them. Formulas as in transformers' `modeling_rope_utils.py`. */
 export function rotaryFrequencies(config: RotaryConfig, dim: number): Rotary {
-  const rope = config.rope_parameters ?? config.rope_scaling ?? {}
+  const { rope, kind, original, factor } = ropeOf(config)
   const theta = rope.rope_theta ?? config.rope_theta ?? 10_000
-  const factor = rope.factor ?? 1
   const base = Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim))
-  switch (rope.rope_type ?? rope.type ?? "default") {
+  switch (kind) {
     case "linear":
       return { frequencies: base.map((f) => f / factor), scaling: 1 }
     case "yarn": {
-      const context = rope.original_max_position_embeddings ?? config.max_position_embeddings
       const { low, high } = yarnRamp(
         theta,
         dim,
-        context,
+        original,
         rope.beta_fast || 32,
         rope.beta_slow || 1,
         rope.truncate ?? true,

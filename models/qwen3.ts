@@ -27,6 +27,8 @@ import {
   repeat,
   rmsNorm,
   rope,
+  rotaryConflict,
+  rotaryContext,
   rotaryFields,
   rotaryFrequencies,
   scale,
@@ -38,14 +40,15 @@ import {
   top,
   weight,
 } from "../dsl/index.js"
+import { absentSchema, configObject, onlySchema, tokensSchema, unusedUnless } from "./config.js"
 
 type Embedded = Tensor<"seq" | "embed">
 
 const count = z.int32().positive()
 const several = count.max(1000) // what a checkpoint has a tensor of its own for
 
-const configSchema = z
-  .object({
+const configSchema = configObject(
+  {
     ...rotaryFields,
     model_type: z.enum(["qwen3", "qwen3_moe"]),
     vocab_size: count,
@@ -54,27 +57,27 @@ const configSchema = z
     num_hidden_layers: several,
     num_attention_heads: count,
     num_key_value_heads: count,
-    head_dim: count.nullish(),
-    hidden_act: z
-      .literal("silu", { error: ({ input }) => `hidden_act '${input}' is not supported; silu is` })
-      .default("silu"),
+    head_dim: count.optional(),
+    hidden_act: onlySchema("hidden_act", "silu"),
     rms_norm_eps: z.number().positive().default(1e-6),
     attention_bias: z.boolean().default(false),
     tie_word_embeddings: z.boolean().default(false),
-    eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
+    eos_token_id: tokensSchema.default([]),
     use_sliding_window: z.boolean().default(false),
     sliding_window: count.nullable().default(4096),
     max_window_layers: z.int().nonnegative().default(28),
-    layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
+    layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).optional(),
     num_experts: several.optional(),
     num_local_experts: several.optional(),
     num_experts_per_tok: count.default(8),
     moe_intermediate_size: count.default(768),
     norm_topk_prob: z.boolean().default(false),
     decoder_sparse_step: count.default(1),
-    mlp_only_layers: z.array(z.int()).nullish(),
-    quantization_config: z.null({ error: "quantized checkpoints (quantization_config) are not supported" }).optional(),
-  })
+    mlp_only_layers: z.array(z.int()).optional(),
+    quantization_config: absentSchema("quantized checkpoints (quantization_config) are not supported"),
+  },
+  { nullable: ["sliding_window"], unused: unusedUnless("qwen3_moe") },
+)
   .transform((c) => ({
     ...c,
     head_dim: c.head_dim ?? c.hidden_size / c.num_attention_heads,
@@ -84,14 +87,12 @@ const configSchema = z
   }))
   .superRefine((c, issues) => {
     const refuse = (field: string, message: string) => issues.addIssue({ code: "custom", path: [field], message })
-    if (c.rope_scaling && c.rope_parameters)
-      refuse("rope_scaling", "rope_scaling stands beside rope_parameters; leave one")
+    if (rotaryConflict(c)) refuse("rope_scaling", "rope_scaling stands beside rope_parameters; leave one")
+    const beyond = c.eos_token_id.find((token) => token >= c.vocab_size)
+    if (beyond !== undefined) refuse("eos_token_id", `${beyond} is no token: vocab_size is ${c.vocab_size}`)
     if (c.head_dim % 2 !== 0) refuse("head_dim", `a head has ${c.head_dim} channels; rotary positions need pairs`)
-    if (!Number.isInteger(c.rep))
-      refuse(
-        "num_key_value_heads",
-        `${c.num_attention_heads} query heads do not share ${c.num_key_value_heads} key heads`,
-      )
+    const { num_attention_heads: heads, num_key_value_heads: keys } = c
+    if (heads % keys !== 0) refuse("num_key_value_heads", `${heads} query heads do not share ${keys} key heads`)
     if (c.experts > 0 && c.num_experts_per_tok > c.experts)
       refuse("num_experts_per_tok", `${c.num_experts_per_tok} of ${c.experts} experts cannot be chosen`)
     if (c.layer_types && c.layer_types.length !== c.num_hidden_layers)
@@ -134,7 +135,7 @@ function attentionWeights(c: Config, name: string) {
 
 type Cache = ReturnType<typeof cacheState>
 function cacheState(c: Config) {
-  const rows = { key: grows(c.max_position_embeddings), kv: c.num_key_value_heads, dim: c.head_dim }
+  const rows = { key: grows(rotaryContext(c)), kv: c.num_key_value_heads, dim: c.head_dim }
   return { k: state(rows), v: state(rows) }
 }
 
@@ -215,9 +216,9 @@ export const model = defineModel({
   config: configSchema,
 
   facts: (c) => ({
-    context: c.max_position_embeddings,
+    context: rotaryContext(c),
     vocabulary: c.vocab_size,
-    endTokens: [c.eos_token_id ?? []].flat(),
+    endTokens: c.eos_token_id,
   }),
 
   alternatives: (c) => (c.tie_word_embeddings ? { "model.embed_tokens.weight": ["lm_head.weight"] } : undefined),

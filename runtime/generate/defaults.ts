@@ -3,35 +3,79 @@
  *
  *     { do_sample: true, temperature: 0.8, top_k: 40 }  →  { temperature: 0.8, topK: 40 }
  *     { temperature: 0.8 }                              →  { temperature: 0 }      without do_sample nothing is drawn
+ *     { do_sample: true, top_k: -1, top_p: null }       →  { temperature: 1, topK: 0 }   what means "off" is off
+ *     { do_sample: "true" }                             →  WeftError, for a text is neither true nor false
  *
  * Other fields of the file are not read; penalties among them.
  */
+import { printable, WeftError } from "../errors.js"
 import type { Checkpoint } from "../weights/checkpoint.js"
 import { type GenerateDefaults, inRange, type ranges } from "./options.js"
 
 type Config = Checkpoint["generationConfig"]
+type Option = keyof GenerateDefaults & keyof typeof ranges
 
-/** @throws WeftError `generate/range` naming the field when a value is out of the option's range */
+const file = "generation_config.json"
+
+/** Values by which a field says that it does nothing, and what the option has for that. */
+const off: Readonly<Record<Option, (value: number) => number | undefined>> = {
+  maxTokens: (value) => (value === -1 || value === Infinity ? undefined : value),
+  temperature: (value) => value,
+  topK: (value) => (value === -1 || value === Infinity ? 0 : value),
+  // transformers cuts off nothing from 1 on.
+  topP: (value) => (value >= 1 || value === -1 ? 1 : value),
+  minP: (value) => (value === -1 ? 0 : value),
+}
+
+/** @throws WeftError `generate/range` naming the field when a value has another type, or is used and out of the option's range */
 export function defaultsOf(config: Config): GenerateDefaults {
-  const field = (name: string, option: keyof typeof ranges): number | undefined => {
+  const sampling = flag(config, "do_sample")
+  const field = (name: string, option: Option, used: boolean): number | undefined => {
     const value = config?.[name] ?? undefined
-    return value === undefined ? undefined : inRange(option, value, `generation_config.json: ${name}`)
+    if (value === undefined) return undefined
+    if (typeof value !== "number") return inRange(option, value, `${file}: ${name}`)
+    const meant = used ? off[option](value) : undefined
+    return meant === undefined ? undefined : inRange(option, meant, `${file}: ${name}`)
   }
-  const maxTokens = field("max_new_tokens", "maxTokens")
-  if (config?.do_sample !== true) return { maxTokens, temperature: 0 }
-  return {
-    maxTokens,
-    temperature: field("temperature", "temperature") ?? 1,
-    topK: field("top_k", "topK"),
-    topP: field("top_p", "topP"),
-    minP: field("min_p", "minP"),
+  const maxTokens = field("max_new_tokens", "maxTokens", true)
+  const drawn = {
+    temperature: field("temperature", "temperature", sampling) ?? 1,
+    topK: field("top_k", "topK", sampling),
+    topP: field("top_p", "topP", sampling),
+    minP: field("min_p", "minP", sampling),
   }
+  return sampling ? { maxTokens, ...drawn } : { maxTokens, temperature: 0 }
 }
 
-/** The tokens that end an answer: one number or a list in generation_config.json; `undefined` when it names none. */
-export function endTokensOf(config: Config): readonly number[] | undefined {
-  const value = config?.eos_token_id
+/**
+ * The tokens that end an answer: one number or a list in generation_config.json; `undefined` when it names none.
+ *
+ * @param vocabulary the number of logits, when it is known
+ * @throws WeftError `generate/range` when the field holds something else than tokens of the vocabulary
+ */
+export function endTokensOf(config: Config, vocabulary = 2 ** 31): readonly number[] | undefined {
+  const value = config?.eos_token_id ?? undefined
+  if (value === undefined) return undefined
   const list: readonly unknown[] = Array.isArray(value) ? value : [value]
-  const ids = list.filter((id) => typeof id === "number" && Number.isInteger(id) && id >= 0) as readonly number[]
-  return ids.length === 0 ? undefined : ids
+  const isToken = (id: unknown): id is number =>
+    typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocabulary
+  if (!list.every(isToken))
+    throw new WeftError(
+      "generate/range",
+      `${file}: eos_token_id is ${shown(value)}; it is a token or a list of tokens, whole numbers from 0 to ${vocabulary - 1}`,
+      { hint: "correct the field, or take it out: then config.json's counts" },
+    )
+  return list.length === 0 ? undefined : list
 }
+
+function flag(config: Config, name: string): boolean {
+  const value = config?.[name] ?? false
+  if (typeof value === "boolean") return value
+  throw new WeftError("generate/range", `${file}: ${name} is ${shown(value)}; it is true or false`, {
+    hint: "correct the field, or take it out",
+  })
+}
+
+/** As it stands in the file. */
+const shown = (value: unknown): string =>
+  typeof value === "number" ? String(value) : printable(JSON.stringify(value)).slice(1, -1).replaceAll('\\"', '"')

@@ -1,6 +1,6 @@
 /** A file on disk as a source, opened so that no link of a downloaded folder leads the reader elsewhere. Node only. */
 
-import { constants, type FileHandle, open, realpath, stat } from "node:fs/promises"
+import { constants, type FileHandle, open, readdir, readFile, realpath, stat } from "node:fs/promises"
 import { basename, dirname, isAbsolute, join, relative, sep } from "node:path"
 import { printable, WeftError } from "../errors.js"
 import { type ByteSource, checkRange } from "./source.js"
@@ -20,11 +20,40 @@ export interface Folder {
 }
 
 /**
- * Resolves a folder. Files may lie in it, or, when it is a snapshot of the Hub's cache (`…/snapshots/<revision>`), in `…/blobs`.
+ * Resolves a folder. Files may lie in it, or, when it is a snapshot of the Hub's cache (`…/snapshots/<revision>`) or inside of one, in
+ * `…/blobs`. A whole repository of that cache (`models--org--name`) stands for the snapshot that its `refs/main` names.
  *
  * @throws WeftError `checkpoint/missing`, `checkpoint/unreadable`
  */
 export async function openFolder(path: string): Promise<Folder> {
+  const folder = await openDirectory(path)
+  const revision = await mainRevision(folder)
+  return revision === undefined ? folder : openDirectory(join(path, "snapshots", revision))
+}
+
+/** The revision to take of a repository in the Hub's cache; `undefined` for any other folder. */
+async function mainRevision({ shown, real }: Folder): Promise<string | undefined> {
+  if (!basename(real).startsWith("models--")) return undefined
+  const snapshots = await readdir(join(real, "snapshots")).catch((): string[] => [])
+  const refs = join(real, "refs", "main")
+  const named = (await stat(refs).catch(() => undefined))?.size ?? 0
+  const main = named > 0 && named < 1000 ? (await readFile(refs, "utf8").catch(() => "")).trim() : ""
+  if (snapshots.includes(main)) return main
+  if (snapshots.length <= 1) return snapshots[0]
+  throw new WeftError(
+    "checkpoint/missing",
+    `${printable(shown)} has ${snapshots.length} snapshots, and refs/main names none`,
+    {
+      hint: `name one of its folders: ${snapshots
+        .slice(0, 5)
+        .map((name) => join("snapshots", name))
+        .map(printable)
+        .join(", ")}`,
+    },
+  )
+}
+
+async function openDirectory(path: string): Promise<Folder> {
   const real = await realpath(path).catch((cause: unknown) => {
     if (!isMissing(cause)) throw unreadable(path, cause)
     throw new WeftError("checkpoint/missing", `there is no directory ${printable(path)}`, {
@@ -35,9 +64,15 @@ export async function openFolder(path: string): Promise<Folder> {
   if (!(await stat(real)).isDirectory()) {
     throw new WeftError("checkpoint/missing", `${printable(path)} is not a directory`, { hint: folderHint })
   }
-  const snapshots = dirname(real)
-  const blobs = basename(snapshots) === "snapshots" ? [join(dirname(snapshots), "blobs")] : []
-  return { shown: path, real, roots: [real, ...blobs] }
+  const snapshots = snapshotsAbove(real)
+  return { shown: path, real, roots: [real, ...(snapshots === undefined ? [] : [join(dirname(snapshots), "blobs")])] }
+}
+
+/** The nearest folder above that is named as those of the Hub's cache. */
+function snapshotsAbove(path: string): string | undefined {
+  for (let above = dirname(path); above !== dirname(above); above = dirname(above))
+    if (basename(above) === "snapshots") return above
+  return undefined
 }
 
 /**

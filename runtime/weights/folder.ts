@@ -14,6 +14,7 @@ import { join } from "node:path"
 import { printable, WeftError } from "../errors.js"
 import { assembleCheckpoint, type Checkpoint, textFiles } from "./checkpoint.js"
 import { type Folder, openFile, openFolder } from "./file-source.js"
+import { parseConfig } from "./json.js"
 import { readHeader, type SafetensorsHeader } from "./safetensors.js"
 import { collectTensors, parseIndex, type WeightMap } from "./shards.js"
 import type { ByteSource } from "./source.js"
@@ -122,7 +123,7 @@ async function readObject(folder: Folder, name: string): Promise<Record<string, 
   const shown = printable(join(folder.shown, name))
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseConfig(text)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new WeftError("checkpoint/json", `${shown} is not valid JSON: ${printable(why)}`, {

@@ -135,6 +135,50 @@ export class JsonReader {
   }
 }
 
+/** Deepest nesting of a config. */
+const maxConfigDepth = 64
+
+/**
+ * The value of a JSON text that Python wrote, which has `Infinity`, `-Infinity` and `NaN` for the numbers that JSON lacks.
+ *
+ * @throws SyntaxError when it is no such text, or is nested more than 64 deep: what reads it afterwards may be recursive
+ */
+export function parseConfig(text: string): unknown {
+  const pieces: string[] = []
+  let depth = 0
+  let done = 0
+  let hasNaN = false
+  const replace = (at: number, length: number, by: string) => {
+    pieces.push(text.slice(done, at), by)
+    done = at + length
+  }
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]!
+    if (character === '"') at = endOfString(text, at)
+    else if (character === "]" || character === "}") depth--
+    else if (character === "[" || character === "{") {
+      if (++depth > maxConfigDepth) throw new SyntaxError(`it is nested more than ${maxConfigDepth} deep`)
+    } else if (text.startsWith("NaN", at)) {
+      hasNaN = true
+      replace(at, 3, `"${notANumber}"`)
+    } else if (text.startsWith("Infinity", at)) replace(at, 8, "1e999") // Too large a number is infinite.
+  }
+  const plain = pieces.join("") + text.slice(done)
+  return JSON.parse(plain, hasNaN ? (_, value: unknown) => (value === notANumber ? Number.NaN : value) : undefined)
+}
+
+/** Where the quote stands that ends the string which begins at `at`; the end of the text when there is none. */
+function endOfString(text: string, at: number): number {
+  for (let end = at + 1; end < text.length; end++) {
+    if (text[end] === '"') return end
+    if (text[end] === "\\") end++
+  }
+  return text.length
+}
+
+/** Stands for NaN in a text that is parsed; no config holds this text. */
+const notANumber = "weft: not a number"
+
 /** The value of a number that is written as plain digits and is at most 2^53 − 1; `1.0`, `1e1`, `-0` are not. */
 export function safeInteger(literal: string): number | undefined {
   const value = /^\d+$/.test(literal) ? Number(literal) : Number.NaN

@@ -1,5 +1,5 @@
 /** Checkpoints as other tools save them: other names, buffers, doubles. They give the same numbers, or say why not. */
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
@@ -114,6 +114,22 @@ describe("names", () => {
       '3 missing:\n    "model.layers.0.self_attn.k_norm.weight"\n    "model.layers.1.self_attn.k_norm.weight"',
     )
   })
+})
+
+test("YaRN's context is its original one times the factor, whatever max_position_embeddings says", async () => {
+  const yarn = await loadGolden("qwen3-yarn")
+  const to = await mkdtemp(join(folder, "x-"))
+  await cp(yarn.folder, to, { recursive: true })
+  const config = JSON.parse(await readFile(join(to, "config.json"), "utf8"))
+  await writeFile(join(to, "config.json"), JSON.stringify({ ...config, max_position_embeddings: 40 }))
+  const { factor, original_max_position_embeddings: original } = config.rope_parameters
+  expect(await refusal(load(to, { ...options, context: factor * original + 1 }))).toContain(`1 to ${factor * original}`)
+  using model = await load(to, options)
+  expect(model.facts.context).toBe(factor * original)
+  const ids = yarn.ids[0]!
+  expect(ids.length).toBeGreaterThan(40)
+  expect(normalisedError((await model.logits(ids)).data, yarn.logits[0]!)).toBeLessThan(1e-8)
+  await yarn.checkpoint.close()
 })
 
 describe("formats", () => {

@@ -170,6 +170,7 @@ describe("refused", () => {
       "rope_scaling",
       "rope_scaling stands beside rope_parameters; leave one",
     ],
+    [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor", "partial_rotary_factor other than 1 is not supported"],
     [{ num_attention_heads: 5 }, "num_key_value_heads", "5 query heads do not share 2 key heads"],
     [{ head_dim: 25 }, "head_dim", "a head has 25 channels; rotary positions need pairs"],
     [{ num_experts_per_tok: 9 }, "num_experts_per_tok", "9 of 8 experts cannot be chosen"],
@@ -191,6 +192,43 @@ describe("refused", () => {
     } catch (error) {
       expect((error as ZodError).issues.map((issue) => [issue.path[0], issue.message])).toEqual([[path, message]])
     }
+  })
+
+  test.each([
+    [{ eos_token_id: -1 }, "expected number to be >=0"],
+    [{ eos_token_id: "2" }, "it is a token, or a list of tokens"],
+    [{ eos_token_id: [2, 1.5] }, "it is a token, or a list of tokens"],
+    [{ eos_token_id: [[2]] }, "it is a token, or a list of tokens"],
+    [{ eos_token_id: [2, 97] }, "97 is no token: vocab_size is 97"],
+    [{ eos_token_id: 10 ** 10 }, "10000000000 is no token: vocab_size is 97"],
+  ])("end tokens that are none: %o", (fields, message) => {
+    expect(() => model.configure({ ...small, ...fields })).toThrow(message)
+  })
+
+  test("what turns a field off, and fields that nothing uses, block nothing", () => {
+    const { experts: _, ...plain } = { ...small, experts: 0, model_type: "qwen3" }
+    const asked = namesOf(plain)
+    const silent = {
+      num_experts: 0,
+      num_experts_per_tok: null,
+      moe_intermediate_size: 0,
+      sliding_window: -1,
+      max_window_layers: -1,
+    }
+    const nulls = [
+      "head_dim",
+      "hidden_act",
+      "attention_bias",
+      "layer_types",
+      "rope_scaling",
+      "quantization_config",
+      "eos_token_id",
+    ]
+    const off = { ...silent, ...Object.fromEntries(nulls.map((name) => [name, null])), head_dim: 24 }
+    expect(namesOf({ ...plain, ...off })).toEqual(asked)
+    expect(namesOf({ ...plain, rope_scaling: {}, quantization_config: {}, initializer_range: Infinity })).toEqual(asked)
+    const rope = { rope_type: "yarn", factor: 4 }
+    expect(namesOf({ ...plain, rope_scaling: rope, rope_parameters: { ...rope, rope_theta: 1e6 } })).toEqual(asked)
   })
 
   test("unknown fields are ignored", () => {

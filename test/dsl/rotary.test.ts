@@ -1,7 +1,7 @@
 /** The frequencies of rotary positions against a second way to compute them, and what is refused. */
 import { describe, expect, test } from "vitest"
 import * as z from "zod"
-import { rotaryFields, rotaryFrequencies } from "../../dsl/rotary.js"
+import { rotaryContext, rotaryFields, rotaryFrequencies } from "../../dsl/rotary.js"
 
 const schema = z.object(rotaryFields)
 const frequencies = (config: object, dim: number) => rotaryFrequencies(schema.parse(config), dim)
@@ -93,11 +93,61 @@ describe("frequencies", () => {
   })
 })
 
+describe("context", () => {
+  const most = 40_960
+  test.each([
+    ["no scaling", {}, most],
+    [
+      "Qwen3's recipe",
+      { rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32768 } },
+      131_072,
+    ],
+    ["the older name", { rope_scaling: { type: "yarn", factor: 4, original_max_position_embeddings: 32768 } }, 131_072],
+    [
+      "the newer field",
+      { rope_parameters: { rope_type: "yarn", factor: 2.5, original_max_position_embeddings: 32768 } },
+      81_920,
+    ],
+    [
+      "a small factor",
+      { rope_scaling: { rope_type: "yarn", factor: 1, original_max_position_embeddings: 32768 } },
+      most,
+    ],
+    ["no original context", { rope_scaling: { rope_type: "yarn", factor: 2 } }, 2 * most],
+    [
+      "the original context beside it",
+      { original_max_position_embeddings: 16384, rope_scaling: { type: "yarn", factor: 3 } },
+      49_152,
+    ],
+    [
+      "no factor",
+      { rope_scaling: { rope_type: "yarn", factor: null, original_max_position_embeddings: 10_240 } },
+      most,
+    ],
+    ["linear", { rope_scaling: { rope_type: "linear", factor: 4 } }, 4 * most],
+    ["default", { rope_scaling: { rope_type: "default", factor: 4 } }, most],
+    ["nothing in the field", { rope_scaling: {} }, most],
+    ["beyond what is counted in", { rope_scaling: { rope_type: "yarn", factor: 1e9 } }, 2 ** 31 - 1],
+  ])("%s", (_, config, context) => {
+    expect(rotaryContext(schema.parse({ max_position_embeddings: most, ...config }))).toBe(context)
+  })
+})
+
+test("without a factor, YaRN stretches the original context to the maximum", () => {
+  const fields = { rope_type: "yarn", original_max_position_embeddings: 8192 }
+  const config = { max_position_embeddings: 32768, rope_theta: 1e6 }
+  expect(frequencies({ ...config, rope_scaling: { ...fields, factor: null } }, 64)).toEqual(
+    frequencies({ ...config, rope_scaling: { ...fields, factor: 4 } }, 64),
+  )
+})
+
 describe("refused", () => {
   test.each([
     [{ rope_type: "llama3", factor: 8 }, "rope_type 'llama3' is not supported; default, linear, yarn are"],
     [{ type: "dynamic", factor: 2 }, "rope_type 'dynamic' is not supported; default, linear, yarn are"],
     [{ rope_type: "longrope", factor: 2 }, "rope_type 'longrope' is not supported; default, linear, yarn are"],
+    [{ rope_type: "linear" }, "rope_type 'linear' needs a factor"],
+    [{ rope_type: "yarn", type: "linear", factor: 2 }, "rope_type is 'yarn' and type is 'linear'; leave one"],
     [{ rope_type: "yarn" }, "rope_type 'yarn' needs a factor"],
     [{ rope_type: "default", partial_rotary_factor: 0.25 }, "partial_rotary_factor other than 1 is not supported"],
     [

@@ -290,6 +290,65 @@ describe.skipIf(process.platform === "win32")("links", () => {
   })
 })
 
+describe.skipIf(process.platform === "win32")("a repository of the Hub's cache", () => {
+  const hub = "hub/models--org--name"
+  const snapshot = async (revision: string, sub = "", config = "{}") => {
+    const depth = sub === "" ? "../../" : "../../../"
+    const inside = `${hub}/snapshots/${revision}/${sub}`
+    await put({
+      [`${hub}/blobs/${revision}`]: config,
+      [`${hub}/blobs/weights`]: weights("a"),
+      [`${inside}/README.md`]: "",
+    })
+    await symlink(`${depth}blobs/${revision}`, join(folder, inside, "config.json"))
+    await symlink(`${depth}blobs/weights`, join(folder, inside, "model.safetensors"))
+  }
+  const opens = async (at: string) => {
+    const checkpoint = await openCheckpoint(join(folder, at))
+    await checkpoint.close()
+    return checkpoint.config
+  }
+
+  test("opens in a subfolder of a snapshot", async () => {
+    await snapshot("abc", "sub")
+    expect(await opens(`${hub}/snapshots/abc/sub`)).toEqual({})
+    await symlink("../../../refs/main", join(folder, `${hub}/snapshots/abc/sub/generation_config.json`))
+    await put({ [`${hub}/refs/main`]: "{}" })
+    expect(await failure(join(folder, `${hub}/snapshots/abc/sub`))).toContain("checkpoint/link")
+  })
+
+  test("stands for the snapshot that refs/main names, or for its only one", async () => {
+    await snapshot("abc", "", '{"a":1}')
+    expect(await opens(hub)).toEqual({ a: 1 })
+    await snapshot("def", "", '{"a":2}')
+    expect(await failure(join(folder, hub))).toBe(
+      `checkpoint/missing: "DIR/${hub}" has 2 snapshots, and refs/main names none\nhint: name one of its folders: "snapshots/abc", "snapshots/def"`,
+    )
+    await put({ [`${hub}/refs/main`]: "def\n" })
+    expect(await opens(hub)).toEqual({ a: 2 })
+    await put({ [`${hub}/refs/main`]: "../../elsewhere" })
+    expect(await failure(join(folder, hub))).toContain("refs/main names none")
+  })
+})
+
+test("a config that Python wrote may hold numbers that JSON lacks", async () => {
+  const text = '{"a":Infinity,"b":[-Infinity,NaN,1],"c":"NaN, \\"Infinity\\" and \\\\","d":{"NaN":NaN}}'
+  await put({ "config.json": text, "generation_config.json": '{"top_k":Infinity}', "model.safetensors": weights("a") })
+  const checkpoint = await openCheckpoint(folder)
+  expect(checkpoint.config).toEqual({
+    a: Infinity,
+    b: [-Infinity, NaN, 1],
+    c: 'NaN, "Infinity" and \\',
+    d: { NaN: NaN },
+  })
+  expect(checkpoint.generationConfig).toEqual({ top_k: Infinity })
+  await checkpoint.close()
+  for (const bad of ["[Infinity", '{"a":Infinit}', '{"a":+NaN}', '{"a":"NaN}', `{"a":${"[".repeat(100_000)}`]) {
+    await put({ "config.json": bad })
+    expect(await failure()).toMatch(/^checkpoint\/json: "DIR\/config\.json" is not valid JSON: /)
+  }
+})
+
 describe("reading", () => {
   test("stays inside the tensor, and ends with close", async () => {
     await put({ "config.json": "{}", "model.safetensors": weights("a", "b") })
