@@ -8,7 +8,7 @@
  * A reduction of an axis of extent 0 gives the identity: 0, or the most negative (max) or most positive (min) finite number.
  */
 import { tracing } from "./attach.js"
-import type { Fresh, Index, NumberType, Shared, Tensor } from "./tensor.js"
+import type { Fresh, Index, NumberType, Strangers, Tensor } from "./tensor.js"
 import type { FoldKind, Traced } from "./tracing.js"
 
 const product = (a: number, b: number) => a * b
@@ -18,14 +18,14 @@ const product = (a: number, b: number) => a * b
  *
  * @throws a diagnostic when an axis has two extents.
  */
-export function dot<X extends string, W extends string, const K extends Shared<X, W>>(
+export function dot<X extends string, W extends string, const K extends (X & W) | Strangers<X & W>>(
   x: Tensor<X>,
   w: Tensor<W>,
   first: K,
   ...over: K[]
 ): Tensor<Exclude<X | W, K>> {
   const trace = tracing()
-  const products = trace.map(product, [x, w], true)
+  const products = trace.map(product, [x, w], true, "f32")
   return [first, ...over].reduce<Traced>((t, axis) => trace.fold("sum", t, axis), products) as Tensor<Exclude<X | W, K>>
 }
 

@@ -15,7 +15,7 @@
  */
 import type { Entry, InputSpec } from "./entries.js"
 import type { Program } from "./model.js"
-import type { NumberType, Tensor, Tree, ValueTypeOf } from "./tensor.js"
+import type { NumberType, Tensor, Tree, Typed } from "./tensor.js"
 import type { Traced, ValueType } from "./tracing.js"
 
 /** The extent of an input's axis that each run sets anew, up to `max`. */
@@ -56,7 +56,7 @@ export interface DefinedProgram<Inputs, Outputs> extends Program {
 
 /** The typed array that holds values of a type; a bool is 0 or 1. */
 export type ArrayOf<D> = [D] extends ["f32"] ? Float32Array : [D] extends ["i32"] ? Int32Array : Uint32Array
-type ArraysOf<T> = { readonly [K in keyof T]: ArrayOf<ValueTypeOf<T[K]>> }
+type ArraysOf<T> = { readonly [K in keyof T]: T[K] extends Typed<infer D> ? ArrayOf<D> : never }
 
 /** Makes a program of its inputs (from `input`), the axes of its outputs in the host's order, and the function that computes them. */
 export function defineProgram<

@@ -33,8 +33,11 @@ export interface Tracing {
   constant(axes: readonly AxisExtent[], values: ArrayLike<number>, dtype: ValueType): Traced
   /** start, start + 1, … along a new axis; i32. */
   iota(axis: string, extent: Extent, start: Extent): Traced
-  /** Applies a scalar function; axes are united. Unless `outer`, one argument must have all of them. */
-  map(fn: unknown, args: readonly Traced[], outer: boolean): Traced
+  /**
+   * Applies a scalar function; axes are united. Unless `outer`, one argument must have all of them. Numbers of the function that meet no
+   * tensor are of the type `claimed`; the result may still be of another, which the language tells.
+   */
+  map(fn: unknown, args: readonly Traced[], outer: boolean, claimed: ValueType): Traced
   fold(kind: FoldKind, x: Traced, axis: string): Traced
   /** Inclusive prefix along `axis`. */
   scan(kind: FoldKind, x: Traced, axis: string): Traced

@@ -23,7 +23,7 @@ export const program = defineProgram({
   outputs: { steps: ["row", "column"] },
   run({ re, im }) {
     const x = outer((a, _b) => a, re, im)
-    let z: Orbit = { re: x, im: outer((_a, b) => b, re, im), steps: mapTo("i32", (_x) => toI32(0), x) }
+    let z: Orbit = { re: x, im: outer((_a, b) => b, re, im), steps: mapTo("i32", () => 0, x) }
     for (let n = 0; n < limit; n++) z = call(step, z, re, im)
     return { steps: z.steps }
   },

@@ -11,6 +11,7 @@
 import { existsSync } from "node:fs"
 import { dirname, join, relative, resolve, sep } from "node:path"
 import { ts } from "ts-morph"
+import { scalarTakers } from "./subset.js"
 
 interface Root {
   /** The folder that holds the declarations, with forward slashes and one at the end. */
@@ -71,6 +72,13 @@ export function callsLanguage(call: ts.CallExpression, language: Language): bool
   const declaration = language.checker.getResolvedSignature(call)?.declaration
   if (declaration !== undefined) return isLanguageFile(declaration.getSourceFile(), language)
   return isDeclaredInLanguage(resolvedSymbol(call.expression, language.checker), language)
+}
+
+/** True when the function that is called is one of the language's that read a scalar function. */
+export function takesScalarFunction(call: ts.CallExpression, language: Language): boolean {
+  const declaration = language.checker.getResolvedSignature(call)?.declaration
+  const name = declaration !== undefined && ts.isFunctionDeclaration(declaration) ? declaration.name?.text : undefined
+  return name !== undefined && scalarTakers.has(name) && callsLanguage(call, language)
 }
 
 /** True when the call's value is a `Tensor` or an `Index` of the language. */

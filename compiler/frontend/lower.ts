@@ -7,6 +7,8 @@
  *     (x) => { const y = x * scale; return y > 0 ? y : curve(y) }
  *     →  locals [(* $0 {scale})], result (select (> %0 0) %0 (call curve %0)), captures scale and curve
  *
+ *     (x) => { if (x > 0) return x; return x * 0.1 }      →  result (select (> $0 0) $0 (* $0 0.1))
+ *
  * Nothing is folded, typed or inlined here: the tracer does that when it knows the types of the arguments and the values of the
  * captures. What TypeScript lets pass and a kernel cannot do (`-flag`, `x && y` on numbers) is refused.
  */
@@ -20,10 +22,12 @@ import { isScalarSignature, type ScalarFunctionNode, scalarKind } from "./scalar
 import {
   binaryOperators,
   hints,
+  instead,
   isAssignment,
   languageFunctions,
   mathConstants,
   mathFunctions,
+  numberFunctions,
   refusedSyntax,
   unaryOperators,
 } from "./subset.js"
@@ -80,24 +84,56 @@ function parameterName(parameter: ts.ParameterDeclaration, index: number, scope:
   return name.text
 }
 
-/** An expression, or a block of `const`s that ends in `return`. */
+/** An expression, or a block of `const`s, `if`s and `return`s. */
 function body(node: ts.ConciseBody, scope: Scope): { locals: readonly ScalarSource[]; result: ScalarSource } {
   const locals: ScalarSource[] = []
   if (!ts.isBlock(node)) return { locals, result: expression(node, scope) }
-  for (const [index, statement] of node.statements.entries()) {
-    if (ts.isReturnStatement(statement) && statement.expression !== undefined) {
-      const after = node.statements[index + 1]
-      if (after !== undefined) refuse(after, "a scalar function ends at its first `return`", hints.body)
-      return { locals, result: expression(statement.expression, scope) }
-    }
-    if (ts.isVariableStatement(statement)) {
-      constants(statement, locals, scope)
-      continue
-    }
-    if (ts.isExpressionStatement(statement)) expression(statement.expression, scope) // for the more exact reason, if there is one
-    refuseNode(statement)
+  return { locals, result: returned(node.statements, [], node, locals, scope) }
+}
+
+/**
+ * What statements return. `after` are the statements that follow the blocks around them, innermost first: where a branch of an `if` does not
+ * return, they go on. Locals of both branches are computed: nothing in them has an effect.
+ */
+function returned(
+  [statement, ...rest]: readonly ts.Statement[],
+  after: readonly (readonly ts.Statement[])[],
+  block: ts.Block,
+  locals: ScalarSource[],
+  scope: Scope,
+): ScalarSource {
+  if (statement === undefined) {
+    const [next, ...more] = after
+    if (next !== undefined) return returned(next, more, block, locals, scope)
+    throw new Refusal("the block of a scalar function must end in `return`", hints.body, block.end - 1, block.end)
   }
-  throw new Refusal("the block of a scalar function must end in `return`", hints.body, node.end - 1, node.end)
+  if (ts.isReturnStatement(statement) && statement.expression !== undefined) {
+    if (rest[0] !== undefined) refuse(rest[0], "a scalar function ends at its first `return`", hints.body)
+    return expression(statement.expression, scope)
+  }
+  if (ts.isVariableStatement(statement)) {
+    constants(statement, locals, scope)
+    return returned(rest, after, block, locals, scope)
+  }
+  if (ts.isIfStatement(statement)) {
+    const condition = expression(statement.expression, scope)
+    wants("boolean", statement.expression, "if", scope)
+    const branch = (part: ts.Statement | undefined) =>
+      returned(part === undefined ? [] : statementsOf(part), [rest, ...after], block, locals, scope)
+    const args = [condition, branch(statement.thenStatement), branch(statement.elseStatement)]
+    if (returnKind(scope) === undefined)
+      refuse(statement, "one `return` gives a number, another a boolean", hints.count)
+    return operation("select", args, statement)
+  }
+  if (ts.isExpressionStatement(statement)) expression(statement.expression, scope) // for the more exact reason, if there is one
+  return refuseNode(statement)
+}
+
+const statementsOf = (part: ts.Statement): readonly ts.Statement[] => (ts.isBlock(part) ? part.statements : [part])
+
+function returnKind({ checker, fn }: Scope) {
+  const signature = checker.getSignatureFromDeclaration(fn)
+  return signature && scalarKind(signature.getReturnType(), checker)
 }
 
 function constants(statement: ts.VariableStatement, locals: ScalarSource[], scope: Scope): void {
@@ -161,7 +197,8 @@ function name(node: ts.Identifier | ts.PropertyAccessExpression, wrapped: ts.Exp
       refuse(node, `\`${text}\` is not a finite number; programs contain no infinities`, hints.finite)
     }
     if (text === "undefined") refuseSyntax(node, "`undefined`", hints.subset)
-    if (root.text === "Number") refuse(node, `\`${text}\` is a constant of float64, not of f32`, hints.finite)
+    if (root.text === "Number")
+      refuse(node, `\`${text}\` is a constant of float64, not of f32`, instead.get(text) ?? hints.finite)
     if (root.text === "Math") refuse(node, `\`${text}\` has no kernel form`, hints.math)
   }
   const captured = capturedValue(wrapped, chain, scope.language)
@@ -240,8 +277,14 @@ function call(node: ts.CallExpression, scope: Scope): ScalarSource {
     return refuse(node.expression, "a scalar function can call functions by their name only", hints.subset)
   }
   const callee = dotted(chain)
-  const ofMath = root.text === "Math" && chain.length === 2 && isGlobal(root, scope)
-  if (ofMath) return mathCall(node, callee, chain[1]!.text, scope)
+  if (isGlobal(root, scope)) {
+    const known = numberFunctions.get(callee)
+    if (known !== undefined) {
+      const args = node.arguments.map((argument) => expression(argument, scope))
+      return operation(known, args, node)
+    }
+    if (root.text === "Math" && chain.length === 2) return mathCall(node, callee, chain[1]!.text, scope)
+  }
   const symbol = resolvedSymbol(chain.at(-1)!, scope.checker)
   const intrinsic = languageFunctions.find((known) => known === symbol?.name)
   if (intrinsic !== undefined && isDeclaredInLanguage(symbol, scope.language)) {
@@ -264,7 +307,11 @@ function refuseCallee(node: ts.CallExpression, chain: readonly ts.Identifier[], 
   const declaration = signature?.declaration
   const builtIn = declaration !== undefined && language.program.isSourceFileDefaultLibrary(declaration.getSourceFile())
   if (ownName(chain[0]!, scope) !== undefined || isGlobal(chain[0]!, scope) || builtIn) {
-    refuse(node.expression, `\`${callee}\` is not a scalar function: it has no body that can be read`, hints.subset)
+    refuse(
+      node.expression,
+      `\`${callee}\` is not a scalar function: it has no body that can be read`,
+      instead.get(callee) ?? hints.subset,
+    )
   }
   refuseVariable(chain, checker)
   if (declaration === fn)
@@ -277,7 +324,9 @@ function refuseCallee(node: ts.CallExpression, chain: readonly ts.Identifier[], 
 
 function mathCall(node: ts.CallExpression, callee: string, name: string, scope: Scope): ScalarSource {
   const known = mathFunctions.find((candidate) => candidate === name)
-  if (known === undefined) return refuse(node.expression, `\`${callee}\` has no kernel form`, hints.math)
+  if (known === undefined) {
+    return refuse(node.expression, `\`${callee}\` has no kernel form`, instead.get(callee) ?? hints.math)
+  }
   const [first, ...rest] = node.arguments.map((argument) => expression(argument, scope))
   if (known !== "min" && known !== "max") return operation(known, first === undefined ? [] : [first, ...rest], node)
   if (first === undefined)

@@ -75,6 +75,43 @@ export const mathFunctions = [
   "imul",
 ] as const satisfies readonly ScalarOperation[]
 
+/** Functions of `Number`, and the global ones, that are operations; `Math.fround` is `toF32`. */
+export const numberFunctions: ReadonlyMap<string, ScalarOperation> = new Map([
+  ["Number.isNaN", "isNaN"],
+  ["isNaN", "isNaN"],
+  ["Number.isFinite", "isFinite"],
+  ["isFinite", "isFinite"],
+  ["Number.isInteger", "isInteger"],
+  ["Math.fround", "toF32"],
+])
+
+/** What to write in the place of other functions and constants of JavaScript. */
+export const instead: ReadonlyMap<string, string> = new Map([
+  ["Math.log2", "write `Math.log(x) * Math.LOG2E`"],
+  ["Math.log10", "write `Math.log(x) * Math.LOG10E`"],
+  ["Math.log1p", "write `Math.log(1 + x)`, which loses digits of small x"],
+  ["Math.expm1", "write `Math.exp(x) - 1`, which loses digits near 0"],
+  ["Math.hypot", "write `Math.sqrt(x * x + y * y)`, whose squares must be finite"],
+  ["Math.cbrt", "write `Math.sign(x) * Math.abs(x) ** (1 / 3)`"],
+  ["Math.tan", "write `Math.sin(x) / Math.cos(x)`"],
+  ["Math.sinh", "write `(Math.exp(x) - Math.exp(-x)) / 2`, which loses digits near 0"],
+  ["Math.cosh", "write `(Math.exp(x) + Math.exp(-x)) / 2`"],
+  ["Math.random", "give random numbers as an input, or hash a position: `Math.imul(word ^ (word >>> 16), 0x7feb352d)`"],
+  ["Number", "write toF32(x), toI32(x) or toU32(x)"],
+  ["Boolean", "compare it, for example with `!== 0`"],
+  ["parseInt", "write toI32(x) for the whole part"],
+  ["BigInt", "integers have 32 bits: toI32(x), toU32(x)"],
+  ["Number.isSafeInteger", "write `Number.isInteger(x)`"],
+  ["Number.EPSILON", "that of f32 is 2 ** -23"],
+  ["Number.MAX_VALUE", "that of f32 is 3.4028235e38"],
+  ["Number.MIN_VALUE", "that of f32 is 2 ** -149; 2 ** -126 is the smallest normal one"],
+  ["Number.MAX_SAFE_INTEGER", "integers are exact up to 2 ** 24 in f32, 2 ** 31 - 1 in i32, 2 ** 32 - 1 in u32"],
+  ["Number.MIN_SAFE_INTEGER", "integers are exact down to -(2 ** 24) in f32, -(2 ** 31) in i32"],
+])
+
+/** Functions of the language whose first function is a scalar function, whatever its parameters. */
+export const scalarTakers: ReadonlySet<string> = new Set(["map", "mapTo", "outer", "outerTo"])
+
 /** The constants of `Math`, which become literals. */
 export const mathConstants: ReadonlyMap<string, number> = new Map([
   ["E", Math.E],
@@ -97,7 +134,7 @@ export const languageFunctions = [
 ] as const satisfies readonly ScalarOperation[]
 
 export const hints = {
-  subset: `a scalar function may contain numbers, booleans, its parameters, + - * / % **, < <= > >= === !==, ?:, && || !, & | ^ ~ << >> >>>, Math.{${mathFunctions.join(" ")}}, const locals before one return, calls of other scalar functions, and captured const numbers and booleans`,
+  subset: `a scalar function may contain numbers, booleans, its parameters, + - * / % **, < <= > >= === !==, ?:, && || !, & | ^ ~ << >> >>>, Math.{${mathFunctions.join(" ")} fround}, Number.{isNaN isFinite isInteger}, const locals, if with returns, calls of other scalar functions, and captured const numbers and booleans`,
   math: `functions with a kernel form: ${mathFunctions.map((name) => `Math.${name}`).join(" ")}`,
   choose: "write `condition ? a : b`",
   local: "give each intermediate value its own `const`",
@@ -108,6 +145,7 @@ export const hints = {
   constant: "declare it with `const`, or copy it into a `const` before the function",
   argument: "pass it as an argument of the call and read it as a parameter",
   body: "end the function with `return` and one expression",
+  branch: "end each branch with `return` and one expression, or write `condition ? a : b`",
   parameters: "write one plain name for each parameter",
   compare: "compare it, for example with `!== 0`",
   count: "write `condition ? 1 : 0`",
@@ -115,7 +153,6 @@ export const hints = {
 
 /** How a refusal names the syntax that it met, and what it advises. Other syntax is named by its kind. */
 export const refusedSyntax: ReadonlyMap<ts.SyntaxKind, readonly [what: string, hint: string]> = new Map([
-  [K.IfStatement, ["an `if` statement", hints.choose]],
   [K.SwitchStatement, ["a `switch` statement", hints.choose]],
   [K.ForStatement, ["a `for` loop", hints.loop]],
   [K.ForOfStatement, ["a `for` loop", hints.loop]],

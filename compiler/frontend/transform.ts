@@ -22,6 +22,7 @@ import {
   isLanguageFile,
   type Language,
   returnsTensor,
+  takesScalarFunction,
 } from "./language.js"
 import { type Lowering, lower } from "./lower.js"
 import { spanOf, spanOfRange } from "./places.js"
@@ -48,12 +49,12 @@ export function transform(source: ts.SourceFile, file: string, language: Languag
   }
   const visit = (node: ts.Node): void => {
     if (ts.isTypeNode(node)) return
-    if (isScalarFunction(node, language.checker)) {
+    if (isScalarFunction(node, language.checker) || isMapped(node, language)) {
       const lowering = lower(node, language)
       const end = attach(node, attachmentText(node, lowering, file), helper, insertions)
       if (lowering.kind === "refused") {
         ts.forEachChild(node, visit)
-        if (isArgumentOfLanguage(node, language)) refusals.push(lowering.refusal)
+        if (isMapped(node, language)) refusals.push(lowering.refusal)
       }
       insertions.push(...end)
     } else if (ts.isCallExpression(node) && isPlace(node, inLanguage, language)) {
@@ -133,12 +134,13 @@ function unusedName(name: string, source: ts.SourceFile): string {
   return alias
 }
 
-/** True when a function is, but for parentheses and type annotations, an argument of a call of the language. */
-function isArgumentOfLanguage(fn: ts.Node, language: Language): boolean {
-  let node = fn
+/** True when a function is, but for parentheses and type annotations, handed to a function of the language that reads it: it may lack parameters. */
+function isMapped(fn: ts.Node, language: Language): fn is ScalarFunctionNode {
+  if (!ts.isArrowFunction(fn) && !ts.isFunctionExpression(fn)) return false
+  let node: ts.Node = fn
   while (ts.isExpression(node.parent) && unwrapped(node.parent) === fn) node = node.parent
   const call = node.parent
-  return ts.isCallExpression(call) && call.expression !== node && callsLanguage(call, language)
+  return ts.isCallExpression(call) && call.expression !== node && takesScalarFunction(call, language)
 }
 
 /**

@@ -4,59 +4,27 @@
  *   (g, u) => (g / (1 + Math.exp(-g))) * u     with f32, f32
  *   →  (($0 / (1.0 + exp(neg($0)))) * $1)
  *
- * A number literal has no dtype of its own: it takes that of the operand beside it, and f32 when there is none. Such values are "weak":
- * functions from a dtype to an expression. Captured numbers are weak too; captured functions are inlined from their own attachments.
+ * A number literal has no dtype of its own: it takes that of what it meets, or that which the call claims for its result; captured numbers are
+ * such, too (scalar-values.ts). Captured functions are inlined from their own attachments.
  */
-import type { ScalarAttachment, ScalarOperation, ScalarPlace, ScalarSource, SourceSpan } from "../../dsl/attach.js"
+import type { ScalarAttachment, ScalarPlace, ScalarSource, SourceSpan } from "../../dsl/attach.js"
 import { scalarAttachment } from "../../dsl/attach.js"
 import { WeftError } from "../../runtime/errors.js"
-import { apply, literal, TypeProblem, variable } from "../ir/expression.js"
+import { TypeProblem, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
-import type { DType, Operation } from "../ir/operations.js"
+import type { DType } from "../ir/operations.js"
+import { Misfit, operate, settle, truth, type Value, weak } from "./scalar-values.js"
 
-type Value = { readonly typed: Expression } | { readonly weak: (dtype: DType) => Expression; readonly number?: number }
-
-const direct: Partial<Record<ScalarOperation, Operation>> = {
-  "+": "add",
-  "-": "sub",
-  "*": "mul",
-  "/": "div",
-  "%": "rem",
-  "<": "lt",
-  "<=": "le",
-  ">": "gt",
-  ">=": "ge",
-  "===": "eq",
-  "!==": "ne",
-  "&&": "and",
-  "||": "or",
-  "!": "not",
-  "&": "bitand",
-  "|": "bitor",
-  "^": "bitxor",
-  "~": "bitnot",
-  "<<": "shl",
-  ">>": "shr",
-  abs: "abs",
-  floor: "floor",
-  ceil: "ceil",
-  round: "round",
-  trunc: "trunc",
-  sign: "sign",
-  sqrt: "sqrt",
-  exp: "exp",
-  log: "log",
-  sin: "sin",
-  cos: "cos",
-  tanh: "tanh",
-  pow: "pow",
-  imul: "mul",
-  bits: "bits",
-  fromBits: "fromBits",
-}
-
-/** The body of a scalar function over `$0, $1, …` of the given dtypes. `fallback` is the place of the call, for errors without one of their own. */
-export function typeScalar(fn: unknown, parameters: readonly DType[], fallback: SourceSpan | undefined): Expression {
+/**
+ * The body of a scalar function over `$0, $1, …` of the given dtypes. A result of numbers alone is of the type `claimed`. `fallback` is the place
+ * of the call, for errors without one of their own.
+ */
+export function typeScalar(
+  fn: unknown,
+  parameters: readonly DType[],
+  claimed: DType,
+  fallback: SourceSpan | undefined,
+): Expression {
   const attachment = known(fn, fallback)
   if (attachment.parameters.length > parameters.length)
     throw error(
@@ -66,7 +34,8 @@ export function typeScalar(fn: unknown, parameters: readonly DType[], fallback: 
       "pass one tensor per parameter",
     )
   const args = parameters.map((dtype, i): Value => ({ typed: variable(`$${i}`, dtype) }))
-  return settle(inline(attachment, args, []), "f32")
+  const result = inline(attachment, args, [])
+  return placed(attachment, attachment.result.span, () => settle(result, claimed === "bool" ? "f32" : claimed))
 }
 
 function known(fn: unknown, fallback: SourceSpan | undefined): ScalarAttachment & { kind: "function" } {
@@ -87,7 +56,15 @@ function error(of: ScalarAttachment, at: ScalarPlace | undefined, message: strin
   return new WeftError("scalar/type", message, { span: text === undefined ? here : { ...here, text }, hint })
 }
 
-const settle = (v: Value, dtype: DType): Expression => ("typed" in v ? v.typed : v.weak(dtype))
+/** Runs `body`; a type that does not fit is told at `at`. */
+function placed<T>(of: ScalarAttachment, at: ScalarPlace, body: () => T): T {
+  try {
+    return body()
+  } catch (e) {
+    if (!(e instanceof TypeProblem)) throw e
+    throw error(of, at, e.message, e instanceof Misfit ? e.hint : "convert one side with toF32, toI32 or toU32")
+  }
+}
 
 function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Value[], stack: readonly unknown[]): Value {
   if (stack.includes(of))
@@ -98,13 +75,7 @@ function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Valu
   const visit = (x: ScalarSource): Value => {
     const seen = memo.get(x)
     if (seen !== undefined) return seen
-    let made: Value
-    try {
-      made = step(x)
-    } catch (e) {
-      if (e instanceof TypeProblem) throw error(of, x.span, e.message, "convert one side with toF32, toI32 or toU32")
-      throw e
-    }
+    const made = placed(of, x.span, () => step(x))
     memo.set(x, made)
     return made
   }
@@ -113,7 +84,7 @@ function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Valu
       case "number":
         return weak(x.value)
       case "boolean":
-        return { typed: literal(x.value ? 1 : 0, "bool") }
+        return truth(x.value)
       case "parameter":
         return args[x.index]!
       case "local":
@@ -121,7 +92,7 @@ function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Valu
       case "capture": {
         const value = captures[x.name]
         if (typeof value === "number") return weak(value)
-        if (typeof value === "boolean") return { typed: literal(value ? 1 : 0, "bool") }
+        if (typeof value === "boolean") return truth(value)
         throw error(
           of,
           x.span,
@@ -150,115 +121,11 @@ function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Valu
         return inline(attachment, x.args.map(visit), [...stack, of])
       }
       case "operation":
-        return operate(x.operation, x.args.map(visit))
+        return operate(x.operation, x.args.map(visit), (fail) => placed(of, x.span, fail))
       default:
         return x satisfies never
     }
   }
   for (const local of of.locals) locals.push(visit(local))
   return visit(of.result)
-}
-
-function weak(value: number): Value {
-  return {
-    number: value,
-    weak: (dtype) => {
-      if ((dtype === "i32" || dtype === "u32") && !Number.isInteger(value))
-        throw new TypeProblem(`${value} is not an integer, but meets ${dtype}`)
-      if (dtype === "bool") throw new TypeProblem(`${value} is a number where a boolean is needed`)
-      return literal(value, dtype)
-    },
-  }
-}
-
-function operate(operation: ScalarOperation, args: readonly Value[]): Value {
-  switch (operation) {
-    case "toF32":
-    case "toI32":
-    case "toU32": {
-      const [x] = args
-      const to = operation === "toF32" ? "f32" : operation === "toI32" ? "i32" : "u32"
-      if (!("typed" in x!)) return { typed: x!.weak(to) }
-      return x.typed.dtype === to ? x : { typed: apply(operation, x.typed) }
-    }
-    case "negate":
-      return combine(
-        args,
-        ([x]) => (x!.dtype === "u32" ? apply("sub", literal(0, "u32"), x!) : apply("neg", x!)),
-        ([x]) => -x!,
-      )
-    case ">>>":
-      return combine(
-        args,
-        ([a, b]) =>
-          a!.dtype === "i32"
-            ? apply("toI32", apply("shr", apply("toU32", a!), apply("toU32", b!)))
-            : apply("shr", a!, b!),
-        ([a, b]) => a! >>> b!,
-      )
-    case "min":
-    case "max":
-      return args.slice(1).reduce(
-        (a, b) =>
-          combine(
-            [a, b],
-            ([p, q]) => apply(operation, p!, q!),
-            ([p, q]) => Math[operation](p!, q!),
-          ),
-        args[0]!,
-      )
-    case "select": {
-      const condition = settle(args[0]!, "bool")
-      return combine(args.slice(1), ([a, b]) => apply("select", condition, a!, b!))
-    }
-    default: {
-      const name = direct[operation]!
-      const typed =
-        operation === "bits"
-          ? args.map((a): Value => ({ typed: settle(a, "f32") }))
-          : operation === "fromBits"
-            ? args.map((a): Value => ({ typed: settle(a, "u32") }))
-            : args
-      return combine(typed, (xs) => apply(name, ...xs), folding[operation])
-    }
-  }
-}
-
-/** Arithmetic between captured numbers happens in float64, as in TypeScript, and is rounded once. */
-const folding: Partial<Record<ScalarOperation, (xs: readonly number[]) => number>> = {
-  "+": ([a, b]) => a! + b!,
-  "-": ([a, b]) => a! - b!,
-  "*": ([a, b]) => a! * b!,
-  "/": ([a, b]) => a! / b!,
-  "%": ([a, b]) => a! % b!,
-  "<<": ([a, b]) => a! << b!,
-  ">>": ([a, b]) => a! >> b!,
-  "&": ([a, b]) => a! & b!,
-  "|": ([a, b]) => a! | b!,
-  "^": ([a, b]) => a! ^ b!,
-  sqrt: ([a]) => Math.sqrt(a!),
-  exp: ([a]) => Math.exp(a!),
-  log: ([a]) => Math.log(a!),
-  sin: ([a]) => Math.sin(a!),
-  cos: ([a]) => Math.cos(a!),
-  pow: ([a, b]) => a! ** b!,
-  floor: ([a]) => Math.floor(a!),
-  ceil: ([a]) => Math.ceil(a!),
-  abs: ([a]) => Math.abs(a!),
-}
-
-/** Gives weak operands the dtype of the typed one; all weak: folded when they are numbers, else still weak. */
-function combine(
-  args: readonly Value[],
-  make: (xs: readonly Expression[]) => Expression,
-  fold?: (xs: readonly number[]) => number,
-): Value {
-  const typed = args.find((a) => "typed" in a)
-  if (typed !== undefined && "typed" in typed) {
-    const { dtype } = typed.typed
-    return { typed: make(args.map((a) => settle(a, dtype))) }
-  }
-  const numbers = args.map((a) => ("weak" in a ? a.number : undefined))
-  if (fold !== undefined && numbers.every((n) => n !== undefined)) return weak(fold(numbers as number[]))
-  return { weak: (dtype) => make(args.map((a) => settle(a, dtype))) }
 }

@@ -88,11 +88,12 @@ export function createTracing(): Tracing {
     spans,
     constant: (axes, values, dtype) => build(() => ir.constant(axes.map(toAxis), values, dtype)),
     iota: (axis, extent, start) => build(() => ir.iota({ name: axis, extent: toDim(extent) }, toDim(start))),
-    map: (fn, args, outer) => {
+    map: (fn, args, outer, claimed) => {
       const tensors = args.map(node)
       const body = typeScalar(
         fn,
         tensors.map((t) => t.dtype),
+        claimed,
         spans.at(-1),
       )
       return build(() => {

@@ -57,6 +57,16 @@ const cases: readonly (readonly [code: string, expected: string])[] = [
   ["(x: number) => float(x > 0)", "(toF32 (> $0 0))"],
   ["(x: number) => language.toF32(x)", "(toF32 $0)"],
   ["(x: number) => { const scale = x; return scale }", "$0; %0"],
+  ["(x: number) => { if (x > 0) return x; return 1 }", "(select (> $0 0) $0 1)"],
+  ["(x: number) => { if (x > 0) { const y = x * 2; return y } else return x }", "(* $0 2); (select (> $0 0) %0 $0)"],
+  [
+    "(x: number) => { if (x > 0) { if (x > 1) return 1 } else return 2; const y = x; return y }",
+    "$0; (select (> $0 0) (select (> $0 1) 1 %0) 2)",
+  ],
+  [
+    "(x: number) => Math.fround(x) + (Number.isNaN(x) || !isFinite(x) ? 1 : 0)",
+    "(+ (toF32 $0) (select (|| (isNaN $0) (! (isFinite $0))) 1 0))",
+  ],
   ["((f: (x: number) => number, by: number) => (x: number) => f(x) + by)", "(+ (call f $0) {by})"],
   ["(<N extends number>(by: N) => (x: number) => x + by)", "(+ $0 {by})"],
 ]

@@ -9,7 +9,7 @@ import { openProject, transformProject } from "../../compiler/frontend/project.j
 import { languageRoots, temporaryProject } from "./cases.js"
 
 const subset =
-  "a scalar function may contain numbers, booleans, its parameters, + - * / % **, < <= > >= === !==, ?:, && || !, & | ^ ~ << >> >>>, Math.{abs floor ceil round trunc sign sqrt exp log sin cos tanh pow min max imul}, const locals before one return, calls of other scalar functions, and captured const numbers and booleans"
+  "a scalar function may contain numbers, booleans, its parameters, + - * / % **, < <= > >= === !==, ?:, && || !, & | ^ ~ << >> >>>, Math.{abs floor ceil round trunc sign sqrt exp log sin cos tanh pow min max imul fround}, Number.{isNaN isFinite isInteger}, const locals, if with returns, calls of other scalar functions, and captured const numbers and booleans"
 const math =
   "functions with a kernel form: Math.abs Math.floor Math.ceil Math.round Math.trunc Math.sign Math.sqrt Math.exp Math.log Math.sin Math.cos Math.tanh Math.pow Math.min Math.max Math.imul"
 const local = "give each intermediate value its own `const`"
@@ -26,7 +26,17 @@ const cases: readonly (readonly [code: string, message: string, hint: string])[]
   // statements
   ["map((v) => { «let y = v»; return y }, x)", `${cannot} \`let\``, local],
   ["map((v) => { «var y = v»; return y }, x)", `${cannot} \`var\``, local],
-  ["map((v) => { «if (v > 0) return v;» return 1 }, x)", `${cannot} an \`if\` statement`, choose],
+  [
+    "map((v) => { if («v») return v; return 1 }, x)",
+    "`if` takes a boolean; `v` is a number",
+    "compare it, for example with `!== 0`",
+  ],
+  ["map((v): number => { if (v > 0) return v; «}», x)", "the block of a scalar function must end in `return`", body],
+  [
+    "map((v) => { if (v > 0) { return v; «const y = v» } return 1 }, x)",
+    "a scalar function ends at its first `return`",
+    body,
+  ],
   ["map((v) => { «for (;;) {}» ; return v }, x)", `${cannot} a \`for\` loop`, loop],
   ["map((v) => { «while (v > 0) {}» return v }, x)", `${cannot} a \`while\` loop`, loop],
   ["map((v) => { «switch (v) { default: return v }» }, x)", `${cannot} a \`switch\` statement`, choose],
@@ -52,7 +62,11 @@ const cases: readonly (readonly [code: string, message: string, hint: string])[]
   ["map((v) => «new Date().getTime»() * v, x)", "a scalar function can call functions by their name only", subset],
   ["function g(this: { a: number }) { return map((v) => v * «this».a, x) }", `${cannot} \`this\``, before],
   ["map((v): number => «Math.abs(v).MAX», x)", `${cannot} a property of a value`, before],
-  ["map((v) => «Number»('1') + v, x)", "`Number` is not a scalar function: it has no body that can be read", subset],
+  [
+    "map((v) => «Number»('1') + v, x)",
+    "`Number` is not a scalar function: it has no body that can be read",
+    "write toF32(x), toI32(x) or toU32(x)",
+  ],
   ["map((v) => «[v, 1][0]»!, x)", `${cannot} an element access`, before],
   ["map((v) => «typeof v» === 'number' ? 1 : 0, x)", `${cannot} \`typeof\``, subset],
   ["map((v) => v + «config?.eps», x)", `${cannot} optional chaining`, before],
@@ -67,7 +81,11 @@ const cases: readonly (readonly [code: string, message: string, hint: string])[]
   ["map((v) => v + «1e39», x)", "`1e39` is infinite as an f32; programs contain no infinities", finite],
   ["map((v) => v + «Infinity», x)", "`Infinity` is not a finite number; programs contain no infinities", finite],
   ["map((v) => v + «NaN», x)", "`NaN` is not a finite number; programs contain no infinities", finite],
-  ["map((v) => v + «Number.MAX_VALUE», x)", "`Number.MAX_VALUE` is a constant of float64, not of f32", finite],
+  [
+    "map((v) => v + «Number.MAX_VALUE», x)",
+    "`Number.MAX_VALUE` is a constant of float64, not of f32",
+    "that of f32 is 3.4028235e38",
+  ],
   ["map((v) => v > 0 ? v : «Math.max()», x)", "`Math.max()` is infinite; programs contain no infinities", finite],
   // conversions that TypeScript lets pass
   ["map((v) => «v» && 1, x)", "`&&` takes a boolean; `v` is a number", "compare it, for example with `!== 0`"],
@@ -85,7 +103,13 @@ const cases: readonly (readonly [code: string, message: string, hint: string])[]
     "write `condition ? 1 : 0`",
   ],
   // calls
-  ["map((v) => «Math.random»() * v, x)", "`Math.random` has no kernel form", math],
+  [
+    "map((v) => «Math.random»() * v, x)",
+    "`Math.random` has no kernel form",
+    "give random numbers as an input, or hash a position: `Math.imul(word ^ (word >>> 16), 0x7feb352d)`",
+  ],
+  ["map((v) => «Math.log2»(v), x)", "`Math.log2` has no kernel form", "write `Math.log(x) * Math.LOG2E`"],
+  ["map((v) => «Math.clz32»(v), x)", "`Math.clz32` has no kernel form", math],
   ["map((v) => v * «Math.SQRT3», x)", "`Math.SQRT3` has no kernel form", math],
   [
     "map((v) => «parseFloat»('1') * v, x)",

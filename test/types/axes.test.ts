@@ -56,6 +56,15 @@ const refused: readonly Case[] = [
     argument("x", 'Tensor<"seq" | "embed", "f32">', "\"no argument has all axes: 'hidden' is missing here\""),
   ],
   [
+    "a helper over any axes that forgets to contract",
+    'function wrong<A extends string>(x: Tensor<A | "dim">, y: Tensor<"dim" | "out">) { return map((a, b) => a * b, x, y) }',
+    {
+      text: "x, y",
+      message:
+        'Argument of type \'[Tensor<"dim" | A, "f32">, Tensor<"dim" | "out", "f32">]\' is not assignable to parameter of type \'Covered<readonly [Tensor<"dim" | A, "f32">, Tensor<"dim" | "out", "f32">]>\'.',
+    },
+  ],
+  [
     "a residual of other axes",
     "add(x, hidden)",
     argument(
@@ -178,6 +187,10 @@ const accepted: readonly (readonly [claim: string, program: string])[] = [
   ["another value type by name", 'exactly<"seq" | "embed", "u32">(mapTo("u32", (v) => bits(v), x))'],
   ["broadcasting in either order", 'exactly<"seq" | "embed">(add(bias, x)); exactly<"seq" | "embed">(add(x, bias))'],
   ["outer unites axes", 'exactly<"seq" | "embed" | "hidden">(outer((a, b) => a * b, x, hidden))'],
+  [
+    "outer of three",
+    'exactly<"seq" | "embed" | "hidden" | "out">(outer((a, b, c) => a * b + c, x, hidden, w)); exactly<"seq" | "embed" | "hidden", "i32">(outerTo("i32", (a, b) => toI32(a > b), x, hidden))',
+  ],
   ["where", 'exactly<"seq" | "embed">(where(mask, x, bias)); exactly<"seq", "u32">(where(mask, words, words))'],
   [
     "index maps",
@@ -207,6 +220,42 @@ const accepted: readonly (readonly [claim: string, program: string])[] = [
   [
     "stacked weights",
     'exactly<"expert" | "kv" | "dim" | "out">(stack("expert", 3, () => weight("w", { kv: 2, dim: 4 }, { out: 5 })))',
+  ],
+  [
+    "a helper over any axes",
+    "function twice<A extends string>(x: Tensor<A>): Tensor<A> { return map((v) => v * 2, x) }",
+  ],
+  [
+    "a helper over two tensors of the same axes, or of integers",
+    `function plus<A extends string>(x: Tensor<A>, y: Tensor<A>): Tensor<A> { return add(x, y) }
+    function next<A extends string>(x: Tensor<A, "i32">): Tensor<A, "i32"> { return map((v) => v + 1, x) }
+    function real<A extends string, D extends "f32" | "i32">(x: Tensor<A, D>): Tensor<A> { return mapTo("f32", (v) => toF32(v), x) }`,
+  ],
+  [
+    "a helper over one axis by name beside any others",
+    `function unit<A extends string>(x: Tensor<A | "dim">): Tensor<A | "dim"> {
+      return map((v, s) => v / Math.sqrt(s), x, dot(x, x, "dim"))
+    }
+    function cosine<A extends string, B extends string>(x: Tensor<A | "dim">, y: Tensor<B | "dim">) {
+      return dot(unit(x), unit(y), "dim")
+    }
+    exactly<"seq" | "kv" | "key" | "rep">(cosine(q, past))`,
+  ],
+  [
+    "a helper over an axis that its caller names",
+    `function centre<A extends string, K extends A>(x: Tensor<A>, axis: K): Tensor<A> {
+      return map((total, v) => v - total, sum(x, axis), x)
+    }
+    exactly<"seq" | "embed">(softmax(centre(x, "embed"), "seq"))`,
+  ],
+  [
+    "a helper that gives less axes or more",
+    `function total<A extends string>(x: Tensor<A | "dim">): Tensor<Exclude<A, "dim">> { return map((v) => v / 2, sum(x, "dim")) }
+    function distance<A extends string, B extends string>(x: Tensor<A | "dim">, y: Tensor<B | "dim">): Tensor<Exclude<A | B, "dim">> {
+      return sum(outer((a, b) => (a - b) ** 2, x, y), "dim")
+    }
+    exactly<"seq" | "kv" | "rep">(total(q))
+    exactly<"seq" | "kv" | "key">(distance(k, past))`,
   ],
 ]
 

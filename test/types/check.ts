@@ -10,8 +10,8 @@ const prelude = `
 import * as z from "zod"
 import {
   add, append, argmax, assign, at, biased, bits, call, cast, causal, constant, defineModel, defineProgram, dot, extent, grows, indexing,
-  input, iota, literal, map, mapTo, max, merge, mul, normalize, outer, pick, rename, repeat, reverse, rmsNorm, roll, rope, scale, scan, silu, slice, softmax,
-  split, stack, state, sum, toF32, toU32, top, upTo, weight, where, windows, type Index, type Rotary, type Tensor,
+  input, iota, literal, map, mapTo, max, merge, mul, normalize, outer, outerTo, pick, rename, repeat, reverse, rmsNorm, roll, rope, scale, scan, silu, slice, softmax,
+  split, stack, state, sum, toF32, toI32, toU32, top, upTo, weight, where, windows, type Index, type Rotary, type Tensor,
 } from "../../dsl/index.js"
 declare const x: Tensor<"seq" | "embed">
 declare const hidden: Tensor<"seq" | "hidden">
