@@ -113,6 +113,10 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     const aborted = () => broken.aborted || settings.signal?.aborted === true
     const limit = Math.min(settings.maxTokens, facts.context - ids.length)
     const choice = settings.temperature === 0 ? "greedy" : "sample"
+    if (settings.stop.length > 0 && tokenizer === undefined)
+      throw new WeftError("generate/no-tokenizer", "the checkpoint has no tokenizer, so stop strings cannot be found", {
+        hint: "stop at token ids: end the loop over the parts when their tokens hold one",
+      })
     const output = createOutput(tokenizer, settings.stop)
     const clock = { prefill: 0, first: 0, last: 0, stepCommands: 0 }
     enter()

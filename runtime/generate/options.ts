@@ -19,7 +19,10 @@ export interface GenerateOptions {
   readonly minP?: number | undefined
   /** The same seed draws the same tokens on one device: a whole number from 0 to 2^53 − 1. Random when left out; see the result. */
   readonly seed?: number | undefined
-  /** The text ends before the first of these strings: at most 64, each of 1 to 1,000 characters. */
+  /**
+   * The text ends before the first of these strings: at most 64, each of 1 to 1,000 characters. One that names a special token, as
+   * `<|im_end|>`, is met by the token and by its letters. Strings need a tokenizer.
+   */
   readonly stop?: string | readonly string[] | undefined
   /** Do not end at the model's end tokens. */
   readonly ignoreEos?: boolean | undefined
@@ -106,10 +109,11 @@ export function inRange(name: keyof typeof ranges, value: unknown, shown: string
 
 function stopStrings(stop: string | readonly string[]): readonly string[] {
   const strings = typeof stop === "string" ? [stop] : stop
-  const fits = (text: unknown) => typeof text === "string" && text.length >= 1 && text.length <= longestStop
+  const fits = (text: unknown) =>
+    typeof text === "string" && text.length >= 1 && text.length <= longestStop && !/\p{Surrogate}/u.test(text)
   if (Array.isArray(strings) && strings.length <= mostStops && strings.every(fits)) return strings
   const wrong = Array.isArray(strings) && strings.length <= mostStops ? strings.find((text) => !fits(text)) : strings
-  return refuse("stop", wrong, `at most ${mostStops} strings of 1 to ${longestStop} characters`)
+  return refuse("stop", wrong, `at most ${mostStops} strings of 1 to ${longestStop} whole characters`)
 }
 
 function refuse(name: string, value: unknown, range: string): never {

@@ -1,8 +1,13 @@
 /**
  * What a generation has said so far: tokens, and their text in whole characters, never beyond a stop string.
+ *
+ *     tokens     "one", <|x|>, " two"
+ *     watched    "one‹x› two"            where stop strings are looked for that name the special token
+ *     text       "one two"               where the others are looked for
  */
 import { createDetokenizer } from "../text/detokenizer.js"
 import { createStopFilter } from "../text/stop.js"
+import { markOf, stopVariants } from "../text/stop-tokens.js"
 import type { Tokenizer } from "../text/tokenizer.js"
 import type { GeneratePart } from "./generation.js"
 
@@ -19,7 +24,11 @@ export interface Output {
 
 export function createOutput(tokenizer: Tokenizer | undefined, stop: readonly string[]): Output {
   const detokenizer = tokenizer === undefined ? undefined : createDetokenizer(tokenizer)
-  const filter = createStopFilter(stop)
+  const special = tokenizer?.specialTokens ?? new Map<number, string>()
+  const filter = createStopFilter(
+    stop,
+    stop.flatMap((string) => stopVariants(string, special)),
+  )
   const tokens: number[] = []
   let text = ""
   let taken = { text: 0, tokens: 0 }
@@ -28,7 +37,8 @@ export function createOutput(tokenizer: Tokenizer | undefined, stop: readonly st
     text: () => text,
     push(token) {
       tokens.push(token)
-      const released = filter.push(detokenizer?.push(token) ?? "")
+      const mark = tokenizer?.isSpecial(token) === true ? markOf(token) : ""
+      const released = filter.push(mark + (detokenizer?.push(token) ?? ""))
       text += released.text
       return released.stopped
     },

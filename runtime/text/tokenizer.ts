@@ -26,6 +26,8 @@ export interface Tokenizer {
   decode(ids: Iterable<number>, options?: DecodeOptions): string
   /** The bytes of one token, maybe not whole characters; an added token's are its text. None for an id without a token. */
   tokenBytes(id: number): Uint8Array
+  /** The tokens that steer the model, by id, with their texts. */
+  readonly specialTokens: ReadonlyMap<number, string>
   /** Whether the token steers the model rather than being text, as `<|im_end|>` does. */
   isSpecial(id: number): boolean
 }
@@ -63,6 +65,7 @@ export function createTokenizer(tokenizerJson: string, tokenizerConfigJson: stri
       return text + decoder.decode()
     },
     tokenBytes,
+    specialTokens: new Map([...special].map((id) => [id, createUtf8Decoder().decode(tokenBytes(id))])),
     isSpecial,
   }
 }

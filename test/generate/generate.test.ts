@@ -156,7 +156,7 @@ describe("refusals", () => {
     [{ topK: 2.5 }, "generate/range: topK is 2.5; it is a whole number from 0 to 2147483647"],
     [{ maxTokens: 0 }, "generate/range: maxTokens is 0; it is a whole number from 1 to 2147483647"],
     [{ seed: -1 }, "generate/range: seed is -1; it is a whole number from 0 to 9007199254740991"],
-    [{ stop: ["a", ""] }, 'generate/range: stop is ""; it is at most 64 strings of 1 to 1000 characters'],
+    [{ stop: ["a", ""] }, 'generate/range: stop is ""; it is at most 64 strings of 1 to 1000 whole characters'],
     [{ topk: 3 }, 'generate/option: there is no option "topk"'],
   ])("%j", async (options, message) => {
     expect(await refusal(model.generate(prompt, options as GenerateOptions))).toContain(message)

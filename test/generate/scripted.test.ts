@@ -1,8 +1,10 @@
 /** The loop between a session and a caller, over a session that says what it is told to: no device, no compiler. */
+import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { samplingFields } from "../../dsl/index.js"
 import { createGenerator } from "../../runtime/generate/generator.js"
 import type { GenerateOptions } from "../../runtime/generate/options.js"
+import { createOutput } from "../../runtime/generate/output.js"
 import { samplingBytes, samplingOrder } from "../../runtime/generate/sampling.js"
 import type { Session } from "../../runtime/session.js"
 import { tales } from "../text/tales.js"
@@ -106,6 +108,44 @@ describe("text", () => {
     expect(await say("one two", { stop: "x" })).toMatchObject({ text: "one two", finishReason: "stop" })
   })
 
+  /** Generates these tokens, special ones among them. */
+  const sayTokens = (tokens: readonly number[], stop: string | readonly string[]) =>
+    createGenerator(scripted([...tokens, 4093]).session, { tokenizer: tales }).generate([5], { stop })
+  const imEnd = 4095
+  const [one, two] = [tales.encode("one"), tales.encode(" two")]
+
+  test("a stop string that names a special token is met by the token", async () => {
+    const tokens = [...one, imEnd, ...two]
+    expect(await sayTokens(tokens, "<|im_end|>")).toMatchObject({ text: "one", finishReason: "stop" })
+    expect((await sayTokens(tokens, "<|im_end|>")).tokens).toEqual([...one, imEnd])
+    expect((await sayTokens(tokens, ["never", "e<|im_end|>"])).text).toBe("on")
+    expect((await sayTokens(tokens, "<|im_end|> t")).text).toBe("one")
+    expect((await sayTokens([...one, imEnd, imEnd, ...two], "<|im_end|><|im_end|>")).text).toBe("one")
+    expect((await sayTokens(tokens, "<|im_end|><|im_end|>")).text).toBe("one two")
+    expect((await sayTokens(tokens, "<|im_start|>")).text).toBe("one two")
+  })
+
+  test("and by its letters, as ordinary tokens", async () => {
+    const letters = ["<", "|", "im", "_", "end", "|", ">"].flatMap((part) => tales.encode(part))
+    expect(letters).not.toContain(imEnd)
+    const spelled = [...one, ...letters, ...two]
+    expect(await sayTokens(spelled, "<|im_end|>")).toMatchObject({ text: "one", finishReason: "stop" })
+    expect((await sayTokens([...one, imEnd, ...letters, ...two], "<|im_end|><|im_end|>")).text).toBe("one")
+    expect((await sayTokens(spelled.slice(0, -3), "<|im_end|>!")).text).toMatch(/^one<\|im_end/)
+  })
+
+  test("special tokens are no part of the text, so other stop strings lie across them", async () => {
+    const tokens = [...one, imEnd, ...two]
+    expect((await sayTokens(tokens, "|")).text).toBe("one two")
+    expect(await sayTokens(tokens, "ne tw")).toMatchObject({ text: "o", finishReason: "stop" })
+    expect((await sayTokens(tokens, ["one t", "<|im_end|>"])).text).toBe("")
+  })
+
+  test("stop strings without a tokenizer are refused, for none would ever be met", async () => {
+    const { session } = scripted([7, 8, 4093])
+    expect(await refusal(createGenerator(session).generate([1], { stop: "x" }))).toContain("generate/no-tokenizer")
+  })
+
   test("without a tokenizer: ids in, ids out, and text is refused", async () => {
     const { session } = scripted([7, 8, 4093])
     const model = createGenerator(session)
@@ -117,6 +157,64 @@ describe("text", () => {
     ])
     expect(await refusal(model.generate("text"))).toContain("generate/no-tokenizer")
   })
+})
+
+test("law: a text ends before the earliest place where a stop string begins, in letters or in tokens", () => {
+  const special = new Map([
+    [3, "<s>"],
+    [4, "<t>"],
+  ])
+  const texts = ["a", "b", "<s>", ...special.values()]
+  const tokenizer = {
+    vocabularySize: 5,
+    specialTokens: special,
+    isSpecial: (id: number) => special.has(id),
+    tokenBytes: (id: number) => new TextEncoder().encode(texts[id]),
+  } as unknown as typeof tales
+  const ids = fc.array(fc.nat({ max: 4 }), { maxLength: 8 })
+  const stops = fc.array(
+    fc.array(fc.constantFrom("a", "b", "<s>", "<t>"), { minLength: 1, maxLength: 3 }).map((parts) => parts.join("")),
+    { maxLength: 3 },
+  )
+  /** The visible text of the tokens before place `end`, for each place; a stop string begins where tokens spell it. */
+  const endOf = (tokens: readonly number[], stop: readonly string[]): string => {
+    const visible = (end: number) =>
+      tokens
+        .slice(0, end)
+        .map((id) => (special.has(id) ? "" : texts[id]))
+        .join("")
+    const plain = stop.map((s) => visible(tokens.length).indexOf(s)).filter((at) => at >= 0)
+    const spelled = tokens
+      .map((_, at) => at)
+      .filter((at) =>
+        stop.some((s) =>
+          tokens
+            .slice(at)
+            .map((id) => texts[id])
+            .join("")
+            .startsWith(s),
+        ),
+      )
+    const ends = [...plain, ...spelled.slice(0, 1).map((at) => visible(at).length)]
+    return visible(tokens.length).slice(0, Math.min(...ends, Infinity))
+  }
+  fc.assert(
+    fc.property(ids, stops, (tokens, stop) => {
+      const output = createOutput(tokenizer, stop)
+      const stopped = tokens.some((token) => output.push(token))
+      expect([stopped || output.end(), output.text()]).toEqual([
+        endOf(tokens, stop) !== endOf(tokens, []) ||
+          stop.some((s) =>
+            tokens
+              .map((id) => texts[id])
+              .join("")
+              .includes(s),
+          ),
+        endOf(tokens, stop),
+      ])
+    }),
+    { numRuns: 2000 },
+  )
 })
 
 test("logits that are not finite are an error, never a token, and the model stays usable", async () => {
