@@ -29,6 +29,7 @@ import {
   mathFunctions,
   numberFunctions,
   refusedSyntax,
+  specialNumbers,
   unaryOperators,
 } from "./subset.js"
 
@@ -169,10 +170,10 @@ function operation(operation: ScalarOperation, args: readonly ScalarSource[], no
   return { kind: "operation", operation, args, span: placeOf(node) }
 }
 
-/** Refuses a literal that no f32 holds: rounded, it is infinite. */
+/** Refuses a decimal that no f32 holds: rounded, it is infinite. */
 function finite(value: number, node: ts.Node): number {
   if (Number.isFinite(Math.fround(value))) return value
-  return refuse(node, `\`${node.getText()}\` is infinite as an f32; programs contain no infinities`, hints.finite)
+  return refuse(node, `\`${node.getText()}\` is infinite as an f32`, hints.finite)
 }
 
 /** A parameter, a local, a constant of `Math`, or a capture; `wrapped` is the node with the annotations around it. */
@@ -193,9 +194,8 @@ function name(node: ts.Identifier | ts.PropertyAccessExpression, wrapped: ts.Exp
     const text = dotted(chain)
     const constant = chain.length === 2 && root.text === "Math" ? mathConstants.get(chain[1]!.text) : undefined
     if (constant !== undefined) return { kind: "number", value: constant, span }
-    if (text === "Infinity" || text === "NaN") {
-      refuse(node, `\`${text}\` is not a finite number; programs contain no infinities`, hints.finite)
-    }
+    const special = specialNumbers.get(text)
+    if (special !== undefined) return { kind: "number", value: special, span }
     if (text === "undefined") refuseSyntax(node, "`undefined`", hints.subset)
     if (root.text === "Number")
       refuse(node, `\`${text}\` is a constant of float64, not of f32`, instead.get(text) ?? hints.finite)
@@ -329,8 +329,13 @@ function mathCall(node: ts.CallExpression, callee: string, name: string, scope: 
   }
   const [first, ...rest] = node.arguments.map((argument) => expression(argument, scope))
   if (known !== "min" && known !== "max") return operation(known, first === undefined ? [] : [first, ...rest], node)
+  // As in JavaScript: what every number is below, or above.
   if (first === undefined)
-    return refuse(node, `\`${callee}()\` is infinite; programs contain no infinities`, hints.finite)
+    return {
+      kind: "number",
+      value: known === "min" ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
+      span: placeOf(node),
+    }
   return rest.reduce((pair, argument) => operation(known, [pair, argument], node), first)
 }
 

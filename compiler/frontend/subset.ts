@@ -124,6 +124,15 @@ export const mathConstants: ReadonlyMap<string, number> = new Map([
   ["SQRT2", Math.SQRT2],
 ])
 
+/** Numbers that are no decimals. */
+export const specialNumbers: ReadonlyMap<string, number> = new Map([
+  ["Infinity", Number.POSITIVE_INFINITY],
+  ["NaN", Number.NaN],
+  ["Number.POSITIVE_INFINITY", Number.POSITIVE_INFINITY],
+  ["Number.NEGATIVE_INFINITY", Number.NEGATIVE_INFINITY],
+  ["Number.NaN", Number.NaN],
+])
+
 /** Functions that the language itself exports and that are operations, not calls. */
 export const languageFunctions = [
   "bits",
@@ -134,13 +143,13 @@ export const languageFunctions = [
 ] as const satisfies readonly ScalarOperation[]
 
 export const hints = {
-  subset: `a scalar function may contain numbers, booleans, its parameters, + - * / % **, < <= > >= === !==, ?:, && || !, & | ^ ~ << >> >>>, Math.{${mathFunctions.join(" ")} fround}, Number.{isNaN isFinite isInteger}, const locals, if with returns, calls of other scalar functions, and captured const numbers and booleans`,
+  subset: `a scalar function may contain numbers, Infinity, NaN, booleans, its parameters, + - * / % **, < <= > >= === !==, ?:, && || !, & | ^ ~ << >> >>>, Math.{${mathFunctions.join(" ")} fround}, Number.{isNaN isFinite isInteger}, const locals, if with returns, calls of other scalar functions, and captured const numbers and booleans`,
   math: `functions with a kernel form: ${mathFunctions.map((name) => `Math.${name}`).join(" ")}`,
   choose: "write `condition ? a : b`",
   local: "give each intermediate value its own `const`",
   loop: "a scalar function computes one element; loops over an axis are calls of the language",
   equality: "use `===` or `!==`",
-  finite: "write the largest f32 number, 3.4028235e38, or compare the bits",
+  finite: "write `Infinity`, or the largest f32 number, 3.4028235e38",
   capture: "take the number into a `const` before the function and capture that",
   constant: "declare it with `const`, or copy it into a `const` before the function",
   argument: "pass it as an argument of the call and read it as a parameter",

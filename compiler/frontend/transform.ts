@@ -122,8 +122,10 @@ function attachmentText(fn: ScalarFunctionNode, lowering: Lowering, file: string
   return `${fields.slice(0, -1)},"captures":() => (${captures === "" ? "{}" : `{ ${captures} }`})}`
 }
 
+/** As TypeScript, which has the numbers that JSON lacks; behind a character that no source has they are told from text. */
 function objectText(value: SourceSpan | object): string {
-  return JSON.stringify(value)
+  const spelled = (_: string, x: unknown) => (typeof x === "number" && !Number.isFinite(x) ? `\0${x}` : x)
+  return JSON.stringify(value, spelled).replace(/"\\u0000(-?Infinity|NaN)"/g, "$1")
 }
 
 /** A name for an inserted import that occurs nowhere in the file. */

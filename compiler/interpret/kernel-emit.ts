@@ -13,6 +13,7 @@ import type { Axis } from "../ir/tensor.js"
 import { KernelFault, type KernelFaultCode } from "./kernel-fault.js"
 import { identityNumbers, type PlainPart, plainParts, stepText } from "./monoid.js"
 import type { Atom, Block, Emitter, Leaves } from "./scalar.js"
+import { givenBound } from "./scalar-bounds.js"
 import { numberText, roundText } from "./scalar-operations.js"
 
 /** An array as the text knows it: row-major, one extent per axis. Without `bounds`, the bound of an element is its absolute value. */
@@ -155,7 +156,7 @@ function resetText({ monoid, dtype, names, bound }: PartState): string {
   const set = (name: string, n: number) =>
     monoid.kind === "top" ? `${name}.fill(${numberText(n)});` : `${name} = ${numberText(n)};`
   const own = names.map((name, i) => set(name, start[i]!))
-  return [...own, ...(bound === undefined ? [] : [set(bound, Math.abs(start[0]!))])].join(" ")
+  return [...own, ...(bound === undefined ? [] : [set(bound, givenBound(start[0]!))])].join(" ")
 }
 
 function emitStep(emitter: Emitter, x: Reduce | Scan, state: FoldState): void {

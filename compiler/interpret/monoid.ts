@@ -4,7 +4,8 @@
  *   append(top(2), ["f32", "i32"], [[5, 3], [0, 7]], [5, 1])   →   [[5, 5], [0, 1]]      5 at 7 has made room for 5 at 1
  *
  * An element holds, per component, its ranks: one number, or k for `top`. A lifted tuple holds one number per component, so that (value, index) is
- * lifted for `argmax` and `top`. Ties go to the lowest index. A sum of f32 is kept in float64 and rounded once by whoever reads it: the interpreters are
+ * lifted for `argmax` and `top`. Ties go to the lowest index, and
+ * NaN comes before every number. A sum of f32 is kept in float64 and rounded once by whoever reads it: the interpreters are
  * the more accurate side of every comparison. `stepText` is the one place that says what a step does; interpreters print it into their loops.
  */
 import { identityValue, type Monoid, type MonoidPart, monoidParts, noIndex } from "../ir/monoid.js"
@@ -33,7 +34,7 @@ export interface StepNames {
 }
 
 /** The values that a text of `stepText` refers to. */
-export const stepFunctions = { insertRanked, contestBound }
+export const stepFunctions = { precedes, insertRanked, contestBound }
 
 /** The statement that takes one lifted tuple into the state of a monoid that is no product. */
 export function stepText(part: PlainPart, dtype: DType, { state, tuple, bound }: StepNames): string {
@@ -51,7 +52,7 @@ export function stepText(part: PlainPart, dtype: DType, { state, tuple, bound }:
     }
     case "argmax": {
       const follow = bound ? ` ${bound.state} = ${bound.tuple};` : ""
-      return `if (${x} > ${s} || (${x} === ${s} && ${index} < ${at})) { ${s} = ${x}; ${at} = ${index};${follow} }`
+      return `if (precedes(${x}, ${index}, ${s}, ${at})) { ${s} = ${x}; ${at} = ${index};${follow} }`
     }
     case "top":
       return bound
@@ -62,11 +63,17 @@ export function stepText(part: PlainPart, dtype: DType, { state, tuple, bound }:
   }
 }
 
+/** Whether (x, i) comes before (y, j): NaN first, then the larger, and the lower index where they are equal. */
+function precedes(x: number, i: number, y: number, j: number): boolean {
+  if (Number.isNaN(x)) return !Number.isNaN(y) || i < j
+  return x > y || (x === y && i < j)
+}
+
 type Ranks = number[] | Float64Array
 
 /** Puts a pair in its place among ordered pairs and drops the last; an attribute of each pair may travel along. */
 function insertRanked(values: Ranks, indices: Ranks, value: number, index: number, along?: Ranks, attribute = 0): void {
-  const before = (i: number) => value > values[i]! || (value === values[i]! && index < indices[i]!)
+  const before = (i: number) => precedes(value, index, values[i]!, indices[i]!)
   let at = values.length
   while (at > 0 && before(at - 1)) at--
   if (at === values.length) return

@@ -26,6 +26,9 @@ export function contestBound(r: number, a: number, ca: number, b: number, cb: nu
   return r === a ? ca : cb
 }
 
+/** The bound of a number that is given. An infinity is one exactly, or not at all. */
+export const givenBound = (x: number): number => (Number.isFinite(x) ? Math.abs(x) : 0)
+
 const keep: BoundRule = (_, __, ca) => ca
 const jump: BoundRule = (r, _, ca) => Math.max(Math.abs(r), ca)
 const fresh: BoundRule = (r) => Math.abs(r)

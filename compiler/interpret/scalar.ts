@@ -11,7 +11,7 @@
 import { freeVariables, operands, rewrite, variable } from "../ir/expression.js"
 import type { Expression, OperationNode } from "../ir/nodes.js"
 import { stepFunctions } from "./monoid.js"
-import { bounds } from "./scalar-bounds.js"
+import { bounds, givenBound } from "./scalar-bounds.js"
 import { type Arithmetic, numberText, operationText } from "./scalar-operations.js"
 
 /** Text of a value; `bound` is "" where the value has none. */
@@ -161,7 +161,7 @@ export class Emitter {
   }
 
   #number(value: number, bounded: boolean): Atom {
-    return { value: numberText(value), bound: bounded ? numberText(Math.abs(value)) : "" }
+    return { value: numberText(value), bound: bounded ? numberText(givenBound(value)) : "" }
   }
 
   #make(x: Expression): Atom {

@@ -13,6 +13,7 @@ import { type Dim, extentAt } from "../ir/dim.js"
 import { withTable } from "../ir/expression.js"
 import { type DType, roundTo } from "../ir/operations.js"
 import { axisNames, type Input, type Tensor, topological, type Unit } from "../ir/tensor.js"
+import { givenBound } from "./scalar-bounds.js"
 import type { Arithmetic } from "./scalar-operations.js"
 import { type CompiledNest, compileNest } from "./tensor-lower.js"
 import { planTensors, type Step } from "./tensor-plan.js"
@@ -128,7 +129,7 @@ function leaf(t: Tensor, inputs: ReadonlyMap<string, Dense>, symbols: Symbols, a
 
 function bounded(d: Dense, arithmetic: Arithmetic): Dense {
   if (arithmetic !== "absolute" || d.dtype !== "f32" || d.bound !== undefined) return d
-  return { ...d, bound: d.data.map(Math.abs) }
+  return { ...d, bound: d.data.map(givenBound) }
 }
 
 function extent(d: Dim, symbols: Symbols): number {

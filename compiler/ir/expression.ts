@@ -76,7 +76,8 @@ export function intern<T extends object>(key: string, make: () => T): T {
 
 export function literal(value: number, dtype: DType = "i32"): Literal {
   const rounded = roundTo(dtype, value)
-  if (!Number.isFinite(rounded)) throw new TypeProblem(`the literal ${value} is not finite in ${dtype}`)
+  if (Number.isFinite(value) ? !Number.isFinite(rounded) : dtype !== "f32")
+    throw new TypeProblem(`the literal ${value} is no value of ${dtype}`)
   const spelled = Object.is(rounded, -0) ? "-0" : String(rounded)
   return intern(`literal ${dtype} ${spelled}`, () => ({ kind: "literal", dtype, width: 1, value: rounded }))
 }

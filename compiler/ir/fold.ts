@@ -4,13 +4,13 @@
  *   2 + 3 → 5     x · 1 → x     (x + 2) + 3 → x + 5     select(true, a, b) → a
  *
  * Called by `apply` only. Literals are kept on the right and sums are flattened by one step, so that equal indices are one object. Nothing
- * of f32 is reordered, and what is not finite is left to be computed.
+ * of f32 is reordered or dropped: x · 0 and x − x may be NaN.
  */
 import { apply, isLiteral, literal } from "./expression.js"
 import type { Expression, Literal } from "./nodes.js"
 import { type DType, type Operation, operation, resultType, roundTo } from "./operations.js"
 
-const transcendental: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow"])
+const transcendental: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "angle", "tanh", "pow"])
 
 /** The folded expression, or undefined when there is nothing to fold. */
 export function fold(name: Operation, args: readonly Expression[]): Expression | undefined {
@@ -22,7 +22,7 @@ export function fold(name: Operation, args: readonly Expression[]): Expression |
       args.map((x) => x.dtype),
     ) as DType
     const value = operation(name).evaluate(dtype, ...(args as Literal[]).map((x) => x.value))
-    return Number.isFinite(roundTo(type, value)) ? literal(value, type) : undefined
+    return literal(roundTo(type, value), type)
   }
   const value = (x: Expression | undefined) => (x !== undefined && isLiteral(x) ? x.value : undefined)
   if (name === "select") return value(a) !== undefined && a!.width === 1 ? (value(a) ? b : c) : b === c ? b : undefined

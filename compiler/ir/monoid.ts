@@ -2,8 +2,8 @@
  * Monoids as data: what a reduction folds with.
  *
  *   sum            (0, +)                       one component
- *   max, min       (∓3.4028235e38 for f32, the extremes of the integers)
- *   argmax         (value, index), the lowest index on ties
+ *   max, min       (∓∞ for f32, the extremes of the integers); NaN if any element is
+ *   argmax         (value, index), the lowest index on ties; NaN comes before every number
  *   top(k)         k ordered (value, index) pairs, the lowest index first on ties; its results gain a slot
  *   carried        the pivots and channels of a recipe (recipes.ts), lifted from the score and one value per channel
  *   product        several monoids side by side over one axis; the components follow one another
@@ -80,14 +80,17 @@ export function monoidParts(m: Monoid): readonly PlacedPart[] {
 export const partOf = (m: Monoid, component: number): PlacedPart | undefined =>
   monoidParts(m).find((p) => component >= p.component && component < p.component + componentCount(p.monoid))
 
-/** The largest finite f32; programs have no infinities. */
+/** The largest finite f32. */
 export const largest = 3.4028234663852886e38
 
-/** The identity of a one-component monoid for a dtype. The identity of `argmax` and `top` is (lowest value, 2^31 − 1). */
+/**
+ * The identity of a one-component monoid for a dtype. The identity of `argmax` and `top` is (lowest value, 2^31 − 1): an element that equals
+ * the lowest value comes before it by its index.
+ */
 export function identityValue(kind: "sum" | "max" | "min", dtype: DType): number {
   if (kind === "sum") return 0
-  const low = { f32: -largest, i32: -2147483648, u32: 0, bool: 0 }[dtype]
-  const high = { f32: largest, i32: 2147483647, u32: 4294967295, bool: 1 }[dtype]
+  const low = { f32: Number.NEGATIVE_INFINITY, i32: -2147483648, u32: 0, bool: 0 }[dtype]
+  const high = { f32: Number.POSITIVE_INFINITY, i32: 2147483647, u32: 4294967295, bool: 1 }[dtype]
   return kind === "max" ? low : high
 }
 /** The index that stands for "no element yet": larger than any real one, so that a tie goes to the real one. */

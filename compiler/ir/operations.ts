@@ -4,13 +4,18 @@
  * Semantics are WGSL's where JavaScript differs, and always defined:
  * - f32 results are rounded to nearest even after every operation; i32 and u32 wrap; a bool is 0 or 1.
  * - integer `div` truncates, `rem` has the sign of the dividend; x div 0 = x, x rem 0 = 0, MIN div -1 = MIN, MIN rem -1 = 0.
+ * - f32 `rem` is JavaScript's %, exact.
  * - `floordiv` and `floormod` are for indices: the divisor is a positive literal.
  * - shifts take their amount modulo 32; `shr` is arithmetic on i32 and logical on u32.
  * - `round` rounds halves to even; `toI32`, `toU32` truncate and saturate; NaN becomes 0.
  * - `half` is the nearest f16, halves to even (an infinity from 65,520 on): half(half(a) · half(b)) is the product in f16, for a product of two f16
  *   is exact in f32. Adapters with such arithmetic may round to the other neighbour, or not at all.
- * - `min`, `max` of f32 ignore signed zeros; there are no infinities or NaNs in a program's literals.
+ * - NaN, infinities and −0 are values like others, JavaScript's everywhere: NaN in arithmetic, `min`, `max` and functions gives NaN, and `min`,
+ *   `max` take −0 for less than 0. Which NaN it is, by its bits, is not said. Subnormal numbers, in and out, may be flushed to 0.
  * - `sin`, `cos`, `exp`, `log`, `tanh`, `pow` are within the factor of `error` (in units of 2^-24, relative; sin and cos: absolute 1e-6).
+ * - `angle` is x modulo 2π in −π … π, but x itself up to 2^17; it is what sine and cosine are made of.
+ *
+ * What is promised to authors, by operation, stands in promises.ts and in the language's README.
  */
 
 import { roundToHalf } from "./half.js"
@@ -41,6 +46,9 @@ const integers: readonly DType[] = ["i32", "u32"]
 const float: readonly DType[] = ["f32"]
 const truth: readonly DType[] = ["bool"]
 
+/** Angles below this in size need no reduction by whole turns before that of sine and cosine. */
+export const plainAngles = 2 ** 17
+
 const view = new DataView(new ArrayBuffer(4))
 
 function roundHalfEven(x: number): number {
@@ -49,14 +57,16 @@ function roundHalfEven(x: number): number {
 }
 
 const divide = (d: DType, a: number, b: number) => (d === "f32" ? a / b : b === 0 ? a : Math.trunc(a / b))
-const remainder = (d: DType, a: number, b: number) => (d === "f32" ? a - b * Math.trunc(a / b) : b === 0 ? 0 : a % b)
+const remainder = (d: DType, a: number, b: number) => (d !== "f32" && b === 0 ? 0 : a % b)
+/** JavaScript's own sine and cosine reduce every argument exactly. */
+const principal = (x: number) => (Math.abs(x) < plainAngles ? x : Math.atan2(Math.sin(x), Math.cos(x)))
 
 export const operations = {
   add: { arity: 2, rule: "same", on: numbers, evaluate: (_, a, b) => a! + b! },
   sub: { arity: 2, rule: "same", on: numbers, evaluate: (_, a, b) => a! - b! },
   mul: { arity: 2, rule: "same", on: numbers, evaluate: (d, a, b) => (d === "f32" ? a! * b! : Math.imul(a!, b!)) },
   div: { arity: 2, rule: "same", on: numbers, evaluate: (d, a, b) => divide(d, a!, b!), error: 4 },
-  rem: { arity: 2, rule: "same", on: numbers, evaluate: (d, a, b) => remainder(d, a!, b!), error: 4 },
+  rem: { arity: 2, rule: "same", on: numbers, evaluate: (d, a, b) => remainder(d, a!, b!) },
   floordiv: { arity: 2, rule: "same", on: integers, evaluate: (_, a, b) => Math.floor(a! / b!) },
   floormod: { arity: 2, rule: "same", on: integers, evaluate: (_, a, b) => a! - b! * Math.floor(a! / b!) },
   neg: { arity: 1, rule: "same", on: ["f32", "i32"], evaluate: (_, a) => -a! },
@@ -71,11 +81,13 @@ export const operations = {
   sqrt: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.sqrt(a!), error: 4 },
   exp: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.exp(a!), error: 16 },
   log: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.log(a!), error: 16 },
+  angle: { arity: 1, rule: "same", on: float, evaluate: (_, a) => principal(a!), error: 17 },
   sin: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.sin(a!), error: 17 },
   cos: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.cos(a!), error: 17 },
   tanh: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.tanh(a!), error: 32 },
   pow: { arity: 2, rule: "same", on: float, evaluate: (_, a, b) => a! ** b!, error: 64 },
   half: { arity: 1, rule: "same", on: float, evaluate: (_, a) => roundToHalf(a!), error: 2 ** 13 },
+  isNaN: { arity: 1, rule: { from: float, to: "bool" }, on: float, evaluate: (_, a) => Number(Number.isNaN(a)) },
   lt: { arity: 2, rule: "compare", on: numbers, evaluate: (_, a, b) => Number(a! < b!) },
   le: { arity: 2, rule: "compare", on: numbers, evaluate: (_, a, b) => Number(a! <= b!) },
   gt: { arity: 2, rule: "compare", on: numbers, evaluate: (_, a, b) => Number(a! > b!) },

@@ -2,7 +2,7 @@
  * Monoids in the loop language: the identity of an accumulator and how one value or one accumulator is added to another.
  *
  *   sum      acc + v
- *   argmax   (v > acc || v == acc && i < at) ? (v, i) : (acc, at)
+ *   argmax   (v > acc || v == acc && i < at) ? (v, i) : (acc, at)      and NaN before numbers
  *   top(k)   insertion into k ordered pairs, unrolled
  *   carried  the terms of its recipe (carried.ts)
  *
@@ -102,9 +102,16 @@ function appendPart(m: MonoidPart, acc: readonly Expression[], lift: readonly Ex
   }
 }
 
-/** (v, i) comes before (w, j): larger, or equal with the lower index. */
+/**
+ * (v, i) comes before (w, j): larger, or equal with the lower index; NaN before every number. No comparison of a NaN is looked at, for a shader
+ * compiler may take it for any.
+ */
 function beats(v: Expression, i: Expression, w: Expression, j: Expression): Expression {
-  return apply("or", apply("gt", v, w), apply("and", apply("eq", v, w), apply("lt", i, j)))
+  const lower = apply("lt", i, j)
+  const larger = apply("or", apply("gt", v, w), apply("and", apply("eq", v, w), lower))
+  if (v.dtype !== "f32") return larger
+  const number = apply("not", apply("isNaN", w))
+  return apply("select", apply("isNaN", v), apply("or", number, lower), apply("and", number, larger))
 }
 
 /** The value of one component, given the accumulator; `slot` chooses the rank of a `top`. */

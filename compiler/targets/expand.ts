@@ -8,11 +8,13 @@
  *
  * Accuracy (f32 arithmetic; a target may fuse multiplications and additions):
  * - exp, log: 2 ulp; exp underflows gradually to 0 and overflows to +∞ above 88.73; log(0) = −∞, log of a negative number is NaN.
- * - sin, cos: absolute error below 1e-6 for |x| ≤ 2^17; beyond that they lose accuracy but stay within [−1, 1].
+ * - sin, cos: absolute error below 1e-6 for every finite x; what is above 2^17 becomes an angle below π first (angle.ts).
  * - tanh: 3 ulp. pow: 2 ulp over all finite results.
- * - pow(x, 0) = 1; a negative base takes the sign of an odd integer exponent and is NaN for a fractional one; pow(0, y < 0) = +∞.
+ * - pow is JavaScript's at special values: pow(x, 0) = 1 for every x, pow(±1, ±∞) and pow(1, NaN) are NaN, a negative base takes the sign of an
+ *   odd integer exponent and is NaN for a fractional one.
  * - half: exact.
- * - rem: within one rounding of a − b·trunc(a / b) while the quotient is below 2^22.
+ *
+ * NaN gives NaN without a test for it: bounds are max(min(x, high), low) with x first, which targets print so that NaN passes.
  */
 import { apply, literal, operands, rebuild } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
@@ -70,8 +72,6 @@ function splitExponent(make: Make, x: Expression): { m: Expression; e: Expressio
   return { m, e }
 }
 
-const notANumber = (make: Make) => make("fromBits", u(0x7fc00000))
-
 /** Cephes logf. */
 const log: Recipe = (make, x) => {
   const { m, e } = splitExponent(make, x!)
@@ -92,7 +92,7 @@ const log: Recipe = (make, x) => {
     make("mul", z, f(0.5)),
   )
   const y = make("add", make("add", low, t), make("mul", n, f(0.693359375)))
-  const special = make("select", make("eq", x!, f(0)), make("fromBits", u(0xff800000)), notANumber(make))
+  const special = make("select", make("eq", x!, f(0)), f(Number.NEGATIVE_INFINITY), f(Number.NaN))
   return make("select", make("gt", x!, f(3.4028234663852886e38)), x!, make("select", make("gt", x!, f(0)), y, special))
 }
 
@@ -109,11 +109,11 @@ function split(x: number, grids: readonly number[]): number[] {
   return [...parts, rest]
 }
 
-/** The sine of x + quarter · π/2, with Cody and Waite's range reduction. */
-function sine(make: Make, x: Expression, quarter: number): Expression {
+/** The sine of x + quarter · π/2, with Cody and Waite's range reduction for what is below 2^17. */
+function sine(make: Make, given: Expression, quarter: number): Expression {
+  const x = make("angle", given)
   const q = make("round", make("mul", x, f(2 / Math.PI)))
-  const reduced = quarterTurns.reduce<Expression>((r, part) => make("sub", r, make("mul", q, f(part))), x)
-  const r = make("max", make("min", reduced, f(0.8)), f(-0.8))
+  const r = quarterTurns.reduce<Expression>((rest, part) => make("sub", rest, make("mul", q, f(part))), x)
   const z = make("mul", r, r)
   const s = make(
     "add",
@@ -136,7 +136,8 @@ const tanh: Recipe = (make, x) => {
     z,
     [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1],
   )
-  const near = make("add", make("mul", make("mul", p, z), x!), x!)
+  // A product with x keeps the sign of 0.
+  const near = make("mul", make("add", make("mul", p, z), f(1)), x!)
   const far = make("sub", f(1), make("div", f(2), make("add", make("exp", make("mul", f(2), a)), f(1))))
   return make("select", make("lt", a, f(0.625)), near, make("select", make("lt", x!, f(0)), make("neg", far), far))
 }
@@ -154,11 +155,26 @@ const pow: Recipe = (make, x, y) => {
   const integral = make("eq", make("floor", y!), y!)
   const half = make("mul", y!, f(0.5))
   const odd = make("and", integral, make("ne", make("floor", half), half))
-  const negative = make("lt", x!, f(0))
-  const atZero = make("select", make("gt", y!, f(0)), f(0), make("fromBits", u(0x7f800000)))
-  const signed = make("select", make("and", negative, odd), make("neg", magnitude), magnitude)
-  const nonzero = make("select", make("and", negative, make("not", integral)), notANumber(make), signed)
-  return make("select", make("eq", y!, f(0)), f(1), make("select", make("eq", x!, f(0)), atZero, nonzero))
+  const infinite = f(Number.POSITIVE_INFINITY)
+  const size = make("abs", x!)
+  // 0 and ∞ to a power are 0 or ∞, by the signs of their logarithm and of the exponent; so is what an infinite exponent is applied to.
+  const grows = make("eq", make("gt", size, f(1)), make("gt", y!, f(0)))
+  const extreme = make(
+    "or",
+    make("eq", make("abs", y!), infinite),
+    make("or", make("eq", size, f(0)), make("eq", size, infinite)),
+  )
+  const positive = make("select", extreme, make("select", grows, infinite, f(0)), magnitude)
+  const signBit = make("bitand", make("bits", x!), make("select", odd, u(0x80000000), u(0)))
+  const signed = make("fromBits", make("bitor", make("bits", positive), signBit))
+  const undefinedHere = make(
+    "or",
+    make("and", make("lt", x!, f(0)), make("and", make("not", integral), make("lt", size, infinite))),
+    make("and", make("eq", size, f(1)), make("eq", make("abs", y!), infinite)),
+  )
+  const isNumber = make("not", make("or", make("isNaN", x!), make("isNaN", y!)))
+  const value = make("select", make("and", isNumber, make("not", undefinedHere)), signed, f(Number.NaN))
+  return make("select", make("eq", y!, f(0)), f(1), value)
 }
 
 function power(make: Make, x: Expression, y: Expression): Expression {
@@ -225,14 +241,7 @@ const sign: Recipe = (make, x) => {
   const zero = literal(0, x!.dtype)
   const one = literal(1, x!.dtype)
   const minus = literal(-1, x!.dtype)
-  return make("select", make("gt", x!, zero), one, make("select", make("lt", x!, zero), minus, zero))
-}
-
-/** The quotient may round up to the next integer; one step back repairs the remainder. */
-const rem: Recipe = (make, a, b) => {
-  const r = make("sub", a!, make("mul", b!, make("trunc", make("div", a!, b!))))
-  const wrong = make("lt", make("mul", make("sign", r), make("sign", a!)), f(0))
-  return make("select", wrong, make("add", r, make("mul", make("abs", b!), make("sign", a!))), r)
+  return make("select", make("gt", x!, zero), one, make("select", make("lt", x!, zero), minus, x!))
 }
 
 /** Bits: the mantissa is rounded to 10 of them, halves to even; below 2^-14 an addition aligns the value to multiples of 2^-24 and rounds it. */
@@ -257,7 +266,6 @@ const recipes: Partial<Record<Operation, Recipe>> = {
   tanh,
   pow,
   sign,
-  rem,
   half,
 }
 
@@ -276,9 +284,7 @@ export function expand(
   const make: Make = (name, ...args) => {
     const recipe = lacks.has(name) ? recipes[name] : undefined
     if (lacks.has(name) && recipe === undefined) throw new Error(`'${name}' has no expansion`)
-    // An integer remainder is never lacking; only that of f32 is expanded.
-    if (recipe === undefined || (name === "rem" && args[0]!.dtype !== "f32")) return apply(name, ...args)
-    return recipe(make, ...args)
+    return recipe === undefined ? apply(name, ...args) : recipe(make, ...args)
   }
   const visit = (x: Expression): Expression => {
     const known = memo.get(x)

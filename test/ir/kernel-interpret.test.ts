@@ -100,7 +100,7 @@ describe("values", () => {
     const fold = (m: Monoid) => reduce("j", rows, m, [load("x", [i, j], "f32")])
     const k = (m: Monoid) => kernel([buffer("x", [2, 3]), buffer("y", [2])], store("y", [axis("i", 2)], fold(m)))
     expect(run(k(sum), { x: x23 }, { rows: 0 })).toEqual([0, 0])
-    expect(run(k(max), { x: x23 }, { rows: 0 })).toEqual([-3.4028234663852886e38, -3.4028234663852886e38])
+    expect(run(k(max), { x: x23 }, { rows: 0 })).toEqual([-Infinity, -Infinity])
   })
 
   test("argmax, top and products of monoids by components", () => {

@@ -197,7 +197,18 @@ describe("expressions", () => {
   })
 
   it("keeps an operation on constants from WGSL's own evaluation", () => {
-    expect(body(store("y", n(0), apply("div", f(1), f(0))))).toEqual(["let t1 = 1f;", "y[0] = t1 / 0f;"])
+    expect(main(kernel([store("y", n(0), apply("exp", f(1)))]), { lacks: new Set() })).toEqual([
+      "let t1 = 1f;",
+      "y[0] = exp(t1);",
+    ])
+  })
+
+  it("has infinities and NaN from bits that no compiler knows", () => {
+    expect(body(store("y", n(0), f(Number.NEGATIVE_INFINITY)))).toEqual([
+      "let zero = i32(workgroup_count.z) - 1;",
+      "let minusInfinity = bitcast<f32>(0xff800000u | bitcast<u32>(zero));",
+      "y[0] = minusInfinity;",
+    ])
   })
 })
 

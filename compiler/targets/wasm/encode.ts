@@ -11,18 +11,21 @@
  * additions: an engine that has fused multiply-adds may be given them in place, for they are as long.
  */
 
-export type ValueType = "i32" | "f32" | "f64" | "v128"
+export type ValueType = "i32" | "i64" | "f32" | "f64" | "v128"
 
-const valueTypes: Readonly<Record<ValueType, number>> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b }
+const valueTypes: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b }
 
 /** Instructions without immediates, by name; the high byte is the prefix. */
 const plain = {
   ...names(0x45, "i32.", "eqz eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u"),
   ...names(0x5b, "f32.", "eq ne lt gt le ge"),
+  ...names(0x61, "f64.", "eq ne lt gt le ge"),
   ...names(0x6a, "i32.", "add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u"),
+  ...{ "i64.mul": 0x7e, "i64.or": 0x84, "i64.shl": 0x86, "i64.shr_u": 0x88 },
   ...names(0x8b, "f32.", "abs neg ceil floor trunc nearest sqrt add sub mul div min max copysign"),
   ...names(0x99, "f64.", "abs neg ceil floor trunc nearest sqrt add sub mul div min max copysign"),
   ...{ "f32.convert_i32_s": 0xb2, "f32.convert_i32_u": 0xb3, "f32.demote_f64": 0xb6, "f64.promote_f32": 0xbb },
+  ...{ "i64.extend_i32_u": 0xad, "f64.convert_i64_s": 0xb9 },
   ...{ "i32.reinterpret_f32": 0xbc, "f32.reinterpret_i32": 0xbe, select: 0x1b, drop: 0x1a, unreachable: 0x00 },
   ...names(0xfc00, "i32.", "trunc_sat_f32_s trunc_sat_f32_u"),
   ...{ "i32x4.splat": 0xfd11, "f32x4.splat": 0xfd13 },
@@ -105,6 +108,19 @@ export function signed(value: number): number[] {
   }
 }
 
+/** Signed LEB128 of a 64-bit integer. */
+function signedLong(value: bigint): number[] {
+  const bytes: number[] = []
+  let rest = BigInt.asIntN(64, value)
+  for (;;) {
+    const byte = Number(rest & 0x7fn)
+    rest >>= 7n
+    const last = (rest === 0n && (byte & 0x40) === 0) || (rest === -1n && (byte & 0x40) !== 0)
+    bytes.push(last ? byte : byte | 0x80)
+    if (last) return bytes
+  }
+}
+
 const scratch = new DataView(new ArrayBuffer(4))
 
 function floatBytes(value: number): number[] {
@@ -155,6 +171,16 @@ export class Code {
   }
   float(value: number): this {
     this.bytes.push(0x43, ...floatBytes(value))
+    return this
+  }
+  /** A 64-bit integer. */
+  long(value: bigint): this {
+    this.bytes.push(0x42, ...signedLong(value))
+    return this
+  }
+  /** A float64. */
+  double(value: number): this {
+    this.bytes.push(0x44, ...new Uint8Array(new Float64Array([value]).buffer))
     return this
   }
   /** A v128 constant of four 32-bit integers. */

@@ -12,8 +12,9 @@ import type { Expression } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { splitAddress } from "./arrays.js"
 import { distinctParts, type Emission, isStable, isTrivial } from "./emission.js"
+import { type Context, extremum, reduceAngle, reduceAngles, remainder } from "./floats.js"
 import { instructions, isFree } from "./instructions.js"
-import { type Context, emitComplex, isComplex, nonNegative } from "./integers.js"
+import { emitComplex, isComplex, nonNegative } from "./integers.js"
 import { constant, extract, load, spread, upperHalves } from "./load.js"
 import { arm, readsAnew, select } from "./select.js"
 import { partsOf, typeOf } from "./values.js"
@@ -175,6 +176,7 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     code.op(name === "shl" ? "i32x4.shl" : dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
     return
   }
+  if (dtype === "f32" && floats(e, name, args, width, p)) return
   const direct = (width > 1 ? instructions.vector : instructions.scalar)[dtype][name]
   if (direct !== undefined) {
     for (const x of args) part(e, x, p)
@@ -209,6 +211,46 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     return
   }
   lanewise(e, context, name, args, p, Math.min(4, width - 4 * p))
+}
+
+/** Operations of f32 that are no single instruction; false where `name` is another. */
+function floats(e: Emission, name: Operation, args: readonly Expression[], width: number, p: number): boolean {
+  const { code } = e
+  const context: Context = { code, local: (type) => e.values.local(type) }
+  const toLocal = (x: Expression): number => {
+    const local = e.values.local(typeOf(x.dtype, width))
+    part(e, x, p)
+    code.set(local)
+    return local
+  }
+  if (width > 1 && (name === "min" || name === "max")) extremum(code, name, args, (x) => part(e, x, p))
+  else if (name === "isNaN") {
+    const x = toLocal(args[0]!)
+    code
+      .get(x)
+      .get(x)
+      .op(width > 1 ? "f32x4.ne" : "f32.ne")
+  } else if (name === "angle") {
+    const x = toLocal(args[0]!)
+    if (width > 1) reduceAngles(context, x, Math.min(4, width))
+    else reduceAngle(context, x)
+    code.get(x)
+  } else if (name === "rem") {
+    const [a, b] = args.map(toLocal) as [number, number]
+    if (width === 1) remainder(context, a, b)
+    else {
+      const [x, y] = [0, 1].map(() => e.values.local("f32")) as [number, number]
+      const result = e.values.local("v128")
+      for (let lane = 0; lane < Math.min(4, width); lane++) {
+        code.get(a).lane("f32x4.extract_lane", lane).set(x).get(b).lane("f32x4.extract_lane", lane).set(y)
+        code.get(result)
+        remainder(context, x, y)
+        code.lane("f32x4.replace_lane", lane).set(result)
+      }
+      code.get(result)
+    }
+  } else return false
+  return true
 }
 
 /** log2 of a literal (or splat literal) that is a power of two. */

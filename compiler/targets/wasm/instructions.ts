@@ -88,9 +88,6 @@ const vector: Table = {
     mul: "f32x4.mul",
     div: "f32x4.div",
     neg: "f32x4.neg",
-    // One machine instruction each; f32x4.min and max take several for NaN and −0.
-    min: "f32x4.pmin",
-    max: "f32x4.pmax",
     abs: "f32x4.abs",
     floor: "f32x4.floor",
     ceil: "f32x4.ceil",

@@ -1,5 +1,5 @@
 /**
- * Scalar operations of several instructions, on operands in locals: division without traps, minimum, absolute value, f32 remainder.
+ * Scalar operations of integers that are several instructions, on operands in locals: division without traps, minimum, absolute value.
  *
  *   a div b  →  b' = b is 0 or −1 ? 1 : b;  q = a / b';  b == −1 ? −a : q
  *
@@ -7,12 +7,8 @@
  */
 import type { Expression } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
-import type { Code, ValueType } from "./encode.js"
+import type { Context } from "./floats.js"
 
-export interface Context {
-  readonly code: Code
-  readonly local: (type: ValueType) => number
-}
 /** A literal or a local. */
 export type Operand = number | { readonly local: number }
 
@@ -22,7 +18,7 @@ const complex: Readonly<Record<"i32" | "u32", ReadonlySet<Operation>>> = {
 }
 
 export const isComplex = (name: Operation, dtype: DType): boolean =>
-  dtype === "f32" ? name === "rem" : dtype !== "bool" && complex[dtype].has(name)
+  dtype !== "f32" && dtype !== "bool" && complex[dtype].has(name)
 
 /** Whether an index is known not to be negative: loop variables, sizes and what sums, products and divisions make of them. */
 export function nonNegative(x: Expression, counters: ReadonlySet<string>): boolean {
@@ -47,7 +43,6 @@ export function emitComplex(
   const [a, b] = operands as [Operand, Operand]
   const push = (x: Operand) => {
     if (typeof x === "object") code.get(x.local)
-    else if (dtype === "f32") code.float(x)
     else code.integer(x)
   }
   const signed = dtype === "i32"
@@ -85,8 +80,7 @@ export function emitComplex(
       code.op(name === "shl" ? "i32.shl" : signed ? "i32.shr_s" : "i32.shr_u")
       return
     case "rem":
-      if (dtype === "f32") floatRemainder(code, a, b, push)
-      else divide(context, push, a, b, signed, true)
+      divide(context, push, a, b, signed, true)
       return
     case "div":
       divide(context, push, a, b, signed, false)
@@ -98,19 +92,6 @@ export function emitComplex(
     default:
       throw new Error(`'${name}' of ${dtype} has no instructions`)
   }
-}
-
-/** a − b · trunc(a / b) in f64, where it is exact but for huge quotients. */
-function floatRemainder(code: Code, a: Operand, b: Operand, push: (x: Operand) => void): void {
-  const wide = (x: Operand) => {
-    push(x)
-    code.op("f64.promote_f32")
-  }
-  wide(a)
-  wide(b)
-  wide(a)
-  wide(b)
-  code.op("f64.div", "f64.trunc", "f64.mul", "f64.sub", "f32.demote_f64")
 }
 
 type Push = (x: Operand) => void

@@ -26,7 +26,7 @@ import { expand } from "../expand.js"
 import { copyLoops, matrixLoops } from "./matrix.js"
 import { narrow, widen } from "./storage.js"
 
-/** What WebAssembly has no instruction for (`rem` of f32 is exact by way of f64). */
+/** What WebAssembly has no instruction for; some others are written out in `floats.ts` and `integers.ts`. */
 export const lacks: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow", "sign", "half"])
 
 interface ArrayName {

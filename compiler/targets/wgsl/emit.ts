@@ -23,6 +23,7 @@ import { checkWgsl, defaultWgslLimits, symbolCapacity, type WgslLimits } from ".
 import { lowerComposites } from "./lower.js"
 import { createNames } from "./names.js"
 import { type BodyContext, printBody } from "./statements.js"
+import { lateNumbers } from "./types.js"
 
 export interface WgslOptions {
   /** All size symbols of the artifact, in its order. */
@@ -80,7 +81,10 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
   }
   printBody(context, body)
   // Always 0, for a dispatch is one deep; no driver knows it.
-  if (lines.some((line) => line.includes("+ zero;"))) lines.unshift("  let zero = i32(workgroup_count.z) - 1;")
+  const late = [...lateNumbers].filter(([name]) => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line)))
+  lines.unshift(...late.map(([, declaration]) => `  ${declaration}`))
+  if (late.length > 0 || lines.some((line) => line.includes("+ zero;")))
+    lines.unshift("  let zero = i32(workgroup_count.z) - 1;")
 
   const words = Math.max(1, Math.ceil(options.symbolOrder.length / 4))
   const source = [
@@ -110,8 +114,8 @@ export function wgslKernel(kernel: LoopKernel, options: WgslOptions): ArtifactKe
 }
 
 /** WGSL's own are less accurate than the table: absolute 2^-11 for sine and cosine, 1e-5 for tanh, an error that grows
- * with |x| for exp; rem by a rounded quotient may be off by a whole divisor. */
-export const inaccurate: ReadonlySet<Operation> = new Set(["sin", "cos", "tanh", "pow", "exp", "log", "rem"])
+ * with |x| for exp; the sign of NaN is a number. */
+export const inaccurate: ReadonlySet<Operation> = new Set(["sin", "cos", "tanh", "pow", "exp", "log", "sign"])
 
 function symbolText(kernel: LoopKernel, { symbolOrder }: WgslOptions, name: string): string {
   const at = symbolOrder.indexOf(name)

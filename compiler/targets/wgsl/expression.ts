@@ -244,9 +244,27 @@ function halfText(x: Expression, operands: readonly Printed[]): string {
   return `(${a} ${native.sign} ${b})`
 }
 
-const printedOperands = (x: Expression): readonly Expression[] => halfOperation(x)?.args ?? operands(x)
+/** max(min(x, high), low) between numbers other than 0, where only x may be NaN. */
+function boundedOperation(x: Expression): { readonly args: readonly Expression[] } | undefined {
+  if (x.kind !== "operation" || x.dtype !== "f32" || (x.operation !== "max" && x.operation !== "min")) return undefined
+  const [inner, outer] = x.args as [Expression, Expression]
+  const other = x.operation === "max" ? "min" : "max"
+  if (inner.kind !== "operation" || inner.operation !== other) return undefined
+  const [of, bound] = inner.args as [Expression, Expression]
+  const [low, high] = x.operation === "max" ? [outer, bound] : [bound, outer]
+  const number = (e: Expression) => {
+    const plain = e.kind === "splat" ? e.of : e
+    return isLiteral(plain) && plain.value !== 0 ? plain.value : Number.NaN
+  }
+  return number(low) <= number(high) ? { args: [of, low, high] } : undefined
+}
+
+const printedOperands = (x: Expression): readonly Expression[] =>
+  halfOperation(x)?.args ?? boundedOperation(x)?.args ?? operands(x)
 
 function operationText(context: Context, x: Expression & { kind: "operation" }, texts: readonly string[]): string {
+  if (boundedOperation(x) !== undefined)
+    return `${context.library.useWide("bounded", x.width)}(${texts.map(argument).join(", ")})`
   const condition = x.operation === "select" && x.args[0]!.width === 1
   const args = texts.map((text, i) => {
     const a = x.args[i]!

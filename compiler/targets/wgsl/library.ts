@@ -4,9 +4,11 @@
  *   widenBf16(word)       two bf16 values of a 32-bit word, exactly
  *   packBf16(pair)        two f32 values rounded to nearest even, in one word
  *   floorDivide4(a, b)    ⌊a / b⌋ lane by lane for b > 0
+ *   larger4(a, b)         the maximum lane by lane, NaN where one of them is
  *
  * Rounding is done by integer operations: what `pack2x16float` does with a value that lies between two f16 is the driver's choice.
  */
+import { firstBit, smallestBits, turnWords } from "../angle.js"
 import { typeText } from "./types.js"
 
 const bf16Bits = `fn bf16Bits(x: f32) -> u32 {
@@ -23,9 +25,49 @@ const halfBits = `fn halfBits(x: f32) -> u32 {
   return ((b >> 16u) & 0x8000u) | select(select(normal, small, m < 0x38800000u), large, m >= 0x47800000u);
 }`
 
+/** The bits of 1/2π that make the fraction are the same for all angles of one exponent (angle.ts); 2^-28 of a turn is left behind. */
+const angle = `fn angle(x: f32) -> f32 {
+  let b = bitcast<u32>(x) & 0x7fffffffu;
+  if (b < ${smallestBits}u) { return x; }
+  if (b >= 0x7f800000u) { return bitcast<f32>(b | 0x7fc00000u); }
+  var words = array<u32, 7>(${["0", ...turnWords].map((w) => `${w}u`).join(", ")});
+  let at = (b >> 23u) - ${-firstBit(32)}u;
+  let i = at >> 5u;
+  let s = at & 31u;
+  let high = (words[i] << s) | ((words[i + 1u] >> 1u) >> (31u - s));
+  let low = ((words[i + 1u] << s) | ((words[i + 2u] >> 1u) >> (31u - s))) >> 12u;
+  let m = (b & 0x7fffffu) | 0x800000u;
+  let turn = bitcast<i32>(m * high + (((m >> 12u) * low) >> 8u) + (((m & 0xfffu) * low) >> 20u));
+  return bitcast<f32>(bitcast<u32>(f32(turn) * ${(2 * Math.PI) / 2 ** 32}f) ^ (bitcast<u32>(x) & 0x80000000u));
+}`
+
+/** JavaScript's %, of the mantissas as integers: eight bits of the quotient at a time. */
+const remainder = `fn remainder(a: f32, b: f32) -> f32 {
+  let x = bitcast<u32>(a) & 0x7fffffffu;
+  let y = bitcast<u32>(b) & 0x7fffffffu;
+  if (x >= 0x7f800000u || y > 0x7f800000u || y == 0u) { return bitcast<f32>(x | y | 0x7fc00000u); }
+  if (x < y) { return a; }
+  let e = max(y >> 23u, 1u);
+  let divisor = select(y, (y & 0x7fffffu) | 0x800000u, y >= 0x800000u);
+  var left = max(x >> 23u, 1u) - e;
+  var r = select(x, (x & 0x7fffffu) | 0x800000u, x >= 0x800000u) % divisor;
+  while (left > 0u) {
+    let some = min(left, 8u);
+    r = (r << some) % divisor;
+    left -= some;
+  }
+  let sign = bitcast<u32>(a) & 0x80000000u;
+  if (r == 0u) { return bitcast<f32>(sign); }
+  let up = min(countLeadingZeros(r) - 8u, e - 1u);
+  let raised = r << up;
+  return bitcast<f32>(sign | select(raised, (raised & 0x7fffffu) | ((e - up) << 23u), raised >= 0x800000u));
+}`
+
 const plain: Readonly<Record<string, string>> = {
   bf16Bits,
   halfBits,
+  angle,
+  remainder,
   packBf16: "fn packBf16(x: vec2<f32>) -> u32 { return bf16Bits(x.x) | (bf16Bits(x.y) << 16u); }",
   packF16: "fn packF16(x: vec2<f32>) -> u32 { return halfBits(x.x) | (halfBits(x.y) << 16u); }",
   widenBf16:
@@ -42,14 +84,45 @@ const needs: Readonly<Record<string, string>> = {
   widenF16x4: "widenF16",
 }
 
+type Types = (dtype: "f32" | "i32" | "u32" | "bool") => string
+
+const notNumber = (t: Types, x: string) =>
+  `(bitcast<${t("u32")}>(${x}) & ${t("u32")}(0x7fffffffu)) > ${t("u32")}(0x7f800000u)`
+
+/** Of equal numbers, which are 0 and −0 or alike, the signs are what is combined. */
+const extremum = (
+  t: Types,
+  name: string,
+  of: "min" | "max",
+  signs: "&" | "|",
+) => `fn ${name}(a: ${t("f32")}, b: ${t("f32")}) -> ${t("f32")} {
+  let same = bitcast<${t("f32")}>(bitcast<${t("u32")}>(a) ${signs} bitcast<${t("u32")}>(b));
+  let number = select(${of}(a, b), same, a == b);
+  return select(select(number, b, ${notNumber(t, "b")}), a, ${notNumber(t, "a")});
+}`
+
+/** Functions of one number that a vector is given to in its parts. */
+const single: ReadonlySet<string> = new Set(["angle", "remainder"])
+
+function inParts(name: string, width: number): string {
+  const type = typeText("f32", width)
+  const list = name === "remainder" ? ["a", "b"] : ["x"]
+  const parts = [..."xyzw"].slice(0, width).map((p) => `${name}(${list.map((v) => `${v}.${p}`).join(", ")})`)
+  return `fn ${name}${width}(${list.map((v) => `${v}: ${type}`).join(", ")}) -> ${type} { return ${type}(${parts.join(", ")}); }`
+}
+
 /** Functions that exist for every width. */
-const perWidth: Readonly<
-  Record<string, (type: (dtype: "f32" | "i32" | "u32" | "bool") => string, name: string) => string>
-> = {
+const perWidth: Readonly<Record<string, (type: Types, name: string) => string>> = {
   floorDivide: (t, name) =>
     `fn ${name}(a: ${t("i32")}, b: ${t("i32")}) -> ${t("i32")} { let q = a / b; return q - select(${t("i32")}(), ${t("i32")}(1), (a - q * b) < ${t("i32")}()); }`,
   floorModulo: (t, name) =>
     `fn ${name}(a: ${t("i32")}, b: ${t("i32")}) -> ${t("i32")} { let r = a % b; return r + select(${t("i32")}(), b, r < ${t("i32")}()); }`,
+  larger: (t, name) => extremum(t, name, "max", "&"),
+  smaller: (t, name) => extremum(t, name, "min", "|"),
+  bounded: (t, name) =>
+    `fn ${name}(x: ${t("f32")}, low: ${t("f32")}, high: ${t("f32")}) -> ${t("f32")} {
+  return select(clamp(x, low, high), x, ${notNumber(t, "x")});
+}`,
   // Dawn clamps to the largest f32 below the limit; the table saturates at the limit itself.
   toSigned: (t, name) =>
     `fn ${name}(x: ${t("f32")}) -> ${t("i32")} {
@@ -81,6 +154,11 @@ export function createLibrary(): Library {
     use,
     useWide(stem, width) {
       const name = width === 1 ? stem : `${stem}${width}`
+      if (single.has(stem)) {
+        use(stem)
+        if (width > 1) used.set(name, inParts(stem, width))
+        return name
+      }
       used.set(
         name,
         perWidth[stem]!((dtype) => typeText(dtype, width), name),

@@ -56,12 +56,13 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   mul: infix("*"),
   // A literal zero as divisor is an error in WGSL; the table defines x div 0 = x and x rem 0 = 0.
   div: (c) => (c.literal === 0 && c.dtype !== "f32" ? c.args[0]! : infix("/")(c)),
-  rem: (c) => (c.literal === 0 && c.dtype !== "f32" ? zero(c) : infix("%")(c)),
+  // WGSL's own of f32 takes a rounded quotient, and is off by a whole divisor where that rounds up.
+  rem: (c) => (c.dtype === "f32" ? call(c.helper("remainder"))(c) : c.literal === 0 ? zero(c) : infix("%")(c)),
   floordiv: (c) => (c.dtype === "u32" || c.nonNegative ? infix("/")(c) : call(c.helper("floorDivide"))(c)),
   floormod: (c) => (c.dtype === "u32" || c.nonNegative ? infix("%")(c) : call(c.helper("floorModulo"))(c)),
   neg: ({ args }) => `(-${args[0]})`,
-  min: call("min"),
-  max: call("max"),
+  min: (c) => call(c.dtype === "f32" ? c.helper("smaller") : "min")(c),
+  max: (c) => call(c.dtype === "f32" ? c.helper("larger") : "max")(c),
   abs: call("abs"),
   sign: call("sign"),
   floor: call("floor"),
@@ -71,17 +72,24 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   sqrt: call("sqrt"),
   exp: call("exp"),
   log: call("log"),
+  angle: (c) => call(c.helper("angle"))(c),
   sin: call("sin"),
   cos: call("cos"),
   tanh: call("tanh"),
   pow: call("pow"),
   half: ({ args, width }) => widened(narrowed(args[0]!, width), width),
+  // By its bits: a comparison of a value with itself may be folded away.
+  isNaN: ({ args, width }) => {
+    const word = typeText("u32", width)
+    return `((bitcast<${word}>(${argument(args[0]!)}) & ${word}(0x7fffffffu)) > ${word}(0x7f800000u))`
+  },
   lt: infix("<"),
   le: infix("<="),
   gt: infix(">"),
   ge: infix(">="),
   eq: infix("=="),
-  ne: infix("!="),
+  // The `!=` of floats is false for NaN in SPIR-V as it is printed.
+  ne: (c) => (c.dtype === "f32" ? `(!${infix("==")(c)})` : infix("!=")(c)),
   select: ({ args }) => `select(${argument(args[2]!)}, ${argument(args[1]!)}, ${argument(args[0]!)})`,
   and: infix("&"),
   or: infix("|"),

@@ -5,6 +5,7 @@
  *   0.1 (f32)      → 0.1f          the shortest decimal that rounds to the same f32
  *   -3  (i32)      → (-3)
  *   1   (bool)     → true
+ *   ∞   (f32)      → infinity     a name, for WGSL refuses constants that are not finite (`lateNumbers`)
  */
 
 import { largest } from "../../ir/monoid.js"
@@ -30,9 +31,18 @@ export function literalText({ dtype, value }: Literal): string {
   }
 }
 
+/** Numbers that no text of WGSL can be: their bits arrive at run time, by way of a `zero` that no compiler knows. */
+export const lateNumbers: ReadonlyMap<string, string> = new Map(
+  Object.entries({ infinity: "0x7f800000u", minusInfinity: "0xff800000u", notANumber: "0x7fc00000u" }).map(
+    ([name, bits]) => [name, `let ${name} = bitcast<f32>(${bits} | bitcast<u32>(zero));`],
+  ),
+)
+
 const smallestNormal = 2 ** -126
 
 function floatText(value: number): string {
+  if (Number.isNaN(value)) return "notANumber"
+  if (!Number.isFinite(value)) return value > 0 ? "infinity" : "minusInfinity"
   if (value !== 0 && Math.abs(value) < smallestNormal) return `bitcast<f32>(${bitsOf(value)}u)`
   const text = `${shortest(Math.abs(value))}f`
   return value < 0 || Object.is(value, -0) ? `(-${text})` : text
