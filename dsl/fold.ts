@@ -5,7 +5,8 @@
  *     dot(p, values, "key")                     kv stays, for both have it        → a batched contraction, with no word for it
  *     top(scores, "expert", 2, "slot")          → index and value: seq slot
  *
- * A reduction of an axis of extent 0 gives the identity: 0, or the most negative (max) or most positive (min) finite number.
+ * A reduction of an axis of extent 0 gives the identity: 0, −∞ (max) or +∞ (min), and the ends of
+ * their range for integers. NaN among the elements is the result of every reduction but for `argmax` and `top`, where it comes first.
  */
 import { tracing } from "./attach.js"
 import type { Fresh, Index, NumberType, Strangers, Tensor } from "./tensor.js"

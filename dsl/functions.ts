@@ -39,12 +39,12 @@ export function biased(x: Tensor<string>, b: Tensor<string> | undefined): Tensor
   return b === undefined ? x : map((v, shift) => v + shift, x, b)
 }
 
-/** x / (1 + e^−x), for use inside scalar functions. The exponent is bounded so that no f32 is infinite. */
-export const silu = (x: number): number => x / (1 + Math.exp(Math.min(-x, 87)))
+/** x / (1 + e^−x), for use inside scalar functions; NaN at −∞, as the formula has it. */
+export const silu = (x: number): number => x / (1 + Math.exp(-x))
 
 /**
- * exp(x − max x) / Σ exp(x − max x) along `axis`. Elements that were masked with −3.4028235e38 contribute 0, unless the whole row is
- * masked: then its maximum is that number too, and the row is uniform.
+ * exp(x − max x) / Σ exp(x − max x) along `axis`. An element of −∞, as masks have it, gets 0. A row of nothing but −∞ is NaN, which is what
+ * exp(−∞ − −∞) is, and so is a row with NaN or +∞ in it.
  */
 export function softmax<X extends string>(x: Tensor<X>, axis: NoInfer<X>): Tensor<X>
 export function softmax(x: Tensor<string>, axis: string): Tensor<string> {
@@ -115,7 +115,7 @@ export function rope(
 }
 
 /**
- * Scores of the keys that a query may see, −3.4028235e38 elsewhere. `position` is the query's, a key's position is its place along `axis`:
+ * Scores of the keys that a query may see, −∞ elsewhere. `position` is the query's, a key's position is its place along `axis`:
  * it is seen when key ≤ position and, with a window, key > position − window.
  */
 export function causal<X extends string, P extends X>(
@@ -131,7 +131,7 @@ export function causal(
   window?: number,
 ): Tensor<string> {
   const key = iota(axis, extent(scores, axis), 0, "position")
-  if (window === undefined) return map((s, p, k) => (k <= p ? s : -3.4028235e38), scores, position, key)
+  if (window === undefined) return map((s, p, k) => (k <= p ? s : -Infinity), scores, position, key)
   const width = window
-  return map((s, p, k) => (k <= p && k > p - width ? s : -3.4028235e38), scores, position, key)
+  return map((s, p, k) => (k <= p && k > p - width ? s : -Infinity), scores, position, key)
 }

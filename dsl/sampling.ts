@@ -51,14 +51,14 @@ export function sampleToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "
   const kept = map((k, w, p) => k && w > 0 && w >= Math.min(p, 1), second, weights, number("minP"))
   const noise = gumbel(logits, field("seedLow"), field("seedHigh"), field("step"))
   const drawn = argmax(
-    map((k, x, g) => (k ? x + g : -3.4028235e38), kept, scaled, noise),
+    map((k, x, g) => (k ? x + g : -Infinity), kept, scaled, noise),
     "vocab",
   )
   return unlessBroken(drawn, logits)
 }
 
 /** A goal that no sum reaches, so that all tokens are kept. */
-const off = 3.4028235e38
+const off = Number.POSITIVE_INFINITY
 /** A goal that the first token reaches, whose weight is 1. */
 const least = 1e-30
 

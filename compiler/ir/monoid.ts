@@ -80,9 +80,6 @@ export function monoidParts(m: Monoid): readonly PlacedPart[] {
 export const partOf = (m: Monoid, component: number): PlacedPart | undefined =>
   monoidParts(m).find((p) => component >= p.component && component < p.component + componentCount(p.monoid))
 
-/** The largest finite f32. */
-export const largest = 3.4028234663852886e38
-
 /**
  * The identity of a one-component monoid for a dtype. The identity of `argmax` and `top` is (lowest value, 2^31 − 1): an element that equals
  * the lowest value comes before it by its index.

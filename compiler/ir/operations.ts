@@ -49,6 +49,9 @@ const truth: readonly DType[] = ["bool"]
 /** Angles below this in size need no reduction by whole turns before that of sine and cosine. */
 export const plainAngles = 2 ** 17
 
+/** The largest finite f32. */
+export const largest = 3.4028234663852886e38
+
 const view = new DataView(new ArrayBuffer(4))
 
 function roundHalfEven(x: number): number {

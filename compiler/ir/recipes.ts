@@ -11,9 +11,10 @@
  *   merge       q = fold(p, p′);       c = advance(c, p, q) + advance(c′, p′, q)
  *
  * A recipe is right when every chunking and bracketing of the merge equals the two passes: that is a law (test/laws/recipes.test.ts). Terms are
- * f32; programs have no infinities, so a term must stay finite for the identity of a pivot, too.
+ * f32. Where a pivot is its identity still, nothing has been folded: weights and what advances from there are 0, whatever the score is. Programs
+ * spell the weight without that, and where the pivot stays its identity to the end, `whole` says what their sum is.
  */
-import type { Operation } from "./operations.js"
+import { largest, type Operation } from "./operations.js"
 
 /** An expression as data: a name, a number, or an operation over terms. */
 export type Term = string | number | readonly [Operation, ...Term[]]
@@ -26,10 +27,14 @@ export interface Pivot {
 
 export interface Recipe {
   readonly pivots: readonly Pivot[]
-  /** Over `$0` and `$p0 …`. */
+  /** How programs spell a weight, over `$0` and `$p0 …`. */
+  readonly spelled: Term
+  /** The same for pivots that are no identities. */
   readonly weight: Term
   /** Over `$c`, `$p0 …` and `$q0 …`. */
   readonly advance: Term
+  /** What a program's sum over at least one element is, over `$c` and `$p0 …`; the channel itself when left out. */
+  readonly whole?: Term
   /** Whether a channel may have values x of its own; otherwise every x is 1. */
   readonly values: boolean
 }
@@ -38,12 +43,18 @@ const deviation: Term = ["sub", "$0", ["div", "$p1", "$p0"]]
 /** How far the mean moves. A side without elements has no mean and no part in the result. */
 const shift: Term = ["sub", ["div", "$p1", ["max", "$p0", 1]], ["div", "$q1", ["max", "$q0", 1]]]
 
+/** −∞ − finite(−∞) is −∞, and its exponential 0. */
+const finite = (pivot: Term): Term => ["max", pivot, -largest]
+
 export const recipes = {
   /** Sums of exponentials shifted by the largest (Milakov and Gimelshein 2018, arXiv 1805.02867). */
   exp: {
     pivots: [{ fold: "max", of: "$0" }],
-    weight: ["exp", ["sub", "$0", "$p0"]],
-    advance: ["mul", "$c", ["exp", ["sub", "$p0", "$q0"]]],
+    spelled: ["exp", ["sub", "$0", "$p0"]],
+    weight: ["exp", ["sub", "$0", finite("$p0")]],
+    advance: ["mul", "$c", ["exp", ["sub", "$p0", finite("$q0")]]],
+    // exp(−∞ − −∞), added up.
+    whole: ["select", ["eq", "$p0", Number.NEGATIVE_INFINITY], Number.NaN, "$c"],
     values: true,
   },
   /** The sum of squared deviations from the mean (Welford 1962; Chan, Golub and LeVeque 1979). */
@@ -52,6 +63,7 @@ export const recipes = {
       { fold: "sum", of: 1 },
       { fold: "sum", of: "$0" },
     ],
+    spelled: ["mul", deviation, deviation],
     weight: ["mul", deviation, deviation],
     advance: ["select", ["gt", "$p0", 0], ["add", "$c", ["mul", "$p0", ["mul", shift, shift]]], "$c"],
     values: false,

@@ -87,15 +87,14 @@ export function productOf(factors: readonly Plain[], present?: Expression): ir.T
   return tensorAt({ body, args })
 }
 
-/** The product without its dividing by zero: where the folded axis is empty, a sum of quotients is 0. */
+/** The sum times what left it. Where the folded axis is empty it is 0, whatever the factors are: they may be divisors of 0, infinite or NaN. */
 export function scaledFold(fold: ir.Tensor, free: readonly Plain[], extent: Expression): ir.Tensor {
-  const divides = free.some((f) => f.inverse)
-  const present = divides && !isPositive(extent, fold.axes) ? apply("gt", extent, literal(0)) : undefined
+  const present = free.length > 0 && !isPositive(extent, fold.axes) ? apply("gt", extent, literal(0)) : undefined
   return productOf([{ tensor: fold, inverse: false }, ...free], present)
 }
 
 /** Whether an extent is at least 1 wherever a tensor over `axes` has an element. */
-function isPositive(extent: Expression, axes: readonly ir.Axis[]): boolean {
+export function isPositive(extent: Expression, axes: readonly ir.Axis[]): boolean {
   if (extent.kind === "literal") return extent.value > 0
   if (axes.some((a) => a.extent === extent)) return true
   return extent.kind === "operation" && extent.operation === "add" && extent.args.some((a) => isPositive(a, axes))

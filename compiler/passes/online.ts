@@ -10,12 +10,14 @@
  * is not known, and the score is computed rather than read from memory.
  */
 import { literalExtent } from "../ir/dim.js"
-import { variable } from "../ir/expression.js"
+import { apply, literal, variable } from "../ir/expression.js"
 import { carried } from "../ir/monoid.js"
+import type { Expression } from "../ir/nodes.js"
 import { type Recipe, type RecipeName, recipeOf, recipes, type Term } from "../ir/recipes.js"
 import * as ir from "../ir/tensor.js"
+import { instantiate, numbered } from "../ir/terms.js"
 import { hasMemory } from "./cuts.js"
-import { type Factor, factorsOf, inOrder, type Place, productOf, scaledFold } from "./factors.js"
+import { type Factor, factorsOf, inOrder, isPositive, type Place, productOf, scaledFold } from "./factors.js"
 import { join, pivotOf } from "./join.js"
 import { type Facts, rewritten, type Units } from "./rewrite.js"
 import { type Names, unify } from "./unify.js"
@@ -105,7 +107,7 @@ function matchWeight(recipe: Recipe, factors: readonly Factor[], axis: string): 
     }
     return undefined
   }
-  return take(termFactors(recipe.weight), factors, new Map())
+  return take(termFactors(recipe.spelled), factors, new Map())
 }
 
 const termFactors = (term: Term): readonly Term[] => {
@@ -134,5 +136,18 @@ function carriedOf(t: ir.Reduce, name: RecipeName, { score, pivots, rest }: Matc
   if (waits || (!recipe.values && !isOne)) return undefined
   const fold = ir.reduce(carried(name, 1), t.axis, [score, value], recipe.pivots.length)
   ir.mark(fold, ir.spansOf(t))
-  return inOrder(scaledFold(fold, rest.filter(isFree), ir.axisOf(score, t.axis)!.extent), t.axes)
+  const { extent } = ir.axisOf(score, t.axis)!
+  const whole = wholeOf(recipe, fold, pivots, extent)
+  return inOrder(scaledFold(whole, rest.filter(isFree), extent), t.axes)
+}
+
+/** The sum that a program spells, where no element has moved the pivots, too. */
+function wholeOf(recipe: Recipe, channel: ir.Tensor, pivots: readonly ir.Tensor[], extent: Expression): ir.Tensor {
+  if (recipe.whole === undefined) return channel
+  const names = pivots.map((_, i) => variable(`$${i + 1}`, "f32"))
+  const sum = variable("$0", "f32")
+  const whole = instantiate(recipe.whole, { $c: sum, ...numbered("$p", names) })
+  // A sum of nothing is 0.
+  const body = isPositive(extent, channel.axes) ? whole : apply("select", apply("gt", extent, literal(0)), whole, sum)
+  return ir.map(body, [channel, ...pivots])
 }

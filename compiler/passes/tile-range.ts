@@ -5,7 +5,7 @@
  *   →   keys from past + 64·b - 15 up to past + 64·b + 63
  *
  * A predicate is a conjunction of comparisons that are linear in the axes. An element whose predicate fails adds the identity, so it may be left
- * out; in a carried fold only where every row has some element that counts, for a row of nothing but identities has a value of its own.
+ * out; in a carried fold this is done only where every row has some element that counts, so that no block is left without any.
  */
 import { add, apply, freeVariables, literal, mul, substitute } from "../ir/expression.js"
 import { fromLinear, type Linear, linear } from "../ir/linear.js"

@@ -8,7 +8,6 @@
 import { add, apply, fetch, lane, literal, mul, rewrite, walk } from "../../compiler/ir/expression.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { everyStatement, mapExpressions } from "../../compiler/ir/loop-visit.js"
-import { largest } from "../../compiler/ir/monoid.js"
 import type { Expression, Fetch, OperationNode } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
 import { changeLoops, type Rules } from "./mutate.js"
@@ -130,7 +129,9 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
     return {
       expression: (x) => {
         if (!isOperation(x, "exp") || !isOperation(x.args[0], "sub")) return undefined
-        const [score, pivot] = x.args[0].args
+        const [score, kept] = x.args[0].args
+        // Kept finite.
+        const pivot = isOperation(kept, "max") ? kept.args[0]! : kept!
         if (!fetches(score, heldName) || oldName.test(score.array) || !fetches(pivot, pivotName)) return undefined
         const stem = pivot.array.replace(/_\d+$/, "_old_")
         const old = arrays.find((a) => a.startsWith(stem))
@@ -140,7 +141,10 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
   }),
   "a pivot begins at 0": rules({
     statement: (s) =>
-      s.kind === "store" && pivotName.test(s.array) && s.value.kind === "literal" && s.value.value === -largest
+      s.kind === "store" &&
+      pivotName.test(s.array) &&
+      s.value.kind === "literal" &&
+      s.value.value === Number.NEGATIVE_INFINITY
         ? [{ ...s, value: literal(0, "f32") }]
         : undefined,
   }),

@@ -6,7 +6,7 @@
  *   Σ_k f[k] · g[k] → f[0] · Σ_k g[k]       a factor that depends on the axis has left the sum
  */
 import { apply, literal, variable } from "../../compiler/ir/expression.js"
-import { largest, max } from "../../compiler/ir/monoid.js"
+import { max } from "../../compiler/ir/monoid.js"
 import type { Expression, OperationNode } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
 import { type Recipe, recipeOf } from "../../compiler/ir/recipes.js"
@@ -128,7 +128,7 @@ export const loopFaultsOnline: Readonly<Record<string, Rules>> = {
   },
   "the identity of a pivot is 0": {
     statement: (s) =>
-      s.kind === "let" && s.mutable && s.value.kind === "literal" && s.value.value === -largest
+      s.kind === "let" && s.mutable && s.value.kind === "literal" && s.value.value === Number.NEGATIVE_INFINITY
         ? [{ ...s, value: literal(0, "f32") }]
         : undefined,
   },

@@ -19,7 +19,7 @@ import {
   splat,
 } from "../../compiler/ir/expression.js"
 import { type LoopKernel, packed } from "../../compiler/ir/loop.js"
-import { largest, max, min } from "../../compiler/ir/monoid.js"
+import { max, min } from "../../compiler/ir/monoid.js"
 import type { Component, Expression } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
 import type { Fused } from "../../compiler/passes/fuse.js"
@@ -57,7 +57,7 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
   "missing barrier": () => ({ statement: (s) => (s.kind === "barrier" ? [] : undefined) }),
   "wrong identity": () => ({
     statement: (s) =>
-      s.kind === "let" && s.mutable && s.value.kind === "literal" && s.value.value === -largest
+      s.kind === "let" && s.mutable && s.value.kind === "literal" && s.value.value === Number.NEGATIVE_INFINITY
         ? [{ ...s, value: literal(0, "f32") }]
         : undefined,
   }),

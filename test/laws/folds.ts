@@ -26,7 +26,7 @@ import {
 } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
 import { type Storage, storageType } from "../../compiler/ir/loop.js"
-import { argmax, carried, largest, max, min, product, sum, top } from "../../compiler/ir/monoid.js"
+import { argmax, carried, max, min, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import { recipeOf } from "../../compiler/ir/recipes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
@@ -231,7 +231,10 @@ function valuesOf(
   const simple = (m: typeof sum) =>
     of(
       reduce(key, long.extent, m, [
-        lift(making.element([...rows, ...wide], long), m === sum ? 0 : m === max ? -largest : largest),
+        lift(
+          making.element([...rows, ...wide], long),
+          m === sum ? 0 : m === max ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
+        ),
       ]),
     )
   switch (fold) {
@@ -249,7 +252,7 @@ function valuesOf(
     case "argmax":
     case "top":
     case "product": {
-      const value = lift(making.element([...rows, ...wide], long), -largest)
+      const value = lift(making.element([...rows, ...wide], long), Number.NEGATIVE_INFINITY)
       const index = choose.chance(30) ? add(variable(key), literal(3)) : variable(key)
       if (fold === "argmax") {
         const r = reduce(key, long.extent, argmax, [value, index])
@@ -266,7 +269,7 @@ function valuesOf(
     }
     case "exp":
     case "moments": {
-      const score = lift(mul(making.element(rows, long), literal(0.25, "f32")), -largest)
+      const score = lift(mul(making.element(rows, long), literal(0.25, "f32")), Number.NEGATIVE_INFINITY)
       // Deviations of the lowest number that there is are no numbers.
       const safe = fold === "moments" && masked !== "none" ? apply("max", score, literal(-8, "f32")) : score
       const valued = recipeOf(fold).values

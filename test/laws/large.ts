@@ -10,7 +10,7 @@ import { maximum } from "../../compiler/ir/dim.js"
 import { add, apply, component, literal, load, mul, reduce, symbol, variable } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
 import { type Storage, storageType } from "../../compiler/ir/loop.js"
-import { carried, largest, sum } from "../../compiler/ir/monoid.js"
+import { carried, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 import { Choices } from "./choices.js"
@@ -116,7 +116,7 @@ function rowsOfKeys(making: Making, choose: Choices): Made {
   const before = apply("le", variable("key"), here)
   const near = apply("gt", variable("key"), apply("sub", here, literal(choose.of([7, 16]))))
   const counts = choose.chance(40) ? apply("and", before, near) : before
-  const masked = inOrder ? apply("select", counts, scaled, literal(-largest, "f32")) : scaled
+  const masked = inOrder ? apply("select", counts, scaled, literal(Number.NEGATIVE_INFINITY, "f32")) : scaled
   const values = making.load([key, wide], choose.of<Storage>(["f32", "bf16"]))
   const r = reduce(key.name, key.extent, carried("exp", 2), [masked, literal(1, "f32"), values])
   return { axes: [row, ...repeat, wide], value: apply("div", component(r, 2), component(r, 1)) }

@@ -62,9 +62,9 @@ const exact = (value: number): Expected => ({ value, scale: Math.abs(value) })
 /** The two passes of each recipe, in plain numbers. */
 export const inTwoPasses: Readonly<Record<RecipeName, (row: Row, channels: number) => readonly Expected[]>> = {
   exp: (row, channels) => {
-    const pivot = row.reduce((m, [s]) => Math.max(m, s!), -3.4028234663852886e38)
+    const pivot = row.reduce((m, [s]) => Math.max(m, s!), Number.NEGATIVE_INFINITY)
     const sums = Array.from({ length: channels }, (_, i) => {
-      const terms = row.map(([s, ...x]) => Math.exp(s! - pivot) * x[i]!)
+      const terms = row.map(([s, ...x]) => (s === Number.NEGATIVE_INFINITY ? 0 : Math.exp(s! - pivot)) * x[i]!)
       return { value: total(terms), scale: total(terms.map(Math.abs)) }
     })
     return [exact(pivot), ...sums]
@@ -86,7 +86,7 @@ const smallest = 1e-300
 /** What is wrong with a carried element, to 1e-12 of the scale. */
 export function wrongElement(found: Element, expected: readonly Expected[]): string | undefined {
   for (const [i, { value, scale }] of expected.entries())
-    if (!(Math.abs(found[i]! - value) <= 1e-12 * scale + smallest))
+    if (found[i] !== value && !(Math.abs(found[i]! - value) <= 1e-12 * scale + smallest))
       return `component ${i}: ${found[i]}, not ${value} ± 1e-12 · ${scale}`
   return undefined
 }

@@ -62,7 +62,7 @@ function fold(g: Growing, make: (x: ir.Tensor) => ir.Reduce | ir.Scan, x: Value,
   if (!affordable(first) || (g.regime === "analytic" && terms(first) > longestSum)) return []
   const count = ordered ? 1 : Math.max(1, folded(first))
   const axis = tame.tensor.axes.find((a) => a.name === first.axis)!
-  // The identity of max and min is the largest number that there is.
+  // The identities of max and min are infinite.
   if (ordered && mayBeEmpty(axis)) return [{ tensor: first, limit: Number.POSITIVE_INFINITY }]
   if (first.dtype !== "f32" || tame.limit * count <= exactLimit) return [{ tensor: first, limit: tame.limit * count }]
   return [{ tensor: make(g.clamped(tame).tensor), limit: clampLimit * count }]

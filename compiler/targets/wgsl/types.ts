@@ -8,9 +8,8 @@
  *   ∞   (f32)      → infinity     a name, for WGSL refuses constants that are not finite (`lateNumbers`)
  */
 
-import { largest } from "../../ir/monoid.js"
 import type { Literal } from "../../ir/nodes.js"
-import type { DType } from "../../ir/operations.js"
+import { type DType, largest } from "../../ir/operations.js"
 
 export function typeText(dtype: DType, width: number): string {
   return width === 1 ? dtype : `vec${width}<${dtype}>`
