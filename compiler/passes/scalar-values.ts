@@ -68,11 +68,8 @@ export function weak(value: number): Value {
 }
 
 function float(value: number): Expression {
-  if (!Number.isFinite(Math.fround(value)))
-    throw new Misfit(
-      `${value} is not finite as an f32; programs contain no infinities`,
-      "write the largest f32 number, 3.4028235e38, or compare the bits",
-    )
+  if (Number.isFinite(value) && !Number.isFinite(Math.fround(value)))
+    throw new Misfit(`${value} is infinite as an f32`, "write `Infinity`, or the largest f32 number, 3.4028235e38")
   return literal(value, "f32")
 }
 
@@ -264,9 +261,9 @@ function bitOperation(operation: ScalarOperation, args: readonly Expression[]): 
 /** NaN and infinities by their bits: a shader compiler may take for granted that there are none. */
 function tested(operation: "isNaN" | "isFinite" | "isInteger", x: Expression): Expression {
   if (x.dtype !== "f32") return literal(operation === "isNaN" ? 0 : 1, "bool")
+  if (operation === "isNaN") return apply("isNaN", x)
   const bits = apply("bits", x)
   const infinite = literal(0x7f800000, "u32")
-  if (operation === "isNaN") return apply("gt", apply("bitand", bits, literal(0x7fffffff, "u32")), infinite)
   const finite = apply("ne", apply("bitand", bits, infinite), infinite)
   return operation === "isFinite" ? finite : apply("and", finite, apply("eq", apply("floor", x), x))
 }
@@ -276,6 +273,7 @@ function converted(operation: "toF32" | "toI32" | "toU32", v: Value): Expression
   const to: DType = operation === "toF32" ? "f32" : operation === "toI32" ? "i32" : "u32"
   if ("typed" in v) return v.typed.dtype === to ? v.typed : apply(operation, v.typed)
   if (to === "f32" || !("weak" in v)) return settle(v, "f32")
+  if (v.number !== undefined && !Number.isFinite(v.number)) return apply(operation, v.weak("f32"))
   if (v.number !== undefined) return settle(weak(Math.trunc(v.number)), to)
   try {
     return v.weak(to)

@@ -107,10 +107,12 @@ export const onlineFaults: Readonly<Record<string, Fault>> = {
     return ir.reduce(t.monoid, t.axis, [t.args[0]!, ...values], t.component)
   },
   "a divisor that left the sum forgotten": (t) =>
-    binary(t, "div") && t.args[0]!.kind === "reduce" && t.args[0]!.axes.length === t.axes.length
-      ? t.args[0]
-      : undefined,
+    binary(t, "div") && isSum(t.args[0]!) && t.args[0]!.axes.length === t.axes.length ? t.args[0] : undefined,
 }
+
+/** A fold, or what a program's sum is by a carried one. */
+const isSum = (t: ir.Tensor): boolean =>
+  t.kind === "reduce" || (t.kind === "map" && t.args[0]?.kind === "reduce" && t.args[0].monoid.kind === "carried")
 
 const isOperation = (x: Expression | undefined, name: Operation): x is OperationNode =>
   x?.kind === "operation" && x.operation === name
