@@ -8,14 +8,13 @@ import { join, resolve } from "node:path"
 import type { AdapterFacts } from "../compiler/targets/target.js"
 import type { TunedRecord } from "../compiler/tuned/record.js"
 import { families } from "../models/index.js"
-import { type Artifact, type ArtifactTarget, artifactVersion, type Precision } from "../runtime/artifact.js"
+import type { Artifact, ArtifactTarget, Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import type { NameRules } from "../runtime/weights/names.js"
 import { matchParameters, type Parameter, type WeightTensor } from "../runtime/weights/parameters.js"
-import { cacheFolder, cacheKey, readCached, writeCached } from "./cache.js"
-import { compilerStamp, packageFolder } from "./package.js"
-import { hashSources } from "./sources.js"
+import { keptArtifact } from "./cache.js"
+import { packageFolder } from "./package.js"
 
 export interface ArtifactOptions {
   readonly target: ArtifactTarget
@@ -47,47 +46,23 @@ export interface FoundArtifact {
  * @throws WeftError `model/family` when no model reads the checkpoint's `model_type`, `checkpoint/parameters`, and what `compile` throws
  */
 export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptions): Promise<FoundArtifact> {
-  const { target, adapter, precision, chunk, context, tuned, onWarning, cache = cacheFolder() } = options
+  const { target, adapter, precision, chunk, context, tuned, onWarning, cache } = options
   const modelFile = options.model === undefined ? familyFile(checkpoint) : resolve(options.model)
-  const sources = cache === false ? undefined : hashSources(modelFile)
   const types = [...checkpoint.tensors.values()].map(({ name, dtype }) => [name, dtype]).sort()
-  const parts = [
-    artifactVersion,
-    compilerStamp(),
-    sources,
-    checkpoint.config,
-    types,
-    target,
-    adapter,
-    precision,
-    chunk,
-    context,
-    tuned,
-  ]
-  const key = cacheKey(`${checkpoint.config.model_type}-${target}`, parts)
-  const folder = cache === false || sources === undefined ? undefined : cache
-
-  const known = folder === undefined ? undefined : await readCached(folder, key)
-  if (known !== undefined)
-    return { artifact: known, cached: true, tensors: artifactWeights(checkpoint, known, onWarning) }
-  options.onCompile?.(modelFile)
-  const { compile } = await import("../compiler/index.js")
-  let found: ReadonlyMap<string, WeightTensor> = new Map()
-  const tensors = (expected: readonly Parameter[], names: NameRules) => {
-    found = weightsOf(checkpoint, expected, names, onWarning)
-    return found
-  }
-  const artifact = await compile(modelFile, checkpoint.config, target, {
-    tensors,
-    chunk,
-    context,
-    adapter,
-    precision,
-    tuned,
-    onWarning,
+  const label = `${checkpoint.config.model_type}-${target}`
+  const parts = [checkpoint.config, types, target, adapter, precision, chunk, context, tuned]
+  let found: ReadonlyMap<string, WeightTensor> | undefined
+  const kept = await keptArtifact({ cache, label, modelFile, parts, onWarning }, async () => {
+    options.onCompile?.(modelFile)
+    const { compileFile } = await import("../compiler/index.js")
+    const tensors = (expected: readonly Parameter[], names: NameRules) => {
+      found = weightsOf(checkpoint, expected, names, onWarning)
+      return found
+    }
+    const more = { tensors, chunk, context, adapter, precision, tuned, onWarning }
+    return compileFile(modelFile, checkpoint.config, target, more)
   })
-  if (folder !== undefined) await writeCached(folder, key, artifact)
-  return { artifact, cached: false, tensors: found }
+  return { ...kept, tensors: found ?? artifactWeights(checkpoint, kept.artifact, onWarning) }
 }
 
 /**

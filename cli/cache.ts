@@ -1,22 +1,67 @@
 /**
- * Artifacts on disk, by the hash of what they were made of.
+ * Artifacts on disk, with what they were made of.
  *
- *     ~/.cache/weft/qwen3_moe-wasm-3f9a….json
+ *     ~/.cache/weft/qwen3_moe-wasm-3f9a….json     the key: compiler, model file, config, formats of the weights, target, options
  *
- * A file is written beside its name and renamed, so that no process reads half of one. What cannot be read or is not valid counts as absent,
- * and a folder that cannot be written only costs time.
+ *     weft-cache 9c1e…                            the hash of the key and of all that follows
+ *     {"files":{"/p/models/qwen3.ts":"f10a…"}…}   what was seen of the disk: the artifact is served as long as it is still so
+ *     {"format":"weft",…}                         the artifact
+ *
+ * A file is written beside its name and renamed, so that no process reads half of one. What is not exactly what was written counts as absent
+ * and is replaced, whatever lies there; a folder that cannot be written only costs time.
  */
 import { createHash, randomUUID } from "node:crypto"
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
-import { homedir } from "node:os"
-import { isAbsolute, join } from "node:path"
-import type { Artifact } from "../runtime/artifact.js"
+import { accessSync, constants, lstatSync, mkdirSync, realpathSync } from "node:fs"
+import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises"
+import { homedir, tmpdir } from "node:os"
+import { isAbsolute, join, resolve } from "node:path"
+import { hashOf, type Observed, stillHolds } from "../compiler/frontend/observed.js"
+import type { CompiledFile } from "../compiler/index.js"
+import { type Artifact, artifactVersion } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
+import { compilerStamp } from "./package.js"
 
-/** The user's cache folder: $XDG_CACHE_HOME/weft or ~/.cache/weft. */
+/** The user's cache folder: $XDG_CACHE_HOME/weft or ~/.cache/weft, or one of this user's among temporary files where neither can be written. */
 export function cacheFolder(): string {
   const own = process.env.XDG_CACHE_HOME
-  return join(own !== undefined && isAbsolute(own) ? own : join(homedir(), ".cache"), "weft")
+  const places = [own !== undefined && isAbsolute(own) ? own : undefined, homeFolder("~/.cache")]
+  const usable = places.find((place) => place !== undefined && canHold(place))
+  return usable === undefined ? temporaryFolder() : join(usable, "weft")
+}
+
+function homeFolder(path: string): string | undefined {
+  try {
+    const home = homedir()
+    return isAbsolute(home) ? path.replace("~", home) : undefined
+  } catch {
+    return undefined // A user without an entry and without HOME.
+  }
+}
+
+function canHold(place: string): boolean {
+  try {
+    mkdirSync(join(place, "weft"), { recursive: true })
+    accessSync(join(place, "weft"), constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Others can write among temporary files: a folder of the name that is not this user's alone is left, and one of this process taken. */
+function temporaryFolder(): string {
+  const user = process.getuid?.() ?? "user"
+  const folder = join(tmpdir(), `weft-${user}`)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    const found = lstatSync(folder)
+    const isOurs =
+      found.isDirectory() && (typeof user === "string" || (found.uid === user && (found.mode & 0o022) === 0))
+    if (isOurs) return folder
+  } catch {
+    // Nothing can be kept then: writing into the folder fails, too.
+  }
+  return `${folder}-${process.pid}-${randomUUID()}`
 }
 
 /** A file name of `parts`; `label` is for people. */
@@ -25,21 +70,94 @@ export function cacheKey(label: string, parts: readonly unknown[]): string {
   return `${label.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 60)}-${hash}.json`
 }
 
+export interface Kept {
+  /** The folder, or false for none; the user's when left out. */
+  readonly cache: string | false | undefined
+  /** For people, in the name of the file. */
+  readonly label: string
+  readonly modelFile: string
+  /** What the artifact follows from besides the model's file and this compiler. */
+  readonly parts: readonly unknown[]
+  readonly onWarning?: ((message: string) => void) | undefined
+}
+
+/**
+ * The artifact from the cache, or compiled and kept. One that depends on more than files that were compiled is compiled each time.
+ *
+ * @throws what `compile` throws
+ */
+export async function keptArtifact(
+  { cache = cacheFolder(), label, modelFile, parts, onWarning }: Kept,
+  compile: () => Promise<CompiledFile>,
+): Promise<{ readonly artifact: Artifact; readonly cached: boolean }> {
+  if (cache === false) return { artifact: (await compile()).compilation.artifact, cached: false }
+  const key = cacheKey(label, [artifactVersion, compilerStamp(), realPathOf(modelFile), ...parts])
+  const known = await readCached(cache, key)
+  if (known !== undefined) return { artifact: known, cached: true }
+  const { compilation, observed, outside } = await compile()
+  if (outside === undefined) await writeCached(cache, key, compilation.artifact, observed)
+  else onWarning?.(`${outside}, which may differ next time: the compiled model is not kept`)
+  return { artifact: compilation.artifact, cached: false }
+}
+
+function realPathOf(file: string): string {
+  try {
+    return realpathSync(resolve(file))
+  } catch {
+    return resolve(file) // What is not there is told by the compiler.
+  }
+}
+
+const head = /^weft-cache ([0-9a-f]{64})\n/
+
+/** The artifact that was kept under a key, if all that it was made of is as it was. */
 export async function readCached(folder: string, key: string): Promise<Artifact | undefined> {
   try {
-    return checkArtifact(JSON.parse(await readFile(join(folder, key), "utf8")))
+    const text = await readRegular(join(folder, key))
+    const [first, hash] = head.exec(text) ?? []
+    if (first === undefined || hashOf(`${key}\n${text.slice(first.length)}`) !== hash) return undefined
+    const [, seen, artifact] = text.split("\n") as [string, string, string]
+    return stillHolds(JSON.parse(seen) as Observed) ? checkArtifact(JSON.parse(artifact)) : undefined
   } catch {
     return undefined
   }
 }
 
-export async function writeCached(folder: string, key: string, artifact: Artifact): Promise<void> {
+/** The text of a file that is one: a pipe or a device in its place would never end. */
+async function readRegular(path: string): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+  try {
+    if (!(await file.stat()).isFile()) throw new Error("no regular file")
+    return await file.readFile("utf8")
+  } finally {
+    await file.close()
+  }
+}
+
+export async function writeCached(folder: string, key: string, artifact: Artifact, seen: Observed): Promise<void> {
   const beside = join(folder, `.${key}.${randomUUID()}`)
+  const content = `${JSON.stringify(seen)}\n${JSON.stringify(artifact)}`
   try {
     await mkdir(folder, { recursive: true })
-    await writeFile(beside, JSON.stringify(artifact))
-    await rename(beside, join(folder, key))
+    await removeLeftovers(folder)
+    await writeFile(beside, `weft-cache ${hashOf(`${key}\n${content}`)}\n${content}`, { flag: "wx" })
+    await rename(beside, join(folder, key)).catch(async () => {
+      // A folder in its place does not give way.
+      await rm(join(folder, key), { recursive: true, force: true })
+      await rename(beside, join(folder, key))
+    })
   } catch {
     await rm(beside, { force: true }).catch(() => {})
+  }
+}
+
+/** What a process that died has left half written. */
+async function removeLeftovers(folder: string): Promise<void> {
+  const day = 24 * 60 * 60 * 1000
+  for (const name of await readdir(folder)) {
+    if (!/^\..*\.json\.[0-9a-f-]{36}$/.test(name)) continue
+    const path = join(folder, name)
+    const written = await stat(path).catch(() => undefined)
+    if (written !== undefined && Date.now() - written.mtimeMs > day) await rm(path, { force: true }).catch(() => {})
   }
 }

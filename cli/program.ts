@@ -4,15 +4,12 @@
  *     using program = await loadProgram<typeof mandelbrot>("examples/mandelbrot.ts", { device: "auto" })
  *     const { count } = await program.run({ re, im })
  */
-import { resolve } from "node:path"
 import type { DefinedProgram } from "../dsl/program.js"
-import { type Artifact, artifactVersion } from "../runtime/artifact.js"
+import type { Artifact } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
 import { loadProgram as loadArtifact, type NumberArray, type RunningProgram } from "../runtime/program.js"
-import { cacheFolder, cacheKey, readCached, writeCached } from "./cache.js"
+import { keptArtifact } from "./cache.js"
 import { type ChosenDevice, chooseDevice, type DeviceName } from "./device.js"
-import { compilerStamp } from "./package.js"
-import { hashSources } from "./sources.js"
 import { tunedFor } from "./tuned.js"
 
 export interface LoadProgramOptions {
@@ -56,21 +53,13 @@ async function compiled(
   { device, adapter }: ChosenDevice,
   options: LoadProgramOptions,
 ): Promise<Artifact> {
-  const folder = options.cache ?? cacheFolder()
   const tuned = await tunedFor(device, options.tuned)
-  const sources = folder === false ? undefined : hashSources(resolve(file))
-  const key = cacheKey(`program-${device.kind}`, [
-    artifactVersion,
-    compilerStamp(),
-    sources,
-    device.kind,
-    adapter,
-    tuned,
-  ])
-  const known = folder === false || sources === undefined ? undefined : await readCached(folder, key)
-  if (known !== undefined) return known
-  const { compile } = await import("../compiler/index.js")
-  const artifact = await compile(file, {}, device.kind, { adapter, tuned })
-  if (folder !== false && sources !== undefined) await writeCached(folder, key, artifact)
+  const parts = [device.kind, adapter, tuned]
+  const { cache } = options
+  const kept = { cache, label: `program-${device.kind}`, modelFile: file, parts }
+  const { artifact } = await keptArtifact(kept, async () => {
+    const { compileFile } = await import("../compiler/index.js")
+    return compileFile(file, {}, device.kind, { adapter, tuned })
+  })
   return artifact
 }

@@ -8,13 +8,14 @@ import { basename, relative, resolve } from "node:path"
 import type { Model, Program } from "../dsl/model.js"
 import type { WeightSpec } from "../dsl/tracing.js"
 import type { ArtifactTarget, Precision } from "../runtime/artifact.js"
-import { printable, WeftError } from "../runtime/errors.js"
+import { printable, thrownText, WeftError } from "../runtime/errors.js"
 import type { WeightType } from "../runtime/weights/dtypes.js"
 import type { NameRules } from "../runtime/weights/names.js"
 import type { Parameter } from "../runtime/weights/parameters.js"
 import { type Compilation, compileProgram } from "./compile.js"
 import { fromWorkingDirectory } from "./frontend/diagnostics.js"
 import { type LoadedModel, loadModel } from "./frontend/load.js"
+import type { Observed } from "./frontend/observed.js"
 import { treeLeaves } from "./passes/tree.js"
 import type { AdapterFacts } from "./targets/target.js"
 import type { TunedRecord } from "./tuned/record.js"
@@ -25,6 +26,9 @@ export interface CompiledFile {
   /** The sources by the names that spans carry; the model's own is `main`. */
   readonly files: readonly { readonly path: string; readonly text: string }[]
   readonly main: string
+  /** What it was made of, and what it depends on besides: an artifact may be kept for as long as the first holds, if there is no second. */
+  readonly observed: Observed
+  readonly outside: string | undefined
 }
 
 export interface CompileModelOptions {
@@ -82,7 +86,7 @@ export async function checkFile(
 }
 
 function compileLoaded(
-  { module, placeOf, files, folder }: LoadedModel,
+  { module, placeOf, files, folder, observed, outside }: LoadedModel,
   modelFile: string,
   config: Readonly<Record<string, unknown>>,
   target: ArtifactTarget,
@@ -92,12 +96,12 @@ function compileLoaded(
   try {
     const compilation = compileModule(module, modelFile, config, family, target, options)
     warnOfRefused(compilation, options)
-    return { compilation, family, files, main: relative(folder, resolve(modelFile)).replaceAll("\\", "/") }
+    const main = relative(folder, resolve(modelFile)).replaceAll("\\", "/")
+    return { compilation, family, files, main, observed, outside }
   } catch (cause) {
     const span = placeOf(cause)
     if (span === undefined || cause instanceof WeftError) throw cause
-    const message = cause instanceof Error ? cause.message : String(cause)
-    throw new WeftError("model-failed", `the model failed: ${message}`, { span, cause })
+    throw new WeftError("model-failed", `the model failed: ${thrownText(cause)}`, { span, cause })
   }
 }
 

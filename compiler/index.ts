@@ -10,7 +10,7 @@ import type { Artifact, ArtifactTarget } from "../runtime/artifact.js"
 import { type CompileModelOptions, compileFile } from "./compile-file.js"
 
 export { type Compilation, compileProgram, loopsFor } from "./compile.js"
-export { type CompileModelOptions, checkFile, compileFile } from "./compile-file.js"
+export { type CompiledFile, type CompileModelOptions, checkFile, compileFile } from "./compile-file.js"
 export { type Explained, type ExplainOptions, explain } from "./explain/explain.js"
 export { transformFiles } from "./frontend/files.js"
 export { loadModel } from "./frontend/load.js"

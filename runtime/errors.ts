@@ -21,7 +21,15 @@ export interface WeftErrorOptions {
   readonly cause?: unknown
 }
 
+const brand = Symbol.for("weft.error")
+
 export class WeftError extends Error {
+  /** Any copy's: a compiled model holds the language, and this class with it. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === "object" && value !== null && brand in value
+  }
+
+  readonly [brand] = true
   readonly code: string
   /** What is wrong, without the place, the source line and the hint that `message` has around it. */
   readonly reason: string
@@ -49,6 +57,16 @@ function codeFrame(span: Span): string {
   const gutter = `${span.line} | `
   const indent = " ".repeat(gutter.length + span.column - 1)
   return `${gutter}${span.text}\n${indent}${"~".repeat(Math.max(1, span.length ?? 1))}`
+}
+
+/** What was thrown, as a text: anything can be, and may fail to become one. */
+export function thrownText(thrown: unknown): string {
+  try {
+    const text = thrown instanceof Error ? thrown.message : String(thrown)
+    return typeof text === "string" && text !== "" ? text : Object.prototype.toString.call(thrown)
+  } catch {
+    return "something that has no text"
+  }
 }
 
 /** Escapes control characters and quotes of a name that came from a file, and shortens it, so that it can be printed. */

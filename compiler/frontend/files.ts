@@ -3,6 +3,7 @@
  *
  *     transformFiles(["dsl/index.ts"])   →   Map { "/project/dsl/normal.ts" → { text, map, refusals } … }
  */
+import { realpathSync } from "node:fs"
 import { throwDiagnostics } from "./diagnostics.js"
 import { openProject, type ProjectOptions, transformProject } from "./project.js"
 import type { Transformed } from "./transform.js"
@@ -17,5 +18,5 @@ export function transformFiles(
 ): ReadonlyMap<string, Transformed> {
   const { texts, diagnostics } = transformProject(openProject(paths, options))
   throwDiagnostics("scalar-function", diagnostics)
-  return texts
+  return new Map([...texts].map(([path, transformed]) => [realpathSync(path), transformed]))
 }

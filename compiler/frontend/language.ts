@@ -16,6 +16,8 @@ import { scalarTakers } from "./subset.js"
 interface Root {
   /** The folder that holds the declarations, with forward slashes and one at the end. */
   readonly folder: string
+  /** The folder that holds what runs: the same, or the package's own. */
+  readonly code: string
   /** The module that exports the functions which the transform inserts: a package's name, or a file. */
   readonly helpers: { readonly package: string } | { readonly file: string }
 }
@@ -33,17 +35,33 @@ export function findLanguage(program: ts.Program, folder: string, languageRoots:
     if (/^([./\\]|[A-Za-z]:)/.test(root)) {
       const path = resolve(folder, root)
       const file = ["attach", "index"].map((name) => join(path, name)).find((name) => existsSync(`${name}.ts`))
-      return file === undefined ? [] : [{ folder: slashed(`${path}/`), helpers: { file } }]
+      return file === undefined ? [] : [{ folder: slashed(`${path}/`), code: slashed(`${path}/`), helpers: { file } }]
     }
     const options = program.getCompilerOptions()
     const found = ts.resolveModuleName(root, join(folder, "model.ts"), options, host, undefined, undefined, moduleKind)
     const file = found.resolvedModule?.resolvedFileName
-    return file === undefined ? [] : [{ folder: slashed(`${dirname(file)}/`), helpers: { package: root } }]
+    if (file === undefined) return []
+    const code = slashed(`${packageFolder(file) ?? dirname(file)}/`)
+    return [{ folder: slashed(`${dirname(file)}/`), code, helpers: { package: root } }]
   })
   return { program, checker: program.getTypeChecker(), roots }
 }
 
 const moduleKind = ts.ModuleKind.ESNext
+
+/** The nearest folder above a file that has a package.json with a name. */
+function packageFolder(file: string): string | undefined {
+  for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {
+    const manifest = ts.sys.readFile(join(folder, "package.json"))
+    if (manifest !== undefined && /"name"\s*:/.test(manifest)) return folder
+  }
+  return undefined
+}
+
+/** True for a file of the language as it runs. */
+export function isLanguagePath(path: string, { roots }: Language): boolean {
+  return roots.some(({ code }) => path.replaceAll("\\", "/").startsWith(code))
+}
 
 function slashed(path: string): string {
   return path.replaceAll("\\", "/").replace(/\/+$/, "/")

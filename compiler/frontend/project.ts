@@ -7,14 +7,14 @@
  * The tsconfig's `include` list is not opened: a model is compiled, not the repository around it. Files of packages are part of the
  * program for their types and are never transformed.
  */
-import { realpathSync } from "node:fs"
-import { dirname, relative, resolve, sep } from "node:path"
-import { Project, ts } from "ts-morph"
+import { relative, resolve, sep } from "node:path"
+import { ts } from "ts-morph"
 import { type Diagnostic, fromTypeScript } from "./diagnostics.js"
 import { findLanguage, isLanguageFile, type Language } from "./language.js"
 import { spanOfRange } from "./places.js"
+import { createProgram } from "./program.js"
 import { type Transformed, transform } from "./transform.js"
-import { modelFile, readSettings } from "./tsconfig.js"
+import { isDeprecation, modelFile, readSettings, type Settings } from "./tsconfig.js"
 
 export interface ProjectOptions {
   /** The tsconfig; without it the nearest one above the first file. */
@@ -24,8 +24,8 @@ export interface ProjectOptions {
 }
 
 export interface OpenProject {
-  /** The tsconfig and its folder, absolute. */
-  readonly tsconfig: string
+  readonly settings: Settings
+  /** The folder of the tsconfig, or of the first file where there is none; absolute. */
   readonly folder: string
   readonly language: Language
   /** The files that belong to the project rather than to packages: what is transformed. */
@@ -42,17 +42,11 @@ const defaultLanguageRoots = ["./dsl", "weft"]
 export function openProject(files: readonly string[], options: ProjectOptions = {}, platform = true): OpenProject {
   const paths = files.map(modelFile)
   const settings = readSettings(paths[0] ?? resolve("tsconfig.json"), options.tsconfig)
-  const { path: tsconfig, options: compilerOptions, ambient } = settings
-  const folder = dirname(tsconfig)
-  const project = new Project({
-    compilerOptions: platform ? compilerOptions : withoutPlatform(compilerOptions),
-    skipFileDependencyResolution: true,
-  })
-  for (const path of [...paths, ...ambient]) project.addSourceFileAtPath(path)
-  const program = project.getProgram().compilerObject
-  const sources = program.getSourceFiles().filter((source) => isProjectSource(source, folder, program))
+  const { folder, options: compilerOptions, ambient } = settings
+  const program = createProgram([...paths, ...ambient], platform ? compilerOptions : withoutPlatform(compilerOptions))
+  const sources = program.getSourceFiles().filter((source) => isProjectSource(source, folder))
   const language = findLanguage(program, folder, options.languageRoots ?? defaultLanguageRoots)
-  return { tsconfig, folder, sources, language }
+  return { settings, folder, sources, language }
 }
 
 /** The language's own library, and no packages of types that nobody imports. */
@@ -63,16 +57,22 @@ function withoutPlatform(options: ts.CompilerOptions): ts.CompilerOptions {
   return { ...options, types: [], ...(given && { lib: given.filter((name) => !/dom|worker|scripthost/.test(name)) }) }
 }
 
-/**
- * True for TypeScript text of the project itself. A project that is itself an installed package (its models are shipped as source)
- * is told from the packages that it uses by its folder.
- */
-function isProjectSource(source: ts.SourceFile, folder: string, program: ts.Program): boolean {
-  if (source.isDeclarationFile || !/\.[cm]?tsx?$/.test(source.fileName)) return false
-  const isInstalled = (path: string) => path.split(/[\\/]/).includes("node_modules")
-  if (isInstalled(relative(folder, source.fileName))) return false
-  return isInstalled(folder) || !program.isSourceFileFromExternalLibrary(source)
+/** True for TypeScript text of the project itself and of packages that are linked into it, which lie elsewhere. */
+function isProjectSource({ isDeclarationFile, fileName }: ts.SourceFile, folder: string): boolean {
+  return !isDeclarationFile && /\.[cm]?tsx?$/.test(fileName) && installedPackage(fileName, folder) === undefined
 }
+
+/**
+ * The folder of the installed package that a file belongs to. A project that is itself an installed package (its models are shipped as
+ * source) does not count as one.
+ */
+export function installedPackage(path: string, project: string): string | undefined {
+  const found = packageOf(path)
+  return found === packageOf(`${project}/`) ? undefined : found
+}
+
+const packageOf = (path: string): string | undefined =>
+  /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+(?=[\\/])/.exec(path)?.[0]
 
 /** The name by which spans call a file: relative to the tsconfig, so that a bundle's text does not depend on where it lies. */
 function nameInProject(source: ts.SourceFile, folder: string): string {
@@ -87,7 +87,7 @@ export function modelFiles({ language, sources }: OpenProject): readonly ts.Sour
 /** The files that a check of `modelFile` depends on: the project's own, as far as they are found, and the tsconfig. */
 export function checkedFiles(modelFile: string, options: ProjectOptions = {}): readonly string[] {
   const project = openProject([modelFile], options, false)
-  return [project.tsconfig, ...modelFiles(project).map((source) => resolve(source.fileName))]
+  return [...project.settings.read.map(({ path }) => path), ...modelFiles(project).map((s) => resolve(s.fileName))]
 }
 
 /** Whether files of declarations are the project's own, rather than the language's, TypeScript's or those of packages. */
@@ -111,7 +111,7 @@ export function typeDiagnostics(project: OpenProject): readonly Diagnostic[] {
   const syntactic = checked.flatMap((source) => program.getSyntacticDiagnostics(source))
   const found = syntactic.length > 0 ? syntactic : checked.flatMap((source) => program.getSemanticDiagnostics(source))
   return [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...found]
-    .filter(({ category }) => category === ts.DiagnosticCategory.Error)
+    .filter(({ category, code }) => category === ts.DiagnosticCategory.Error && !isDeprecation(code))
     .map(fromTypeScript)
 }
 
@@ -129,7 +129,7 @@ export function transformProject(project: OpenProject): TransformedProject {
   for (const source of project.sources) {
     const path = resolve(source.fileName)
     const transformed = transformSource(source, project)
-    if (transformed !== undefined) texts.set(realpathSync(path), transformed)
+    if (transformed !== undefined) texts.set(path, transformed)
     for (const { message, hint, start, end } of transformed?.refusals ?? []) {
       diagnostics.push({ message, hint, span: spanOfRange(source, path, start, end) })
     }

@@ -1,10 +1,10 @@
 /**
  * The place in a model's sources where an error was thrown.
  *
- *     at block (file:///project/.weft/tiny-3f9a….mjs:67:19)   →   models/tiny.ts:23:19, with its line
+ *     at block (weft:tiny-3f9a….mjs:67:19)   →   models/tiny.ts:23:19, with its line
  *
  * The topmost frame that lies in the model's own files counts; the language's frames above it do not. Where Node maps stacks itself
- * (`--enable-source-maps`, test runners) the frames name the sources already.
+ * (`--enable-source-maps`, test runners) frames name the whole text in place of its name; the name is put back, for people.
  */
 import { SourceMap, type SourceMapPayload } from "node:module"
 import { resolve } from "node:path"
@@ -12,17 +12,17 @@ import { fileURLToPath } from "node:url"
 import type { Span } from "../../runtime/errors.js"
 import { fromWorkingDirectory } from "./diagnostics.js"
 
-/** What is needed to read a stack: the bundle's path, its source map, and the model's files by absolute path. */
+/** What is needed to read a stack: the bundle's name and the address that it was imported from, its source map with absolute paths, and the model's files by absolute path. */
 export interface Sources {
   readonly bundle: string
+  readonly address: string
   readonly map: string
-  /** The folder that the map's sources are relative to. */
-  readonly folder: string
   readonly files: ReadonlyMap<string, string>
 }
 
-export function placeInSources(error: unknown, { bundle, map, folder, files }: Sources): Span | undefined {
-  const stack = error instanceof Error ? (error.stack ?? "") : ""
+export function placeInSources(error: unknown, { bundle, address, map, files }: Sources): Span | undefined {
+  const stack = stackOf(error).replaceAll(address, bundle)
+  if (error instanceof Error && stackOf(error).length > stack.length) Reflect.set(error, "stack", stack)
   let sourceMap: SourceMap | undefined
   for (const frame of stack.matchAll(/(?:\(|at (?:async )?)([^()\n]+):(\d+):(\d+)\)?$/gm)) {
     let path = frame[1]!.startsWith("file:") ? fileURLToPath(frame[1]!) : frame[1]!
@@ -31,7 +31,7 @@ export function placeInSources(error: unknown, { bundle, map, folder, files }: S
       sourceMap ??= new SourceMap(JSON.parse(map) as SourceMapPayload)
       const entry = sourceMap.findEntry(line - 1, column - 1)
       if (!("originalSource" in entry)) continue
-      path = resolve(folder, entry.originalSource)
+      path = resolve(entry.originalSource)
       line = entry.originalLine + 1
       column = entry.originalColumn + 1
     }
@@ -39,4 +39,10 @@ export function placeInSources(error: unknown, { bundle, map, folder, files }: S
     if (text !== undefined) return { file: fromWorkingDirectory(path), line, column, text: text.replaceAll("\t", " ") }
   }
   return undefined
+}
+
+/** What is thrown may be anything, a stack that is no text included. */
+function stackOf(error: unknown): string {
+  const stack: unknown = error instanceof Error ? error.stack : undefined
+  return typeof stack === "string" ? stack : ""
 }

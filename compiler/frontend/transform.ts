@@ -10,7 +10,8 @@
  * call in a function would change what it means (`await`, `yield`, `super`, `arguments`) it is left alone. Inside a scalar function
  * nothing is inserted: its body is never run.
  */
-import { basename } from "node:path"
+import { basename, dirname, resolve } from "node:path"
+import { pathToFileURL } from "node:url"
 import { ts } from "ts-morph"
 import type { SourceSpan } from "../../dsl/attach.js"
 import { unwrapped } from "./captures.js"
@@ -49,6 +50,11 @@ export function transform(source: ts.SourceFile, file: string, language: Languag
   }
   const visit = (node: ts.Node): void => {
     if (ts.isTypeNode(node)) return
+    if (ts.isMetaProperty(node) && node.keywordToken === ts.SyntaxKind.ImportKeyword) {
+      insertions.push({ position: node.getStart(), text: "({ ..." })
+      insertions.push({ position: node.end, text: `, ${ownMeta(source.fileName)} })` })
+      return
+    }
     if (isScalarFunction(node, language.checker) || isMapped(node, language)) {
       const lowering = lower(node, language)
       const end = attach(node, attachmentText(node, lowering, file), helper, insertions)
@@ -69,8 +75,15 @@ export function transform(source: ts.SourceFile, file: string, language: Languag
   visit(source)
   if (insertions.length === 0) return undefined
   const names = [...used].sort().reverse().join(", ")
-  const trailer = `import { ${names} } from ${JSON.stringify(helperModule(source, language))}`
+  const trailer = names === "" ? "" : `import { ${names} } from ${JSON.stringify(helperModule(source, language))}`
   return { ...insert(source.text, insertions, trailer, basename(source.fileName)), refusals }
+}
+
+/** Where the file lies, which its bundle does not know: `import.meta.url` names the file as it would without one. */
+function ownMeta(file: string): string {
+  const path = resolve(file)
+  const fields = { url: pathToFileURL(path).href, filename: path, dirname: dirname(path) }
+  return JSON.stringify(fields).slice(1, -1)
 }
 
 /**
