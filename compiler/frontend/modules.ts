@@ -85,11 +85,13 @@ function loaded(path: string, { project, texts, observer, leads }: Modules) {
   const transformed = texts.get(path)
   const map = transformed && Buffer.from(transformed.map).toString("base64")
   const contents = transformed
-    ? `${transformed.text}//# sourceMappingURL=data:application/json;base64,${map}\n`
+    ? `${transformed.text}//# ${mapComment}=data:application/json;base64,${map}\n`
     : (bytes ?? text)
   return { contents, loader: loaderOf(path), resolveDir: dirname(path) }
 }
 
+/** In two parts: tools that read this file would look for a map of it here. */
+const mapComment = ["sourceMapping", "URL"].join("")
 const slashed = (path: string) => path.replaceAll("\\", "/")
 const isScript = (path: string) => /\.[cm]?[jt]sx?$/.test(path)
 
