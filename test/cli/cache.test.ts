@@ -37,7 +37,10 @@ beforeAll(() => {
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions }))
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }')
 })
-afterAll(() => rmSync(folder, { recursive: true }))
+afterAll(() => {
+  delete process.env.WEFT_TEST_K
+  rmSync(folder, { recursive: true })
+})
 
 describe("a program in one process", () => {
   const tail = (k: string) => `

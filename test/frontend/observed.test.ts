@@ -283,7 +283,7 @@ export { k as Date, Mode }`,
     const folder = temporaryProject({
       ...packaged("node_modules/pure", "pure", 2),
       ...packaged("node_modules/settings", "settings", 3),
-      "node_modules/settings/i.js": "export const k = Number(process.env.WEFT_TEST_K ?? 3)\n",
+      "node_modules/settings/i.js": "export const k = Number(process.env.WEFT_TEST_SETTING ?? 3)\n",
       "one.ts": 'import { k } from "pure"\nexport const value = k\n',
       "model.ts":
         'import { k } from "settings"\nimport { value as other } from "./one.js"\nexport const value = k * other\n',
