@@ -8,10 +8,22 @@
  */
 
 const byteOfLetter = new Map<string, number>()
+const letters: string[] = []
 let standIn = 0x100
 for (let byte = 0; byte < 256; byte++) {
   const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae
-  byteOfLetter.set(String.fromCharCode(printable ? byte : standIn++), byte)
+  letters.push(String.fromCharCode(printable ? byte : standIn++))
+  byteOfLetter.set(letters[byte]!, byte)
+}
+
+/** The letter that stands for a byte. */
+export const letterOfByte = (byte: number): string => letters[byte]!
+
+/** A text's UTF-8 in letters. */
+export function spellingOf(text: string): string {
+  let spelling = ""
+  for (const byte of new TextEncoder().encode(text)) spelling += letters[byte]
+  return spelling
 }
 
 /** The bytes that a token's spelling stands for. A spelling with letters outside the alphabet stands for its own UTF-8. */

@@ -2,21 +2,23 @@
  * Reads and checks the two files of a tokenizer before anything is built from them.
  *
  * What passes is a byte-level BPE (GPT-2, Llama 3 and every Qwen have one): every token is a known run of bytes, so text
- * comes back exactly and can be streamed. Everything else is refused here, by name.
+ * comes back exactly and can be streamed. Everything else is refused here, by name; so is what a stranger could make endless.
  */
 
 import { printable, WeftError } from "../errors.js"
+import { isDeeper } from "../weights/json.js"
+import type { AddedToken } from "./added.js"
+import { letterOfByte } from "./alphabet.js"
+import { invalid, isObject, type JsonObject, kindOf, messageOf, shown, unsupported } from "./tokenizer-errors.js"
+import { type Steps, stepsOf } from "./tokenizer-steps.js"
 
-export interface AddedToken {
-  readonly id: number
-  readonly content: string
-  readonly special: boolean
-}
-
-/** tokenizer.json with its optional parts filled in, and what this runtime reads out of both files. */
+/** What this runtime reads out of both files. */
 export interface TokenizerFiles {
-  readonly tokenizer: JsonObject
-  readonly config: JsonObject
+  /** The part that merges bytes into tokens, as its library takes it. */
+  readonly model: JsonObject
+  /** Spellings and their ids, each once. */
+  readonly vocabulary: ReadonlyMap<string, number>
+  readonly steps: Steps
   readonly addedTokens: readonly AddedToken[]
   /** One more than the largest id. */
   readonly vocabularySize: number
@@ -24,12 +26,11 @@ export interface TokenizerFiles {
   readonly namedTokens: readonly string[]
 }
 
-interface JsonObject {
-  readonly [key: string]: unknown
-}
-
 const tokenizerFile = "tokenizer.json"
 const configFile = "tokenizer_config.json"
+
+/** Several times what the largest tokenizers have: their time and memory are bounded by these and by the size of the text. */
+const most = { tokens: 1_000_000, addedTokens: 100_000, letters: 2_000, content: 256, id: 2 ** 31, depth: 64 } as const
 
 /**
  * Parses and checks the texts of tokenizer.json and, where there is one, tokenizer_config.json.
@@ -40,19 +41,17 @@ export function readTokenizerFiles(tokenizerJson: string, tokenizerConfigJson: s
   const config = tokenizerConfigJson === undefined ? {} : parseObject(configFile, tokenizerConfigJson)
   const model = readModel(parsed.model)
   requireByteLevel(parsed.decoder)
+  const vocabulary = readVocabulary(model.vocab as JsonObject)
+  checkMerges(model.merges as readonly unknown[], vocabulary)
   const addedTokens = readAddedTokens(parsed.added_tokens)
+  const ids = checkAdded(addedTokens, vocabulary)
+  requireBytes(vocabulary)
   return {
-    tokenizer: {
-      normalizer: null,
-      pre_tokenizer: null,
-      post_processor: null,
-      ...parsed,
-      model,
-      added_tokens: parsed.added_tokens ?? [],
-    },
-    config,
+    model,
+    vocabulary,
+    steps: stepsOf(parsed, (name) => addedTokens.find((t) => t.content === name)?.id ?? vocabulary.get(name)),
     addedTokens,
-    vocabularySize: 1 + addedTokens.reduce((largest, token) => Math.max(largest, token.id), largestId(model.vocab)),
+    vocabularySize: 1 + ids,
     namedTokens: readNamedTokens(config),
   }
 }
@@ -60,6 +59,7 @@ export function readTokenizerFiles(tokenizerJson: string, tokenizerConfigJson: s
 function parseObject(file: string, text: string): JsonObject {
   let value: unknown
   try {
+    if (isDeeper(text, most.depth)) throw new SyntaxError(`it is nested more than ${most.depth} deep`)
     value = JSON.parse(text)
   } catch (cause) {
     throw new WeftError("tokenizer/json", `${file} is not JSON: ${messageOf(cause)}`, {
@@ -74,12 +74,56 @@ function readModel(model: unknown): JsonObject {
   if (!isObject(model)) return invalid(tokenizerFile, '"model" is missing')
   // Files of 2020 carry no type; with merges it can only be BPE.
   const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined)
-  if (type !== "BPE") return unsupported(`the tokenizer model is ${printable(String(type))}`)
-  for (const affix of ["end_of_word_suffix", "continuing_subword_prefix"])
-    if (model[affix]) return unsupported(`"model.${affix}" is ${printable(String(model[affix]))}`)
+  if (type !== "BPE") return unsupported(`the tokenizer model is ${shown(type)}`)
+  for (const affix of ["end_of_word_suffix", "continuing_subword_prefix", "continuing_subword_suffix", "dropout"])
+    if (model[affix]) return unsupported(`"model.${affix}" is ${shown(model[affix])}`)
   if (!isObject(model.vocab)) return invalid(tokenizerFile, '"model.vocab" is missing')
   if (!Array.isArray(model.merges)) return invalid(tokenizerFile, '"model.merges" is missing')
-  return { ...model, type }
+  const { vocab, merges } = model
+  return { type, vocab, merges, ignore_merges: model.ignore_merges === true }
+}
+
+/** Every spelling has one id and every id one spelling, or text would not come back. */
+function readVocabulary(vocab: JsonObject): ReadonlyMap<string, number> {
+  const vocabulary = new Map<string, number>()
+  const spellings = new Map<number, string>()
+  for (const [token, id] of Object.entries(vocab)) {
+    if (!isId(id)) return invalid(tokenizerFile, `the id of the token ${printable(token)} is not a whole number`)
+    if (token.length > most.letters) return invalid(tokenizerFile, `the token ${printable(token)} is too long`)
+    const other = spellings.get(id)
+    if (other !== undefined)
+      return invalid(tokenizerFile, `the tokens ${printable(other)} and ${printable(token)} have one id, ${id}`)
+    vocabulary.set(token, id)
+    spellings.set(id, token)
+  }
+  if (vocabulary.size === 0) return invalid(tokenizerFile, '"model.vocab" is empty')
+  return vocabulary.size <= most.tokens ? vocabulary : invalid(tokenizerFile, `there are ${vocabulary.size} tokens`)
+}
+
+/** Each merge is two tokens, `"a b"` or `["a", "b"]`, that make a third. */
+function checkMerges(merges: readonly unknown[], vocabulary: ReadonlyMap<string, number>): void {
+  if (merges.length > most.tokens) invalid(tokenizerFile, `there are ${merges.length} merges`)
+  for (const [i, merge] of merges.entries()) {
+    const parts: readonly unknown[] = typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : []
+    const [a, b] = parts
+    if (
+      parts.length !== 2 ||
+      typeof a !== "string" ||
+      typeof b !== "string" ||
+      Array.isArray(merge) !== Array.isArray(merges[0])
+    )
+      invalid(tokenizerFile, `"model.merges[${i}]" is not a pair of tokens`)
+    const absent = [a, b, a + b].find((token) => !vocabulary.has(token))
+    if (absent !== undefined)
+      invalid(tokenizerFile, `"model.merges[${i}]" has ${printable(absent)}, which is not in the vocabulary`)
+  }
+}
+
+/** Without a token for each byte that text can have, some text would be lost. */
+function requireBytes(vocabulary: ReadonlyMap<string, number>): void {
+  for (let byte = 0; byte < 0xf5; byte++)
+    if (byte !== 0xc0 && byte !== 0xc1 && !vocabulary.has(letterOfByte(byte)))
+      unsupported(`there is no token for the byte ${byte}, so text with it would be lost`)
 }
 
 /** The decoder must only turn spellings into bytes: a ByteLevel, alone or in a sequence with Fuse, which joins parts. */
@@ -87,26 +131,53 @@ function requireByteLevel(decoder: unknown): void {
   const steps = isObject(decoder) && decoder.type === "Sequence" ? decoder.decoders : [decoder]
   const types = Array.isArray(steps) ? steps.map((step) => (isObject(step) ? step.type : undefined)) : []
   if (types.includes("ByteLevel") && types.every((type) => type === "ByteLevel" || type === "Fuse")) return
-  unsupported(`the decoder is ${printable(types.map((type) => String(type ?? "absent")).join(", "))}`)
+  const names = types.map((type) => (typeof type === "string" ? type : type === undefined ? "absent" : kindOf(type)))
+  unsupported(`the decoder is ${printable(names.join(", "))}`)
 }
 
 function readAddedTokens(tokens: unknown): AddedToken[] {
   if (tokens === undefined || tokens === null) return []
   if (!Array.isArray(tokens)) return invalid(tokenizerFile, '"added_tokens" is not a list')
+  if (tokens.length > most.addedTokens) return invalid(tokenizerFile, `there are ${tokens.length} added tokens`)
   return tokens.map((token: unknown, index) => {
     if (!isObject(token) || !isId(token.id) || typeof token.content !== "string" || token.content === "")
       return invalid(tokenizerFile, `"added_tokens[${index}]" has no id or no content`)
-    return { id: token.id, content: token.content, special: token.special === true }
+    if (token.content.length > most.content || /\p{Surrogate}/u.test(token.content))
+      return invalid(tokenizerFile, `"added_tokens[${index}]" has a content that no text has`)
+    const flag = (name: string, otherwise = false): boolean => {
+      const value = token[name] ?? otherwise
+      return typeof value === "boolean"
+        ? value
+        : invalid(tokenizerFile, `"added_tokens[${index}].${name}" is ${shown(value)}, neither true nor false`)
+    }
+    const special = flag("special")
+    return {
+      id: token.id,
+      content: token.content,
+      special,
+      singleWord: flag("single_word"),
+      lstrip: flag("lstrip"),
+      rstrip: flag("rstrip"),
+      normalized: flag("normalized", !special),
+    }
   })
 }
 
-function largestId(vocab: unknown): number {
-  let largest = -1
-  for (const [token, id] of Object.entries(vocab as JsonObject)) {
-    if (!isId(id)) return invalid(tokenizerFile, `the id of the token ${printable(token)} is not a whole number`)
-    if (id > largest) largest = id
+/** Refuses ids that stand twice; returns the largest of all. */
+function checkAdded(added: readonly AddedToken[], vocabulary: ReadonlyMap<string, number>): number {
+  const spellings = new Map([...vocabulary].map(([spelling, id]) => [id, spelling]))
+  const ids = new Map<string, number>()
+  for (const { id, content } of added) {
+    const spelling = spellings.get(id)
+    if (spelling !== undefined && spelling !== content)
+      return invalid(tokenizerFile, `the added token ${printable(content)} has the id of ${printable(spelling)}, ${id}`)
+    const other = ids.get(content) ?? vocabulary.get(content)
+    if (other !== undefined && other !== id)
+      return invalid(tokenizerFile, `the token ${printable(content)} has two ids, ${other} and ${id}`)
+    ids.set(content, id)
+    spellings.set(id, content)
   }
-  return largest < 0 ? invalid(tokenizerFile, '"model.vocab" is empty') : largest
+  return [...spellings.keys()].reduce((a, b) => Math.max(a, b), -1)
 }
 
 function readNamedTokens(config: JsonObject): string[] {
@@ -117,31 +188,6 @@ function readNamedTokens(config: JsonObject): string[] {
     .filter((token) => typeof token === "string")
 }
 
-/** @throws always, WeftError `tokenizer/invalid` */
-export function invalid(file: string, problem: string, cause?: unknown): never {
-  throw new WeftError("tokenizer/invalid", `${file} cannot be used: ${problem}`, {
-    hint: "take the file as published with the checkpoint, or save it again with transformers",
-    cause,
-  })
-}
-
-function unsupported(found: string): never {
-  throw new WeftError("tokenizer/unsupported", `${tokenizerFile} is of a kind that is not supported: ${found}`, {
-    hint: "only byte-level BPE is supported; give token ids instead of text, or use a checkpoint with such a tokenizer",
-  })
-}
-
-/** The largest id that is still an index into an array. */
-const idLimit = 2 ** 31
-
 function isId(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < idLimit
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-}
-
-export function messageOf(cause: unknown): string {
-  return printable(cause instanceof Error ? cause.message : String(cause))
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < most.id
 }

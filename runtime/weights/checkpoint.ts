@@ -17,7 +17,7 @@ export interface StoredTensor extends TensorInfo {
 
 /** The text files that a checkpoint may carry, with the most bytes that are read of each. */
 export const textFiles = {
-  "tokenizer.json": 200_000_000,
+  "tokenizer.json": 64_000_000,
   "tokenizer_config.json": 10_000_000,
   "special_tokens_map.json": 10_000_000,
   "added_tokens.json": 10_000_000,

@@ -144,8 +144,8 @@ const maxConfigDepth = 64
  * @throws SyntaxError when it is no such text, or is nested more than 64 deep: what reads it afterwards may be recursive
  */
 export function parseConfig(text: string): unknown {
+  if (isDeeper(text, maxConfigDepth)) throw new SyntaxError(`it is nested more than ${maxConfigDepth} deep`)
   const pieces: string[] = []
-  let depth = 0
   let done = 0
   let hasNaN = false
   const replace = (at: number, length: number, by: string) => {
@@ -155,10 +155,7 @@ export function parseConfig(text: string): unknown {
   for (let at = 0; at < text.length; at++) {
     const character = text[at]!
     if (character === '"') at = endOfString(text, at)
-    else if (character === "]" || character === "}") depth--
-    else if (character === "[" || character === "{") {
-      if (++depth > maxConfigDepth) throw new SyntaxError(`it is nested more than ${maxConfigDepth} deep`)
-    } else if (text.startsWith("NaN", at)) {
+    else if (text.startsWith("NaN", at)) {
       hasNaN = true
       replace(at, 3, `"${notANumber}"`)
     } else if (text.startsWith("Infinity", at)) replace(at, 8, "1e999") // Too large a number is infinite.
@@ -167,11 +164,24 @@ export function parseConfig(text: string): unknown {
   return JSON.parse(plain, hasNaN ? (_, value: unknown) => (value === notANumber ? Number.NaN : value) : undefined)
 }
 
+/** Whether lists and objects of a text are nested more than `most` deep, whatever else is wrong with it. */
+export function isDeeper(text: string, most: number): boolean {
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === 0x22) at = endOfString(text, at)
+    else if ((code === 0x5b || code === 0x7b) && ++depth > most) return true
+    else if (code === 0x5d || code === 0x7d) depth--
+  }
+  return false
+}
+
 /** Where the quote stands that ends the string which begins at `at`; the end of the text when there is none. */
 function endOfString(text: string, at: number): number {
   for (let end = at + 1; end < text.length; end++) {
-    if (text[end] === '"') return end
-    if (text[end] === "\\") end++
+    const code = text.charCodeAt(end)
+    if (code === 0x22) return end
+    if (code === 0x5c) end++
   }
   return text.length
 }

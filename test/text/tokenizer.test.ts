@@ -1,6 +1,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import { cutAtPattern, knownPatterns } from "../../runtime/text/pieces.js"
 import { createTokenizer } from "../../runtime/text/tokenizer.js"
 import { goldenCases, idOfByte, tales, tokenizerConfigJson, tokenizerJson } from "./tales.js"
 
@@ -124,8 +125,43 @@ describe("tokens", () => {
   })
 })
 
+describe("hostile texts", () => {
+  const units = [" ", "a", "A", "1", "½", "!", "\n", "\r", "'", "'s", "王", "\u0301", " a", "\ufeff", "aA", "/ "]
+  // Work that grows with the square of the length would not end.
+  const length = 100_000
+
+  it.each(Object.entries(knownPatterns))("%s cuts long runs in proportion to their length", (_, pattern) => {
+    const cut = cutAtPattern(pattern)!
+    for (const unit of units)
+      for (const end of ["", "a", "!", "\n"]) {
+        const text = unit.repeat(length / unit.length) + end
+        expect(cut(text).reduce((n, piece) => n + piece.length, 0)).toBe(text.length)
+      }
+  })
+
+  it("and so do merging and added tokens", () => {
+    const added = ["<s>", "aaaaaaaaaa!", "  <l>"].map((content, i) => ({
+      id: 5000 + i,
+      content,
+      lstrip: true,
+      rstrip: true,
+    }))
+    const tokenizer = changed({ added_tokens: added })
+    for (const unit of units) {
+      const text = unit.repeat(length / 5 / unit.length)
+      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text.normalize("NFC"))
+    }
+    expect(tokenizer.encode(`${" ".repeat(length)}<s>`)).toEqual([5000])
+  })
+})
+
 describe("errors", () => {
-  const { model } = JSON.parse(tokenizerJson)
+  const { model, pre_tokenizer } = JSON.parse(tokenizerJson)
+  const [split, bytes] = pre_tokenizer.pretokenizers
+  const splitAt = (pattern: unknown, more = {}) => ({
+    pre_tokenizer: { type: "Sequence", pretokenizers: [{ ...split, pattern, ...more }, bytes] },
+  })
+  const nested: unknown = JSON.parse("[".repeat(50) + "]".repeat(50))
   const error = (make: () => unknown) => {
     try {
       make()
@@ -161,12 +197,34 @@ describe("errors", () => {
       { decoder: { type: "Sequence", decoders: [{ type: "Replace" }, { type: "ByteFallback" }] } },
       'the decoder is "Replace, ByteFallback"',
     ],
+    [{ pre_tokenizer: null }, 'the pre-tokenizer is "absent"; ByteLevel must be its last step'],
+    [{ pre_tokenizer: { type: "Sequence", pretokenizers: [] } }, 'the pre-tokenizer is "absent"; ByteLevel'],
+    [{ pre_tokenizer: { type: "Sequence", pretokenizers: [split] } }, 'the pre-tokenizer is "Split"; ByteLevel'],
+    [
+      { pre_tokenizer: { type: "Sequence", pretokenizers: [bytes, bytes] } },
+      'the pre-tokenizer has the step "ByteLevel"',
+    ],
+    [splitAt({ Regex: "(?:a+)+$" }), 'the pre-tokenizer splits at "(?:a+)+$"'],
+    [splitAt({ Regex: "(" }), 'the pre-tokenizer splits at "("'],
+    [splitAt("Infinity"), 'the pre-tokenizer splits at "Infinity"'],
+    [splitAt([[]]), 'the pre-tokenizer splits at "a list"'],
+    [splitAt({ String: " " }), 'the pre-tokenizer splits at "an object"'],
+    [splitAt(split.pattern, { behavior: "Removed" }), 'the pre-tokenizer splits with the behavior "Removed"'],
+    [{ pre_tokenizer: { ...bytes, add_prefix_space: true } }, '"add_prefix_space" puts a space before the text'],
+    [{ normalizer: { type: "Surprise" } }, 'the normalizer is "Surprise"'],
+    [{ normalizer: { type: "Replace", pattern: { String: "q" }, content: "qq" } }, 'the normalizer is "Replace"'],
+    [{ post_processor: { type: "RobertaProcessing" } }, 'the post-processor is "RobertaProcessing"'],
+    [{ model: { ...model, end_of_word_suffix: nested } }, '"model.end_of_word_suffix" is "a list"'],
+    [{ model: { ...model, dropout: 0.1 } }, '"model.dropout" is "0.1"'],
+    [
+      { model: { ...model, vocab: { ...model.vocab, "!": undefined }, merges: [] } },
+      "there is no token for the byte 33",
+    ],
   ])("refuses what is not a byte-level BPE: %#", (parts, found) => {
     expect(error(() => changed(parts))).toMatchObject({
       code: "tokenizer/unsupported",
-      message:
-        `tokenizer.json is of a kind that is not supported: ${found}\n` +
-        "hint: only byte-level BPE is supported; give token ids instead of text, or use a checkpoint with such a tokenizer",
+      message: expect.stringContaining(`tokenizer.json is of a kind that is not supported: ${found}`),
+      hint: "only byte-level BPE is supported; give token ids instead of text, or use a checkpoint with such a tokenizer",
     })
   })
 
@@ -176,24 +234,40 @@ describe("errors", () => {
     [{ model: { ...model, vocab: {} }, added_tokens: [] }, '"model.vocab" is empty'],
     [{ model: { ...model, vocab: { a: "0" } } }, 'the id of the token "a" is not a whole number'],
     [{ model: { ...model, merges: undefined } }, '"model.merges" is missing'],
-    [{ model: { ...model, merges: [1] } }, "x.split is not a function"],
+    [{ model: { ...model, merges: [1] } }, '"model.merges[0]" is not a pair of tokens'],
+    [{ model: { ...model, merges: ["a b c"] } }, '"model.merges[0]" is not a pair of tokens'],
+    [{ model: { ...model, merges: ["Ġ qqq"] } }, '"model.merges[0]" has "qqq", which is not in the vocabulary'],
+    [{ model: { ...model, vocab: { ...model.vocab, Ġ: 219 } } }, "have one id, 219"],
+    [{ added_tokens: [{ id: 0, content: "<x>" }] }, 'the added token "<x>" has the id of "!", 0'],
+    [{ added_tokens: [{ id: 5000, content: "!" }] }, 'the token "!" has two ids, 0 and 5000'],
     [{ added_tokens: {} }, '"added_tokens" is not a list'],
     [{ added_tokens: [{ id: -1, content: "x" }] }, '"added_tokens[0]" has no id or no content'],
-    [{ normalizer: { type: "Surprise" } }, "Unknown Normalizer type: Surprise"],
-    [{ pre_tokenizer: { type: "Split", pattern: { Regex: "(" }, behavior: "Isolated" } }, "Invalid regular expression"],
+    [{ pre_tokenizer: [] }, '"pre_tokenizer" is no step'],
     [
-      {
-        post_processor: { type: "RobertaProcessing", sep: ["</s>", 2], cls: ["<s>", 0] },
-        model: { ...model, unk_token: null },
-      },
-      "the post-processor adds <s>, which is not a token",
+      { added_tokens: [{ id: 5000, content: "x y", lstrip: "no" }] },
+      '"added_tokens[0].lstrip" is "no", neither true nor',
     ],
+    [{ added_tokens: [{ id: 5000, content: "\ud800" }] }, '"added_tokens[0]" has a content that no text has'],
+    [
+      { post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: { id: "<s>" } }, { Sequence: {} }] } },
+      'the post-processor adds "<s>", which is not a token',
+    ],
+    [{ post_processor: { type: "TemplateProcessing", single: [] } }, "template has not one text"],
   ])("says what is wrong with the file: %#", (parts, problem) => {
     expect(error(() => changed(parts))).toMatchObject({
       code: "tokenizer/invalid",
       message: expect.stringMatching(/^tokenizer\.json cannot be used: [\s\S]*hint: /),
     })
     expect(error(() => changed(parts))).toHaveProperty("message", expect.stringContaining(problem))
+  })
+
+  it("refuses what is nested without end, and text of half characters", () => {
+    const deep = "[".repeat(1_000_000)
+    expect(error(() => createTokenizer(deep, undefined))).toMatchObject({ code: "tokenizer/json" })
+    expect(error(() => createTokenizer(`{"x":${deep}`, undefined))).toMatchObject({ code: "tokenizer/json" })
+    expect(error(() => createTokenizer(tokenizerJson, deep))).toMatchObject({ code: "tokenizer/json" })
+    for (const text of ["\ud83d", "a\ude00b"])
+      expect(error(() => tales.encode(text))).toMatchObject({ code: "tokenizer/text" })
   })
 
   it("refuses what cannot be an id", () => {
