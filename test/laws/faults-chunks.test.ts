@@ -7,7 +7,7 @@ import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { type Effect, effectOf, isWrong, loopsOf, type Stages } from "./loops.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
-import { runs, seed } from "./settings.js"
+import { foundBy, runs, seed } from "./settings.js"
 
 const drawn = fc.sample(fc.record({ recipe: foldRecipes, schedule: scheduleNumbers }), { seed, numRuns: runs(3000) })
 
@@ -47,6 +47,7 @@ function hunt(name: string, stage: "tiled" | "merged", fault: ChunkFault): void 
         // Not without the fault.
         expect(isWrong(sample.effect, sample.stages[stage], sample.symbols, n)).toBe(false)
         report.push(`${name}: ${n + 1}, place ${places}`)
+        foundBy(stage === "tiled" ? "chunks" : "merged fetches", name, n + 1)
         return
       }
     }

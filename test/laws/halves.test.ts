@@ -26,7 +26,8 @@ import { kernelMemories } from "./kernel-memories.js"
 import { buildLarge, largeRecipes } from "./large.js"
 import { effectOf, isWrong, LawBroken, runLoops, wrongEffect } from "./loops.js"
 import { changeLoops, type Rules } from "./mutate.js"
-import { law, patience, runs, seed } from "./settings.js"
+import { poolOf } from "./pool.js"
+import { patience, runs, seed } from "./settings.js"
 
 const adapter = { subgroupSize: 32, workgroupBytes: 49152, f16: true }
 const target = targetFor("webgpu", adapter, "fast")
@@ -56,20 +57,20 @@ function scaled(memory: Memory, by: number): void {
   for (const [i, x] of memory.values.entries()) writeElement(memory, i, x * by)
 }
 
+/** Kernels with their loops: the slowest fault takes twelve in the median. */
+const pool = poolOf(largeRecipes, 40, (recipe) => ({ ...jobOf(recipe), recipe }))
+
 test(
   "small integers are summed exactly",
   () => {
     let halved = 0
-    law("products in f16", largeRecipes, 60, (recipe) =>
-      withTable(() => {
-        const { effect, loops, symbols } = jobOf(recipe)
-        if (inHalves(loops)) halved++
-        const wrong = wrongEffect(effect, runLoops(loops, effect.before, symbols, recipe.seed))
-        if (wrong !== undefined) throw new LawBroken(`${wrong}\n${printLoop(loops)}`)
-      }),
-    )
-    console.log(`${halved} of ${runs(60)} have products in f16`)
-    expect(halved).toBeGreaterThanOrEqual(Math.floor(runs(60) / 60))
+    pool.law("products in f16", ({ effect, loops, symbols, recipe }) => {
+      if (inHalves(loops)) halved++
+      const wrong = wrongEffect(effect, runLoops(loops, effect.before, symbols, recipe.seed))
+      if (wrong !== undefined) throw new LawBroken(`${wrong}\n${printLoop(loops)}`)
+    })
+    console.log(`${halved} of ${runs(40)} have products in f16`)
+    expect(halved).toBeGreaterThanOrEqual(Math.floor(runs(40) / 40))
   },
   patience,
 )
@@ -215,17 +216,13 @@ function ofHalf(x: Expression, name: Operation): readonly Expression[] | undefin
   return inner?.kind === "operation" && inner.operation === name ? inner.args : undefined
 }
 
-test.each(Object.entries(faults))("planted: %s", (_, rules) =>
-  withTable(() => {
-    for (const [n, recipe] of fc.sample(largeRecipes, { seed, numRuns: runs(300) }).entries()) {
-      const { effect, loops, symbols } = jobOf(recipe)
-      const changed = inHalves(loops) && changeLoops(loops, rules, 0)
-      if (changed && isWrong(effect, changed, symbols, n)) {
-        expect(isWrong(effect, loops, symbols, n)).toBe(false)
-        return
-      }
-    }
-    expect.fail(`not found; WEFT_SEED=${seed}`)
+test.each(Object.entries(faults))("planted: %s", (name, rules) =>
+  pool.hunt("products in f16", name, ({ effect, loops, symbols }, n) => {
+    const changed = inHalves(loops) ? changeLoops(loops, rules, 0) : undefined
+    if (changed === undefined) return undefined
+    if (!isWrong(effect, changed, symbols, n)) return false
+    expect(isWrong(effect, loops, symbols, n)).toBe(false)
+    return true
   }),
 )
 
@@ -250,7 +247,9 @@ describe.skipIf(!present)("WebGPU", () => {
       const drawn = fc.sample(largeRecipes, { seed, numRuns: 60 })
       await withTable(async () => {
         const jobs = drawn.map(jobOf).filter((job) => inHalves(job.loops) && refusal(job) === undefined)
-        const some = jobs.slice(0, 2)
+        // A software adapter takes seconds for a long one.
+        const length = (job: Job) => printLoop(job.loops).length
+        const some = [...jobs].sort((a, b) => length(a) - length(b)).slice(0, 2)
         expect(some.length).toBeGreaterThan(0)
         const wrong = (await runJobs(device!, some, emit)).filter((p) => p !== undefined)
         expect(wrong).toEqual([])

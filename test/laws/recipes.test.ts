@@ -6,7 +6,7 @@ import { type Recipe, type RecipeName, recipeOf, recipes } from "../../compiler/
 import { Choices } from "./choices.js"
 import { recipeFaults } from "./faults-online.js"
 import { type Algebra, algebraOf, inTwoPasses, type Row, wrongElement } from "./recipe-algebra.js"
-import { law, patience, runs, seed } from "./settings.js"
+import { foundBy, law, patience, runs, seed } from "./settings.js"
 
 const score = fc.double({ min: -3, max: 3, noNaN: true })
 const masked = fc.constant(Number.NEGATIVE_INFINITY)
@@ -83,6 +83,7 @@ describe.each(names)("%s", (name) => {
           wrongElement(inChunks(algebra, row, numbers), inTwoPasses[name](row, channels)) !== undefined,
       )
       expect(found, `'${fault}' is not found by ${drawn.length} rows; WEFT_SEED=${seed}`).toBeGreaterThanOrEqual(0)
+      foundBy(`recipe ${name}`, fault, found + 1)
     }),
   )
 })

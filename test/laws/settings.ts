@@ -4,11 +4,18 @@
  *   WEFT_RUNS=0.1 npx vitest run test/laws     a tenth of the programs
  *   WEFT_SEED=1234 npx vitest run test/laws    the programs of an earlier run, whose seed it has printed
  */
+import { appendFileSync } from "node:fs"
 import fc from "fast-check"
 
 export const seed = Number(process.env.WEFT_SEED ?? (Date.now() ^ (process.pid << 8)) & 0x7fffffff)
 
 export const runs = (normal: number): number => Math.max(1, Math.round(normal * Number(process.env.WEFT_RUNS ?? 1)))
+
+/** Writes down which program found a planted fault, for scripts/planted-faults.mjs. */
+export function foundBy(law: string, fault: string, program: number): void {
+  const file = process.env.WEFT_FAULTS
+  if (file !== undefined) appendFileSync(file, `${JSON.stringify({ law, fault, program, seed })}\n`)
+}
 
 /** Milliseconds that a test may take, on a machine several times slower and in use: more programs, more time. */
 export const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
@@ -28,11 +35,23 @@ export function law<T>(
   const property = fc.property(arbitrary, holds)
   const found = fc.check(property, { seed, numRuns: runs(count), endOnFailure: true })
   if (!found.failed) return
-  const details = fc.check(property, { seed, path: found.counterexamplePath!, interruptAfterTimeLimit: shrinking })
-  const [smallest] = details.counterexample ?? found.counterexample ?? []
-  const error = details.errorInstance ?? found.errorInstance
+  const { counterexample, errorInstance: error } = found
+  const [value] = counterexample!
+  broken(name, property, { program: found.numRuns, path: found.counterexamplePath!, value, error }, describe)
+}
+
+/** Shrinks what a property failed on, and throws what is left of it. */
+export function broken<T>(
+  name: string,
+  property: fc.IProperty<[T]>,
+  first: { readonly program: number; readonly path: string; readonly value: T; readonly error: unknown },
+  describe: (value: T) => string,
+): never {
+  const details = fc.check(property, { seed, path: first.path, interruptAfterTimeLimit: shrinking })
+  const [smallest] = details.counterexample ?? [first.value]
+  const error = details.errorInstance ?? first.error
   const cause = error instanceof Error ? (error.stack ?? error.message) : String(error)
   throw new Error(
-    `${name} fails at program ${found.numRuns} of seed ${seed}, shrunk ${details.numShrinks} times\n${smallest === undefined ? "" : describe(smallest)}\n${JSON.stringify(smallest)}\n${cause}`,
+    `${name} fails at program ${first.program} of seed ${seed}, shrunk ${details.numShrinks} times\n${describe(smallest)}\n${JSON.stringify(smallest)}\n${cause}`,
   )
 }

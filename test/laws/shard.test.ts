@@ -119,7 +119,7 @@ const check = ({ recipe, numbers }: Case) =>
 test(
   "pieces store what their kernel stores",
   () => {
-    law("shard", cases, 500, check)
+    law("shard", cases, 150, check)
     console.log(JSON.stringify(outcomes))
     const all = Object.values(outcomes).reduce((a, b) => a + b, 0)
     expect(outcomes.several + outcomes.turns).toBeGreaterThan(all / 20)

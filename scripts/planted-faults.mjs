@@ -1,0 +1,47 @@
+/**
+ * The table of test/README.md: the median program, over several seeds, at which the laws find each planted fault.
+ *
+ *   node scripts/planted-faults.mjs             nine seeds
+ *   node scripts/planted-faults.mjs 1 2 3       these
+ *
+ * A law checks about three times as many programs as its slowest fault takes.
+ */
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..")
+const given = process.argv.slice(2).map(Number)
+const seeds = given.length > 0 ? given : [1, 2, 3, 4, 5, 6, 7, 8, 9]
+const folder = mkdtempSync(join(tmpdir(), "weft-faults-"))
+const file = join(folder, "found.jsonl")
+const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
+
+for (const seed of seeds) {
+  process.stderr.write(`seed ${seed}\n`)
+  // Four times the programs: a fault that is found late is a number, too.
+  const env = { ...process.env, WEFT_SEED: `${seed}`, WEFT_FAULTS: file, WEFT_RUNS: "4" }
+  const args = [vitest, "run", "test/laws", "-t", "planted|fault|^(loops|kernels|steps|plans): |chunks|merged fetches"]
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: root, env, encoding: "utf8", maxBuffer: 2 ** 28 })
+  if (status !== 0) process.stderr.write(stdout)
+}
+
+/** law → fault → the numbers of programs, one for each seed. */
+const found = new Map()
+for (const line of readFileSync(file, "utf8").trim().split("\n")) {
+  const { law, fault, program } = JSON.parse(line)
+  if (!found.has(law)) found.set(law, new Map())
+  const faults = found.get(law)
+  if (!faults.has(fault)) faults.set(fault, [])
+  faults.get(fault).push(program)
+}
+rmSync(folder, { recursive: true })
+
+const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1]
+const rows = [...found].flatMap(([law, faults]) =>
+  [...faults].map(([fault, programs]) => [law, fault, median(programs), Math.max(...programs)]),
+)
+console.log("| law | planted fault | median program | latest |\n| --- | --- | ---: | ---: |")
+for (const row of rows.sort()) console.log(`| ${row.join(" | ")} |`)
