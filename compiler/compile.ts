@@ -8,6 +8,7 @@ import type { Program } from "../dsl/model.js"
 import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
 import {
   type Artifact,
+  type ArtifactEntry,
   type ArtifactKernel,
   type ArtifactTarget,
   artifactVersion,
@@ -32,6 +33,7 @@ import { markGrowing } from "./passes/growing.js"
 import { halveProducts } from "./passes/halve.js"
 import { hoist } from "./passes/hoist.js"
 import { hoistInvariants } from "./passes/invariants.js"
+import { needsOf } from "./passes/needs.js"
 import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.js"
 import { type Launched, type Plan, planArtifact } from "./passes/plan.js"
 import { blockPrefixes, defaultPrefixLimits } from "./passes/prefixes.js"
@@ -307,8 +309,16 @@ function assemble(
     })),
     kernels: compiled,
     module: base64(emitted.module),
-    entries: plan.entries,
+    entries: Object.fromEntries(
+      Object.entries(plan.entries).map(([name, entry]) => [name, { ...entry, ...needing(traced, name) }]),
+    ),
   }
+}
+
+function needing({ entries }: TracedModel, name: string): Pick<ArtifactEntry, "needs"> {
+  const roots = entries.filter((e) => e.name === name).flatMap((e) => [...e.outputs, ...e.updates])
+  const needs = needsOf(roots.map((r) => r.tensor))
+  return needs.length === 0 ? {} : { needs }
 }
 
 function constantBytes(values: Float64Array, dtype: "f32" | "i32" | "u32" | "bool"): Uint8Array {

@@ -75,15 +75,20 @@ export function scan<X extends string, D extends NumberType>(
   return tracing().scan(kind, x, axis) as Tensor<X, D>
 }
 
-/** The position of the largest value along `axis`, the lowest on ties. */
+/**
+ * The position of the largest value along `axis`, the lowest on ties; NaN comes before every number.
+ *
+ * @throws a diagnostic when the axis has no elements; at a run that decides so, a WeftError `program/size`.
+ */
 export function argmax<X extends string, const K extends X>(x: Tensor<X>, axis: K): Index<Exclude<X, K>, K> {
   return tracing().top(x, axis, 1, undefined).index as Index<Exclude<X, K>, K>
 }
 
 /**
- * The `k` largest values along `axis` in descending order, and their positions, along a new axis `slot`; the lowest position first on ties.
+ * The `k` largest values along `axis` in descending order, and their positions, along a new axis `slot`; the lowest position first on ties, and
+ * NaN before every number.
  *
- * @throws a diagnostic when the axis has fewer than `k` elements.
+ * @throws a diagnostic when the axis has fewer than `k` elements; at a run that decides so, a WeftError `program/size`.
  */
 export function top<X extends string, const K extends X, const S extends string>(
   x: Tensor<X>,

@@ -65,6 +65,7 @@ export function checkArtifact(json: unknown): Artifact {
   }
   const artifact = json as Artifact
   checkReferences(artifact)
+  checkNeeds(artifact)
   checkArrays(artifact)
   checkMemory(artifact)
   return artifact
@@ -169,6 +170,23 @@ function checkReferences({ slots, buffers, weights, constants, kernels, entries 
         const { role } = within(b, buffers, `${at}.buffers[${j}]`)
         if (bindings[j]!.access !== "read" && (role === "weight" || role === "constant"))
           wrong(`${at}.buffers[${j}]`, `a ${role}`, "something that a kernel may write")
+      }
+    }
+}
+
+/** Extents are of symbols that there are, and counts are counts. */
+function checkNeeds({ symbols, entries }: Artifact): void {
+  const names = symbols.map((s) => s.name)
+  for (const [name, { needs = [] }] of Object.entries(entries))
+    for (const [i, value] of list(needs, `entries.${name}.needs`).entries()) {
+      const at = `entries.${name}.needs[${i}]`
+      const need = record(value, at)
+      integer(need.least, 1, mostCount, `${at}.least`)
+      text(need.text, `${at}.text`)
+      for (const [j, part] of list(need.extent, `${at}.extent`).entries()) {
+        const term = record(part, `${at}.extent[${j}]`)
+        integer(term.factor, -mostCount, mostCount, `${at}.extent[${j}].factor`)
+        for (const s of list(term.symbols, `${at}.extent[${j}].symbols`)) oneOf(s, names, `${at}.extent[${j}].symbols`)
       }
     }
 }

@@ -84,6 +84,15 @@ export interface ArtifactLaunch {
 /** A sequence of launches with the symbols that the host sets before it. */
 export interface ArtifactEntry {
   readonly launches: readonly ArtifactLaunch[]
+  /** What its sizes must be at least, beside what the arrays say. */
+  readonly needs?: readonly ArtifactNeed[]
+}
+
+/** An extent that must have so many elements. `text` says who takes them, and where. */
+export interface ArtifactNeed {
+  readonly extent: ArtifactExtent
+  readonly least: number
+  readonly text: string
 }
 
 export interface Artifact {

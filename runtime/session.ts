@@ -2,7 +2,7 @@
  * A session: an artifact on a device. Memory is planned and checked, then allocated; weights are uploaded tensor by tensor; kernels are
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
-import { type Artifact, type ArtifactWeight, weightBytes } from "./artifact.js"
+import { type Artifact, type ArtifactWeight, extentAt, weightBytes } from "./artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
 import { WeftError } from "./errors.js"
 import { checkFits } from "./memory.js"
@@ -145,6 +145,7 @@ function open(
           throw new WeftError("session/symbol", `'${s.name}' is ${value}, which is not in 0 … ${s.max}`)
         values[i] = value
       }
+      for (const e of entries) checkNeeds(artifact, e, (symbol) => symbols[symbol] ?? 0)
       states.ran(symbols)
       device.submit(
         entries.map((e) => {
@@ -165,6 +166,17 @@ function open(
       open = false
       for (const s of slots) s.destroy()
     },
+  }
+}
+
+/** @throws WeftError `program/size` when an entry takes more elements than its sizes give */
+function checkNeeds({ entries }: Artifact, entry: string, value: (symbol: string) => number): void {
+  for (const { extent, least, text } of entries[entry]?.needs ?? []) {
+    const count = extentAt(extent, value)
+    if (count < least)
+      throw new WeftError("program/size", `${text}: there ${count === 1 ? "is 1 element" : `are ${count} elements`}`, {
+        hint: "give larger arrays, or ask for fewer",
+      })
   }
 }
 

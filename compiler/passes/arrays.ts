@@ -53,7 +53,7 @@ function placed(t: Tensor, names: readonly string[], shape: readonly number[]): 
 }
 
 function extentOf(t: Tensor, { name, extent }: Axis): ArtifactExtent {
-  const terms = termsOf(extent)
+  const terms = extentTerms(extent)
   if (terms === undefined)
     throw new WeftError("trace/output", `the extent of '${name}', ${print(extent)}, is no polynomial of extents`, {
       span: spansOf(t).at(-1),
@@ -62,12 +62,12 @@ function extentOf(t: Tensor, { name, extent }: Axis): ArtifactExtent {
   return terms
 }
 
-/** The extent as a sum of products of symbols. */
-function termsOf(d: Dim): readonly ArtifactTerm[] | undefined {
+/** The extent as a sum of products of symbols; undefined where it is none. */
+export function extentTerms(d: Dim): readonly ArtifactTerm[] | undefined {
   if (d.kind === "literal") return d.value === 0 ? [] : [{ factor: d.value, symbols: [] }]
   if (d.kind === "symbol") return [{ factor: 1, symbols: [d.name] }]
   if (d.kind !== "operation") return undefined
-  const [left, right] = d.args.map(termsOf)
+  const [left, right] = d.args.map(extentTerms)
   if (left === undefined || right === undefined) return undefined
   const times = (a: ArtifactTerm, b: ArtifactTerm) => ({
     factor: a.factor * b.factor,

@@ -108,7 +108,8 @@ export function createTracing(): Tracing {
     fold: (kind, x, axis) => build(() => ir.reduce(monoids[kind], axisOf(node(x), axis).name, [node(x)])),
     scan: (kind, x, axis) => build(() => ir.scan(monoids[kind], axisOf(node(x), axis).name, node(x))),
     top: (x, axis, k, slot) => {
-      axisOf(node(x), axis)
+      if (literalExtent(axisOf(node(x), axis).extent) === 0)
+        throw problem("trace/extent", `axis '${axis}' has no elements to rank`, "give it at least one")
       const monoid = slot === undefined ? argmax : top(k)
       const part = (component: number) => build(() => ir.reduce(monoid, axis, [node(x)], component, slot))
       return { value: part(0), index: part(1) }

@@ -30,11 +30,14 @@ export function literalText({ dtype, value }: Literal): string {
   }
 }
 
-/** Numbers that no text of WGSL can be: their bits arrive at run time, by way of a `zero` that no compiler knows. */
+/** Numbers that no text of WGSL can be, or that its compilers lose: their bits arrive at run time, by way of a `zero` that no compiler knows. */
 export const lateNumbers: ReadonlyMap<string, string> = new Map(
-  Object.entries({ infinity: "0x7f800000u", minusInfinity: "0xff800000u", notANumber: "0x7fc00000u" }).map(
-    ([name, bits]) => [name, `let ${name} = bitcast<f32>(${bits} | bitcast<u32>(zero));`],
-  ),
+  Object.entries({
+    infinity: "0x7f800000u",
+    minusInfinity: "0xff800000u",
+    notANumber: "0x7fc00000u",
+    minusZero: "0x80000000u",
+  }).map(([name, bits]) => [name, `let ${name} = bitcast<f32>(${bits} | bitcast<u32>(zero));`]),
 )
 
 const smallestNormal = 2 ** -126
@@ -42,12 +45,14 @@ const smallestNormal = 2 ** -126
 function floatText(value: number): string {
   if (Number.isNaN(value)) return "notANumber"
   if (!Number.isFinite(value)) return value > 0 ? "infinity" : "minusInfinity"
+  // A compiler that finds −0 among its constants may take it for 0.
+  if (Object.is(value, -0)) return "minusZero"
+  // Subnormals may be flushed where decimals are read.
   if (value !== 0 && Math.abs(value) < smallestNormal) return `bitcast<f32>(${bitsOf(value)}u)`
   const text = `${shortest(Math.abs(value))}f`
-  return value < 0 || Object.is(value, -0) ? `(-${text})` : text
+  return value < 0 ? `(-${text})` : text
 }
 
-/** A subnormal may be flushed to zero by a shader compiler that reads decimals. */
 function bitsOf(value: number): number {
   return new Uint32Array(new Float32Array([value]).buffer)[0]!
 }
