@@ -30,9 +30,24 @@ export function fold(name: Operation, args: readonly Expression[]): Expression |
     return value(a) === 0 ? a : value(b) === 0 ? b : value(a) === 1 ? b : value(b) === 1 || a === b ? a : undefined
   if (name === "or")
     return value(a) === 1 ? a : value(b) === 1 ? b : value(a) === 0 ? b : value(b) === 0 || a === b ? a : undefined
+  if (dtype === "f32" && a === b) return foldSame(name, a!)
   if (dtype !== "i32" && dtype !== "u32") return undefined
   if (a!.width === 1 && (b === undefined || b.width === 1)) return foldInteger(name, a!, b)
   return undefined
+}
+
+/** A number compared with itself: only NaN differs, and shader compilers may not know. */
+function foldSame(name: Operation, a: Expression): Expression | undefined {
+  switch (name) {
+    case "ne":
+      return apply("isNaN", a)
+    case "eq":
+    case "le":
+    case "ge":
+      return apply("not", apply("isNaN", a))
+    default:
+      return undefined
+  }
 }
 
 /** Integer identities; index expressions live on them. */

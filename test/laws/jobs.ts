@@ -48,6 +48,19 @@ export const deviceCases = fc.record({
 })
 export type DeviceCase = typeof deviceCases extends fc.Arbitrary<infer T> ? T : never
 
+/** The jobs of loops that are laid out by a schedule. */
+export function jobOf(
+  effect: Effect,
+  symbols: ReadonlyMap<string, number>,
+  scheduled: Scheduled,
+  target: Target,
+): Job | undefined {
+  const made = loopsOf(effect.kernel, { ...scheduled, options: target.tile })
+  // As the compiler does it.
+  const last = target.name === "webgpu" ? "merged" : "hoisted"
+  return typeof made === "string" ? undefined : { effect, loops: made[last], symbols, schedule: scheduled.schedule }
+}
+
 /** The order of size symbols in a batch. */
 export const symbolOrder = ["past", "seq"]
 
@@ -59,10 +72,8 @@ export function jobsOf(
   return withTable(() => {
     const jobs: Job[] = []
     const add = (effect: Effect, symbols: ReadonlyMap<string, number>, scheduled: Scheduled) => {
-      const made = loopsOf(effect.kernel, { ...scheduled, options: target.tile })
-      // As the compiler does it.
-      const last = target.name === "webgpu" ? "merged" : "hoisted"
-      if (typeof made !== "string") jobs.push({ effect, loops: made[last], symbols, schedule: scheduled.schedule })
+      const job = jobOf(effect, symbols, scheduled, target)
+      if (job !== undefined) jobs.push(job)
     }
     const own = (k: Kernel): Scheduled => ({ schedule: chooseSchedule(k, target.schedule), options: target.tile })
     if (folds !== null) {

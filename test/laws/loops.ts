@@ -4,6 +4,7 @@
 import { interpretKernel } from "../../compiler/interpret/kernel.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import type { Memory } from "../../compiler/interpret/memory.js"
+import { givenBound } from "../../compiler/interpret/scalar-bounds.js"
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import { printKernel } from "../../compiler/ir/kernel-print.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
@@ -28,6 +29,8 @@ export interface Effect {
   readonly before: Memories
   readonly after: Memories
   readonly bounds: ReadonlyMap<string, Float64Array> | undefined
+  /** Whether there are infinities and NaN in the memories. */
+  readonly special: boolean
 }
 
 /** Runs a kernel; `buffers` become what it leaves. */
@@ -36,19 +39,20 @@ export function effectOf(
   buffers: Memories,
   symbols: ReadonlyMap<string, number>,
   regime: Regime,
+  special = false,
 ): Effect {
   const before = copied(buffers)
   const bounds =
     regime === "exact"
       ? undefined
-      : new Map([...buffers].map(([name, m]) => [name, Float64Array.from(m.values, (x) => Math.abs(x))]))
+      : new Map([...buffers].map(([name, m]) => [name, Float64Array.from(m.values, givenBound)]))
   interpretKernel(kernel, buffers, symbols, bounds === undefined ? {} : { bounds })
-  return { kernel, before, after: copied(buffers), bounds }
+  return { kernel, before, after: copied(buffers), bounds, special }
 }
 
 /** What is wrong with the memories that loops, or a device, left. */
 export function wrongEffect(
-  { kernel, after, bounds }: Effect,
+  { kernel, after, bounds, special }: Effect,
   found: ReadonlyMap<string, { readonly values: ArrayLike<number> }>,
 ): string | undefined {
   const stored = written(kernel)
@@ -60,6 +64,7 @@ export function wrongEffect(
       found: found.get(name)!.values,
       bound: dtype === "f32" ? bounds?.get(name) : undefined,
       storage,
+      special,
     })
     if (problem !== undefined) return problem
   }

@@ -3,7 +3,8 @@
  *
  * Exact regime: equal, bit by bit but for the sign of zero, which min and max may lose. Analytic regime: |a − b| ≤ 8 · 2^-24 · c, where c is the
  * bound that the interpreter keeps beside each f32 value (compiler/interpret/scalar-bounds.ts): the value of the same program on absolute
- * values, with the extra errors of division and of the transcendental functions. A bound that is not finite claims nothing.
+ * values, with the extra errors of division and of the transcendental functions. A bound that is not finite claims nothing, nor does what
+ * overflows; where data are special values, what is not finite must not be finite in both.
  */
 import type { Storage } from "../../compiler/ir/loop.js"
 
@@ -19,6 +20,8 @@ export interface Comparison {
   readonly found: ArrayLike<number>
   /** Per element; without it the numbers must be equal. */
   readonly bound?: ArrayLike<number> | undefined
+  /** Whether data were infinite or NaN. */
+  readonly special?: boolean | undefined
   /** How the values were stored: what differs a little may be rounded to two neighbours. */
   readonly storage?: Storage | undefined
 }
@@ -27,13 +30,14 @@ export interface Comparison {
 const apart: Readonly<Partial<Record<Storage, number>>> = { bf16: 2 ** -7, f16: 2 ** -10 }
 
 /** What is wrong with the first element that differs, or undefined. */
-export function difference({ name, expected, found, bound, storage }: Comparison): string | undefined {
+export function difference({ name, expected, found, bound, storage, special }: Comparison): string | undefined {
   if (expected.length !== found.length) return `${name}: ${found.length} elements, not ${expected.length}`
   for (let i = 0; i < expected.length; i++) {
     const [a, b] = [expected[i]!, found[i]!]
     if (a === b || (Number.isNaN(a) && Number.isNaN(b))) continue
     if (bound === undefined) return `${name}[${i}]: ${b}, not ${a}`
     const c = bound[i]!
+    if (special === true && Number.isFinite(a) !== Number.isFinite(b)) return `${name}[${i}]: ${b}, not ${a}`
     if (!Number.isFinite(c) || !Number.isFinite(a)) continue
     const allowed = depth * unit * c + smallest + ((storage && apart[storage]) ?? 0) * Math.abs(a)
     if (!(Math.abs(a - b) <= allowed)) return `${name}[${i}]: ${b}, not ${a} ± ${allowed}`

@@ -83,8 +83,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
   // Always 0, for a dispatch is one deep; no driver knows it.
   const late = [...lateNumbers].filter(([name]) => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line)))
   lines.unshift(...late.map(([, declaration]) => `  ${declaration}`))
-  if (late.length > 0 || lines.some((line) => line.includes("+ zero;")))
-    lines.unshift("  let zero = i32(workgroup_count.z) - 1;")
+  if (lines.some((line) => /\bzero\b/.test(line))) lines.unshift("  let zero = i32(workgroup_count.z) - 1;")
 
   const words = Math.max(1, Math.ceil(options.symbolOrder.length / 4))
   const source = [

@@ -262,7 +262,38 @@ function boundedOperation(x: Expression): { readonly args: readonly Expression[]
 const printedOperands = (x: Expression): readonly Expression[] =>
   halfOperation(x)?.args ?? boundedOperation(x)?.args ?? operands(x)
 
-function operationText(context: Context, x: Expression & { kind: "operation" }, texts: readonly string[]): string {
+/** The operand of `x` that a shader compiler could cancel with another, if one is: x − x, x / x, (x + y) − x, x · 0. */
+function cancels(x: Expression & { kind: "operation" }): number | undefined {
+  if (x.dtype !== "f32" || x.args.length !== 2) return undefined
+  const [a, b] = x.args as [Expression, Expression]
+  const isZero = (e: Expression) => (e.kind === "splat" ? isZeroLiteral(e.of) : isZeroLiteral(e))
+  const has = (sum: Expression, term: Expression) =>
+    sum.kind === "operation" && (sum.operation === "add" || sum.operation === "sub") && sum.args.includes(term)
+  switch (x.operation) {
+    case "mul":
+      return isZero(a) ? 0 : isZero(b) ? 1 : undefined
+    case "div":
+      return a === b ? 1 : isZero(a) ? 0 : undefined
+    case "add":
+    case "sub":
+      return has(a, b) ? 0 : has(b, a) || (x.operation === "sub" && a === b) ? 1 : undefined
+    default:
+      return undefined
+  }
+}
+
+const isZeroLiteral = (x: Expression): boolean => isLiteral(x) && x.value === 0
+
+/** A value that is what it was, but no compiler knows. */
+const hidden = (text: string, width: number): string => {
+  const word = typeText("u32", width)
+  return `bitcast<${typeText("f32", width)}>(bitcast<${word}>(${argument(text)}) | ${word}(bitcast<u32>(zero)))`
+}
+
+function operationText(context: Context, x: Expression & { kind: "operation" }, given: readonly string[]): string {
+  // Compilers of shaders may take for granted that there is no NaN and no infinity.
+  const at = cancels(x)
+  const texts = given.map((text, i) => (i === at ? hidden(text, x.args[i]!.width) : text))
   if (boundedOperation(x) !== undefined)
     return `${context.library.useWide("bounded", x.width)}(${texts.map(argument).join(", ")})`
   const condition = x.operation === "select" && x.args[0]!.width === 1

@@ -1,0 +1,164 @@
+/**
+ * Special values: loops and devices do with NaN, infinities and −0 what the interpreter does, for random programs, kernels, folds and schedules, and
+ * folds that are joined what they do apart.
+ */
+import fc from "fast-check"
+import { afterAll, describe, expect, test } from "vitest"
+import { interpretTensor } from "../../compiler/interpret/tensor.js"
+import { withTable } from "../../compiler/ir/expression.js"
+import { chooseSchedule } from "../../compiler/passes/schedule.js"
+import { type Target, wasmTarget } from "../../compiler/targets/target.js"
+import type { Device } from "../../runtime/devices/device.js"
+import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
+import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
+import { available } from "../devices/conformance.js"
+import { carried, withRoots } from "./carried.js"
+import { wasmEmit, webgpuEmitter } from "./emitters.js"
+import { changeTensors } from "./faults-online.js"
+import { dataOf, type LawProgram, rootsOf } from "./generate.js"
+import { type Emit, type Job, jobOf, runJobs } from "./jobs.js"
+import { isWrong, LawBroken, loopsOf, runLoops, wrongEffect } from "./loops.js"
+import { changeLoops } from "./mutate.js"
+import { drawSchedule, type Scheduled } from "./schedules.js"
+import { law, patience, runs, seed } from "./settings.js"
+import { difference } from "./tolerance.js"
+import { effectsOf, spoil, type Unusual, unusualCases, unusualFaults, waitingProgram, withoutWhole } from "./unusual.js"
+
+function meaning(p: LawProgram) {
+  const inputs = new Map(
+    p.inputs.map((input, i) => {
+      const { bound: _, ...dense } = dataOf(p, input)
+      spoil({ ...dense, size: dense.data.length, values: dense.data, storage: "f32" }, p.seed + 31 * i, (at, value) => {
+        dense.data[at] = value
+      })
+      return [input.name, dense] as const
+    }),
+  )
+  return interpretTensor(rootsOf(p), inputs, p.values, "absolute")
+}
+
+test(
+  "joined folds mean what they do apart",
+  () =>
+    law(
+      "special values, joined",
+      unusualCases.map((c) => c.waiting),
+      300,
+      (waiting) =>
+        withTable(() => {
+          const p = waitingProgram(waiting)
+          const expected = meaning(p)
+          for (const [i, { data }] of meaning(carried(p)).entries()) {
+            const { data: wanted, bound } = expected[i]!
+            const problem = difference({ name: `result ${i}`, expected: wanted, found: data, bound, special: true })
+            if (problem !== undefined) throw new LawBroken(problem)
+          }
+        }),
+    ),
+  patience,
+)
+
+test("fault: a row of nothing but −∞ sums up to 0", () =>
+  withTable(() => {
+    const drawn = fc.sample(unusualCases, { seed, numRuns: runs(300) })
+    const found = drawn.findIndex(({ waiting }) => {
+      const p = waitingProgram(waiting)
+      const joined = carried(p)
+      const expected = meaning(joined)
+      // A share has a divisor that is NaN, too.
+      return [0, 1, 2].some((n) => {
+        const changed = changeTensors(rootsOf(joined), withoutWhole, n)
+        if (changed === undefined) return false
+        return meaning(withRoots(joined, changed)).some(({ data }, i) => {
+          const { data: wanted, bound } = expected[i]!
+          return difference({ name: "", expected: wanted, found: data, bound, special: true }) !== undefined
+        })
+      })
+    })
+    expect(found, `not found by ${drawn.length} programs; WEFT_SEED=${seed}`).toBeGreaterThanOrEqual(0)
+  }))
+
+/** The loops of a case under its schedule, and what they must do. */
+function* loopsOfCase(c: Unusual) {
+  for (const [i, { effect, symbols }] of effectsOf(c, carried).entries()) {
+    const made = loopsOf(effect.kernel, drawSchedule(effect.kernel, c.schedule, i, 60))
+    if (typeof made !== "string") yield { effect, symbols, loops: made.merged }
+  }
+}
+
+test(
+  "loops do with them what kernels do",
+  () =>
+    law("special values, loops", unusualCases, 300, (c) =>
+      withTable(() => {
+        for (const { effect, symbols, loops } of loopsOfCase(c)) {
+          const wrong = wrongEffect(effect, runLoops(loops, effect.before, symbols, c.waiting.seed))
+          if (wrong !== undefined) throw new LawBroken(wrong)
+        }
+      }),
+    ),
+  patience,
+)
+
+test.each(Object.keys(unusualFaults))("fault: %s", (name) =>
+  withTable(() => {
+    const drawn = fc.sample(unusualCases, { seed, numRuns: runs(300) })
+    const found = drawn.findIndex((c) => {
+      for (const { effect, symbols, loops } of loopsOfCase(c))
+        for (let n = 0; n < 8; n++) {
+          const changed = changeLoops(loops, unusualFaults[name]!, n)
+          if (changed === undefined) break
+          if (isWrong(effect, changed, symbols, c.waiting.seed)) return true
+        }
+      return false
+    })
+    console.log(`${name}: found at program ${found + 1}`)
+    expect(found, `'${name}' is not found by ${drawn.length} programs; WEFT_SEED=${seed}`).toBeGreaterThanOrEqual(0)
+  }),
+)
+
+async function check(count: number, target: Target, device: Device, emit: Emit, fits: (job: Job) => boolean) {
+  const drawn = fc.sample(unusualCases, { seed, numRuns: runs(count) })
+  const jobs = withTable(() =>
+    drawn.flatMap((c) =>
+      effectsOf(c, carried).flatMap(({ effect, symbols }, i) => {
+        const own: Scheduled = { schedule: chooseSchedule(effect.kernel, target.schedule), options: target.tile }
+        const scheduled = c.chosen ? own : drawSchedule(effect.kernel, c.schedule, i, 60)
+        const job = jobOf(effect, symbols, scheduled, target)
+        return job !== undefined && fits(job) ? [job] : []
+      }),
+    ),
+  )
+  console.log(`special values on ${target.name}: ${jobs.length} kernels, WEFT_SEED=${seed}`)
+  expect((await runJobs(device, jobs, emit)).filter((p) => p !== undefined).slice(0, 2)).toEqual([])
+}
+
+test(
+  "WebAssembly does with them what the interpreter does",
+  async () => {
+    const device = await createWasmDevice({ threads: 1 })
+    try {
+      await check(200, wasmTarget, device, wasmEmit, () => true)
+    } finally {
+      device.dispose()
+    }
+  },
+  patience,
+)
+
+const present = await available("webgpu", () => createWebgpuDevice())
+
+describe.skipIf(!present)("WebGPU", () => {
+  let device: WebgpuDevice | undefined
+  afterAll(() => device?.dispose())
+
+  test(
+    "does with them what the interpreter does",
+    async () => {
+      device = await createWebgpuDevice()
+      const { target, emit, refusal } = webgpuEmitter(device)
+      await check(40, target, device, emit, (job) => refusal(job) === undefined)
+    },
+    patience,
+  )
+})
