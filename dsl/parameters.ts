@@ -15,11 +15,22 @@ import type { StateSpec, ValueType, WeightSpec } from "./tracing.js"
 type Dimension = Readonly<Record<string, number>>
 type AxesIn<D> = D extends unknown ? keyof D & string : never
 
-/** A tensor of the checkpoint by its name. */
+/**
+ * A tensor of the checkpoint by its name.
+ *
+ * @throws Error, at the caller's line, when it or an axis has no name, an axis stands twice, or an extent is no whole number from 1 on
+ */
 export function weight<const D extends readonly Dimension[]>(
   name: string,
   ...dimensions: D
 ): Tensor<AxesIn<D[number]>> {
+  const said = `weight(${shown(name)})`
+  if (typeof name !== "string" || name === "") refuse(weight, `${said}: a tensor of the checkpoint has a name`)
+  checkAxes(
+    weight,
+    said,
+    dimensions.flatMap((axes) => Object.entries(axes)),
+  )
   const spec: WeightSpec = {
     kind: "weight",
     tensors: [name],
@@ -32,19 +43,25 @@ export function weight<const D extends readonly Dimension[]>(
 /**
  * `extent` tensors of one shape along a new axis.
  *
- * @throws when their shapes differ, or when one is itself a stack.
+ * @throws Error, at the caller's line, when their shapes differ, when one is itself a stack or has the axis already, when a tensor stands
+ * twice, or when the extent is no whole number from 1 on
  */
 export function stack<const S extends string, A extends string>(
   axis: S,
   extent: number,
   part: (index: number) => Tensor<A>,
 ): Tensor<S | A> {
+  const said = `stack(${shown(axis)}, ${shown(extent)}, …)`
+  checkAxes(stack, said, [[axis, extent]])
   const parts = repeat(extent, part) as unknown as readonly WeightSpec[]
   const [first] = parts
   const shape = JSON.stringify(first?.dimensions)
   if (first === undefined || parts.some((p) => p.stack !== undefined || JSON.stringify(p.dimensions) !== shape))
-    throw new Error(`stack("${axis}", ${extent}, …) needs tensors of one shape, and at least one`)
-  const spec: WeightSpec = { ...first, tensors: parts.flatMap((p) => p.tensors), stack: { axis, extent } }
+    return refuse(stack, `${said} needs tensors of one shape, and at least one`)
+  checkAxes(stack, said, [[axis, extent], ...first.dimensions.flat().map((a): Named => [a.axis, a.extent])])
+  const names = parts.flatMap((p) => p.tensors)
+  if (new Set(names).size < names.length) refuse(stack, `${said}: a tensor stands twice among ${shown(names[0])} …`)
+  const spec: WeightSpec = { ...first, tensors: names, stack: { axis, extent } }
   return spec as unknown as Tensor<S | A>
 }
 
@@ -58,11 +75,18 @@ export function grows(maximum: number): Growing {
   return { grows: maximum }
 }
 
-/** Memory that stays between steps, zero when a sequence begins. Its growing axis has the past length as its extent. */
+/**
+ * Memory that stays between steps, zero when a sequence begins. Its growing axis has the past length as its extent.
+ *
+ * @throws Error, at the caller's line, when an axis has no name, an extent or a maximum is no whole number from 1 on, or the type is none
+ */
 export function state<const S extends Readonly<Record<string, number | Growing>>, D extends ValueType = "f32">(
   axes: S,
   dtype?: D,
 ): Tensor<keyof S & string, D> {
+  const sizes = Object.entries(axes).map(([axis, extent]): Named => [axis, isGrowing(extent) ? extent.grows : extent])
+  checkAxes(state, "state(…)", sizes)
+  if (dtype !== undefined && !valueTypes.includes(dtype)) refuse(state, `state(…): there is no type ${shown(dtype)}`)
   const spec: StateSpec = {
     kind: "state",
     axes: Object.entries(axes).map(([axis, extent]) =>
@@ -73,7 +97,47 @@ export function state<const S extends Readonly<Record<string, number | Growing>>
   return spec as unknown as Tensor<keyof S & string, D>
 }
 
-/** [part(0), …, part(count − 1)]: the layers of a model. */
+/**
+ * [part(0), …, part(count − 1)]: the layers of a model.
+ *
+ * @throws Error, at the caller's line, when the count is no whole number from 0 on
+ */
 export function repeat<T>(count: number, part: (index: number) => T): readonly T[] {
+  if (!(Number.isInteger(count) && count >= 0 && count <= largestExtent))
+    refuse(repeat, `repeat(${shown(count)}, …): a count is a whole number from 0 to ${largestExtent}`)
   return Array.from({ length: count }, (_, index) => part(index))
+}
+
+type Named = readonly [axis: string, extent: unknown]
+
+const largestExtent = 2 ** 31 - 1
+const valueTypes: readonly string[] = ["f32", "i32", "u32", "bool"] satisfies readonly ValueType[]
+
+const isGrowing = (extent: unknown): extent is Growing => typeof extent === "object" && extent !== null
+
+/** Each axis once, with a name and a number of elements. */
+function checkAxes(caller: Caller, said: string, axes: readonly Named[]): void {
+  const seen = new Set<string>()
+  for (const [axis, extent] of axes) {
+    if (axis === "") refuse(caller, `${said}: an axis has no name`)
+    if (seen.has(axis)) refuse(caller, `${said}: the axis ${shown(axis)} stands twice`)
+    seen.add(axis)
+    if (!(Number.isInteger(extent) && (extent as number) >= 1 && (extent as number) <= largestExtent))
+      refuse(
+        caller,
+        `${said}: axis ${shown(axis)} has extent ${shown(extent)}; it is a whole number from 1 to ${largestExtent}`,
+      )
+  }
+}
+
+const shown = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : String(value))
+
+type Caller = (...args: never[]) => unknown
+
+/** Throws with the stack of who called `caller`, so that the compiler shows the model's line and not the language's. */
+function refuse(caller: Caller, message: string): never {
+  const error = new Error(message)
+  const { captureStackTrace } = Error as { captureStackTrace?: (target: object, above: Caller) => void }
+  captureStackTrace?.(error, caller)
+  throw error
 }

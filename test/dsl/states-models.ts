@@ -82,12 +82,12 @@ export const deaf: Model = defineModel({
   forward: (_, w) => ({ logits: dot(at(w.table, "vocab", iota("seq", 3, 0, "vocab")), w.table, "embed"), past: {} }),
 })
 
-/** Throws while it is traced. */
+/** Throws while it is traced; with heads that do not share the channels, while it is configured. */
 export const model: Model = defineModel({
   families: [],
-  config: z.object({}),
+  config: z.object({ heads: z.int().default(1) }),
   facts: () => ({ context: 8, vocabulary: vocab, endTokens: [] }),
-  parameters: () => ({ table: weight("table", { vocab }, { embed }) }),
+  parameters: ({ heads }) => ({ table: weight("table", { vocab }, { embed: embed / heads }) }),
   state: () => ({}),
   forward() {
     throw new Error("not today")

@@ -49,6 +49,15 @@ test("a model that throws while it is traced is told with its line", async () =>
   })
 })
 
+test("a number that is none is told at its line in the model's file", async () => {
+  await expect(compile("test/dsl/states-models.ts", { heads: 3 }, "wasm")).rejects.toMatchObject({
+    code: "model-failed",
+    message: expect.stringMatching(
+      /^test\/dsl\/states-models\.ts:\d+:\d+ - the model failed: weight\("table"\): axis "embed" has extent 1\.3.*\n\n\d+ \| .*weight\("table"/,
+    ),
+  })
+})
+
 test("logits that do not follow the tokens", () => {
   expect(() => changed(models.deaf, "logits")).toThrow("'logits' has extent 3 along 'seq', and 'tokens' has seq")
 })
