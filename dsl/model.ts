@@ -16,9 +16,9 @@
  *
  * The compiler calls `configure` with the parsed config.json and traces the entry points. A model file exports its model as `model`.
  */
-import type * as z from "zod"
 import { tracing } from "./attach.js"
 import { type Entry, entriesOf } from "./entries.js"
+import { type ConfigSchema, readConfig } from "./schema.js"
 import type { Index, Tensor, Tree } from "./tensor.js"
 
 /** What the runtime needs to know of a checkpoint besides its tensors. */
@@ -34,12 +34,12 @@ export interface Facts {
   readonly alternatives?: Readonly<Record<string, readonly string[]>>
 }
 
-export interface ModelDefinition<Schema extends z.ZodType, Weights extends Tree, Past extends Tree> {
+export interface ModelDefinition<Config, Weights extends Tree, Past extends Tree> {
   /** Values of `model_type` that this model reads. */
   readonly families: readonly string[]
-  /** Reads config.json. Refuses, by name, what the model does not compute. */
-  readonly config: Schema
-  facts(config: z.output<Schema>): Omit<Facts, "ignore" | "alternatives">
+  /** Reads config.json: a schema of zod or another library. Refuses, by name, what the model does not compute. */
+  readonly config: ConfigSchema<Config>
+  facts(config: NoInfer<Config>): Omit<Facts, "ignore" | "alternatives">
   /**
    * Names of tensors that a checkpoint may hold though the model has no weight for them; `*` stands for any part: `["h.*.attn.bias"]`.
    * Rotary tables, masks and counters need not be named. What else a checkpoint holds beside the weights is refused or told at load.
@@ -49,14 +49,14 @@ export interface ModelDefinition<Schema extends z.ZodType, Weights extends Tree,
    * Other names under which a weight may stand, by its own: a tied model's one table, `{ "wte.weight": ["lm_head.weight"] }`. Where several
    * are there, they must hold the same numbers.
    */
-  alternatives?(config: z.output<Schema>): Readonly<Record<string, readonly string[]>> | undefined
+  alternatives?(config: NoInfer<Config>): Readonly<Record<string, readonly string[]>> | undefined
   /** Specs from `weight` and `stack`. */
-  parameters(config: z.output<Schema>): Weights
+  parameters(config: NoInfer<Config>): Weights
   /** Specs from `state`. */
-  state(config: z.output<Schema>): Past
+  state(config: NoInfer<Config>): Past
   /** Logits of the next token after each of `tokens`, and the state after them. */
   forward(
-    config: z.output<Schema>,
+    config: NoInfer<Config>,
     weights: NoInfer<Weights>,
     tokens: Index<"seq", "vocab">,
     past: NoInfer<Past>,
@@ -77,19 +77,19 @@ export interface Model {
   readonly families: readonly string[]
   /**
    * @param json the content of config.json
-   * @throws ZodError whose issues name the fields that are missing or not supported
+   * @throws what the schema throws: an error whose issues name the fields that are missing or not supported
    */
   configure(json: unknown): Program & { readonly facts: Facts }
 }
 
 /** Makes a model of its parts; the types of weights and state follow from `parameters` and `state`. */
-export function defineModel<Schema extends z.ZodType, const Weights extends Tree, const Past extends Tree>(
-  definition: ModelDefinition<Schema, Weights, Past>,
+export function defineModel<Config, const Weights extends Tree, const Past extends Tree>(
+  definition: ModelDefinition<Config, Weights, Past>,
 ): Model {
   return {
     families: definition.families,
     configure(json) {
-      const config = definition.config.parse(json)
+      const config = readConfig(definition.config, json)
       const { ignore } = definition
       const alternatives = definition.alternatives?.(config)
       const facts: Facts = {

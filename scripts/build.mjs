@@ -4,13 +4,22 @@
  *   compiler, node, cli    one bundle with shared chunks, for Node
  *   dsl                    through the front end's own transform, which the first bundle brings along
  *   runtime                one page-safe module: no Node modules, no zod
- *   types                  declarations by tsc; only `npm run build` makes them
+ *   types                  declarations by tsc, with the few names of the platform that they mention; only `npm run build` makes them
  *
  *   node scripts/build.mjs [--webgpu]      also compiles models/tales for WebAssembly (and WebGPU) into the user's cache
  */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
@@ -55,14 +64,26 @@ export async function buildBundles(say) {
 }
 
 /** Declaration files, when they are not those of the present sources. */
-function buildTypes(say) {
-  const stamp = hashOf(["dsl", "compiler", "runtime", "models", "cli"], ["tsconfig.json", "tsconfig.build.json"])
+export function buildTypes(say) {
+  const settings = ["tsconfig.json", "tsconfig.build.json", "scripts/build.mjs"]
+  const stamp = hashOf(["dsl", "compiler", "runtime", "models", "cli"], settings)
   if (readStamp().types === stamp) return
   say("declarations …")
+  const types = join(dist, "types")
+  rmSync(types, { recursive: true, force: true })
   const tsc = join(root, "node_modules", ".bin", "tsc")
   const { status } = spawnSync(tsc, ["-p", join(root, "tsconfig.build.json")], { stdio: ["ignore", 2, 2] })
-  if (status === 0) writeStamp({ types: stamp })
-  else process.exitCode = 1
+  if (status !== 0) {
+    process.exitCode = 1
+    return
+  }
+  copyFileSync(join(root, "scripts", "platform.d.ts"), join(types, "platform.d.ts"))
+  const { exports: entries } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+  for (const path of Object.values(entries).flatMap((entry) => entry.types ?? [])) {
+    const file = join(root, path)
+    writeFileSync(file, `/// <reference path="../platform.d.ts" />\n${readFileSync(file, "utf8")}`)
+  }
+  writeStamp({ types: stamp })
 }
 
 /** The dsl's sources with what the front end inserts, as esbuild's plugin. */

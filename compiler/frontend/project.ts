@@ -10,7 +10,7 @@
 import { relative, resolve, sep } from "node:path"
 import { ts } from "ts-morph"
 import { type Diagnostic, fromTypeScript } from "./diagnostics.js"
-import { findLanguage, isLanguageFile, type Language } from "./language.js"
+import { findLanguage, isLanguageFile, isLanguagePath, type Language } from "./language.js"
 import { spanOfRange } from "./places.js"
 import { createProgram } from "./program.js"
 import { type Transformed, transform } from "./transform.js"
@@ -100,7 +100,7 @@ export function hasOwnDeclarations({ language }: OpenProject): boolean {
         file.isDeclarationFile &&
         !program.isSourceFileDefaultLibrary(file) &&
         !file.fileName.includes("/node_modules/") &&
-        !isLanguageFile(file, language),
+        !isLanguagePath(file.fileName, language),
     )
 }
 
