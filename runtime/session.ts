@@ -68,6 +68,7 @@ export async function createSession(
   const slots: DeviceBuffer[] = []
   try {
     for (const [i, slot] of artifact.slots.entries()) slots.push(device.allocate(slot.bytes, `slot ${i}`))
+    await device.settle?.(slots)
     const at = (buffer: number) => slots[artifact.buffers[buffer]!.slot]!
     for (const c of artifact.constants) device.upload(at(c.buffer), 0, fromBase64(c.base64))
     const total = artifact.weights.reduce((n, w) => n + weightBytes(w), 0)
@@ -84,6 +85,7 @@ export async function createSession(
     const uploaded = performance.now()
     const kernels = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)
     const recordings = recordEntries(artifact, device, kernels, at)
+    await device.settle?.([...slots, ...recordings.values()])
     const compiled = performance.now()
     return open(artifact, device, slots, recordings, { upload: uploaded - started, compile: compiled - uploaded })
   } catch (e) {

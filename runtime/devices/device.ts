@@ -49,6 +49,11 @@ export interface Device {
   /** Makes all kernels ready to run; `module` holds them all on WebAssembly. Rejects with a WeftError that names the kernel. */
   compile(kernels: readonly ArtifactKernel[], module: Uint8Array, symbols: number): Promise<readonly CompiledKernel[]>
   record(commands: readonly Command[]): Recording
+  /**
+   * Waits until these are known to be good, with what was uploaded to them; rejects with what is wrong. Absent where every call tells its
+   * error at once.
+   */
+  settle?(made: readonly (DeviceBuffer | Recording)[]): Promise<void>
   /** Sets the symbols (in the artifact's order), then runs the recordings one after the other: one submit. */
   submit(recordings: readonly Recording[], symbols: Int32Array): void
   /** Waits for what was submitted and returns a copy of the bytes. */

@@ -24,7 +24,8 @@ const spawnInNode: Spawn = async (text) => {
   const { Worker: NodeWorker } = (await import(name)) as typeof import("node:worker_threads")
   const port = `const { parentPort: p } = require("node:worker_threads")
     const port = { postMessage: (m) => p.postMessage(m), onMessage: (f) => p.on("message", f) }`
-  const worker = new NodeWorker(`${port}\n${text}`, { eval: true })
+  // Without the process's own flags: its loaders are not needed, and with --input-type=module the text would not be a script.
+  const worker = new NodeWorker(`${port}\n${text}`, { eval: true, execArgv: [] })
   const failed = createSignal()
   const ended = createSignal()
   worker.on("error", (error) => failed.give(String(error)))

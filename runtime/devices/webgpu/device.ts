@@ -8,8 +8,8 @@
  *   device.submit([step], Int32Array.of(256))                    one write of the symbols, one compute pass, one submit
  *   const bytes = await device.read(x, 0, 1024)
  *
- * Bind groups are built in `record`; a submit only replays them. Errors that WebGPU reports later reject the next read; after a loss every
- * call is refused.
+ * Bind groups are built in `record`; a submit only replays them. WebGPU reports errors later: those of memory and recordings wait for `settle`,
+ * those of a submit reject the next read. A loss rejects what waits, and every call after it is refused.
  */
 import { WeftError } from "../../errors.js"
 import type { Command, Device, DeviceBuffer, Recording } from "../device.js"
@@ -17,6 +17,7 @@ import { describe, findAdapter, isSoftware, type WebgpuOptions } from "./adapter
 import { createBuffer, type WebgpuBuffer } from "./buffer.js"
 import { bufferUsage, dispatchLimit, symbolBytes } from "./constants.js"
 import { createPipelines, type WebgpuKernel } from "./pipelines.js"
+import { type Watched, watch } from "./scopes.js"
 import { createStaging } from "./staging.js"
 
 export interface WebgpuAdapterInfo {
@@ -42,6 +43,9 @@ export interface WebgpuDevice extends Device {
   readonly adapterInfo: WebgpuAdapterInfo
 }
 
+/** Uploads of at least so many bytes need memory of their own on the way, which may be refused. */
+const watchedUpload = 1 << 20
+
 interface Dispatch {
   readonly pipeline: GPUComputePipeline
   readonly group: GPUBindGroup
@@ -64,25 +68,43 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
   const buffers = new Set<WebgpuBuffer>()
   const compiled = new WeakSet<object>()
   const recorded = new WeakSet<object>()
-  const symbolBuffer = gpu.createBuffer({
-    label: "symbols",
-    size: symbolBytes,
-    usage: bufferUsage.uniform | bufferUsage.copyTarget,
-  })
+  /** What the device found wrong with buffers and recordings, when it has looked at them. */
+  const problems = new WeakMap<object, Promise<WeftError | undefined>>()
+  /** The error for memory that is asked for now, should the device refuse it. */
+  const refusal = (label: string, bytes: number) => {
+    const held = counters.allocatedBytes
+    return (error: GPUError | undefined) =>
+      error &&
+      new WeftError(
+        "out-of-memory",
+        `'${label}' needs ${bytes} bytes, which the device refuses beside the ${held} that it holds: ${error.message}`,
+        { hint: "use a smaller model or context, or free what else is on the device" },
+      )
+  }
+  const symbolUsage = bufferUsage.uniform | bufferUsage.copyTarget
+  const { made: symbolBuffer, error: symbolError } = watch(gpu, () =>
+    gpu.createBuffer({ label: "symbols", size: symbolBytes, usage: symbolUsage }),
+  )
   const pipelines = createPipelines(gpu, () => counters.pipelines++)
-  const staging = createStaging(gpu)
+  const staging = createStaging(gpu, refusal)
   let lostReason: string | undefined
   let disposed = false
   let pending: WeftError | undefined
 
+  const waiting = new Set<(error: WeftError) => void>()
+  const endWaiting = (reason: string) => {
+    for (const reject of waiting) reject(new WeftError("device-lost", reason))
+  }
   const lost = gpu.lost.then((info) => {
     lostReason = info.message === "" ? info.reason : `${info.reason}: ${info.message}`
+    endWaiting(`the device was lost (${lostReason})`)
     return lostReason
   })
-  gpu.addEventListener("uncapturederror", (event) => {
+  const onError = (event: GPUUncapturedErrorEvent) => {
     event.preventDefault()
     pending ??= deferredError(event.error)
-  })
+  }
+  gpu.addEventListener("uncapturederror", onError)
 
   const takePending = () => {
     const error = pending
@@ -94,6 +116,12 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     if (disposed) throw new WeftError("device-lost", "this device has been disposed of")
     if (lostReason !== undefined) throw new WeftError("device-lost", `the device was lost (${lostReason})`)
   }
+  /** Waits for the device, which may be lost meanwhile: some drivers never come back then. */
+  const orLost = <T>(work: Promise<T>): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      waiting.add(reject)
+      work.then(resolve, reject).finally(() => waiting.delete(reject))
+    })
   const own = (buffer: DeviceBuffer): WebgpuBuffer => {
     const found = buffer as WebgpuBuffer
     if (!buffers.has(found))
@@ -123,7 +151,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     return { pipeline, group: gpu.createBindGroup({ label: name, layout, entries }), x, y: Math.ceil(groups / x) }
   }
 
-  return {
+  const device: WebgpuDevice = {
     kind: "webgpu",
     description: describe(adapter.info),
     fallback: isSoftware(adapter.info),
@@ -139,10 +167,12 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
           "out-of-memory",
           `'${label}' needs ${bytes} bytes; this adapter binds at most ${limits.bindingBytes}`,
         )
-      const buffer = createBuffer(gpu, bytes, label, () => {
+      const freed = () => {
         buffers.delete(buffer)
         counters.allocatedBytes -= bytes
-      })
+      }
+      const { made: buffer, error }: Watched<WebgpuBuffer> = watch(gpu, () => createBuffer(gpu, bytes, label, freed))
+      problems.set(buffer, error.then(refusal(label, bytes)))
       buffers.add(buffer)
       counters.allocatedBytes += bytes
       return buffer
@@ -152,7 +182,13 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       alive()
       const buffer = own(to)
       inside(buffer, offset, data.length, "upload")
-      buffer.write(offset, data)
+      if (data.length < watchedUpload) return buffer.write(offset, data)
+      const { error } = watch(gpu, () => buffer.write(offset, data))
+      const later = error.then(refusal(buffer.label, data.length))
+      problems.set(
+        buffer,
+        Promise.all([problems.get(buffer), later]).then(([before, now]) => before ?? now),
+      )
     },
 
     clear(cleared, bytes) {
@@ -166,14 +202,21 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       alive()
       if (symbols * 4 > symbolBytes)
         throw new WeftError("too-many-symbols", `${symbols} size symbols; a device holds ${symbolBytes / 4}`)
-      const made = await pipelines.compile(kernels)
+      const made = await orLost(pipelines.compile(kernels))
       for (const kernel of made) compiled.add(kernel)
       return made
     },
 
     record(commands) {
       alive()
-      const recording: WebgpuRecording = { commands: commands.length, dispatches: commands.map(dispatch) }
+      const { made: dispatches, error } = watch(gpu, () => commands.map(dispatch))
+      const recording: WebgpuRecording = { commands: commands.length, dispatches }
+      problems.set(
+        recording,
+        error.then(
+          (e) => e && new WeftError("record-bindings", `the device cannot bind what is recorded: ${e.message}`),
+        ),
+      )
       recorded.add(recording)
       return recording
     },
@@ -207,10 +250,11 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       alive()
       const buffer = own(from)
       inside(buffer, offset, bytes, "read")
-      const data = await staging.read(buffer.gpu, offset, bytes).catch(async (cause: unknown) => {
+      const data = await orLost(staging.read(buffer.gpu, offset, bytes)).catch(async (cause: unknown) => {
         // The loss is announced in the same turn as the failed mapping.
         await new Promise((resolve) => setTimeout(resolve))
         alive()
+        if (cause instanceof WeftError) throw cause
         throw (
           takePending() ?? new WeftError("webgpu-read", `reading '${buffer.label}' failed: ${String(cause)}`, { cause })
         )
@@ -220,15 +264,32 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       return data
     },
 
+    async settle(made) {
+      alive()
+      const found = await orLost(Promise.all(made.map((m) => problems.get(m))))
+      const first = found.find((problem) => problem !== undefined)
+      if (first !== undefined) throw first
+    },
+
     dispose() {
       if (disposed) return
       disposed = true
       for (const buffer of [...buffers]) buffer.destroy()
       staging.destroy()
       symbolBuffer.destroy()
+      pipelines.clear()
+      // Dawn for Node never frees a device with a listener that leads back to it.
+      gpu.removeEventListener("uncapturederror", onError)
       gpu.destroy()
+      endWaiting("this device has been disposed of")
     },
   }
+  const symbolProblem = await symbolError.then(refusal("symbols", symbolBytes))
+  if (symbolProblem !== undefined) {
+    device.dispose()
+    throw symbolProblem
+  }
+  return device
 }
 
 /** Asks for everything that kernels can use: the defaults are far below what adapters have. */

@@ -11,6 +11,7 @@ import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import type { CompiledKernel } from "../device.js"
 import { computeStage } from "./constants.js"
+import { watch } from "./scopes.js"
 
 export interface WebgpuKernel extends CompiledKernel {
   readonly pipeline: GPUComputePipeline
@@ -19,11 +20,19 @@ export interface WebgpuKernel extends CompiledKernel {
 }
 
 export interface Pipelines {
+  /** Lets go of all of them. */
+  clear(): void
   compile(kernels: readonly ArtifactKernel[]): Promise<readonly WebgpuKernel[]>
 }
 
+interface Layout {
+  readonly group: GPUBindGroupLayout
+  readonly pipeline: GPUPipelineLayout
+  readonly error: Promise<GPUError | undefined>
+}
+
 export function createPipelines(device: GPUDevice, made: () => void): Pipelines {
-  const layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>()
+  const layouts = new Map<string, Layout>()
   const pipelines = new Map<string, Promise<GPUComputePipeline>>()
 
   const layoutOf = (kernel: ArtifactKernel) => {
@@ -34,10 +43,13 @@ export function createPipelines(device: GPUDevice, made: () => void): Pipelines 
     const known = layouts.get(key)
     if (known !== undefined) return known
     const types: GPUBufferBindingType[] = ["uniform", ...kinds]
-    const group = device.createBindGroupLayout({
-      entries: types.map((type, binding) => ({ binding, visibility: computeStage, buffer: { type } })),
+    const { made, error } = watch(device, () => {
+      const group = device.createBindGroupLayout({
+        entries: types.map((type, binding) => ({ binding, visibility: computeStage, buffer: { type } })),
+      })
+      return { group, pipeline: device.createPipelineLayout({ bindGroupLayouts: [group] }) }
     })
-    const layout = { group, pipeline: device.createPipelineLayout({ bindGroupLayouts: [group] }) }
+    const layout = { ...made, error }
     layouts.set(key, layout)
     return layout
   }
@@ -61,14 +73,25 @@ export function createPipelines(device: GPUDevice, made: () => void): Pipelines 
       const settled = await Promise.allSettled(
         kernels.map(async (kernel) => {
           const layout = layoutOf(kernel)
-          const pipeline = await pipelineOf(kernel, layout.pipeline)
-          return { name: kernel.name, pipeline, layout: layout.group, bindings: kernel.bindings.length }
+          const [pipeline, problem] = await Promise.allSettled([pipelineOf(kernel, layout.pipeline), layout.error])
+          // What is wrong with a layout is the cause of what is wrong with its pipelines.
+          if (problem.status === "fulfilled" && problem.value !== undefined)
+            throw new WeftError(
+              "webgpu-kernel",
+              `kernel '${kernel.name}' binds what the device cannot: ${problem.value.message}`,
+            )
+          if (pipeline.status === "rejected") throw pipeline.reason
+          return { name: kernel.name, pipeline: pipeline.value, layout: layout.group, bindings: kernel.bindings.length }
         }),
       )
       return settled.map((s) => {
         if (s.status === "rejected") throw s.reason
         return s.value
       })
+    },
+    clear() {
+      layouts.clear()
+      pipelines.clear()
     },
   }
 }
