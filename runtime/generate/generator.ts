@@ -11,6 +11,7 @@ import type { Artifact, ArtifactModel } from "../artifact.js"
 import { WeftError } from "../errors.js"
 import type { Session } from "../session.js"
 import type { Tokenizer } from "../text/tokenizer.js"
+import { exclusiveCalls } from "./exclusive.js"
 import { createGeneration, type GeneratePart, type GenerateResult, type Generation } from "./generation.js"
 import { type GenerateDefaults, type GenerateOptions, type Settings, settingsOf } from "./options.js"
 import { createOutput, type Output } from "./output.js"
@@ -67,33 +68,25 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
   const facts = factsOf(session.artifact)
   const endTokens = new Set(options.endTokens ?? facts.endTokens)
   const commands = Object.values(session.artifact.entries).reduce((n, entry) => n + entry.launches.length, 0)
-  let busy = false
-  let disposed = false
+  const calls = exclusiveCalls(session)
 
-  const enter = () => {
-    if (disposed) throw new WeftError("generate/disposed", "the model is disposed of")
-    if (busy)
-      throw new WeftError("generate/busy", "the model is generating; it does one thing at a time", {
-        hint: "finish the generation before, or break out of its loop, or load the model twice",
-      })
-    busy = true
-  }
   const idsOf = (prompt: Prompt) =>
     promptIds(prompt, { tokenizer, vocabulary: facts.vocabulary, context: facts.context })
 
   /** Feeds `ids` in chunks; `then` runs with the last one. Stops early when `aborted`. */
-  const prefill = async (ids: Int32Array, then: string, aborted: () => boolean): Promise<void> => {
-    for (let past = 0; past < ids.length && !aborted(); past += facts.chunk) {
+  const prefill = async (ids: Int32Array, then: string, signals: Signals): Promise<void> => {
+    for (let past = 0; past < ids.length && !isAborted(signals); past += facts.chunk) {
       const part = ids.subarray(past, past + facts.chunk)
       const last = past + part.length === ids.length
       session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
       session.run(last ? ["prefill", then] : ["prefill"], { past, seq: part.length })
-      await session.read("states.token", 4)
+      await calls.read("states.token", 4, signals)
       await nextTurn()
     }
   }
-  const readToken = async (): Promise<number> => {
-    const bytes = await session.read("states.token", 4)
+  const readToken = async (signals: Signals): Promise<number | undefined> => {
+    const bytes = await calls.read("states.token", 4, signals)
+    if (bytes === undefined) return undefined
     const token = new Int32Array(bytes.buffer, bytes.byteOffset, 1)[0]!
     if (token < 0)
       throw new WeftError("generate/non-finite", "the model computed a logit that is infinite or not a number", {
@@ -110,7 +103,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     const started = performance.now()
     const settings = settingsOf(given, defaults)
     const ids = idsOf(prompt)
-    const aborted = () => broken.aborted || settings.signal?.aborted === true
+    const signals = [broken, settings.signal]
     const limit = Math.min(settings.maxTokens, facts.context - ids.length)
     const choice = settings.temperature === 0 ? "greedy" : "sample"
     if (settings.stop.length > 0 && tokenizer === undefined)
@@ -119,19 +112,21 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
       })
     const output = createOutput(tokenizer, settings.stop)
     const clock = { prefill: 0, first: 0, last: 0, stepCommands: 0 }
-    enter()
+    await calls.enter(signals)
     try {
-      session.begin()
       const draw = () => {
         if (choice === "sample") session.write("inputs.sampling", samplingBytes(settings, output.tokens.length))
       }
       const generate = async function* (): AsyncGenerator<GeneratePart, GenerateResult["finishReason"], void> {
         if (limit === 0) return "length"
+        if (isAborted(signals)) return "abort"
+        session.begin()
         const before = performance.now()
         draw()
-        await prefill(ids, choice, aborted)
-        if (aborted()) return "abort"
-        let token = await readToken()
+        await prefill(ids, choice, signals)
+        if (isAborted(signals)) return "abort"
+        let token = await readToken(signals)
+        if (token === undefined) return "abort"
         clock.first = clock.last = performance.now()
         clock.prefill = clock.first - before
         for (let past = ids.length; ; past++) {
@@ -141,12 +136,13 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
           if (part !== undefined) yield part
           if (stopped) return "stop"
           if (output.tokens.length === limit) return "length"
-          if (aborted()) return "abort"
+          if (isAborted(signals)) return "abort"
           draw()
           const { commands } = session.device.counters
           session.run(["step", choice], { past, seq: 1 })
           clock.stepCommands = session.device.counters.commands - commands
-          token = await readToken()
+          token = await readToken(signals)
+          if (token === undefined) return "abort"
           clock.last = performance.now()
           await nextTurn()
         }
@@ -157,7 +153,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
       if (rest !== undefined) yield rest
       return resultOf(output, finishReason, settings, ids.length, started, clock)
     } finally {
-      busy = false
+      calls.leave()
     }
   }
 
@@ -192,8 +188,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
   }
 
   const dispose = () => {
-    if (disposed) return
-    disposed = true
+    if (!calls.dispose()) return
     session.dispose()
     onDispose?.()
   }
@@ -206,18 +201,21 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     generate: (prompt, given = {}) => createGeneration((broken) => run(prompt, given, broken)),
     async logits(given) {
       const ids = idsOf(given)
-      enter()
+      await calls.enter()
       try {
         session.begin()
         return await allLogits(session, facts, ids)
       } finally {
-        busy = false
+        calls.leave()
       }
     },
     dispose,
     [Symbol.dispose]: dispose,
   }
 }
+
+type Signals = readonly (AbortSignal | undefined)[]
+const isAborted = (signals: Signals) => signals.some((signal) => signal?.aborted === true)
 
 /** Chunk by chunk, so that the device holds the logits of one chunk only. */
 async function allLogits(session: Session, { chunk, vocabulary }: ArtifactModel, ids: Int32Array): Promise<Logits> {

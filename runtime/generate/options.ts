@@ -26,7 +26,7 @@ export interface GenerateOptions {
   readonly stop?: string | readonly string[] | undefined
   /** Do not end at the model's end tokens. */
   readonly ignoreEos?: boolean | undefined
-  /** Ends the generation within one step; the result is what there is by then. */
+  /** Ends the generation at once, or after the step that this thread computes; the result is what there is by then. */
   readonly signal?: AbortSignal | undefined
 }
 

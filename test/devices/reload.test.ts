@@ -18,14 +18,15 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 /** Prints the threads of the process and the bytes left on the device after each round; every other load fails with its second weight. */
 const script = `
   import { readdirSync, readFileSync } from "node:fs"
-  import { chooseDevice } from "./cli/device.js"
+  import { createWasmDevice } from "./runtime/devices/wasm/device.js"
+  import { createWebgpuDevice } from "./runtime/devices/webgpu/device.js"
   import { load } from "./runtime/generate/load.js"
   const [file, kind, rounds] = JSON.parse(process.env.WEFT_RELOAD)
   const artifact = JSON.parse(readFileSync(file, "utf8"))
   const settle = async () => { for (let i = 0; i < 3; i++) { gc(); await new Promise((r) => setTimeout(r, 20)) } }
   const found = []
   for (let round = 0; round < Number(rounds); round++) {
-    const { device } = await chooseDevice(kind, 3)
+    const device = kind === "wasm" ? await createWasmDevice({ threads: 3 }) : await createWebgpuDevice()
     let reads = 0
     const read = async (_w, _at, length) => {
       if (round % 2 === 1 && ++reads === 2) throw new Error("no such file any more")
@@ -51,6 +52,7 @@ beforeAll(async () => {
   const { outputFiles } = await build({
     stdin: { contents: script, resolveDir: process.cwd(), loader: "ts" },
     bundle: true,
+    minify: true,
     write: false,
     format: "esm",
     platform: "node",
