@@ -14,6 +14,7 @@ import { hinted, literalExtent } from "../ir/dim.js"
 import { identity, operands, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
+import { recipeOf } from "../ir/recipes.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"
 
@@ -155,11 +156,16 @@ function demands(
         continue
       }
       const factor = t.kind === "reduce" ? foldedExtent(t, s) : t.kind === "scan" ? prefixExtent(t) : 1
-      demand.set(s, (demand.get(s) ?? 0) + points * factor)
+      const before = demand.get(s) ?? 0
+      // Whoever asks for a pivot computes a channel of the same fold, and has it.
+      demand.set(s, isPivot(s) ? Math.max(before, points) : before + points * factor)
     }
   }
   return demand
 }
+
+const isPivot = (t: Tensor): boolean =>
+  t.kind === "reduce" && t.monoid.kind === "carried" && t.component < recipeOf(t.monoid.recipe).pivots.length
 
 const foldedExtent = (t: Tensor & { axis: string }, s: Tensor): number => {
   const slots = t.kind === "reduce" && t.monoid.kind === "top" ? t.monoid.k : 1
@@ -307,7 +313,7 @@ function usage(t: Tensor, root: Tensor, buffers: ReadonlySet<Tensor>): { aligned
   return used && root !== t ? { aligned } : undefined
 }
 
-/** Moves a cut over maps that are the only consumers and no larger. */
+/** Moves a cut over maps that are the only consumers and no larger; a pivot's over all that come together again. */
 function forward(
   t: Tensor,
   order: readonly Tensor[],
@@ -317,16 +323,12 @@ function forward(
   let at = t
   for (;;) {
     const consumers = order.filter((o) => sources(o).includes(at))
-    const [only] = consumers
-    if (
-      consumers.length !== 1 ||
-      only === undefined ||
-      only.kind !== "map" ||
-      buffers.has(only) ||
-      locals.has(only) ||
-      size(only) > size(at)
-    )
-      return at
-    at = only
+    const free = (o: Tensor) => o.kind === "map" && !buffers.has(o) && !locals.has(o) && size(o) <= size(at)
+    if (!consumers.every(free)) return at
+    const ends =
+      consumers.length === 1 ? consumers : isPivot(at) ? consumers.map((o) => forward(o, order, buffers, locals)) : []
+    const [end] = ends
+    if (end === undefined || ends.some((o) => o !== end)) return at
+    at = end
   }
 }

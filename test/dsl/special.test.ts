@@ -2,15 +2,19 @@
  * Special values, as the language's README says: NaN, infinities, zeros of either sign and huge angles go through every function and fold alike, at
  * every place of an array (bodies of vectors and what is left after them) and on every device.
  */
+import { readFileSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import * as z from "zod"
 import { compileProgram } from "../../compiler/compile.js"
 import { loadModel } from "../../compiler/frontend/load.js"
+import { rotaryContext, rotaryFields, rotaryFrequencies } from "../../dsl/rotary.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import { loadProgram, type RunningProgram } from "../../runtime/program.js"
 import { available } from "../devices/conformance.js"
 import { refusal } from "../generate/model.js"
+import { configNames } from "../support/configs.js"
 import type * as Programs from "./special-programs.js"
 
 let programs: typeof Programs
@@ -141,6 +145,35 @@ describe.each(["wasm", "webgpu"] as const)("%s", (target) => {
     const same = Float32Array.from({ length: 7 }, () => Number.NaN)
     const { clip } = await program.run({ x: same })
     expect([...clip!.data]).toEqual([...same])
+  })
+
+  here("sines and cosines of every angle: of published configs to their last position, and of all sizes", async () => {
+    const program = await opened("unary")
+    const angles: number[] = []
+    for (const name of configNames) {
+      const config = JSON.parse(readFileSync(new URL(`../configs/${name}.json`, import.meta.url), "utf8"))
+      const parsed = z.object(rotaryFields).parse(config)
+      const last = Math.max(config.max_position_embeddings, rotaryContext(parsed) ?? 0) - 1
+      for (const f of rotaryFrequencies(parsed, config.head_dim).frequencies.slice(0, 8))
+        for (const p of [last, last - 1, 2 ** 17 - 1, 2 ** 17, 2 ** 18 - 1, 2 ** 20 + 1])
+          angles.push(Math.fround(p * Math.fround(f)))
+    }
+    let state = 5
+    for (let exponent = 100; exponent < 255; exponent++)
+      for (let i = 0; i < 6; i++) {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+        angles.push(new Float32Array(Uint32Array.of(((state & 0x807fffff) | (exponent << 23)) >>> 0).buffer)[0]!)
+      }
+    // As near to multiples of π / 2 as an f32 comes (Muller et al., Handbook of Floating-Point Arithmetic).
+    angles.push(16367173 * 2 ** 72, Math.fround(Math.PI / 2), Math.fround(355 * 64), 710 * 1024)
+    for (let from = 0; from < angles.length; from += 63) {
+      const x = Float32Array.from(angles.slice(from, from + 63))
+      const { sin, cos } = await program.run({ x })
+      x.forEach((v, i) => {
+        expect(Math.abs(sin!.data[i]! - Math.sin(v)), `sin(${v})`).toBeLessThanOrEqual(1e-6)
+        expect(Math.abs(cos!.data[i]! - Math.cos(v)), `cos(${v})`).toBeLessThanOrEqual(1e-6)
+      })
+    }
   })
 
   here("functions of two numbers, at every place", async () => {
