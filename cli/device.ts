@@ -11,6 +11,7 @@ import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
 import { WeftError } from "../runtime/errors.js"
+import { hostText } from "../runtime/host.js"
 
 export type DeviceName = "auto" | "webgpu" | "wasm"
 export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
@@ -29,11 +30,11 @@ export interface ChosenDevice {
  */
 export async function chooseDevice(name: DeviceName, threads?: number): Promise<ChosenDevice> {
   if (!deviceNames.includes(name))
-    throw new WeftError("device/name", `there is no device '${name}'`, {
+    throw new WeftError("device/name", `there is no device ${hostText(name)}`, {
       hint: `the devices are ${deviceNames.join(", ")}`,
     })
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
-    throw new WeftError("device/threads", `threads is ${threads}; it is a whole number from 1 to 256`)
+    throw new WeftError("device/threads", `threads is ${hostText(threads)}; it is a whole number from 1 to 256`)
   // Vulkan's loader complains on standard error where no desktop session has set it.
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
   const wasm = () => createWasmDevice(threads === undefined ? {} : { threads })

@@ -8,7 +8,8 @@
  *
  * Other fields of the file are not read; penalties among them.
  */
-import { printable, WeftError } from "../errors.js"
+import { WeftError } from "../errors.js"
+import { hostText } from "../host.js"
 import type { Checkpoint } from "../weights/checkpoint.js"
 import { type GenerateDefaults, inRange, type ranges } from "./options.js"
 
@@ -62,7 +63,7 @@ export function endTokensOf(config: Config, vocabulary = 2 ** 31): readonly numb
   if (!list.every(isToken))
     throw new WeftError(
       "generate/range",
-      `${file}: eos_token_id is ${shown(value)}; it is a token or a list of tokens, whole numbers from 0 to ${vocabulary - 1}`,
+      `${file}: eos_token_id is ${hostText(value)}; it is a token or a list of tokens, whole numbers from 0 to ${vocabulary - 1}`,
       { hint: "correct the field, or take it out: then config.json's counts" },
     )
   return list.length === 0 ? undefined : list
@@ -71,11 +72,7 @@ export function endTokensOf(config: Config, vocabulary = 2 ** 31): readonly numb
 function flag(config: Config, name: string): boolean {
   const value = config?.[name] ?? false
   if (typeof value === "boolean") return value
-  throw new WeftError("generate/range", `${file}: ${name} is ${shown(value)}; it is true or false`, {
+  throw new WeftError("generate/range", `${file}: ${name} is ${hostText(value)}; it is true or false`, {
     hint: "correct the field, or take it out",
   })
 }
-
-/** As it stands in the file. */
-const shown = (value: unknown): string =>
-  typeof value === "number" ? String(value) : printable(JSON.stringify(value)).slice(1, -1).replaceAll('\\"', '"')

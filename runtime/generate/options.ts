@@ -5,6 +5,7 @@
  *     settingsOf({ temperature: -1 }, {})                      →  WeftError: temperature is -1; it is a number from 0 to 100
  */
 import { printable, WeftError } from "../errors.js"
+import { fromHost, hostSignal, hostText } from "../host.js"
 
 export interface GenerateOptions {
   /** Tokens to generate at most: a whole number from 1. The context may end the text earlier. */
@@ -69,9 +70,14 @@ const known: readonly string[] = [...Object.keys(ranges), "stop", "ignoreEos", "
 /**
  * Checks `options` and fills them up with `defaults`.
  *
- * @throws WeftError `generate/option` for an unknown name, `generate/range` for a value out of its range, with the range
+ * @throws WeftError `generate/option` for an unknown name or an option that cannot be read, `generate/range` for a value out of its range,
+ * with the range
  */
 export function settingsOf(options: GenerateOptions, defaults: GenerateDefaults): Settings {
+  return fromHost("generate/option", "the options cannot be read", () => readSettings(options, defaults))
+}
+
+function readSettings(options: GenerateOptions, defaults: GenerateDefaults): Settings {
   if (typeof options !== "object" || options === null) refuse("options", options, "an object")
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
@@ -86,7 +92,7 @@ export function settingsOf(options: GenerateOptions, defaults: GenerateDefaults)
   }
   const { stop = [], ignoreEos = false, signal } = options
   if (typeof ignoreEos !== "boolean") refuse("ignoreEos", ignoreEos, "true or false")
-  if (signal !== undefined && typeof signal.aborted !== "boolean") refuse("signal", signal, "an AbortSignal")
+  if (signal !== undefined && typeof signal?.aborted !== "boolean") refuse("signal", signal, "an AbortSignal")
   return {
     maxTokens: number("maxTokens", largestCount),
     temperature: number("temperature", 0),
@@ -96,7 +102,7 @@ export function settingsOf(options: GenerateOptions, defaults: GenerateDefaults)
     seed: number("seed", randomSeed()),
     stop: stopStrings(stop),
     ignoreEos,
-    signal,
+    signal: signal === undefined ? undefined : hostSignal(signal),
   }
 }
 
@@ -108,20 +114,19 @@ export function inRange(name: keyof typeof ranges, value: unknown, shown: string
 }
 
 function stopStrings(stop: string | readonly string[]): readonly string[] {
-  const strings = typeof stop === "string" ? [stop] : stop
+  // Copied, for the caller's array may be another before it is looked at.
+  const strings = typeof stop === "string" ? [stop] : Array.isArray(stop) && stop.length <= mostStops ? [...stop] : stop
   const fits = (text: unknown) =>
     typeof text === "string" && text.length >= 1 && text.length <= longestStop && !/\p{Surrogate}/u.test(text)
-  if (Array.isArray(strings) && strings.length <= mostStops && strings.every(fits)) return strings
-  const wrong = Array.isArray(strings) && strings.length <= mostStops ? strings.find((text) => !fits(text)) : strings
+  const few = Array.isArray(strings) && strings.length <= mostStops
+  if (few && strings.every(fits)) return strings
+  const wrong = few ? strings.find((text) => !fits(text)) : strings
   return refuse("stop", wrong, `at most ${mostStops} strings of 1 to ${longestStop} whole characters`)
 }
 
 function refuse(name: string, value: unknown, range: string): never {
-  const shown = typeof value === "number" ? String(value) : printable(typeof value === "string" ? value : json(value))
-  throw new WeftError("generate/range", `${name} is ${shown}; it is ${range}`)
+  throw new WeftError("generate/range", `${name} is ${hostText(value)}; it is ${range}`)
 }
-
-const json = (value: unknown): string => JSON.stringify(value) ?? String(value)
 
 function randomSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!

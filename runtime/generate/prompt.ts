@@ -4,6 +4,7 @@
  *     promptIds("Once upon", { tokenizer, vocabulary, context })  →  [3674, 653]
  */
 import { WeftError } from "../errors.js"
+import { fromHost, hostText } from "../host.js"
 import type { Tokenizer } from "../text/tokenizer.js"
 
 export type Prompt = string | ArrayLike<number>
@@ -16,24 +17,36 @@ interface PromptFacts {
 
 /**
  * @throws WeftError `generate/no-tokenizer` for text without a tokenizer, `generate/empty-prompt`, `generate/token` for an id out of the
- * vocabulary, `generate/context` for more ids than the context holds
+ * vocabulary, `generate/context` for more ids than the context holds, `generate/prompt` for what is neither a text nor ids or cannot be read,
+ * `tokenizer/text` for half a character
  */
-export function promptIds(prompt: Prompt, { tokenizer, vocabulary, context }: PromptFacts): Int32Array {
+export function promptIds(prompt: Prompt, facts: PromptFacts): Int32Array {
+  return fromHost("generate/prompt", "the prompt cannot be read", () => readPrompt(prompt, facts))
+}
+
+function readPrompt(prompt: Prompt, { tokenizer, vocabulary, context }: PromptFacts): Int32Array {
   if (typeof prompt === "string" && tokenizer === undefined)
     throw new WeftError("generate/no-tokenizer", "the checkpoint has no tokenizer, so it cannot read text", {
       hint: "give the prompt as token ids",
     })
   const ids: ArrayLike<unknown> = typeof prompt === "string" ? tokenizer!.encode(prompt) : prompt
-  if (typeof ids !== "object" || ids === null || !Number.isInteger(ids.length) || ids.length < 0)
-    throw new WeftError("generate/prompt", "the prompt is neither a text nor a list of token ids")
-  if (ids.length === 0)
+  const length: unknown = typeof ids === "object" && ids !== null ? ids.length : undefined
+  if (typeof length !== "number" || !Number.isInteger(length) || length < 0)
+    throw new WeftError(
+      "generate/prompt",
+      `the prompt is ${hostText(prompt)}, neither a text nor a list of token ids`,
+      {
+        hint: "give a string, an array of numbers or a typed array",
+      },
+    )
+  if (length === 0)
     throw new WeftError("generate/empty-prompt", "the prompt is empty", { hint: "give at least one token" })
-  if (ids.length > context)
-    throw new WeftError("generate/context", `the prompt has ${ids.length} tokens, the context holds ${context}`, {
+  if (length > context)
+    throw new WeftError("generate/context", `the prompt has ${length} tokens, the context holds ${context}`, {
       hint: "shorten the prompt, or load the model with a larger context if its checkpoint has one",
     })
-  const checked = new Int32Array(ids.length)
-  for (let i = 0; i < ids.length; i++) checked[i] = tokenId(ids[i], vocabulary)
+  const checked = new Int32Array(length)
+  for (let i = 0; i < length; i++) checked[i] = tokenId(ids[i], vocabulary)
   return checked
 }
 
@@ -41,6 +54,6 @@ function tokenId(id: unknown, vocabulary: number): number {
   if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocabulary) return id
   throw new WeftError(
     "generate/token",
-    `${String(id)} is not a token: ids are whole numbers from 0 to ${vocabulary - 1}`,
+    `${hostText(id)} is not a token: ids are whole numbers from 0 to ${vocabulary - 1}`,
   )
 }

@@ -12,6 +12,7 @@
 
 import * as library from "@huggingface/tokenizers"
 import { WeftError } from "../errors.js"
+import { hostText } from "../host.js"
 import { createSplitter } from "./added.js"
 import { bytesOfSpelling, spellingOf } from "./alphabet.js"
 import { invalid, messageOf } from "./tokenizer-errors.js"
@@ -64,6 +65,7 @@ export function createTokenizer(tokenizerJson: string, tokenizerConfigJson: stri
   const decode: Tokenizer["decode"] = (ids, { skipSpecial = false } = {}) => {
     const decoder = createUtf8Decoder()
     let text = ""
+    if (typeof ids?.[Symbol.iterator] !== "function") requireId(ids)
     for (const id of ids) if (!(skipSpecial && isSpecial(id))) text += decoder.decode(tokenBytes(id), { stream: true })
     return text + decoder.decode()
   }
@@ -135,7 +137,7 @@ function tryOut({ steps }: TokenizerFiles, encode: (text: string) => number[], d
     invalid("tokenizer.json", `a text does not come back: ${JSON.stringify(text)} is ${JSON.stringify(back)}`)
 }
 
-function requireId(id: number): number {
-  if (Number.isInteger(id) && id >= 0) return id
-  throw new WeftError("tokenizer/id", `${String(id)} is not a token id`, { hint: "ids are whole numbers from 0 on" })
+function requireId(id: unknown): number {
+  if (typeof id === "number" && Number.isInteger(id) && id >= 0) return id
+  throw new WeftError("tokenizer/id", `${hostText(id)} is not a token id`, { hint: "ids are whole numbers from 0 on" })
 }

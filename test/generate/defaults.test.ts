@@ -49,7 +49,7 @@ describe("defaults", () => {
     [{ ...drawn, temperature: -1 }, "temperature is -1; it is a number from 0 to 100"],
     [{ ...drawn, top_k: 1.5 }, "top_k is 1.5; it is a whole number"],
     [{ ...drawn, top_k: -2 }, "top_k is -2; it is a whole number"],
-    [{ ...drawn, top_k: true }, 'top_k is "true"; it is a whole number'],
+    [{ ...drawn, top_k: true }, "top_k is true; it is a whole number"],
     [{ ...drawn, top_p: -0.5 }, "top_p is -0.5; it is a number from 0 to 1"],
     [{ max_new_tokens: "20" }, 'max_new_tokens is "20"; it is a whole number'],
   ])("%o is told", async (config, message) => {

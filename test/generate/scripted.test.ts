@@ -6,33 +6,9 @@ import { createGenerator } from "../../runtime/generate/generator.js"
 import type { GenerateOptions } from "../../runtime/generate/options.js"
 import { createOutput } from "../../runtime/generate/output.js"
 import { samplingBytes, samplingOrder } from "../../runtime/generate/sampling.js"
-import type { Session } from "../../runtime/session.js"
 import { tales } from "../text/tales.js"
 import { refusal } from "./model.js"
-
-/** A session whose choices are `tokens`, one after the other, then 0 for ever. */
-function scripted(tokens: readonly number[]) {
-  const entry = { launches: [] }
-  const log: string[] = []
-  let at = -1
-  const session = {
-    artifact: {
-      model: { family: "script", context: 64, chunk: 4, vocabulary: 4096, endTokens: [4093] },
-      entries: { prefill: entry, step: entry, greedy: entry, sample: entry, logits: entry },
-    },
-    device: { kind: "wasm", description: "a script", counters: { pipelines: 0, submits: 0, commands: 0 } },
-    timings: { upload: 0, compile: 0 },
-    begin: () => log.push("begin"),
-    run(entries: readonly string[], { past, seq }: { past: number; seq: number }) {
-      log.push(`${entries.join("+")} ${past} ${seq}`)
-      if (entries.some((e) => e === "greedy" || e === "sample")) at++
-    },
-    write: (name: string, data: Uint8Array) => log.push(`${name} ${data.length / 4}`),
-    read: async () => new Uint8Array(Int32Array.of(tokens[at] ?? 0).buffer),
-    dispose: () => log.push("dispose"),
-  } as unknown as Session
-  return { session, log }
-}
+import { scripted } from "./scripted.js"
 
 const say = (text: string, options: GenerateOptions = {}, tokenizer: typeof tales | undefined = tales) =>
   createGenerator(scripted([...tales.encode(text), 4093]).session, { tokenizer }).generate([5], options)

@@ -1,0 +1,50 @@
+/**
+ * Values that a host gives, whatever they are: a BigInt, null, an object of another realm, a getter that throws.
+ *
+ *     hostText(2n) → "2n"        hostText(revokedProxy) → "an object"        fromHost(code, what, () => options.seed) → the value, or a WeftError
+ */
+import { printable, thrownText, WeftError } from "./errors.js"
+
+/** A value as a message shows it. Never throws, and never writes more than a line. */
+export function hostText(value: unknown): string {
+  if (typeof value === "string") return printable(value)
+  if (typeof value === "bigint") return `${String(value).slice(0, 40)}n`
+  if (typeof value !== "object" && typeof value !== "function") return String(value)
+  if (typeof value === "function") return "a function"
+  try {
+    return printable(JSON.stringify(value) ?? "an object")
+      .slice(1, -1)
+      .replaceAll('\\"', '"')
+  } catch {
+    return "an object"
+  }
+}
+
+/** What `read` gives; what it throws is the host's own and becomes the cause of a WeftError. */
+export function fromHost<T>(code: string, what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof WeftError) throw cause
+    throw new WeftError(code, `${what}: ${thrownText(cause)}`, {
+      hint: "give plain values: numbers, texts, arrays and objects of such",
+      cause,
+    })
+  }
+}
+
+/** A host's signal, which may be of another realm or have nothing but `aborted`; what it throws is a WeftError. */
+export function hostSignal(signal: AbortSignal): AbortSignal {
+  const read = <T>(what: () => T): T => fromHost("generate/option", "the signal cannot be read", what)
+  const hear =
+    (method: "addEventListener" | "removeEventListener") => (type: "abort", listener: (event: Event) => void) =>
+      read(() => (typeof signal[method] === "function" ? signal[method](type, listener) : undefined))
+  const heard = {
+    get aborted() {
+      return read(() => signal.aborted === true)
+    },
+    addEventListener: hear("addEventListener"),
+    removeEventListener: hear("removeEventListener"),
+  }
+  return heard as AbortSignal
+}
