@@ -34,6 +34,11 @@ export interface ReductionTile {
   readonly single?: boolean
   /** Elements of a chunk that one iteration takes, one after the other into the same accumulator. */
   readonly step?: number
+  /**
+   * Turns of the loop that are added one after the other, before the result is merged by pairs with those of other runs. Left out: 8 where
+   * the axis may have more than 4,096 elements, for which no more are allowed; else all of them.
+   */
+  readonly run?: number
 }
 
 /** What a workgroup keeps near for its points: an operand of a fold, or the scores of a carried one. */
@@ -97,6 +102,7 @@ export interface Refusal {
     | "reduce/vector"
     | "reduce/lanes"
     | "reduce/chunk"
+    | "reduce/run"
     | "local/unowned"
     | "local/size"
     | "store/monoid"

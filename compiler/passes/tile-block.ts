@@ -32,6 +32,8 @@ export interface Build {
   readonly shared: Map<string, { readonly dtype: DType; readonly size: number; readonly storage?: Half }>
   /** Those that the present section has. */
   readonly taken: Set<string>
+  /** Elements of each folded axis at most. */
+  readonly longest: ReadonlyMap<string, number>
 }
 
 /** One axis of a store as its block sees it. */
@@ -145,6 +147,7 @@ export function createLowerer(
   return {
     fresh: parts.fresh,
     folding,
+    longest: (axis) => parts.longest.get(axis) ?? Number.POSITIVE_INFINITY,
     shape: (buffer) => shapes.get(buffer) ?? bufferOf(parts.kernel, buffer).shape,
     scalar: (local) => homes.get(local)?.scalar,
     place: (x) => {

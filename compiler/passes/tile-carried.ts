@@ -77,10 +77,11 @@ export function emitWeights(
   const score = localRead(c.scores, [...rows, add(chunk.base, variable(element))], "f32")
   const before = pivots(oldName)
   const folding: Lowerer["folding"] = (axis) => (axis === element ? (local.tile.fold ?? {}) : lowerer.folding(axis))
+  const longest: Lowerer["longest"] = (axis) => (axis === element ? chunk.size : lowerer.longest(axis))
   for (const [i, pivot] of recipe.pivots.entries()) {
     const seen = reduce(element, count, { kind: pivot.fold }, [instantiate(pivot.of, { $0: score })])
     const moved = apply(pivot.fold === "sum" ? "add" : "max", before[i]!, seen)
-    emitFill(c.arrays[i]!.now, c.held, moved, {}, scope, { ...lowerer, folding }, parts)
+    emitFill(c.arrays[i]!.now, c.held, moved, {}, scope, { ...lowerer, folding, longest }, parts)
   }
   fence()
   const held = local.held(whole)

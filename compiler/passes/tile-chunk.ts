@@ -319,8 +319,9 @@ function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, coun
   })
   const folding: Lowerer["folding"] = (axis) =>
     axis === element ? { vector: widthAlone(c)! } : c.lowerer.folding(axis)
+  const longest: Lowerer["longest"] = (axis) => (axis === element ? c.chunk.size : c.lowerer.longest(axis))
   const bound = new Set([...scope.bound, c.number, ...freeVariables(count)])
-  const values = lowerValues(sums, { ...scope, bound, vector: undefined }, { ...c.lowerer, folding })
+  const values = lowerValues(sums, { ...scope, bound, vector: undefined }, { ...c.lowerer, folding, longest })
   accumulate(
     folds.map((f) => f.leaf),
     open,

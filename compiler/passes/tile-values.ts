@@ -26,6 +26,7 @@ import type { Component, Expression, Reduce, Scan } from "../ir/nodes.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./tile-accumulators.js"
 import { append, combine, componentOf } from "./tile-fold.js"
+import { type Around, createRuns, type Runs, runOf, type Sets } from "./tile-runs.js"
 import { laneRamp, lanesOf, type VectorAxis, wideFetch } from "./tile-vector.js"
 
 export interface Scope {
@@ -48,6 +49,8 @@ export interface Lowerer extends Naming {
   scalar(local: string): Expression | undefined
   /** How the schedule wants an axis folded. */
   folding(axis: string): ReductionTile
+  /** Elements of a folded axis at most. */
+  longest(axis: string): number
 }
 
 /** Emits what `values` need into `scope.out`; answers with expressions of the loop language. */
@@ -101,7 +104,7 @@ function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap
 }
 
 const sameFolding = (a: ReductionTile, b: ReductionTile) =>
-  a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll && a.step === b.step
+  a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll && a.step === b.step && a.run === b.run
 
 /** A prefix up to `at` is a reduction of extent at + 1. */
 export function scansAsReductions(x: Expression): Expression {
@@ -136,6 +139,7 @@ function fold(
   const after: Statement[] = []
   let inner: Scope = scope
   let leaves = group
+  let around = 1
   const open: {
     readonly name: string
     readonly extent: Expression
@@ -144,6 +148,7 @@ function fold(
   }[] = []
   for (let next = nested(leaves, lowerer); next !== undefined; next = nested(leaves, lowerer)) {
     const name = lowerer.fresh(leaves[0]!.axis)
+    around *= lowerer.longest(leaves[0]!.axis)
     const axes = new Map(leaves.map((r) => [r.axis, variable(name)] as const))
     const body: Statement[] = []
     open.push({ name, extent: translator(inner, lowerer)(leaves[0]!.extent), body, out: inner.out })
@@ -156,7 +161,7 @@ function fold(
     )
     inner = { ...inner, solved }
   }
-  foldLeaves(leaves, accumulators, inner, scope.out, after, lowerer)
+  foldLeaves(leaves, accumulators, inner, { out: scope.out, after, turns: around, nested: open.length > 0 }, lowerer)
   for (const { name, extent, body, out } of open.reverse())
     out.push({ kind: "for", variable: name, extent, bind: "serial", body })
   scope.out.push(...after)
@@ -183,13 +188,12 @@ function nested(group: readonly Reduce[], lowerer: Lowerer): readonly Reduce[] |
   return together && lowerer.folding(group[0]!.axis).lanes === undefined ? reduces : undefined
 }
 
-/** The innermost loop: wide with several accumulators, and a scalar one for the rest. What must follow all loops goes to `after`. */
+/** The innermost loop: wide with several accumulators, and a scalar one for the rest. */
 function foldLeaves(
   group: readonly Reduce[],
   accumulators: readonly (readonly Expression[])[],
   scope: Scope,
-  before: Statement[],
-  after: Statement[],
+  around: Around,
   lowerer: Lowerer,
 ): void {
   const wanted = lowerer.folding(group[0]!.axis)
@@ -201,37 +205,42 @@ function foldLeaves(
   const step = width * copies
   const lanes = scope.lanes !== undefined && wanted.lanes !== undefined ? scope.lanes : undefined
   const inner: Scope = { ...scope, lanes: undefined }
+  const longest = lowerer.longest(group[0]!.axis)
+  const turns = runOf(group, around.turns * longest, wanted.run)
+  const runs = (totals: Sets[number], steps: number, sets = 1): Runs | undefined => {
+    if (turns === undefined) return undefined
+    return createRuns(group, totals, { turns, sets, most: around.turns * Math.ceil(steps / turns) }, around, lowerer)
+  }
   if (step === 1) {
     const elements = literalExtent(extent)
-    const together =
-      wanted.step !== undefined && elements !== undefined && elements % wanted.step === 0 ? wanted.step : 1
-    const turns = together === 1 ? extent : literal(elements! / together)
-    loop(
-      group,
-      Array.from({ length: together }, () => accumulators),
-      turns,
-      1,
-      lanes,
-      inner,
-      lowerer,
-    )
+    const divides = turns === undefined && elements !== undefined && elements % (wanted.step ?? 1) === 0
+    const together = divides ? (wanted.step ?? 1) : 1
+    const sets = Array.from({ length: together }, () => accumulators)
+    const count = together === 1 ? extent : literal(elements! / together)
+    loop(group, sets, count, 1, lanes, inner, lowerer, runs(accumulators, longest))
     return
   }
-  const turns = apply("floordiv", extent, literal(step))
-  if (literalExtent(turns) !== 0) {
-    const sets = Array.from({ length: copies }, () => group.map((r) => declare(r, width, before, lowerer)))
-    loop(group, sets, turns, width, lanes, inner, lowerer)
+  const whole = apply("floordiv", extent, literal(step))
+  if (literalExtent(whole) !== 0) {
+    const sets =
+      turns === undefined
+        ? Array.from({ length: copies }, () => group.map((r) => declare(r, width, around.out, lowerer)))
+        : [group.map((r) => declare(r, width, around.out, lowerer))]
+    loop(group, sets, whole, width, lanes, inner, lowerer, runs(sets[0]!, Math.ceil(longest / step), copies))
     for (const [i, r] of group.entries()) {
       const [first, ...others] = sets.map((set) => set[i]!)
-      for (const other of others) assign(first!, combine(r.monoid, first!, other), true, after, lowerer)
-      horizontal(r, accumulators[i]!, first!, width, after, lowerer)
+      for (const other of others) assign(first!, combine(r.monoid, first!, other), true, around.after, lowerer)
+      horizontal(r, accumulators[i]!, first!, width, around.after, lowerer)
     }
   }
   const size = literalExtent(extent)
   if (size !== undefined && size % step === 0) return
-  const done = mul(turns, literal(step))
+  const done = mul(whole, literal(step))
   const tail: Statement[] = []
-  tailLoop(group, accumulators, apply("sub", extent, done), done, { ...inner, out: tail }, lowerer)
+  // What is left over after each of the loops around is many elements again.
+  const many = turns !== undefined && (around.nested || step > turns)
+  const tailRuns = many ? runs(accumulators, step) : undefined
+  tailLoop(group, accumulators, apply("sub", extent, done), done, { ...inner, out: tail }, lowerer, tailRuns)
   if (lanes === undefined) scope.out.push(...tail)
   else scope.out.push({ kind: "if", condition: apply("eq", lanes.index, literal(0)), body: tail, otherwise: [] })
 }
@@ -248,35 +257,37 @@ export function stepsInside(x: Expression, axis: string): boolean {
   return found
 }
 
-/** for i: accumulate the lift at i (or at the i-th vectors, one per set of accumulators). Lanes of a group take turns. */
+/**
+ * for i: accumulate the lift at i (or at the i-th vectors, one per set of accumulators). Lanes of a group take turns. With runs the
+ * accumulators are theirs.
+ */
 function loop(
   group: readonly Reduce[],
-  sets: readonly (readonly (readonly Expression[])[])[],
+  given: Sets,
   extent: Expression,
   width: number,
   lanes: LaneGroup | undefined,
   scope: Scope,
   lowerer: Lowerer,
+  runs?: Runs,
 ): void {
-  const name = lowerer.fresh(group[0]!.axis)
-  const turn = variable(name)
-  const at = lanes === undefined ? turn : add(mul(turn, literal(lanes.count)), lanes.index)
   const turns =
     lanes === undefined ? extent : apply("floordiv", add(extent, literal(lanes.count - 1)), literal(lanes.count))
-  const body: Statement[] = []
-  const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
-  for (const [copy, accumulators] of sets.entries()) {
-    const base = add(mul(at, literal(width * sets.length)), literal(copy * width))
-    const lifted =
-      width === 1 ? lifts(group, base, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)
-    accumulate(group, accumulators, lifted, body, lowerer)
-  }
-  const size = literalExtent(extent)
-  const guarded = lanes !== undefined && (size === undefined || size % lanes.count !== 0)
-  const kept: readonly Statement[] = guarded
-    ? [{ kind: "if", condition: apply("lt", at, extent), body, otherwise: [] }]
-    : body
-  scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body: kept })
+  emitTurns(group, turns, given, scope, lowerer, runs, (turn, sets, out) => {
+    const at = lanes === undefined ? turn : add(mul(turn, literal(lanes.count)), lanes.index)
+    const body: Statement[] = []
+    const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
+    for (const [copy, accumulators] of sets.entries()) {
+      const base = add(mul(at, literal(width * sets.length)), literal(copy * width))
+      const lifted =
+        width === 1 ? lifts(group, base, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)
+      accumulate(group, accumulators, lifted, body, lowerer)
+    }
+    const size = literalExtent(extent)
+    const guarded = lanes !== undefined && (size === undefined || size % lanes.count !== 0)
+    if (guarded) out.push({ kind: "if", condition: apply("lt", at, extent), body, otherwise: [] })
+    else out.push(...body)
+  })
 }
 
 function tailLoop(
@@ -286,17 +297,44 @@ function tailLoop(
   from: Expression,
   scope: Scope,
   lowerer: Lowerer,
+  runs?: Runs,
+): void {
+  emitTurns(group, extent, [accumulators], scope, lowerer, runs, (turn, [set], body) => {
+    const bound = new Set([...scope.bound, ...freeVariables(turn)])
+    const lifted = lifts(group, add(from, turn), { ...scope, out: body, bound }, lowerer)
+    accumulate(group, set!, lifted, body, lowerer)
+  })
+}
+
+/** The loop over all turns, or over those of each run. */
+function emitTurns(
+  group: readonly Reduce[],
+  turns: Expression,
+  sets: Sets,
+  scope: Scope,
+  lowerer: Lowerer,
+  runs: Runs | undefined,
+  emit: (turn: Expression, sets: Sets, out: Statement[]) => void,
 ): void {
   const name = lowerer.fresh(group[0]!.axis)
   const body: Statement[] = []
-  const lifted = lifts(
-    group,
-    add(from, variable(name)),
-    { ...scope, out: body, bound: new Set(scope.bound).add(name) },
-    lowerer,
-  )
-  accumulate(group, accumulators, lifted, body, lowerer)
-  scope.out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+  if (runs === undefined) {
+    emit(variable(name), sets, body)
+    scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body })
+    return
+  }
+  const run = lowerer.fresh(`${group[0]!.axis}_run`)
+  const first = mul(variable(run), literal(runs.turns))
+  const out: Statement[] = []
+  const own = runs.open(out)
+  emit(add(first, variable(name)), own, body)
+  const left = apply("min", literal(runs.turns), apply("sub", turns, first))
+  const count = literalExtent(turns)
+  const extent = count !== undefined && count % runs.turns === 0 ? literal(runs.turns) : left
+  out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+  runs.close(own, out)
+  const all = apply("floordiv", add(turns, literal(runs.turns - 1)), literal(runs.turns))
+  scope.out.push({ kind: "for", variable: run, extent: all, bind: "serial", body: out })
 }
 
 /** The lifts of a group at a point of the folded axis, lowered together. */

@@ -78,6 +78,7 @@ const folding = fields({}, {
   depth: whole,
   single: truth,
   step: whole,
+  run: whole,
 } satisfies Optional<ReductionTile>)
 const filled = fields({}, { register: whole, vector: whole })
 const held = fields({ tile: table(filled) }, {
