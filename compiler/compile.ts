@@ -272,7 +272,7 @@ function kernelKey(kernel: Kernel): string {
       ? `${i.name} ${axes} ${identity(i.value)}`
       : `${i.buffer} ${axes} ${i.index.map(identity)} ${identity(i.value)} ${i.monoid === undefined ? "" : monoidKey(i.monoid)}`
   })
-  return [...buffers, ...items].join(";")
+  return [...buffers, ...items, ...(kernel.long ?? [])].join(";")
 }
 
 function assemble(

@@ -39,7 +39,7 @@ export function reduce<X extends string, D extends NumberType, const K extends X
   return tracing().fold(kind, x, axis) as Tensor<Exclude<X, K>, D>
 }
 
-/** Σ x along `axis`, which is dropped. Integers wrap. */
+/** Σ x along `axis`, which is dropped. Integers wrap; what f32 may be off by stands in the README (sums). */
 export function sum<X extends string, D extends NumberType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,

@@ -46,6 +46,8 @@ export interface Kernel {
   readonly name: string
   readonly buffers: readonly KernelBuffer[]
   readonly items: readonly Item[]
+  /** Folded axes that are parts of longer ones: what is said of long folds holds for theirs. */
+  readonly long?: readonly string[]
   /** The places of the model that this kernel computes, outermost call first. */
   readonly spans: readonly Span[]
 }

@@ -72,5 +72,6 @@ export function canonical(kernel: Kernel): Canonical {
   })
   const bindings = [...buffers.keys()]
   const declared = bindings.map((name, i) => ({ ...kernel.buffers.find((b) => b.name === name)!, name: `b${i}` }))
-  return { kernel: { ...kernel, buffers: declared, items }, bindings }
+  const long = kernel.long?.filter((axis) => names.has(axis)).map(rename)
+  return { kernel: { ...kernel, buffers: declared, items, ...(long && { long }) }, bindings }
 }

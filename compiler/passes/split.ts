@@ -33,6 +33,7 @@ import type { Axis } from "../ir/tensor.js"
 import { canonical } from "./canonical.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
 import { outermostFolds } from "./order-folds.js"
+import { longestLoop } from "./tile-runs.js"
 
 export interface SplitLimits {
   /** Blocks that keep the device busy; a kernel with half of them is not split. */
@@ -146,6 +147,8 @@ function splitKernel(
     return x.kind === "reduce" ? merged.get(x) : undefined
   })
   const outer = new Map(kernel.buffers.map((b, i) => [b.name, step.bindings[i]!] as const))
+  // What is short here is part of what is not.
+  const long = maximum(first.extent) > longestLoop
   const made = (items: readonly Store[], suffix: string): KernelStep => {
     const used = new Set(items.flatMap((s) => [s.buffer, ...loaded(s)]))
     const declared: KernelBuffer[] = [...used].map((name) => {
@@ -155,6 +158,7 @@ function splitKernel(
     })
     const { kernel: plain, bindings } = canonical({
       ...kernel,
+      ...(long && { long: [first.axis, axis.name] }),
       name: `${kernel.name}${suffix}`,
       buffers: declared,
       items,

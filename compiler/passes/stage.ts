@@ -62,6 +62,8 @@ export interface Staged {
     readonly step: number
     readonly single: boolean
     readonly depth: number
+    /** Elements of a run, where the schedule says it. */
+    readonly run: number | undefined
   }
   /** The predicates of the chunked folds, when every one has a predicate that may leave elements out. */
   readonly masks: readonly Masked[]
@@ -190,6 +192,7 @@ export function stage(
     step: wanted.step ?? 1,
     single: wanted.single ?? false,
     depth: wanted.depth ?? 1,
+    run: wanted.run,
   }
   const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
   return {

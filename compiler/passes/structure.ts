@@ -74,6 +74,7 @@ export function structureOf(kernel: Kernel): Structure {
     const made = `${over} ${content(item, visit)}`
     lines.push(item.kind === "local" ? `local ${made}` : `store ${buffers.get(item.buffer)} ${made}`)
   }
+  if (kernel.long !== undefined) lines.push(`long ${kernel.long.map((axis) => named(axes, axis, "a"))}`)
   return { key: createHash("sha256").update(lines.join("\n")).digest("hex").slice(0, 24), axes: [...axes.keys()] }
 }
 

@@ -147,6 +147,7 @@ export function createLowerer(
   return {
     fresh: parts.fresh,
     folding,
+    long: (axis) => parts.kernel.long?.includes(axis) ?? false,
     longest: (axis) => parts.longest.get(axis) ?? Number.POSITIVE_INFINITY,
     shape: (buffer) => shapes.get(buffer) ?? bufferOf(parts.kernel, buffer).shape,
     scalar: (local) => homes.get(local)?.scalar,

@@ -21,13 +21,13 @@ import { type Lowerer, lowerValues, type Scope } from "./tile-values.js"
 
 export interface CarriedArrays extends Carried {
   /** Per pivot: the arrays of its value before this chunk and now. */
-  readonly arrays: readonly { readonly old: string; readonly now: string }[]
+  readonly arrays: readonly { readonly old: string | undefined; readonly now: string }[]
   readonly held: readonly Held[]
 }
 
 const oldName = (scores: string, i: number) => `${pivotName(scores, i)}_old`
 
-/** Allocates the pivots of a carried fold and gives them their identities. */
+/** Allocates the pivots of a carried fold and gives them their identities; those before a chunk are kept where they move from chunk to chunk. */
 export function emitIdentities(
   carried: Carried,
   local: ChunkLocal,
@@ -36,6 +36,7 @@ export function emitIdentities(
   scope: Scope,
   lowerer: Lowerer,
   parts: Build,
+  moving: boolean,
 ): CarriedArrays {
   const held = local.held(false).slice(0, -1)
   const shape = heldShape(held, 0)
@@ -47,14 +48,15 @@ export function emitIdentities(
     return array
   }
   const arrays = recipeOf(carried.recipe).pivots.map((pivot, i) => {
-    const made = { old: place(oldName(carried.scores, i)), now: place(pivotName(carried.scores, i)) }
+    const old = moving ? place(oldName(carried.scores, i)) : undefined
+    const made = { old, now: place(pivotName(carried.scores, i)) }
     emitFill(made.now, held, literal(identityValue(pivot.fold, "f32"), "f32"), {}, scope, lowerer, parts)
     return made
   })
   return { ...carried, arrays, held }
 }
 
-/** A chunk's scores move the pivots and become weights. */
+/** A chunk's scores move the pivots, or have pivots of their own in runs of `run`, and become weights. */
 export function emitWeights(
   c: CarriedArrays,
   local: ChunkLocal,
@@ -65,22 +67,25 @@ export function emitWeights(
   fence: () => void,
   lowerer: Lowerer,
   parts: Build,
+  run: number | undefined,
 ): void {
   const recipe = recipeOf(c.recipe)
   const rows = c.held.map((h) => variable(h.axis.name))
   const pivots = (name: (scores: string, i: number) => string) =>
     c.arrays.map((_, i) => localRead(name(c.scores, i), rows, "f32"))
   const now = pivots(pivotName)
-  for (const [i, { old }] of c.arrays.entries()) emitFill(old, c.held, now[i]!, {}, scope, lowerer, parts)
-  fence()
+  for (const [i, { old }] of c.arrays.entries())
+    if (old !== undefined) emitFill(old, c.held, now[i]!, {}, scope, lowerer, parts)
+  if (run === undefined) fence()
   const element = lowerer.fresh(`${chunk.name}_score`)
   const score = localRead(c.scores, [...rows, add(chunk.base, variable(element))], "f32")
   const before = pivots(oldName)
-  const folding: Lowerer["folding"] = (axis) => (axis === element ? (local.tile.fold ?? {}) : lowerer.folding(axis))
+  const own = run === undefined ? local.tile.fold : { ...local.tile.fold, run }
+  const folding: Lowerer["folding"] = (axis) => (axis === element ? (own ?? {}) : lowerer.folding(axis))
   const longest: Lowerer["longest"] = (axis) => (axis === element ? chunk.size : lowerer.longest(axis))
   for (const [i, pivot] of recipe.pivots.entries()) {
     const seen = reduce(element, count, { kind: pivot.fold }, [instantiate(pivot.of, { $0: score })])
-    const moved = apply(pivot.fold === "sum" ? "add" : "max", before[i]!, seen)
+    const moved = run === undefined ? apply(pivot.fold === "sum" ? "add" : "max", before[i]!, seen) : seen
     emitFill(c.arrays[i]!.now, c.held, moved, {}, scope, { ...lowerer, folding, longest }, parts)
   }
   fence()
@@ -134,7 +139,8 @@ export function advance(
   scope.out.push(...body)
 }
 
-function scoresIn(
+/** The scores that a fold weighs with. */
+export function scoresIn(
   r: Reduce,
   carried: readonly CarriedArrays[],
 ): { readonly read: LocalRead; readonly of: CarriedArrays } | undefined {

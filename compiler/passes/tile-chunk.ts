@@ -18,8 +18,18 @@ import { advance, type CarriedArrays, emitWeights } from "./tile-carried.js"
 import { emitFill } from "./tile-fill.js"
 import type { ChunkLocal, OpenChunk } from "./tile-locals.js"
 import { allCount, contributing, maskedLift, type Span } from "./tile-range.js"
-import { type Accumulators, createAccumulators, emitStores, firstPlaces, turnOf } from "./tile-turns.js"
-import { accumulate, type Lowerer, lowerValues, type Scope, scansAsReductions } from "./tile-values.js"
+import { createRuns, longestLoop, longestRun, runOf } from "./tile-runs.js"
+import { createChunkRuns, type Fold } from "./tile-turn-runs.js"
+import {
+  type Accumulators,
+  createAccumulators,
+  emitStores,
+  firstPlaces,
+  type Kept,
+  type Turn,
+  turnOf,
+} from "./tile-turns.js"
+import { accumulate, emitTurns, type Lowerer, lowerValues, type Scope, scansAsReductions } from "./tile-values.js"
 
 export interface Chunking {
   readonly staged: Staged
@@ -31,12 +41,20 @@ export interface Chunking {
   readonly axes: readonly BlockAxis[]
   readonly parts: Build
   readonly lowerer: Lowerer
+  /** Elements of a run, where each chunk has accumulators of its own. */
+  readonly run: number | undefined
 }
 
-/** A fold of one point: `whole` is what the value reads, `leaf` what a chunk adds to it. */
-interface Fold {
-  readonly whole: Reduce
-  readonly leaf: Reduce
+/** Elements of the runs that a chunk is taken in, or undefined where all chunks have the same accumulators. */
+export function runOfChunks({ store, beside, chunk, outer }: Staged, lowerer: Lowerer): number | undefined {
+  const folds = [store, ...beside].flatMap((s) => outermostFolds(s.value))
+  const axes = [...outer, chunk].map((a) => a.name)
+  const part = axes.some(lowerer.long)
+  const longest = part ? Number.POSITIVE_INFINITY : axes.reduce((n, a) => n * lowerer.longest(a), 1)
+  const run = runOf(folds, longest, chunk.run)
+  if (run !== undefined && longest > longestLoop && chunk.step > longestRun)
+    throw new Refused("reduce/run", `steps of ${chunk.step} of '${chunk.name}' lose digits; ${longestRun} is the most`)
+  return run
 }
 
 export function emitChunked(c: Chunking, start: Scope): void {
@@ -49,23 +67,27 @@ export function emitChunked(c: Chunking, start: Scope): void {
     turn.copies.map((copy) => copy.at),
     c,
   )
-  const accumulators = createAccumulators(
-    folds.map((f) => f.whole),
-    turn,
-    scope,
-    parts,
-    lowerer,
-  )
+  const accumulators = accumulatorsOf(c, folds, turn, scope)
   emitLoops(c, start, (out, count) => {
     accumulators.each(out, (body, open) => emitFold(c, folds, open, count, { ...scope, out: body }))
   })
-  accumulators.finish(start.out, (body, open) => {
-    const solved = new Map(scope.solved)
+  accumulators.finish(start.out, (body, open, known) => {
+    const solved = new Map([...scope.solved, ...known])
     // As the values will be looked at.
     for (const [i, f] of folds.entries()) solved.set(scansAsReductions(f.whole), open[i]!)
     emitStores(staged.store, turn, { ...scope, out: body, solved }, lowerer)
     for (const s of staged.beside) emitStores(s, firstPlaces(turn, s), { ...scope, out: body, solved }, lowerer)
   })
+}
+
+/** Those of all chunks, or of each chunk. */
+function accumulatorsOf(c: Chunking, folds: readonly Fold[], turn: Turn, scope: Scope): Kept {
+  const { staged, carried, chunk, parts, lowerer } = c
+  const whole = folds.map((f) => f.whole)
+  if (c.run === undefined) return createAccumulators(whole, turn, scope, parts, lowerer)
+  const around = staged.outer.reduce((n, a) => n * lowerer.longest(a.name), 1)
+  const chunks = around * Math.ceil(lowerer.longest(chunk.name) / chunk.size)
+  return createChunkRuns(folds, turn, staged, carried, chunks, scope, lowerer)
 }
 
 /** The variables of the loops around a chunk. */
@@ -244,7 +266,7 @@ function emitAllScores(c: Chunking, scope: Scope, whole: boolean, count: Express
     const local = c.locals.find((l) => l.local.name === x.scores)!
     emitScores(c, local, scope, whole)
     fence(c, scope)
-    emitWeights(x, local, c.chunk, count, whole, scope, () => fence(c, scope), c.lowerer, c.parts)
+    emitWeights(x, local, c.chunk, count, whole, scope, () => fence(c, scope), c.lowerer, c.parts, c.run)
   }
 }
 
@@ -277,14 +299,8 @@ function emitScores(c: Chunking, local: ChunkLocal, scope: Scope, whole: boolean
 
 /** One chunk into the accumulators of a turn. */
 function emitFold(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
-  const { lowerer } = c
-  advance(
-    folds.map((f) => f.leaf),
-    open,
-    c.carried,
-    scope,
-    lowerer,
-  )
+  const leaves = folds.map((f) => f.leaf)
+  if (c.run === undefined) advance(leaves, open, c.carried, scope, c.lowerer)
   const apart = folds.map(({ leaf }) => foldsAlone(c, leaf, scope))
   const pick = <T>(list: readonly T[], which: boolean) => list.filter((_, i) => apart[i] === which)
   if (apart.includes(true)) emitAlone(c, pick(folds, true), pick(open, true), count, scope)
@@ -318,7 +334,7 @@ function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, coun
     )
   })
   const folding: Lowerer["folding"] = (axis) =>
-    axis === element ? { vector: widthAlone(c)! } : c.lowerer.folding(axis)
+    axis === element ? { vector: widthAlone(c)!, ...(c.run && { run: c.run }) } : c.lowerer.folding(axis)
   const longest: Lowerer["longest"] = (axis) => (axis === element ? c.chunk.size : c.lowerer.longest(axis))
   const bound = new Set([...scope.bound, c.number, ...freeVariables(count)])
   const values = lowerValues(sums, { ...scope, bound, vector: undefined }, { ...c.lowerer, folding, longest })
@@ -336,26 +352,29 @@ function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, c
   const elements = literalExtent(count)
   const step = elements !== undefined && elements % staged.chunk.step === 0 ? staged.chunk.step : 1
   if (elements === undefined && step > 1) throw new Refused("reduce/chunk", "a step needs a known number of elements")
-  const name = lowerer.fresh(chunk.name)
-  const body: Statement[] = []
-  const inner: Scope = { ...scope, out: body, bound: new Set(scope.bound).add(name).add(c.number) }
-  for (let u = 0; u < step; u++) {
-    const at = add(chunk.base, add(mul(variable(name), literal(step)), literal(u)))
-    const lifts = folds.map(({ leaf }) => leaf.lift.map((l) => substitute(l, new Map([[leaf.axis, at]]))))
-    const flat = lowerValues(lifts.flat(), inner, lowerer)
-    let from = 0
-    const lifted = lifts.map((l) => {
-      from += l.length
-      return flat.slice(from - l.length, from)
-    })
-    accumulate(
-      folds.map((f) => f.leaf),
-      open,
-      lifted,
-      body,
-      lowerer,
-    )
-  }
-  const extent = step === 1 ? count : literal(elements! / step)
-  scope.out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+  const leaves = folds.map((f) => f.leaf)
+  const turns = step === 1 ? count : literal(elements! / step)
+  const after: Statement[] = []
+  const run = Math.max(1, Math.floor((c.run ?? 1) / step))
+  const most = Math.ceil(chunk.size / step / run)
+  const runs =
+    c.run === undefined || most === 1
+      ? undefined
+      : createRuns(leaves, open, { turns: run, sets: 1, most, inLine: most <= 4 }, { out: scope.out, after }, lowerer)
+  emitTurns(leaves, turns, [open], scope, lowerer, runs, (turn, [accumulators], body) => {
+    const bound = new Set([...scope.bound, ...freeVariables(turn), c.number])
+    const inner: Scope = { ...scope, out: body, bound }
+    for (let u = 0; u < step; u++) {
+      const at = add(chunk.base, add(mul(turn, literal(step)), literal(u)))
+      const lifts = leaves.map((leaf) => leaf.lift.map((l) => substitute(l, new Map([[leaf.axis, at]]))))
+      const flat = lowerValues(lifts.flat(), inner, lowerer)
+      let from = 0
+      const lifted = lifts.map((l) => {
+        from += l.length
+        return flat.slice(from - l.length, from)
+      })
+      accumulate(leaves, accumulators!, lifted, body, lowerer)
+    }
+  })
+  scope.out.push(...after)
 }

@@ -89,6 +89,8 @@ export interface Around {
   /** How often they run the innermost one at most. */
   readonly turns: number
   readonly nested: boolean
+  /** Whether one of them is part of a longer one. */
+  readonly long: boolean
 }
 
 /** The accumulators of each run. */
@@ -99,21 +101,30 @@ export interface Runs {
   close(sets: Sets, out: Statement[]): void
 }
 
-/**
- * The runs of some folds, which end in `totals`; those that never round go there at once. `sets`: accumulators side by side; `most`: runs
- * at most.
- */
+export interface RunShape {
+  readonly turns: number
+  /** Accumulators side by side. */
+  readonly sets: number
+  /** Runs at most. */
+  readonly most: number
+  /** Whether runs are merged one after the other: of 4 that is one rounding more than by pairs. */
+  readonly inLine?: boolean
+}
+
+/** The runs of some folds, which end in `totals`; those that never round go there at once. */
 export function createRuns(
   group: readonly Reduce[],
   totals: Sets[number],
-  { turns, sets, most }: { readonly turns: number; readonly sets: number; readonly most: number },
+  { turns, sets, most, inLine = false }: RunShape,
   { out, after }: Pick<Around, "out" | "after">,
   naming: Naming,
 ): Runs {
   const merged = group.flatMap((r, i) => (rounds(r) ? [i] : []))
   const pick = <T>(list: readonly T[]): readonly T[] => merged.map((i) => list[i]!)
-  const pairs = createPairs(pick(group), pick(totals), levelsFor(most), out, naming)
-  pairs.collapse(pick(totals), after)
+  const into = pick(totals).flat()
+  const merge = mergeOf(pick(group), pick(totals))
+  const pairs = inLine ? undefined : createPairs(merge, levelsFor(most), out, naming)
+  pairs?.collapse(into, after)
   return {
     turns,
     open: (body) =>
@@ -128,7 +139,9 @@ export function createRuns(
           body,
           naming,
         )
-      pairs.push(pick(own[0]!), body)
+      const run = pick(own[0]!).flat()
+      if (pairs !== undefined) pairs.push(run, body)
+      else assign(into, merge.combine(into, run), merge.independent, body, naming)
     },
   }
 }
@@ -144,73 +157,110 @@ function inPairs(r: Reduce, accumulators: Sets[number], body: Statement[], namin
 
 /** What is kept of the runs that are done. */
 export interface Pairs {
-  /** Merges the accumulators of one run with what is kept, as the number of runs says. */
-  push(accumulators: Accumulators, out: Statement[]): void
-  /** Merges what is kept into the accumulators. */
-  collapse(into: Accumulators, out: Statement[]): void
+  /** Merges the accumulator of one run with what is kept, as the number of runs says. */
+  push(accumulator: readonly Expression[], out: Statement[]): void
+  /** Merges what is kept into the accumulator. */
+  collapse(into: readonly Expression[], out: Statement[]): void
 }
 
-/** Per fold the components of its accumulator. */
-type Accumulators = Sets[number]
+/** How accumulators, flat lists of components, become one; `left` holds the lower indices. */
+export interface Merge {
+  readonly components: readonly Expression[]
+  /** Whether each component is merged for itself. */
+  readonly independent: boolean
+  combine(left: readonly Expression[], right: readonly Expression[]): readonly Expression[]
+}
+
+/** Points of a loop around that have runs of their own. */
+export interface Places {
+  readonly count: number
+  readonly at: Expression & { readonly kind: "variable" }
+}
 
 /** Levels that so many runs need. */
 export const levelsFor = (runs: number): number => Math.floor(Math.log2(Math.max(1, Math.min(runs, 2 ** 31)))) + 1
 
-/**
- * Room for the levels of some folds, declared in `out`. `like` are their accumulators.
- */
-export function createPairs(
-  group: readonly Reduce[],
-  like: Accumulators,
-  levels: number,
-  out: Statement[],
-  naming: Naming,
-): Pairs {
-  const count = naming.fresh("runs")
-  out.push({ kind: "let", name: count, value: literal(0), mutable: true })
-  const kept = like.map((components) =>
-    components.map(({ dtype, width }) => {
-      const array = naming.fresh("level")
-      out.push({ kind: "alloc", name: array, dtype, size: levels * width, space: "register" })
-      return { array, dtype, width }
-    }),
-  )
-  const at = (level: Expression, width: number) => mul(level, literal(width))
-  const merge = (accumulators: Accumulators, level: Expression, body: Statement[]) => {
-    for (const [i, r] of group.entries()) {
-      const earlier = kept[i]!.map(({ array, dtype, width }) => fetch(array, at(level, width), dtype, width))
-      const own = accumulators[i]!
-      assign(own, combine(r.monoid, earlier, own), isComponentwise(r.monoid), body, naming)
-    }
+/** The accumulators of several folds as one. */
+function mergeOf(group: readonly Reduce[], like: Sets[number]): Merge {
+  const parts = (flat: readonly Expression[]) => {
+    let from = 0
+    return like.map((components) => {
+      from += components.length
+      return flat.slice(from - components.length, from)
+    })
   }
   return {
-    push: (accumulators, body) => {
+    components: like.flat(),
+    independent: group.every((r) => isComponentwise(r.monoid)),
+    combine: (left, right) => {
+      const [earlier, own] = [parts(left), parts(right)]
+      return group.flatMap((r, i) => combine(r.monoid, earlier[i]!, own[i]!))
+    },
+  }
+}
+
+/** Room for the levels, declared in `out`. */
+export function createPairs(merge: Merge, levels: number, out: Statement[], naming: Naming, places?: Places): Pairs {
+  const counter = createCounter(out, naming, places)
+  const kept = merge.components.map(({ dtype, width }) => {
+    const array = naming.fresh("level")
+    const size = (places?.count ?? 1) * levels * width
+    out.push({ kind: "alloc", name: array, dtype, size, space: "register" })
+    return { array, dtype, width }
+  })
+  const row = (level: Expression) => (places === undefined ? level : add(mul(places.at, literal(levels)), level))
+  const at = (level: Expression, width: number) => mul(row(level), literal(width))
+  const merged = (own: readonly Expression[], level: Expression): readonly Statement[] => {
+    const body: Statement[] = []
+    const earlier = kept.map(({ array, dtype, width }) => fetch(array, at(level, width), dtype, width))
+    assign(own, merge.combine(earlier, own), merge.independent, body, naming)
+    return body
+  }
+  return {
+    push: (own, body) => {
       const done = naming.fresh("done")
-      body.push({ kind: "let", name: done, value: add(variable(count), literal(1)), mutable: false })
+      body.push({ kind: "let", name: done, value: add(counter.read(body), literal(1)), mutable: false })
       const free = naming.fresh("free")
       body.push({ kind: "let", name: free, value: trailingZeros(variable(done)), mutable: false })
       const level = naming.fresh("level")
-      const merging: Statement[] = []
-      merge(accumulators, variable(level), merging)
+      const merging = merged(own, variable(level))
       body.push({ kind: "for", variable: level, extent: variable(free), bind: "serial", body: merging })
-      for (const [i, components] of kept.entries())
-        for (const [j, { array, width }] of components.entries())
-          body.push({ kind: "store", array, offset: at(variable(free), width), value: accumulators[i]![j]! })
-      body.push({ kind: "assign", name: count, value: variable(done) })
+      for (const [i, { array, width }] of kept.entries())
+        body.push({ kind: "store", array, offset: at(variable(free), width), value: own[i]! })
+      counter.write(variable(done), body)
     },
     collapse: (into, body) => {
+      const count = counter.read(body)
       const level = naming.fresh("level")
-      const merging: Statement[] = []
-      merge(into, variable(level), merging)
-      const bit = apply("bitand", apply("shr", variable(count), variable(level)), literal(1))
-      body.push({
-        kind: "for",
-        variable: level,
-        extent: bitLength(variable(count)),
-        bind: "serial",
-        body: [{ kind: "if", condition: apply("eq", bit, literal(1)), body: merging, otherwise: [] }],
-      })
+      const bit = apply("bitand", apply("shr", count, variable(level)), literal(1))
+      const condition = apply("eq", bit, literal(1))
+      const merging: Statement = { kind: "if", condition, body: merged(into, variable(level)), otherwise: [] }
+      body.push({ kind: "for", variable: level, extent: bitLength(count), bind: "serial", body: [merging] })
     },
+  }
+}
+
+/** The number of runs that are done: a variable, or an element of an array for each place. */
+function createCounter(out: Statement[], naming: Naming, places: Places | undefined) {
+  const name = naming.fresh("runs")
+  if (places === undefined) {
+    out.push({ kind: "let", name, value: literal(0), mutable: true })
+    return {
+      read: (_: Statement[]): Expression => variable(name),
+      write: (value: Expression, body: Statement[]) => body.push({ kind: "assign", name, value }),
+    }
+  }
+  out.push({ kind: "alloc", name, dtype: "i32", size: places.count, space: "register" })
+  const store = (value: Expression): Statement => ({ kind: "store", array: name, offset: places.at, value })
+  const none = [store(literal(0))]
+  out.push({ kind: "for", variable: places.at.name, extent: literal(places.count), bind: "serial", body: none })
+  return {
+    read: (body: Statement[]): Expression => {
+      const now = naming.fresh("runs")
+      body.push({ kind: "let", name: now, value: fetch(name, places.at, "i32"), mutable: false })
+      return variable(now)
+    },
+    write: (value: Expression, body: Statement[]) => body.push(store(value)),
   }
 }
 

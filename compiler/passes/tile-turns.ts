@@ -77,11 +77,11 @@ function placed(copy: Copy, a: BlockAxis, start: Expression, lane: string): read
 /** Per fold: the variables of its accumulator. */
 export type Accumulators = readonly (readonly Expression[])[]
 
-interface Kept {
+export interface Kept {
   /** Runs `body` for each turn with the accumulators, which it may assign. */
   each(out: Statement[], body: (out: Statement[], open: Accumulators) => void): void
-  /** The same for the last time. */
-  finish(out: Statement[], body: (out: Statement[], open: Accumulators) => void): void
+  /** The same for the last time; `solved`: what else is known of the points by then. */
+  finish(out: Statement[], body: (out: Statement[], open: Accumulators, solved: Scope["solved"]) => void): void
 }
 
 /** The accumulators of all turns: variables when there is one, else arrays. */
@@ -98,7 +98,7 @@ export function createAccumulators(
   if (turn.count === 1) {
     out.push(...turn.before)
     const open = folds.map((r) => declare(r, widthOf(r), out, lowerer))
-    return { each: (to, body) => body(to, open), finish: (to, body) => body(to, open) }
+    return { each: (to, body) => body(to, open), finish: (to, body) => body(to, open, new Map()) }
   }
   const number = variable(turn.name)
   const loop = (to: Statement[], body: readonly Statement[]) =>
@@ -137,7 +137,7 @@ export function createAccumulators(
     },
     finish: (to, body) => {
       const inner = [...turn.before]
-      body(inner, read(inner, false))
+      body(inner, read(inner, false), new Map())
       loop(to, inner)
     },
   }

@@ -22,12 +22,13 @@ import {
   walk,
 } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
-import type { Component, Expression, Reduce, Scan } from "../ir/nodes.js"
+import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./tile-accumulators.js"
-import { append, combine, componentOf } from "./tile-fold.js"
+import { append, combine } from "./tile-fold.js"
 import { type Around, createRuns, type Runs, runOf, type Sets } from "./tile-runs.js"
-import { laneRamp, lanesOf, type VectorAxis, wideFetch } from "./tile-vector.js"
+import { translator } from "./tile-translate.js"
+import type { VectorAxis } from "./tile-vector.js"
 
 export interface Scope {
   /** Where statements go. */
@@ -36,7 +37,7 @@ export interface Scope {
   readonly bound: ReadonlySet<string>
   readonly vector: VectorAxis | undefined
   readonly lanes: LaneGroup | undefined
-  /** Accumulators of reductions that are computed already. */
+  /** Accumulators of reductions that are computed already, and values of locals that stand for what they hold. */
   readonly solved: ReadonlyMap<Expression, readonly Expression[]>
 }
 
@@ -51,6 +52,8 @@ export interface Lowerer extends Naming {
   folding(axis: string): ReductionTile
   /** Elements of a folded axis at most. */
   longest(axis: string): number
+  /** Whether it is part of a longer one. */
+  long(axis: string): boolean
 }
 
 /** Emits what `values` need into `scope.out`; answers with expressions of the loop language. */
@@ -139,7 +142,7 @@ function fold(
   const after: Statement[] = []
   let inner: Scope = scope
   let leaves = group
-  let around = 1
+  let [around, long] = [1, false]
   const open: {
     readonly name: string
     readonly extent: Expression
@@ -149,6 +152,7 @@ function fold(
   for (let next = nested(leaves, lowerer); next !== undefined; next = nested(leaves, lowerer)) {
     const name = lowerer.fresh(leaves[0]!.axis)
     around *= lowerer.longest(leaves[0]!.axis)
+    long ||= lowerer.long(leaves[0]!.axis)
     const axes = new Map(leaves.map((r) => [r.axis, variable(name)] as const))
     const body: Statement[] = []
     open.push({ name, extent: translator(inner, lowerer)(leaves[0]!.extent), body, out: inner.out })
@@ -161,7 +165,13 @@ function fold(
     )
     inner = { ...inner, solved }
   }
-  foldLeaves(leaves, accumulators, inner, { out: scope.out, after, turns: around, nested: open.length > 0 }, lowerer)
+  foldLeaves(
+    leaves,
+    accumulators,
+    inner,
+    { out: scope.out, after, turns: around, nested: open.length > 0, long },
+    lowerer,
+  )
   for (const { name, extent, body, out } of open.reverse())
     out.push({ kind: "for", variable: name, extent, bind: "serial", body })
   scope.out.push(...after)
@@ -206,10 +216,14 @@ function foldLeaves(
   const lanes = scope.lanes !== undefined && wanted.lanes !== undefined ? scope.lanes : undefined
   const inner: Scope = { ...scope, lanes: undefined }
   const longest = lowerer.longest(group[0]!.axis)
-  const turns = runOf(group, around.turns * longest, wanted.run)
-  const runs = (totals: Sets[number], steps: number, sets = 1): Runs | undefined => {
+  const long = around.long || lowerer.long(group[0]!.axis)
+  const run = runOf(group, long ? Number.POSITIVE_INFINITY : around.turns * longest, wanted.run)
+  const most = Math.ceil(Math.ceil(longest / step) / (lanes?.count ?? 1))
+  const turns = run === undefined || (!around.nested && most <= run) ? undefined : run
+  const runs = (turns: number | undefined, totals: Sets[number], steps: number, sets = 1): Runs | undefined => {
     if (turns === undefined) return undefined
-    return createRuns(group, totals, { turns, sets, most: around.turns * Math.ceil(steps / turns) }, around, lowerer)
+    const most = around.turns * Math.ceil(steps / turns)
+    return createRuns(group, totals, { turns, sets, most }, around, lowerer)
   }
   if (step === 1) {
     const elements = literalExtent(extent)
@@ -217,7 +231,7 @@ function foldLeaves(
     const together = divides ? (wanted.step ?? 1) : 1
     const sets = Array.from({ length: together }, () => accumulators)
     const count = together === 1 ? extent : literal(elements! / together)
-    loop(group, sets, count, 1, lanes, inner, lowerer, runs(accumulators, longest))
+    loop(group, sets, count, 1, lanes, inner, lowerer, runs(turns, accumulators, most))
     return
   }
   const whole = apply("floordiv", extent, literal(step))
@@ -226,7 +240,7 @@ function foldLeaves(
       turns === undefined
         ? Array.from({ length: copies }, () => group.map((r) => declare(r, width, around.out, lowerer)))
         : [group.map((r) => declare(r, width, around.out, lowerer))]
-    loop(group, sets, whole, width, lanes, inner, lowerer, runs(sets[0]!, Math.ceil(longest / step), copies))
+    loop(group, sets, whole, width, lanes, inner, lowerer, runs(turns, sets[0]!, most, copies))
     for (const [i, r] of group.entries()) {
       const [first, ...others] = sets.map((set) => set[i]!)
       for (const other of others) assign(first!, combine(r.monoid, first!, other), true, around.after, lowerer)
@@ -238,8 +252,8 @@ function foldLeaves(
   const done = mul(whole, literal(step))
   const tail: Statement[] = []
   // What is left over after each of the loops around is many elements again.
-  const many = turns !== undefined && (around.nested || step > turns)
-  const tailRuns = many ? runs(accumulators, step) : undefined
+  const many = run !== undefined && (around.nested || step > run)
+  const tailRuns = many ? runs(run, accumulators, step) : undefined
   tailLoop(group, accumulators, apply("sub", extent, done), done, { ...inner, out: tail }, lowerer, tailRuns)
   if (lanes === undefined) scope.out.push(...tail)
   else scope.out.push({ kind: "if", condition: apply("eq", lanes.index, literal(0)), body: tail, otherwise: [] })
@@ -307,7 +321,7 @@ function tailLoop(
 }
 
 /** The loop over all turns, or over those of each run. */
-function emitTurns(
+export function emitTurns(
   group: readonly Reduce[],
   turns: Expression,
   sets: Sets,
@@ -379,48 +393,4 @@ export function accumulate(
 ): void {
   const next = group.flatMap((r, i) => append(r.monoid, accumulators[i]!, lifted[i]!))
   assign(accumulators.flat(), next, group.every(simple), body, lowerer)
-}
-
-/** Expressions of the kernel language into the loop language; reductions must be solved. */
-function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => Expression {
-  const memo = new Map<Expression, Expression>()
-  const translate = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made = step(x)
-    memo.set(x, made)
-    return made
-  }
-  const step = (x: Expression): Expression => {
-    switch (x.kind) {
-      case "variable":
-        return scope.vector !== undefined && x.name === scope.vector.name ? laneRamp(scope.vector) : x
-      case "operation": {
-        // What is the same in all lanes stays scalar.
-        if (scope.vector !== undefined && x.dtype === "i32") {
-          const lanes = lanesOf(x, scope.vector)
-          if (lanes?.kind === "same" && lanes.base !== x) return translate(lanes.base)
-        }
-        return apply(x.operation, ...x.args.map(translate))
-      }
-      case "load":
-      case "localRead": {
-        const kept = x.kind === "localRead" ? lowerer.scalar(x.local) : undefined
-        if (kept !== undefined) return kept
-        const { array, offset } = lowerer.place(x)
-        return wideFetch(array, x.dtype, offset, scope.vector, translate)
-      }
-      case "reduce":
-      case "component": {
-        const of: Reduce | Scan = x.kind === "component" ? (x as Component).of : x
-        const accumulator = scope.solved.get(of)
-        if (accumulator === undefined) throw new Error(`the reduction over '${of.axis}' is not computed here`)
-        if (x.kind === "reduce") return componentOf(of.monoid, accumulator, 0, undefined)
-        return componentOf(of.monoid, accumulator, x.index, x.slot === undefined ? undefined : translate(x.slot))
-      }
-      default:
-        return rewrite(x, (o) => (o === x ? undefined : translate(o)))
-    }
-  }
-  return translate
 }

@@ -21,7 +21,7 @@ import { type Staged, stage } from "./stage.js"
 import { stageRows } from "./stage-rows.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./tile-block.js"
 import { emitIdentities } from "./tile-carried.js"
-import { emitChunked } from "./tile-chunk.js"
+import { emitChunked, runOfChunks } from "./tile-chunk.js"
 import { emitLocals, type OpenChunk } from "./tile-locals.js"
 import { emitPoints } from "./tile-points.js"
 import { longestFolds } from "./tile-runs.js"
@@ -282,11 +282,12 @@ function emitStaged(
   const { homes, shapes, chunked } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding, shapes)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
+  const run = runOfChunks(staged, lowerer)
   const carried = staged.carried.map((c) => {
     const scores = chunked.find((l) => l.local.name === c.scores)!
-    return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts)
+    return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts, run === undefined)
   })
   // Where no chunk is folded, other lanes read the identities.
   if (carried.length > 0 && parts.schedule.lanes > 1) out.push({ kind: "barrier" })
-  emitChunked({ staged, chunk, number, locals: chunked, carried, axes, parts, lowerer }, scope)
+  emitChunked({ staged, chunk, number, locals: chunked, carried, axes, parts, lowerer, run }, scope)
 }

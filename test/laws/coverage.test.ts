@@ -186,6 +186,8 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "reduce.vector",
     "reduce.unroll",
     "reduce.lanes",
+    "reduce.run",
+    "locals.run",
     "locals.vector",
     "locals.unroll",
     "locals.lanes",

@@ -18,7 +18,7 @@ import {
   scan,
   splat,
 } from "../../compiler/ir/expression.js"
-import { type LoopKernel, packed } from "../../compiler/ir/loop.js"
+import { type LoopKernel, packed, type Statement } from "../../compiler/ir/loop.js"
 import { max, min } from "../../compiler/ir/monoid.js"
 import type { Component, Expression } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
@@ -67,6 +67,27 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
         ? apply("and", a!, apply("gt", b!.args[0]!, b!.args[1]!))
         : undefined,
     ),
+  }),
+  "run that is not counted": () => ({
+    statement: (s) => (s.kind === "assign" && /^runs_\d+$/.test(s.name) ? [] : undefined),
+  }),
+  "wrong bit of the number of runs": () => ({
+    expression: operationFault("shr", ([a, b]) =>
+      a!.kind === "variable" && /^runs_\d+$/.test(a.name) ? apply("shr", a, add(b!, literal(1))) : undefined,
+    ),
+  }),
+  "level of runs that is not merged": () => ({
+    statement: (s) =>
+      s.kind === "for" && s.extent.kind === "variable" && /^free_\d+$/.test(s.extent.name)
+        ? [{ ...s, extent: add(s.extent, literal(-1)) }]
+        : undefined,
+  }),
+  "run that starts with the one before": () => ({
+    statement: (s) => {
+      if (s.kind !== "for" || !/_run_\d+$/.test(s.variable)) return undefined
+      const fresh = (x: Statement) => x.kind === "let" && x.mutable
+      return [...s.body.filter(fresh), { ...s, body: s.body.filter((x) => !fresh(x)) }]
+    },
   }),
   "boundary tile dropped": () => ({
     statement: (s) =>

@@ -31,6 +31,8 @@ export interface Effect {
   readonly bounds: ReadonlyMap<string, Float64Array> | undefined
   /** Whether there are infinities and NaN in the memories. */
   readonly special: boolean
+  /** Elements of the longest fold, where they are thousands. */
+  readonly folded?: number
 }
 
 /** Runs a kernel; `buffers` become what it leaves. */
@@ -52,7 +54,7 @@ export function effectOf(
 
 /** What is wrong with the memories that loops, or a device, left. */
 export function wrongEffect(
-  { kernel, after, bounds, special }: Effect,
+  { kernel, after, bounds, special, folded }: Effect,
   found: ReadonlyMap<string, { readonly values: ArrayLike<number> }>,
 ): string | undefined {
   const stored = written(kernel)
@@ -65,6 +67,7 @@ export function wrongEffect(
       bound: dtype === "f32" ? bounds?.get(name) : undefined,
       storage,
       special,
+      folded,
     })
     if (problem !== undefined) return problem
   }

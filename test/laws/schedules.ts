@@ -123,7 +123,8 @@ function chunks(
   for (const axis of Object.keys(reduce)) delete reduce[axis]
   const step = choose.of([1, 1, 2, 4])
   const single = step === 1 && choose.chance(30) ? { single: true } : choose.chance(40) ? { depth: 2 } : {}
-  const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { step } : {}), ...single }
+  const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
+  const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { step } : {}), ...single, ...run }
   for (const r of folds) {
     const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
     reduce[choose.chance(70) ? chain.at(-1)!.axis : r.axis] = chunk
@@ -169,7 +170,9 @@ function sharing(lanes: number, choose: Choices): number {
 function folding(lanes: number, choose: Choices, unrolls = [1, 1, 2, 1, 3]): ReductionTile {
   const vector = choose.of([1, 4, 2, 1, 8])
   const unroll = choose.of(unrolls)
-  return { ...(vector > 1 ? { vector } : {}), ...(unroll > 1 ? { unroll } : {}), ...(lanes > 1 ? { lanes } : {}) }
+  const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
+  const shared = lanes > 1 ? { lanes } : {}
+  return { ...(vector > 1 ? { vector } : {}), ...(unroll > 1 ? { unroll } : {}), ...shared, ...run }
 }
 
 export function foldedAxes(values: readonly Expression[]): ReadonlySet<string> {

@@ -5,6 +5,9 @@
  * bound that the interpreter keeps beside each f32 value (compiler/interpret/scalar-bounds.ts): the value of the same program on absolute
  * values, with the extra errors of division and of the transcendental functions. A bound that is not finite claims nothing, nor does what
  * overflows; where data are special values, what is not finite must not be finite in both.
+ *
+ * Folds of more elements than programs of the laws have otherwise say so: with n of them 8 becomes 8 + log2 n, for runs that are merged by
+ * pairs (compiler/passes/tile-runs.ts).
  */
 import type { Storage } from "../../compiler/ir/loop.js"
 
@@ -24,13 +27,19 @@ export interface Comparison {
   readonly special?: boolean | undefined
   /** How the values were stored: what differs a little may be rounded to two neighbours. */
   readonly storage?: Storage | undefined
+  /** Elements of the longest fold, where they are thousands. */
+  readonly folded?: number | undefined
 }
+
+/** What a value may differ by, in units of its bound, when a fold of so many elements is in it. */
+export const depthOf = (folded: number): number => depth + Math.log2(Math.max(1, folded))
 
 /** The distance of neighbours, relative to their value. */
 const apart: Readonly<Partial<Record<Storage, number>>> = { bf16: 2 ** -7, f16: 2 ** -10 }
 
 /** What is wrong with the first element that differs, or undefined. */
-export function difference({ name, expected, found, bound, storage, special }: Comparison): string | undefined {
+export function difference(comparison: Comparison): string | undefined {
+  const { name, expected, found, bound, storage, special, folded = 1 } = comparison
   if (expected.length !== found.length) return `${name}: ${found.length} elements, not ${expected.length}`
   for (let i = 0; i < expected.length; i++) {
     const [a, b] = [expected[i]!, found[i]!]
@@ -39,7 +48,7 @@ export function difference({ name, expected, found, bound, storage, special }: C
     const c = bound[i]!
     if (special === true && Number.isFinite(a) !== Number.isFinite(b)) return `${name}[${i}]: ${b}, not ${a}`
     if (!Number.isFinite(c) || !Number.isFinite(a)) continue
-    const allowed = depth * unit * c + smallest + ((storage && apart[storage]) ?? 0) * Math.abs(a)
+    const allowed = depthOf(folded) * unit * c + smallest + ((storage && apart[storage]) ?? 0) * Math.abs(a)
     if (!(Math.abs(a - b) <= allowed)) return `${name}[${i}]: ${b}, not ${a} ± ${allowed}`
   }
   return undefined

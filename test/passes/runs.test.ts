@@ -1,0 +1,103 @@
+/** Which folds are taken in runs, and what the loops of such look like. */
+import { describe, expect, test } from "vitest"
+import { apply, literal, load, reduce, symbol, variable, withTable } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
+import { printLoop } from "../../compiler/ir/loop-print.js"
+import { type Monoid, max, sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import type { DType } from "../../compiler/ir/operations.js"
+import type { ReductionTile } from "../../compiler/ir/schedule.js"
+import { clean } from "../../compiler/passes/clean.js"
+import { isRefusal, tile } from "../../compiler/passes/tile.js"
+import { wasmTarget } from "../../compiler/targets/target.js"
+
+function kernelOf(extent: Expression, monoid: Monoid = sum, dtype: DType = "f32"): Kernel {
+  const storage = dtype as "f32" | "i32"
+  return {
+    name: "long",
+    buffers: [
+      { name: "x", dtype, storage, shape: [1 << 20] },
+      { name: "y", dtype, storage, shape: [1] },
+    ],
+    items: [
+      {
+        kind: "store",
+        buffer: "y",
+        axes: [],
+        index: [literal(0)],
+        value: reduce("k", extent, monoid, [load("x", [variable("k")], dtype)]),
+        monoid: undefined,
+      },
+    ],
+    spans: [],
+  }
+}
+
+function textOf(kernel: Kernel, fold: ReductionTile = {}): string {
+  const made = tile(kernel, { lanes: 1, stores: [{ tile: {}, reduce: { k: fold } }], locals: {} }, wasmTarget.tile)
+  return isRefusal(made) ? `${made.code}: ${made.why}` : printLoop(clean(made))
+}
+
+const inRuns = (text: string) => text.includes("runs_")
+
+describe("runs", () => {
+  test.each<[string, () => Kernel, boolean]>([
+    ["4,096 elements", () => kernelOf(literal(4096)), false],
+    ["4,097 elements", () => kernelOf(literal(4097)), true],
+    ["a symbol up to 4,096", () => kernelOf(symbol("n", 4096, 16)), false],
+    ["a symbol up to 4,097, whatever its hint", () => kernelOf(symbol("n", 4097, 16)), true],
+    ["the least of two extents", () => kernelOf(apply("min", symbol("n", 9999, 16), literal(64))), false],
+    ["integers", () => kernelOf(literal(9999), sum, "i32"), false],
+    ["a maximum", () => kernelOf(literal(9999), max), false],
+    ["a part of a long fold", () => ({ ...kernelOf(literal(64)), long: ["k"] }), true],
+  ])("%s", (_, kernel, expected) => {
+    withTable(() => expect(inRuns(textOf(kernel()))).toBe(expected))
+  })
+
+  test("are of 8 turns, or of fewer where the schedule says so, and never of more", () => {
+    withTable(() => {
+      const text = textOf(kernelOf(literal(8192)))
+      expect(text).toContain("k_run_0 < 1024")
+      expect(textOf(kernelOf(literal(8192)), { run: 4 })).toContain("k_run_0 < 2048")
+      expect(textOf(kernelOf(literal(8192)), { run: 16 })).toBe(
+        "reduce/run: runs of 16 of 'k' lose digits; 8 is the most",
+      )
+      expect(textOf(kernelOf(literal(64)), { run: 16 })).toContain("k_run_0 < 4")
+    })
+  })
+
+  test("one is merged with those whose bits are set, and kept at the first that is not", () => {
+    withTable(() =>
+      expect(textOf(kernelOf(literal(8192)))).toMatchInlineSnapshot(`
+      "kernel long(x: f32 [1048576] read, y: f32 [1] write)
+      lanes 1, groups 1
+      for group < 1 grid {
+        for lane < 1 lane {
+          var k_0: f32 = 0.0
+          var runs_0: i32 = 0
+          register level_0: f32[11]
+          for k_run_0 < 1024 serial {
+            var k_2: f32 = 0.0
+            for k_1 < 8 serial {
+              k_2 = (k_2 + x[((k_run_0 * 8) + k_1)])
+            }
+            let done_0: i32 = (runs_0 + 1)
+            let free_0: i32 = (toI32((bits(toF32((done_0 & neg(done_0)))) >> 23)) + -127)
+            for level_2 < free_0 serial {
+              k_2 = (level_0[level_2] + k_2)
+            }
+            level_0[free_0] = k_2
+            runs_0 = done_0
+          }
+          for level_1 < (toI32((bits(toF32(runs_0)) >> 23)) + -126) serial {
+            if (((runs_0 >> level_1) & 1) == 1) {
+              k_0 = (level_0[level_1] + k_0)
+            }
+          }
+          y[0] = k_0
+        }
+      }"
+    `),
+    )
+  })
+})
