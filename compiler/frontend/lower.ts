@@ -51,11 +51,20 @@ interface Scope {
   readonly fn: ScalarFunctionNode
   readonly names: Map<ts.Symbol, { readonly kind: "parameter" | "local"; readonly index: number }>
   readonly captures: Set<string>
+  /** What the branches of `?:` give, where it has been asked. */
+  readonly branches: Map<ts.Node, "number" | "boolean">
 }
 
 /** Reads `fn`, which is a scalar function by its types. */
 export function lower(fn: ScalarFunctionNode, language: Language): Lowering {
-  const scope: Scope = { language, checker: language.checker, fn, names: new Map(), captures: new Set() }
+  const scope: Scope = {
+    language,
+    checker: language.checker,
+    fn,
+    names: new Map(),
+    captures: new Set(),
+    branches: new Map(),
+  }
   try {
     const parameters = fn.parameters.map((parameter, index) => parameterName(parameter, index, scope))
     const { locals, result } = body(fn.body, scope)
@@ -255,9 +264,26 @@ function conditional(node: ts.ConditionalExpression, scope: Scope): ScalarSource
   return operation("select", args, node)
 }
 
-function kind(node: ts.Expression, scope: Scope): "number" | "boolean" | undefined {
-  return scalarKind(scope.checker.getTypeAtLocation(node), scope.checker)
+type Kind = "number" | "boolean" | undefined
+
+/**
+ * Whether an expression is a number or a boolean. Operators say it of themselves: the checker would look through all that is below one each
+ * time that it is asked, and a sum of n terms asks n times.
+ */
+function kind(node: ts.Expression, scope: Scope): Kind {
+  if (ts.isParenthesizedExpression(node)) return kind(node.expression, scope)
+  const operator = ts.isBinaryExpression(node) ? binaryOperators.get(node.operatorToken.kind)?.operation : undefined
+  if (operator !== undefined) return truths.has(operator) ? "boolean" : "number"
+  if (!ts.isConditionalExpression(node)) return scalarKind(scope.checker.getTypeAtLocation(node), scope.checker)
+  const known = scope.branches.get(node)
+  if (known !== undefined) return known
+  const [yes, no] = [kind(node.whenTrue, scope), kind(node.whenFalse, scope)]
+  const both = yes === no ? yes : undefined
+  if (both !== undefined) scope.branches.set(node, both)
+  return both
 }
+
+const truths: ReadonlySet<ScalarOperation> = new Set(["<", "<=", ">", ">=", "===", "!==", "&&", "||"])
 
 /** Refuses an operand that TypeScript accepts by JavaScript's conversions. */
 function wants(wanted: "number" | "boolean", node: ts.Expression, operator: string, scope: Scope): void {

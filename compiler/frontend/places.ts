@@ -12,7 +12,7 @@ import type { ScalarPlace, SourceSpan } from "../../dsl/attach.js"
 /** [line, column, length] of a range of characters. */
 export function placeOfRange(source: ts.SourceFile, start: number, end: number): ScalarPlace {
   const { line, character } = source.getLineAndCharacterOfPosition(start)
-  const rest = lineText(source, line).length - character
+  const rest = lineEnd(source, line) - start
   return [line + 1, character + 1, Math.max(1, Math.min(end - start, rest))]
 }
 
@@ -32,7 +32,14 @@ export function spanOf(node: ts.Node, file: string): SourceSpan {
 }
 
 function lineText(source: ts.SourceFile, line: number): string {
+  return source.text.slice(source.getLineStarts()[line], lineEnd(source, line)).replaceAll("\t", " ")
+}
+
+/** Where the characters of a line end. Looks at no others: a line may be a whole program. */
+function lineEnd(source: ts.SourceFile, line: number): number {
+  const { text } = source
   const starts = source.getLineStarts()
-  const text = source.text.slice(starts[line], starts[line + 1] ?? source.text.length)
-  return text.replace(/[\r\n\u2028\u2029]+$/, "").replaceAll("\t", " ")
+  let end = starts[line + 1] ?? text.length
+  while (end > starts[line]! && "\r\n\u2028\u2029".includes(text[end - 1]!)) end--
+  return end
 }

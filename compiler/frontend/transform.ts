@@ -40,12 +40,12 @@ export function transform(source: ts.SourceFile, file: string, language: Languag
   if (declaresHelpers(source)) return undefined
   const insertions: Insertion[] = []
   const refusals: Refusal[] = []
-  const used = new Set<string>()
+  const aliases = new Map<string, string>()
   const inLanguage = isLanguageFile(source, language)
 
   const helper = (name: "__scalar" | "__at") => {
-    const alias = unusedName(name, source)
-    used.add(alias === name ? name : `${name} as ${alias}`)
+    const alias = aliases.get(name) ?? unusedName(name, source)
+    aliases.set(name, alias)
     return alias
   }
   const visit = (node: ts.Node): void => {
@@ -74,7 +74,8 @@ export function transform(source: ts.SourceFile, file: string, language: Languag
   }
   visit(source)
   if (insertions.length === 0) return undefined
-  const names = [...used].sort().reverse().join(", ")
+  const used = [...aliases].map(([name, alias]) => (alias === name ? name : `${name} as ${alias}`))
+  const names = used.sort().reverse().join(", ")
   const trailer = names === "" ? "" : `import { ${names} } from ${JSON.stringify(helperModule(source, language))}`
   return { ...insert(source.text, insertions, trailer, basename(source.fileName)), refusals }
 }

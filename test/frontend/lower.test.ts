@@ -73,19 +73,24 @@ const cases: readonly (readonly [code: string, expected: string])[] = [
   ["(<N extends number>(by: N) => (x: number) => x + by)", "(+ $0 {by})"],
 ]
 
+const terms = Array.from({ length: 60 }, (_, i) => `x * ${i}.5`).join(" + ")
+const branches = Array.from({ length: 60 }, (_, i) => `x > ${i} ? ${i} : `).join("")
+const long = `(x: number) => (${terms}) + (${branches}x)`
+
 const folder = temporaryProject({
+  "long.ts": `export const fn = ${long}\n`,
   "curves.ts":
     "export const slope = 0.5\nexport function curve(x: number) { return x * slope }\nexport const clamp = (x: number, to: number) => x > to ? to : x\n",
   ...Object.fromEntries(cases.map(([code], index) => [`cases/${index}.ts`, `${before}${code}\nexport { fn }\n`])),
 })
 const { language } = openProject(
-  cases.map((_, index) => join(folder, "cases", `${index}.ts`)),
+  [join(folder, "long.ts"), ...cases.map((_, index) => join(folder, "cases", `${index}.ts`))],
   { languageRoots },
 )
 
 /** The scalar function of a case: the last one, innermost. */
-function functionOf(index: number): ScalarFunctionNode {
-  const source = language.program.getSourceFile(join(folder, "cases", `${index}.ts`))!
+function functionOf(index: number, file = join("cases", `${index}.ts`)): ScalarFunctionNode {
+  const source = language.program.getSourceFile(join(folder, file))!
   let found: ScalarFunctionNode | undefined
   const visit = (node: ts.Node): void => {
     if (isScalarFunction(node, language.checker)) found = node
@@ -114,4 +119,24 @@ test("every node has its exact place", () => {
 test("a name is captured once", () => {
   const index = cases.findIndex(([code]) => code.includes("f(x) + by"))
   expect(lower(functionOf(index), language)).toMatchObject({ captures: ["f", "by"] })
+})
+
+test("the checker is asked for the types of names and numbers, not for those of sums: it would check each term once for each after it", () => {
+  let nodes = 0
+  const checker = new Proxy(language.checker, {
+    get(target, key) {
+      if (key !== "getTypeAtLocation") return Reflect.get(target, key)
+      return (node: ts.Node) => {
+        const count = (n: ts.Node): void => {
+          nodes++
+          ts.forEachChild(n, count)
+        }
+        count(node)
+        return target.getTypeAtLocation(node)
+      }
+    },
+  })
+  const lowered = lower(functionOf(0, "long.ts"), { ...language, checker })
+  expect(lowered.kind).toBe("function")
+  expect(nodes).toBeLessThan(8 * 60)
 })
