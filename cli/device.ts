@@ -7,6 +7,7 @@
  */
 import { tmpdir } from "node:os"
 import type { AdapterFacts } from "../compiler/targets/target.js"
+import type { Artifact } from "../runtime/artifact.js"
 import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
@@ -22,6 +23,19 @@ export interface ChosenDevice {
   readonly adapter?: AdapterFacts
   /** For people, after the device's description. */
   readonly reason: string
+}
+
+/**
+ * The name of the device for an artifact: its own, which must be what was asked for, if anything was.
+ *
+ * @throws WeftError `device/target`
+ */
+export function deviceNameFor(artifact: Artifact | undefined, asked: DeviceName = "auto"): DeviceName {
+  if (artifact === undefined || !deviceNames.includes(asked)) return asked
+  if (asked === "auto" || asked === artifact.target) return artifact.target
+  throw new WeftError("device/target", `the artifact is for ${artifact.target}, but the device is to be '${asked}'`, {
+    hint: "leave the option 'device' out, or compile the model again for it",
+  })
 }
 
 /**

@@ -18,7 +18,7 @@ import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { checkTwins, weightReader } from "../runtime/weights/reader.js"
 import { type ArtifactOptions, artifactFor, artifactWeights, type FoundArtifact } from "./artifact.js"
-import { chooseDevice, type DeviceName } from "./device.js"
+import { chooseDevice, type DeviceName, deviceNameFor } from "./device.js"
 import { tunedFor } from "./tuned.js"
 
 export type { Precision } from "../runtime/artifact.js"
@@ -94,11 +94,12 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
   const checkpoint = await openCheckpoint(folder)
   try {
     const given = typeof source === "string" ? undefined : checkArtifact(source)
+    const name = deviceNameFor(given, options.device)
     // Before seconds of compiling, should they be broken.
     const defaults = defaultsOf(checkpoint.generationConfig)
     endTokensOf(checkpoint.generationConfig)
     const tokenizer = await tokenizerOf(checkpoint)
-    const { device, adapter, reason } = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
+    const { device, adapter, reason } = await chooseDevice(name, options.threads)
     try {
       options.onProgress?.({ stage: "device", description: device.description, reason })
       const precision = options.precision ?? (device.kind === "webgpu" && !device.fallback ? "fast" : "exact")
@@ -141,6 +142,14 @@ async function findArtifact(
   if (context !== undefined && context !== given.model?.context)
     throw new WeftError("load/context", `the artifact is compiled for a context of ${given.model?.context}`, {
       hint: "leave the option 'context' out, or compile the model again with it",
+    })
+  if (chunk !== undefined && chunk !== given.model?.chunk)
+    throw new WeftError("load/chunk", `the artifact is compiled for a chunk of ${given.model?.chunk}`, {
+      hint: "leave the option 'chunk' out, or compile the model again with it",
+    })
+  if (model !== undefined)
+    throw new WeftError("load/model", "the artifact is of a model that is compiled already", {
+      hint: "leave the option 'model' out, or name the checkpoint's folder alone",
     })
   if (precision !== undefined && precision !== given.precision)
     throw new WeftError("load/precision", `the artifact is compiled with precision '${given.precision}'`, {

@@ -9,7 +9,7 @@ import type { Artifact } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
 import { loadProgram as loadArtifact, type NumberArray, type RunningProgram } from "../runtime/program.js"
 import { keptArtifact } from "./cache.js"
-import { type ChosenDevice, chooseDevice, type DeviceName } from "./device.js"
+import { type ChosenDevice, chooseDevice, type DeviceName, deviceNameFor } from "./device.js"
 import { tunedFor } from "./tuned.js"
 
 export interface LoadProgramOptions {
@@ -37,7 +37,7 @@ export async function loadProgram<
   P = DefinedProgram<Readonly<Record<string, NumberArray>>, Readonly<Record<string, NumberArray>>>,
 >(source: string | Artifact, options: LoadProgramOptions = {}): Promise<RunningProgram<InputsOf<P>, OutputsOf<P>>> {
   const given = typeof source === "string" ? undefined : checkArtifact(source)
-  const chosen = await chooseDevice(given?.target ?? options.device ?? "auto", options.threads)
+  const chosen = await chooseDevice(deviceNameFor(given, options.device), options.threads)
   const { device } = chosen
   try {
     const artifact = given ?? (await compiled(source as string, chosen, options))

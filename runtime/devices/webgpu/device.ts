@@ -85,7 +85,8 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
   const { made: symbolBuffer, error: symbolError } = watch(gpu, () =>
     gpu.createBuffer({ label: "symbols", size: symbolBytes, usage: symbolUsage }),
   )
-  const pipelines = createPipelines(gpu, () => counters.pipelines++)
+  const info = adapterInfo(adapter, gpu)
+  const pipelines = createPipelines(gpu, info.subgroupMinSize, () => counters.pipelines++)
   const staging = createStaging(gpu, refusal)
   let lostReason: string | undefined
   let disposed = false
@@ -156,7 +157,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     description: describe(adapter.info),
     fallback: isSoftware(adapter.info),
     limits,
-    adapterInfo: adapterInfo(adapter, gpu),
+    adapterInfo: info,
     counters,
     lost,
 

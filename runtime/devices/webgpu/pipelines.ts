@@ -31,7 +31,8 @@ interface Layout {
   readonly error: Promise<GPUError | undefined>
 }
 
-export function createPipelines(device: GPUDevice, made: () => void): Pipelines {
+/** `subgroupSize`: lanes of the smallest subgroup that the adapter may run; 0 without subgroups. */
+export function createPipelines(device: GPUDevice, subgroupSize: number, made: () => void): Pipelines {
   const layouts = new Map<string, Layout>()
   const pipelines = new Map<string, Promise<GPUComputePipeline>>()
 
@@ -69,7 +70,7 @@ export function createPipelines(device: GPUDevice, made: () => void): Pipelines 
 
   return {
     async compile(kernels) {
-      for (const kernel of kernels) checkFeatures(device, kernel)
+      for (const kernel of kernels) checkFeatures(device, subgroupSize, kernel)
       const settled = await Promise.allSettled(
         kernels.map(async (kernel) => {
           const layout = layoutOf(kernel)
@@ -99,14 +100,23 @@ export function createPipelines(device: GPUDevice, made: () => void): Pipelines 
 /** The features that stand behind what a shader enables. */
 const features: Readonly<Record<string, string>> = { f16: "shader-f16", subgroups: "subgroups" }
 
-function checkFeatures(device: GPUDevice, { name, source }: ArtifactKernel): void {
+/** An exchange of values between lanes, as kernels spell it, with its mask at the end. */
+const exchange = /subgroupShuffleXor\(.*, (\d+)u\)(?: != \w+(?:<\w+>)?\(\))?;$/gm
+
+/** Lanes that do not lie in one subgroup would exchange nothing, and nobody would say so. */
+function checkFeatures(device: GPUDevice, subgroupSize: number, { name, source }: ArtifactKernel): void {
+  const refuse = (needed: string) => {
+    throw new WeftError("webgpu-feature", `kernel '${name}' needs ${needed}`, {
+      hint: "compile the model for the adapter that runs it, or for any: `weft compile` without a device",
+    })
+  }
   for (const [, extension] of source.matchAll(/^enable (\w+);/gm)) {
     const feature = features[extension!]
-    if (feature !== undefined && !device.features.has(feature))
-      throw new WeftError("webgpu-feature", `kernel '${name}' needs '${feature}', which this adapter does not have`, {
-        hint: "compile the model for the adapter that runs it, or for any: `weft compile` without a device",
-      })
+    if (feature !== undefined && !device.features.has(feature)) refuse(`'${feature}', which this adapter does not have`)
   }
+  for (const [, mask] of source.matchAll(exchange))
+    if (Number(mask) >= subgroupSize)
+      refuse(`subgroups of ${2 * Number(mask)} lanes; those of this adapter may have ${subgroupSize}`)
 }
 
 async function createPipeline(
