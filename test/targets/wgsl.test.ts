@@ -196,6 +196,13 @@ describe("expressions", () => {
     expect(body(loop(add(v("i"), n(-1))))[1]).toBe("  y[floorDivide(i + (-1), 3)] = 0f;")
   })
 
+  it("divides floats plainly by what is known to be below 2^125 only: WGSL promises nothing beyond 2^126", () => {
+    const by = (divisor: Expression) => body(store("y", n(0), apply("div", at("x", n(0)), divisor)))
+    expect(by(f(3))).toEqual(["y[0] = x[0] / 3f;"])
+    expect(by(at("x", n(1)))).toEqual(["y[0] = quotient(x[0], x[1]);"])
+    expect(by(f(1e38)).at(-1)).toMatch(/^y\[0\] = quotient\(x\[0\], /)
+  })
+
   it("keeps an operation on constants from WGSL's own evaluation", () => {
     expect(main(kernel([store("y", n(0), apply("exp", f(1)))]), { lacks: new Set() })).toEqual([
       "let t1 = 1f;",

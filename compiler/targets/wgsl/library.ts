@@ -4,6 +4,7 @@
  *   widenBf16(word)       two bf16 values of a 32-bit word, exactly
  *   packBf16(pair)        two f32 values rounded to nearest even, in one word
  *   floorDivide4(a, b)    ⌊a / b⌋ lane by lane for b > 0
+ *   quotient4(a, b)       a / b lane by lane, for divisors beyond 2^126, too
  *   larger4(a, b)         the maximum lane by lane, NaN where one of them is
  *
  * Rounding is done by integer operations: what `pack2x16float` does with a value that lies between two f16 is the driver's choice.
@@ -117,6 +118,8 @@ const perWidth: Readonly<Record<string, (type: Types, name: string) => string>> 
     `fn ${name}(a: ${t("i32")}, b: ${t("i32")}) -> ${t("i32")} { let q = a / b; return q - select(${t("i32")}(), ${t("i32")}(1), (a - q * b) < ${t("i32")}()); }`,
   floorModulo: (t, name) =>
     `fn ${name}(a: ${t("i32")}, b: ${t("i32")}) -> ${t("i32")} { let r = a % b; return r + select(${t("i32")}(), b, r < ${t("i32")}()); }`,
+  quotient: (t, name) =>
+    `fn ${name}(a: ${t("f32")}, b: ${t("f32")}) -> ${t("f32")} { let s = select(${t("f32")}(1f), ${t("f32")}(0.25f), abs(b) > ${t("f32")}(${2 ** 125}f)); return (a * s) / (b * s); }`,
   larger: (t, name) => extremum(t, name, "max", "&"),
   smaller: (t, name) => extremum(t, name, "min", "|"),
   bounded: (t, name) =>

@@ -54,8 +54,12 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   add: infix("+"),
   sub: infix("-"),
   mul: infix("*"),
-  // A literal zero as divisor is an error in WGSL; the table defines x div 0 = x and x rem 0 = 0.
-  div: (c) => (c.literal === 0 && c.dtype !== "f32" ? c.args[0]! : infix("/")(c)),
+  // A literal zero as divisor is an error in WGSL; the table defines x div 0 = x and x rem 0 = 0. WGSL promises nothing of f32 divisors beyond
+  // 2^126, and hardware has 0 for them.
+  div: (c) => {
+    if (c.dtype !== "f32") return c.literal === 0 ? c.args[0]! : infix("/")(c)
+    return c.literal !== undefined && Math.abs(c.literal) < 2 ** 125 ? infix("/")(c) : call(c.helper("quotient"))(c)
+  },
   // WGSL's own of f32 takes a rounded quotient, and is off by a whole divisor where that rounds up.
   rem: (c) => (c.dtype === "f32" ? call(c.helper("remainder"))(c) : c.literal === 0 ? zero(c) : infix("%")(c)),
   floordiv: (c) => (c.dtype === "u32" || c.nonNegative ? infix("/")(c) : call(c.helper("floorDivide"))(c)),
