@@ -43,6 +43,7 @@ import { simplify } from "./passes/simplify.js"
 import { splitFolds } from "./passes/split.js"
 import { scratchStorage, stateStorage } from "./passes/storage.js"
 import { isRefusal, tile } from "./passes/tile.js"
+import { authorSpan } from "./passes/trace-arguments.js"
 import { mergeFetches } from "./passes/vectors.js"
 import { weightMap } from "./passes/weight-map.js"
 import { emitKernels } from "./targets/emit.js"
@@ -290,7 +291,7 @@ function assemble(
     target,
   )
   const compiled = kernels.map(({ kernel }, i): ArtifactKernel => {
-    const span = kernel.spans.findLast((s) => !s.file.startsWith("dsl/")) ?? kernel.spans.at(-1)
+    const span = authorSpan(kernel.spans)
     return { ...emitted.kernels[i]!, ...(span === undefined ? {} : { span }) }
   })
   return {

@@ -14,6 +14,8 @@ export interface SourceSpan {
   readonly column: number
   readonly length: number
   readonly text: string
+  /** In a file of the language itself, whose own lines are not where a mistake is told. */
+  readonly library?: true
 }
 
 /**
@@ -103,7 +105,8 @@ const scalarKey = Symbol.for("weft.scalar")
 const traceKey = Symbol.for("weft.trace")
 
 type Carrier = { [scalarKey]?: ScalarAttachment }
-type Host = { [traceKey]?: Tracing | undefined }
+const placesKey = Symbol.for("weft.places")
+type Host = { [traceKey]?: Tracing | undefined; [placesKey]?: SourceSpan[] }
 
 /** Hangs `attachment` on `fn` and returns `fn`. Inserted by the front end; never written by hand. */
 export function __scalar<F extends (...args: never[]) => unknown>(fn: F, attachment: ScalarAttachment): F {
@@ -116,17 +119,26 @@ export function scalarAttachment(fn: unknown): ScalarAttachment | undefined {
   return typeof fn === "function" ? (fn as Carrier)[scalarKey] : undefined
 }
 
-/** Runs one call of the language with `span` on the trace's stack of places. Inserted by the front end; never written by hand. */
+/** Runs one call of the language with `span` on the stack of places. Inserted by the front end; never written by hand. */
 export function __at<T>(span: SourceSpan, call: () => T): T {
-  const trace = (globalThis as Host)[traceKey]
-  if (trace === undefined) return call()
-  trace.spans.push(span)
+  const spans = places()
+  spans.push(span)
   try {
     return call()
   } finally {
-    trace.spans.pop()
+    spans.pop()
   }
 }
+
+/** Places of the calls that are running, outermost first: those of the running trace, or those of the file that is being imported. */
+function places(): SourceSpan[] {
+  const host = globalThis as Host
+  if (host[placesKey] === undefined) host[placesKey] = []
+  return host[traceKey]?.spans ?? host[placesKey]
+}
+
+/** The place of the call of the language that is running. */
+export const here = (): SourceSpan | undefined => places().findLast(({ library }) => library !== true)
 
 /** Runs `body` with `trace` as the running trace. Called by the compiler only. */
 export function withTracing<T>(trace: Tracing, body: () => T): T {

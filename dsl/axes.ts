@@ -37,7 +37,7 @@ export function split<
   axis: K,
   parts: { readonly [N in keyof P]: N extends Exclude<X, K> ? `axis '${N}' exists already` : P[N] },
 ): Tensor<Exclude<X, K> | (keyof P & string), D> {
-  const extents = Object.entries(parts as P).map(([name, extent]) => ({ axis: name, extent }))
+  const extents = Object.entries((parts as P | null) ?? {}).map(([name, extent]) => ({ axis: name, extent }))
   return tracing().split(x, axis, extents) as Tensor<Exclude<X, K> | (keyof P & string), D>
 }
 

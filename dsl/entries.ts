@@ -9,6 +9,7 @@
  *
  * A prompt is prefill, then (greedy or sample, step) for each token.
  */
+import type { SourceSpan } from "./attach.js"
 import { extent, indexing, minus, pick } from "./axes.js"
 import { outer } from "./map.js"
 import { assign, iota } from "./memory.js"
@@ -30,6 +31,8 @@ export interface InputSpec {
 /** An entry point: what it takes and gives, and the function that the compiler traces. */
 export interface Entry {
   readonly name: string
+  /** Where the program was defined: the place of what is wrong with the whole of it. */
+  readonly place?: SourceSpan | undefined
   readonly inputs: Readonly<Record<string, InputSpec>>
   /** The axes of each output in the host's order, the slowest first. */
   readonly outputs: Readonly<Record<string, readonly string[]>>

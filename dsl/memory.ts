@@ -28,12 +28,12 @@ export function constant<const A extends string, D extends NumberType = "f32">(
   values: ArrayLike<number>,
   dtype?: D,
 ): Tensor<A, D> {
-  return tracing().constant([{ axis, extent: values.length }], values, dtype ?? "f32") as Tensor<A, D>
+  return tracing().constant([{ axis, extent: values?.length ?? 0 }], values, dtype === undefined ? "f32" : dtype) as Tensor<A, D>
 }
 
 /** One number as a tensor without axes. Numbers inside of scalar functions need none: they are captured. */
 export function literal<D extends NumberType = "f32">(value: number, dtype?: D): Tensor<never, D> {
-  return tracing().constant([], [value], dtype ?? "f32") as Tensor<never, D>
+  return tracing().constant([], [value], dtype === undefined ? "f32" : dtype) as Tensor<never, D>
 }
 
 /** w[axis = index[…]]: the axis is replaced by the axes of `index`; axes that both have are matched. Out of range is clamped. */

@@ -13,6 +13,7 @@
  * `input` and `outputs` give axes an order, because the host has one: its arrays are row-major, the first axis the slowest. In between
  * there is none. A program file exports its program as `program`.
  */
+import { here } from "./attach.js"
 import type { Entry, InputSpec } from "./entries.js"
 import type { Program } from "./model.js"
 import type { NumberType, Tensor, Tree, Typed } from "./tensor.js"
@@ -25,22 +26,39 @@ export interface Bounded {
 }
 
 /**
- * An extent that is known per run only. Axes of one name have one extent in all inputs; axes of different names have one extent when they
+ * An extent that is known per run only, from 0 to `max`. Axes of one name have one extent in all inputs; axes of different names have one extent when they
  * name the same `symbol`: `input({ row: upTo(512, "n"), column: upTo(512, "n") })` is square.
+ *
+ * @throws RangeError when `max` is no whole number from 1 to 2^31 − 1
  */
 export function upTo(max: number, symbol?: string): Bounded {
-  if (!Number.isInteger(max) || max < 1)
-    throw new RangeError(`upTo(${max}): the largest extent is a whole number from 1`)
+  if (!isExtent(max, 1))
+    throw new RangeError(`upTo(${String(max)}): the largest extent is a whole number from 1 to 2^31 − 1`)
+  if (symbol !== undefined && (typeof symbol !== "string" || symbol === ""))
+    throw new RangeError(`upTo(${max}, …): the name of an extent is a text`)
   return { max, symbol }
 }
 
-/** An array that each run is given, row-major in the order of `axes`. */
+const isExtent = (value: unknown, least: number): value is number =>
+  typeof value === "number" && Number.isInteger(value) && value >= least && value < 2 ** 31
+
+/**
+ * An array that each run is given, row-major in the order of `axes`, f32 unless `dtype` says otherwise.
+ *
+ * @throws RangeError when an extent is neither a whole number from 0 to 2^31 − 1 nor `upTo(…)`, or when `dtype` is none of f32, i32 and u32
+ */
 export function input<const S extends Readonly<Record<string, number | Bounded>>, D extends NumberType = "f32">(
   axes: S,
   dtype?: D,
 ): Tensor<keyof S & string, D> {
-  const extentOf = (axis: string, extent: number | Bounded) =>
-    typeof extent === "number" ? extent : { symbol: extent.symbol ?? axis, max: extent.max }
+  const extentOf = (axis: string, extent: number | Bounded | null) => {
+    if (isExtent(extent, 0)) return extent
+    if (typeof extent === "object" && extent !== null && isExtent(extent.max, 1))
+      return { symbol: extent.symbol ?? axis, max: extent.max }
+    throw new RangeError(`input: the extent of '${axis}' is ${String(extent)}; it is a whole number from 0, or upTo(…)`)
+  }
+  if (dtype !== undefined && !["f32", "i32", "u32"].includes(dtype))
+    throw new RangeError(`input: the value type is ${String(dtype)}; it is "f32", "i32" or "u32"`)
   const spec: InputSpec = {
     axes: Object.entries(axes).map(([axis, extent]) => ({ axis, extent: extentOf(axis, extent) })),
     dtype: dtype ?? "f32",
@@ -71,6 +89,7 @@ export function defineProgram<
 }): DefinedProgram<ArraysOf<Inputs>, ArraysOf<Pick<Outputs, keyof Axes & keyof Outputs>>> {
   const entry: Entry = {
     name: "run",
+    place: here(),
     inputs: definition.inputs as unknown as Entry["inputs"],
     outputs: definition.outputs,
     run: (inputs, _weights, states) => ({

@@ -43,6 +43,8 @@ export function transform(source: ts.SourceFile, file: string, language: Languag
   const aliases = new Map<string, string>()
   const inLanguage = isLanguageFile(source, language)
 
+  const placed = (span: SourceSpan): SourceSpan => (inLanguage ? { ...span, library: true } : span)
+
   const helper = (name: "__scalar" | "__at") => {
     const alias = aliases.get(name) ?? unusedName(name, source)
     aliases.set(name, alias)
@@ -57,14 +59,14 @@ export function transform(source: ts.SourceFile, file: string, language: Languag
     }
     if (isScalarFunction(node, language.checker) || isMapped(node, language)) {
       const lowering = lower(node, language)
-      const end = attach(node, attachmentText(node, lowering, file), helper, insertions)
+      const end = attach(node, attachmentText(node, lowering, file, placed), helper, insertions)
       if (lowering.kind === "refused") {
         ts.forEachChild(node, visit)
         if (isMapped(node, language)) refusals.push(lowering.refusal)
       }
       insertions.push(...end)
     } else if (ts.isCallExpression(node) && isPlace(node, inLanguage, language)) {
-      const span = objectText(spanOf(node, file))
+      const span = objectText(placed(spanOf(node, file)))
       insertions.push({ position: node.getStart(), text: `${helper("__at")}(${span}, () => ` })
       ts.forEachChild(node, visit)
       insertions.push({ position: node.end, text: ")" })
@@ -125,14 +127,24 @@ function isDirective(node: ts.Statement): boolean {
   return ts.isExpressionStatement(node) && ts.isStringLiteral(node.expression)
 }
 
-function attachmentText(fn: ScalarFunctionNode, lowering: Lowering, file: string): string {
+function attachmentText(
+  fn: ScalarFunctionNode,
+  lowering: Lowering,
+  file: string,
+  placed: (span: SourceSpan) => SourceSpan,
+): string {
   if (lowering.kind === "refused") {
     const { message, hint, start, end } = lowering.refusal
-    return objectText({ kind: "refused", message, hint, span: spanOfRange(fn.getSourceFile(), file, start, end) })
+    return objectText({
+      kind: "refused",
+      message,
+      hint,
+      span: placed(spanOfRange(fn.getSourceFile(), file, start, end)),
+    })
   }
   const { parameters, locals, result } = lowering
   const captures = lowering.captures.map((name) => `${JSON.stringify(name)}: ${name}`).join(", ")
-  const fields = objectText({ kind: "function", parameters, locals, result, span: spanOf(fn, file) })
+  const fields = objectText({ kind: "function", parameters, locals, result, span: placed(spanOf(fn, file)) })
   return `${fields.slice(0, -1)},"captures":() => (${captures === "" ? "{}" : `{ ${captures} }`})}`
 }
 

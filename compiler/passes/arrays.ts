@@ -21,7 +21,7 @@ interface PlannedBuffer {
 
 /** `results` are the outputs as they are stored, in the order of the entry's. */
 export function programArrays(
-  { inputs, outputs }: TracedEntry,
+  { inputs, outputs, place }: TracedEntry,
   results: readonly Tensor[],
   buffers: readonly PlannedBuffer[],
 ): ArtifactProgram {
@@ -32,6 +32,7 @@ export function programArrays(
       const buffer = find(tensor.name)
       if (buffer < 0)
         throw new WeftError("trace/input", `nothing that the program gives depends on its input '${name}'`, {
+          span: place,
           hint: "use it in run, or leave it out of inputs",
         })
       return { name, buffer, axes: placed(tensor, axisNames(tensor), buffers[buffer]!.shape) }

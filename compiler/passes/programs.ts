@@ -9,12 +9,13 @@ import type { Entry, InputSpec } from "../../dsl/entries.js"
 import type { Program } from "../../dsl/model.js"
 import type { Tree } from "../../dsl/tensor.js"
 import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
-import { WeftError } from "../../runtime/errors.js"
+import { type Span, WeftError } from "../../runtime/errors.js"
 import { type Dim, dim } from "../ir/dim.js"
 import { identity, print, symbol, variable } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import * as ir from "../ir/tensor.js"
-import { createTracing, isTensor } from "./trace.js"
+import { createTracing } from "./trace.js"
+import { authorSpan, isTensor, shown } from "./trace-arguments.js"
 import { mapTree, treeLeaves } from "./tree.js"
 
 export interface ProgramOptions {
@@ -33,6 +34,8 @@ export interface TracedWeight {
 
 export interface TracedEntry {
   readonly name: Entry["name"]
+  /** Where the author defined it. */
+  readonly place: Span | undefined
   readonly inputs: readonly ir.Input[]
   /** Outputs by name, with their axes in the host's order; then the updated states. */
   readonly outputs: readonly { readonly name: string; readonly tensor: ir.Tensor; readonly axes: readonly string[] }[]
@@ -77,22 +80,29 @@ function checkOutput(
       throw new WeftError(
         "trace/extent",
         `'${name}' has extent ${print(found.extent)} along '${axis}', and '${from}' has ${print(extent)}`,
-        { span: ir.spansOf(tensor).at(-1), hint: `compute '${name}' from '${from}'` },
+        { span: authorSpan(ir.spansOf(tensor)), hint: `compute '${name}' from '${from}'` },
       )
     }
 }
 
 /** What an entry gives, as it declares it. */
 function declaredOutputs(entry: Entry, given: Readonly<Record<string, Traced>>): TracedEntry["outputs"] {
+  if (typeof given !== "object" || given === null || isTensor(given))
+    throw new WeftError("trace/output", `run returns ${shown(given)}; it returns an object of tensors`, {
+      span: entry.place,
+      hint: `return { ${Object.keys(entry.outputs).join(", ")} }`,
+    })
   const extra = Object.keys(given).find((name) => !Object.hasOwn(entry.outputs, name))
   if (extra !== undefined)
     throw new WeftError("trace/output", `'${extra}' is returned, but is none of the outputs`, {
+      span: entry.place,
       hint: `declare its axes, outputs: { ${extra}: [ … ] }, or do not return it`,
     })
   return Object.entries(entry.outputs).map(([name, axes]) => {
     const tensor = given[name] as unknown as ir.Tensor | undefined
     if (tensor === undefined || !isTensor(tensor))
       throw new WeftError("trace/output", `'${name}' is one of the outputs, but no tensor is returned for it`, {
+        span: entry.place,
         hint: "return a tensor of the declared axes under this name",
       })
     const found = ir.axisNames(tensor)
@@ -101,11 +111,27 @@ function declaredOutputs(entry: Entry, given: Readonly<Record<string, Traced>>):
         "trace/output",
         `'${name}' has the axes ${found.join(", ")}; declared are ${axes.join(", ")}`,
         {
-          span: ir.spansOf(tensor).at(-1),
+          span: authorSpan(ir.spansOf(tensor)) ?? entry.place,
           hint: "outputs name each axis once, the slowest of the host's array first",
         },
       )
     return { name, tensor, axes }
+  })
+}
+
+const tensorsOf = (tree: Tree) => treeLeaves(tree, isTensor).map(({ value }) => value as ir.Tensor)
+
+/** What an entry gives is computed from what it was given, and not from what another trace or a unit has left behind. */
+function refuseForeign(results: readonly ir.Tensor[], known: readonly ir.Input[]): void {
+  const given = new Set<ir.Tensor>(known)
+  const stranger = (tensors: readonly ir.Tensor[]) =>
+    ir.topological(tensors).find((t): t is ir.Input => t.kind === "input" && !given.has(t))
+  const found = stranger(results)
+  if (found === undefined) return
+  const result = results.find((t) => stranger([t]) !== undefined)!
+  throw new WeftError("trace/capture", `a result is computed from '${found.name}', which is none of its inputs`, {
+    span: authorSpan(ir.spansOf(result)),
+    hint: "make tensors where they are used, and return from a unit what is used outside of it",
   })
 }
 
@@ -116,12 +142,13 @@ function createSymbols(chunk: number | undefined) {
   return {
     list: () => [...made].map(([name, { max }]) => ({ name, max: limit(max) })),
     most: (extent: InputExtent) => (typeof extent === "number" ? extent : limit(extent.max)),
-    extent(extent: InputExtent): Dim {
+    extent(extent: InputExtent, place: Span | undefined): Dim {
       if (typeof extent === "number") return dim(extent)
       const { symbol: name, max } = extent
       const known = made.get(name)
       if (known !== undefined && known.max !== max)
         throw new WeftError("trace/extent", `'${name}' is up to ${known.max} in one place, up to ${max} in another`, {
+          span: place,
           hint: "give both the same maximum, or name another symbol: upTo(max, symbol)",
         })
       // Prompts are short more often than not; of programs nothing is known.
@@ -138,7 +165,7 @@ function updatesOf(states: readonly ir.Input[], after: Tree, outputs: TracedEntr
   const leaves = new Map(treeLeaves(after, isTensor).map((l) => [`states.${l.path}`, l.value as ir.Tensor]))
   const written = new Map<ir.Tensor | undefined, ir.Update>()
   const refuse = ({ name }: ir.Input, problem: string, hint: string, at?: ir.Tensor) => {
-    const span = at && ir.spansOf(at).at(-1)
+    const span = at && authorSpan(ir.spansOf(at))
     throw new WeftError("trace/state", `'${name.slice("states.".length)}' ${problem}`, { span, hint })
   }
   for (const { state, update } of writesOf([...outputs.map((o) => o.tensor), ...leaves.values()])) {
@@ -231,18 +258,21 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
     .filter((e) => names === undefined || names.includes(e.name))
     .map((entry): TracedEntry => {
       const given = Object.entries(entry.inputs).map(([name, spec]) => {
-        const axes = spec.axes.map((a) => ({ name: a.axis, extent: sizes.extent(a.extent) }))
+        const axes = spec.axes.map((a) => ({ name: a.axis, extent: sizes.extent(a.extent, entry.place) }))
         const capacity = spec.axes.map((a) => sizes.most(a.extent))
         return [name, ir.input(`inputs.${name}`, "input", axes, spec.dtype, spec.dtype, capacity)] as const
       })
       const inputTree = Object.fromEntries(given) as unknown as Record<string, Traced>
-      const { outputs, states: after } = withTracing(createTracing(), () =>
+      const known = [...weights.map(({ input }) => input), ...states, ...given.map(([, input]) => input)]
+      const { outputs, states: after } = withTracing(createTracing(known), () =>
         entry.run(inputTree, weightTree as Tree, stateTree as Tree),
       )
       const results = declaredOutputs(entry, outputs)
+      refuseForeign([...results.map(({ tensor }) => tensor), ...tensorsOf(after)], known)
       if (facts !== undefined) for (const { name, tensor } of results) checkOutput(name, tensor, given)
       return {
         name: entry.name,
+        place: entry.place,
         inputs: given.map(([, input]) => input),
         outputs: results,
         updates: updatesOf(states, after, results),

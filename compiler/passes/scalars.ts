@@ -7,9 +7,9 @@
  * A number literal has no dtype of its own: it takes that of what it meets, or that which the call claims for its result; captured numbers are
  * such, too (scalar-values.ts). Captured functions are inlined from their own attachments.
  */
-import type { ScalarAttachment, ScalarPlace, ScalarSource, SourceSpan } from "../../dsl/attach.js"
+import type { ScalarAttachment, ScalarPlace, ScalarSource } from "../../dsl/attach.js"
 import { scalarAttachment } from "../../dsl/attach.js"
-import { WeftError } from "../../runtime/errors.js"
+import { type Span, WeftError } from "../../runtime/errors.js"
 import { TypeProblem, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
@@ -23,22 +23,25 @@ export function typeScalar(
   fn: unknown,
   parameters: readonly DType[],
   claimed: DType,
-  fallback: SourceSpan | undefined,
+  fallback: Span | undefined,
 ): Expression {
   const attachment = known(fn, fallback)
   if (attachment.parameters.length > parameters.length)
     throw error(
       attachment,
       undefined,
+      fallback,
       `this function takes ${attachment.parameters.length} arguments but is given ${parameters.length} tensors`,
       "pass one tensor per parameter",
     )
   const args = parameters.map((dtype, i): Value => ({ typed: variable(`$${i}`, dtype) }))
-  const result = inline(attachment, args, [])
-  return placed(attachment, attachment.result.span, () => settle(result, claimed === "bool" ? "f32" : claimed))
+  const result = inline(attachment, args, [], fallback)
+  return placed(attachment, attachment.result.span, fallback, () =>
+    settle(result, claimed === "bool" ? "f32" : claimed),
+  )
 }
 
-function known(fn: unknown, fallback: SourceSpan | undefined): ScalarAttachment & { kind: "function" } {
+function known(fn: unknown, fallback: Span | undefined): ScalarAttachment & { kind: "function" } {
   const attachment = scalarAttachment(fn)
   if (attachment === undefined)
     throw new WeftError("scalar/unknown", "this is not a scalar function that the compiler has read", {
@@ -50,32 +53,57 @@ function known(fn: unknown, fallback: SourceSpan | undefined): ScalarAttachment 
   return attachment
 }
 
-function error(of: ScalarAttachment, at: ScalarPlace | undefined, message: string, hint: string): WeftError {
+function error(
+  of: ScalarAttachment,
+  at: ScalarPlace | undefined,
+  fallback: Span | undefined,
+  message: string,
+  hint: string,
+): WeftError {
+  // Inside of a library function it is the author's call that does not fit.
+  if (of.span.library && fallback !== undefined) return new WeftError("scalar/type", message, { span: fallback, hint })
   const here = at === undefined ? of.span : { file: of.span.file, line: at[0], column: at[1], length: at[2] }
   const text = at === undefined || at[0] === of.span.line ? of.span.text : undefined
   return new WeftError("scalar/type", message, { span: text === undefined ? here : { ...here, text }, hint })
 }
 
 /** Runs `body`; a type that does not fit is told at `at`. */
-function placed<T>(of: ScalarAttachment, at: ScalarPlace, body: () => T): T {
+function placed<T>(of: ScalarAttachment, at: ScalarPlace, fallback: Span | undefined, body: () => T): T {
   try {
     return body()
   } catch (e) {
     if (!(e instanceof TypeProblem)) throw e
-    throw error(of, at, e.message, e instanceof Misfit ? e.hint : "convert one side with toF32, toI32 or toU32")
+    throw error(
+      of,
+      at,
+      fallback,
+      e.message,
+      e instanceof Misfit ? e.hint : "convert one side with toF32, toI32 or toU32",
+    )
   }
 }
 
-function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Value[], stack: readonly unknown[]): Value {
+function inline(
+  of: ScalarAttachment & { kind: "function" },
+  args: readonly Value[],
+  stack: readonly unknown[],
+  fallback: Span | undefined,
+): Value {
   if (stack.includes(of))
-    throw error(of, undefined, "a scalar function may not call itself", "write the recursion out, or use a reduction")
+    throw error(
+      of,
+      undefined,
+      fallback,
+      "a scalar function may not call itself",
+      "write the recursion out, or use a reduction",
+    )
   const captures = of.captures()
   const locals: Value[] = []
   const memo = new Map<ScalarSource, Value>()
   const visit = (x: ScalarSource): Value => {
     const seen = memo.get(x)
     if (seen !== undefined) return seen
-    const made = placed(of, x.span, () => step(x))
+    const made = placed(of, x.span, fallback, () => step(x))
     memo.set(x, made)
     return made
   }
@@ -96,6 +124,7 @@ function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Valu
         throw error(
           of,
           x.span,
+          fallback,
           `the captured '${x.name}' is ${value === null ? "null" : typeof value}, not a number`,
           "capture a const number",
         )
@@ -106,6 +135,7 @@ function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Valu
           throw error(
             of,
             x.span,
+            fallback,
             `'${x.name}' is not a scalar function that the compiler has read`,
             "its package must be built with weft, or write the function here",
           )
@@ -115,13 +145,14 @@ function inline(of: ScalarAttachment & { kind: "function" }, args: readonly Valu
           throw error(
             of,
             x.span,
+            fallback,
             `'${x.name}' takes ${attachment.parameters.length} arguments, not ${x.args.length}`,
             "pass every argument",
           )
-        return inline(attachment, x.args.map(visit), [...stack, of])
+        return inline(attachment, x.args.map(visit), [...stack, of], fallback)
       }
       case "operation":
-        return operate(x.operation, x.args.map(visit), (fail) => placed(of, x.span, fail))
+        return operate(x.operation, x.args.map(visit), (fail) => placed(of, x.span, fallback, fail))
       default:
         return x satisfies never
     }

@@ -1,0 +1,156 @@
+/**
+ * Wrong arguments of the language's own calls: whatever is given in the place of one argument, it is right or it is told, with a code, a hint, and the
+ * line of the author's call. Never an untyped error, never a program that is accepted and wrong.
+ */
+import fc from "fast-check"
+import { beforeAll, describe, expect, test } from "vitest"
+import { loadModel } from "../../compiler/frontend/load.js"
+import { literal, withTable } from "../../compiler/ir/expression.js"
+import { input } from "../../compiler/ir/tensor.js"
+import { createTracing } from "../../compiler/passes/trace.js"
+import { withTracing } from "../../dsl/attach.js"
+import { WeftError } from "../../runtime/errors.js"
+import { law, patience } from "../laws/settings.js"
+import type { Given, Slot } from "./misuse-programs.js"
+
+let slots: Readonly<Record<string, Slot>>
+let lines: readonly string[]
+beforeAll(async () => {
+  const { module, files } = await loadModel("test/dsl/misuse-programs.ts")
+  slots = module.slots as typeof slots
+  lines = files.find(({ path }) => path === "test/dsl/misuse-programs.ts")!.text.split("\n")
+})
+
+const given = (): Given => {
+  const axes = { a: 6, b: 4 }
+  const made = (name: string, dtype: "f32" | "i32" | "bool", names: readonly ("a" | "b")[]) =>
+    input(
+      name,
+      "input",
+      names.map((axis) => ({ name: axis, extent: literal(axes[axis]) })),
+      dtype,
+      dtype,
+      names.map((axis) => axes[axis]),
+    ) as never
+  return { x: made("x", "f32", ["a", "b"]), i: made("i", "i32", ["a"]), c: made("c", "bool", ["a"]) }
+}
+
+/** What `slot` makes of `drawn`: undefined when it is taken. */
+function attempt(slot: Slot, drawn: unknown): unknown {
+  return withTable(() => {
+    try {
+      const all = given()
+      withTracing(createTracing(Object.values(all) as never), () => slot.call(all, drawn as never))
+      return undefined
+    } catch (error) {
+      return error
+    }
+  })
+}
+
+const numbers = [
+  0,
+  1,
+  2,
+  3,
+  4,
+  5,
+  6,
+  7,
+  -1,
+  -7,
+  0.5,
+  -0.5,
+  2.5,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  1e39,
+  2 ** 31,
+  2 ** 32,
+  -(2 ** 31) - 1,
+]
+const others = [
+  undefined,
+  null,
+  "",
+  "a",
+  "b",
+  "n",
+  "sum",
+  "f32",
+  "f64",
+  "i32",
+  true,
+  false,
+  1n,
+  {},
+  [],
+  [1],
+  Symbol("s"),
+  () => 1,
+]
+const drawn = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom<unknown>(...numbers) },
+  { weight: 3, arbitrary: fc.constantFrom<unknown>(...others) },
+  { weight: 1, arbitrary: fc.oneof<fc.Arbitrary<unknown>[]>(fc.integer(), fc.double(), fc.string(), fc.bigInt()) },
+)
+
+test("an argument is right, or is told at its line", { timeout: patience }, () => {
+  const choice = fc.record({ name: fc.nat(9999), value: drawn })
+  const names = Object.keys(slots)
+  law("misuse of the language", choice, 6000, ({ name, value }) => {
+    const chosen = names[name % names.length]!
+    const slot = slots[chosen]!
+    const error = attempt(slot, value)
+    const shown = typeof value === "symbol" ? "a symbol" : `${typeof value} ${String(value)}`
+    if (slot.right(value)) {
+      if (error !== undefined) throw new Error(`${chosen} refuses ${shown}: ${error}`)
+      return
+    }
+    if (error === undefined) throw new Error(`${chosen} takes ${shown}`)
+    if (!(error instanceof WeftError)) throw new Error(`${chosen} of ${shown} ends in ${(error as Error).stack}`)
+    const line = lines[(error.span?.line ?? 0) - 1] ?? ""
+    if (error.span?.file !== "test/dsl/misuse-programs.ts" || !line.includes(`${JSON.stringify(chosen)}: {`))
+      throw new Error(`${chosen} of ${shown} is told at ${error.message}`)
+    if (error.hint === undefined) throw new Error(`${chosen} of ${shown} has no hint: ${error.message}`)
+  })
+})
+
+describe("the sentences", () => {
+  test.each<[name: string, drawn: unknown, sentence: string]>([
+    ["slice start", -1, "the start of a slice is -1; it is a whole number from 0"],
+    ["slice count", 5, "slice 2 … 6 leaves axis 'a' of 6"],
+    ["pad before", 0.5, "the padding before is 0.5; it is a whole number from 0"],
+    ["pad value of integers", Number.NaN, "the value of the padding is NaN, which no i32 is"],
+    ["windows count", 7, "windows of 7 do not fit axis 'a' of 6"],
+    ["roll distance", 1.5, "the distance of a roll is 1.5; it is a whole number between −2^31 and 2^31"],
+    ["top count", 0, "the count of a top is 0; it is a whole number from 1"],
+    ["top count", 7, "top 7 of axis 'a' of 6"],
+    ["constant integer", 2 ** 31, "number 1 of a constant is 2147483648, which no i32 is"],
+    ["constant number", 1n, "number 1 of a constant is 1n; it is a number"],
+    ["literal", 1e39, "number 0 of a constant is 1e+39, which is infinite as an f32"],
+    ["rename to", "b", "axis 'b' exists already"],
+    ["merge from", "a", "axis 'a' is named twice"],
+    ["rename to", 3, "the name of an axis is 3; it is a text"],
+    ["softmax axis", "c", "there is no axis 'c' here; the axes are 'a', 'b'"],
+    ["causal window", 1.5, "1.5 is not an integer, but meets i32"],
+    ["call result", 1, "the repeated unit '' returns 1, without a tensor"],
+  ])("%s: %s", (name, value, sentence) => {
+    expect(String(attempt(slots[name]!, value))).toContain(sentence)
+  })
+})
+
+test("a tensor of another trace is told, with where it was made", () => {
+  let left: unknown
+  withTable(() => {
+    const all = given()
+    const known = Object.values(all) as never
+    withTracing(createTracing(known), () => {
+      left = slots["sum axis"]!.call(all, "a" as never)
+    })
+    const other = () => withTracing(createTracing(known), () => slots["sum tensor"]!.call(all, left as never))
+    expect(other).toThrow(
+      /this tensor was made while another function was traced, at test\/dsl\/misuse-programs.ts:\d+/,
+    )
+  })
+})
