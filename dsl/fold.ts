@@ -96,7 +96,7 @@ export function top<X extends string, const K extends X, const S extends string>
   k: number,
   slot: Fresh<S, X>,
 ): { readonly index: Index<Exclude<X, K> | S, K>; readonly value: Tensor<Exclude<X, K> | S> } {
-  return tracing().top(x, axis, k, slot) as {
+  return tracing().top(x, axis, k, slot ?? "") as {
     readonly index: Index<Exclude<X, K> | S, K>
     readonly value: Tensor<Exclude<X, K> | S>
   }

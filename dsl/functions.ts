@@ -117,6 +117,8 @@ export function rope(
 /**
  * Scores of the keys that a query may see, −∞ elsewhere. `position` is the query's, a key's position is its place along `axis`:
  * it is seen when key ≤ position and, with a window, key > position − window.
+ *
+ * @throws a diagnostic `window` when the window is no whole number from 1 to 2^31 − 1
  */
 export function causal<X extends string, P extends X>(
   scores: Tensor<X>,
@@ -132,6 +134,12 @@ export function causal(
 ): Tensor<string> {
   const key = iota(axis, extent(scores, axis), 0, "position")
   if (window === undefined) return map((s, p, k) => (k <= p ? s : -Infinity), scores, position, key)
+  if (!(Number.isInteger(window) && window >= 1 && window < 2 ** 31))
+    return tracing().fail(
+      "window",
+      `the window is ${String(window)}; it is a whole number of keys from 1`,
+      "leave it out to see all keys before",
+    )
   const width = window
   return map((s, p, k) => (k <= p && k > p - width ? s : -Infinity), scores, position, key)
 }

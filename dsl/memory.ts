@@ -28,7 +28,11 @@ export function constant<const A extends string, D extends NumberType = "f32">(
   values: ArrayLike<number>,
   dtype?: D,
 ): Tensor<A, D> {
-  return tracing().constant([{ axis, extent: values?.length ?? 0 }], values, dtype === undefined ? "f32" : dtype) as Tensor<A, D>
+  return tracing().constant(
+    [{ axis, extent: values?.length ?? 0 }],
+    values,
+    dtype === undefined ? "f32" : dtype,
+  ) as Tensor<A, D>
 }
 
 /** One number as a tensor without axes. Numbers inside of scalar functions need none: they are captured. */

@@ -144,6 +144,8 @@ export function createTracing(given?: Iterable<ir.Tensor>): Tracing {
     top: (x, axis, k, slot) => {
       const along = axisOf(numeric(x), axis)
       const whole = literalExtent(along.extent)
+      if (whole === 0)
+        throw new Misuse("trace/extent", `axis '${axis}' has no elements to rank`, "give it at least one")
       if (slot !== undefined) {
         wholeNumber(k, "the count of a top", 1)
         if (whole !== undefined && k > whole)
