@@ -109,7 +109,7 @@ function advance({ found, shift }: Round, candidate: Tensor<"digit", "u32">, hol
 /** The largest number of `width` bits (rounded up to whole digits) for which a condition holds that is monotone and taken to hold for 0. */
 function bisect(width: number, round: (at: Round) => Round): Tensor<never, "u32"> {
   const digits = Math.ceil(width / digitBits)
-  let at: Round = { found: literal(0, "u32"), shift: literal((digits - 1) * digitBits, "u32") }
+  let at: Round = { found: literal(0, "u32"), shift: literal(Math.max(0, digits - 1) * digitBits, "u32") }
   for (let n = 0; n < digits; n++) at = round(at)
   return at.found
 }

@@ -35,6 +35,7 @@ describe("a model of several files", async () => {
         column: 10,
         length: 28,
         text: "  return map((v: number) => v / 2, x) as Tensor<A>",
+        library: true,
       },
     ])
     expect((gate.args[0] as Recorded).spans).toEqual([
