@@ -11,6 +11,7 @@ import { WeftError } from "../../runtime/errors.js"
 import { print } from "../ir/expression.js"
 import * as ir from "../ir/tensor.js"
 import { extentTerms } from "./arrays.js"
+import { authorSpan } from "./trace-arguments.js"
 
 /** What the tensors below `roots` need, in their units, too. */
 export function needsOf(roots: readonly ir.Tensor[]): readonly ArtifactNeed[] {
@@ -38,7 +39,7 @@ function needOf(t: ir.Tensor): ArtifactNeed | undefined {
 function need(t: ir.Tensor, arg: ir.Tensor, axis: string, least: number, name: string): ArtifactNeed | undefined {
   const { extent } = ir.axisOf(arg, axis)!
   if (extent.kind === "literal") return undefined
-  const span = ir.spansOf(t).findLast((s) => !s.file.startsWith("dsl/")) ?? ir.spansOf(t).at(-1)
+  const span = authorSpan(ir.spansOf(t))
   const terms = extentTerms(extent)
   if (terms === undefined)
     throw new WeftError("trace/extent", `${name} along '${axis}' of ${print(extent)} elements, which may be too few`, {
