@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config"
 import { deviceReport } from "./test/support/device-report.js"
 import { LongestFirst } from "./test/support/order.js"
+import { timeReport } from "./test/support/time-report.js"
 
 /** Milliseconds: no test ends by its own clock because the machine is slow or in use. */
 const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
@@ -18,7 +19,7 @@ export default defineConfig({
     maxWorkers: 2,
     // The compiler and the checker of types are loaded and warm up once for each worker, not for each file.
     isolate: false,
-    reporters: ["default", deviceReport],
+    reporters: ["default", deviceReport, timeReport],
     // A software adapter compiles shaders on the CPU: narrow vectors and no optimisation make that several times quicker.
     env: {
       XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp",

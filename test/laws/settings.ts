@@ -9,6 +9,9 @@ import fc from "fast-check"
 
 export const seed = Number(process.env.WEFT_SEED ?? (Date.now() ^ (process.pid << 8)) & 0x7fffffff)
 
+/** Whether everything is asked for, however long it takes: `npm run test:long`. */
+export const long = process.env.WEFT_LONG === "1"
+
 export const runs = (normal: number): number => Math.max(1, Math.round(normal * Number(process.env.WEFT_RUNS ?? 1)))
 
 /** Writes down which program found a planted fault, for scripts/planted-faults.mjs. */
