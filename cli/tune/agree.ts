@@ -26,7 +26,7 @@ export function disagreement(buffer: KernelBuffer, expected: Uint8Array, found: 
   for (let i = 0; i < a.length; i++) {
     const [x, y] = [a[i]!, b[i]!]
     if (Object.is(x, y) || (Number.isNaN(x) && Number.isNaN(y))) continue
-    if (float && Math.abs(x - y) <= tolerance * (Math.abs(x) + scale)) continue
+    if (float && Number.isFinite(x) && Math.abs(x - y) <= tolerance * (Math.abs(x) + scale)) continue
     return `${buffer.name}[${i}] is ${y}, the heuristic schedule stores ${x}`
   }
   return undefined

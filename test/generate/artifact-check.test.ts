@@ -65,6 +65,17 @@ describe("refused", () => {
     ["another format", (a) => Object.assign(a, { format: "onnx" }), "artifact/version"],
     ["a target that is none", (a) => Object.assign(a, { target: "cuda" }), "target is"],
     ["a chunk beyond the context", (a) => Object.assign(a.model, { chunk: 9 }), "model.chunk is 9"],
+    [
+      "a need of a size that is not there",
+      (a) =>
+        Object.assign(a.entries.step, { needs: [{ extent: [{ factor: 1, symbols: ["no"] }], least: 2, text: "" }] }),
+      "entries.step.needs[0].extent[0].symbols is",
+    ],
+    [
+      "a need of nothing",
+      (a) => Object.assign(a.entries.step, { needs: [{ extent: [], least: 0, text: "" }] }),
+      "entries.step.needs[0].least is 0",
+    ],
     ["a slot without bytes", (a) => Object.assign(a.slots[0], { bytes: 0 }), "slots[0].bytes is 0"],
     ["half a byte", (a) => Object.assign(a.slots[0], { bytes: 64.5 }), "slots[0].bytes is 64.5"],
     ["a buffer larger than its slot", (a) => Object.assign(a.buffers[0], { bytes: 80 }), "buffers[0].bytes is 80"],
