@@ -256,9 +256,10 @@ function fits(
   const once = demands(order, buffers, new Set([...locals, t]))
   const memory = (x: Tensor) => buffers.has(x) || locals.has(x) || (x !== t && wasteful(x, once, limits))
   const perElement = elementCost(t, (x) => x !== t && memory(x))
+  const readers = readersOf(t, order, buffers)
   for (const owner of order) {
-    if (!buffers.has(owner)) continue
     const root = computed(owner)
+    if (!buffers.has(owner) || !readers.has(root)) continue
     const use = usage(t, root, buffers)
     if (use === undefined) continue
     let held = 1
@@ -273,6 +274,14 @@ function fits(
     if (t.kind === "map" && held === 1) return "cut"
   }
   return "local"
+}
+
+/** What is computed of `t` without a buffer in between, `t` and what has one at the end included: few, however long the program. */
+export function readersOf(t: Tensor, order: readonly Tensor[], buffers: ReadonlySet<Tensor>): ReadonlySet<Tensor> {
+  const readers = new Set([t])
+  for (const o of order)
+    if (!hasMemory(o) && sources(o).some((s) => readers.has(s) && (s === t || !buffers.has(s)))) readers.add(o)
+  return readers
 }
 
 /**

@@ -1,0 +1,35 @@
+/** How much of a program is looked at to decide where one tensor lies. */
+import { expect, test } from "vitest"
+import { apply, literal, variable, withTable } from "../../compiler/ir/expression.js"
+import { sum } from "../../compiler/ir/monoid.js"
+import * as ir from "../../compiler/ir/tensor.js"
+import { readersOf } from "../../compiler/passes/cuts.js"
+
+const axis = (name: string): ir.Axis => ({ name, extent: literal(8) })
+
+/** Contractions one after the other, each of which has a buffer. */
+function layers(count: number) {
+  const weight = ir.input("w", "weight", [axis("a"), axis("b")], "f32", "f32", [8, 8])
+  let x: ir.Tensor = ir.input("x", "input", [axis("a")], "f32", "f32", [8])
+  const maps: ir.Tensor[] = []
+  const buffers = new Set<ir.Tensor>()
+  for (let i = 0; i < count; i++) {
+    const y = ir.map(apply("exp", variable("$0", "f32")), [x])
+    maps.push(y)
+    const product = ir.map(apply("mul", variable("$0", "f32"), variable("$1", "f32")), [y, weight])
+    const folded = ir.reduce(sum, "a", [product])
+    x = ir.reindex(folded, [axis("a")], new Map([["b", variable("a")]]))
+    buffers.add(folded)
+  }
+  return { maps, buffers, order: ir.topological([x]) }
+}
+
+test.each([4, 40, 400])("a tensor is asked of its own kernel alone, among %s", (count) =>
+  withTable(() => {
+    const { maps, buffers, order } = layers(count)
+    for (const t of [maps[0]!, maps.at(-1)!, maps[count >> 1]!]) {
+      const kinds = [...readersOf(t, order, buffers)].map((r) => r.kind)
+      expect(kinds).toEqual(["map", "map", "reduce"])
+    }
+  }),
+)
