@@ -76,7 +76,7 @@ test(
 )
 
 describe("planted faults", () => {
-  const drawn = fc.sample(cases, { seed, numRuns: runs(300) })
+  const drawn = fc.sample(cases, { seed, numRuns: runs(900) })
 
   test.each(Object.keys(prefixFaults))("%s", (name) => {
     let places = 0
