@@ -18,6 +18,8 @@ export interface TokenizerFiles {
   readonly model: JsonObject
   /** Spellings and their ids, each once. */
   readonly vocabulary: ReadonlyMap<string, number>
+  /** The other way round; of an added token its text. */
+  readonly spellings: ReadonlyMap<number, string>
   readonly steps: Steps
   readonly addedTokens: readonly AddedToken[]
   /** One more than the largest id. */
@@ -41,17 +43,18 @@ export function readTokenizerFiles(tokenizerJson: string, tokenizerConfigJson: s
   const config = tokenizerConfigJson === undefined ? {} : parseObject(configFile, tokenizerConfigJson)
   const model = readModel(parsed.model)
   requireByteLevel(parsed.decoder)
-  const vocabulary = readVocabulary(model.vocab as JsonObject)
+  const { vocabulary, spellings } = readVocabulary(model.vocab as JsonObject)
   checkMerges(model.merges as readonly unknown[], vocabulary)
   const addedTokens = readAddedTokens(parsed.added_tokens)
-  const ids = checkAdded(addedTokens, vocabulary)
+  checkAdded(addedTokens, vocabulary, spellings)
   requireBytes(vocabulary)
   return {
     model,
     vocabulary,
+    spellings,
     steps: stepsOf(parsed, (name) => addedTokens.find((t) => t.content === name)?.id ?? vocabulary.get(name)),
     addedTokens,
-    vocabularySize: 1 + ids,
+    vocabularySize: sizeOf(spellings),
     namedTokens: readNamedTokens(config),
   }
 }
@@ -84,7 +87,7 @@ function readModel(model: unknown): JsonObject {
 }
 
 /** Every spelling has one id and every id one spelling, or text would not come back. */
-function readVocabulary(vocab: JsonObject): ReadonlyMap<string, number> {
+function readVocabulary(vocab: JsonObject) {
   const vocabulary = new Map<string, number>()
   const spellings = new Map<number, string>()
   for (const [token, id] of Object.entries(vocab)) {
@@ -97,26 +100,25 @@ function readVocabulary(vocab: JsonObject): ReadonlyMap<string, number> {
     spellings.set(id, token)
   }
   if (vocabulary.size === 0) return invalid(tokenizerFile, '"model.vocab" is empty')
-  return vocabulary.size <= most.tokens ? vocabulary : invalid(tokenizerFile, `there are ${vocabulary.size} tokens`)
+  if (vocabulary.size > most.tokens) return invalid(tokenizerFile, `there are ${vocabulary.size} tokens`)
+  return { vocabulary, spellings }
 }
 
 /** Each merge is two tokens, `"a b"` or `["a", "b"]`, that make a third. */
-function checkMerges(merges: readonly unknown[], vocabulary: ReadonlyMap<string, number>): void {
+function checkMerges(merges: readonly unknown[], vocabulary: ReadonlyMap<string, number>): undefined {
   if (merges.length > most.tokens) invalid(tokenizerFile, `there are ${merges.length} merges`)
-  for (const [i, merge] of merges.entries()) {
-    const parts: readonly unknown[] = typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : []
-    const [a, b] = parts
-    if (
-      parts.length !== 2 ||
-      typeof a !== "string" ||
-      typeof b !== "string" ||
-      Array.isArray(merge) !== Array.isArray(merges[0])
-    )
-      invalid(tokenizerFile, `"model.merges[${i}]" is not a pair of tokens`)
-    const absent = [a, b, a + b].find((token) => !vocabulary.has(token))
+  const inPairs = Array.isArray(merges[0])
+  for (let i = 0; i < merges.length; i++) {
+    const merge = merges[i]
+    const parts: unknown = inPairs ? merge : typeof merge === "string" ? merge.split(" ") : undefined
+    const [a, b]: readonly unknown[] = Array.isArray(parts) && parts.length === 2 ? parts : []
+    if (typeof a !== "string" || typeof b !== "string")
+      return invalid(tokenizerFile, `"model.merges[${i}]" is not a pair of tokens`)
+    const absent = !vocabulary.has(a) ? a : !vocabulary.has(b) ? b : !vocabulary.has(a + b) ? a + b : undefined
     if (absent !== undefined)
-      invalid(tokenizerFile, `"model.merges[${i}]" has ${printable(absent)}, which is not in the vocabulary`)
+      return invalid(tokenizerFile, `"model.merges[${i}]" has ${printable(absent)}, which is not in the vocabulary`)
   }
+  return undefined
 }
 
 /** Without a token for each byte that text can have, some text would be lost. */
@@ -163,9 +165,12 @@ function readAddedTokens(tokens: unknown): AddedToken[] {
   })
 }
 
-/** Refuses ids that stand twice; returns the largest of all. */
-function checkAdded(added: readonly AddedToken[], vocabulary: ReadonlyMap<string, number>): number {
-  const spellings = new Map([...vocabulary].map(([spelling, id]) => [id, spelling]))
+/** Refuses ids that stand twice; gives the added tokens' texts to `spellings`. */
+function checkAdded(
+  added: readonly AddedToken[],
+  vocabulary: ReadonlyMap<string, number>,
+  spellings: Map<number, string>,
+): undefined {
   const ids = new Map<string, number>()
   for (const { id, content } of added) {
     const spelling = spellings.get(id)
@@ -177,7 +182,14 @@ function checkAdded(added: readonly AddedToken[], vocabulary: ReadonlyMap<string
     ids.set(content, id)
     spellings.set(id, content)
   }
-  return [...spellings.keys()].reduce((a, b) => Math.max(a, b), -1)
+  return undefined
+}
+
+/** One more than the largest id. */
+function sizeOf(spellings: ReadonlyMap<number, string>): number {
+  let size = 0
+  for (const id of spellings.keys()) size = Math.max(size, id + 1)
+  return size
 }
 
 function readNamedTokens(config: JsonObject): string[] {

@@ -49,7 +49,6 @@ export function createTokenizer(tokenizerJson: string, tokenizerConfigJson: stri
   const encodePart = createEncoder(files)
   const addedIds = new Map(files.addedTokens.map((token) => [token.content, token.id]))
   const texts = new Map(files.addedTokens.map((token) => [token.id, token.content]))
-  const spellings = new Map([...files.vocabulary].map(([spelling, id]) => [id, spelling]))
   const special = new Set(files.addedTokens.filter((token) => token.special).map((token) => token.id))
   for (const name of files.namedTokens) {
     const id = addedIds.get(name) ?? files.vocabulary.get(name)
@@ -59,7 +58,7 @@ export function createTokenizer(tokenizerJson: string, tokenizerConfigJson: stri
   const tokenBytes = (id: number): Uint8Array => {
     requireId(id)
     const text = texts.get(id)
-    return text === undefined ? bytesOfSpelling(spellings.get(id) ?? "") : new TextEncoder().encode(text)
+    return text === undefined ? bytesOfSpelling(files.spellings.get(id) ?? "") : new TextEncoder().encode(text)
   }
   const isSpecial = (id: number): boolean => special.has(requireId(id))
   const decode: Tokenizer["decode"] = (ids, { skipSpecial = false } = {}) => {
