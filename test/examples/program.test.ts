@@ -115,6 +115,27 @@ describe("a run", () => {
     expect((await program.run({ x: f(1, 2), shift: f(0) })).valid!.data).toEqual(f(3))
   })
 
+  test("is refused when slices, picks and windows leave the axes that it is given", async () => {
+    using program = await opened("placed")
+    const found = await program.run({ x: f(1, 2, 3, 4) })
+    expect([found.part, found.third, found.last, found.pairs].map((r) => [...r!.data])).toEqual([
+      [2, 3, 4],
+      [3],
+      [4],
+      [15],
+    ])
+    const short = await refusal(program.run({ x: f(1, 2, 3) }))
+    expect(short).toMatch(
+      /an index map along 'a' takes at least 4, at test\/examples\/programs.ts:\d+:\d+: there are 3 elements/,
+    )
+    using last = await opened("lastOnly")
+    expect(await refusal(last.run({ x: f() }, { a: 0 }))).toContain("program/size")
+    expect([...(await last.run({ x: f(5) })).last!.data]).toEqual([5])
+    using pairs = await opened("pairsOnly")
+    expect(await refusal(pairs.run({ x: f(1) }))).toContain("program/size")
+    expect([...(await pairs.run({ x: f(1, 2) })).pairs!.data]).toEqual([0])
+  })
+
   test("is one at a time, and none after the end", async () => {
     const program = await opened("square")
     const first = program.run({ x: f(1) })

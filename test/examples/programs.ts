@@ -1,5 +1,5 @@
 /** Programs for the tests of what is refused, and of arrays in memory; loaded as authors' files are. */
-import { defineProgram, input, map, rename, sum, upTo, windows } from "../../dsl/index.js"
+import { defineProgram, extent, input, map, minus, pick, rename, slice, sum, upTo, windows } from "../../dsl/index.js"
 
 const a = upTo(6)
 const b = upTo(8)
@@ -57,4 +57,26 @@ export const wideWindow = defineProgram({
   inputs: { x: input({ a: 3 }) },
   outputs: { y: ["a", "tap"] },
   run: ({ x }) => ({ y: windows(x, "a", 4, "tap") }),
+})
+
+/** Places along an axis that each run makes as long as it likes. */
+export const placed = defineProgram({
+  inputs: { x: input({ a }) },
+  outputs: { part: ["a"], third: [], last: [], pairs: [] },
+  run: ({ x }) => ({
+    part: slice(x, "a", 1, 3),
+    third: pick(x, "a", 2),
+    last: pick(x, "a", minus(extent(x, "a"), 1)),
+    pairs: sum(sum(windows(x, "a", 2, "tap"), "tap"), "a"),
+  }),
+})
+export const lastOnly = defineProgram({
+  inputs: { x: input({ a }) },
+  outputs: { last: [] },
+  run: ({ x }) => ({ last: pick(x, "a", minus(extent(x, "a"), 1)) }),
+})
+export const pairsOnly = defineProgram({
+  inputs: { x: input({ a }) },
+  outputs: { pairs: [] },
+  run: ({ x }) => ({ pairs: sum(sum(windows(x, "a", 3, "tap"), "tap"), "a") }),
 })
