@@ -13,7 +13,11 @@ import { tracing } from "./attach.js"
 import type { Fresh, Index, Tensor } from "./tensor.js"
 import type { Extent, ValueType } from "./tracing.js"
 
-/** Gives the axis `from` the name `to`, which must be new. */
+/**
+ * Gives the axis `from` the name `to`, which must be new.
+ *
+ * @throws `trace/axis` when there is no axis `from`, or `to` is there already
+ */
 export function rename<X extends string, D extends ValueType, const F extends X, const T extends string>(
   x: Tensor<X, D>,
   from: F,
@@ -25,7 +29,8 @@ export function rename<X extends string, D extends ValueType, const F extends X,
 /**
  * One axis into several, the first the slowest.
  *
- * @throws a diagnostic when the product of the extents is not the extent of `axis`.
+ * @throws `trace/axis` when there is no such axis, or a new one is there already
+ * @throws `trace/extent` when the product of the extents is not that of `axis`
  */
 export function split<
   X extends string,
@@ -41,7 +46,12 @@ export function split<
   return tracing().split(x, axis, extents) as Tensor<Exclude<X, K> | (keyof P & string), D>
 }
 
-/** Several axes into one, the first the slowest. */
+/**
+ * Several axes into one, the first the slowest.
+ *
+ * @throws `trace/axis` when there is no such axis, one is named twice, or `to` is there already
+ * @throws `trace/argument` when `from` is no list
+ */
 export function merge<X extends string, D extends ValueType, const K extends X, const T extends string>(
   x: Tensor<X, D>,
   from: readonly K[],
@@ -50,7 +60,12 @@ export function merge<X extends string, D extends ValueType, const K extends X, 
   return tracing().merge(x, from, to) as Tensor<Exclude<X, K> | T, D>
 }
 
-/** x[axis = start … start + count − 1]. */
+/**
+ * x[axis = start … start + count − 1].
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/extent` when a start or count is no whole number from 0, or leaves the axis; where a run decides, that run ends in `program/size`
+ */
 export function slice<X extends string, D extends ValueType>(
   x: Tensor<X, D>,
   axis: NoInfer<X>,
@@ -60,7 +75,12 @@ export function slice<X extends string, D extends ValueType>(
   return tracing().slice(x, axis, start, count) as Tensor<X, D>
 }
 
-/** x[axis = index]; the axis is dropped. */
+/**
+ * x[axis = index]; the axis is dropped.
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/extent` when the index is no whole number within the axis; where a run decides, that run ends in `program/size`
+ */
 export function pick<X extends string, D extends ValueType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,
@@ -69,7 +89,12 @@ export function pick<X extends string, D extends ValueType, const K extends X>(
   return tracing().pick(x, axis, index) as Tensor<Exclude<X, K>, D>
 }
 
-/** result[j] = x[(j + by) mod extent]. */
+/**
+ * result[j] = x[(j + by) mod extent].
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/extent` when `by` is no whole number, or the extent is open
+ */
 export function roll<X extends string, D extends ValueType>(
   x: Tensor<X, D>,
   axis: NoInfer<X>,
@@ -78,12 +103,22 @@ export function roll<X extends string, D extends ValueType>(
   return tracing().roll(x, axis, by) as Tensor<X, D>
 }
 
-/** result[j] = x[extent − 1 − j]. */
+/**
+ * result[j] = x[extent − 1 − j].
+ *
+ * @throws `trace/axis` when there is no such axis
+ */
 export function reverse<X extends string, D extends ValueType>(x: Tensor<X, D>, axis: NoInfer<X>): Tensor<X, D> {
   return tracing().reverse(x, axis) as Tensor<X, D>
 }
 
-/** `before` and `after` more elements of `value` at the two ends of `axis`. */
+/**
+ * `before` and `after` more elements of `value` at the two ends of `axis`.
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/extent` when `before` or `after` is no whole number from 0
+ * @throws `trace/number` when the tensor's value type does not hold `value`
+ */
 export function pad<X extends string, D extends ValueType>(
   x: Tensor<X, D>,
   axis: NoInfer<X>,
@@ -98,6 +133,9 @@ export function pad<X extends string, D extends ValueType>(
  * result[j, t] = x[j + t]: `count` neighbours along a new axis `tap`, so that a convolution is a `dot`. `axis` has count − 1 elements less.
  *
  *     dot(windows(pad(signal, "time", 1, 1), "time", 3, "tap"), kernel, "tap")
+ *
+ * @throws `trace/axis` when there is no such axis, or `tap` is there already
+ * @throws `trace/extent` when `count` is no whole number from 1 to the axis' extent; where a run decides, that run ends in `program/size`
  */
 export function windows<X extends string, D extends ValueType, const T extends string>(
   x: Tensor<X, D>,
@@ -113,12 +151,20 @@ export function indexing<X extends string, const Of extends string>(x: Tensor<X,
   return x as Index<X, Of>
 }
 
-/** How many elements `axis` has: a number, or a symbol that is known per step. */
+/**
+ * How many elements `axis` has: a number, or a symbol that is known per step.
+ *
+ * @throws `trace/axis` when there is no such axis
+ */
 export function extent<X extends string>(x: Tensor<X, ValueType>, axis: NoInfer<X>): Extent {
   return tracing().extent(x, axis)
 }
 
-/** The extent of an axis that must be known when the program is compiled. */
+/**
+ * The extent of an axis that must be known when the program is compiled.
+ *
+ * @throws `trace/axis` when there is no such axis
+ */
 export function size<X extends string>(x: Tensor<X, ValueType>, axis: NoInfer<X>): number {
   const found = tracing().extent(x, axis)
   if (typeof found === "number") return found
@@ -129,17 +175,29 @@ export function size<X extends string>(x: Tensor<X, ValueType>, axis: NoInfer<X>
   )
 }
 
-/** a + b of extents. */
+/**
+ * a + b of extents.
+ *
+ * @throws `trace/extent` when a part is no whole number or extent
+ */
 export function plus(a: Extent, b: Extent): Extent {
   return tracing().plus(a, b)
 }
 
-/** a − b of extents. */
+/**
+ * a − b of extents.
+ *
+ * @throws `trace/extent` when a part is no whole number or extent
+ */
 export function minus(a: Extent, b: Extent): Extent {
   return tracing().minus(a, b)
 }
 
-/** a · b of extents. */
+/**
+ * a · b of extents.
+ *
+ * @throws `trace/extent` when a part is no whole number or extent
+ */
 export function times(a: Extent, b: Extent): Extent {
   return tracing().times(a, b)
 }

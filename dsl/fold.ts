@@ -17,7 +17,8 @@ const product = (a: number, b: number) => a * b
 /**
  * Σ x·w over one or more axes that both have. Axes of one argument only are kept, and so are shared axes that are not named.
  *
- * @throws a diagnostic when an axis has two extents.
+ * @throws `trace/axis` when an axis that is summed over is on neither side
+ * @throws `trace/extent` when an axis that both have has two extents
  */
 export function dot<X extends string, W extends string, const K extends (X & W) | Strangers<X & W>>(
   x: Tensor<X>,
@@ -30,7 +31,12 @@ export function dot<X extends string, W extends string, const K extends (X & W) 
   return [first, ...over].reduce<Traced>((t, axis) => trace.fold("sum", t, axis), products) as Tensor<Exclude<X | W, K>>
 }
 
-/** Folds `x` along `axis`, which is dropped. */
+/**
+ * Folds `x` along `axis`, which is dropped.
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/argument` when there is no fold of that kind
+ */
 export function reduce<X extends string, D extends NumberType, const K extends X>(
   kind: FoldKind,
   x: Tensor<X, D>,
@@ -39,7 +45,11 @@ export function reduce<X extends string, D extends NumberType, const K extends X
   return tracing().fold(kind, x, axis) as Tensor<Exclude<X, K>, D>
 }
 
-/** Σ x along `axis`, which is dropped. Integers wrap; what f32 may be off by stands in the README (sums). */
+/**
+ * Σ x along `axis`, which is dropped. Integers wrap; what f32 may be off by stands in the README (sums).
+ *
+ * @throws `trace/axis` when there is no such axis
+ */
 export function sum<X extends string, D extends NumberType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,
@@ -47,7 +57,12 @@ export function sum<X extends string, D extends NumberType, const K extends X>(
   return reduce("sum", x, axis)
 }
 
-/** The largest value along `axis`, which is dropped. */
+/**
+ * The largest value along `axis`, which is dropped.
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/type` when it is a bool
+ */
 export function max<X extends string, D extends NumberType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,
@@ -55,7 +70,11 @@ export function max<X extends string, D extends NumberType, const K extends X>(
   return reduce("max", x, axis)
 }
 
-/** The smallest value along `axis`, which is dropped. */
+/**
+ * The smallest value along `axis`, which is dropped.
+ *
+ * @throws `trace/axis` when there is no such axis
+ */
 export function min<X extends string, D extends NumberType, const K extends X>(
   x: Tensor<X, D>,
   axis: K,
@@ -66,6 +85,9 @@ export function min<X extends string, D extends NumberType, const K extends X>(
 /**
  * Inclusive prefix along `axis`: the result at i folds x[0 … i]. The work is in proportion to the elements. A sum of f32 at i is off by about
  * (8 + log2 i) · 2^-24 · Σ|x[0 … i]| at most, for long axes are summed in blocks and blocks of blocks.
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/argument` when there is no fold of that kind
  */
 export function scan<X extends string, D extends NumberType>(
   kind: FoldKind,
@@ -78,7 +100,9 @@ export function scan<X extends string, D extends NumberType>(
 /**
  * The position of the largest value along `axis`, the lowest on ties; NaN comes before every number.
  *
- * @throws a diagnostic when the axis has no elements; at a run that decides so, a WeftError `program/size`.
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/extent` when the axis has no elements; where a run decides, that run ends in `program/size`
+ * @throws `trace/type` when it is a bool
  */
 export function argmax<X extends string, const K extends X>(x: Tensor<X>, axis: K): Index<Exclude<X, K>, K> {
   return tracing().top(x, axis, 1, undefined).index as Index<Exclude<X, K>, K>
@@ -88,7 +112,8 @@ export function argmax<X extends string, const K extends X>(x: Tensor<X>, axis: 
  * The `k` largest values along `axis` in descending order, and their positions, along a new axis `slot`; the lowest position first on ties, and
  * NaN before every number.
  *
- * @throws a diagnostic when the axis has fewer than `k` elements; at a run that decides so, a WeftError `program/size`.
+ * @throws `trace/axis` when there is no such axis, or `slot` is there already
+ * @throws `trace/extent` when `k` is no whole number from 1 to the axis' extent; where a run decides, that run ends in `program/size`
  */
 export function top<X extends string, const K extends X, const S extends string>(
   x: Tensor<X>,

@@ -15,25 +15,41 @@ import type { Rotary } from "./rotary.js"
 import { toF32 } from "./scalar.js"
 import type { Beside, Index, Tensor } from "./tensor.js"
 
-/** x + y; one of the two has all axes. */
+/**
+ * x + y; one of the two has all axes.
+ *
+ * @throws `trace/extent` when an axis has two extents
+ */
 export function add<L extends string, R extends string>(x: Tensor<L>, y: Beside<L, R>): Tensor<L | R>
 export function add(x: Tensor<string>, y: Tensor<string>): Tensor<string> {
   return map((a, b) => a + b, x, y)
 }
 
-/** x · y, place by place; one of the two has all axes. */
+/**
+ * x · y, place by place; one of the two has all axes.
+ *
+ * @throws `trace/extent` when an axis has two extents
+ */
 export function mul<L extends string, R extends string>(x: Tensor<L>, y: Beside<L, R>): Tensor<L | R>
 export function mul(x: Tensor<string>, y: Tensor<string>): Tensor<string> {
   return map((a, b) => a * b, x, y)
 }
 
-/** x times a number that is known when the model is compiled. */
+/**
+ * x times a number that is known when the model is compiled.
+ *
+ * @throws `scalar/type` when the factor is no number
+ */
 export function scale<X extends string>(x: Tensor<X>, factor: number): Tensor<X>
 export function scale(x: Tensor<string>, factor: number): Tensor<string> {
   return map((v) => v * factor, x)
 }
 
-/** x + b where there is a b: for biases that some checkpoints have. */
+/**
+ * x + b where there is a b: for biases that some checkpoints have.
+ *
+ * @throws `trace/extent` when an axis has two extents
+ */
 export function biased<X extends string, B extends X>(x: Tensor<X>, b: Tensor<B> | undefined): Tensor<X>
 export function biased(x: Tensor<string>, b: Tensor<string> | undefined): Tensor<string> {
   return b === undefined ? x : map((v, shift) => v + shift, x, b)
@@ -45,6 +61,8 @@ export const silu = (x: number): number => x / (1 + Math.exp(-x))
 /**
  * exp(x − max x) / Σ exp(x − max x) along `axis`. An element of −∞, as masks have it, gets 0. A row of nothing but −∞ is NaN, which is what
  * exp(−∞ − −∞) is, and so is a row with NaN or +∞ in it.
+ *
+ * @throws `trace/axis` when there is no such axis
  */
 export function softmax<X extends string>(x: Tensor<X>, axis: NoInfer<X>): Tensor<X>
 export function softmax(x: Tensor<string>, axis: string): Tensor<string> {
@@ -52,13 +70,22 @@ export function softmax(x: Tensor<string>, axis: string): Tensor<string> {
   return map((v, total) => v / total, e, sum(e, axis))
 }
 
-/** x / Σ x along `axis`. */
+/**
+ * x / Σ x along `axis`.
+ *
+ * @throws `trace/axis` when there is no such axis
+ */
 export function normalize<X extends string>(x: Tensor<X>, axis: NoInfer<X>): Tensor<X>
 export function normalize(x: Tensor<string>, axis: string): Tensor<string> {
   return map((v, total) => v / total, x, sum(x, axis))
 }
 
-/** w · x / √(mean x² + eps), the mean along `axis` (Zhang and Sennrich 2019, arXiv 1910.07467). */
+/**
+ * w · x / √(mean x² + eps), the mean along `axis` (Zhang and Sennrich 2019, arXiv 1910.07467).
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/extent` when an axis has two extents
+ */
 export function rmsNorm<X extends string, W extends X>(
   x: Tensor<X>,
   w: Tensor<W>,
@@ -79,7 +106,8 @@ export function rmsNorm(x: Tensor<string>, w: Tensor<string>, axis: string, eps:
  * Turns channel pairs (j, j + extent/2) along `axis` by position · frequencies[j] radians: the half-split form (GPT-NeoX). With c and s the
  * cosine and sine times `scaling`, result[j] = x[j]·c − x[j + extent/2]·s and result[j + extent/2] = x[j + extent/2]·c + x[j]·s.
  *
- * @throws a diagnostic when `axis` has not twice as many elements as there are frequencies.
+ * @throws `trace/axis` when there is no such axis
+ * @throws `rotary-extent` when `axis` has not twice as many elements as there are frequencies
  */
 export function rope<X extends string, P extends X>(
   x: Tensor<X>,
@@ -118,7 +146,8 @@ export function rope(
  * Scores of the keys that a query may see, −∞ elsewhere. `position` is the query's, a key's position is its place along `axis`:
  * it is seen when key ≤ position and, with a window, key > position − window.
  *
- * @throws a diagnostic `window` when the window is no whole number from 1 to 2^31 − 1
+ * @throws `trace/axis` when there is no such axis
+ * @throws `window` when the window is no whole number from 1 to 2^31 − 1
  */
 export function causal<X extends string, P extends X>(
   scores: Tensor<X>,

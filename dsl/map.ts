@@ -19,7 +19,11 @@ type Result<T extends readonly AnyTensor[], R> = Tensor<AxesOf<T[number]>, Mappe
 /**
  * Applies `fn`, a scalar function, at every place. One of `tensors` has all axes of the result.
  *
- * @throws a diagnostic when `fn` is outside of the subset, when extents differ, or when its value type is not the one of the type.
+ * @throws `scalar/unknown` when `fn` is no function that the compiler has read
+ * @throws `scalar/type` when its values do not fit each other
+ * @throws `value-type` when its result is of another value type than the call's type says
+ * @throws `trace/argument` when there is no tensor
+ * @throws `trace/extent` when an axis has two extents
  */
 export function map<const T extends readonly [AnyTensor, ...AnyTensor[]], R extends number | boolean>(
   fn: (...values: Scalars<T>) => R,
@@ -33,7 +37,9 @@ export function map<const T extends readonly [AnyTensor, ...AnyTensor[]], R exte
  *
  *     outer((v, l, r) => (r === l ? v : 0), x, line, row)      x: batch column, line: column, row: row      → batch row column
  *
- * @throws as `map` does, but for axes that no argument has all of
+ * @throws `scalar/unknown` when `fn` is no function that the compiler has read
+ * @throws `value-type` when its result is of another value type than the call's type says
+ * @throws `trace/extent` when an axis has two extents
  */
 export function outer<const T extends readonly [AnyTensor, ...AnyTensor[]], R extends number | boolean>(
   fn: (...values: Scalars<T>) => R,
@@ -42,7 +48,13 @@ export function outer<const T extends readonly [AnyTensor, ...AnyTensor[]], R ex
   return applied(fn, tensors, "outer") as Result<T, R>
 }
 
-/** `map` with a result of value type `dtype`, for functions that convert: `mapTo("f32", (p) => toF32(p) / 2, position)`. */
+/**
+ * `map` with a result of value type `dtype`, for functions that convert: `mapTo("f32", (p) => toF32(p) / 2, position)`.
+ *
+ * @throws `trace/type` when there is no such value type
+ * @throws `value-type` when the result is of another
+ * @throws `trace/extent` when an axis has two extents
+ */
 export function mapTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D extends NumberType>(
   dtype: D,
   fn: (...values: Scalars<T>) => number,
@@ -51,7 +63,12 @@ export function mapTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D ex
   return appliedTo(dtype, fn, tensors as readonly Traced[], "map") as Tensor<AxesOf<T[number]>, D>
 }
 
-/** `outer` with a result of value type `dtype`: `outerTo("f32", (a, b) => toF32(a === b), label, iota("class", 5, 0, "class"))`. */
+/**
+ * `outer` with a result of value type `dtype`: `outerTo("f32", (a, b) => toF32(a === b), label, iota("class", 5, 0, "class"))`.
+ *
+ * @throws `trace/type` when there is no such value type
+ * @throws `value-type` when the result is of another
+ */
 export function outerTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D extends NumberType>(
   dtype: D,
   fn: (...values: Scalars<T>) => number,
@@ -60,7 +77,12 @@ export function outerTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D 
   return appliedTo(dtype, fn, tensors, "outer") as Tensor<AxesOf<T[number]>, D>
 }
 
-/** The first of `tensors` where the condition holds, else the second. One of the three has all axes. */
+/**
+ * The first of `tensors` where the condition holds, else the second. One of the three has all axes.
+ *
+ * @throws `scalar/type` when the condition is no bool, or the two are of different value types
+ * @throws `trace/extent` when an axis has two extents
+ */
 export function where<const T extends readonly [Typed<"bool">, Typed<NumberType>, Typed<NumberType>]>(
   ...tensors: Covered<T>
 ): Result<T, number> {
@@ -69,7 +91,11 @@ export function where<const T extends readonly [Typed<"bool">, Typed<NumberType>
 
 const choose = (condition: boolean, x: number, otherwise: number) => (condition ? x : otherwise)
 
-/** x as another number type: to f32 rounded to nearest even; to i32 and u32 truncated and saturated, bits kept between those two. */
+/**
+ * x as another number type: to f32 rounded to nearest even; to i32 and u32 truncated and saturated, bits kept between those two.
+ *
+ * @throws `trace/type` when there is no such value type
+ */
 export function cast<X extends string, D extends NumberType>(x: Tensor<X, ValueType>, dtype: D): Tensor<X, D> {
   return appliedTo(dtype, conversions[dtype], [x], "map") as Tensor<X, D>
 }

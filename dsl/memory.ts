@@ -12,7 +12,12 @@ import { tracing } from "./attach.js"
 import type { Index, NumberType, Tensor } from "./tensor.js"
 import type { Extent, ValueType } from "./tracing.js"
 
-/** start, start + 1, … along `axis`: positions along an axis `of`. */
+/**
+ * start, start + 1, … along `axis`: positions along an axis `of`.
+ *
+ * @throws `trace/axis` when `axis` is no name
+ * @throws `trace/extent` when the extent is no whole number from 0, or the start no whole number
+ */
 export function iota<const A extends string, const Of extends string>(
   axis: A,
   extent: Extent,
@@ -22,7 +27,13 @@ export function iota<const A extends string, const Of extends string>(
   return tracing().iota(axis, extent, start) as Index<A, Of>
 }
 
-/** Numbers that TypeScript computed in float64, one for each element of `axis`, rounded once. */
+/**
+ * Numbers that TypeScript computed in float64, one for each element of `axis`, rounded once.
+ *
+ * @throws `trace/axis` when `axis` is no name
+ * @throws `trace/number` when a value is no number that `dtype` holds: 1e39 and 1n in f32, 0.5 and 2^31 in i32
+ * @throws `trace/type` when there is no such value type
+ */
 export function constant<const A extends string, D extends NumberType = "f32">(
   axis: A,
   values: ArrayLike<number>,
@@ -35,12 +46,23 @@ export function constant<const A extends string, D extends NumberType = "f32">(
   ) as Tensor<A, D>
 }
 
-/** One number as a tensor without axes. Numbers inside of scalar functions need none: they are captured. */
+/**
+ * One number as a tensor without axes. Numbers inside of scalar functions need none: they are captured.
+ *
+ * @throws `trace/number` when the value is no number that `dtype` holds
+ * @throws `trace/type` when there is no such value type
+ */
 export function literal<D extends NumberType = "f32">(value: number, dtype?: D): Tensor<never, D> {
   return tracing().constant([], [value], dtype === undefined ? "f32" : dtype) as Tensor<never, D>
 }
 
-/** w[axis = index[…]]: the axis is replaced by the axes of `index`; axes that both have are matched. Out of range is clamped. */
+/**
+ * w[axis = index[…]]: the axis is replaced by the axes of `index`; axes that both have are matched. Out of range is clamped.
+ *
+ * @throws `trace/axis` when there is no such axis
+ * @throws `trace/type` when the index is not i32
+ * @throws `trace/extent` when an axis that both have has two extents
+ */
 export function at<W extends string, D extends ValueType, const K extends W, I extends string>(
   w: Tensor<W, D>,
   axis: K,
@@ -49,7 +71,11 @@ export function at<W extends string, D extends ValueType, const K extends W, I e
   return tracing().gather(w, axis, index) as Tensor<Exclude<W, K> | I, D>
 }
 
-/** The state `past` with the rows of `x` after its own along `axis`. */
+/**
+ * The state `past` with the rows of `x` after its own along `axis`.
+ *
+ * @throws `trace/state` when `past` is no state as the model was given it
+ */
 export function append<A extends string, D extends ValueType>(
   past: Tensor<A, D>,
   axis: NoInfer<A>,
@@ -58,7 +84,11 @@ export function append<A extends string, D extends ValueType>(
   return tracing().append(past, axis, x) as Tensor<A, D>
 }
 
-/** The state replaced by `x`. */
+/**
+ * The state replaced by `x`.
+ *
+ * @throws `trace/state` when `state` is no state as the model was given it
+ */
 export function assign<A extends string, D extends ValueType>(
   state: Tensor<A, D>,
   x: Tensor<NoInfer<A>, NoInfer<D>>,

@@ -4,91 +4,20 @@
  */
 import fc from "fast-check"
 import { beforeAll, describe, expect, test } from "vitest"
-import { loadModel } from "../../compiler/frontend/load.js"
-import { literal, withTable } from "../../compiler/ir/expression.js"
-import { input } from "../../compiler/ir/tensor.js"
+import { withTable } from "../../compiler/ir/expression.js"
 import { createTracing } from "../../compiler/passes/trace.js"
 import { withTracing } from "../../dsl/attach.js"
 import { WeftError } from "../../runtime/errors.js"
 import { law, patience } from "../laws/settings.js"
-import type { Given, Slot } from "./misuse-programs.js"
+import { attempt, given, loadSlots, numbers, others } from "./misuse-cases.js"
+import type { Slot } from "./misuse-programs.js"
 
 let slots: Readonly<Record<string, Slot>>
 let lines: readonly string[]
 beforeAll(async () => {
-  const { module, files } = await loadModel("test/dsl/misuse-programs.ts")
-  slots = module.slots as typeof slots
-  lines = files.find(({ path }) => path === "test/dsl/misuse-programs.ts")!.text.split("\n")
+  ;({ slots, lines } = await loadSlots())
 })
 
-const given = (): Given => {
-  const axes = { a: 6, b: 4 }
-  const made = (name: string, dtype: "f32" | "i32" | "bool", names: readonly ("a" | "b")[]) =>
-    input(
-      name,
-      "input",
-      names.map((axis) => ({ name: axis, extent: literal(axes[axis]) })),
-      dtype,
-      dtype,
-      names.map((axis) => axes[axis]),
-    ) as never
-  return { x: made("x", "f32", ["a", "b"]), i: made("i", "i32", ["a"]), c: made("c", "bool", ["a"]) }
-}
-
-/** What `slot` makes of `drawn`: undefined when it is taken. */
-function attempt(slot: Slot, drawn: unknown): unknown {
-  return withTable(() => {
-    try {
-      const all = given()
-      withTracing(createTracing(Object.values(all) as never), () => slot.call(all, drawn as never))
-      return undefined
-    } catch (error) {
-      return error
-    }
-  })
-}
-
-const numbers = [
-  0,
-  1,
-  2,
-  3,
-  4,
-  5,
-  6,
-  7,
-  -1,
-  -7,
-  0.5,
-  -0.5,
-  2.5,
-  Number.NaN,
-  Number.POSITIVE_INFINITY,
-  1e39,
-  2 ** 31,
-  2 ** 32,
-  -(2 ** 31) - 1,
-]
-const others = [
-  undefined,
-  null,
-  "",
-  "a",
-  "b",
-  "n",
-  "sum",
-  "f32",
-  "f64",
-  "i32",
-  true,
-  false,
-  1n,
-  {},
-  [],
-  [1],
-  Symbol("s"),
-  () => 1,
-]
 const drawn = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom<unknown>(...numbers) },
   { weight: 3, arbitrary: fc.constantFrom<unknown>(...others) },
