@@ -25,6 +25,7 @@ import {
 } from "./artifact-fields.js"
 import { checkMemory } from "./artifact-memory.js"
 import { printable, WeftError } from "./errors.js"
+import { fromHost } from "./host.js"
 
 const storageBytes: Readonly<Record<StorageName, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, bf16: 2, f16: 2 }
 const roles: readonly string[] = ["weight", "constant", "state", "input", "output", "scratch"]
@@ -34,6 +35,10 @@ const mostGroups = 65535 ** 2
 
 /** @throws WeftError `artifact/version` for another format or version, `artifact/invalid` naming the place and what stands there */
 export function checkArtifact(json: unknown): Artifact {
+  return fromHost("artifact/invalid", "the artifact cannot be read", () => checkParts(json))
+}
+
+function checkParts(json: unknown): Artifact {
   const root = record(json, "the artifact")
   if (root.format !== "weft" || root.version !== artifactVersion)
     throw new WeftError("artifact/version", `this is not an artifact of version ${artifactVersion}`, {

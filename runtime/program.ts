@@ -11,8 +11,9 @@ import type { Artifact, ArtifactArray } from "./artifact.js"
 import { extentAt } from "./artifact.js"
 import { checkArtifact } from "./artifact-check.js"
 import type { Device } from "./devices/device.js"
-import { WeftError } from "./errors.js"
-import { createSession, type Session } from "./session.js"
+import { printable, WeftError } from "./errors.js"
+import { fromHost, hostText } from "./host.js"
+import { checkedOptions, createSession, type Session } from "./session.js"
 import { type Place, pack, reach, unpack } from "./strides.js"
 
 export type NumberArray = Float32Array | Int32Array | Uint32Array
@@ -55,8 +56,9 @@ export interface LoadProgramOptions {
  */
 export async function loadProgram<Inputs = Arrays, Outputs = Arrays>(
   artifact: unknown,
-  { device, onDispose }: LoadProgramOptions,
+  options: LoadProgramOptions,
 ): Promise<RunningProgram<Inputs, Outputs>> {
+  const { device, onDispose } = checkedOptions(options)
   const checked = checkArtifact(artifact)
   if (checked.program === undefined)
     throw new WeftError("artifact/purpose", "the artifact holds a model that generates, not a program", {
@@ -85,13 +87,19 @@ function createProgram(
         : new WeftError("program/busy", "the program is running; it does one thing at a time", {
             hint: "await the run before, or load the program twice",
           })
-    for (const name of Object.keys(given))
+    for (const name of namesOf(given, "program/input", "the inputs"))
       if (!inputs.some((input) => input.name === name))
-        throw new WeftError("program/input", `the program has no input '${name}'`, {
+        throw new WeftError("program/input", `the program has no input ${printable(name)}`, {
           hint: `its inputs are ${inputs.map((input) => input.name).join(", ")}`,
         })
     const arrays = inputs.map((input) => ({ input, data: checkedArray(input, buffers[input.buffer]!.storage, given) }))
-    const known = sizesOf(arrays, symbols, sizes)
+    const named = Object.fromEntries(
+      namesOf(sizes, "program/size", "the sizes").map((name) => [
+        name,
+        fromHost("program/size", "a size cannot be read", () => sizes[name]!),
+      ]),
+    )
+    const known = sizesOf(arrays, symbols, named)
     const placed = (array: ArtifactArray): readonly Place[] =>
       array.axes.map(({ name, extent, stride }) => {
         const value = extentAt(extent, (symbol) => known.get(symbol)!)
@@ -112,7 +120,8 @@ function createProgram(
         const bytes = elements === 0 ? new Uint8Array() : await session.read(name, elements * 4)
         const memory = bytes.buffer as ArrayBuffer
         const whole = new arrayOf[storage as keyof typeof arrayOf](memory, bytes.byteOffset, elements)
-        return [output.name, { data: unpack(whole, places), shape: places.map((p) => p.extent) }] as const
+        const data = fromHost("out-of-memory", `no memory for '${output.name}'`, () => unpack(whole, places))
+        return [output.name, { data, shape: places.map((p) => p.extent) }] as const
       })
       return Object.fromEntries(await Promise.all(found))
     } finally {
@@ -131,14 +140,47 @@ function createProgram(
 
 const arrayOf = { f32: Float32Array, i32: Int32Array, u32: Uint32Array, bool: Uint32Array } as const
 
+/**
+ * An array as the device takes it: of this realm, in memory that nobody else can change or take away. Others are copied.
+ *
+ * @throws WeftError `program/input` when it is of another type, or its memory has gone elsewhere
+ */
 function checkedArray({ name }: ArtifactArray, storage: string, given: Arrays): NumberArray {
   const wanted = arrayOf[storage as keyof typeof arrayOf]
-  const data: unknown = given[name]
-  if (data instanceof wanted) return data
-  const found = data === undefined ? "missing" : `a ${(data as object)?.constructor?.name ?? typeof data}`
-  throw new WeftError("program/input", `the input '${name}' is ${found}; it is a ${wanted.name}`, {
-    hint: `run({ ${name}: new ${wanted.name}(…), … })`,
-  })
+  const data: unknown = fromHost("program/input", `the input '${name}' cannot be read`, () => given[name])
+  const refuse = (found: string): never => {
+    throw new WeftError("program/input", `the input '${name}' is ${found}; it is a ${wanted.name}`, {
+      hint: `run({ ${name}: new ${wanted.name}(…), … })`,
+    })
+  }
+  const kind = ArrayBuffer.isView(data) ? (arrayKind.call(data) ?? "DataView") : undefined
+  if (kind === undefined) return refuse(data === undefined ? "missing" : hostText(data))
+  if (kind !== wanted.name) return refuse(`a ${kind}`)
+  const array = data as NumberArray
+  if (!hasMemory(array)) return refuse("without its memory, which was transferred or has shrunk")
+  const own = array instanceof wanted && array.buffer instanceof ArrayBuffer
+  if (own && (array.buffer as { readonly resizable?: boolean }).resizable !== true) return array
+  return new wanted(array)
+}
+
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype)
+/** The name of a typed array's type, whatever its realm. */
+const arrayKind: () => string | undefined = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag)!.get!
+
+function hasMemory(array: NumberArray): boolean {
+  try {
+    typedArray.indexOf.call(array, 0, array.length)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The names in what a host gives for an object. */
+function namesOf(given: unknown, code: string, what: string): readonly string[] {
+  if (typeof given !== "object" || given === null)
+    throw new WeftError(code, `${what} are ${hostText(given)}, which is no object`)
+  return fromHost(code, `${what} cannot be read`, () => Object.keys(given))
 }
 
 interface Given {
@@ -156,13 +198,17 @@ function sizesOf(
   const settle = (symbol: string, value: number, from: string) => {
     const found = symbols.find((s) => s.name === symbol)
     if (found === undefined)
-      throw new WeftError("program/size", `the program has no extent '${symbol}'`, {
+      throw new WeftError("program/size", `the program has no extent ${printable(symbol)}`, {
         hint: `it leaves open ${symbols.map((s) => s.name).join(", ") || "none"}`,
       })
     if (!Number.isInteger(value) || value < 0 || value > found.max)
-      throw new WeftError("program/size", `'${symbol}' is ${value}${from}; it is a whole number up to ${found.max}`, {
-        hint: `upTo(${found.max}) in the program is the largest extent that it is compiled for`,
-      })
+      throw new WeftError(
+        "program/size",
+        `'${symbol}' is ${hostText(value)}${from}; it is a whole number up to ${found.max}`,
+        {
+          hint: `upTo(${found.max}) in the program is the largest extent that it is compiled for`,
+        },
+      )
     known.set(symbol, value)
   }
   for (const [symbol, value] of Object.entries(named)) settle(symbol, value, "")

@@ -4,7 +4,8 @@
  */
 import { type Artifact, type ArtifactWeight, extentAt, weightBytes } from "./artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
-import { WeftError } from "./errors.js"
+import { printable, thrownText, WeftError } from "./errors.js"
+import { fromHost, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
 
 /** Where weights come from: bytes of a tensor in the storage that the artifact names. */
@@ -43,6 +44,46 @@ export interface SessionOptions {
 /** Bytes that one upload takes at most: a tensor is never read whole when it is larger. */
 const uploadBytes = 16 << 20
 
+/**
+ * What a host gives for the options of a load: an object with a device, whose memory limit is a number.
+ *
+ * @throws WeftError `session/option`
+ */
+export function checkedOptions<T extends SessionOptions & { readonly device: Device }>(given: T): T {
+  return fromHost("session/option", "the options cannot be read", () => {
+    const refuse = (what: string): never => {
+      throw new WeftError("session/option", what, { hint: "load(artifact, { device: await createWasmDevice(), … })" })
+    }
+    if (typeof given !== "object" || given === null) return refuse(`the options are ${hostText(given)}`)
+    const { device, memory, onProgress } = given
+    if (typeof device !== "object" || device === null || typeof device.allocate !== "function")
+      return refuse(`the device is ${hostText(device)}`)
+    if (memory !== undefined && !(typeof memory === "number" && memory >= 0))
+      return refuse(`memory is ${hostText(memory)}; it is a number of bytes`)
+    if (onProgress !== undefined && typeof onProgress !== "function")
+      return refuse(`onProgress is ${hostText(onProgress)}; it is a function`)
+    return given
+  })
+}
+
+/** Bytes of a weight from the host's source, which must be as many as were asked for. */
+async function readPart(source: WeightSource, weight: ArtifactWeight, from: number, length: number) {
+  const refuse = (what: string, cause?: unknown) =>
+    new WeftError("session/weights", `the source of weights ${what} for ${printable(weight.tensor)}`, {
+      hint: "its function 'read' gives the bytes of a tensor from an offset on, as many as it is asked for",
+      cause,
+    })
+  let part: unknown
+  try {
+    part = await source.read(weight, from, length)
+  } catch (cause) {
+    throw cause instanceof WeftError ? cause : refuse(`failed (${thrownText(cause)})`, cause)
+  }
+  if (!ArrayBuffer.isView(part)) throw refuse(`gave ${hostText(part)}`)
+  if (part.byteLength !== length) throw refuse(`gave ${part.byteLength} bytes in place of ${length}`)
+  return new Uint8Array(part.buffer as ArrayBuffer, part.byteOffset, length)
+}
+
 /** @throws WeftError `session/target`, `session/binding`, `session/memory` before anything is allocated, and what the device throws */
 export async function createSession(
   artifact: Artifact,
@@ -76,11 +117,12 @@ export async function createSession(
     for (const w of artifact.weights) {
       const bytes = weightBytes(w)
       for (let offset = 0; offset < bytes; offset += uploadBytes) {
-        const part = await source.read(w, (w.part?.begin ?? 0) + offset, Math.min(uploadBytes, bytes - offset))
+        const length = Math.min(uploadBytes, bytes - offset)
+        const part = await readPart(source, w, (w.part?.begin ?? 0) + offset, length)
         device.upload(at(w.buffer), w.offset + offset, part)
       }
       done += bytes
-      options.onProgress?.(done, total)
+      fromHost("session/option", "onProgress failed", () => options.onProgress?.(done, total))
     }
     const uploaded = performance.now()
     const kernels = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)

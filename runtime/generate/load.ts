@@ -7,7 +7,7 @@ import type { Artifact, ArtifactModel } from "../artifact.js"
 import { checkArtifact } from "../artifact-check.js"
 import type { Device } from "../devices/device.js"
 import { WeftError } from "../errors.js"
-import { createSession, type SessionOptions, type WeightSource } from "../session.js"
+import { checkedOptions, createSession, type SessionOptions, type WeightSource } from "../session.js"
 import { createGenerator, factsOf, type GenerativeModel, type GeneratorOptions } from "./generator.js"
 import { samplingOrder } from "./sampling.js"
 
@@ -22,6 +22,7 @@ export interface LoadOptions extends GeneratorOptions, SessionOptions {
  * @throws WeftError `artifact/version`, `artifact/invalid`, `artifact/purpose` (a program), `session/target`, `session/binding`, `session/memory`, and what the device throws
  */
 export async function load(artifact: unknown, options: LoadOptions): Promise<GenerativeModel> {
+  checkedOptions(options)
   const checked = checkArtifact(artifact)
   const facts = factsOf(checked)
   const session = await createSession(checked, options.device, options.weights, options)

@@ -74,14 +74,14 @@ describe("a run", () => {
 
   test.each<[string, Readonly<Record<string, unknown>>, Readonly<Record<string, number>>, string]>([
     ["a missing input", { x: f(1, 2) }, {}, "program/input: the input 'shift' is missing; it is a Float32Array"],
-    ["an unknown input", { x: f(1), shift: f(1), z: f(1) }, {}, "program/input: the program has no input 'z'"],
+    ["an unknown input", { x: f(1), shift: f(1), z: f(1) }, {}, 'program/input: the program has no input "z"'],
     [
       "another type",
       { x: new Float64Array(2), shift: f(1) },
       {},
       "the input 'x' is a Float64Array; it is a Float32Array",
     ],
-    ["a list", { x: [1], shift: f(1) }, {}, "the input 'x' is a Array; it is a Float32Array"],
+    ["a list", { x: [1], shift: f(1) }, {}, "the input 'x' is [1]; it is a Float32Array"],
     [
       "a length that is no multiple",
       { x: f(1, 2, 3), shift: f(1, 2) },
@@ -105,7 +105,7 @@ describe("a run", () => {
       "a size that is not open",
       { x: f(1), shift: f(1) },
       { c: 1 },
-      "the program has no extent 'c'\nhint: it leaves open a, b",
+      'the program has no extent "c"\nhint: it leaves open a, b',
     ],
     ["an output of less than nothing", { x: f(), shift: f(1) }, {}, "'valid' would have -1 elements along 'a'"],
   ])("refuses %s", async (_, inputs, sizes, message) => {

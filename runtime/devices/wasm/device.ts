@@ -12,6 +12,7 @@
  */
 import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
+import { hostText } from "../../host.js"
 import type { Command, CompiledKernel, Device, DeviceBuffer, DeviceLimits, Recording } from "../device.js"
 import { Heap, pageBytes } from "./memory.js"
 import { compileModule, hasMultiplyAdd, type KernelFunction, withMultiplyAdd, withSharedMemory } from "./module.js"
@@ -51,7 +52,11 @@ interface WasmRecording extends Recording {
 
 const addressable = 65536 * pageBytes
 
+/**
+ * @throws WeftError `device/option`, `out-of-memory` when no memory is to be had, `worker-failed`
+ */
 export async function createWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
+  checkOptions(options)
   const allowed = Math.floor(Math.min(options.memoryBytes ?? addressable, addressable) / pageBytes)
   const wanted = Math.max(1, Math.floor(options.threads ?? (await processors())))
   const threaded = wanted > 1 && maySpawn()
@@ -62,6 +67,17 @@ export async function createWasmDevice(options: WasmDeviceOptions = {}): Promise
     : undefined
   device = new WasmDevice(memory, maximumBytes, team, options.shareFrom ?? 65536)
   return device
+}
+
+function checkOptions(options: WasmDeviceOptions): void {
+  if (typeof options !== "object" || options === null)
+    throw new WeftError("device/option", `the options of the device are ${hostText(options)}`)
+  const { threads, memoryBytes, shareFrom } = options
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
+    throw new WeftError("device/option", `threads is ${hostText(threads)}; it is a whole number from 1 to 256`)
+  for (const [name, value] of Object.entries({ memoryBytes, shareFrom }))
+    if (value !== undefined && !(typeof value === "number" && value >= 0))
+      throw new WeftError("device/option", `${name} is ${hostText(value)}; it is a number of bytes`)
 }
 
 /** Engines set aside address space for all that a memory may become, and some grant less than 4 GiB. */

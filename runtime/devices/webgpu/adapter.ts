@@ -7,6 +7,7 @@
  * `-` turns one off. The object that Dawn's `create` returns stays in `instances` for ever: dropping it crashes Node at the next collection.
  */
 import { WeftError } from "../../errors.js"
+import { hostText } from "../../host.js"
 
 export interface WebgpuOptions {
   readonly adapter?: "hardware" | "any" | "null"
@@ -17,6 +18,11 @@ export interface WebgpuOptions {
 const instances = new Map<string, GPU>()
 
 export async function findAdapter(options: WebgpuOptions): Promise<GPUAdapter> {
+  const toggles: unknown = options?.toggles ?? []
+  if (typeof options !== "object" || !Array.isArray(toggles) || !toggles.every((t) => typeof t === "string"))
+    throw new WeftError("device/option", `the options of the device are ${hostText(options)}`, {
+      hint: 'they are like { adapter: "any", toggles: ["name"] }',
+    })
   const gpu = await implementation(options)
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
   if (adapter === null)
