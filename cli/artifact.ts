@@ -5,6 +5,7 @@
  */
 
 import { join, resolve } from "node:path"
+import { configOf } from "../compiler/frontend/host.js"
 import type { AdapterFacts } from "../compiler/targets/target.js"
 import type { TunedRecord } from "../compiler/tuned/record.js"
 import { families } from "../models/index.js"
@@ -50,7 +51,7 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
   const modelFile = options.model === undefined ? familyFile(checkpoint) : resolve(options.model)
   const types = [...checkpoint.tensors.values()].map(({ name, dtype }) => [name, dtype]).sort()
   const label = `${checkpoint.config.model_type}-${target}`
-  const parts = [checkpoint.config, types, target, adapter, precision, chunk, context, tuned]
+  const parts = [configOf(checkpoint.config), types, target, adapter, precision, chunk, context, tuned]
   let found: ReadonlyMap<string, WeightTensor> | undefined
   const kept = await keptArtifact({ cache, label, modelFile, parts, onWarning }, async () => {
     options.onCompile?.(modelFile)

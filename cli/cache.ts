@@ -66,7 +66,7 @@ function temporaryFolder(): string {
 
 /** A file name of `parts`; `label` is for people. */
 export function cacheKey(label: string, parts: readonly unknown[]): string {
-  const hash = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32)
+  const hash = createHash("sha256").update(JSON.stringify(parts, exactly)).digest("hex").slice(0, 32)
   return `${label.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 60)}-${hash}.json`
 }
 
@@ -106,6 +106,12 @@ function realPathOf(file: string): string {
   } catch {
     return resolve(file) // What is not there is told by the compiler.
   }
+}
+
+/** Numbers that JSON has no word for, which would all be null or 0. */
+function exactly(_: string, value: unknown): unknown {
+  const isOther = typeof value === "number" && (!Number.isFinite(value) || Object.is(value, -0))
+  return isOther ? { number: Object.is(value, -0) ? "-0" : String(value) } : value
 }
 
 const head = /^weft-cache ([0-9a-f]{64})\n/

@@ -6,6 +6,7 @@
  *     model.dispose()
  */
 import { fileURLToPath } from "node:url"
+import { typed } from "../compiler/frontend/host.js"
 import { type Artifact, type Precision, precisionNames } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
 import { WeftError } from "../runtime/errors.js"
@@ -81,7 +82,7 @@ export interface LoadedModel extends GenerativeModel {
 export async function load(source: string | URL | Artifact, given: NodeLoadOptions = {}): Promise<LoadedModel> {
   const options = fromHost("load/option", "the options of load cannot be read", () => checkOptions(given))
   const path = fromHost("load/source", "what load is given cannot be read", () => pathOf(source))
-  return loadFrom(path ?? (source as Artifact), options)
+  return typed("load/unforeseen", () => loadFrom(path ?? (source as Artifact), options))
 }
 
 async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Promise<LoadedModel> {

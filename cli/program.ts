@@ -4,12 +4,14 @@
  *     using program = await loadProgram<typeof mandelbrot>("examples/mandelbrot.ts", { device: "auto" })
  *     const { count } = await program.run({ re, im })
  */
+import { filePath, optionsOf, typed } from "../compiler/frontend/host.js"
 import type { DefinedProgram } from "../dsl/program.js"
 import type { Artifact } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
 import { loadProgram as loadArtifact, type NumberArray, type RunningProgram } from "../runtime/program.js"
 import { keptArtifact } from "./cache.js"
 import { type ChosenDevice, chooseDevice, type DeviceName, deviceNameFor } from "./device.js"
+import { checkFolders, isFile } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
 export interface LoadProgramOptions {
@@ -30,22 +32,30 @@ type OutputsOf<P> = P extends DefinedProgram<never, infer O> ? O : Readonly<Reco
  * Compiles the program of a file (or takes the artifact from the cache) and puts it on a device. With the program's type the arrays of `run`
  * are typed: `import type { program } from "./mandelbrot.js"`, then `loadProgram<typeof program>("mandelbrot.ts")`.
  *
- * @param source a file that exports a `program`, or an artifact of one
+ * @param source a file that exports a `program`, by path or URL, or an artifact of one
  * @throws WeftError `device/…`, `webgpu-…`, `artifact/…`, and what `compile` throws
  */
 export async function loadProgram<
   P = DefinedProgram<Readonly<Record<string, NumberArray>>, Readonly<Record<string, NumberArray>>>,
->(source: string | Artifact, options: LoadProgramOptions = {}): Promise<RunningProgram<InputsOf<P>, OutputsOf<P>>> {
-  const given = typeof source === "string" ? undefined : checkArtifact(source)
-  const chosen = await chooseDevice(deviceNameFor(given, options.device), options.threads)
-  const { device } = chosen
-  try {
-    const artifact = given ?? (await compiled(source as string, chosen, options))
-    return await loadArtifact<InputsOf<P>, OutputsOf<P>>(artifact, { device, onDispose: () => device.dispose() })
-  } catch (error) {
-    device.dispose()
-    throw error
-  }
+>(
+  source: string | URL | Artifact,
+  options: LoadProgramOptions = {},
+): Promise<RunningProgram<InputsOf<P>, OutputsOf<P>>> {
+  return typed("program/unforeseen", async () => {
+    const asked = optionsOf(options, "program/options")
+    checkFolders(asked)
+    const file = isFile(source) ? filePath(source, "program/source", "the program's file") : undefined
+    const given = file === undefined ? checkArtifact(source) : undefined
+    const chosen = await chooseDevice(deviceNameFor(given, asked.device), asked.threads)
+    const { device } = chosen
+    try {
+      const artifact = given ?? (await compiled(file!, chosen, asked))
+      return await loadArtifact<InputsOf<P>, OutputsOf<P>>(artifact, { device, onDispose: () => device.dispose() })
+    } catch (error) {
+      device.dispose()
+      throw error
+    }
+  })
 }
 
 async function compiled(

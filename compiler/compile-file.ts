@@ -7,18 +7,20 @@
 import { basename, relative, resolve } from "node:path"
 import type { Model, Program } from "../dsl/model.js"
 import type { WeightSpec } from "../dsl/tracing.js"
-import type { ArtifactTarget, Precision } from "../runtime/artifact.js"
+import { type ArtifactTarget, type Precision, precisionNames } from "../runtime/artifact.js"
 import { printable, thrownText, WeftError } from "../runtime/errors.js"
+import { hostText } from "../runtime/host.js"
 import type { WeightType } from "../runtime/weights/dtypes.js"
 import type { NameRules } from "../runtime/weights/names.js"
 import type { Parameter } from "../runtime/weights/parameters.js"
 import { type Compilation, compileProgram } from "./compile.js"
 import { fromWorkingDirectory } from "./frontend/diagnostics.js"
+import { configOf, filePath, functionOf, oneOfNames, optionsOf, typed } from "./frontend/host.js"
 import { type LoadedModel, loadModel } from "./frontend/load.js"
 import type { Observed } from "./frontend/observed.js"
 import { treeLeaves } from "./passes/tree.js"
 import type { AdapterFacts } from "./targets/target.js"
-import type { TunedRecord } from "./tuned/record.js"
+import { checkTuned, type TunedRecord } from "./tuned/record.js"
 
 export interface CompiledFile {
   readonly compilation: Compilation
@@ -63,7 +65,25 @@ export async function compileFile(
   target: ArtifactTarget,
   options: CompileModelOptions = {},
 ): Promise<CompiledFile> {
-  return compileLoaded(await loadModel(modelFile), modelFile, config, target, options)
+  const file = filePath(modelFile, "compile/file", "the model's file")
+  const given = configOf(config)
+  const checked = checkedOptions(target, options)
+  return typed("compile/unforeseen", async () => compileLoaded(await loadModel(file), file, given, target, checked))
+}
+
+function checkedOptions(target: ArtifactTarget, options: CompileModelOptions | undefined): CompileModelOptions {
+  const given = optionsOf(options, "compile/options")
+  if (target === undefined) throw new WeftError("compile/target", "there is no target", { hint: "name webgpu or wasm" })
+  oneOfNames(target, ["webgpu", "wasm"], "compile/target", "target")
+  oneOfNames(given.precision, precisionNames, "compile/precision", "precision")
+  for (const name of ["tensors", "onWarning"] as const) functionOf(given[name], "compile/options", `'${name}'`)
+  for (const name of ["chunk", "context"] as const)
+    if (given[name] !== undefined && typeof given[name] !== "number")
+      throw new WeftError(`compile/${name}`, `${name} is ${hostText(given[name])}; a whole number is expected`)
+  for (const name of ["adapter", "tuned"] as const)
+    if (given[name] !== undefined && (typeof given[name] !== "object" || given[name] === null))
+      throw new WeftError(`compile/${name}`, `${name} is ${hostText(given[name])}; an object is expected`)
+  return given.tuned === undefined ? given : { ...given, tuned: checkTuned(given.tuned, "the option 'tuned'") }
 }
 
 /**
@@ -86,21 +106,24 @@ export async function checkFile(
 }
 
 function compileLoaded(
-  { module, placeOf, files, folder, observed, outside }: LoadedModel,
+  loaded: LoadedModel,
   modelFile: string,
   config: Readonly<Record<string, unknown>>,
   target: ArtifactTarget,
   options: CompileModelOptions,
 ): CompiledFile {
   const family = typeof config.model_type === "string" ? config.model_type : basename(modelFile).replace(/\.\w+$/, "")
+  const { placeOf, files, folder, observed, outside } = loaded
   try {
-    const compilation = compileModule(module, modelFile, config, family, target, options)
+    const compilation = compileModule(loaded, modelFile, config, family, target, options)
     warnOfRefused(compilation, options)
     const main = relative(folder, resolve(modelFile)).replaceAll("\\", "/")
     return { compilation, family, files, main, observed, outside }
   } catch (cause) {
+    if (cause instanceof WeftError) throw cause
     const span = placeOf(cause)
-    if (span === undefined || cause instanceof WeftError) throw cause
+    // What is no Error was thrown by the model: nothing of ours does.
+    if (span === undefined && cause instanceof Error) throw cause
     throw new WeftError("model-failed", `the model failed: ${thrownText(cause)}`, { span, cause })
   }
 }
@@ -117,14 +140,14 @@ function warnOfRefused({ kernels }: Compilation, { tuned, onWarning }: CompileMo
 }
 
 function compileModule(
-  { model, program: defined }: Readonly<Record<string, unknown>>,
+  { module: { model, program: defined }, placeOf }: LoadedModel,
   modelFile: string,
   config: Readonly<Record<string, unknown>>,
   family: string,
   target: ArtifactTarget,
   options: CompileModelOptions,
 ): Compilation {
-  const program = isProgram(defined) ? defined : configure(model, config, modelFile)
+  const program = isProgram(defined) ? defined : configure(model, config, modelFile, placeOf)
   const stored = options.tensors?.(parametersOf(program), program.facts ?? {})
   return compileProgram(program, family, {
     target,
@@ -138,7 +161,12 @@ function compileModule(
   })
 }
 
-function configure(model: unknown, config: Readonly<Record<string, unknown>>, modelFile: string): Program {
+function configure(
+  model: unknown,
+  config: Readonly<Record<string, unknown>>,
+  modelFile: string,
+  placeOf: LoadedModel["placeOf"],
+): Program {
   if (!isModel(model))
     throw new WeftError("compile/model", `${fromWorkingDirectory(modelFile)} exports no 'model' and no 'program'`, {
       hint: "export const model = defineModel({ … }), or export const program = defineProgram({ … })",
@@ -147,7 +175,8 @@ function configure(model: unknown, config: Readonly<Record<string, unknown>>, mo
     return model.configure(config)
   } catch (cause) {
     const issues = issuesOf(cause)
-    if (issues === undefined) throw cause
+    if (issues === undefined)
+      throw cause instanceof WeftError || placeOf(cause) !== undefined ? cause : refusedConfig(cause)
     const file = fromWorkingDirectory(modelFile)
     throw new WeftError("compile/config", `config.json asks for what ${file} does not compute\n${issues}`, {
       hint: "the fields are checked before anything is computed, so that none is ignored",
@@ -156,18 +185,29 @@ function configure(model: unknown, config: Readonly<Record<string, unknown>>, mo
   }
 }
 
+/** A schema that throws what has no issues, from a place that is not in the model. */
+function refusedConfig(cause: unknown): WeftError {
+  return new WeftError("model-failed", `the model cannot be configured: ${thrownText(cause)}`, { cause })
+}
+
 const isModel = (value: unknown): value is Model =>
   typeof value === "object" && value !== null && typeof (value as Partial<Model>).configure === "function"
 
 const isProgram = (value: unknown): value is Program =>
-  typeof value === "object" && value !== null && Array.isArray((value as Partial<Program>).entries)
+  typeof value === "object" && value !== null && isList((value as Partial<Program>).entries)
+
+const isList = (entries: unknown): boolean =>
+  Array.isArray(entries) && entries.every((entry) => typeof entry === "object" && entry !== null && "name" in entry)
 
 /** The issues of a schema's error, a line each. */
 function issuesOf(error: unknown): string | undefined {
   const issues = error instanceof Error ? (error as { issues?: unknown }).issues : undefined
   if (!Array.isArray(issues)) return undefined
-  const line = ({ path, message }: { path: readonly PropertyKey[]; message: string }) =>
-    `  ${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${printable(message).slice(1, -1)}`
+  // A schema's author may have made them by hand.
+  const line = (issue: { readonly path?: unknown; readonly message?: unknown } | null | undefined) => {
+    const path = Array.isArray(issue?.path) ? issue.path.map(thrownText).join(".") : ""
+    return `  ${path === "" ? "" : `${path}: `}${printable(thrownText(issue?.message)).slice(1, -1)}`
+  }
   return issues.map(line).join("\n")
 }
 

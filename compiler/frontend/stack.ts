@@ -43,6 +43,10 @@ export function placeInSources(error: unknown, { bundle, address, map, files }: 
 
 /** What is thrown may be anything, a stack that is no text included. */
 function stackOf(error: unknown): string {
-  const stack: unknown = error instanceof Error ? error.stack : undefined
-  return typeof stack === "string" ? stack : ""
+  try {
+    const stack: unknown = error instanceof Error ? error.stack : undefined
+    return typeof stack === "string" ? stack : ""
+  } catch {
+    return ""
+  }
 }

@@ -1,0 +1,91 @@
+/**
+ * What a program hands to `compile`, `load` and `loadProgram` may be anything, whatever its types say: each function here returns what is
+ * asked for, or says what was given.
+ *
+ *     filePath(new URL("file:///models/tiny.ts"), "compile/file", "the model's file")   →   /models/tiny.ts
+ *     filePath(3n, "compile/file", "the model's file")   →   WeftError compile/file: the model's file is 3 (bigint); a path is expected
+ */
+import { fileURLToPath } from "node:url"
+import { printable, thrownText, WeftError } from "../../runtime/errors.js"
+import { hostText } from "../../runtime/host.js"
+
+/** A path, or the URL of a file. */
+export function filePath(value: unknown, code: string, what: string): string {
+  if (typeof value === "string" && value !== "" && !value.includes("\0")) return value
+  if (isUrl(value)) {
+    try {
+      return fileURLToPath(value.href)
+    } catch (cause) {
+      throw new WeftError(code, `${what} is ${printable(value.href)}: ${thrownText(cause)}`, { cause })
+    }
+  }
+  throw new WeftError(code, `${what} is ${hostText(value)}; a path is expected`)
+}
+
+const isUrl = (value: unknown): value is URL =>
+  typeof value === "object" && value !== null && typeof (value as Partial<URL>).href === "string"
+
+/** An object of options; none when left out. */
+export function optionsOf<Options extends object>(value: Options | undefined, code: string): Options {
+  if (value === undefined) return {} as Options
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value
+  throw new WeftError(code, `the options are ${hostText(value)}; an object is expected`)
+}
+
+export function functionOf(value: unknown, code: string, what: string): void {
+  if (value !== undefined && typeof value !== "function")
+    throw new WeftError(code, `${what} is ${hostText(value)}; a function is expected`)
+}
+
+/** One of the names, or undefined. */
+export function oneOfNames(value: unknown, names: readonly string[], code: string, what: string): void {
+  if (value !== undefined && !(typeof value === "string" && names.includes(value)))
+    throw new WeftError(code, `there is no ${what} ${hostText(value)}`, { hint: `there are ${names.join(" and ")}` })
+}
+
+/** Deeper than any config, and no deeper than what walks over one bears. */
+const mostDepth = 64
+
+/**
+ * A config: what JSON can say, and so can be hashed, printed and kept. Objects and lists may be those of another realm.
+ *
+ * @throws WeftError `compile/config` naming the field
+ */
+export function configOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new WeftError("compile/config", `the config is ${hostText(value)}; the object of a config.json is expected`)
+  const refuse = (path: string, why: string): never => {
+    throw new WeftError("compile/config", `${path === "" ? "the config" : printable(path).slice(1, -1)} ${why}`, {
+      hint: "a config holds what a config.json can say",
+    })
+  }
+  const visit = (part: unknown, path: string, depth: number): void => {
+    if (part === null || ["string", "number", "boolean", "undefined"].includes(typeof part)) return
+    if (typeof part !== "object") refuse(path, `is ${hostText(part)}`)
+    if (depth > mostDepth) refuse(path.slice(0, 60), `lies more than ${mostDepth} levels deep`)
+    for (const [name, inner] of Object.entries(part as object))
+      visit(inner, path === "" ? name : `${path}.${name}`, depth + 1)
+  }
+  try {
+    visit(value, "", 0)
+  } catch (cause) {
+    if (cause instanceof WeftError) throw cause
+    throw new WeftError("compile/config", `the config cannot be read: ${thrownText(cause)}`, { cause })
+  }
+  return value as Readonly<Record<string, unknown>>
+}
+
+/**
+ * Runs `body`; what it throws that is no WeftError becomes one. For the boundary of the package: what is expected has errors of its own.
+ */
+export async function typed<T>(code: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body()
+  } catch (cause) {
+    if (cause instanceof WeftError) throw cause
+    throw new WeftError(code, `an error that Weft does not foresee: ${thrownText(cause)}`, {
+      hint: "see its cause; what was given is no fault of yours where its types hold",
+      cause,
+    })
+  }
+}
