@@ -11,7 +11,7 @@
  * holds them chunk by chunk. Costs are counts of scalar operations at the symbols' hints.
  */
 import { hinted, literalExtent } from "../ir/dim.js"
-import { identity, operands, variable } from "../ir/expression.js"
+import { identity, operands, variable, walk } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 import { recipeOf } from "../ir/recipes.js"
@@ -62,7 +62,12 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
           undecided(t, buffers, locals) &&
           (wasteful(t, demand, limits) || scattered(t) || (inTurn(t) && !staysInPlace(t, order, buffers, locals))),
       )
-    if (next === undefined) return { buffers, locals }
+    if (next === undefined) {
+      const deep = tooDeep(order, (t) => hasMemory(t) || buffers.has(t) || locals.has(t))
+      if (deep === undefined) return { buffers, locals }
+      buffers.add(deep)
+      continue
+    }
     const together = siblings(next, order).filter((t) => !buffers.has(t))
     if (permuted.has(next)) {
       for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
@@ -78,6 +83,27 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
       else for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
     }
   }
+}
+
+/** Operations inside of one another that a kernel's expression may have: whoever walks one does it by recursion. */
+const deepest = 512
+
+/** The first map below which more than that would be inlined. */
+function tooDeep(order: readonly Tensor[], memory: (t: Tensor) => boolean): Tensor | undefined {
+  const depths = new Map<Tensor, number>()
+  for (const t of order) {
+    const below = Math.max(0, ...sources(t).map((s) => (memory(s) ? 0 : (depths.get(s) ?? 0))))
+    const depth = below + (t.kind === "map" ? bodyDepth(t.body) : 1)
+    if (depth > deepest && below > 0 && t.kind === "map" && !memory(t)) return t
+    depths.set(t, depth)
+  }
+  return undefined
+}
+
+function bodyDepth(body: Expression): number {
+  const depths = new Map<Expression, number>()
+  walk(body, (x) => depths.set(x, 1 + Math.max(0, ...operands(x).map((o) => depths.get(o)!))))
+  return depths.get(body)!
 }
 
 /** A scan that one lane takes block by block, each place from the one before, where a kernel stores its places as they stand. */

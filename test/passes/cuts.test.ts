@@ -3,7 +3,7 @@ import { expect, test } from "vitest"
 import { apply, literal, variable, withTable } from "../../compiler/ir/expression.js"
 import { sum } from "../../compiler/ir/monoid.js"
 import * as ir from "../../compiler/ir/tensor.js"
-import { readersOf } from "../../compiler/passes/cuts.js"
+import { chooseCuts, readersOf } from "../../compiler/passes/cuts.js"
 
 const axis = (name: string): ir.Axis => ({ name, extent: literal(8) })
 
@@ -33,3 +33,18 @@ test.each([4, 40, 400])("a tensor is asked of its own kernel alone, among %s", (
     }
   }),
 )
+
+test("2,000 maps one after the other are a few kernels, none of them too deep for who walks it", () =>
+  withTable(() => {
+    let x: ir.Tensor = ir.input("x", "input", [axis("a")], "f32", "f32", [8])
+    const twice = apply("add", apply("mul", variable("$0", "f32"), literal(2, "f32")), literal(1, "f32"))
+    for (let i = 0; i < 2000; i++) x = ir.map(twice, [x])
+    const { buffers } = chooseCuts([x])
+    expect(buffers.size).toBeGreaterThan(2)
+    expect(buffers.size).toBeLessThan(16)
+    let inlined = 0
+    for (const t of ir.topological([x])) {
+      inlined = buffers.has(t) ? 0 : inlined + 1
+      expect(inlined).toBeLessThanOrEqual(256)
+    }
+  }))
