@@ -4,19 +4,24 @@ import { BaseSequencer, type TestSpecification } from "vitest/node"
 /** The longest first; what is not here takes a few seconds at most. */
 const long: readonly string[] = [
   "golden/devices",
-  "laws/devices",
   "cli/command",
   "golden/fast",
   "generate/tales",
   "golden/interpreted",
   "plan/shard",
-  "laws/online",
-  "laws/targets",
-  "laws/halves",
+  "tune/record",
   "targets/wgsl-valid",
   "cli/tune",
-  "tune/record",
+  "golden/grouped",
+  "laws/halves",
+  "laws/devices",
+  "laws/chosen",
+  "cli/check",
   "cli/load",
+  "plan/storage",
+  "examples/examples",
+  "laws/online",
+  "laws/targets",
 ]
 
 const place = ({ moduleId }: TestSpecification): number => {
