@@ -124,6 +124,7 @@ function real(choose: Choices, depth: number): Drawn | undefined {
     "$0 * $1",
     "$0 / $1",
     "$0 ** $1",
+    "$0 % $1",
     "Math.min($0, $1)",
     "Math.max($0, $1)",
   ])
