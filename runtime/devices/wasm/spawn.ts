@@ -16,6 +16,9 @@ export interface WorkerLike {
 }
 export type Spawn = (source: string) => Promise<WorkerLike>
 
+/** Milliseconds in which a thread has to start. */
+const startsWithin = 20_000
+
 export const spawnHere: Spawn = (text) =>
   typeof process !== "undefined" && process.versions?.node !== undefined ? spawnInNode(text) : spawnInPage(text)
 
@@ -30,11 +33,20 @@ const spawnInNode: Spawn = async (text) => {
   const ended = createSignal()
   worker.on("error", (error) => failed.give(String(error)))
   worker.on("exit", (code) => ended.give(`its thread ended with code ${code}`))
-  await new Promise<void>((resolve, reject) => {
-    worker.once("online", resolve)
-    failed.listen((reason) => reject(new Error(reason)))
-    ended.listen((reason) => reject(new Error(reason)))
-  })
+  let timer: ReturnType<typeof setTimeout> | undefined
+  try {
+    await new Promise<void>((resolve, reject) => {
+      worker.once("online", resolve)
+      failed.listen((reason) => reject(new Error(reason)))
+      ended.listen((reason) => reject(new Error(reason)))
+      timer = setTimeout(() => reject(new Error("its thread does not start")), startsWithin)
+    })
+  } catch (error) {
+    worker.terminate()
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
   worker.unref()
   return {
     postMessage: (m) => worker.postMessage(m),
