@@ -43,7 +43,7 @@ test(
     law(
       "special values, joined",
       unusualCases.map((c) => c.waiting),
-      300,
+      150,
       (waiting) =>
         withTable(() => {
           const p = waitingProgram(waiting)
@@ -60,7 +60,7 @@ test(
 
 test("fault: a row of nothing but −∞ sums up to 0", () =>
   withTable(() => {
-    const drawn = fc.sample(unusualCases, { seed, numRuns: runs(300) })
+    const drawn = fc.sample(unusualCases, { seed, numRuns: runs(200) })
     const found = drawn.findIndex(({ waiting }) => {
       const p = waitingProgram(waiting)
       const joined = carried(p)
@@ -89,7 +89,7 @@ function* loopsOfCase(c: Unusual) {
 test(
   "loops do with them what kernels do",
   () =>
-    law("special values, loops", unusualCases, 300, (c) =>
+    law("special values, loops", unusualCases, 150, (c) =>
       withTable(() => {
         for (const { effect, symbols, loops } of loopsOfCase(c)) {
           const wrong = wrongEffect(effect, runLoops(loops, effect.before, symbols, c.waiting.seed))
@@ -102,7 +102,7 @@ test(
 
 test.each(Object.keys(unusualFaults))("fault: %s", (name) =>
   withTable(() => {
-    const drawn = fc.sample(unusualCases, { seed, numRuns: runs(300) })
+    const drawn = fc.sample(unusualCases, { seed, numRuns: runs(200) })
     const found = drawn.findIndex((c) => {
       for (const { effect, symbols, loops } of loopsOfCase(c))
         for (let n = 0; n < 8; n++) {
@@ -138,7 +138,7 @@ test(
   async () => {
     const device = await createWasmDevice({ threads: 1 })
     try {
-      await check(200, wasmTarget, device, wasmEmit, () => true)
+      await check(100, wasmTarget, device, wasmEmit, () => true)
     } finally {
       device.dispose()
     }
@@ -157,7 +157,7 @@ describe.skipIf(!present)("WebGPU", () => {
     async () => {
       device = await createWebgpuDevice()
       const { target, emit, refusal } = webgpuEmitter(device)
-      await check(40, target, device, emit, (job) => refusal(job) === undefined)
+      await check(25, target, device, emit, (job) => refusal(job) === undefined)
     },
     patience,
   )
