@@ -145,12 +145,13 @@ function createGrouping(limits: GatherLimits): (t: ir.Reduce) => ir.Tensor {
     return found?.rows.some((r) => r.name === t.axis) ? undefined : found
   }
 
-  /** Gathers that are operands of a fold, through maps and folds inside of it. */
-  function gathersBelow(args: readonly ir.Tensor[]): readonly ir.Gather[] {
+  /** Gathers that are operands of a fold, through maps and folds inside of it; each tensor is looked at once, however many read it. */
+  function gathersBelow(args: readonly ir.Tensor[], seen: Set<ir.Tensor> = new Set()): readonly ir.Gather[] {
     return args.flatMap((a) => {
-      if (taken.has(a)) return []
+      if (taken.has(a) || seen.has(a)) return []
+      seen.add(a)
       if (a.kind === "gather") return [a]
-      return a.kind === "map" || a.kind === "reduce" ? gathersBelow(a.args) : []
+      return a.kind === "map" || a.kind === "reduce" ? gathersBelow(a.args, seen) : []
     })
   }
 }

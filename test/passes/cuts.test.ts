@@ -4,6 +4,8 @@ import { apply, literal, variable, withTable } from "../../compiler/ir/expressio
 import { sum } from "../../compiler/ir/monoid.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { chooseCuts, readersOf } from "../../compiler/passes/cuts.js"
+import { groupGathers } from "../../compiler/passes/gather.js"
+import { wasmTarget } from "../../compiler/targets/target.js"
 
 const axis = (name: string): ir.Axis => ({ name, extent: literal(8) })
 
@@ -47,4 +49,17 @@ test("2,000 maps one after the other are a few kernels, none of them too deep fo
       inlined = buffers.has(t) ? 0 : inlined + 1
       expect(inlined).toBeLessThanOrEqual(256)
     }
+  }))
+
+test("layers that are added to what they are given have a path for each subset of them; gathers are looked for once in each tensor", () =>
+  withTable(() => {
+    const weight = ir.input("w", "weight", [axis("a"), axis("b")], "f32", "f32", [8, 8])
+    const two = (name: "add" | "mul") => apply(name, variable("$0", "f32"), variable("$1", "f32"))
+    let x: ir.Tensor = ir.input("x", "input", [axis("a")], "f32", "f32", [8])
+    for (let i = 0; i < 64; i++) {
+      const inner = ir.reduce(sum, "a", [ir.map(two("mul"), [x, weight])])
+      const outer = ir.reduce(sum, "b", [ir.map(two("mul"), [inner, weight])])
+      x = ir.map(two("add"), [x, outer])
+    }
+    expect(groupGathers([x], wasmTarget.gather)[0]).toBe(x)
   }))
