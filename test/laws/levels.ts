@@ -89,5 +89,5 @@ function once<T>(make: () => T): () => T {
   }
 }
 
-/** Faults of loops are found by 21 programs in the median, the slowest of them. */
-export const levels = poolOf(cases, 100, levelOf)
+/** The slowest fault is found by about 40 programs in the median. */
+export const levels = poolOf(cases, 150, levelOf)
