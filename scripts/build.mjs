@@ -65,7 +65,7 @@ export async function buildBundles(say) {
 
 /** Declaration files, when they are not those of the present sources. */
 export function buildTypes(say) {
-  const settings = ["tsconfig.json", "tsconfig.build.json", "scripts/build.mjs"]
+  const settings = ["tsconfig.json", "tsconfig.build.json", "scripts/build.mjs", "scripts/platform.d.ts"]
   const stamp = hashOf(["dsl", "compiler", "runtime", "models", "cli"], settings)
   if (readStamp().types === stamp) return
   say("declarations …")

@@ -8,6 +8,9 @@ interface AbortSignal {
 interface TextDecoder {
   readonly encoding: string
 }
+interface URL {
+  readonly origin: string
+}
 interface GPUAdapterInfo {
   readonly vendor: string
 }

@@ -9,7 +9,7 @@ import { openFile, openFolder } from "../../runtime/weights/file-source.js"
 import { readHeader } from "../../runtime/weights/safetensors.js"
 import { cases } from "../generate/model.js"
 import { goldenFolder, loadGolden, normalisedError, root } from "../support/goldens.js"
-import { weft, weftInTerminal } from "./run.js"
+import { weft, weftHere, weftInTerminal } from "./run.js"
 
 const greedy = ["--device", "wasm", "--threads", "1", "--temperature", "0", "--max-tokens", "8"]
 const [{ prompt, prompt_ids, greedy: tokens }] = cases as [(typeof cases)[number]]
@@ -107,6 +107,15 @@ describe("generate", () => {
   })
 })
 
+test("a mistake ends the process with its code", async () => {
+  expect(await weft(["--seed"])).toMatchObject({
+    code: 2,
+    stdout: "",
+    stderr: expect.stringMatching(/argument missing/),
+  })
+  expect(await weft(["--model", "nowhere"])).toMatchObject({ code: 1, stdout: "" })
+})
+
 describe("wrong arguments: one line, exit code 2, nothing on standard output", () => {
   test.each([
     [["--temprature", "1"], "Unknown option '--temprature'"],
@@ -143,7 +152,7 @@ describe("wrong arguments: one line, exit code 2, nothing on standard output", (
     [["explain", "--seq", "0", "--json"], "--seq takes a whole number from 1 on"],
     [["explain", "--device", "abacus", "--json"], /^--device takes nvidia-h200, .*, not "abacus"/],
   ])("%j", async (args, message) => {
-    const { code, stdout, stderr } = await weft(args)
+    const { code, stdout, stderr } = await weftHere(args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
     const told = /^weft: (.*); see weft --help\n$/.exec(stderr)?.[1]
     if (typeof message === "string") expect(told).toBe(message)
@@ -167,7 +176,7 @@ describe("refusals: message and hint, exit code 1, no stack", () => {
     [["explain", "none.ts", "--json"], /none\.ts/],
     [["explain", "--checkpoint", "models/tales", "--tuned", "none.json", "--json"], /there is no file none\.json/],
   ])("%j", async (args, message) => {
-    const { code, stdout, stderr } = await weft(args)
+    const { code, stdout, stderr } = await weftHere(args)
     expect(code).toBe(1)
     expect(stdout).toBe("")
     expect(stderr).toMatch(message)
@@ -197,7 +206,7 @@ describe("compile and explain", () => {
 
   test("compile writes an artifact that is ready to be loaded", async () => {
     const out = join(folder, "artifact.json")
-    const { code, stdout, stderr } = await weft(["compile", ...tales, "--target", "wasm", "--out", out])
+    const { code, stdout, stderr } = await weftHere(["compile", ...tales, "--target", "wasm", "--out", out])
     expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
     expect(stderr).toMatch(/artifact\.json: \d+ kernels for wasm\n$/)
     const artifact: Artifact = JSON.parse(await readFile(out, "utf8"))
@@ -206,7 +215,7 @@ describe("compile and explain", () => {
   })
 
   test("explain --json prints the facts alone", async () => {
-    const { code, stdout } = await weft(["explain", ...tales, "--seq", "64", "--past", "32", "--json"])
+    const { code, stdout } = await weftHere(["explain", ...tales, "--seq", "64", "--past", "32", "--json"])
     expect(code).toBe(0)
     expect(stdout.trimEnd()).not.toContain("\n")
     const facts = JSON.parse(stdout)
@@ -228,13 +237,13 @@ describe("compile and explain", () => {
     const [page, times] = [join(folder, "page.html"), join(folder, "times.json")]
     await writeFile(times, JSON.stringify({ k0_none: 3 }))
     const model = ["explain", "models/qwen3.ts", ...tales, "--seq", "64", "--device", "apple-m2", "--measured", times]
-    expect(await weft([...model, "--out", page])).toMatchObject({ code: 0, stdout: "" })
+    expect(await weftHere([...model, "--out", page])).toMatchObject({ code: 0, stdout: "" })
     const text = await readFile(page, "utf8")
     for (const part of ["<title>models/qwen3.ts", "Apple M2", "A prompt of 64 tokens", "Measured"])
       expect(text).toContain(part)
 
     expect(
-      await weft(["explain", "examples/mandelbrot.ts", "--target", "wasm", "--out", page, "--json"]),
+      await weftHere(["explain", "examples/mandelbrot.ts", "--target", "wasm", "--out", page, "--json"]),
     ).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/"step":null,"scratchBytes":null/),
@@ -245,17 +254,21 @@ describe("compile and explain", () => {
   test("explain refuses times that are none", async () => {
     const times = join(folder, "times.json")
     await writeFile(times, JSON.stringify({ k0_t1: "fast" }))
-    const { code, stderr } = await weft(["explain", ...tales, "--json", "--measured", times])
+    const { code, stderr } = await weftHere(["explain", ...tales, "--json", "--measured", times])
     expect(code).toBe(1)
     expect(stderr).toMatch(/the time of 'k0_t1' is no number of microseconds\nhint: /)
   })
 })
 
 test("--help goes to standard output", async () => {
-  expect(await weft(["--help"])).toMatchObject({ code: 0, stderr: "", stdout: expect.stringContaining("--top-k K") })
+  expect(await weftHere(["--help"])).toMatchObject({
+    code: 0,
+    stderr: "",
+    stdout: expect.stringContaining("--top-k K"),
+  })
 })
 
 test("--version is the package's", async () => {
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"))
-  expect(await weft(["--version"])).toEqual({ code: 0, stderr: "", stdout: `weft ${version}\n` })
+  expect(await weftHere(["--version"])).toEqual({ code: 0, stderr: "", stdout: `weft ${version}\n` })
 })

@@ -1,12 +1,30 @@
 /** Runs the command line as a person does: `npm start -- args`, without npm. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { join } from "node:path"
+import { vi } from "vitest"
+import { run } from "../../cli/run.js"
 import { root } from "../support/goldens.js"
 
 export interface Ended {
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
+}
+
+/** Runs the command line inside of this process: for what it says, and not for how a process behaves. */
+export async function weftHere(args: readonly string[]): Promise<Ended> {
+  const said = { stdout: "", stderr: "" }
+  const spies = (["stdout", "stderr"] as const).map((name) =>
+    vi.spyOn(process[name], "write").mockImplementation((text) => {
+      said[name] += text
+      return true
+    }),
+  )
+  try {
+    return { code: await run(args), ...said }
+  } finally {
+    for (const spy of spies) spy.mockRestore()
+  }
 }
 
 /** `during` gets the child while it runs. */
