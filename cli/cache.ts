@@ -3,9 +3,9 @@
  *
  *     ~/.cache/weft/qwen3_moe-wasm-3f9a….json     the key: compiler, model file, config, formats of the weights, target, options
  *
- *     weft-cache 9c1e…                            the hash of the key and of all that follows
- *     {"files":{"/p/models/qwen3.ts":"f10a…"}…}   what was seen of the disk: the artifact is served as long as it is still so
- *     {"format":"weft",…}                         the artifact
+ *     {"sha256":"9c1e…",                          the hash of the key and of all that follows
+ *     "seen":{"files":{"/p/qwen3.ts":"f10a…"}…},  what was seen of the disk: the artifact is served as long as it is still so
+ *     "format":"weft",…}                          the artifact
  *
  * A file is written beside its name and renamed, so that no process reads half of one. What is not exactly what was written counts as absent
  * and is replaced, whatever lies there; a folder that cannot be written only costs time.
@@ -114,7 +114,7 @@ function exactly(_: string, value: unknown): unknown {
   return isOther ? { number: Object.is(value, -0) ? "-0" : String(value) } : value
 }
 
-const head = /^weft-cache ([0-9a-f]{64})\n/
+const head = /^\{"sha256":"([0-9a-f]{64})",/
 
 /** The artifact that was kept under a key, if all that it was made of is as it was. */
 export async function readCached(folder: string, key: string): Promise<Artifact | undefined> {
@@ -122,8 +122,8 @@ export async function readCached(folder: string, key: string): Promise<Artifact 
     const text = await readRegular(join(folder, key))
     const [first, hash] = head.exec(text) ?? []
     if (first === undefined || hashOf(`${key}\n${text.slice(first.length)}`) !== hash) return undefined
-    const [, seen, artifact] = text.split("\n") as [string, string, string]
-    return stillHolds(JSON.parse(seen) as Observed) ? checkArtifact(JSON.parse(artifact)) : undefined
+    const { sha256: _, seen, ...artifact } = JSON.parse(text)
+    return stillHolds(seen as Observed) ? checkArtifact(artifact) : undefined
   } catch {
     return undefined
   }
@@ -142,11 +142,11 @@ async function readRegular(path: string): Promise<string> {
 
 export async function writeCached(folder: string, key: string, artifact: Artifact, seen: Observed): Promise<void> {
   const beside = join(folder, `.${key}.${randomUUID()}`)
-  const content = `${JSON.stringify(seen)}\n${JSON.stringify(artifact)}`
+  const content = `"seen":${JSON.stringify(seen)},\n${JSON.stringify(artifact).slice(1)}`
   try {
     await mkdir(folder, { recursive: true })
     await removeLeftovers(folder)
-    await writeFile(beside, `weft-cache ${hashOf(`${key}\n${content}`)}\n${content}`, { flag: "wx" })
+    await writeFile(beside, `{"sha256":"${hashOf(`${key}\n${content}`)}",${content}`, { flag: "wx" })
     await rename(beside, join(folder, key)).catch(async () => {
       // A folder in its place does not give way.
       await rm(join(folder, key), { recursive: true, force: true })
