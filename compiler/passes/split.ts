@@ -33,7 +33,7 @@ import type { Axis } from "../ir/tensor.js"
 import { canonical } from "./canonical.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
 import { outermostFolds } from "./order-folds.js"
-import { longestLoop } from "./tile-runs.js"
+import { capacityAlong, longestLoop } from "./tile-runs.js"
 
 export interface SplitLimits {
   /** Blocks that keep the device busy; a kernel with half of them is not split. */
@@ -148,7 +148,8 @@ function splitKernel(
   })
   const outer = new Map(kernel.buffers.map((b, i) => [b.name, step.bindings[i]!] as const))
   // What is short here is part of what is not.
-  const long = maximum(first.extent) > longestLoop
+  const most = Math.max(...folds.map((r) => Math.min(maximum(r.extent), capacityAlong(r, kernel))))
+  const long = most > longestLoop
   const made = (items: readonly Store[], suffix: string): KernelStep => {
     const used = new Set(items.flatMap((s) => [s.buffer, ...loaded(s)]))
     const declared: KernelBuffer[] = [...used].map((name) => {

@@ -36,12 +36,37 @@ export const rounds = (r: Reduce): boolean =>
     ({ monoid, at }) => monoid.kind === "carried" || (monoid.kind === "sum" && r.lift[at]!.dtype === "f32"),
   )
 
+/**
+ * Elements of an axis at most, by the memory that a fold reads along it in any case: what does not fit in there cannot be folded.
+ *
+ *   sum_{key < past + seq}(p[key] · v[key, dim]) with v of 4,096 × 128   →   4,096, whatever the largest past and the largest seq are
+ */
+export function capacityAlong({ axis, lift }: Reduce, { buffers }: Pick<Kernel, "buffers">): number {
+  const along = variable(axis)
+  let most = Number.POSITIVE_INFINITY
+  const seen = new Set<Expression>()
+  const visit = (x: Expression): void => {
+    if (seen.has(x)) return
+    seen.add(x)
+    if (x.kind === "load") {
+      const at = x.index.indexOf(along)
+      const found = at < 0 ? undefined : buffers.find((b) => b.name === x.buffer)?.shape[at]
+      if (found !== undefined) most = Math.min(most, found)
+    }
+    // A branch may not be taken, and a fold may have nothing to fold: what stands in there may lie beyond the end.
+    if (x.kind === "reduce" || x.kind === "scan") return
+    for (const o of x.kind === "operation" && x.operation === "select" ? x.args.slice(0, 1) : operands(x)) visit(o)
+  }
+  for (const x of lift) visit(x)
+  return most
+}
+
 /** Elements of each folded axis at most, by the ranges of symbols and axes; those of data and of what is not known are without a bound. */
 export function longestFolds(kernel: Kernel): ReadonlyMap<string, number> {
   const ranges = new Map<string, { readonly low: number; readonly high: number }>()
   const longest = new Map<string, number>()
-  const bound = (axis: string, extent: Expression, more = 0) => {
-    const most = Math.max(0, rangeOf(extent, ranges).high + more, longest.get(axis) ?? 0)
+  const bound = (axis: string, extent: Expression, more: number, capacity: number) => {
+    const most = Math.max(0, Math.min(capacity, rangeOf(extent, ranges).high + more), longest.get(axis) ?? 0)
     ranges.set(axis, { low: 0, high: Math.max(0, most - 1) })
     longest.set(axis, most)
   }
@@ -52,7 +77,10 @@ export function longestFolds(kernel: Kernel): ReadonlyMap<string, number> {
     if (x.kind === "reduce" || x.kind === "scan") foldBound(x)
     for (const o of operands(x)) visit(o)
   }
-  const foldBound = (x: Reduce | Scan) => (x.kind === "reduce" ? bound(x.axis, x.extent) : bound(x.axis, x.at, 1))
+  const foldBound = (x: Reduce | Scan) => {
+    if (x.kind === "reduce") bound(x.axis, x.extent, 0, capacityAlong(x, kernel))
+    else bound(x.axis, x.at, 1, Number.POSITIVE_INFINITY)
+  }
   // Twice: folds that share an axis may have different extents, and others may depend on it.
   for (let pass = 0; pass < 2; pass++) {
     seen.clear()

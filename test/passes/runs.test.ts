@@ -4,19 +4,19 @@ import { apply, literal, load, reduce, symbol, variable, withTable } from "../..
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { printLoop } from "../../compiler/ir/loop-print.js"
 import { type Monoid, max, sum } from "../../compiler/ir/monoid.js"
-import type { Expression } from "../../compiler/ir/nodes.js"
+import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import type { ReductionTile } from "../../compiler/ir/schedule.js"
 import { clean } from "../../compiler/passes/clean.js"
 import { isRefusal, tile } from "../../compiler/passes/tile.js"
 import { wasmTarget } from "../../compiler/targets/target.js"
 
-function kernelOf(extent: Expression, monoid: Monoid = sum, dtype: DType = "f32"): Kernel {
+function kernelOf(extent: Expression, monoid: Monoid = sum, dtype: DType = "f32", capacity = 1 << 20): Kernel {
   const storage = dtype as "f32" | "i32"
   return {
     name: "long",
     buffers: [
-      { name: "x", dtype, storage, shape: [1 << 20] },
+      { name: "x", dtype, storage, shape: [capacity] },
       { name: "y", dtype, storage, shape: [1] },
     ],
     items: [
@@ -40,12 +40,23 @@ function textOf(kernel: Kernel, fold: ReductionTile = {}): string {
 
 const inRuns = (text: string) => text.includes("runs_")
 
+/** The fold of what is read only where a condition holds. */
+function guarded(kernel: Kernel): Kernel {
+  const [item] = kernel.items
+  const { axis, extent, monoid, lift } = item!.value as Reduce
+  const inside = apply("lt", variable(axis), literal(4096))
+  const value = reduce(axis, extent, monoid, [apply("select", inside, lift[0]!, literal(0, "f32"))])
+  return { ...kernel, items: [{ ...item!, value }] }
+}
+
 describe("runs", () => {
   test.each<[string, () => Kernel, boolean]>([
     ["4,096 elements", () => kernelOf(literal(4096)), false],
     ["4,097 elements", () => kernelOf(literal(4097)), true],
     ["a symbol up to 4,096", () => kernelOf(symbol("n", 4096, 16)), false],
     ["a symbol up to 4,097, whatever its hint", () => kernelOf(symbol("n", 4097, 16)), true],
+    ["memory for 4,096, whatever the symbols say", () => kernelOf(symbol("n", 9999, 16), sum, "f32", 4096), false],
+    ["such memory behind a condition", () => guarded(kernelOf(symbol("n", 9999, 16), sum, "f32", 4096)), true],
     ["the least of two extents", () => kernelOf(apply("min", symbol("n", 9999, 16), literal(64))), false],
     ["integers", () => kernelOf(literal(9999), sum, "i32"), false],
     ["a maximum", () => kernelOf(literal(9999), max), false],
