@@ -53,8 +53,8 @@ export const recipes = {
     spelled: ["exp", ["sub", "$0", "$p0"]],
     weight: ["exp", ["sub", "$0", finite("$p0")]],
     advance: ["mul", "$c", ["exp", ["sub", "$p0", finite("$q0")]]],
-    // exp(−∞ − −∞), added up.
-    whole: ["select", ["eq", "$p0", Number.NEGATIVE_INFINITY], Number.NaN, "$c"],
+    // exp(−∞ − −∞), added up: less 0 otherwise. A comparison would be a choice, and what it hangs on is kept in full (passes/storage.ts).
+    whole: ["sub", "$c", ["sub", "$p0", "$p0"]],
     values: true,
   },
   /** The sum of squared deviations from the mean (Welford 1962; Chan, Golub and LeVeque 1979). */
