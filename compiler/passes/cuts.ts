@@ -8,7 +8,7 @@
  * a `local` of the consuming kernel, when the kernel's blocks can own it at little extra work, else a buffer of its own. A cut moves
  * forward over maps that are its only consumers and no larger, so that they become the producer's epilogue. A cheap map that many elements
  * ask for (a normalised row) is a local or stays inlined, never a buffer. The scores of a carried fold are computed once, for the workgroup
- * holds them chunk by chunk. Costs are counts of scalar operations at the symbols' hints.
+ * holds them chunk by chunk. First of all, what one kernel would write out at many places is cut (`crowded.ts`). Costs are counts of scalar operations at the symbols' hints.
  */
 import { hinted, literalExtent } from "../ir/dim.js"
 import { identity, operands, variable, walk } from "../ir/expression.js"
@@ -16,6 +16,7 @@ import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 import { recipeOf } from "../ir/recipes.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
+import { crowded } from "./crowded.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"
 
 export interface CutLimits {
@@ -49,6 +50,9 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
   const buffers = new Set<Tensor>(roots)
   const locals = new Set<Tensor>()
   const inline = new Set<Tensor>()
+  const again = (t: Tensor, cut: ReadonlySet<Tensor>) =>
+    (demands(order, new Set([...buffers, ...cut]), locals).get(t) ?? 0) > size(t)
+  for (const t of [...crowded(order, buffers, hasMemory, again)].flatMap((t) => siblings(t, order))) buffers.add(t)
   // Behind an index that data choose nothing is known of the order in which a contraction is read: inlined it could not be tiled.
   const permuted = new Set(order.flatMap((t) => (t.kind === "gather" ? [behind(t.arg)] : [])).filter(isContraction))
   for (;;) {

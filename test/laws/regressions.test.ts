@@ -166,6 +166,20 @@ test("a fold of several values, one of which is a fold of another", () =>
     }),
   ))
 
+test("steps that ask at two places each: the one before is cut where there are too many", () =>
+  holds(() =>
+    program((input) => {
+      let x: ir.Tensor = input("x", [axis("a", 7)])
+      const shifted = (by: number) => {
+        const place = add(variable("a"), literal(by))
+        const within = apply("and", apply("le", literal(0), place), apply("lt", place, literal(7)))
+        return ir.reindex(x, x.axes, identity(x, { a: place }), within)
+      }
+      for (let i = 0; i < 6; i++) x = ir.map(apply("add", $(0), $(1)), [shifted(1), shifted(-1)])
+      return { outputs: [x] }
+    }),
+  ))
+
 test("x where x is largest", () =>
   holds(() =>
     program((input) => {

@@ -2,7 +2,9 @@
 import { expect, test } from "vitest"
 import { apply, literal, variable, withTable } from "../../compiler/ir/expression.js"
 import { sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import * as ir from "../../compiler/ir/tensor.js"
+import { crowded } from "../../compiler/passes/crowded.js"
 import { chooseCuts, readersOf } from "../../compiler/passes/cuts.js"
 import { groupGathers } from "../../compiler/passes/gather.js"
 import { wasmTarget } from "../../compiler/targets/target.js"
@@ -62,4 +64,55 @@ test("layers that are added to what they are given have a path for each subset o
       x = ir.map(two("add"), [x, outer])
     }
     expect(groupGathers([x], wasmTarget.gather)[0]).toBe(x)
+  }))
+
+const shifted = (x: ir.Tensor, by: number): ir.Tensor => {
+  const place = apply("add", variable("a"), literal(by))
+  const within = apply("and", apply("le", literal(0), place), apply("lt", place, literal(1000)))
+  return ir.reindex(x, x.axes, new Map([["a", place]]), within)
+}
+const rolled = (x: ir.Tensor): ir.Tensor =>
+  ir.reindex(x, x.axes, new Map([["a", apply("floormod", apply("add", variable("a"), literal(1)), literal(1000))]]))
+const both = apply("add", variable("$0", "f32"), variable("$1", "f32"))
+const chosen = (x: ir.Tensor): ir.Tensor => ir.gather(x, "a", ir.map(apply("toI32", variable("$0", "f32")), [x]))
+const chains: Readonly<Record<string, (x: ir.Tensor) => ir.Tensor>> = {
+  "x + roll(x)": (x) => ir.map(both, [x, rolled(x)]),
+  "shifts both ways": (x) => ir.map(both, [shifted(x, 1), shifted(x, -1)]),
+  "x where x says": chosen,
+}
+
+test.each(Object.keys(chains))("the places that a chain of steps asks at are as many for each step: %s", (name) =>
+  withTable(() => {
+    const counts = [25, 50, 100, 200].map((steps) => {
+      let x: ir.Tensor = ir.input("x", "input", [{ name: "a", extent: literal(1000) }], "f32", "f32", [1000])
+      for (let i = 0; i < steps; i++) x = chains[name]!(x)
+      const following = { places: 0 }
+      const again = () => true
+      const cut = crowded(ir.topological([x]), new Set([x]), (t) => t.kind === "input", again, following)
+      expect(cut.size).toBeGreaterThan(0)
+      if (steps === 50) {
+        const { buffers } = chooseCuts([x])
+        for (const t of cut) expect(buffers).toContain(t)
+      }
+      return following.places
+    })
+    for (const [i, count] of counts.slice(1).entries()) expect(count).toBeLessThan(2.5 * counts[i]!)
+    expect(counts.at(-1)).toBeLessThan(200 * 4 * 17)
+  }),
+)
+
+test("what is asked for at many places, each of them once, stays where it is", () =>
+  withTable(() => {
+    const wide = [axis("b"), { name: "a", extent: literal(40) }]
+    const x = ir.map(apply("exp", variable("$0", "f32")), [ir.input("x", "input", wide, "f32", "f32", [8, 40])])
+    const picked = (i: number) => {
+      const index = new Map<string, Expression>([
+        ["b", variable("b")],
+        ["a", literal(i)],
+      ])
+      return ir.reindex(x, [axis("b")], index)
+    }
+    let y: ir.Tensor = picked(0)
+    for (let i = 1; i < 40; i++) y = ir.map(both, [y, picked(i)])
+    expect(chooseCuts([y]).buffers).not.toContain(x)
   }))
