@@ -200,6 +200,7 @@ describe("expressions", () => {
     const by = (divisor: Expression) => body(store("y", n(0), apply("div", at("x", n(0)), divisor)))
     expect(by(f(3))).toEqual(["y[0] = x[0] / 3f;"])
     expect(by(at("x", n(1)))).toEqual(["y[0] = quotient(x[0], x[1]);"])
+    expect(by(apply("sqrt", at("x", n(1))))).toEqual(["y[0] = x[0] / sqrt(x[1]);"])
     expect(by(f(1e38)).at(-1)).toMatch(/^y\[0\] = quotient\(x\[0\], /)
   })
 

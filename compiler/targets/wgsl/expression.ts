@@ -290,6 +290,13 @@ const hidden = (text: string, width: number): string => {
   return `bitcast<${typeText("f32", width)}>(bitcast<${word}>(${argument(text)}) | ${word}(bitcast<u32>(zero)))`
 }
 
+/** Whether a value of f32 is known to be below 2^125 in size, or no number. */
+function isModerate(x: Expression): boolean {
+  if (isLiteral(x)) return Math.abs(x.value) < 2 ** 125
+  // A root is below 2^64, or infinite: what is divided by it is 0 then, as it should be.
+  return x.kind === "operation" && x.operation === "sqrt"
+}
+
 function operationText(context: Context, x: Expression & { kind: "operation" }, given: readonly string[]): string {
   // Compilers of shaders may take for granted that there is no NaN and no infinity.
   const at = cancels(x)
@@ -308,6 +315,7 @@ function operationText(context: Context, x: Expression & { kind: "operation" }, 
     width: x.width,
     nonNegative: isNonNegative(x.args[0]!, context.nonNegative),
     literal: second !== undefined && isLiteral(second) ? second.value : undefined,
+    moderate: second !== undefined && isModerate(second),
     helper: (stem) => context.library.useWide(stem, x.width),
   })
 }

@@ -19,6 +19,8 @@ export interface Call {
   readonly nonNegative: boolean
   /** The value of the second argument, when it is a literal. */
   readonly literal: number | undefined
+  /** Whether the second argument is known to be below 2^125 in size. */
+  readonly moderate: boolean
   /** Asks for a helper function of this width and returns its name. */
   readonly helper: (stem: string) => string
 }
@@ -58,7 +60,7 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   // 2^126, and hardware has 0 for them.
   div: (c) => {
     if (c.dtype !== "f32") return c.literal === 0 ? c.args[0]! : infix("/")(c)
-    return c.literal !== undefined && Math.abs(c.literal) < 2 ** 125 ? infix("/")(c) : call(c.helper("quotient"))(c)
+    return c.moderate ? infix("/")(c) : call(c.helper("quotient"))(c)
   },
   // WGSL's own of f32 takes a rounded quotient, and is off by a whole divisor where that rounds up.
   rem: (c) => (c.dtype === "f32" ? call(c.helper("remainder"))(c) : c.literal === 0 ? zero(c) : infix("%")(c)),
