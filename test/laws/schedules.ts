@@ -18,7 +18,7 @@ import type { TileOptions } from "../../compiler/passes/tile.js"
 import { Choices } from "./choices.js"
 
 /** Numbers that schedules are drawn from. */
-export const scheduleNumbers: fc.Arbitrary<readonly number[]> = fc.array(fc.nat(9999), { minLength: 24, maxLength: 24 })
+export const scheduleNumbers: fc.Arbitrary<readonly number[]> = fc.array(fc.nat(9999), { minLength: 48, maxLength: 48 })
 
 export interface Scheduled {
   readonly schedule: Schedule
