@@ -41,8 +41,10 @@ export const deviceCases = fc.record({
   ),
   online: fc.boolean(),
   kernel: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: kernelRecipes }),
-  folds: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: foldRecipes }),
+  folds: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 3, arbitrary: foldRecipes }),
   chosen: fc.constantFrom(true, false),
+  /** Long folds are scheduled at random more often: only so are operands held as halves. */
+  chosenFolds: fc.oneof({ weight: 1, arbitrary: fc.constant(true) }, { weight: 3, arbitrary: fc.constant(false) }),
   precision: fc.constantFrom<Precision>("exact", "fast"),
   schedule: scheduleNumbers,
 })
@@ -66,7 +68,7 @@ export const symbolOrder = ["past", "seq"]
 
 /** The jobs of one program, in the table of their expressions. */
 export function jobsOf(
-  { recipe, online, kernel, folds, chosen, schedule, precision }: DeviceCase,
+  { recipe, online, kernel, folds, chosen, chosenFolds, schedule, precision }: DeviceCase,
   target: Target,
 ): readonly Job[] {
   return withTable(() => {
@@ -80,7 +82,7 @@ export function jobsOf(
       const { kernel: made, regime } = buildFolds(folds)
       const symbols = foldSymbols(folds)
       const effect = effectOf(made, kernelMemories(made, folds.seed), symbols, regime)
-      add(effect, symbols, chosen ? own(made) : drawSchedule(made, schedule, 0, 75))
+      add(effect, symbols, chosenFolds ? own(made) : drawSchedule(made, schedule, 0, 95))
       return jobs
     }
     if (kernel !== null) {

@@ -136,7 +136,7 @@ function chunks(
   })
   for (const name of [...loads.keys(), "scores"]) {
     const last = loads.get(name)?.index.at(-1)
-    if (halves.has(name) && last?.kind === "variable" && choose.chance(50)) {
+    if (halves.has(name) && last?.kind === "variable" && choose.chance(80)) {
       const pad = choose.chance(20) ? { pad: choose.of([4, 2, 1]) } : {}
       held[name] = { tile: { [last.name]: { vector: choose.of([2, 4]) } }, packed: true, ...pad }
       if (reduce[last.name]?.chunk !== undefined && !choose.chance(10)) {

@@ -7,15 +7,31 @@ import { qwen3 } from "./driver.js"
 import { root } from "./goldens.js"
 
 export const configNames = ["qwen3-0.6b", "qwen3-1.7b", "qwen3-8b", "qwen3-30b-a3b", "qwen3-235b-a22b"] as const
+/** What may be changed of the config, and options of data alone. */
+type ConfigOptions = Omit<Partial<CompileOptions>, "storage" | "tuned" | "onWarning"> & {
+  readonly config?: Readonly<Record<string, unknown>>
+}
+
 export type ConfigName = (typeof configNames)[number]
 
-export async function compileConfig(
+/** Compilations by what they were made of: test files share a process, and several ask for the same plans. They are only read. */
+const compiled = new Map<string, Promise<Compilation>>()
+
+export function compileConfig(
   name: ConfigName,
   target: ArtifactTarget,
-  {
-    config: changes,
-    ...options
-  }: Partial<CompileOptions> & { readonly config?: Readonly<Record<string, unknown>> } = {},
+  options: ConfigOptions = {},
+): Promise<Compilation> {
+  const key = JSON.stringify([name, target, options])
+  const known = compiled.get(key) ?? compileOnce(name, target, options)
+  compiled.set(key, known)
+  return known
+}
+
+async function compileOnce(
+  name: ConfigName,
+  target: ArtifactTarget,
+  { config: changes, ...options }: ConfigOptions,
 ): Promise<Compilation> {
   const config = JSON.parse(await readFile(join(root, "test", "configs", `${name}.json`), "utf8"))
   const program = (await qwen3()).configure({ ...config, ...changes })
