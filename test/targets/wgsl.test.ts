@@ -211,6 +211,13 @@ describe("expressions", () => {
     ])
   })
 
+  it("hides a difference whose parts could cancel, also behind its bits", () => {
+    const [a, b] = [at("x", n(0)), at("x", n(1))]
+    const less = apply("sub", a, b)
+    for (const of of [less, apply("fromBits", apply("bits", less))])
+      expect(main(kernel([store("y", n(0), apply("sub", of, a))])).join("\n")).toContain("| u32(bitcast<u32>(zero))")
+  })
+
   it("has infinities and NaN from bits that no compiler knows", () => {
     expect(body(store("y", n(0), f(Number.NEGATIVE_INFINITY)))).toEqual([
       "let zero = i32(workgroup_count.z) - 1;",

@@ -267,19 +267,34 @@ function cancels(x: Expression & { kind: "operation" }): number | undefined {
   if (x.dtype !== "f32" || x.args.length !== 2) return undefined
   const [a, b] = x.args as [Expression, Expression]
   const isZero = (e: Expression) => (e.kind === "splat" ? isZeroLiteral(e.of) : isZeroLiteral(e))
-  const has = (sum: Expression, term: Expression) =>
-    sum.kind === "operation" && (sum.operation === "add" || sum.operation === "sub") && sum.args.includes(term)
+  const has = (given: Expression, term: Expression) => {
+    const sum = seenThrough(given)
+    const terms = sum.kind === "operation" && (sum.operation === "add" || sum.operation === "sub") ? sum.args : []
+    return terms.some((t) => seenThrough(t) === seenThrough(term))
+  }
   switch (x.operation) {
     case "mul":
       return isZero(a) ? 0 : isZero(b) ? 1 : undefined
     case "div":
-      return a === b ? 1 : isZero(a) ? 0 : undefined
+      return seenThrough(a) === seenThrough(b) ? 1 : isZero(a) ? 0 : undefined
     case "add":
     case "sub":
-      return has(a, b) ? 0 : has(b, a) || (x.operation === "sub" && a === b) ? 1 : undefined
+      if (has(a, b)) return 0
+      return has(b, a) || (x.operation === "sub" && seenThrough(a) === seenThrough(b)) ? 1 : undefined
     default:
       return undefined
   }
+}
+
+/** The value whose bits are taken and given back, signs changed or numbers spread out: compilers see through these. */
+function seenThrough(x: Expression): Expression {
+  if (x.kind === "splat") return seenThrough(x.of)
+  if (x.kind !== "operation") return x
+  const [inner] = x.args
+  if (x.operation === "neg") return seenThrough(inner!)
+  return x.operation === "fromBits" && inner!.kind === "operation" && inner!.operation === "bits"
+    ? seenThrough(inner!.args[0]!)
+    : x
 }
 
 const isZeroLiteral = (x: Expression): boolean => isLiteral(x) && x.value === 0
