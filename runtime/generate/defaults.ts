@@ -6,7 +6,7 @@
  *     { do_sample: true, top_k: -1, top_p: null }       →  { temperature: 1, topK: 0 }   what means "off" is off
  *     { do_sample: "true" }                             →  WeftError, for a text is neither true nor false
  *
- * Other fields of the file are not read; penalties among them.
+ * Fields that would choose other tokens and are not read, penalties among them, are named by `unheeded`, so that nobody misses them in silence.
  */
 import { WeftError } from "../errors.js"
 import { hostText } from "../host.js"
@@ -46,6 +46,47 @@ export function defaultsOf(config: Config): GenerateDefaults {
     minP: field("min_p", "minP", sampling),
   }
   return sampling ? { maxTokens, ...drawn } : { maxTokens, temperature: 0 }
+}
+
+/** Fields by which transformers chooses other tokens, with the values by which they do nothing, besides null, false and empty lists. */
+const choosing: Readonly<Record<string, readonly unknown[]>> = {
+  repetition_penalty: [1],
+  encoder_repetition_penalty: [1],
+  no_repeat_ngram_size: [0],
+  encoder_no_repeat_ngram_size: [0],
+  length_penalty: [0, 1],
+  num_beams: [1],
+  num_beam_groups: [1],
+  diversity_penalty: [0],
+  penalty_alpha: [0],
+  typical_p: [1],
+  epsilon_cutoff: [0],
+  eta_cutoff: [0],
+  top_h: [1],
+  guidance_scale: [1],
+  min_length: [0],
+  min_new_tokens: [0],
+  bad_words_ids: [],
+  force_words_ids: [],
+  suppress_tokens: [],
+  begin_suppress_tokens: [],
+  sequence_bias: [],
+  forced_bos_token_id: [],
+  forced_eos_token_id: [],
+  exponential_decay_length_penalty: [],
+  stop_strings: [],
+  watermarking_config: [],
+}
+
+/** The fields of generation_config.json that say something and are not read: answers would be others with them. */
+export function unheeded(config: Config): readonly string[] {
+  const isOff = (name: string, value: unknown) =>
+    value === undefined ||
+    value === null ||
+    value === false ||
+    (Array.isArray(value) && value.length === 0) ||
+    choosing[name]!.includes(value)
+  return Object.keys(choosing).filter((name) => !isOff(name, config?.[name]))
 }
 
 /**

@@ -1,6 +1,6 @@
 /** generation_config.json: what transformers would do, or the field that says something else. */
 import { describe, expect, test } from "vitest"
-import { defaultsOf, endTokensOf } from "../../runtime/generate/defaults.js"
+import { defaultsOf, endTokensOf, unheeded } from "../../runtime/generate/defaults.js"
 import { thrown } from "../weights/support.js"
 
 const drawn = { do_sample: true }
@@ -80,4 +80,16 @@ describe("end tokens", () => {
       )
     },
   )
+})
+
+test.each([
+  [undefined, []],
+  [{ temperature: 0.8, transformers_version: "5.1.0", pad_token_id: 0, use_cache: true }, []],
+  [{ repetition_penalty: 1, num_beams: 1, typical_p: 1.0, min_length: 0, length_penalty: 1, bad_words_ids: null }, []],
+  [{ stop_strings: [], suppress_tokens: null, guidance_scale: null }, []],
+  [{ repetition_penalty: 1.1, num_beams: 4 }, ["repetition_penalty", "num_beams"]],
+  [{ suppress_tokens: [3], no_repeat_ngram_size: 3 }, ["no_repeat_ngram_size", "suppress_tokens"]],
+  [{ stop_strings: "END" }, ["stop_strings"]],
+])("fields that choose other tokens and are not read are named: %j", (config, fields) => {
+  expect(unheeded(config)).toEqual(fields)
 })
