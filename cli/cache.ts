@@ -11,10 +11,10 @@
  * and is replaced, whatever lies there; a folder that cannot be written only costs time.
  */
 import { createHash, randomUUID } from "node:crypto"
-import { accessSync, constants, lstatSync, mkdirSync, realpathSync } from "node:fs"
-import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises"
+import { accessSync, constants, existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs"
+import { open, readdir, rename, rm, stat, writeFile } from "node:fs/promises"
 import { homedir, tmpdir } from "node:os"
-import { isAbsolute, join, resolve } from "node:path"
+import { dirname, isAbsolute, join, resolve } from "node:path"
 import { hashOf, type Observed, stillHolds } from "../compiler/frontend/observed.js"
 import type { CompiledFile } from "../compiler/index.js"
 import { type Artifact, artifactVersion } from "../runtime/artifact.js"
@@ -40,11 +40,23 @@ function homeFolder(path: string): string | undefined {
 
 function canHold(place: string): boolean {
   try {
-    mkdirSync(join(place, "weft"), { recursive: true })
+    makeFolder(join(place, "weft"))
     accessSync(join(place, "weft"), constants.W_OK)
     return true
   } catch {
     return false
+  }
+}
+
+/** A folder and those above it, one at a time: Node's own `recursive` never ends below /proc/self, where nothing can be made. */
+function makeFolder(path: string, mode?: number): void {
+  if (existsSync(path)) return
+  const above = dirname(path)
+  if (above !== path) makeFolder(above)
+  try {
+    mkdirSync(path, mode)
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause
   }
 }
 
@@ -53,7 +65,7 @@ function temporaryFolder(): string {
   const user = process.getuid?.() ?? "user"
   const folder = join(tmpdir(), `weft-${user}`)
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolder(folder, 0o700)
     const found = lstatSync(folder)
     const isOurs =
       found.isDirectory() && (typeof user === "string" || (found.uid === user && (found.mode & 0o022) === 0))
@@ -144,7 +156,7 @@ export async function writeCached(folder: string, key: string, artifact: Artifac
   const beside = join(folder, `.${key}.${randomUUID()}`)
   const content = `"seen":${JSON.stringify(seen)},\n${JSON.stringify(artifact).slice(1)}`
   try {
-    await mkdir(folder, { recursive: true })
+    makeFolder(folder)
     await removeLeftovers(folder)
     await writeFile(beside, `{"sha256":"${hashOf(`${key}\n${content}`)}",${content}`, { flag: "wx" })
     await rename(beside, join(folder, key)).catch(async () => {

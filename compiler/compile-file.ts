@@ -99,10 +99,12 @@ export async function checkFile(
   target: ArtifactTarget,
   options: CompileModelOptions = {},
 ): Promise<boolean> {
-  const loaded = await loadModel(modelFile)
-  if (config === undefined && !isProgram(loaded.module.program) && isModel(loaded.module.model)) return false
-  compileLoaded(loaded, modelFile, config ?? {}, target, options)
-  return true
+  return typed("compile/unforeseen", async () => {
+    const loaded = await loadModel(modelFile)
+    if (config === undefined && !isProgram(loaded.module.program) && isModel(loaded.module.model)) return false
+    compileLoaded(loaded, modelFile, config ?? {}, target, options)
+    return true
+  })
 }
 
 function compileLoaded(

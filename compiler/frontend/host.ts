@@ -83,6 +83,15 @@ export async function typed<T>(code: string, body: () => Promise<T>): Promise<T>
     return await body()
   } catch (cause) {
     if (cause instanceof WeftError) throw cause
+    if (cause instanceof RangeError && /call stack/.test(cause.message))
+      throw new WeftError(
+        "compile/too-deep",
+        "something is nested too deeply to be read: hundreds of parentheses, or thousands of steps",
+        {
+          hint: "give parts of a long expression names with const, and repeat layers with call",
+          cause,
+        },
+      )
     throw new WeftError(code, `an error that Weft does not foresee: ${thrownText(cause)}`, {
       hint: "see its cause; what was given is no fault of yours where its types hold",
       cause,

@@ -189,6 +189,19 @@ describe("the folder of the cache", () => {
     }
   }
 
+  test("is looked for in no time where nothing can be made", () => {
+    const before = process.env.XDG_CACHE_HOME
+    try {
+      for (const place of ["/proc/self", "/dev/null", "/sys"]) {
+        process.env.XDG_CACHE_HOME = place
+        expect(cacheFolder().startsWith(place)).toBe(false)
+      }
+    } finally {
+      if (before === undefined) delete process.env.XDG_CACHE_HOME
+      else process.env.XDG_CACHE_HOME = before
+    }
+  })
+
   test("is where the desktop's convention puts it, or among temporary files where that cannot be written", () => {
     const home = join(folder, "home")
     mkdirSync(home)

@@ -52,6 +52,11 @@ test("in a terminal with the line and a caret, and their number", async () => {
   )
 })
 
+test("an expression that is nested too deeply is told so", async () => {
+  await writeFile(join(folder, "deep.ts"), program(`map((x) => ${"(".repeat(3000)}x${" + 1)".repeat(3000)}, a)`))
+  expect(await errorTexts([name("deep.ts")], {}, false)).toEqual([expect.stringMatching(/^error compile\/too-deep: /)])
+})
+
 test("a model is traced with its config", async () => {
   expect(await errorTexts(["models/qwen3.ts"], {}, false)).toEqual([])
   expect(await errorTexts(["models/qwen3.ts"], { checkpoint: "models/tales" }, false)).toEqual([])
