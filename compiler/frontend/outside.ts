@@ -23,7 +23,7 @@ const pure = new Set(
   URLSearchParams TextEncoder TextDecoder atob btoa structuredClone queueMicrotask exports module require`.split(/\s+/),
 )
 
-/** Names that lead outside even where a file has something of its own by that name. */
+/** Names that lead outside even where a file that was not checked has something of its own by that name. */
 const never = new Set(
   "process globalThis global window self eval Function Date Intl performance crypto fetch WebSocket XMLHttpRequest Deno Bun navigator __dirname __filename".split(
     " ",
@@ -58,7 +58,7 @@ export function outsideOf(source: ts.SourceFile, checker?: ts.TypeChecker): Outs
       const { text } = node
       if (isNameOfProperty(node)) return properties.test(text) ? found(node, `\`${text}\``) : undefined
       if (!isReference(node)) return undefined
-      if (never.has(text)) return found(node, `\`${text}\``)
+      if (checker === undefined && never.has(text)) return found(node, `\`${text}\``)
       if (!pure.has(text) && !isOwn(node)) return found(node, `\`${text}\``)
       return text === "Math" ? chanceOf(node) : undefined
     }

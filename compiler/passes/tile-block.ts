@@ -12,6 +12,7 @@ import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import type { LaneGroup } from "./tile-accumulators.js"
+import type { FoldLengths } from "./tile-runs.js"
 import type { Lowerer } from "./tile-values.js"
 import { flatten } from "./tile-vector.js"
 
@@ -32,8 +33,7 @@ export interface Build {
   readonly shared: Map<string, { readonly dtype: DType; readonly size: number; readonly storage?: Half }>
   /** Those that the present section has. */
   readonly taken: Set<string>
-  /** Elements of each folded axis at most. */
-  readonly longest: ReadonlyMap<string, number>
+  readonly lengths: FoldLengths
 }
 
 /** One axis of a store as its block sees it. */
@@ -147,8 +147,8 @@ export function createLowerer(
   return {
     fresh: parts.fresh,
     folding,
-    long: (axis) => parts.kernel.long?.includes(axis) ?? false,
-    longest: (axis) => parts.longest.get(axis) ?? Number.POSITIVE_INFINITY,
+    long: (axis) => parts.lengths.long.has(axis),
+    longest: (axis) => parts.lengths.longest.get(axis) ?? Number.POSITIVE_INFINITY,
     shape: (buffer) => shapes.get(buffer) ?? bufferOf(parts.kernel, buffer).shape,
     scalar: (local) => homes.get(local)?.scalar,
     place: (x) => {

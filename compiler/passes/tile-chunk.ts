@@ -18,7 +18,7 @@ import { advance, type CarriedArrays, emitWeights } from "./tile-carried.js"
 import { emitFill } from "./tile-fill.js"
 import type { ChunkLocal, OpenChunk } from "./tile-locals.js"
 import { allCount, contributing, maskedLift, type Span } from "./tile-range.js"
-import { createRuns, longestLoop, longestRun, runOf } from "./tile-runs.js"
+import { createRuns, elementsInside, longestLoop, longestRun, runOf } from "./tile-runs.js"
 import { createChunkRuns, type Fold } from "./tile-turn-runs.js"
 import {
   type Accumulators,
@@ -46,15 +46,25 @@ export interface Chunking {
 }
 
 /** Elements of the runs that a chunk is taken in, or undefined where all chunks have the same accumulators. */
-export function runOfChunks({ store, beside, chunk, outer }: Staged, lowerer: Lowerer): number | undefined {
+export function runOfChunks(staged: Staged, lowerer: Lowerer): number | undefined {
+  const { store, beside, chunk, outer } = staged
   const folds = [store, ...beside].flatMap((s) => outermostFolds(s.value))
   const axes = [...outer, chunk].map((a) => a.name)
   const part = axes.some(lowerer.long)
   const longest = part ? Number.POSITIVE_INFINITY : axes.reduce((n, a) => n * lowerer.longest(a), 1)
-  const run = runOf(folds, longest, chunk.run)
-  if (run !== undefined && longest > longestLoop && chunk.step > longestRun)
-    throw new Refused("reduce/run", `steps of ${chunk.step} of '${chunk.name}' lose digits; ${longestRun} is the most`)
+  const inside = insideOf(staged, lowerer)
+  const run = runOf(folds, longest, inside, chunk.run)
+  const most = Math.max(1, Math.floor(longestRun / inside))
+  if (run !== undefined && longest > longestLoop && chunk.step > most)
+    throw new Refused("reduce/run", `steps of ${chunk.step} of '${chunk.name}' lose digits; ${most} is the most`)
   return run
+}
+
+/** Elements of the folds inside of each element of a chunk at most. */
+function insideOf({ store, beside, chunk }: Staged, { longest }: Lowerer): number {
+  const chains = [store, ...beside].flatMap((s) => outermostFolds(s.value).map(chainOf))
+  const leaves = chains.flatMap((chain) => chain.filter((r) => r.axis === chunk.name))
+  return elementsInside(leaves, longest)
 }
 
 export function emitChunked(c: Chunking, start: Scope): void {

@@ -20,6 +20,7 @@ import type { Statement } from "../ir/loop.js"
 import { monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import { rangeOf } from "./clean.js"
+import { chainOf } from "./order-folds.js"
 import { assign, declare, type Naming } from "./tile-accumulators.js"
 import { Refused } from "./tile-block.js"
 import { combine, isComponentwise } from "./tile-fold.js"
@@ -61,8 +62,16 @@ export function capacityAlong({ axis, lift }: Reduce, { buffers }: Pick<Kernel, 
   return most
 }
 
-/** Elements of each folded axis at most, by the ranges of symbols and axes; those of data and of what is not known are without a bound. */
-export function longestFolds(kernel: Kernel): ReadonlyMap<string, number> {
+/** How long the folds of a kernel are. */
+export interface FoldLengths {
+  /** Elements of each folded axis at most. */
+  readonly longest: ReadonlyMap<string, number>
+  /** Axes that are part of a longer fold than one loop may be: of one over several axes, or of one that was split. */
+  readonly long: ReadonlySet<string>
+}
+
+/** The lengths of folds by the ranges of symbols and axes; those of data and of what is not known are without a bound. */
+export function foldLengths(kernel: Kernel): FoldLengths {
   const ranges = new Map<string, { readonly low: number; readonly high: number }>()
   const longest = new Map<string, number>()
   const bound = (axis: string, extent: Expression, more: number, capacity: number) => {
@@ -90,19 +99,46 @@ export function longestFolds(kernel: Kernel): ReadonlyMap<string, number> {
       if (item.kind === "store") for (const i of item.index) visit(i)
     }
   }
-  return longest
+  // A sum of sums is one sum, whichever of its axes are taken together.
+  const long = new Set(kernel.long)
+  for (const x of seen) {
+    if (x.kind !== "reduce") continue
+    const chain = chainOf(x).map((r) => r.axis)
+    const whole = chain.reduce((n, axis) => n * longest.get(axis)!, 1)
+    if (chain.length > 1 && (whole > longestLoop || chain.some((axis) => long.has(axis))))
+      for (const axis of chain) long.add(axis)
+  }
+  return { longest, long }
 }
 
+/** Elements that the folds of a chain inside of each element of some folds have at most. */
+export const elementsInside = (group: readonly Reduce[], longest: (axis: string) => number): number =>
+  Math.max(
+    1,
+    ...group.map((r) =>
+      chainOf(r)
+        .slice(1)
+        .reduce((n, inner) => n * longest(inner.axis), 1),
+    ),
+  )
+
 /**
- * Turns of a run, or undefined where a fold is one loop. `elements`: how many it has at most; `wanted`: what the schedule says.
- * Refuses longer runs than the bound of the error allows.
+ * Turns of a run, or undefined where a fold is one loop. `elements`: how many it has at most; `inside`: how many the folds inside of each turn
+ * have; `wanted`: what the schedule says. Refuses longer runs than the bound of the error allows.
  */
-export function runOf(group: readonly Reduce[], elements: number, wanted: number | undefined): number | undefined {
+export function runOf(
+  group: readonly Reduce[],
+  elements: number,
+  inside: number,
+  wanted: number | undefined,
+): number | undefined {
   if (!group.some(rounds)) return undefined
   const long = elements > longestLoop
   if (long && wanted !== undefined && wanted > longestRun)
     throw new Refused("reduce/run", `runs of ${wanted} of '${group[0]!.axis}' lose digits; ${longestRun} is the most`)
-  return wanted ?? (long ? longestRun : undefined)
+  if (!long) return wanted
+  // The runs of what is inside count as well.
+  return Math.max(1, Math.floor((wanted ?? longestRun) / inside))
 }
 
 /** Per set, per fold, the components of an accumulator. */

@@ -26,7 +26,7 @@ import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./tile-accumulators.js"
 import { append, combine } from "./tile-fold.js"
-import { type Around, createRuns, type Runs, runOf, type Sets } from "./tile-runs.js"
+import { type Around, createRuns, elementsInside, type Runs, runOf, type Sets } from "./tile-runs.js"
 import { translator } from "./tile-translate.js"
 import type { VectorAxis } from "./tile-vector.js"
 
@@ -217,7 +217,8 @@ function foldLeaves(
   const inner: Scope = { ...scope, lanes: undefined }
   const longest = lowerer.longest(group[0]!.axis)
   const long = around.long || lowerer.long(group[0]!.axis)
-  const run = runOf(group, long ? Number.POSITIVE_INFINITY : around.turns * longest, wanted.run)
+  const inside = elementsInside(group, lowerer.longest)
+  const run = runOf(group, long ? Number.POSITIVE_INFINITY : around.turns * longest, inside, wanted.run)
   const most = Math.ceil(Math.ceil(longest / step) / (lanes?.count ?? 1))
   const turns = run === undefined || (!around.nested && most <= run) ? undefined : run
   const runs = (turns: number | undefined, totals: Sets[number], steps: number, sets = 1): Runs | undefined => {

@@ -24,7 +24,7 @@ import { emitIdentities } from "./tile-carried.js"
 import { emitChunked, runOfChunks } from "./tile-chunk.js"
 import { emitLocals, type OpenChunk } from "./tile-locals.js"
 import { emitPoints } from "./tile-points.js"
-import { longestFolds } from "./tile-runs.js"
+import { foldLengths } from "./tile-runs.js"
 import { type Lowerer, type Scope, solve, stepsInside } from "./tile-values.js"
 
 export interface TileOptions {
@@ -59,8 +59,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     counts.set(clean, n + 1)
     return `${clean}_${n}`
   }
-  const longest = longestFolds(kernel)
-  const parts: Build = { kernel, schedule, fresh, shared: new Map(), taken: new Set(), longest }
+  const parts: Build = { kernel, schedule, fresh, shared: new Map(), taken: new Set(), lengths: foldLengths(kernel) }
   const group = variable("group")
   const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, schedule), parts))
   let start: Expression = literal(0)

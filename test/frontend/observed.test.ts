@@ -258,6 +258,18 @@ export { k as Date, Mode }`,
     expect(outsideOf(source)?.what).toBe(what)
   })
 
+  test("a local by the name of a global does not, where a checker tells them apart", () => {
+    const text = `export const width = (window: number, { process }: { process: number }) => window + process\n`
+    const folder = temporaryProject({ "model.ts": text, "global.ts": "export const width = window.innerWidth\n" })
+    const { sources, language } = openProject([join(folder, "model.ts"), join(folder, "global.ts")])
+    const found = (name: string, checker?: typeof language.checker) =>
+      outsideOf(sources.find(({ fileName }) => fileName.endsWith(name))!, checker)?.what
+    expect(found("model.ts", language.checker)).toBeUndefined()
+    expect(found("model.ts")).toBe("`window`")
+    expect(found("global.ts", language.checker)).toBe("`window`")
+    rmSync(folder, { recursive: true })
+  })
+
   test("Node's modules, imported and required", async () => {
     const options = { compilerOptions: { ...compilerOptions, strict: false } }
     const read = 'readFileSync(new URL("./k.txt", import.meta.url), "utf8")'
@@ -296,7 +308,10 @@ export { k as Date, Mode }`,
     rmSync(folder, { recursive: true })
   })
 
-  test("the shipped model depends on files alone", async () => {
-    expect((await loadModel(join(root, "models/qwen3.ts"))).outside).toBeUndefined()
+  test("the shipped model depends on files alone, wherever it lies", async () => {
+    const model = join(root, "models/qwen3.ts")
+    expect((await loadModel(model)).outside).toBeUndefined()
+    const { sources, language } = openProject([model])
+    expect(outsideOf(sources.find(({ fileName }) => fileName === model)!, language.checker)).toBeUndefined()
   })
 })

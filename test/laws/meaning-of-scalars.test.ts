@@ -170,7 +170,10 @@ function whole(choose: Choices, type: "i32" | "u32", depth: number): Drawn | und
     case 5:
       return binary(type, "$0 * $1", part(), part(), "Math.imul($0, $1)")
     case 6: {
-      if (signed) return binary(type, `$0 >>> ${choose.of([1, 7, 31, 33])}`, part(), typed("i32", part()))
+      if (signed) {
+        const from = part()
+        return node("i32", `$0 >>> ${choose.of([1, 7, 31, 33])}`, [from], from.weak)
+      }
       // By a bit or more an i32 stays one; by none the same bits are a u32.
       const of = choose.of(["i32", "u32"] as const)
       const from = part(of)

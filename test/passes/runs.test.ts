@@ -77,6 +77,26 @@ describe("runs", () => {
     })
   })
 
+  test("hold for every fold of a chain, whichever of its axes is taken in chunks", () => {
+    withTable(() => {
+      const inner = reduce("b", literal(66), sum, [load("x", [variable("k"), variable("b")], "f32")])
+      const [store] = kernelOf(literal(67)).items
+      const chain = (outer: Expression): Kernel => ({
+        ...kernelOf(literal(67)),
+        buffers: [
+          { name: "x", dtype: "f32", storage: "f32", shape: [128, 66] },
+          { name: "y", dtype: "f32", storage: "f32", shape: [1] },
+        ],
+        items: [{ ...store!, value: reduce("k", outer, sum, [inner]) }],
+      })
+      expect(textOf(chain(literal(67)), { chunk: 1, run: 1 })).toContain("b_run_0 < 9")
+      expect(textOf(chain(literal(62)), { chunk: 1 })).not.toContain("b_run")
+      expect(textOf(chain(literal(67)), { chunk: 16, step: 2 })).toBe(
+        "reduce/run: steps of 2 of 'k' lose digits; 1 is the most",
+      )
+    })
+  })
+
   test("one is merged with those whose bits are set, and kept at the first that is not", () => {
     withTable(() =>
       expect(textOf(kernelOf(literal(8192)))).toMatchInlineSnapshot(`
