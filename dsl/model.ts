@@ -18,6 +18,7 @@
  */
 import { tracing } from "./attach.js"
 import { type Entry, entriesOf } from "./entries.js"
+import { isRecord, refuse, shown } from "./refuse.js"
 import { type ConfigSchema, readConfig } from "./schema.js"
 import type { Index, Tensor, Tree } from "./tensor.js"
 
@@ -82,10 +83,15 @@ export interface Model {
   configure(json: unknown): Program & { readonly facts: Facts }
 }
 
-/** Makes a model of its parts; the types of weights and state follow from `parameters` and `state`. */
+/**
+ * Makes a model of its parts; the types of weights and state follow from `parameters` and `state`.
+ *
+ * @throws Error, at the caller's line, when `families` or `ignore` is no list of texts, `config` is no schema, or another part is no function
+ */
 export function defineModel<Config, const Weights extends Tree, const Past extends Tree>(
   definition: ModelDefinition<Config, Weights, Past>,
 ): Model {
+  checkDefinition(definition)
   return {
     families: definition.families,
     configure(json) {
@@ -107,7 +113,28 @@ export function defineModel<Config, const Weights extends Tree, const Past exten
   }
 }
 
-/** Applies `fn` as a repeated unit: layers of one structure are compiled once, however many there are. */
+function checkDefinition(definition: unknown): void {
+  const said = (name: string, value: unknown, expected: string): never =>
+    refuse(defineModel, `defineModel: ${name} is ${shown(value)}; ${expected}`)
+  if (!isRecord(definition)) said("what it is given", definition, "an object is expected")
+  const isTexts = (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === "string")
+  const { families, ignore, config, ...functions } = definition as Readonly<Record<string, unknown>>
+  if (!isTexts(families)) said("families", families, "a list of texts is expected")
+  if (ignore !== undefined && !isTexts(ignore)) said("ignore", ignore, "a list of texts is expected")
+  // A schema may be a function with properties, as ArkType's are.
+  const hasFields = (typeof config === "object" && config !== null) || typeof config === "function"
+  if (!hasFields || !("parse" in config || "~standard" in config)) said("config", config, "a schema is expected")
+  for (const name of ["facts", "parameters", "state", "forward", "alternatives"])
+    if (typeof functions[name] !== "function" && !(name === "alternatives" && functions[name] === undefined))
+      said(name, functions[name], "a function is expected")
+}
+
+/**
+ * Applies `fn` as a repeated unit: layers of one structure are compiled once, however many there are.
+ *
+ * @throws `trace/argument` when `fn` is no function, or what it returns holds no tensor
+ * @throws `trace/capture` when it reads a tensor that is not among its arguments
+ */
 export function call<A extends readonly Tree[], R extends Tree>(fn: (...args: A) => R, ...args: A): R {
   return tracing().call(fn, args)
 }

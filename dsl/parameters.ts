@@ -9,6 +9,7 @@
  * tensor of [2048, 1024] above has four axes in the program, and grouped queries need no code. At run time these are descriptions
  * (`WeightSpec`, `StateSpec`) that the compiler replaces by tensors before it calls the model.
  */
+import { type Caller, isExtent, isRecord, largestExtent, refuse, shown } from "./refuse.js"
 import type { Tensor } from "./tensor.js"
 import type { StateSpec, ValueType, WeightSpec } from "./tracing.js"
 
@@ -18,7 +19,7 @@ type AxesIn<D> = D extends unknown ? keyof D & string : never
 /**
  * A tensor of the checkpoint by its name.
  *
- * @throws Error, at the caller's line, when it or an axis has no name, an axis stands twice, or an extent is no whole number from 1 on
+ * @throws Error, at the caller's line, when it or an axis has no name, an axis stands twice, or an extent is no whole number from 1 to 2^31 − 1
  */
 export function weight<const D extends readonly Dimension[]>(
   name: string,
@@ -26,6 +27,8 @@ export function weight<const D extends readonly Dimension[]>(
 ): Tensor<AxesIn<D[number]>> {
   const said = `weight(${shown(name)})`
   if (typeof name !== "string" || name === "") refuse(weight, `${said}: a tensor of the checkpoint has a name`)
+  for (const axes of dimensions)
+    if (!isRecord(axes)) refuse(weight, `${said}: a dimension is ${shown(axes)}; it is an object of axes and extents`)
   checkAxes(
     weight,
     said,
@@ -43,8 +46,8 @@ export function weight<const D extends readonly Dimension[]>(
 /**
  * `extent` tensors of one shape along a new axis.
  *
- * @throws Error, at the caller's line, when their shapes differ, when one is itself a stack or has the axis already, when a tensor stands
- * twice, or when the extent is no whole number from 1 on
+ * @throws Error, at the caller's line, when their shapes differ, when one is no weight, is itself a stack or has the axis already, when a
+ * tensor stands twice, when the axis has no name, or when the extent is no whole number from 1 to 2^31 − 1
  */
 export function stack<const S extends string, A extends string>(
   axis: S,
@@ -53,7 +56,10 @@ export function stack<const S extends string, A extends string>(
 ): Tensor<S | A> {
   const said = `stack(${shown(axis)}, ${shown(extent)}, …)`
   checkAxes(stack, said, [[axis, extent]])
+  if (typeof part !== "function") refuse(stack, `${said}: its parts come from ${shown(part)}; a function is expected`)
   const parts = repeat(extent, part) as unknown as readonly WeightSpec[]
+  for (const made of parts)
+    if (!isRecord(made) || made.kind !== "weight") refuse(stack, `${said}: a part is ${shown(made)}; it is a weight(…)`)
   const [first] = parts
   const shape = JSON.stringify(first?.dimensions)
   if (first === undefined || parts.some((p) => p.stack !== undefined || JSON.stringify(p.dimensions) !== shape))
@@ -70,20 +76,27 @@ export interface Growing {
   readonly grows: number
 }
 
-/** An axis that holds nothing at first and at most `maximum` elements. */
+/**
+ * An axis that holds nothing at first and at most `maximum` elements.
+ *
+ * @throws Error, at the caller's line, when `maximum` is no whole number from 1 to 2^31 − 1
+ */
 export function grows(maximum: number): Growing {
+  if (!isExtent(maximum, 1))
+    refuse(grows, `grows(${shown(maximum)}): a maximum is a whole number from 1 to ${largestExtent}`)
   return { grows: maximum }
 }
 
 /**
  * Memory that stays between steps, zero when a sequence begins. Its growing axis has the past length as its extent.
  *
- * @throws Error, at the caller's line, when an axis has no name, an extent or a maximum is no whole number from 1 on, or the type is none
+ * @throws Error, at the caller's line, when an axis has no name, an extent or a maximum is no whole number from 1 to 2^31 − 1, or the type is none
  */
 export function state<const S extends Readonly<Record<string, number | Growing>>, D extends ValueType = "f32">(
   axes: S,
   dtype?: D,
 ): Tensor<keyof S & string, D> {
+  if (!isRecord(axes)) refuse(state, `state(…): the axes are ${shown(axes)}; an object of axes and extents is expected`)
   const sizes = Object.entries(axes).map(([axis, extent]): Named => [axis, isGrowing(extent) ? extent.grows : extent])
   checkAxes(state, "state(…)", sizes)
   if (dtype !== undefined && !valueTypes.includes(dtype)) refuse(state, `state(…): there is no type ${shown(dtype)}`)
@@ -100,17 +113,17 @@ export function state<const S extends Readonly<Record<string, number | Growing>>
 /**
  * [part(0), …, part(count − 1)]: the layers of a model.
  *
- * @throws Error, at the caller's line, when the count is no whole number from 0 on
+ * @throws Error, at the caller's line, when the count is no whole number from 0 to 2^31 − 1, or `part` is no function
  */
 export function repeat<T>(count: number, part: (index: number) => T): readonly T[] {
-  if (!(Number.isInteger(count) && count >= 0 && count <= largestExtent))
+  if (!isExtent(count, 0))
     refuse(repeat, `repeat(${shown(count)}, …): a count is a whole number from 0 to ${largestExtent}`)
+  if (typeof part !== "function") refuse(repeat, `repeat(${count}, …): ${shown(part)} is no function`)
   return Array.from({ length: count }, (_, index) => part(index))
 }
 
 type Named = readonly [axis: string, extent: unknown]
 
-const largestExtent = 2 ** 31 - 1
 const valueTypes: readonly string[] = ["f32", "i32", "u32", "bool"] satisfies readonly ValueType[]
 
 const isGrowing = (extent: unknown): extent is Growing => typeof extent === "object" && extent !== null
@@ -119,25 +132,13 @@ const isGrowing = (extent: unknown): extent is Growing => typeof extent === "obj
 function checkAxes(caller: Caller, said: string, axes: readonly Named[]): void {
   const seen = new Set<string>()
   for (const [axis, extent] of axes) {
-    if (axis === "") refuse(caller, `${said}: an axis has no name`)
+    if (typeof axis !== "string" || axis === "") refuse(caller, `${said}: an axis has no name`)
     if (seen.has(axis)) refuse(caller, `${said}: the axis ${shown(axis)} stands twice`)
     seen.add(axis)
-    if (!(Number.isInteger(extent) && (extent as number) >= 1 && (extent as number) <= largestExtent))
+    if (!isExtent(extent, 1))
       refuse(
         caller,
         `${said}: axis ${shown(axis)} has extent ${shown(extent)}; it is a whole number from 1 to ${largestExtent}`,
       )
   }
-}
-
-const shown = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : String(value))
-
-type Caller = (...args: never[]) => unknown
-
-/** Throws with the stack of who called `caller`, so that the compiler shows the model's line and not the language's. */
-function refuse(caller: Caller, message: string): never {
-  const error = new Error(message)
-  const { captureStackTrace } = Error as { captureStackTrace?: (target: object, above: Caller) => void }
-  captureStackTrace?.(error, caller)
-  throw error
 }

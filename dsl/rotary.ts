@@ -10,6 +10,7 @@
  * `rope_scaling`, newer ones have both in `rope_parameters`; either is read, other kinds are refused by name.
  */
 import * as z from "zod"
+import { isExtent, refuse, shown } from "./refuse.js"
 
 const kinds = ["default", "linear", "yarn"]
 
@@ -99,8 +100,17 @@ export function rotaryContext(config: RotaryConfig): number {
   return kind === "default" ? most : Math.min(2 ** 31 - 1, Math.max(most, Math.floor(original * factor)))
 }
 
-/** The frequencies of `dim` rotated channels, dim / 2 of them. Formulas as in transformers' `modeling_rope_utils.py`. */
+/**
+ * The frequencies of `dim` rotated channels, dim / 2 of them. Formulas as in transformers' `modeling_rope_utils.py`.
+ *
+ * @throws Error, at the caller's line, when `dim` is no even whole number from 2 to 2^31 − 1
+ */
 export function rotaryFrequencies(config: RotaryConfig, dim: number): Rotary {
+  if (!isExtent(dim, 2) || dim % 2 !== 0)
+    refuse(
+      rotaryFrequencies,
+      `rotaryFrequencies(…, ${shown(dim)}): channels rotate in pairs; an even number of them is expected`,
+    )
   const { rope, kind, original, factor } = ropeOf(config)
   const theta = rope.rope_theta ?? config.rope_theta ?? 10_000
   const base = Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim))

@@ -22,12 +22,21 @@ import type { Tensor } from "./tensor.js"
 export const samplingFields = ["temperature", "topK", "topP", "minP", "seedLow", "seedHigh", "step"] as const
 type Field = (typeof samplingFields)[number]
 
-/** The token with the largest logit, the lowest on ties; −1 when some logit is not finite. */
+/**
+ * The token with the largest logit, the lowest on ties; −1 when some logit is not finite.
+ *
+ * @throws `trace/axis` when the logits have no axis 'vocab'
+ */
 export function greedyToken(logits: Tensor<"vocab">): Tensor<never, "i32"> {
   return unlessBroken(argmax(logits, "vocab"), logits)
 }
 
-/** A draw from softmax(logits / temperature) after the filters; −1 when some logit is not finite. */
+/**
+ * A draw from softmax(logits / temperature) after the filters; −1 when some logit is not finite.
+ *
+ * @throws `trace/axis` when the logits have no axis 'vocab', or the fields none named 'field'
+ * @throws `trace/extent` when there are fewer fields than `samplingFields`
+ */
 export function sampleToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "u32">): Tensor<never, "i32"> {
   const field = (name: Field) => pick(sampling, "field", samplingFields.indexOf(name))
   const number = (name: Field) => mapTo("f32", (word) => fromBits(word), field(name))

@@ -12,27 +12,47 @@ function onlyInside(name: string): never {
   )
 }
 
-/** The 32 bits of an f32, as u32. */
+/**
+ * The 32 bits of an f32, as u32.
+ *
+ * @throws Error, always: it is read in a scalar function, and never called
+ */
 export function bits(_x: number): number {
   return onlyInside("bits")
 }
 
-/** The f32 with the bits of a u32. */
+/**
+ * The f32 with the bits of a u32.
+ *
+ * @throws Error, always: it is read in a scalar function, and never called
+ */
 export function fromBits(_x: number): number {
   return onlyInside("fromBits")
 }
 
-/** Any number or truth value as f32, rounded to nearest even. */
+/**
+ * Any number or truth value as f32, rounded to nearest even.
+ *
+ * @throws Error, always: it is read in a scalar function, and never called
+ */
 export function toF32(_x: number | boolean): number {
   return onlyInside("toF32")
 }
 
-/** Any number or truth value as i32: truncated and saturated, NaN becomes 0; a u32 keeps its bits. */
+/**
+ * Any number or truth value as i32: truncated and saturated, NaN becomes 0; a u32 keeps its bits.
+ *
+ * @throws Error, always: it is read in a scalar function, and never called
+ */
 export function toI32(_x: number | boolean): number {
   return onlyInside("toI32")
 }
 
-/** Any number or truth value as u32: truncated and saturated, NaN becomes 0; an i32 keeps its bits. */
+/**
+ * Any number or truth value as u32: truncated and saturated, NaN becomes 0; an i32 keeps its bits.
+ *
+ * @throws Error, always: it is read in a scalar function, and never called
+ */
 export function toU32(_x: number | boolean): number {
   return onlyInside("toU32")
 }

@@ -1,34 +1,47 @@
 /**
- * What a doc comment of the language promises is held: each function of tensors and extents says what it is, and with which codes it refuses; the calls
- * of misuse-programs.ts show each of these codes, and no other. `trace/tensor` (an argument that is no tensor of the running trace) goes for all.
+ * What a doc comment of the language promises is held: each function that dsl/index.ts exports says what it is, and with which codes it refuses; the calls
+ * of misuse-programs.ts and definition-cases.ts show each of these codes, and no other. `trace/tensor` (an argument that is no tensor of the running
+ * trace) goes for all.
  */
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
+import fc from "fast-check"
 import { ts } from "ts-morph"
 import { expect, test } from "vitest"
-import { observed } from "./misuse-cases.js"
+import * as language from "../../dsl/index.js"
+import { law } from "../laws/settings.js"
+import { definitions, isCostly, refusal } from "./definition-cases.js"
+import { numbers, observed, others } from "./misuse-cases.js"
 
-const files = ["axes", "fold", "functions", "map", "memory"]
-/** Functions that check nothing: they only give a type. */
-const unchecked = new Set(["indexing"])
+/** `indexing` only gives a type, `silu` is a scalar function; the others stand in what the front end writes, and never in what people do. */
+const unchecked = new Set(["indexing", "silu", "__at", "__scalar"])
 
 interface Documented {
   readonly text: string
+  /** Codes of WeftErrors, or `Error` and `RangeError` of what is checked before there is a trace. */
   readonly codes: readonly string[]
 }
 
-/** The exported functions of these files, all of which dsl/index.ts exports, and what their comments say. */
+const isFunction = (name: string) => typeof (language as Readonly<Record<string, unknown>>)[name] === "function"
+
+/** The exported functions of the language's files by their names, with what their comments say. */
 function documented(): ReadonlyMap<string, Documented> {
   const found = new Map<string, Documented>()
-  for (const file of files) {
-    const source = ts.createSourceFile(file, readFileSync(`dsl/${file}.ts`, "utf8"), ts.ScriptTarget.Latest, true)
+  for (const file of readdirSync("dsl").filter((name) => name.endsWith(".ts") && name !== "index.ts")) {
+    const source = ts.createSourceFile(file, readFileSync(`dsl/${file}`, "utf8"), ts.ScriptTarget.Latest, true)
     for (const node of source.statements) {
-      const name = ts.isFunctionDeclaration(node) ? node.name?.text : undefined
+      const declared = ts.isVariableStatement(node) ? node.declarationList.declarations[0]?.name : undefined
+      const named = ts.isFunctionDeclaration(node) ? node.name : declared
+      const name = named !== undefined && ts.isIdentifier(named) ? named.text : undefined
       const isExported =
         ts.canHaveModifiers(node) && ts.getModifiers(node)?.some((m) => m.kind === ts.SyntaxKind.ExportKeyword)
-      if (name === undefined || !isExported || found.has(name)) continue
+      if (name === undefined || !isExported || found.has(name) || !isFunction(name)) continue
       const tags = ts.getJSDocTags(node).filter((tag) => tag.tagName.text === "throws")
       const codes = tags.map(
-        (tag) => /^`([\w/-]+)` when /.exec(ts.getTextOfJSDocComment(tag.comment) ?? "")?.[1] ?? "?",
+        (tag) =>
+          /^(?:`([\w/-]+)`|(Error|RangeError), at the caller's line,) when |^(Error), always/
+            .exec(ts.getTextOfJSDocComment(tag.comment) ?? "")
+            ?.slice(1)
+            .find((code) => code !== undefined) ?? "?",
       )
       const comments = ts.getJSDocCommentsAndTags(node).map((doc) => doc.getText())
       found.set(name, { text: comments.join("\n"), codes })
@@ -37,15 +50,56 @@ function documented(): ReadonlyMap<string, Documented> {
   return found
 }
 
+const drawn: readonly unknown[] = [...numbers, ...others]
+
+/** The classes of error with which each definition refuses these. */
+function refused(): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>()
+  for (const [name, slot] of Object.entries(definitions)) {
+    const classes = found.get(name.split(" ")[0]!) ?? new Set<string>()
+    found.set(name.split(" ")[0]!, classes)
+    for (const value of drawn) {
+      const error = slot.right(value) || isCostly(name, value) ? undefined : refusal(slot, value)
+      if (error instanceof Error) classes.add(error.name)
+    }
+  }
+  return found
+}
+
 test("each function says what it does and each code with which it refuses, and there is a case for each", async () => {
   const functions = documented()
-  const cases = await observed()
-  expect(functions.size).toBeGreaterThan(35)
-  expect([...cases.keys()].filter((name) => name !== "call" && !functions.has(name))).toEqual([])
+  const cases = new Map<string, readonly string[]>()
+  for (const [name, codes] of await observed()) cases.set(name, [...codes.keys()])
+  for (const [name, classes] of refused()) cases.set(name, [...(cases.get(name) ?? []), ...classes])
+  expect(Object.keys(language).filter(isFunction).sort()).toEqual([...functions.keys()].sort())
+  expect([...cases.keys()].filter((name) => !functions.has(name))).toEqual([])
   for (const [name, { text, codes }] of functions) {
     expect(text.length, `${name} has a comment`).toBeGreaterThan(20)
-    const shown = [...(cases.get(name)?.keys() ?? [])].filter((code) => code !== "trace/tensor")
+    const shown = (cases.get(name) ?? []).filter((code) => code !== "trace/tensor")
     if (!unchecked.has(name)) expect(cases.has(name), `${name} has cases of misuse`).toBe(true)
     expect([...codes].sort(), `what ${name} says it throws`).toEqual(shown.sort())
   }
+})
+
+test("what a definition is given is right, or is told at its caller's line", () => {
+  const names = Object.keys(definitions)
+  const any = fc.oneof(fc.constantFrom(...drawn), fc.integer(), fc.double(), fc.string(), fc.bigInt())
+  law("misuse of definitions", fc.record({ name: fc.nat(9999), value: any }), 4000, ({ name, value }) => {
+    const chosen = names[name % names.length]!
+    const slot = definitions[chosen]!
+    if (isCostly(chosen, value)) return
+    const error = refusal(slot, value)
+    const told = `${chosen} of ${typeof value} ${String(value)}`
+    if (slot.right(value)) {
+      if (error !== undefined) throw new Error(`${told} is refused: ${error}`)
+      return
+    }
+    if (error === undefined) throw new Error(`${told} is taken`)
+    if (!(error instanceof Error) || error instanceof TypeError) throw new Error(`${told} ends in ${error}`)
+    const [function_] = chosen.split(" ") as [string]
+    if (!error.message.startsWith(function_)) throw new Error(`${told} is told as: ${error.message}`)
+    const place = error.stack!.slice(error.stack!.indexOf("\n    at ")).split("\n")[1]!
+    const onlyCalled = ["bits", "fromBits", "toF32", "toI32", "toU32"].includes(function_)
+    if (!onlyCalled && !place.includes("definition-cases.ts")) throw new Error(`${told} is told at ${place}`)
+  })
 })

@@ -15,6 +15,7 @@ import {
   constant,
   dot,
   extent,
+  greedyToken,
   indexing,
   iota,
   literal,
@@ -37,6 +38,7 @@ import {
   rmsNorm,
   roll,
   rope,
+  sampleToken,
   scale,
   scan,
   size,
@@ -178,4 +180,7 @@ export const slots: Readonly<Record<string, Slot>> = {
   "rope extent": { call: ({ x, i }) => rope(x, indexing(i, "position"), "b", { frequencies: [1], scaling: 1 }), right: never },
   "rope axis": { call: ({ x, i }, v) => rope(x, indexing(i, "position"), v, { frequencies: [1, 1], scaling: 1 }), right: (v) => v === "b" },
   "causal axis": { call: ({ x, i }, v) => causal(x, indexing(i, "position"), v), right: axis },
+  "greedyToken of other axes": { call: ({ x }) => greedyToken(x as never), right: never },
+  "sampleToken of other axes": { call: ({ x, i }) => sampleToken(x as never, i as never), right: never },
+  "sampleToken of fewer fields": { call: ({ x, i }) => sampleToken(rename(sum(x, "b"), "a", "vocab"), rename(slice(cast(i, "u32"), "a", 0, 3), "a", "field")), right: never },
 }
