@@ -8,7 +8,8 @@
  *     model.embed_tokens.weight         lm_head.weight                                a tied model that was saved with its head
  *
  * As in transformers, the first part of a name may be missing from any tensor. Other prefixes are taken only when they fit all weights of
- * their module, and when no second one does: nothing is guessed from a single name.
+ * their module, and when no second one does: nothing is guessed from a single name. Where several tensors stand for one weight
+ * (`norm.weight` beside `model.norm.weight`) they must be the same.
  */
 import type { StoredTensor } from "./checkpoint.js"
 
@@ -23,7 +24,7 @@ export interface NameRules {
 export interface FoundNames {
   /** The name in the checkpoint of each weight that was found. */
   readonly stored: ReadonlyMap<string, string>
-  /** Alternatives that stand beside the weight itself: its name in the checkpoint, and theirs. */
+  /** What else stands for a weight that was found: its name in the checkpoint, and that of the other, which must hold the same. */
   readonly twins: readonly (readonly [name: string, twin: string])[]
   /** Beginnings of the checkpoint's names under which the model's own tensors are. */
   readonly homes: ReadonlySet<string>
@@ -59,20 +60,19 @@ export function findNames(
   const stored = new Map<string, string>()
   const twins: (readonly [string, string])[] = []
   const homes = new Set<string>()
-  const find = (name: string): string | undefined => {
-    for (const { from, to } of shifts) {
+  /** All that stand for `name`, the first one first. */
+  const find = (name: string): readonly string[] =>
+    shifts.flatMap(({ from, to }) => {
       const shifted = to + name.slice(from.length)
-      if (!name.startsWith(from) || !(shifted === name ? names : free).has(shifted)) continue
+      if (!name.startsWith(from) || !(shifted === name ? names : free).has(shifted)) return []
       homes.add(to + firstPart(shifted.slice(to.length)))
-      return shifted
-    }
-    return undefined
-  }
+      return [shifted]
+    })
   for (const name of expected) {
-    const others = (optional(name) ? alternatives[name]! : []).map(find).filter((other) => other !== undefined)
-    const [found, ...twin] = [find(name), ...others].filter((other) => other !== undefined)
+    const others = optional(name) ? alternatives[name]! : []
+    const [found, ...twin] = new Set([name, ...others].flatMap(find))
     if (found !== undefined) stored.set(name, found)
-    for (const other of twin) if (other !== found) twins.push([found!, other])
+    for (const other of twin) twins.push([found!, other])
   }
   return { stored, twins, homes, ambiguous }
 }

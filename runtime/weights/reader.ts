@@ -60,10 +60,16 @@ export async function checkTwins(
     throw new WeftError(
       "checkpoint/tied",
       `${printable(checkpoint.folder)}: the model has one weight for ${printable(name)} and ${printable(twin)}, and they differ`,
-      { hint: "if both were trained, say so in config.json (tie_word_embeddings: false); else leave one out" },
+      { hint: hintFor(name, twin) },
     )
   }
 }
+
+/** Names that end alike are one name with and without its first parts; others are those of a tied model. */
+const hintFor = (name: string, twin: string) =>
+  name.endsWith(`.${twin}`) || twin.endsWith(`.${name}`)
+    ? "these are two names of one tensor; leave the one out that the model was not trained with"
+    : "if both were trained, say so in config.json (tie_word_embeddings: false); else leave one out"
 
 async function same({ read }: Pick<Checkpoint, "read">, a: StoredTensor, b: StoredTensor): Promise<boolean> {
   for (let at = 0; at < a.byteLength; at += blockBytes) {

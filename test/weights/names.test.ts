@@ -1,7 +1,9 @@
 /** Which tensor is which weight: every prefix that fits is found, and none that does not is guessed. */
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import type { StoredTensor } from "../../runtime/weights/checkpoint.js"
 import { findNames, matchesAny } from "../../runtime/weights/names.js"
+import { checkTwins } from "../../runtime/weights/reader.js"
 
 const layer = (i: number) => ["attn.q.weight", "attn.q.bias", "norm.weight"].map((part) => `layers.${i}.${part}`)
 const bare = ["embed.weight", ...layer(0), ...layer(1), "norm.weight"]
@@ -71,6 +73,49 @@ describe("a table with two names", () => {
 
   test("that stand both are twins", () => {
     expect(found(expected, wanted, tied).twins).toEqual([["model.embed.weight", "lm_head.weight"]])
+  })
+})
+
+test("law: a second tensor for a weight, with or without the first part of the name, is its twin", () => {
+  const kept = fc.array(fc.constantFrom("with", "without", "both"), { minLength: bare.length, maxLength: bare.length })
+  fc.assert(
+    fc.property(kept, (kinds) => {
+      const names = bare.flatMap((name, i) => [
+        ...(kinds[i] === "without" ? [] : [`model.${name}`]),
+        ...(kinds[i] === "with" ? [] : [name]),
+      ])
+      const { stored, twins } = found([...names, "lm_head.weight"])
+      expect([...stored.keys()]).toEqual(expected)
+      const both = bare.filter((_, i) => kinds[i] === "both")
+      expect(twins).toEqual(both.map((name) => [`model.${name}`, name]))
+    }),
+    { numRuns: 200 },
+  )
+})
+
+describe("two tensors for one weight", () => {
+  const checkpointOf = (values: Readonly<Record<string, number>>) => {
+    const tensor = (name: string): StoredTensor => ({ name, dtype: "F32", shape: [1], file: "x", begin: 0, end: 4, byteLength: 4 })
+    return {
+      folder: "here",
+      tensors: new Map(Object.keys(values).map((name) => [name, tensor(name)])),
+      read: async ({ name }: StoredTensor) => new Uint8Array(new Float32Array([values[name]!]).buffer),
+    }
+  }
+  const weights = ["model.norm.weight", "model.layers.0.norm.weight"].map((tensor) => ({ tensor }))
+  const rest = { "model.layers.0.norm.weight": 3 }
+
+  test("are taken as one when they hold the same", async () => {
+    await checkTwins(checkpointOf({ ...rest, "norm.weight": 1, "model.norm.weight": 1 }), { weights })
+  })
+
+  test.each([
+    [{ ...rest, "norm.weight": 1, "model.norm.weight": 2 }, /one weight for "model.norm.weight" and "norm.weight"/],
+    [{ ...rest, "model.norm.weight": 2, "layers.0.norm.weight": 4 }, /one weight for "model.layers.0.norm.weight" and/],
+  ])("are refused by name when they differ: %o", async (values, message) => {
+    const error = await checkTwins(checkpointOf(values), { weights }).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: "checkpoint/tied", message: expect.stringMatching(message) })
+    expect(error).toMatchObject({ hint: expect.stringContaining("two names of one tensor") })
   })
 })
 
