@@ -59,8 +59,7 @@ async function errorsOf(file: string, values: Arguments): Promise<readonly WeftE
     return []
   } catch (error) {
     if (!(error instanceof WeftError)) throw error
-    const several = error.cause instanceof AggregateError ? error.cause.errors : [error]
-    return several.filter((e): e is WeftError => e instanceof WeftError)
+    return error.mistakes
   }
 }
 

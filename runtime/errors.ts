@@ -19,6 +19,8 @@ export interface WeftErrorOptions {
   /** What to do about it, one sentence. */
   readonly hint?: string | undefined
   readonly cause?: unknown
+  /** The mistakes of which `message` tells, when they are several. */
+  readonly mistakes?: readonly WeftError[]
 }
 
 const brand = Symbol.for("weft.error")
@@ -29,20 +31,31 @@ export class WeftError extends Error {
     return typeof value === "object" && value !== null && brand in value
   }
 
-  readonly [brand] = true
+  /** On the prototype, so that a stack printed by Node shows the message and the code, and nothing a second time. */
+  get [brand](): true {
+    return true
+  }
   readonly code: string
   /** What is wrong, without the place, the source line and the hint that `message` has around it. */
-  readonly reason: string
-  readonly span: Span | undefined
-  readonly hint: string | undefined
+  declare readonly reason: string
+  declare readonly span: Span | undefined
+  declare readonly hint: string | undefined
+  /** Where `message` tells of several mistakes, each of them; else this one. */
+  declare readonly mistakes: readonly WeftError[]
 
   constructor(code: string, message: string, options: WeftErrorOptions = {}) {
     super(render(message, options), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = "WeftError"
     this.code = code
-    this.reason = message
-    this.span = options.span
-    this.hint = options.hint
+    const { span, hint, mistakes = [this] } = options
+    for (const [name, value] of Object.entries({ reason: message, span, hint, mistakes }))
+      Object.defineProperty(this, name, { value })
+  }
+
+  /** For logs: what `message` is made of. */
+  toJSON(): object {
+    const { name, code, reason, span, hint } = this
+    return { name, code, reason, span, hint }
   }
 }
 

@@ -6,7 +6,7 @@
  *     4 | const y = dot(x, w, "dim")
  *                             ~~~~~
  *
- * The first ten are printed, with paths as seen from the working directory. The error's `cause` holds each as an error of its own.
+ * The first ten are printed, with paths as seen from the working directory. The error's `mistakes` holds each as an error of its own.
  */
 import { isAbsolute, relative } from "node:path"
 import { ts } from "ts-morph"
@@ -39,7 +39,7 @@ export function throwDiagnostics(code: string, diagnostics: readonly Diagnostic[
   if (errors.length === 1) throw first
   const more = errors.length > printed ? [`… and ${errors.length - printed} more`] : []
   const text = [...errors.slice(0, printed).map((error) => error.message), ...more].join("\n\n")
-  throw new WeftError(code, text, { cause: new AggregateError(errors) })
+  throw new WeftError(code, text, { mistakes: errors })
 }
 
 /** A path as seen from the working directory, or as it is where it lies elsewhere altogether. */

@@ -65,8 +65,23 @@ export async function loadModel(modelFile: string, options: ProjectOptions = {})
   } catch (cause) {
     if (cause instanceof WeftError) throw cause
     const message = `${fromWorkingDirectory(resolve(modelFile))} cannot be imported: ${thrownText(cause).replaceAll(address, bundleName)}`
-    throw new WeftError("model-failed", message, { span: placeOf(cause), cause })
+    throw new WeftError("model-failed", message, { span: placeOf(cause), cause, hint: importHint(cause) })
   }
+}
+
+/** What Node says of an import that the bundler could not follow: from a bundle, which lies nowhere, or of a file that is no JavaScript. */
+const importCodes: readonly unknown[] = [
+  "ERR_MODULE_NOT_FOUND",
+  "ERR_UNKNOWN_FILE_EXTENSION",
+  "ERR_UNSUPPORTED_DIR_IMPORT",
+  "ERR_UNSUPPORTED_ESM_URL_SCHEME",
+  "ERR_UNSUPPORTED_RESOLVE_REQUEST",
+  "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX",
+]
+
+function importHint(cause: unknown): string | undefined {
+  if (!(cause instanceof Error && "code" in cause && importCodes.includes(cause.code))) return undefined
+  return 'name what is imported by a literal, import("./other.ts"): a name that is computed is left to Node, which reads JavaScript and absolute URLs only'
 }
 
 /**

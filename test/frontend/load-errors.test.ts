@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { inspect } from "node:util"
 import { beforeEach, expect, test } from "vitest"
 import { loadModel } from "../../compiler/frontend/load.js"
 import type { ProjectOptions } from "../../compiler/frontend/project.js"
@@ -70,7 +71,11 @@ model.ts:2:14 - TS2322: Type 'number' is not assignable to type 'string'.
 2 | export const b: string = 1
                  ~`,
   )
-  expect((two.cause as AggregateError).errors.map(({ span }: WeftError) => span?.line)).toEqual([1, 2])
+  expect(two.mistakes.map(({ span }) => span?.line)).toEqual([1, 2])
+  // As Node prints what nobody has caught: each mistake once.
+  expect(inspect(two, { customInspect: false, depth: 5 }).match(/TS2322/g)).toHaveLength(2)
+  expect(inspect(two.mistakes[0], { customInspect: false, depth: 5 }).match(/TS2322/g)).toHaveLength(1)
+  expect(JSON.parse(JSON.stringify(two.mistakes[0]))).toMatchObject({ code: "type-error", span: { line: 1 } })
   const many = await errorOfText(Array.from({ length: 13 }, (_, n) => `export const n${n}: string = 1\n`).join(""))
   expect(many.message.match(/TS2322/g)).toHaveLength(10)
   expect(many.message.endsWith("\n\n… and 3 more")).toBe(true)
@@ -158,4 +163,15 @@ test("a model that throws while it is imported", async () => {
     'model.ts:3:7 - model.ts cannot be imported: too early\n\n3 | throw new Error("too early")\n          ~',
   )
   expect((error.cause as Error).stack).not.toContain("data:")
+})
+
+test.each([
+  ["of a URL", 'await import(String("file://HERE/other.tsx"))'],
+  ["of a relative name", 'await import(String("./other.js"))'],
+  ["of a package", 'await import(String("absent-package"))'],
+])("an import that only Node could follow says how it is followed: %s", async (_, text) => {
+  const other = temporaryProject({ "other.tsx": "export const n = 1\n" })
+  const error = await errorOfText(`${text.replace("HERE", other)}\nexport const y = 1\n`)
+  expect(error.code).toBe("model-failed")
+  expect(error.hint).toContain('by a literal, import("./other.ts")')
 })
