@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util"
 import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
 import { deviceNames } from "./device.js"
+import { writablePath } from "./result.js"
 
 /** A mistake in the arguments, told in one line. */
 export class UsageError extends Error {
@@ -82,7 +83,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   seed: [whole, "a whole number"],
   stop: [text, "a text"],
   tokens: [ids, "token ids with commas between them, such as 5,17,3"],
-  out: [text, "a file"],
+  out: [writablePath, "a file"],
   config: [text, "a file"],
   checkpoint: [text, "a folder"],
   target: [(value) => targetNames.find((name) => name === value), targetNames.join(", ")],
@@ -99,7 +100,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
 /**
  * Reads `args`, of which only `allowed` flags may stand; `own` are flags that this command reads in its own way.
  *
- * @throws UsageError
+ * @throws UsageError, and WeftError `cli/out` for a file that cannot be written
  */
 export function parse(
   args: readonly string[],

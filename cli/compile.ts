@@ -1,9 +1,8 @@
 /** weft compile: the artifact of a model as a JSON file, for a page or a server that loads no compiler. */
-import { writeFile } from "node:fs/promises"
-import { WeftError } from "../runtime/errors.js"
 import { parse, UsageError } from "./arguments.js"
 import { flagsOf } from "./commands.js"
 import { say } from "./output.js"
+import { writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
 import { namedTuned } from "./tuned.js"
 
@@ -22,10 +21,4 @@ export async function compile(args: readonly string[]): Promise<number> {
   await writeResult(out, JSON.stringify(artifact))
   say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}`)
   return 0
-}
-
-export async function writeResult(out: string, text: string): Promise<void> {
-  await writeFile(out, text).catch((cause: Error) => {
-    throw new WeftError("cli/out", `${out} cannot be written: ${cause.message}`)
-  })
 }

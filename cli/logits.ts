@@ -1,12 +1,11 @@
 /**
  * weft logits: the logits of every position, as the tensor `logits` [seq, vocab] of a safetensors file.
  */
-import { writeFile } from "node:fs/promises"
-import { WeftError } from "../runtime/errors.js"
 import { writeSafetensors } from "../runtime/weights/safetensors-writer.js"
 import { parse, UsageError } from "./arguments.js"
 import { flagsOf } from "./commands.js"
 import { openModel } from "./model.js"
+import { writeResult } from "./result.js"
 
 export async function logits(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flagsOf("logits"))
@@ -18,9 +17,7 @@ export async function logits(args: readonly string[]): Promise<number> {
   try {
     const { data, shape } = await model.logits(tokens)
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    await writeFile(out, writeSafetensors([{ name: "logits", dtype: "F32", shape, data: bytes }])).catch((cause) => {
-      throw new WeftError("cli/out", `${out} cannot be written: ${cause instanceof Error ? cause.message : cause}`)
-    })
+    await writeResult(out, writeSafetensors([{ name: "logits", dtype: "F32", shape, data: bytes }]))
     return 0
   } finally {
     model.dispose()

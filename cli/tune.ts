@@ -7,19 +7,17 @@
  *
  * Kernels are measured alone, with random weights and with what the kernels before them make of these. The largest share of the time comes first.
  */
-import { mkdir, writeFile } from "node:fs/promises"
-import { dirname } from "node:path"
 import { setFlagsFromString } from "node:v8"
 import type { Compilation } from "../compiler/compile.js"
 import { targetFor } from "../compiler/targets/target.js"
 import { type TunedKernel, type TunedRecord, tunedFormat } from "../compiler/tuned/record.js"
 import type { Device } from "../runtime/devices/device.js"
-import { WeftError } from "../runtime/errors.js"
 import { parse, UsageError } from "./arguments.js"
 import { flagsOf } from "./commands.js"
 import { chooseDevice, deviceNames } from "./device.js"
 import { createProgress, say, write } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
+import { writablePath, writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
 import { type Bed, createBed } from "./tune/bed.js"
 import { type Found, median, search } from "./tune/search.js"
@@ -60,6 +58,7 @@ export async function tune(args: readonly string[]): Promise<number> {
     const options = { precision, adapter, context, ...(subject.tensors && { tensors: subject.tensors }) }
     const compiling = compiler.compileFile(subject.file, subject.config, device.kind, options)
     const { compilation } = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
+    const path = values.out ?? writablePath(tunedFile(device))
     const bed = await createBed(compilation, device)
     try {
       const entries = chosenEntries(compilation, values.entries)
@@ -97,7 +96,6 @@ export async function tune(args: readonly string[]): Promise<number> {
         }
       }
       progress.done()
-      const path = values.out ?? tunedFile(device)
       const better = await writeRecord(path, device, found, compilation, compiler.structureOf)
       await write(values.json === true ? `${JSON.stringify(summary(found, shares))}\n` : table(found, shares))
       say(`weft: ${better} of ${found.length} kernels are better than the heuristics say; ${path}`)
@@ -219,14 +217,7 @@ async function writeRecord(
     measured: device.description,
     kernels,
   }
-  try {
-    await mkdir(dirname(path), { recursive: true })
-    await writeFile(path, tunedText(record))
-  } catch (cause) {
-    throw new WeftError("cli/out", `${path} cannot be written: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    })
-  }
+  await writeResult(path, tunedText(record))
   return better
 }
 
