@@ -10,7 +10,7 @@ import { typed } from "../compiler/frontend/host.js"
 import { type Artifact, type Precision, precisionNames } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
 import { WeftError } from "../runtime/errors.js"
-import { defaultsOf, endTokensOf, unheeded } from "../runtime/generate/defaults.js"
+import { defaultsOf, endTokensOf, unheeded, unusedMistakes } from "../runtime/generate/defaults.js"
 import type { GenerativeModel } from "../runtime/generate/generator.js"
 import { load as loadArtifact } from "../runtime/generate/load.js"
 import { fromHost, hostText } from "../runtime/host.js"
@@ -105,10 +105,10 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
     try {
       options.onProgress?.({ stage: "device", description: device.description, reason })
       const fields = unheeded(checkpoint.generationConfig)
-      if (fields.length > 0) {
-        const message = `generation_config.json asks for what is not computed yet: ${fields.join(", ")}`
-        options.onProgress?.({ stage: "warning", message })
-      }
+      const warn = (message: string) => options.onProgress?.({ stage: "warning", message })
+      if (fields.length > 0) warn(`generation_config.json asks for what is not computed yet: ${fields.join(", ")}`)
+      for (const mistake of unusedMistakes(checkpoint.generationConfig))
+        warn(`generation_config.json: ${mistake}; without do_sample it is not used`)
       const precision = options.precision ?? (device.kind === "webgpu" && !device.fallback ? "fast" : "exact")
       const tuned = given === undefined ? await tunedFor(device, options.tuned) : undefined
       const found = await findArtifact(given, checkpoint, { target: device.kind, adapter, precision, tuned }, options)

@@ -48,6 +48,29 @@ export function defaultsOf(config: Config): GenerateDefaults {
   return sampling ? { maxTokens, ...drawn } : { maxTokens, temperature: 0 }
 }
 
+const drawing: Readonly<Record<string, Option>> = {
+  temperature: "temperature",
+  top_k: "topK",
+  top_p: "topP",
+  min_p: "minP",
+}
+
+/** What is out of an option's range in fields that count for nothing, for without do_sample nothing is drawn: no error, but a mistake of whoever wrote it. */
+export function unusedMistakes(config: Config): readonly string[] {
+  if (flag(config, "do_sample")) return []
+  return Object.entries(drawing).flatMap(([name, option]) => {
+    const value = config?.[name]
+    if (typeof value !== "number") return []
+    try {
+      inRange(option, off[option](value), name)
+      return []
+    } catch (error) {
+      if (error instanceof WeftError) return [error.reason]
+      throw error
+    }
+  })
+}
+
 /** Fields by which transformers chooses other tokens, with the values by which they do nothing, besides null, false and empty lists. */
 const choosing: Readonly<Record<string, readonly unknown[]>> = {
   repetition_penalty: [1],

@@ -14,7 +14,14 @@ import type { Session } from "../session.js"
 import type { Tokenizer } from "../text/tokenizer.js"
 import { exclusiveCalls } from "./exclusive.js"
 import { createGeneration, type GeneratePart, type GenerateResult, type Generation } from "./generation.js"
-import { type GenerateDefaults, type GenerateOptions, type Settings, settingsOf } from "./options.js"
+import {
+  checkedDefaults,
+  checkedEndTokens,
+  type GenerateDefaults,
+  type GenerateOptions,
+  type Settings,
+  settingsOf,
+} from "./options.js"
 import { createOutput, type Output } from "./output.js"
 import { type Prompt, promptIds } from "./prompt.js"
 import { samplingBytes } from "./sampling.js"
@@ -63,11 +70,18 @@ export function factsOf({ model }: Artifact): ArtifactModel {
   })
 }
 
-/** Makes a model of a session. The session is the model's own from now on. */
+/**
+ * Makes a model of a session. The session is the model's own from now on.
+ *
+ * @throws WeftError `generate/option`, `generate/range` when defaults or end tokens are not what their types and ranges say
+ */
 export function createGenerator(session: Session, options: GeneratorOptions = {}): GenerativeModel {
-  const { tokenizer, defaults = {}, onDispose } = options
+  const { tokenizer, onDispose } = options
+  const defaults = checkedDefaults(options.defaults ?? {})
   const facts = factsOf(session.artifact)
-  const endTokens = new Set(options.endTokens ?? facts.endTokens)
+  const endTokens = new Set(
+    options.endTokens === undefined ? facts.endTokens : checkedEndTokens(options.endTokens, facts.vocabulary),
+  )
   const commands = Object.values(session.artifact.entries).reduce((n, entry) => n + entry.launches.length, 0)
   const calls = exclusiveCalls(session)
 

@@ -106,6 +106,30 @@ function readSettings(options: GenerateOptions, defaults: GenerateDefaults): Set
   }
 }
 
+/**
+ * Defaults that a host gives, each value in its option's range.
+ *
+ * @throws WeftError `generate/option`, `generate/range`
+ */
+export function checkedDefaults(given: GenerateDefaults): GenerateDefaults {
+  return fromHost("generate/option", "the defaults cannot be read", () => {
+    if (typeof given !== "object" || given === null) refuse("defaults", given, "an object")
+    const names = ["maxTokens", "temperature", "topK", "topP", "minP"] as const
+    const checked = names.map((name) => {
+      const value = given[name] ?? undefined
+      return [name, value === undefined ? undefined : inRange(name, value, `defaults: ${name}`)] as const
+    })
+    return Object.fromEntries(checked)
+  })
+}
+
+/** @throws WeftError `generate/range` when something is no token of the vocabulary, and so could never end an answer */
+export function checkedEndTokens(given: readonly number[], vocabulary: number): readonly number[] {
+  const isToken = (id: unknown) => Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabulary
+  if (Array.isArray(given) && given.every(isToken)) return given
+  return refuse("endTokens", given, `a list of whole numbers from 0 to ${vocabulary - 1}`)
+}
+
 /** @throws WeftError `generate/range` */
 export function inRange(name: keyof typeof ranges, value: unknown, shown: string = name): number {
   const { least, most, whole } = ranges[name]

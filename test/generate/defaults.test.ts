@@ -1,6 +1,7 @@
 /** generation_config.json: what transformers would do, or the field that says something else. */
 import { describe, expect, test } from "vitest"
-import { defaultsOf, endTokensOf, unheeded } from "../../runtime/generate/defaults.js"
+import { defaultsOf, endTokensOf, unheeded, unusedMistakes } from "../../runtime/generate/defaults.js"
+import { createGenerator } from "../../runtime/generate/generator.js"
 import { thrown } from "../weights/support.js"
 
 const drawn = { do_sample: true }
@@ -54,6 +55,32 @@ describe("defaults", () => {
     [{ max_new_tokens: "20" }, 'max_new_tokens is "20"; it is a whole number'],
   ])("%o is told", async (config, message) => {
     expect(await thrown(() => defaultsOf(config))).toContain(`generate/range: generation_config.json: ${message}`)
+  })
+})
+
+test.each([
+  [{ do_sample: false, temperature: -1, top_k: -5, top_p: -7, min_p: NaN }, ["temperature", "top_k", "top_p", "min_p"]],
+  [{ top_k: 1.5 }, ["top_k"]],
+  [{ temperature: 0.8, top_k: -1, top_p: 1.5, min_p: null }, []],
+  [{ do_sample: true, temperature: 0.8 }, []],
+  [undefined, []],
+])("what is out of range and not used is told, and no error: %j", (config, names) => {
+  expect(unusedMistakes(config).map((mistake) => mistake.split(" ")[0])).toEqual(names)
+})
+
+describe("what a host gives in their place is checked as options are", () => {
+  const session = { artifact: { model: { vocabulary: 97, endTokens: [], context: 8, chunk: 4 }, entries: {} } } as never
+  test.each<[string, unknown, string]>([
+    ["defaults", { temperature: NaN }, "defaults: temperature is NaN; it is a number from 0 to 100"],
+    ["defaults", { topK: -5 }, "defaults: topK is -5; it is a whole number from 0"],
+    ["defaults", { topP: 7 }, "defaults: topP is 7; it is a number from 0 to 1"],
+    ["defaults", { minP: "0" }, 'defaults: minP is "0"; it is a number from 0 to 1'],
+    ["defaults", { maxTokens: 0 }, "defaults: maxTokens is 0; it is a whole number from 1"],
+    ["defaults", 7, "defaults is 7; it is an object"],
+    ["endTokens", [97], "endTokens is [97]; it is a list of whole numbers from 0 to 96"],
+    ["endTokens", ["5"], 'endTokens is ["5"]; it is a list'],
+  ])("%s: %o", async (name, value, message) => {
+    expect(await thrown(() => createGenerator(session, { [name]: value }))).toContain(`generate/range: ${message}`)
   })
 })
 
