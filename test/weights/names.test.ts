@@ -95,7 +95,15 @@ test("law: a second tensor for a weight, with or without the first part of the n
 
 describe("two tensors for one weight", () => {
   const checkpointOf = (values: Readonly<Record<string, number>>) => {
-    const tensor = (name: string): StoredTensor => ({ name, dtype: "F32", shape: [1], file: "x", begin: 0, end: 4, byteLength: 4 })
+    const tensor = (name: string): StoredTensor => ({
+      name,
+      dtype: "F32",
+      shape: [1],
+      file: "x",
+      begin: 0,
+      end: 4,
+      byteLength: 4,
+    })
     return {
       folder: "here",
       tensors: new Map(Object.keys(values).map((name) => [name, tensor(name)])),
