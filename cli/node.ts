@@ -5,21 +5,21 @@
  *     for await (const part of model.generate("Once upon a time")) process.stdout.write(part.text)
  *     model.dispose()
  */
-import { fileURLToPath } from "node:url"
 import { typed } from "../compiler/frontend/host.js"
-import { type Artifact, type Precision, precisionNames } from "../runtime/artifact.js"
+import type { Artifact, Precision } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
 import { WeftError } from "../runtime/errors.js"
 import { defaultsOf, endTokensOf, unheeded, unusedMistakes } from "../runtime/generate/defaults.js"
 import type { GenerativeModel } from "../runtime/generate/generator.js"
 import { load as loadArtifact } from "../runtime/generate/load.js"
-import { fromHost, hostText } from "../runtime/host.js"
+import { fromHost } from "../runtime/host.js"
 import { createTokenizer, type Tokenizer } from "../runtime/text/tokenizer.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { checkTwins, weightReader } from "../runtime/weights/reader.js"
 import { type ArtifactOptions, artifactFor, artifactWeights, type FoundArtifact } from "./artifact.js"
 import { chooseDevice, type DeviceName, deviceNameFor } from "./device.js"
+import { loadOptions, sourcePath } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
 export type { Precision } from "../runtime/artifact.js"
@@ -81,8 +81,8 @@ export interface LoadedModel extends GenerativeModel {
  * @throws WeftError `checkpoint/…`, `tokenizer/…`, `model/family`, `device/…`, `webgpu-…`, `artifact/…`, and what compiling throws
  */
 export async function load(source: string | URL | Artifact, given: NodeLoadOptions = {}): Promise<LoadedModel> {
-  const options = fromHost("load/option", "the options of load cannot be read", () => checkOptions(given))
-  const path = fromHost("load/source", "what load is given cannot be read", () => pathOf(source))
+  const options = fromHost("load/option", "the options of load cannot be read", () => loadOptions(given))
+  const path = fromHost("load/source", "what load is given cannot be read", () => sourcePath(source))
   return typed("load/unforeseen", () => loadFrom(path ?? (source as Artifact), options))
 }
 
@@ -168,42 +168,4 @@ async function findArtifact(
 async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
   const json = await checkpoint.readText("tokenizer.json")
   return json === undefined ? undefined : createTokenizer(json, await checkpoint.readText("tokenizer_config.json"))
-}
-
-/** A path or a `file:` URL, of any realm; `undefined` for anything else. */
-function pathOf(source: unknown): string | undefined {
-  if (typeof source === "string") return source
-  if (Object.prototype.toString.call(source) === "[object URL]") return fileURLToPath(String(source))
-  if (typeof source === "object" && source !== null) return undefined
-  throw new WeftError("load/source", `load is given ${hostText(source)}`, {
-    hint: "give the folder of a checkpoint, or an artifact and the option 'checkpoint'",
-  })
-}
-
-/** The options, each read once and of its type. */
-function checkOptions(given: NodeLoadOptions): NodeLoadOptions {
-  if (typeof given !== "object" || given === null)
-    throw new WeftError("load/option", `the options are ${hostText(given)}, which is no object`)
-  const options = { ...given }
-  const { chunk, context, memory, precision, onProgress } = options
-  for (const name of ["model", "checkpoint", "cache", "tuned"] as const) {
-    const value: unknown = options[name]
-    const mayBeFalse = name === "cache" || name === "tuned"
-    if (value === undefined || typeof value === "string" || (value === false && mayBeFalse)) continue
-    throw new WeftError("load/option", `${name} is ${hostText(value)}; it is a path${mayBeFalse ? ", or false" : ""}`)
-  }
-  if (onProgress !== undefined && typeof onProgress !== "function")
-    throw new WeftError("load/option", `onProgress is ${hostText(onProgress)}; it is a function`)
-  if (precision !== undefined && !precisionNames.includes(precision))
-    throw new WeftError("load/precision", `there is no precision ${hostText(precision)}`, {
-      hint: `there are ${precisionNames.join(" and ")}`,
-    })
-  const check = (name: string, value: number | undefined, most: number) => {
-    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= most)) return
-    throw new WeftError(`load/${name}`, `${name} is ${hostText(value)}; it is a whole number from 1 to ${most}`)
-  }
-  check("chunk", chunk, 4096)
-  check("context", context, 2 ** 31 - 1)
-  check("memory", memory, Number.MAX_SAFE_INTEGER)
-  return options
 }

@@ -4,14 +4,15 @@
  *     using program = await loadProgram<typeof mandelbrot>("examples/mandelbrot.ts", { device: "auto" })
  *     const { count } = await program.run({ re, im })
  */
-import { filePath, optionsOf, typed } from "../compiler/frontend/host.js"
+import { filePath, typed } from "../compiler/frontend/host.js"
 import type { DefinedProgram } from "../dsl/program.js"
 import type { Artifact } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
+import { fromHost } from "../runtime/host.js"
 import { loadProgram as loadArtifact, type NumberArray, type RunningProgram } from "../runtime/program.js"
 import { keptArtifact } from "./cache.js"
 import { type ChosenDevice, chooseDevice, type DeviceName, deviceNameFor } from "./device.js"
-import { checkFolders, isFile } from "./options.js"
+import { isFile, programOptions } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
 export interface LoadProgramOptions {
@@ -42,8 +43,7 @@ export async function loadProgram<
   options: LoadProgramOptions = {},
 ): Promise<RunningProgram<InputsOf<P>, OutputsOf<P>>> {
   return typed("program/unforeseen", async () => {
-    const asked = optionsOf(options, "program/options")
-    checkFolders(asked)
+    const asked = fromHost("program/options", "the options cannot be read", () => programOptions(options))
     const file = isFile(source) ? filePath(source, "program/source", "the program's file") : undefined
     const given = file === undefined ? checkArtifact(source) : undefined
     const chosen = await chooseDevice(deviceNameFor(given, asked.device), asked.threads)

@@ -33,6 +33,39 @@ export function fromHost<T>(code: string, what: string, read: () => T): T {
   }
 }
 
+/** An object of options; none when left out. */
+export function optionsOf<Options extends object>(value: Options | undefined, code: string): Options {
+  if (value === undefined) return {} as Options
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value
+  throw new WeftError(code, `the options are ${hostText(value)}; an object is expected`)
+}
+
+export function functionOf(value: unknown, code: string, what: string): void {
+  if (value !== undefined && typeof value !== "function")
+    throw new WeftError(code, `${what} is ${hostText(value)}; it is a function`)
+}
+
+/** One of the names, or undefined. */
+export function oneOfNames(value: unknown, names: readonly string[], code: string, what: string): void {
+  if (value !== undefined && !(typeof value === "string" && names.includes(value)))
+    throw new WeftError(code, `there is no ${what} ${hostText(value)}`, { hint: `there are ${names.join(" and ")}` })
+}
+
+/** A whole number from 1 to `most`, or undefined. */
+export function countOf(value: unknown, most: number, code: string, what: string): void {
+  if (value !== undefined && !(Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most))
+    throw new WeftError(code, `${what} is ${hostText(value)}; it is a whole number from 1 to ${most}`)
+}
+
+export const isPath = (value: unknown): value is string =>
+  typeof value === "string" && value !== "" && !value.includes("\0")
+
+/** A path, false where `mayBeFalse`, or undefined. */
+export function pathOption(value: unknown, code: string, what: string, mayBeFalse: boolean): void {
+  if (value !== undefined && !isPath(value) && !(value === false && mayBeFalse))
+    throw new WeftError(code, `${what} is ${hostText(value)}; it is a path${mayBeFalse ? ", or false" : ""}`)
+}
+
 /** A host's signal, which may be of another realm or have nothing but `aborted`; what it throws is a WeftError. */
 export function hostSignal(signal: AbortSignal): AbortSignal {
   const read = <T>(what: () => T): T => fromHost("generate/option", "the signal cannot be read", what)

@@ -5,7 +5,7 @@
 import { type Artifact, type ArtifactWeight, extentAt, weightBytes } from "./artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
 import { printable, thrownText, WeftError } from "./errors.js"
-import { fromHost, hostText } from "./host.js"
+import { fromHost, functionOf, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
 
 /** Where weights come from: bytes of a tensor in the storage that the artifact names. */
@@ -60,8 +60,7 @@ export function checkedOptions<T extends SessionOptions & { readonly device: Dev
       return refuse(`the device is ${hostText(device)}`)
     if (memory !== undefined && !(typeof memory === "number" && memory >= 0))
       return refuse(`memory is ${hostText(memory)}; it is a number of bytes`)
-    if (onProgress !== undefined && typeof onProgress !== "function")
-      return refuse(`onProgress is ${hostText(onProgress)}; it is a function`)
+    functionOf(onProgress, "session/option", "onProgress")
     return given
   })
 }

@@ -1,17 +1,17 @@
 /**
- * What a program hands to `compile`, `load` and `loadProgram` may be anything, whatever its types say: each function here returns what is
- * asked for, or says what was given.
+ * What a program hands to `compile`, `load` and `loadProgram` and only Node knows: files and configs; options of any kind are read by
+ * `runtime/host.ts`. Each function here returns what is asked for, or says what was given.
  *
  *     filePath(new URL("file:///models/tiny.ts"), "compile/file", "the model's file")   →   /models/tiny.ts
- *     filePath(3n, "compile/file", "the model's file")   →   WeftError compile/file: the model's file is 3 (bigint); a path is expected
+ *     filePath(3n, "compile/file", "the model's file")   →   WeftError compile/file: the model's file is 3n; a path is expected
  */
 import { fileURLToPath } from "node:url"
 import { printable, thrownText, WeftError } from "../../runtime/errors.js"
-import { hostText } from "../../runtime/host.js"
+import { hostText, isPath } from "../../runtime/host.js"
 
 /** A path, or the URL of a file. */
 export function filePath(value: unknown, code: string, what: string): string {
-  if (typeof value === "string" && value !== "" && !value.includes("\0")) return value
+  if (isPath(value)) return value
   if (isUrl(value)) {
     try {
       return fileURLToPath(value.href)
@@ -24,24 +24,6 @@ export function filePath(value: unknown, code: string, what: string): string {
 
 const isUrl = (value: unknown): value is URL =>
   typeof value === "object" && value !== null && typeof (value as Partial<URL>).href === "string"
-
-/** An object of options; none when left out. */
-export function optionsOf<Options extends object>(value: Options | undefined, code: string): Options {
-  if (value === undefined) return {} as Options
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value
-  throw new WeftError(code, `the options are ${hostText(value)}; an object is expected`)
-}
-
-export function functionOf(value: unknown, code: string, what: string): void {
-  if (value !== undefined && typeof value !== "function")
-    throw new WeftError(code, `${what} is ${hostText(value)}; a function is expected`)
-}
-
-/** One of the names, or undefined. */
-export function oneOfNames(value: unknown, names: readonly string[], code: string, what: string): void {
-  if (value !== undefined && !(typeof value === "string" && names.includes(value)))
-    throw new WeftError(code, `there is no ${what} ${hostText(value)}`, { hint: `there are ${names.join(" and ")}` })
-}
 
 /** Deeper than any config, and no deeper than what walks over one bears. */
 const mostDepth = 64
