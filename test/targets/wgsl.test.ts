@@ -211,11 +211,22 @@ describe("expressions", () => {
     ])
   })
 
-  it("hides a difference whose parts could cancel, also behind its bits", () => {
+  it("hides a difference whose parts could cancel, also behind its bits or a name", () => {
     const [a, b] = [at("x", n(0)), at("x", n(1))]
     const less = apply("sub", a, b)
+    const hides = (body: readonly Statement[]) => main(kernel(body)).join("\n").includes("| u32(bitcast<u32>(zero))")
     for (const of of [less, apply("fromBits", apply("bits", less))])
-      expect(main(kernel([store("y", n(0), apply("sub", of, a))])).join("\n")).toContain("| u32(bitcast<u32>(zero))")
+      expect(hides([store("y", n(0), apply("sub", of, a))])).toBe(true)
+    const [named, first] = [variable("v", "f32"), variable("w", "f32")]
+    const define = (name: string, value: Expression, mutable = false): Statement => ({
+      kind: "let",
+      name,
+      value,
+      mutable,
+    })
+    const after = [define("w", a), define("v", apply("sub", first, b)), store("y", n(0), apply("sub", named, first))]
+    expect(hides(after)).toBe(true)
+    expect(hides([define("w", a), define("v", b), store("y", n(0), apply("sub", named, first))])).toBe(false)
   })
 
   it("has infinities and NaN from bits that no compiler knows", () => {

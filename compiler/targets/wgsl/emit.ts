@@ -64,6 +64,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
     layouts,
     unrolled: new Map(),
     nonNegative: new Set(),
+    definitions: new Map(),
     lacks: new Set([...(options.lacks ?? inaccurate), ...(halves ? [] : (["half"] as const))]),
     expanded: new Map(),
     lanes: kernel.lanes,

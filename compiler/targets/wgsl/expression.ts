@@ -42,6 +42,8 @@ export interface Context {
   /** Values of the variables of loops that are being unrolled. */
   readonly unrolled: Map<string, Expression>
   readonly nonNegative: Set<string>
+  /** What names stand for that nothing is assigned to: a shader compiler sees through them. */
+  readonly definitions: Map<string, Expression>
   readonly lacks: ReadonlySet<Operation>
   readonly expanded: Map<Expression, Expression>
   readonly line: (text: string) => void
@@ -263,38 +265,43 @@ const printedOperands = (x: Expression): readonly Expression[] =>
   halfOperation(x)?.args ?? boundedOperation(x)?.args ?? operands(x)
 
 /** The operand of `x` that a shader compiler could cancel with another, if one is: x − x, x / x, (x + y) − x, x · 0. */
-function cancels(x: Expression & { kind: "operation" }): number | undefined {
+function cancels(x: Expression & { kind: "operation" }, definitions: Context["definitions"]): number | undefined {
   if (x.dtype !== "f32" || x.args.length !== 2) return undefined
+  const seen = (e: Expression) => seenThrough(e, definitions)
   const [a, b] = x.args as [Expression, Expression]
   const isZero = (e: Expression) => (e.kind === "splat" ? isZeroLiteral(e.of) : isZeroLiteral(e))
   const has = (given: Expression, term: Expression) => {
-    const sum = seenThrough(given)
+    const sum = seen(given)
     const terms = sum.kind === "operation" && (sum.operation === "add" || sum.operation === "sub") ? sum.args : []
-    return terms.some((t) => seenThrough(t) === seenThrough(term))
+    return terms.some((t) => seen(t) === seen(term))
   }
   switch (x.operation) {
     case "mul":
       return isZero(a) ? 0 : isZero(b) ? 1 : undefined
     case "div":
-      return seenThrough(a) === seenThrough(b) ? 1 : isZero(a) ? 0 : undefined
+      return seen(a) === seen(b) ? 1 : isZero(a) ? 0 : undefined
     case "add":
     case "sub":
       if (has(a, b)) return 0
-      return has(b, a) || (x.operation === "sub" && seenThrough(a) === seenThrough(b)) ? 1 : undefined
+      return has(b, a) || (x.operation === "sub" && seen(a) === seen(b)) ? 1 : undefined
     default:
       return undefined
   }
 }
 
-/** The value whose bits are taken and given back, signs changed or numbers spread out: compilers see through these. */
-function seenThrough(x: Expression): Expression {
-  if (x.kind === "splat") return seenThrough(x.of)
-  if (x.kind !== "operation") return x
-  const [inner] = x.args
-  if (x.operation === "neg") return seenThrough(inner!)
-  return x.operation === "fromBits" && inner!.kind === "operation" && inner!.operation === "bits"
-    ? seenThrough(inner!.args[0]!)
-    : x
+/** The value that has a name, or whose bits are taken and given back, signs changed or numbers spread out: compilers see through these. */
+function seenThrough(x: Expression, definitions: Context["definitions"]): Expression {
+  const inner = (): Expression | undefined => {
+    if (x.kind === "splat") return x.of
+    if (x.kind === "variable") return definitions.get(x.name)
+    if (x.kind !== "operation") return undefined
+    const [first] = x.args
+    if (x.operation === "neg") return first
+    const back = x.operation === "fromBits" && first!.kind === "operation" && first!.operation === "bits"
+    return back ? first.args[0] : undefined
+  }
+  const of = inner()
+  return of === undefined ? x : seenThrough(of, definitions)
 }
 
 const isZeroLiteral = (x: Expression): boolean => isLiteral(x) && x.value === 0
@@ -314,7 +321,7 @@ function isModerate(x: Expression): boolean {
 
 function operationText(context: Context, x: Expression & { kind: "operation" }, given: readonly string[]): string {
   // Compilers of shaders may take for granted that there is no NaN and no infinity.
-  const at = cancels(x)
+  const at = cancels(x, context.definitions)
   const texts = given.map((text, i) => (i === at ? hidden(text, x.args[i]!.width) : text))
   if (boundedOperation(x) !== undefined)
     return `${context.library.useWide("bounded", x.width)}(${texts.map(argument).join(", ")})`

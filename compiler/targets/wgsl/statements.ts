@@ -197,7 +197,10 @@ function printLet(c: BodyContext, s: Statement & { kind: "let" }): void {
   if (sign) c.nonNegative.add(s.name)
   else c.nonNegative.delete(s.name)
   for (const [h, text] of texts.entries()) {
-    const name = c.names.declare(halves.length > 1 ? halfName(s.name, h) : s.name)
+    const own = halves.length > 1 ? halfName(s.name, h) : s.name
+    if (s.mutable) c.definitions.delete(own)
+    else c.definitions.set(own, halves[h]!)
+    const name = c.names.declare(own)
     c.line(`${keyword} ${name} = ${bare(text)};`)
   }
 }
