@@ -54,6 +54,7 @@ export const bounds: Partial<Record<Operation, BoundRule>> = {
   abs: keep,
   min: contestBound,
   max: contestBound,
+  looseMax: contestBound,
   sign: jump,
   floor: jump,
   ceil: jump,

@@ -79,6 +79,7 @@ function foldInteger(name: Operation, a: Expression, b: Expression | undefined):
       return right === 1 ? literal(0, a.dtype) : undefined
     case "min":
     case "max":
+    case "looseMax":
       return a === b ? a : undefined
     case "le":
     case "ge":

@@ -5,19 +5,29 @@
  *   max, min       (∓∞ for f32, the extremes of the integers); NaN if any element is
  *   argmax         (value, index), the lowest index on ties; NaN comes before every number
  *   top(k)         k ordered (value, index) pairs, the lowest index first on ties; its results gain a slot
+ *   loose max      max, but where an element is NaN, or the largest are zeros of both signs, any of them; for pivots
  *   carried        the pivots and channels of a recipe (recipes.ts), lifted from the score and one value per channel
  *   product        several monoids side by side over one axis; the components follow one another
  *
  * An element is lifted from as many values as it has components, but for a carried one: there the recipe says how many pivots come of a score.
  */
 import type { DType } from "./operations.js"
-import { type RecipeName, recipeOf } from "./recipes.js"
+import { type Pivot, type RecipeName, recipeOf } from "./recipes.js"
 
 export type Monoid =
-  | { readonly kind: "sum" | "max" | "min" | "argmax" }
+  | { readonly kind: "sum" | "min" | "argmax" }
+  | { readonly kind: "max"; readonly loose?: boolean }
   | { readonly kind: "top"; readonly k: number }
-  | { readonly kind: "carried"; readonly recipe: RecipeName; readonly channels: number }
+  | Carried
   | { readonly kind: "product"; readonly parts: readonly Monoid[] }
+
+export interface Carried {
+  readonly kind: "carried"
+  readonly recipe: RecipeName
+  readonly channels: number
+  /** Whether nobody reads the pivots but the fold itself: those that may lose NaN do then. */
+  readonly loose?: boolean
+}
 
 /** A monoid that is no product. */
 export type MonoidPart = Exclude<Monoid, { kind: "product" }>
@@ -27,7 +37,11 @@ export const max: Monoid = { kind: "max" }
 export const min: Monoid = { kind: "min" }
 export const argmax: Monoid = { kind: "argmax" }
 export const top = (k: number): Monoid => ({ kind: "top", k })
-export const carried = (recipe: RecipeName, channels: number): Monoid => ({ kind: "carried", recipe, channels })
+export const carried = (recipe: RecipeName, channels: number): Carried => ({ kind: "carried", recipe, channels })
+export const loose = (m: Carried): Carried => ({ ...m, loose: true })
+/** The fold of a pivot by itself. */
+export const pivotMonoid = (pivot: Pivot, loose = false): Monoid =>
+  loose && pivot.loose === true ? { kind: "max", loose } : { kind: pivot.fold }
 export const product = (...parts: Monoid[]): Monoid => ({ kind: "product", parts })
 
 /** How many values are lifted into an element. */
@@ -45,8 +59,9 @@ export function componentCount(m: Monoid): number {
 
 export function monoidKey(m: Monoid): string {
   if (m.kind === "product") return `(${m.parts.map(monoidKey).join(" × ")})`
-  if (m.kind === "carried") return `carried(${m.recipe}, ${m.channels})`
-  return m.kind === "top" ? `top${m.k}` : m.kind
+  const prefix = (m.kind === "max" || m.kind === "carried") && m.loose === true ? "loose " : ""
+  if (m.kind === "carried") return `${prefix}carried(${m.recipe}, ${m.channels})`
+  return m.kind === "top" ? `top${m.k}` : `${prefix}${m.kind}`
 }
 
 /** The dtypes of the components, given those of the lifted values; an index is i32, and all that is carried is f32. */

@@ -12,6 +12,7 @@
  *   is exact in f32. Adapters with such arithmetic may round to the other neighbour, or not at all.
  * - NaN, infinities and −0 are values like others, JavaScript's everywhere: NaN in arithmetic, `min`, `max` and functions gives NaN, and `min`,
  *   `max` take −0 for less than 0. Which NaN it is, by its bits, is not said. Subnormal numbers, in and out, may be flushed to 0.
+ * - `looseMax` is `max` in one instruction: where an argument is NaN, or both are zeros, either of them. What it is used for may not depend on which.
  * - `sin`, `cos`, `exp`, `log`, `tanh`, `pow` are within the factor of `error` (in units of 2^-24, relative; sin and cos: absolute 1e-6).
  * - `angle` is x modulo 2π in −π … π, but x itself up to 2^17; it is what sine and cosine are made of.
  *
@@ -75,6 +76,8 @@ export const operations = {
   neg: { arity: 1, rule: "same", on: ["f32", "i32"], evaluate: (_, a) => -a! },
   min: { arity: 2, rule: "same", on: numbers, evaluate: (_, a, b) => Math.min(a!, b!) },
   max: { arity: 2, rule: "same", on: numbers, evaluate: (_, a, b) => Math.max(a!, b!) },
+  // biome-ignore lint/complexity/useMathMinMax: Math.max keeps NaN
+  looseMax: { arity: 2, rule: "same", on: float, evaluate: (_, a, b) => (a! < b! ? b! : a!) },
   abs: { arity: 1, rule: "same", on: ["f32", "i32"], evaluate: (_, a) => Math.abs(a!) },
   sign: { arity: 1, rule: "same", on: ["f32", "i32"], evaluate: (_, a) => Math.sign(a!) },
   floor: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.floor(a!) },

@@ -23,6 +23,8 @@ export interface Pivot {
   readonly fold: "max" | "sum"
   /** What is folded, over `$0`. */
   readonly of: Term
+  /** Whether a score that is NaN makes its weight NaN whatever the pivots are, so that a maximum may lose it; so may the sign of 0. */
+  readonly loose?: boolean
 }
 
 export interface Recipe {
@@ -44,12 +46,12 @@ const deviation: Term = ["sub", "$0", ["div", "$p1", "$p0"]]
 const shift: Term = ["sub", ["div", "$p1", ["max", "$p0", 1]], ["div", "$q1", ["max", "$q0", 1]]]
 
 /** −∞ − finite(−∞) is −∞, and its exponential 0. */
-const finite = (pivot: Term): Term => ["max", pivot, -largest]
+const finite = (pivot: Term): Term => ["looseMax", pivot, -largest]
 
 export const recipes = {
   /** Sums of exponentials shifted by the largest (Milakov and Gimelshein 2018, arXiv 1805.02867). */
   exp: {
-    pivots: [{ fold: "max", of: "$0" }],
+    pivots: [{ fold: "max", of: "$0", loose: true }],
     spelled: ["exp", ["sub", "$0", "$p0"]],
     weight: ["exp", ["sub", "$0", finite("$p0")]],
     advance: ["mul", "$c", ["exp", ["sub", "$p0", finite("$q0")]]],

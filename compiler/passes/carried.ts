@@ -9,7 +9,8 @@
 import { apply, isLiteral, literal, splat } from "../ir/expression.js"
 import { identityValue } from "../ir/monoid.js"
 import type { Expression } from "../ir/nodes.js"
-import type { Recipe } from "../ir/recipes.js"
+import type { Operation } from "../ir/operations.js"
+import type { Pivot, Recipe } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 
 /** Pivots, then channels. */
@@ -20,10 +21,16 @@ export function carriedIdentity(recipe: Recipe, channels: number, width: number)
   return [...pivots, ...Array.from({ length: channels }, () => 0)].map((n) => splat(literal(n, "f32"), width))
 }
 
+/** The operation that two values of a pivot are folded by. */
+export function pivotOperation(pivot: Pivot, loose: boolean): Operation {
+  if (pivot.fold === "sum") return "add"
+  return loose && pivot.loose === true ? "looseMax" : pivot.fold
+}
+
 /** The element after one more (score, value of each channel). */
-export function carriedAppend(recipe: Recipe, element: Element, [score, ...values]: Element): Element {
+export function carriedAppend(recipe: Recipe, element: Element, [score, ...values]: Element, loose = false): Element {
   const lifted = recipe.pivots.map((p) => instantiate(p.of, { $0: score! }))
-  const pivots = folded(recipe, element, lifted)
+  const pivots = folded(recipe, element, lifted, loose)
   const weight = instantiate(recipe.weight, { $0: score!, ...numbered("$p", pivots) })
   return [
     ...pivots,
@@ -35,14 +42,14 @@ export function carriedAppend(recipe: Recipe, element: Element, [score, ...value
 }
 
 /** Two elements into one. */
-export function carriedMerge(recipe: Recipe, left: Element, right: Element): Element {
-  const pivots = folded(recipe, left, right)
+export function carriedMerge(recipe: Recipe, left: Element, right: Element, loose = false): Element {
+  const pivots = folded(recipe, left, right, loose)
   const others = advanced(recipe, right, pivots)
   return [...pivots, ...advanced(recipe, left, pivots).map((c, i) => apply("add", c, others[i]!))]
 }
 
-const folded = (recipe: Recipe, left: Element, right: Element): Element =>
-  recipe.pivots.map(({ fold }, i) => apply(fold === "sum" ? "add" : fold, left[i]!, right[i]!))
+const folded = (recipe: Recipe, left: Element, right: Element, loose: boolean): Element =>
+  recipe.pivots.map((p, i) => apply(pivotOperation(p, loose), left[i]!, right[i]!))
 
 /** The channels of an element once its pivots have become `pivots`. */
 function advanced(recipe: Recipe, element: Element, pivots: Element): Element {

@@ -16,6 +16,7 @@ import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
 import { canonical } from "./canonical.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
+import { loosen } from "./loosen.js"
 import { createLowering, type Memory } from "./lower.js"
 import { orderFolds } from "./order-folds.js"
 import { partsOf } from "./parts.js"
@@ -343,7 +344,7 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
     ))
       steps.push({
         kind: "kernel",
-        ...canonical(orderFolds(prune(toKernel(stores, naming)))),
+        ...canonical(orderFolds(loosen(prune(toKernel(stores, naming))))),
         computes: topological(stores.flatMap(({ make }) => (make.kind === "store" ? [make.tensor] : []))).filter((t) =>
           stores.some(({ make }) => make.kind === "store" && make.computes.has(t)),
         ),

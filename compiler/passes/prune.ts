@@ -8,7 +8,7 @@
  */
 import { component, operands, rebuild, reduce } from "../ir/expression.js"
 import type { Item, Kernel } from "../ir/kernel.js"
-import { carried } from "../ir/monoid.js"
+import { pivotMonoid } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { recipeOf } from "../ir/recipes.js"
 import { instantiate } from "../ir/terms.js"
@@ -67,8 +67,8 @@ function prunedComponent(
   const score = visit(lift[0]!)
   const pivot = pivots[index]
   if (kept.length === 0 && pivot !== undefined)
-    return reduce(axis, visit(extent), { kind: pivot.fold }, [instantiate(pivot.of, { $0: score })])
+    return reduce(axis, visit(extent), pivotMonoid(pivot, fold.monoid.loose), [instantiate(pivot.of, { $0: score })])
   const values = kept.map((i) => visit(lift[1 + i]!))
-  const made = reduce(axis, visit(extent), carried(recipe, kept.length), [score, ...values])
+  const made = reduce(axis, visit(extent), { ...fold.monoid, channels: kept.length }, [score, ...values])
   return component(made, pivot === undefined ? pivots.length + kept.indexOf(index - pivots.length) : index)
 }

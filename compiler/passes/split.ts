@@ -26,7 +26,7 @@ import {
   walk,
 } from "../ir/expression.js"
 import type { KernelBuffer, Store } from "../ir/kernel.js"
-import { carried, componentCount, type Monoid, monoidTypes } from "../ir/monoid.js"
+import { type Carried, componentCount, type Monoid, monoidTypes } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
 import type { Axis } from "../ir/tensor.js"
@@ -174,11 +174,11 @@ function splitKernel(
 /** One component by itself: of a carried fold only the channel that is asked for. */
 function alone(r: Reduce, at: number): Expression {
   if (r.monoid.kind !== "carried") return component(r, at)
-  const { recipe } = r.monoid
-  const pivots = recipeOf(recipe).pivots.length
+  const pivots = recipeOf(r.monoid.recipe).pivots.length
   const [score] = r.lift
-  if (at < pivots) return component(reduce(r.axis, r.extent, carried(recipe, 0), [score!]) as Reduce, at)
-  return component(reduce(r.axis, r.extent, carried(recipe, 1), [score!, r.lift[1 + at - pivots]!]) as Reduce, pivots)
+  const over = (channels: number, ...values: readonly Expression[]) =>
+    reduce(r.axis, r.extent, { ...(r.monoid as Carried), channels }, [score!, ...values]) as Reduce
+  return at < pivots ? component(over(0), at) : component(over(1, r.lift[1 + at - pivots]!), pivots)
 }
 
 /** Folds side by side of one extent, along one axis. */

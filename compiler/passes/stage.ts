@@ -27,7 +27,7 @@ import {
   walk,
 } from "../ir/expression.js"
 import type { Local, Store } from "../ir/kernel.js"
-import { sum } from "../ir/monoid.js"
+import { type Carried as CarriedMonoid, sum } from "../ir/monoid.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { type RecipeName, recipeOf } from "../ir/recipes.js"
 import { type HeldTile, type ReductionTile, renamedTile, type StoreSchedule } from "../ir/schedule.js"
@@ -42,6 +42,8 @@ export interface Carried {
   /** A score at its own place. */
   readonly read: LocalRead
   readonly recipe: RecipeName
+  /** Whether the folds of these scores are all loose. */
+  readonly loose: boolean
   /** The axes of a row of scores: the local's but the last. */
   readonly rows: readonly Axis[]
 }
@@ -131,18 +133,23 @@ export function stage(
   const staging = createStaging(schedule.held ?? {}, axes, hold)
   const carried: Carried[] = []
   const scored = new Map<string, { readonly read: LocalRead; readonly scores: string }>()
-  const scoresOf = (r: Reduce, recipe: RecipeName) => {
+  const strict = new Set<string>()
+  const scoresOf = (r: Reduce, { recipe, loose }: CarriedMonoid) => {
     const score = r.lift[0]!
     const key = `${recipe} ${identity(score)}`
     const known = scored.get(key)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      if (loose !== true) strict.add(known.scores)
+      return known
+    }
     const rows = [...freeVariables(score)].filter((a) => a !== r.axis)
     const order = [...given.axes.map((a) => a.name).filter((a) => rows.includes(a)), r.axis]
     if (order.length !== rows.length + 1)
       throw new Refused("reduce/chunk", "the scores of a carried fold depend on another fold")
     const read = hold("scores", staging(score), order, schedule.held?.scores ?? { tile: {} })
     const { name: scores, axes: held } = locals.at(-1)!
-    carried.push({ scores, read, recipe, rows: held.slice(0, -1) })
+    if (loose !== true) strict.add(scores)
+    carried.push({ scores, read, recipe, loose: true, rows: held.slice(0, -1) })
     const made = { read, scores }
     scored.set(key, made)
     return made
@@ -163,7 +170,7 @@ export function stage(
         const made = restage(of)
         return x.kind === "component" ? component(made, x.index, x.slot) : made
       }
-      const { read, scores } = scoresOf(of, of.monoid.recipe)
+      const { read, scores } = scoresOf(of, of.monoid)
       const at = x.kind === "component" ? x.index : 0
       const pivots = recipeOf(of.monoid.recipe).pivots.length
       if (at < pivots) return localRead(pivotName(scores, at), read.index.slice(0, -1), "f32")
@@ -201,7 +208,7 @@ export function stage(
     locals,
     origins,
     tiles,
-    carried,
+    carried: carried.map((c) => ({ ...c, loose: !strict.has(c.scores) })),
     chunk,
     masks: known,
     outer: chain.slice(0, -1).map((r) => ({ name: r.axis, extent: r.extent })),

@@ -7,10 +7,11 @@
  */
 import { add, apply, literal, localRead, reduce, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
-import { identityValue } from "../ir/monoid.js"
+import { identityValue, pivotMonoid } from "../ir/monoid.js"
 import type { Expression, LocalRead, Reduce } from "../ir/nodes.js"
 import { recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
+import { pivotOperation } from "./carried.js"
 import { type Carried, pivotName } from "./stage.js"
 import { assign } from "./tile-accumulators.js"
 import type { Build, Home } from "./tile-block.js"
@@ -84,8 +85,8 @@ export function emitWeights(
   const folding: Lowerer["folding"] = (axis) => (axis === element ? (own ?? {}) : lowerer.folding(axis))
   const longest: Lowerer["longest"] = (axis) => (axis === element ? chunk.size : lowerer.longest(axis))
   for (const [i, pivot] of recipe.pivots.entries()) {
-    const seen = reduce(element, count, { kind: pivot.fold }, [instantiate(pivot.of, { $0: score })])
-    const moved = run === undefined ? apply(pivot.fold === "sum" ? "add" : "max", before[i]!, seen) : seen
+    const seen = reduce(element, count, pivotMonoid(pivot, c.loose), [instantiate(pivot.of, { $0: score })])
+    const moved = run === undefined ? apply(pivotOperation(pivot, c.loose), before[i]!, seen) : seen
     emitFill(c.arrays[i]!.now, c.held, moved, {}, scope, { ...lowerer, folding, longest }, parts)
   }
   fence()

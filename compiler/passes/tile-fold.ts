@@ -64,7 +64,7 @@ export function combine(m: Monoid, left: readonly Expression[], right: readonly 
     const a = left.slice(from, from + size)
     const b = right.slice(from, from + size)
     from += size
-    if (monoid.kind === "carried") return carriedMerge(recipeOf(monoid.recipe), a, b)
+    if (monoid.kind === "carried") return carriedMerge(recipeOf(monoid.recipe), a, b, monoid.loose)
     if (monoid.kind !== "top") return appendPart(monoid, a, b)
     let merged: readonly Expression[] = a
     for (let s = 0; s < monoid.k; s++) merged = appendPart(monoid, merged, [b[s]!, b[monoid.k + s]!])
@@ -77,8 +77,9 @@ function appendPart(m: MonoidPart, acc: readonly Expression[], lift: readonly Ex
     case "sum":
       return [lift[0]!.dtype === "bool" ? apply("or", acc[0]!, lift[0]!) : apply("add", acc[0]!, lift[0]!)]
     case "max":
+      return [apply(m.loose === true ? "looseMax" : "max", acc[0]!, lift[0]!)]
     case "min":
-      return [apply(m.kind, acc[0]!, lift[0]!)]
+      return [apply("min", acc[0]!, lift[0]!)]
     case "argmax": {
       const better = beats(lift[0]!, lift[1]!, acc[0]!, acc[1]!)
       return [apply("select", better, lift[0]!, acc[0]!), apply("select", better, lift[1]!, acc[1]!)]
@@ -96,7 +97,7 @@ function appendPart(m: MonoidPart, acc: readonly Expression[], lift: readonly Ex
       ]
     }
     case "carried":
-      return carriedAppend(recipeOf(m.recipe), acc, lift)
+      return carriedAppend(recipeOf(m.recipe), acc, lift, m.loose)
     default:
       return m satisfies never
   }
@@ -112,6 +113,24 @@ function beats(v: Expression, i: Expression, w: Expression, j: Expression): Expr
   if (v.dtype !== "f32") return larger
   const number = apply("not", apply("isNaN", w))
   return apply("select", apply("isNaN", v), apply("or", number, lower), apply("and", number, larger))
+}
+
+/** Folds that most elements of a long axis leave as they are. */
+export const isSelective = (m: Monoid): m is Monoid & { readonly kind: "argmax" | "top" } =>
+  m.kind === "argmax" || m.kind === "top"
+
+/**
+ * Whether an element may change the accumulator of a selective fold, by one comparison. A comparison of NaN may say anything: an element that is
+ * NaN counts, and no other comes before a NaN that is kept.
+ */
+export function mayChange(
+  m: Monoid & { readonly kind: "argmax" | "top" },
+  accumulator: readonly Expression[],
+  [v]: readonly Expression[],
+): Expression {
+  const last = accumulator[m.kind === "top" ? m.k - 1 : 0]!
+  const ahead = apply("not", apply("lt", v!, last))
+  return v!.dtype === "f32" ? apply("or", ahead, apply("isNaN", v!)) : ahead
 }
 
 /** The value of one component, given the accumulator; `slot` chooses the rank of a `top`. */

@@ -9,8 +9,9 @@ import { apply, freeVariables, literal, localRead, splat, substitute, variable, 
 import type { Statement } from "../ir/loop.js"
 import { identityValue } from "../ir/monoid.js"
 import type { Expression, LocalRead, Reduce } from "../ir/nodes.js"
-import { recipeOf } from "../ir/recipes.js"
+import { type Pivot as PivotOf, recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
+import { pivotOperation } from "./carried.js"
 import { pivotName, type Staged } from "./stage.js"
 import { declare } from "./tile-accumulators.js"
 import { type CarriedArrays, scoresIn } from "./tile-carried.js"
@@ -28,7 +29,8 @@ export interface Fold {
 /** A pivot of some rows of a turn's points. */
 interface Pivot {
   readonly read: LocalRead
-  readonly fold: "max" | "sum"
+  readonly of: PivotOf
+  readonly loose: boolean
 }
 
 /** Accumulators that each chunk starts anew; `chunks`: how many there are at most. */
@@ -52,7 +54,7 @@ export function createChunkRuns(
       out.push({ kind: "let", name, value, mutable: true })
       return variable(name, value.dtype, value.width)
     })
-  const identities = pivots.map(({ fold, read }) => splat(literal(identityValue(fold, "f32"), "f32"), widthOf(read)))
+  const identities = pivots.map(({ of, read }) => splat(literal(identityValue(of.fold, "f32"), "f32"), widthOf(read)))
   const several = turn.count > 1
   const places = several ? { count: turn.count, at: variable(turn.name) as Places["at"] } : undefined
   if (!several) scope.out.push(...turn.before)
@@ -95,7 +97,7 @@ function mergeOf(
     return { recipe: scoresIn(leaf, carried)?.of.recipe, reads }
   })
   const combineAll: Merge["combine"] = (left, right) => {
-    const moved = pivots.map(({ fold }, i) => apply(fold === "sum" ? "add" : fold, left[i]!, right[i]!))
+    const moved = pivots.map(({ of, loose }, i) => apply(pivotOperation(of, loose), left[i]!, right[i]!))
     let from = pivots.length
     const channels = folds.flatMap(({ whole }, i) => {
       const { recipe, reads } = places[i]!
@@ -140,16 +142,16 @@ function pivotsOf(
   { store, beside }: Staged,
   carried: readonly CarriedArrays[],
 ): readonly Pivot[] {
-  const known = new Map<string, Pivot["fold"]>()
-  for (const { scores, recipe } of carried)
-    for (const [i, { fold }] of recipeOf(recipe).pivots.entries()) known.set(pivotName(scores, i), fold)
+  const known = new Map<string, Omit<Pivot, "read">>()
+  for (const { scores, recipe, loose } of carried)
+    for (const [i, of] of recipeOf(recipe).pivots.entries()) known.set(pivotName(scores, i), { of, loose })
   const found = new Map<LocalRead, Pivot>()
   for (const { leaf } of folds) for (const p of pivotsFor(leaf, carried)) found.set(p.read, p)
   for (const s of [store, ...beside])
     for (const copy of turn.copies)
       walk(substitute(s.value, copy.at), (x) => {
-        const fold = x.kind === "localRead" ? known.get(x.local) : undefined
-        if (fold !== undefined) found.set(x as LocalRead, { read: x as LocalRead, fold })
+        const pivot = x.kind === "localRead" ? known.get(x.local) : undefined
+        if (pivot !== undefined) found.set(x as LocalRead, { read: x as LocalRead, ...pivot })
       })
   return [...found.values()]
 }
@@ -160,8 +162,9 @@ function pivotsFor(leaf: Reduce, carried: readonly CarriedArrays[]): readonly Pi
   if (found === undefined) return []
   const { read, of } = found
   const rows = read.index.slice(0, -1)
-  return recipeOf(of.recipe).pivots.map(({ fold }, i) => ({
+  return recipeOf(of.recipe).pivots.map((pivot, i) => ({
     read: localRead(pivotName(of.scores, i), rows, "f32"),
-    fold,
+    of: pivot,
+    loose: of.loose,
   }))
 }

@@ -25,7 +25,7 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./tile-accumulators.js"
-import { append, combine } from "./tile-fold.js"
+import { append, combine, isSelective, mayChange } from "./tile-fold.js"
 import { type Around, createRuns, elementsInside, type Runs, runOf, type Sets } from "./tile-runs.js"
 import { translator } from "./tile-translate.js"
 import type { VectorAxis } from "./tile-vector.js"
@@ -385,6 +385,7 @@ function unflatten(
   })
 }
 
+/** Adds lifted tuples to accumulators. What most elements leave as it is, is looked at more closely only where an element may change it. */
 export function accumulate(
   group: readonly Reduce[],
   accumulators: readonly (readonly Expression[])[],
@@ -392,6 +393,18 @@ export function accumulate(
   body: Statement[],
   lowerer: Lowerer,
 ): void {
+  const [only] = group
+  if (group.length === 1 && isSelective(only!.monoid) && lifted[0]![0]!.width === 1) {
+    const [value, ...rest] = lifted[0]!
+    const name = lowerer.fresh("v")
+    body.push({ kind: "let", name, value: value!, mutable: false })
+    const lift = [variable(name, value!.dtype), ...rest]
+    const changes: Statement[] = []
+    assign(accumulators[0]!, append(only!.monoid, accumulators[0]!, lift), false, changes, lowerer)
+    const condition = mayChange(only!.monoid, accumulators[0]!, lift)
+    body.push({ kind: "if", condition, body: changes, otherwise: [] })
+    return
+  }
   const next = group.flatMap((r, i) => append(r.monoid, accumulators[i]!, lifted[i]!))
   assign(accumulators.flat(), next, group.every(simple), body, lowerer)
 }

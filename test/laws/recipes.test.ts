@@ -1,8 +1,10 @@
 /** Recipes: every chunking and every bracketing of the merge equals the two passes, to 1e-12 in float64; planted faults do not. */
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { withTable } from "../../compiler/ir/expression.js"
+import { compileScalar } from "../../compiler/interpret/scalar.js"
+import { literal, variable, withTable } from "../../compiler/ir/expression.js"
 import { type Recipe, type RecipeName, recipeOf, recipes } from "../../compiler/ir/recipes.js"
+import { instantiate, numbered } from "../../compiler/ir/terms.js"
 import { Choices } from "./choices.js"
 import { recipeFaults } from "./faults-online.js"
 import { type Algebra, algebraOf, inTwoPasses, type Row, wrongElement } from "./recipe-algebra.js"
@@ -60,6 +62,7 @@ function inChunks(algebra: Algebra, row: Row, numbers: readonly number[]): reado
 const cases = (recipe: Recipe, channels: number) =>
   fc.record({ row: rowsOf(recipe, channels), numbers: fc.array(fc.nat(9999), { minLength: 80, maxLength: 80 }) })
 
+const special = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, -0]
 const names = Object.keys(recipes) as RecipeName[]
 const channelsOf = (recipe: Recipe) => (recipe.values ? 2 : 1)
 
@@ -79,6 +82,24 @@ describe.each(names)("%s", (name) => {
       }),
     patience,
   )
+
+  const ofPivots = fc.array(fc.oneof(between(-1e4, 1e4), fc.constantFrom(...special)), { minLength: 4, maxLength: 4 })
+
+  test("the weight of NaN is NaN whatever the pivots are, where they may lose it, and stays when they move", () =>
+    withTable(() => {
+      if (!recipe.pivots.every((p) => p.loose === true)) return expect(recipe.pivots.some((p) => p.loose)).toBe(false)
+      const count = recipe.pivots.length
+      const given = Array.from({ length: 2 * count }, (_, i) => variable(`x${i}`, "f32"))
+      const [p, q] = [given.slice(0, count), given.slice(count)]
+      const missing = literal(Number.NaN, "f32")
+      const weight = instantiate(recipe.weight, { $0: missing, ...numbered("$p", p) })
+      const moved = instantiate(recipe.advance, { $c: missing, ...numbered("$p", p), ...numbered("$q", q) })
+      const names = given.map((_, i) => `x${i}`)
+      const values = [weight, moved].map((x) => compileScalar(x, names, "float64"))
+      law(`NaN in ${name}`, ofPivots, 300, (pivots) => {
+        for (const value of values) expect(value(...pivots.slice(0, 2 * count))).toBeNaN()
+      })
+    }))
 
   test.each(Object.keys(recipeFaults))("fault: %s", (fault) =>
     withTable(() => {

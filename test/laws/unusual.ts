@@ -11,6 +11,7 @@ import { type Memory, writeElement } from "../../compiler/interpret/memory.js"
 import { apply, literal, symbol, variable } from "../../compiler/ir/expression.js"
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import { max, sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { largest } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { scrambled } from "./choices.js"
@@ -152,6 +153,14 @@ export const withoutWhole = (t: ir.Tensor): ir.Tensor | undefined => {
 const isOperation = (x: { readonly kind: string }, name: string) =>
   x.kind === "operation" && (x as { operation?: string }).operation === name
 
+/** A loose maximum as one that drops NaN, as one that keeps it, and as one that does either: nothing that is stored may tell. */
+export const looseMaxima: readonly ((a: Expression, b: Expression) => Expression)[] = [
+  (a, b) => apply("looseMax", a, b),
+  (a, b) => apply("select", apply("isNaN", a), b, apply("select", apply("isNaN", b), a, apply("max", a, b))),
+  (a, b) => apply("max", a, b),
+  (a, b) => apply("looseMax", b, a),
+]
+
 /** One small wrong rewrite of loops each. */
 export const unusualFaults: Readonly<Record<string, Rules>> = {
   "a maximum drops NaN": {
@@ -179,7 +188,10 @@ export const unusualFaults: Readonly<Record<string, Rules>> = {
   },
   "a pivot of −∞ is taken from a score": {
     expression: (x) =>
-      x.kind === "operation" && x.operation === "max" && x.args[1]!.kind === "literal" && x.args[1].value === -largest
+      x.kind === "operation" &&
+      x.operation === "looseMax" &&
+      x.args[1]!.kind === "literal" &&
+      x.args[1].value === -largest
         ? x.args[0]
         : undefined,
   },

@@ -69,6 +69,7 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   neg: ({ args }) => `(-${args[0]})`,
   min: (c) => call(c.dtype === "f32" ? c.helper("smaller") : "min")(c),
   max: (c) => call(c.dtype === "f32" ? c.helper("larger") : "max")(c),
+  looseMax: call("max"),
   abs: call("abs"),
   sign: call("sign"),
   floor: call("floor"),

@@ -1,0 +1,83 @@
+/**
+ * loosen: kernel → kernel. Pivots that nobody reads but their own fold may lose NaN, for its channels carry it.
+ *
+ *   y[i] = f.2 / f.1    f = carried(exp, 2)_{k}(s, 1, v)    →    f = loose carried(exp, 2)_{k}(s, 1, v)
+ *   y[i] = f + log(f.1)                                     →    as it was: the maximum is part of a result
+ *
+ * A maximum that keeps NaN is eight instructions, and one that does not is one. What a recipe makes of a sum as a whole may read the pivots, too.
+ */
+import { component, operands, rebuild, reduce } from "../ir/expression.js"
+import type { Item, Kernel } from "../ir/kernel.js"
+import { type Carried, loose } from "../ir/monoid.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
+import { recipeOf } from "../ir/recipes.js"
+import { instantiate, numbered } from "../ir/terms.js"
+
+type CarriedFold = Reduce & { readonly monoid: Carried }
+
+const isCarried = (x: Expression): x is CarriedFold => x.kind === "reduce" && x.monoid.kind === "carried"
+
+export function loosen(kernel: Kernel): Kernel {
+  const read = readPivots(kernel.items.flatMap(rootsOf))
+  const memo = new Map<Expression, Expression>()
+  const visit = (x: Expression): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const over = operands(x).map(visit)
+    const free = isCarried(x) && x.monoid.channels > 0 && !read.has(x)
+    const made = free ? reduce(x.axis, over[0]!, loose(x.monoid), over.slice(1)) : rebuild(x, over)
+    memo.set(x, made)
+    return made
+  }
+  const items = kernel.items.map((item): Item => {
+    const value = visit(item.value)
+    return item.kind === "local" ? { ...item, value } : { ...item, value, index: item.index.map(visit) }
+  })
+  return { ...kernel, items }
+}
+
+const rootsOf = (item: Item): readonly Expression[] =>
+  item.kind === "local" ? [item.value] : [item.value, ...item.index]
+
+/** The carried folds whose pivots are read, other than as a part of their sums. */
+function readPivots(roots: readonly Expression[]): ReadonlySet<Expression> {
+  const folds = new Set<CarriedFold>()
+  const known = new Set<Expression>()
+  const collect = (x: Expression) => {
+    if (known.has(x)) return
+    known.add(x)
+    if (isCarried(x)) folds.add(x)
+    operands(x).forEach(collect)
+  }
+  roots.forEach(collect)
+  const wholes = new Map([...folds].flatMap(wholesOf))
+  const read = new Set<Expression>()
+  const seen = new Set<Expression>()
+  const visit = (x: Expression) => {
+    const channel = wholes.get(x) ?? x
+    if (seen.has(channel)) return
+    seen.add(channel)
+    const fold = channel.kind === "component" && isCarried(channel.of) ? channel.of : channel
+    if (isCarried(fold)) {
+      const index = channel.kind === "component" ? channel.index : 0
+      if (index < recipeOf(fold.monoid.recipe).pivots.length) read.add(fold)
+    }
+    operands(fold).forEach(visit)
+  }
+  roots.forEach(visit)
+  return read
+}
+
+/** What a program spells each channel as, and the channel. */
+function wholesOf(fold: CarriedFold): readonly (readonly [Expression, Expression])[] {
+  const { whole, pivots } = recipeOf(fold.monoid.recipe)
+  if (whole === undefined) return []
+  const names = numbered(
+    "$p",
+    pivots.map((_, i) => component(fold, i)),
+  )
+  return Array.from({ length: fold.monoid.channels }, (_, i) => {
+    const channel = component(fold, pivots.length + i)
+    return [instantiate(whole, { ...names, $c: channel }), channel] as const
+  })
+}
