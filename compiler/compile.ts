@@ -1,8 +1,11 @@
 /**
- * The compiler, from top to bottom.
+ * The compiler, from top to bottom: `compileProgram` is the list of its passes as they run.
  *
- *   model file ── frontend ──▶ module ── trace, simplify, hoist, online, gather, prefixes ──▶ tensor programs ── fuse ──▶ kernels
- *              ── schedule, tile, clean, invariants, vectors, halve ──▶ loops ── emit ──▶ WGSL | WebAssembly ── plan ──▶ artifact
+ *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── simplify, hoist, online, outputs, gather, prefixes ──▶ tensor programs
+ *              ── fuse, split, divide-bindings ──▶ kernels ── schedule, tile ──▶ loops ── the target's own passes ──▶ loops
+ *              ── emit, plan ──▶ artifact
+ *
+ * With `verify` what each of them has made is verified before the next one sees it.
  */
 import type { Program } from "../dsl/model.js"
 import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
@@ -15,40 +18,27 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
-import { identity, sameTable, withTable } from "./ir/expression.js"
-import type { Kernel } from "./ir/kernel.js"
-import type { LoopKernel, Storage } from "./ir/loop.js"
-import { verifyLoop } from "./ir/loop-verify.js"
-import { monoidKey } from "./ir/monoid.js"
-import type { Refusal, Schedule } from "./ir/schedule.js"
-import type { Tensor, Unit } from "./ir/tensor.js"
+import { sameTable, withTable } from "./ir/expression.js"
+import type { Storage } from "./ir/loop.js"
+import type { Tensor } from "./ir/tensor.js"
+import { verifyTensor } from "./ir/tensor-verify.js"
 import { programArrays } from "./passes/arrays.js"
-import { attempt } from "./passes/attempts.js"
-import { clean } from "./passes/clean.js"
 import { shortenContext } from "./passes/context.js"
 import { defaultCutLimits } from "./passes/cuts.js"
+import { type BindingLimits, createDivider, type Divided, kernelSteps } from "./passes/divide-bindings.js"
 import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
-import { type GatherLimits, groupGathers } from "./passes/gather.js"
+import type { GatherLimits } from "./passes/gather.js"
 import { markGrowing } from "./passes/growing.js"
-import { halveProducts } from "./passes/halve.js"
-import { hoist } from "./passes/hoist.js"
-import { hoistInvariants } from "./passes/invariants.js"
+import { type CompiledKernel, compileKernels, refuseProblems } from "./passes/library.js"
 import { needsOf } from "./passes/needs.js"
-import { defaultOnlineLimits, type OnlineUnits, online } from "./passes/online.js"
-import { type Launched, type Plan, planArtifact } from "./passes/plan.js"
-import { blockPrefixes, defaultPrefixLimits } from "./passes/prefixes.js"
-import { ownOutputs, type TracedModel, traceModel } from "./passes/programs.js"
-import type { Units } from "./passes/rewrite.js"
-import { simplify } from "./passes/simplify.js"
+import { type TensorPass, tensorPasses } from "./passes/pipeline.js"
+import { type Plan, planArtifact } from "./passes/plan.js"
+import { type TracedEntry, type TracedModel, traceModel } from "./passes/programs.js"
 import { splitFolds } from "./passes/split.js"
 import { scratchStorage, stateStorage } from "./passes/storage.js"
-import { isRefusal, tile } from "./passes/tile.js"
 import { authorSpan } from "./passes/trace-arguments.js"
-import { mergeFetches } from "./passes/vectors.js"
 import { weightMap } from "./passes/weight-map.js"
-import { emitKernels } from "./targets/emit.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
-import { tunedSchedule } from "./tuned/lookup.js"
 import type { TunedRecord } from "./tuned/record.js"
 
 export interface CompileOptions {
@@ -80,23 +70,12 @@ export interface CompileOptions {
   readonly verify?: boolean
 }
 
-/** A kernel after each pass that it went through alone. */
-export interface CompiledKernel {
-  readonly kernel: Kernel
-  readonly schedule: Schedule
-  /** Where the schedule comes from; a refusal: the tuned one is not possible, and heuristics decided. */
-  readonly origin: "heuristics" | "tuned" | Refusal
-  /** As `tile` made it. */
-  readonly tiled: LoopKernel
-  /** As it is emitted. */
-  readonly loops: LoopKernel
-}
-
 /** An entry point: its tensor program after each pass by name, and its kernels. */
 export interface CompiledEntry {
   readonly name: string
+  readonly outputs: readonly string[]
   readonly programs: readonly { readonly pass: string; readonly results: readonly Tensor[] }[]
-  readonly fused: Fused
+  readonly program: Divided
 }
 
 export interface Compilation {
@@ -104,92 +83,82 @@ export interface Compilation {
   readonly traced: TracedModel
   readonly kernels: readonly CompiledKernel[]
   readonly entries: readonly CompiledEntry[]
+  /** The number of the kernel that a step of an entry launches. */
+  readonly numberOf: (step: KernelStep) => number
   /** Runs what looks into the compilation's programs and kernels. */
   readonly within: <T>(body: () => T) => T
-  /** The kernels of a unit that an entry calls. */
-  readonly unit: (unit: Unit) => Fused
-  /** The kernels that a step of `entries` or of a unit is launched as: one, or several over parts of large weights. */
-  readonly launched: ReadonlyMap<KernelStep, readonly Launched[]>
 }
 
 /** Compiles a configured model, or a program, for one target. */
 export function compileProgram(given: Program, family: string, options: CompileOptions): Compilation {
   return withTable(() => {
-    const program = shortenContext(given, options.context)
-    const target = targetFor(options.target, options.adapter, options.precision)
     checkTarget(options)
-    // A block holds its locals beside what it exchanges.
-    const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
-    const cuts = { ...defaultCutLimits, localElements }
+    const { precision = "exact", verify = false, tuned } = options
+    const program = shortenContext(given, options.context)
+    const target = targetFor(options.target, options.adapter, precision)
     const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }
     const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
-    const { precision = "exact" } = options
+
+    // Model → tensor programs.
     const states = (spec: StateSpec) => stateStorage(spec, precision)
     const traced = traceModel(program, { chunk, storage: options.storage, states }, options.entries)
+    const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
+    const passes = tensorPasses({ online: options.online ?? true, gather })
+    const rewritten = traced.entries.map((entry) => rewriteEntry(entry, passes, verify))
 
-    const carries = options.online ?? true
-    const grouping = options.gather === false ? undefined : (options.gather ?? target.gather)
-    const simplified = new Map<Tensor | Unit, Tensor | Unit>()
-    const hoistedUnits: Units = new Map()
-    const onlineUnits: OnlineUnits = { matched: new Map(), joined: new Map() }
-    const grouped = new Map<Tensor | Unit, Tensor | Unit>()
-    const prefixUnits: Units = new Map()
-    const units = new Map<Unit, Fused>()
-    const fuseAll = (results: readonly Tensor[]) => {
-      const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
-      return target.split === undefined ? fused : splitFolds(fused, target.split)
-    }
-    const fuseUnit = (unit: Unit): Fused => {
-      const fused = units.get(unit) ?? fuseAll(unit.results)
-      units.set(unit, fused)
-      return fused
-    }
-    const entries = traced.entries.map((e) => {
-      const tensors = (roots: readonly { readonly tensor: Tensor }[]) => roots.map((r) => r.tensor)
-      const simple = (roots: readonly Tensor[]) => simplify(roots, simplified)
-      const simplest = [...simple(tensors(e.outputs)), ...simple(tensors(e.updates))]
-      const hoisted = carries ? hoist(simplest, hoistedUnits) : simplest
-      const carried = carries ? online(hoisted, defaultOnlineLimits, onlineUnits) : hoisted
-      const owned = [...ownOutputs(carried.slice(0, e.outputs.length)), ...carried.slice(e.outputs.length)]
-      const gathered = grouping === undefined ? owned : groupGathers(owned, grouping, grouped)
-      const results = blockPrefixes(gathered, defaultPrefixLimits, prefixUnits)
-      return {
-        name: e.name,
-        outputs: e.outputs.map((o) => o.name),
-        programs: [
-          { pass: "trace", results: [...tensors(e.outputs), ...tensors(e.updates)] },
-          { pass: "simplify", results: carries ? simplest : owned },
-          ...(carries
-            ? [
-                { pass: "hoist", results: hoisted },
-                { pass: "online", results: owned },
-              ]
-            : []),
-          ...(grouping === undefined ? [] : [{ pass: "gather", results: gathered }]),
-          { pass: "prefixes", results },
-        ],
-        fused: fuseAll(results),
-      }
+    // Tensor programs → kernels.
+    const fused = createFuser(target, limits, precision)
+    const divided = createDivider((unit) => fused(unit.results), limits)
+    const entries = rewritten.map((e) => ({ ...e, program: divided(fused(e.programs.at(-1)!.results)) }))
+
+    // Kernels → loops.
+    const steps = entries.flatMap((e) => [...kernelSteps(e.program).keys()])
+    const { kernels, numberOf } = compileKernels(steps, target, { tuned, verify })
+
+    // Loops → artifact.
+    const plan = planArtifact(entries, (step) => {
+      const index = numberOf(step)
+      return { index, groups: kernels[index]!.loops.groups }
     })
-
-    const library = createLibrary(target, options.verify ?? false, options.tuned)
-    const plan = planArtifact(entries, { unit: fuseUnit, kernel: library.place, limits })
     const { facts } = program
     const purpose =
       facts === undefined
         ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
         : { model: { ...facts, ...unread(traced, plan, facts.ignore), family, chunk } }
-    const artifact = assemble(plan, library.kernels, traced, purpose, target, precision)
-    return {
-      artifact,
-      traced,
-      kernels: library.kernels,
-      entries,
-      within: sameTable(),
-      unit: fuseUnit,
-      launched: plan.launched,
-    }
+    const artifact = assemble(plan, kernels, traced, purpose, target, precision)
+    return { artifact, traced, kernels, entries, numberOf, within: sameTable() }
   })
+}
+
+/** An entry's tensor program after each pass. */
+function rewriteEntry(
+  { name, outputs, updates }: TracedEntry,
+  passes: readonly TensorPass[],
+  verify: boolean,
+): Omit<CompiledEntry, "program"> {
+  const programs: { readonly pass: string; readonly results: readonly Tensor[] }[] = []
+  const add = (pass: string, results: readonly Tensor[]) => {
+    if (verify) refuseProblems(`entry '${name}' after ${pass}`, verifyTensor(results))
+    programs.push({ pass, results })
+    return results
+  }
+  let now = add(
+    "trace",
+    [...outputs, ...updates].map((root) => root.tensor),
+  )
+  for (const pass of passes) now = add(pass.name, pass.run(now, outputs.length))
+  return { name, outputs: outputs.map((o) => o.name), programs }
+}
+
+/** fuse, then split: a program, or a unit, over what one kernel may bind and hold. */
+function createFuser(target: Target, limits: BindingLimits, precision: Precision) {
+  // A block holds its locals beside what it exchanges.
+  const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
+  const cuts = { ...defaultCutLimits, localElements }
+  return (results: readonly Tensor[]): Fused => {
+    const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
+    return target.split === undefined ? fused : splitFolds(fused, target.split)
+  }
 }
 
 /** Weights that no kernel reads are not in the artifact; a checkpoint may hold them all the same. */
@@ -205,77 +174,6 @@ function checkTarget({ target, tuned }: CompileOptions): void {
     })
 }
 
-/** The distinct kernels of an artifact: equal ones are compiled once. */
-function createLibrary(target: Target, verify: boolean, tuned: TunedRecord | undefined) {
-  const kernels: CompiledKernel[] = []
-  const numbers = new Map<string, number>()
-  const place = (kernel: Kernel) => {
-    const key = kernelKey(kernel)
-    let index = numbers.get(key)
-    if (index === undefined) {
-      index = kernels.length
-      numbers.set(key, index)
-      const named = { ...kernel, name: `k${index}_${kernel.name}`.replace(/[^A-Za-z0-9_]/g, "_") }
-      kernels.push({ kernel: named, ...schedule(named, target, verify, tuned) })
-    }
-    return { index, groups: kernels[index]!.loops.groups }
-  }
-  return { kernels, place }
-}
-
-/** schedule, tile, clean, invariants, vectors, halve. */
-export function schedule(
-  kernel: Kernel,
-  target: Target,
-  verify: boolean,
-  tuned?: TunedRecord,
-): Omit<CompiledKernel, "kernel"> {
-  const measured = tuned === undefined ? undefined : tunedSchedule(kernel, tuned)
-  const kept = measured === undefined ? undefined : tile(kernel, measured, target.tile)
-  const found =
-    measured === undefined || kept === undefined || isRefusal(kept)
-      ? attempt(kernel, target.schedule, target.tile)
-      : { schedule: measured, tiled: kept }
-  if ("code" in found)
-    throw new WeftError(
-      "compile/schedule",
-      `kernel '${kernel.name}' cannot be scheduled: ${found.why} (${found.code})`,
-      {
-        span: kernel.spans.at(-1),
-      },
-    )
-  const loops = finished(found.tiled, target)
-  const problems = verify ? verifyLoop(loops) : []
-  if (problems.length > 0)
-    throw new WeftError("compile/verify", `kernel '${kernel.name}': ${problems.map((p) => p.message).join("; ")}`)
-  return { ...found, origin: kept === undefined ? "heuristics" : isRefusal(kept) ? kept : "tuned", loops }
-}
-
-/** The loops of a kernel under a schedule, as they are emitted. */
-export function loopsFor(kernel: Kernel, schedule: Schedule, target: Target): LoopKernel | Refusal {
-  const tiled = tile(kernel, schedule, target.tile)
-  return isRefusal(tiled) ? tiled : finished(tiled, target)
-}
-
-/** Loops as they are emitted, from what `tile` made. */
-function finished(tiled: LoopKernel, target: Target): LoopKernel {
-  const cleaned = hoistInvariants(clean(tiled))
-  const merged = target.name === "webgpu" ? mergeFetches(cleaned) : cleaned
-  return target.f16 === true ? halveProducts(merged) : merged
-}
-
-/** Expressions are interned, so their identities spell the structure. */
-function kernelKey(kernel: Kernel): string {
-  const buffers = kernel.buffers.map((b) => `${b.dtype} ${b.storage} ${b.shape}`)
-  const items = kernel.items.map((i) => {
-    const axes = i.axes.map((a) => `${a.name} ${identity(a.extent)}`).join(",")
-    return i.kind === "local"
-      ? `${i.name} ${axes} ${identity(i.value)}`
-      : `${i.buffer} ${axes} ${i.index.map(identity)} ${identity(i.value)} ${i.monoid === undefined ? "" : monoidKey(i.monoid)}`
-  })
-  return [...buffers, ...items, ...(kernel.long ?? [])].join(";")
-}
-
 function assemble(
   plan: Plan,
   kernels: readonly CompiledKernel[],
@@ -285,10 +183,9 @@ function assemble(
   precision: Precision,
 ): Artifact {
   const symbols = traced.symbols
-  const emitted = emitKernels(
+  const emitted = target.emit(
     kernels.map((k) => k.loops),
     symbols.map((s) => s.name),
-    target,
   )
   const compiled = kernels.map(({ kernel }, i): ArtifactKernel => {
     const span = authorSpan(kernel.spans)

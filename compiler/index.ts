@@ -9,13 +9,14 @@
 import type { Artifact, ArtifactTarget } from "../runtime/artifact.js"
 import { type CompileModelOptions, compileFile } from "./compile-file.js"
 
-export { type Compilation, compileProgram, loopsFor } from "./compile.js"
+export { type Compilation, compileProgram } from "./compile.js"
 export { type CompiledFile, type CompileModelOptions, checkFile, compileFile } from "./compile-file.js"
 export { type Explained, type ExplainOptions, explain } from "./explain/explain.js"
 export { transformFiles } from "./frontend/files.js"
 export { loadModel } from "./frontend/load.js"
 export { checkedFiles } from "./frontend/project.js"
 export { choices } from "./passes/choices.js"
+export { loopsFor } from "./passes/library.js"
 export { structureOf } from "./passes/structure.js"
 
 /**

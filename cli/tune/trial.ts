@@ -6,7 +6,6 @@
  */
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
-import { emitKernels } from "../../compiler/targets/emit.js"
 import type { Target } from "../../compiler/targets/target.js"
 import type { Artifact, ArtifactLaunch } from "../../runtime/artifact.js"
 import type { CompiledKernel, DeviceBuffer, Recording } from "../../runtime/devices/device.js"
@@ -73,7 +72,7 @@ export function createTrial(bed: Bed, options: TrialOptions): Trial {
   return {
     async prepare(loops) {
       // One name for all, so that equal code is equal text.
-      const { kernels, module } = emitKernels([{ ...loops, name: "trial" }], order, target)
+      const { kernels, module } = target.emit([{ ...loops, name: "trial" }], order)
       const code = `${loops.lanes} ${loops.groups} ${kernels[0]!.source}${Buffer.from(module).toString("base64")}`
       if (seen.has(code)) return undefined
       seen.add(code)

@@ -9,10 +9,10 @@
  */
 import type { Artifact, ArtifactEntry } from "../../runtime/artifact.js"
 import type { Compilation } from "../compile.js"
-import type { Fused, KernelStep } from "../passes/fuse.js"
+import { kernelSteps } from "../passes/divide-bindings.js"
 import { operationsOf } from "./operations.js"
 import { type BufferTraffic, trafficOf } from "./traffic.js"
-import { applications, floorBytes, gathersWeights, unfusedOperations } from "./unfused.js"
+import { floorBytes, gathersWeights, unfusedOperations } from "./unfused.js"
 
 export interface Facts {
   readonly kernelsPerLayer: { readonly dense: number | null; readonly moe: number | null }
@@ -47,28 +47,19 @@ export function costOf({ kernels, within }: Compilation, at: number, sizes: Size
   return { bytes, operations: within(() => operationsOf(kernel, schedule, sizes)), buffers }
 }
 
-/** The kernel steps of a program in order, units expanded, with the number of times that each runs. */
-export function expand(fused: Fused, unit: Compilation["unit"]): ReadonlyMap<KernelStep, number> {
-  const times = new Map<KernelStep, number>()
-  for (const step of fused.steps)
-    if (step.kind === "kernel") times.set(step, (times.get(step) ?? 0) + 1)
-    else for (const [inner, n] of expand(unit(step.unit), unit)) times.set(inner, (times.get(inner) ?? 0) + n)
-  return times
-}
-
 /** What a run of an entry costs, and what its program asks for. */
 export function entryFacts(compilation: Compilation, entry: string, sizes: Sizes): StepFacts | undefined {
   const found = compilation.entries.find((e) => e.name === entry)
   if (found === undefined) return undefined
   const costs = new Map<number, Cost>()
   let [bytes, operations] = [0, 0]
-  for (const [step, times] of expand(found.fused, compilation.unit))
-    for (const { kernel } of compilation.launched.get(step)!) {
-      const cost = costs.get(kernel) ?? costOf(compilation, kernel, sizes)
-      costs.set(kernel, cost)
-      bytes += times * cost.bytes
-      operations += times * cost.operations
-    }
+  for (const [step, times] of kernelSteps(found.program)) {
+    const kernel = compilation.numberOf(step)
+    const cost = costs.get(kernel) ?? costOf(compilation, kernel, sizes)
+    costs.set(kernel, cost)
+    bytes += times * cost.bytes
+    operations += times * cost.operations
+  }
   const asked = found.programs[0]!.results
   return {
     bytes,
@@ -93,10 +84,9 @@ export function factsOf(compilation: Compilation, sizes: Sizes): Facts {
 function kernelsPerLayer(compilation: Compilation): Facts["kernelsPerLayer"] {
   const step = compilation.entries.find((e) => e.name === "step")
   const most = { dense: null as number | null, moe: null as number | null }
-  for (const { unit } of step === undefined ? [] : applications(step.programs.at(-1)!.results)) {
+  for (const { unit, body } of step?.program.steps.filter((s) => s.kind === "call") ?? []) {
     const kind = gathersWeights(unit.results) ? "moe" : "dense"
-    const steps = [...expand(compilation.unit(unit), compilation.unit)]
-    const kernels = steps.reduce((n, [step, times]) => n + times * compilation.launched.get(step)!.length, 0)
+    const kernels = [...kernelSteps(body).values()].reduce((n, times) => n + times, 0)
     most[kind] = Math.max(most[kind] ?? 0, kernels)
   }
   return most

@@ -14,8 +14,9 @@ import { printKernel } from "../ir/kernel-print.js"
 import { printLoop } from "../ir/loop-print.js"
 import { sources, spansOf, type Tensor, topological, type Unit } from "../ir/tensor.js"
 import { printTensor } from "../ir/tensor-print.js"
-import type { Fused, KernelStep } from "../passes/fuse.js"
-import { type Cost, costOf, entryFacts, expand, type Facts, factsOf, type Sizes, type StepFacts } from "./facts.js"
+import { type Divided, kernelSteps } from "../passes/divide-bindings.js"
+import type { KernelStep } from "../passes/fuse.js"
+import { type Cost, costOf, entryFacts, type Facts, factsOf, type Sizes, type StepFacts } from "./facts.js"
 import { applications } from "./unfused.js"
 
 export interface Explanation {
@@ -87,8 +88,10 @@ export function viewOf(
   const shown = entries.filter((e) => known.includes(e.name))
   const steps = new Map<number, KernelStep[]>()
   for (const { name } of shown)
-    for (const step of expand(compilation.entries.find((e) => e.name === name)!.fused, compilation.unit).keys())
-      for (const { kernel } of compilation.launched.get(step)!) steps.set(kernel, [...(steps.get(kernel) ?? []), step])
+    for (const step of kernelSteps(compilation.entries.find((e) => e.name === name)!.program).keys()) {
+      const kernel = compilation.numberOf(step)
+      steps.set(kernel, [...(steps.get(kernel) ?? []), step])
+    }
   return {
     family,
     target: artifact.target,
@@ -121,9 +124,9 @@ function kernelView({ artifact, kernels }: Compilation, number: number, steps: r
 const placesOf = (t: Tensor): readonly Place[] => spansOf(t).map((s) => `${s.file}:${s.line}`)
 
 function entryView(compilation: Compilation, name: string, sizes: Sizes): EntryView {
-  const { programs, fused } = compilation.entries.find((e) => e.name === name)!
+  const { programs, program } = compilation.entries.find((e) => e.name === name)!
   const parts: PartView[] = []
-  const add = (part: string, times: number, stages: Stages, own: Fused) => {
+  const add = (part: string, times: number, stages: Stages, own: Divided) => {
     const launches = own.steps.filter((s) => s.kind === "kernel")
     parts.push({
       name: part,
@@ -132,27 +135,26 @@ function entryView(compilation: Compilation, name: string, sizes: Sizes): EntryV
         pass,
         lines: linesOf(results, i === stages.length - 1 ? launches : [], compilation),
       })),
-      launches: launches.flatMap((step) =>
-        compilation.launched.get(step)!.map(({ kernel, bindings }) => ({
-          kernel,
-          buffers: bindings.map((name) => ({ name, role: roleOf(own, name) })),
-          cost: costOf(compilation, kernel, sizes),
-        })),
-      ),
+      launches: launches.map((step) => {
+        const kernel = compilation.numberOf(step)
+        const buffers = step.bindings.map((name) => ({ name, role: roleOf(own, name) }))
+        return { kernel, buffers, cost: costOf(compilation, kernel, sizes) }
+      }),
     })
     // Units by the order of their first application, which all passes keep.
     const calls = stages.map(({ results }) => distinctUnits(results))
-    const applied = own.steps.flatMap((s) => (s.kind === "call" ? [s.unit] : []))
+    const applied = own.steps.filter((s) => s.kind === "call")
     for (const [i, unit] of calls.at(-1)!.entries()) {
-      const count = applied.filter((u) => u === unit).length
+      const here = applied.filter((c) => c.unit === unit)
       const unitStages = stages.flatMap(({ pass }, at) => {
         const then = calls[at]!.length === calls.at(-1)!.length ? calls[at]![i] : undefined
         return then === undefined ? [] : [{ pass, results: then.results }]
       })
-      add(unit.name, times * count, unitStages, compilation.unit(unit))
+      const [first] = here
+      if (first !== undefined) add(unit.name, times * here.length, unitStages, first.body)
     }
   }
-  add(name, 1, programs, fused)
+  add(name, 1, programs, program)
   return { name, sizes, facts: entryFacts(compilation, name, sizes)!, parts }
 }
 
@@ -191,12 +193,12 @@ function linesOf(results: readonly Tensor[], launches: readonly KernelStep[], co
 /** A line that lists very many results is cut. */
 const shortened = (text: string): string => (text.length > 400 ? `${text.slice(0, 400)} …` : text)
 
-const kernelsOf = (t: Tensor, launches: readonly KernelStep[], { launched }: Compilation): readonly number[] => [
-  ...new Set(launches.filter((s) => s.computes.includes(t)).flatMap((s) => launched.get(s)!.map((l) => l.kernel))),
+const kernelsOf = (t: Tensor, launches: readonly KernelStep[], { numberOf }: Compilation): readonly number[] => [
+  ...new Set(launches.filter((s) => s.computes.includes(t)).map(numberOf)),
 ]
 
-/** What a buffer is for; a part of one is named with its number after a slash. */
-function roleOf({ buffers }: Fused, name: string): string {
-  const found = buffers.get(name) ?? buffers.get(name.replace(/\/\d+$/, ""))
+/** What a buffer is for. */
+function roleOf({ buffers }: Divided, name: string): string {
+  const found = buffers.get(name)
   return found?.input?.role ?? found?.role ?? ""
 }

@@ -3,40 +3,57 @@
  */
 import type { ArtifactKernel } from "../../runtime/artifact.js"
 import type { LoopKernel } from "../ir/loop.js"
-import type { Target } from "./target.js"
 import { emitWasm } from "./wasm/emit.js"
 import { emitWgsl } from "./wgsl/emit.js"
 import { defaultWgslLimits } from "./wgsl/limits.js"
 
 export interface Emitted {
   readonly kernels: readonly ArtifactKernel[]
-  /** Empty on WebGPU. */
+  /** Empty where kernels are texts. */
   readonly module: Uint8Array
 }
 
-/** @param symbols in the order in which the device holds them */
-export function emitKernels(kernels: readonly LoopKernel[], symbols: readonly string[], target: Target): Emitted {
-  const wasm = target.name === "wasm" ? emitWasm(kernels, { symbols }) : undefined
-  const options = { symbolOrder: symbols, limits: wgslLimits(target), unrollable: target.unrollable }
+export function wasmKernels(kernels: readonly LoopKernel[], symbols: readonly string[]): Emitted {
+  const wasm = emitWasm(kernels, { symbols })
   return {
-    kernels: kernels.map(
-      (loops, i): ArtifactKernel => ({
-        name: loops.name,
-        source: wasm === undefined ? emitWgsl(loops, options).source : "",
-        bindings: loops.buffers.map((b) => ({ access: b.access })),
-        lanes: loops.lanes,
-        scratch: wasm === undefined ? 0 : wasm.kernels[i]!.scratch,
-      }),
-    ),
-    module: wasm === undefined ? new Uint8Array() : wasm.module,
+    kernels: kernels.map((loops, i) => kernelOf(loops, { source: "", scratch: wasm.kernels[i]!.scratch })),
+    module: wasm.module,
   }
 }
 
-/** The limits that every adapter grants, with subgroups and shared memory as the target has them. */
-const wgslLimits = ({ schedule, tile, bindings, f16 = false }: Target) => ({
-  ...defaultWgslLimits,
-  f16,
-  storageBuffers: bindings,
-  workgroupBytes: tile.sharedBytes,
-  ...(schedule.subgroup === 1 ? {} : { subgroups: true, subgroupSize: schedule.subgroup }),
+/** What a shader may use of an adapter. */
+export interface WgslFacts {
+  /** Lanes that exchange values directly; 1: none. */
+  readonly subgroup: number
+  readonly workgroupBytes: number
+  /** Storage buffers that one kernel may bind. */
+  readonly bindings: number
+  /** Whether the driver may unroll serial loops. */
+  readonly unrollable: boolean
+  readonly f16?: boolean
+}
+
+export const wgslKernels =
+  ({ subgroup, workgroupBytes, bindings, unrollable, f16 = false }: WgslFacts) =>
+  (kernels: readonly LoopKernel[], symbolOrder: readonly string[]): Emitted => {
+    const limits = {
+      ...defaultWgslLimits,
+      f16,
+      storageBuffers: bindings,
+      workgroupBytes,
+      ...(subgroup === 1 ? {} : { subgroups: true, subgroupSize: subgroup }),
+    }
+    const sourceOf = (loops: LoopKernel) => emitWgsl(loops, { symbolOrder, limits, unrollable }).source
+    return {
+      kernels: kernels.map((loops) => kernelOf(loops, { source: sourceOf(loops), scratch: 0 })),
+      module: new Uint8Array(),
+    }
+  }
+
+const kernelOf = (loops: LoopKernel, own: Pick<ArtifactKernel, "source" | "scratch">): ArtifactKernel => ({
+  name: loops.name,
+  source: own.source,
+  bindings: loops.buffers.map((b) => ({ access: b.access })),
+  lanes: loops.lanes,
+  scratch: own.scratch,
 })

@@ -2,10 +2,21 @@
  * Targets as data: what schedules may assume, and what a kernel may use.
  */
 import type { ArtifactTarget, Precision } from "../../runtime/artifact.js"
+import type { LoopKernel } from "../ir/loop.js"
+import { clean } from "../passes/clean.js"
 import type { GatherLimits } from "../passes/gather.js"
+import { halveProducts } from "../passes/halve.js"
+import { hoistInvariants } from "../passes/invariants.js"
 import type { ScheduleTarget } from "../passes/schedule.js"
 import type { SplitLimits } from "../passes/split.js"
 import type { TileOptions } from "../passes/tile.js"
+import { mergeFetches } from "../passes/vectors.js"
+import { type Emitted, wasmKernels, wgslKernels } from "./emit.js"
+
+export interface LoopPass {
+  readonly name: string
+  readonly run: (loops: LoopKernel) => LoopKernel
+}
 
 export interface Target {
   readonly name: ArtifactTarget
@@ -15,15 +26,23 @@ export interface Target {
   readonly gather?: GatherLimits
   /** When long folds are split over blocks; never when left out. */
   readonly split?: SplitLimits
-  /** Whether the driver may unroll serial loops: those of hardware do it well, a software adapter compiles for seconds. */
-  readonly unrollable: boolean
-  /** Whether sums of products that read halves are taken in f16, a few at a time. */
-  readonly f16?: boolean
+  /** What is done with loops before they are emitted, in order. */
+  readonly loopPasses: readonly LoopPass[]
+  /** Loops as the device takes them; `symbols` in the order in which it holds them. */
+  readonly emit: (kernels: readonly LoopKernel[], symbols: readonly string[]) => Emitted
   /** Storage buffers that one kernel may bind. */
   readonly bindings: number
   /** Bytes of a buffer that one kernel may bind. */
   readonly bindingBytes: number
 }
+
+const common: readonly LoopPass[] = [
+  { name: "clean", run: clean },
+  { name: "invariants", run: hoistInvariants },
+]
+/** Devices that fetch four elements at once. */
+const wide: readonly LoopPass[] = [...common, { name: "vectors", run: mergeFetches }]
+const halves: LoopPass = { name: "halve", run: halveProducts }
 
 export const wasmTarget: Target = {
   name: "wasm",
@@ -39,7 +58,8 @@ export const wasmTarget: Target = {
   },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   gather: { rows: 4, block: 4 },
-  unrollable: false,
+  loopPasses: common,
+  emit: wasmKernels,
   bindings: 32,
   bindingBytes: 2 ** 32,
 }
@@ -49,7 +69,8 @@ export const webgpuTarget: Target = {
   name: "webgpu",
   schedule: { lanes: 32, vector: 4, registers: 1, block: 64, busy: 1, subgroup: 1 },
   tile: { maxGroups: 4096, sharedBytes: 16384 },
-  unrollable: false,
+  loopPasses: wide,
+  emit: wgslKernels({ subgroup: 1, workgroupBytes: 16384, bindings: 8, unrollable: false }),
   bindings: 8,
   bindingBytes: 2 ** 27,
 }
@@ -90,13 +111,14 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
         contraction: hardware,
         packed: f16,
       }
-      const bindingBytes = adapter?.bindingBytes ?? webgpuTarget.bindingBytes
+      const bindings = adapter?.storageBuffers ?? webgpuTarget.bindings
       return {
         ...webgpuTarget,
-        bindings: adapter?.storageBuffers ?? webgpuTarget.bindings,
-        bindingBytes,
-        unrollable: hardware,
-        f16,
+        bindings,
+        bindingBytes: adapter?.bindingBytes ?? webgpuTarget.bindingBytes,
+        loopPasses: f16 ? [...wide, halves] : wide,
+        // Drivers of hardware unroll serial loops well; a software adapter would compile for seconds.
+        emit: wgslKernels({ subgroup, workgroupBytes: sharedBytes, bindings, unrollable: hardware, f16 }),
         ...(hardware ? { split: { busy: 256, parts: 64, least: 64 } } : {}),
         tile: { ...webgpuTarget.tile, sharedBytes },
         schedule: { ...webgpuTarget.schedule, ...shape, subgroup, chunks },

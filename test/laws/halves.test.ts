@@ -4,7 +4,6 @@
  */
 import fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
-import { schedule } from "../../compiler/compile.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { type Memory, memoryOf, writeElement } from "../../compiler/interpret/memory.js"
 import { add, apply, fetch, literal, mul, print, variable, vector, withTable } from "../../compiler/ir/expression.js"
@@ -15,6 +14,7 @@ import { everyStatement, expressionsOf } from "../../compiler/ir/loop-visit.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
 import { halveProducts } from "../../compiler/passes/halve.js"
+import { compileKernel } from "../../compiler/passes/library.js"
 import { targetFor } from "../../compiler/targets/target.js"
 import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
 import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
@@ -39,7 +39,7 @@ const inHalves = (loops: LoopKernel): boolean =>
 function jobOf(recipe: Parameters<typeof buildLarge>[0]): Job {
   const { kernel, regime } = buildLarge(recipe)
   const symbols = foldSymbols(recipe)
-  const { loops, schedule: chosen } = schedule(kernel, target, true)
+  const { loops, schedule: chosen } = compileKernel(kernel, target, { verify: true })
   const memories = kernelMemories(kernel, recipe.seed)
   if (regime === "exact") for (const m of memories.values()) scaled(m, [1, 64, 1 / 64][recipe.seed % 3]!)
   const effect = effectOf(kernel, memories, symbols, regime)

@@ -2,14 +2,14 @@
  * Compiles a random program as compile.ts does it and runs its plan on byte slots, with garbage wherever no live buffer lies.
  */
 
-import { schedule } from "../../compiler/compile.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { allocateBuffer, fromBytes, type Memory, toBytes } from "../../compiler/interpret/memory.js"
-import { identity } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
-import type { Tensor, Unit } from "../../compiler/ir/tensor.js"
-import { type Fused, fuse } from "../../compiler/passes/fuse.js"
+import type { Tensor } from "../../compiler/ir/tensor.js"
+import { createDivider, kernelSteps } from "../../compiler/passes/divide-bindings.js"
+import { fuse } from "../../compiler/passes/fuse.js"
+import { compileKernels } from "../../compiler/passes/library.js"
 import { type Plan, planArtifact } from "../../compiler/passes/plan.js"
 import { wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
 import { fill, poisoned, readDense, simplified } from "./execute.js"
@@ -27,40 +27,22 @@ const targets = { wasm: wasmTarget, webgpu: webgpuTarget }
 
 export function compile(p: LawProgram, targetName: keyof typeof targets): Planned {
   const target = targets[targetName]
-  const units = new Map<Unit, Fused>()
-  const unit = (u: Unit): Fused => {
-    const fused = units.get(u) ?? fuse(u.results, { bindings: target.bindings })
-    units.set(u, fused)
-    return fused
-  }
+  const fused = (results: readonly Tensor[]) => fuse(results, { bindings: target.bindings })
+  const divided = createDivider((unit) => fused(unit.results))
   const simple = simplified(p)
-  const kernels: { kernel: Kernel; loops: LoopKernel }[] = []
-  const known = new Map<string, number>()
   const entry = (name: string, prefix: string, outputs: readonly Tensor[]) => ({
     name,
-    fused: fuse([...outputs, ...simple.updates.map((u) => u.tensor)], { bindings: target.bindings }),
+    program: divided(fused([...outputs, ...simple.updates.map((u) => u.tensor)])),
     outputs: outputs.map((_, i) => `${prefix}${i}`),
   })
-  const plan = planArtifact([entry("step", "y", simple.outputs), entry("again", "z", [...simple.outputs].reverse())], {
-    unit,
-    kernel: (kernel) => {
-      const key = kernelKey(kernel)
-      const index = known.get(key) ?? kernels.push({ kernel, ...schedule(kernel, target, true) }) - 1
-      known.set(key, index)
-      return { index, groups: kernels[index]!.loops.groups }
-    },
+  const entries = [entry("step", "y", simple.outputs), entry("again", "z", [...simple.outputs].reverse())]
+  const steps = entries.flatMap((e) => [...kernelSteps(e.program).keys()])
+  const { kernels, numberOf } = compileKernels(steps, target, { verify: true })
+  const plan = planArtifact(entries, (step) => {
+    const index = numberOf(step)
+    return { index, groups: kernels[index]!.loops.groups }
   })
   return { plan, kernels }
-}
-
-function kernelKey(kernel: Kernel): string {
-  const axes = (i: Kernel["items"][number]) => i.axes.map((a) => `${a.name} ${identity(a.extent)}`).join(",")
-  const items = kernel.items.map((i) =>
-    i.kind === "local"
-      ? `${i.name} ${axes(i)} ${identity(i.value)}`
-      : `${i.buffer} ${axes(i)} ${i.index.map(identity)} ${identity(i.value)}`,
-  )
-  return [...kernel.buffers.map((b) => `${b.dtype} ${b.storage} ${b.shape}`), ...items].join(";")
 }
 
 /** The outputs and states after each entry, in the order of `rootsOf`. */

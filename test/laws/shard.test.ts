@@ -4,7 +4,6 @@
  */
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { schedule } from "../../compiler/compile.js"
 import { interpretKernel } from "../../compiler/interpret/kernel.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { allocateBuffer, type Memory } from "../../compiler/interpret/memory.js"
@@ -12,6 +11,7 @@ import { withTable } from "../../compiler/ir/expression.js"
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import { printKernel } from "../../compiler/ir/kernel-print.js"
 import { verifyKernel } from "../../compiler/ir/kernel-verify.js"
+import { compileKernel } from "../../compiler/passes/library.js"
 import type { Parts } from "../../compiler/passes/parts.js"
 import { type Piece, shard } from "../../compiler/passes/shard.js"
 import { webgpuTarget } from "../../compiler/targets/target.js"
@@ -91,7 +91,7 @@ function checkPieces(kernel: Kernel, buffers: Memories, values: ReadonlyMap<stri
     for (const piece of pieces) {
       const bound = memoriesOf(piece, kernel, parts, memories)
       if (language === "kernel") interpretKernel(piece.kernel, bound, values)
-      else interpretLoop(schedule(piece.kernel, webgpuTarget, true).loops, bound, values)
+      else interpretLoop(compileKernel(piece.kernel, webgpuTarget, { verify: true }).loops, bound, values)
     }
     const problem = wrongEffect(exact, memories)
     if (problem !== undefined)

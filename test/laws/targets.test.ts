@@ -4,13 +4,13 @@
  */
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { schedule } from "../../compiler/compile.js"
 import { withTable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { printKernel } from "../../compiler/ir/kernel-print.js"
 import { printLoop } from "../../compiler/ir/loop-print.js"
 import type { Schedule } from "../../compiler/ir/schedule.js"
 import type { Fused } from "../../compiler/passes/fuse.js"
+import { compileKernel } from "../../compiler/passes/library.js"
 import { splitFolds } from "../../compiler/passes/split.js"
 import { type Target, targetFor } from "../../compiler/targets/target.js"
 import { carried, dependentRecipes } from "./carried.js"
@@ -57,7 +57,7 @@ function note(name: string, { stores }: Schedule): void {
 
 function checkChosen(name: string, effect: Effect, symbols: ReadonlyMap<string, number>, seed: number): void {
   // Throws when no attempt is accepted.
-  const { loops, schedule: chosen } = schedule(effect.kernel, targets[name]!, true)
+  const { loops, schedule: chosen } = compileKernel(effect.kernel, targets[name]!, { verify: true })
   note(name, chosen)
   let wrong: string | undefined
   try {

@@ -7,7 +7,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { compileProgram } from "../../compiler/compile.js"
 import { loadModel } from "../../compiler/frontend/load.js"
-import { emitKernels } from "../../compiler/targets/emit.js"
 import { wasmTarget } from "../../compiler/targets/target.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
@@ -50,7 +49,7 @@ async function opened(name: keyof typeof Programs, on: On): Promise<RunningProgr
   })
   const loops = kernels.map((k) => k.loops)
   const symbols = artifact.symbols.map((s) => s.name)
-  const emitted = emitKernels(loops, symbols, wasmTarget)
+  const emitted = wasmTarget.emit(loops, symbols)
   const module = Buffer.from(emitted.module).toString("base64")
   return loadProgram(
     { ...artifact, target: "wasm", kernels: emitted.kernels, module },

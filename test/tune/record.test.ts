@@ -4,10 +4,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { namedTuned, readTuned, tunedText } from "../../cli/tuned.js"
-import { schedule } from "../../compiler/compile.js"
 import { compileFile } from "../../compiler/compile-file.js"
 import { withTable } from "../../compiler/ir/expression.js"
 import { choices } from "../../compiler/passes/choices.js"
+import { compileKernel } from "../../compiler/passes/library.js"
 import { structureOf } from "../../compiler/passes/structure.js"
 import { targetFor, wasmTarget } from "../../compiler/targets/target.js"
 import { tunedSchedule } from "../../compiler/tuned/lookup.js"
@@ -37,13 +37,15 @@ test("a schedule is used for its structure, in the kernel's own names", () => {
   const record = checkTuned(recorded(), "a record")
   withTable(() => {
     const renamed = contraction({ ...shape, names: ["token", "unit", "channel"] })
-    const made = schedule(renamed, wasmTarget, true, record)
+    const made = compileKernel(renamed, wasmTarget, { verify: true, tuned: record })
     expect(made.origin).toBe("tuned")
     const [tuned] = Object.values(record.kernels)
     expect(made.schedule.stores[0]!.tile.token).toEqual(tuned!.schedule.stores[0]!.tile.row)
     expect(Object.keys(made.schedule.stores[0]!.tile)).toEqual(["token", "unit"])
-    expect(made.schedule).not.toEqual(schedule(renamed, wasmTarget, true).schedule)
-    expect(schedule(contraction({ ...shape, out: 32 }), wasmTarget, true, record).origin).toBe("heuristics")
+    expect(made.schedule).not.toEqual(compileKernel(renamed, wasmTarget, { verify: true }).schedule)
+    expect(compileKernel(contraction({ ...shape, out: 32 }), wasmTarget, { verify: true, tuned: record }).origin).toBe(
+      "heuristics",
+    )
   })
 })
 
@@ -54,7 +56,7 @@ test.each([
   ["webgpu in software", targetFor("webgpu", { subgroupSize: 4 })],
   ["webgpu", targetFor("webgpu", hardware)],
   ["webgpu, fast", targetFor("webgpu", hardware, "fast")],
-] as const)("whatever is chosen or tried can be written, read and used under other names: %s", (_, target) => {
+] as const)("whatever is chosen or tried can be written, read and used under other names: %s", (name, target) => {
   const fields = new Set<string>()
   withTable(() => {
     for (const [storage, stored] of [
@@ -67,7 +69,10 @@ test.each([
       const renamed = contraction({ ...given, names: ["token", "unit", "channel"] })
       const { key, axes } = structureOf(kernel)
       const { schedules } = choices(kernel, target)
-      for (const tried of [schedule(kernel, target, true).schedule, ...schedules.filter((_, i) => i % 3 === 0)]) {
+      for (const tried of [
+        compileKernel(kernel, target, { verify: true }).schedule,
+        ...schedules.filter((_, i) => i % 3 === 0),
+      ]) {
         const kernels = { [key]: { axes, schedule: tried, microseconds: 80, heuristicMicroseconds: 100 } }
         const made = { format: 1, target: target.name, device: "test", measured: "a test", kernels } as const
         const record = checkTuned(JSON.parse(tunedText(made)), "a record")
@@ -78,7 +83,7 @@ test.each([
       }
     }
   })
-  if (target.f16 === true) expect([...fields]).toEqual(expect.arrayContaining(["deal", "packed"]))
+  if (name === "webgpu, fast") expect([...fields]).toEqual(expect.arrayContaining(["deal", "packed"]))
 })
 
 test("heuristics decide where the schedule is not possible, and the compilation tells why", () => {
@@ -92,9 +97,9 @@ test("heuristics decide where the schedule is not possible, and the compilation 
     "a record",
   )
   withTable(() => {
-    const made = schedule(contraction(shape), wasmTarget, true, record)
+    const made = compileKernel(contraction(shape), wasmTarget, { verify: true, tuned: record })
     expect(made.origin).toMatchObject({ code: "tile/indivisible" })
-    expect(made.schedule).toEqual(schedule(contraction(shape), wasmTarget, true).schedule)
+    expect(made.schedule).toEqual(compileKernel(contraction(shape), wasmTarget, { verify: true }).schedule)
   })
 })
 
