@@ -4,13 +4,15 @@
  */
 import fc from "fast-check"
 import { afterAll, describe, expect, test } from "vitest"
+import { writeElement } from "../../compiler/interpret/memory.js"
 import { interpretTensor } from "../../compiler/interpret/tensor.js"
 import { rewrite, withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
 import { mapExpressions } from "../../compiler/ir/loop-visit.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { loosen } from "../../compiler/passes/loosen.js"
 import { chooseSchedule } from "../../compiler/passes/schedule.js"
-import { type Target, wasmTarget } from "../../compiler/targets/target.js"
+import { type Target, targetFor, wasmTarget } from "../../compiler/targets/target.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
@@ -20,6 +22,7 @@ import { wasmEmit, webgpuEmitter } from "./emitters.js"
 import { changeTensors } from "./faults-online.js"
 import { dataOf, type LawProgram, rootsOf } from "./generate.js"
 import { type Emit, type Job, jobOf, runJobs } from "./jobs.js"
+import { buildLong, type LongRecipe, longMemories } from "./long-sums.js"
 import { isWrong, LawBroken, loopsOf, runLoops, wrongEffect } from "./loops.js"
 import { changeLoops } from "./mutate.js"
 import { drawSchedule, type Scheduled } from "./schedules.js"
@@ -35,6 +38,8 @@ import {
   waitingProgram,
   withoutWhole,
 } from "./unusual.js"
+
+const gpuTarget = targetFor("webgpu", { subgroupSize: 32, workgroupBytes: 49152 })
 
 function meaning(p: LawProgram) {
   const inputs = new Map(
@@ -127,6 +132,24 @@ test(
     ),
   patience,
 )
+
+test("a NaN among thousands of scores makes its row NaN, whatever a loose maximum does", () =>
+  withTable(() => {
+    for (const [i, loose] of looseMaxima.slice(0, 2).entries()) {
+      const recipe: LongRecipe = { shape: "exp", content: "mixed", count: 4200, rows: 2, open: i === 0, seed }
+      const { kernel: given, symbols } = buildLong(recipe)
+      const kernel = loosen(given)
+      const before = longMemories(kernel, recipe)
+      const x = before.get("x")!
+      writeElement(x, x.size / 2 + (seed % 4200), Number.NaN)
+      for (const { schedule, tile: options } of [wasmTarget, gpuTarget]) {
+        const made = loopsOf(kernel, { schedule: chooseSchedule(kernel, schedule), options })
+        if (typeof made === "string") throw new Error(made)
+        const left = runLoops(withLoose(made.merged, loose), before, symbols, seed)
+        expect(Array.from(left.get("y")!.values, Number.isNaN)).toEqual([false, true])
+      }
+    }
+  }))
 
 test.each(Object.keys(unusualFaults))("fault: %s", (name) =>
   withTable(() => {
