@@ -1,4 +1,15 @@
-import { add, apply, fetch, lane, literal, operands, rewrite, variable, vector } from "../ir/expression.js"
+import {
+  add,
+  apply,
+  fetch,
+  freeVariables,
+  lane,
+  literal,
+  operands,
+  rewrite,
+  variable,
+  vector,
+} from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
@@ -33,7 +44,10 @@ export function declare(r: Reduce, width: number, out: Statement[], naming: Nami
   })
 }
 
-/** Assigns all at once: values that read several of the targets are named first. */
+/**
+ * Assigns all at once: a value whose target others read is named before. What nobody else reads is assigned where it is made, for a name is a register
+ * until the last is assigned.
+ */
 export function assign(
   targets: readonly Expression[],
   values: readonly Expression[],
@@ -41,15 +55,20 @@ export function assign(
   body: Statement[],
   naming: Naming,
 ): void {
-  const named = share(values, body, naming).map((value, i) => {
-    if (independent || value === targets[i]) return value
-    const name = naming.fresh("next")
-    body.push({ kind: "let", name, value, mutable: false })
-    return variable(name, value.dtype, value.width)
-  })
-  for (const [i, target] of targets.entries())
-    if (target.kind === "variable" && named[i] !== target)
-      body.push({ kind: "assign", name: target.name, value: named[i]! })
+  const made = share(values, body, naming)
+  const reads = independent ? [] : made.map(freeVariables)
+  const later: Statement[] = []
+  const direct: Statement[] = []
+  for (const [i, target] of targets.entries()) {
+    if (target.kind !== "variable" || made[i] === target) continue
+    const value = made[i]!
+    if (reads.some((r, j) => j !== i && r.has(target.name))) {
+      const name = naming.fresh("next")
+      body.push({ kind: "let", name, value, mutable: false })
+      later.push({ kind: "assign", name: target.name, value: variable(name, value.dtype, value.width) })
+    } else direct.push({ kind: "assign", name: target.name, value })
+  }
+  body.push(...direct, ...later)
 }
 
 /** Folds the lanes of a vector accumulator into the scalar one, halves first. Of eight, even and odd lanes are folded as vectors before. */

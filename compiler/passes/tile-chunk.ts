@@ -8,28 +8,21 @@
  * reaches over the end of the axis is a second body, for what is left.
  */
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, freeVariables, literal, mul, reduce, substitute, variable, walk } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mul, substitute, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, outermostFolds } from "./order-folds.js"
 import type { Staged } from "./stage.js"
 import { type BlockAxis, type Build, Refused } from "./tile-block.js"
-import { advance, type CarriedArrays, emitWeights } from "./tile-carried.js"
+import { type CarriedArrays, emitWeights } from "./tile-carried.js"
+import { emitFold } from "./tile-chunk-folds.js"
 import { emitFill } from "./tile-fill.js"
 import type { ChunkLocal, OpenChunk } from "./tile-locals.js"
 import { allCount, contributing, maskedLift, type Span } from "./tile-range.js"
-import { createRuns, elementsInside, longestLoop, longestRun, runOf } from "./tile-runs.js"
+import { elementsInside, longestLoop, longestRun, runOf } from "./tile-runs.js"
 import { createChunkRuns, type Fold } from "./tile-turn-runs.js"
-import {
-  type Accumulators,
-  createAccumulators,
-  emitStores,
-  firstPlaces,
-  type Kept,
-  type Turn,
-  turnOf,
-} from "./tile-turns.js"
-import { accumulate, emitTurns, type Lowerer, lowerValues, type Scope, scansAsReductions } from "./tile-values.js"
+import { createAccumulators, emitStores, firstPlaces, type Kept, type Turn, turnOf } from "./tile-turns.js"
+import { type Lowerer, type Scope, scansAsReductions } from "./tile-values.js"
 
 export interface Chunking {
   readonly staged: Staged
@@ -305,86 +298,4 @@ function emitScores(c: Chunking, local: ChunkLocal, scope: Scope, whole: boolean
   fill(mask.value, plain)
   fill(local.local.value, masked)
   scope.out.push({ kind: "if", condition: allCount(mask, spans), body: plain, otherwise: masked })
-}
-
-/** One chunk into the accumulators of a turn. */
-function emitFold(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
-  const leaves = folds.map((f) => f.leaf)
-  if (c.run === undefined) advance(leaves, open, c.carried, scope, c.lowerer)
-  const apart = folds.map(({ leaf }) => foldsAlone(c, leaf, scope))
-  const pick = <T>(list: readonly T[], which: boolean) => list.filter((_, i) => apart[i] === which)
-  if (apart.includes(true)) emitAlone(c, pick(folds, true), pick(open, true), count, scope)
-  if (apart.includes(false)) emitTogether(c, pick(folds, false), pick(open, false), count, scope)
-}
-
-/**
- * Whether a fold is taken for itself, in vectors along the chunk: it is the same in all lanes of the turn's vector, so that among vectors its
- * accumulators would only take registers, and one lane has nobody else to spread it over.
- */
-const foldsAlone = (c: Chunking, leaf: Reduce, { vector }: Scope): boolean =>
-  c.parts.schedule.lanes === 1 &&
-  vector !== undefined &&
-  leaf.monoid.kind === "sum" &&
-  !freeVariables(leaf).has(vector.name) &&
-  widthAlone(c) !== undefined
-
-/** Vectors of the scores are those of what is folded of them. */
-const widthAlone = ({ locals, carried }: Chunking): number | undefined =>
-  locals.find((l) => carried.some((x) => x.scores === l.local.name))?.tile.fold?.vector
-
-function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
-  const element = c.lowerer.fresh(c.chunk.name)
-  const sums = folds.map(({ leaf }) => {
-    const at = new Map([[leaf.axis, add(c.chunk.base, variable(element))]])
-    return reduce(
-      element,
-      count,
-      leaf.monoid,
-      leaf.lift.map((l) => substitute(l, at)),
-    )
-  })
-  const folding: Lowerer["folding"] = (axis) =>
-    axis === element ? { vector: widthAlone(c)!, ...(c.run && { run: c.run }) } : c.lowerer.folding(axis)
-  const longest: Lowerer["longest"] = (axis) => (axis === element ? c.chunk.size : c.lowerer.longest(axis))
-  const bound = new Set([...scope.bound, c.number, ...freeVariables(count)])
-  const values = lowerValues(sums, { ...scope, bound, vector: undefined }, { ...c.lowerer, folding, longest })
-  accumulate(
-    folds.map((f) => f.leaf),
-    open,
-    values.map((v) => [v]),
-    scope.out,
-    c.lowerer,
-  )
-}
-
-function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
-  const { chunk, staged, lowerer } = c
-  const elements = literalExtent(count)
-  const step = elements !== undefined && elements % staged.chunk.step === 0 ? staged.chunk.step : 1
-  if (elements === undefined && step > 1) throw new Refused("reduce/chunk", "a step needs a known number of elements")
-  const leaves = folds.map((f) => f.leaf)
-  const turns = step === 1 ? count : literal(elements! / step)
-  const after: Statement[] = []
-  const run = Math.max(1, Math.floor((c.run ?? 1) / step))
-  const most = Math.ceil(chunk.size / step / run)
-  const runs =
-    c.run === undefined || most === 1
-      ? undefined
-      : createRuns(leaves, open, { turns: run, sets: 1, most, inLine: most <= 4 }, { out: scope.out, after }, lowerer)
-  emitTurns(leaves, turns, [open], scope, lowerer, runs, (turn, [accumulators], body) => {
-    const bound = new Set([...scope.bound, ...freeVariables(turn), c.number])
-    const inner: Scope = { ...scope, out: body, bound }
-    for (let u = 0; u < step; u++) {
-      const at = add(chunk.base, add(mul(turn, literal(step)), literal(u)))
-      const lifts = leaves.map((leaf) => leaf.lift.map((l) => substitute(l, new Map([[leaf.axis, at]]))))
-      const flat = lowerValues(lifts.flat(), inner, lowerer)
-      let from = 0
-      const lifted = lifts.map((l) => {
-        from += l.length
-        return flat.slice(from - l.length, from)
-      })
-      accumulate(leaves, accumulators!, lifted, body, lowerer)
-    }
-  })
-  scope.out.push(...after)
 }

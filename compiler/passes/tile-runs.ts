@@ -31,6 +31,13 @@ export const longestLoop = 4096
 /** Turns of a run: 7 roundings, less the 3 levels that runs of 8 save, leave room for those of a product, a rest and an uneven number of runs. */
 export const longestRun = 8
 
+/**
+ * Whether `runs` of `turns` elements may be merged one after the other: (turns − 1) + (runs − 1) roundings, and room for those of a product, of
+ * a rest and of an uneven number of what is merged above.
+ */
+export const fitInLine = (turns: number, runs: number): boolean =>
+  turns + runs + 1 <= longestRun + Math.log2(turns * runs)
+
 /** Whether the order of merging shows in the result. */
 export const rounds = (r: Reduce): boolean =>
   monoidParts(r.monoid).some(
@@ -171,7 +178,7 @@ export interface RunShape {
   readonly sets: number
   /** Runs at most. */
   readonly most: number
-  /** Whether runs are merged one after the other: of 4 that is one rounding more than by pairs. */
+  /** Whether runs are merged one after the other. */
   readonly inLine?: boolean
 }
 
