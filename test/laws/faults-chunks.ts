@@ -131,7 +131,7 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
         if (!isOperation(x, "exp") || !isOperation(x.args[0], "sub")) return undefined
         const [score, kept] = x.args[0].args
         // Kept finite.
-        const pivot = isOperation(kept, "max") ? kept.args[0]! : kept!
+        const pivot = isOperation(kept, "looseMax") ? kept.args[0]! : kept!
         if (!fetches(score, heldName) || oldName.test(score.array) || !fetches(pivot, pivotName)) return undefined
         const stem = pivot.array.replace(/_\d+$/, "_old_")
         const old = arrays.find((a) => a.startsWith(stem))
