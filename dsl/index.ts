@@ -1,5 +1,4 @@
 /** The language: what a model file imports. */
-export { __at, __scalar } from "./attach.js"
 export * from "./axes.js"
 export type { Entry, InputSpec } from "./entries.js"
 export * from "./fold.js"

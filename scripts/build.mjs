@@ -54,7 +54,7 @@ export async function buildBundles(say) {
   const { transformFiles } = await import(pathToFileURL(join(dist, "compiler.js")).href)
   await build({
     ...common,
-    entryPoints: { dsl: "dsl/index.ts" },
+    entryPoints: { dsl: "dsl/index.ts", "internal/attach": "dsl/internal.ts" },
     platform: "neutral",
     plugins: [transformed(transformFiles([join(root, "dsl/index.ts")]))],
   })

@@ -18,8 +18,8 @@ interface Root {
   readonly folder: string
   /** The folder that holds what runs: the same, or the package's own. */
   readonly code: string
-  /** The module that exports the functions which the transform inserts: a package's name, or a file. */
-  readonly helpers: { readonly package: string } | { readonly file: string }
+  /** The module that exports the functions which the transform inserts: an internal entry of a package, or a file without its ending. */
+  readonly helpers: { readonly entry: string } | { readonly file: string }
 }
 
 export interface Language {
@@ -34,17 +34,30 @@ export function findLanguage(program: ts.Program, folder: string, languageRoots:
   const roots = languageRoots.flatMap((root): Root[] => {
     if (/^([./\\]|[A-Za-z]:)/.test(root)) {
       const path = resolve(folder, root)
-      const file = ["attach", "index"].map((name) => join(path, name)).find((name) => existsSync(`${name}.ts`))
-      return file === undefined ? [] : [{ folder: slashed(`${path}/`), code: slashed(`${path}/`), helpers: { file } }]
+      const file = join(path, "attach")
+      if (!existsSync(`${file}.ts`)) return []
+      return [{ folder: slashed(`${path}/`), code: slashed(`${path}/`), helpers: { file } }]
     }
     const options = program.getCompilerOptions()
     const found = ts.resolveModuleName(root, join(folder, "model.ts"), options, host, undefined, undefined, moduleKind)
     const file = found.resolvedModule?.resolvedFileName
     if (file === undefined) return []
     const code = slashed(`${packageFolder(file) ?? dirname(file)}/`)
-    return [{ folder: slashed(`${dirname(file)}/`), code, helpers: { package: root } }]
+    // Where the name leads to sources, by the tsconfig's paths, so does what is inserted.
+    const helpers = /\.d\.[cm]?ts$/.test(file)
+      ? { entry: internalEntry(root) }
+      : { file: join(dirname(file), "attach") }
+    return [{ folder: slashed(`${dirname(file)}/`), code, helpers }]
   })
   return { program, checker: program.getTypeChecker(), roots }
+}
+
+/** What a package of the language exports for the transform alone. */
+const internalEntry = (name: string) => `${name}/internal/attach`
+
+/** True for a module that only the transform imports. */
+export function isInternalEntry(specifier: string, { roots }: Language): boolean {
+  return roots.some(({ helpers }) => "entry" in helpers && helpers.entry === specifier)
 }
 
 const moduleKind = ts.ModuleKind.ESNext
@@ -131,8 +144,8 @@ export function helperModule(source: ts.SourceFile, language: Language): string 
       .find((found) => found !== undefined) ??
     language.roots.find(({ folder }) => language.program.getSourceFiles().some((s) => s.fileName.startsWith(folder))) ??
     language.roots[0]
-  if (root === undefined) return "weft"
-  if ("package" in root.helpers) return root.helpers.package
+  if (root === undefined) return internalEntry("weft")
+  if ("entry" in root.helpers) return root.helpers.entry
   const path = relative(dirname(source.fileName), root.helpers.file).split(sep).join("/")
   return `${path.startsWith(".") ? "" : "./"}${path}.js`
 }

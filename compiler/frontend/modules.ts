@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url"
 import type { Loader, OnResolveResult, Plugin } from "esbuild"
 import { ts } from "ts-morph"
 import { fromWorkingDirectory } from "./diagnostics.js"
-import { isLanguagePath } from "./language.js"
+import { isInternalEntry, isLanguagePath } from "./language.js"
 import type { Observer } from "./observed.js"
 import { outsideOf } from "./outside.js"
 import { placeOfRange } from "./places.js"
@@ -44,9 +44,11 @@ function resolved(
   specifier: string,
   importer: string,
   kind: string,
-  { project: { folder }, observer, resolver, external, leads }: Modules,
+  { project: { folder, language }, observer, resolver, external, leads }: Modules,
 ): OnResolveResult {
-  const found = resolver.resolve(specifier, importer, kind)
+  const found = isInternalEntry(specifier, language)
+    ? resolver.entry(specifier, folder)
+    : resolver.resolve(specifier, importer, kind)
   const leadsOut = () => leads(importer, `${fromWorkingDirectory(importer)} imports ${JSON.stringify(specifier)}`)
   if (found.kind === "builtin") {
     leadsOut()

@@ -8,7 +8,7 @@
  * looked for and not found is noted by the observer's host.
  */
 import { isBuiltin } from "node:module"
-import { dirname, resolve } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { ts } from "ts-morph"
 import type { Observer } from "./observed.js"
 
@@ -22,6 +22,8 @@ export type Resolved =
 
 export interface Resolver {
   resolve(specifier: string, importer: string, kind: ImportKind): Resolved
+  /** What the transform imports: found from the project's folder, whatever the file that it was inserted into could reach and however. */
+  entry(specifier: string, folder: string): Resolved
 }
 
 /** A resolver with the settings of the user's program. */
@@ -40,7 +42,22 @@ export function createResolver(options: ts.CompilerOptions, { host }: Observer):
     const implied = ts.getImpliedNodeFormatForFile(importer, undefined, host, options)
     return implied === ts.ModuleKind.CommonJS && /\.[cm]?tsx?$/.test(importer) ? implied : ts.ModuleKind.ESNext
   }
+  // By the package's `exports`, which an old way of resolution does not read.
+  const byExports = {
+    ...forCode,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    resolvePackageJsonExports: true,
+  }
   return {
+    entry(specifier, folder) {
+      const importer = join(folder, "model.ts")
+      const mode = ts.ModuleKind.ESNext
+      const { resolvedModule } = ts.resolveModuleName(specifier, importer, byExports, host, undefined, undefined, mode)
+      return resolvedModule === undefined
+        ? { kind: "missing" }
+        : { kind: "file", path: resolve(resolvedModule.resolvedFileName) }
+    },
     resolve(specifier, importer, kind) {
       if (isBuiltin(specifier)) return { kind: "builtin", name: specifier }
       const mode = modeOf(importer, kind)

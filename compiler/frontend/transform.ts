@@ -6,7 +6,7 @@
  *     const h = __at({…}, () => map(__scalar((g) => g * eps, {…, captures: () => ({ "eps": eps })}), __at({…}, () => dot(x, w, "embed"))))
  *
  * `__scalar` hangs its expression on every scalar function, `__at` tells the tracer the place of every call of the language. Both come
- * from one import on a line of its own after the end of the file (imports hoist), so no line changes its number. Where wrapping a
+ * from the language's internal entry, by one import on a line of its own after the end of the file (imports hoist), so no line changes its number. Where wrapping a
  * call in a function would change what it means (`await`, `yield`, `super`, `arguments`) it is left alone. Inside a scalar function
  * nothing is inserted: its body is never run.
  */

@@ -45,7 +45,7 @@ function install(): void {
   for (const name of Object.keys(manifest.dependencies)) link(join(weft, "..", name), place(name))
   for (const name of ["weft", "zod"]) link(join(folder, "node_modules", name), name === "weft" ? weft : place(name))
   writeAll({
-    "package.json": '{ "type": "module" }',
+    "package.json": '{ "type": "module", "dependencies": { "weft": "*", "zod": "*" } }',
     "tsconfig.json": '{ "compilerOptions": { "strict": true, "module": "nodenext", "target": "es2023", "types": [] } }',
     "program.ts": `import { defineProgram, input, map, upTo } from "weft"
 export const program = defineProgram({
@@ -124,6 +124,38 @@ test("a program, a model with the project's own zod and the shipped model are co
   expect(stdout).toBe("3,6\n16\nqwen3\n")
   expect(readdirSync(folder, { recursive: true, encoding: "utf8" }).length).toBe(before)
   rmSync(temporary, { recursive: true, force: true })
+})
+
+test("an editor offers to import what the entries export, and nothing internal", () => {
+  const file = join(folder, "written.ts")
+  const written = "export const one = softm\nexport const two = __\n"
+  const options = { ...modern, strict: true, target: ts.ScriptTarget.ES2023, types: [] }
+  const service = ts.createLanguageService({
+    getCompilationSettings: () => options,
+    getScriptFileNames: () => [file, join(folder, "model.ts")],
+    getScriptVersion: () => "1",
+    getScriptSnapshot: (name) => {
+      const text = name === file ? written : ts.sys.readFile(name)
+      return text === undefined ? undefined : ts.ScriptSnapshot.fromString(text)
+    },
+    getCurrentDirectory: () => folder,
+    getDefaultLibFileName: ts.getDefaultLibFilePath,
+    fileExists: ts.sys.fileExists,
+    readFile: ts.sys.readFile,
+    directoryExists: ts.sys.directoryExists,
+    getDirectories: ts.sys.getDirectories,
+    realpath: (path) => ts.sys.realpath?.(path) ?? path,
+  })
+  const offered = (prefix: string) =>
+    service
+      .getCompletionsAtPosition(file, written.indexOf(`${prefix}\n`) + prefix.length, {
+        includeCompletionsForModuleExports: true,
+        includePackageJsonAutoImports: "on",
+      })!
+      .entries.filter(({ source }) => source !== undefined)
+      .map(({ name, source }) => `${name} from ${source}`)
+  expect(offered("softm")).toEqual(["softmax from weft"])
+  expect(offered("__").filter((entry) => /weft/.test(entry))).toEqual([])
 })
 
 const modern = { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext }

@@ -108,30 +108,59 @@ describe("a model of several files", async () => {
 })
 
 describe("where things lie", () => {
-  const index = 'export { __at, __scalar, dot, input, map, withTracing } from "./language/index.js"\n'
+  const index = 'export { dot, input, map, withTracing } from "./language/index.js"\n'
   const packageFiles = {
     "node_modules/weft/package.json": JSON.stringify({
       name: "weft",
       type: "module",
-      exports: { types: "./index.d.ts", default: "./index.js" },
+      main: "./index.js",
+      types: "./index.d.ts",
+      exports: { ".": { types: "./index.d.ts", default: "./index.js" }, "./internal/attach": "./attach.js" },
     }),
     "node_modules/weft/index.d.ts":
       "export interface Tensor<A extends string> { readonly axes: (a: A) => A }\nexport declare function map<A extends string>(fn: (v: number) => number, x: Tensor<A>): Tensor<A>\n",
-    "node_modules/weft/index.js":
-      "export const __scalar = (fn, attachment) => Object.assign(fn, { attachment })\nexport const __at = (span, call) => ({ span, value: call() })\nexport const map = (fn) => fn.attachment\n",
+    "node_modules/weft/index.js": "export const map = (fn) => fn.attachment\n",
+    "node_modules/weft/attach.js":
+      "export const __scalar = (fn, attachment) => Object.assign(fn, { attachment })\nexport const __at = (span, call) => ({ span, value: call() })\n",
   }
 
-  test("the language from an installed package", async () => {
-    const folder = temporaryProject({
-      ...packageFiles,
-      "deep/model.ts":
-        'import { map, type Tensor } from "weft"\nimport { z } from "./more.js"\nexport const run = (x: Tensor<"a">) => map((v) => v * z, x)\n',
-      "deep/more.ts": "export const z = 2, twice = (v: number) => v + v\n",
-    })
+  const old = { ...compilerOptions, module: "esnext", moduleResolution: "node10", ignoreDeprecations: "6.0" }
+  test.each([
+    ["as packages are found today", compilerOptions],
+    ["as they were found before they had exports", old],
+  ])("the language from an installed package, %s", async (_, compilerOptions) => {
+    const folder = temporaryProject(
+      {
+        ...packageFiles,
+        "deep/model.ts":
+          'import { map, type Tensor } from "weft"\nimport { z } from "./more.js"\nexport const run = (x: Tensor<"a">) => map((v) => v * z, x)\n',
+        "deep/more.ts": "export const z = 2, twice = (v: number) => v + v\n",
+      },
+      { compilerOptions },
+    )
     const model = await loadModel(join(folder, "deep", "model.ts"))
     expect(model.bundle).not.toMatch(/^import /m)
     const run = model.module.run as (x: unknown) => { span: object; value: object }
     expect(run({})).toMatchObject({ span: { file: "deep/model.ts", line: 3, column: 40 }, value: { kind: "function" } })
+  })
+
+  test("the language from sources, by the tsconfig's paths", async () => {
+    const folder = temporaryProject(
+      {
+        "sources/index.ts": `${packageFiles["node_modules/weft/index.d.ts"].split("\n")[0]}
+export function map<A extends string>(fn: (v: number) => number, _x: Tensor<A>): Tensor<A> {
+  return (fn as unknown as { attachment: Tensor<A> }).attachment
+}\n`,
+        "sources/attach.ts": `export const __scalar = (fn: object, attachment: object) => Object.assign(fn, { attachment })
+export function __at<T>(span: object, call: () => T) { return { span, value: call() } }\n`,
+        "deep/model.ts":
+          'import { map, type Tensor } from "weft"\nexport const run = (x: Tensor<"a">) => map((v) => v * 2, x)\n',
+      },
+      { compilerOptions: { ...compilerOptions, paths: { weft: ["./sources/index.ts"] } } },
+    )
+    const { module } = await loadModel(join(folder, "deep", "model.ts"))
+    const run = module.run as (x: unknown) => { span: object; value: object }
+    expect(run({})).toMatchObject({ span: { file: "deep/model.ts", line: 2, column: 40 }, value: { kind: "function" } })
   })
 
   test.each([
@@ -208,7 +237,7 @@ describe("where things lie", () => {
 
   test("transformFiles gives the text of files", () => {
     const folder = temporaryProject({
-      "lib/one.ts": `${index}export const f = (v: number) => v * 2\n`.replace("./l", "../l"),
+      "lib/one.ts": `${index}export const f = (v: number) => v * 2 // no __scalar\n`.replace("./l", "../l"),
     })
     const path = join(folder, "lib/one.ts")
     expect(transformFiles([path], { languageRoots }).get(path)?.text).toContain("__scalar1((v: number) => v * 2, {")
