@@ -103,7 +103,7 @@ export function apply(name: Operation, ...args: Expression[]): Expression {
   if (divisor?.kind === "literal" && divisor.value <= 0)
     throw new TypeProblem(`'${name}' by ${divisor.value}; a divisor is positive`)
   const width = Math.max(...args.map((a) => a.width))
-  const folded = fold(name, args)
+  const folded = fold(name, args, { apply, literal })
   if (folded?.width === width) return folded
   // A scalar beside vectors stands for the same value in all lanes.
   const wide = args.map((a) => (a.width === width ? a : splat(a, width)))

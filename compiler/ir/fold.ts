@@ -6,14 +6,20 @@
  * Called by `apply` only. Literals are kept on the right and sums are flattened by one step, so that equal indices are one object. Nothing
  * of f32 is reordered or dropped: x · 0 and x − x may be NaN.
  */
-import { apply, isLiteral, literal } from "./expression.js"
 import type { Expression, Literal } from "./nodes.js"
 import { type DType, type Operation, operation, resultType, roundTo } from "./operations.js"
 
+const isLiteral = (x: Expression): x is Literal => x.kind === "literal"
 const transcendental: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "angle", "tanh", "pow"])
 
+/** The constructors of what it becomes. */
+export interface Make {
+  readonly apply: (name: Operation, ...args: Expression[]) => Expression
+  readonly literal: (value: number, dtype?: DType) => Expression
+}
+
 /** The folded expression, or undefined when there is nothing to fold. */
-export function fold(name: Operation, args: readonly Expression[]): Expression | undefined {
+export function fold(name: Operation, args: readonly Expression[], make: Make): Expression | undefined {
   const [a, b, c] = args
   const dtype = a!.dtype
   if (args.every(isLiteral) && !transcendental.has(name)) {
@@ -22,7 +28,7 @@ export function fold(name: Operation, args: readonly Expression[]): Expression |
       args.map((x) => x.dtype),
     ) as DType
     const value = operation(name).evaluate(dtype, ...(args as Literal[]).map((x) => x.value))
-    return literal(roundTo(type, value), type)
+    return make.literal(roundTo(type, value), type)
   }
   const value = (x: Expression | undefined) => (x !== undefined && isLiteral(x) ? x.value : undefined)
   if (name === "select") return value(a) !== undefined && a!.width === 1 ? (value(a) ? b : c) : b === c ? b : undefined
@@ -30,14 +36,14 @@ export function fold(name: Operation, args: readonly Expression[]): Expression |
     return value(a) === 0 ? a : value(b) === 0 ? b : value(a) === 1 ? b : value(b) === 1 || a === b ? a : undefined
   if (name === "or")
     return value(a) === 1 ? a : value(b) === 1 ? b : value(a) === 0 ? b : value(b) === 0 || a === b ? a : undefined
-  if (dtype === "f32" && a === b) return foldSame(name, a!)
+  if (dtype === "f32" && a === b) return foldSame(name, a!, make)
   if (dtype !== "i32" && dtype !== "u32") return undefined
-  if (a!.width === 1 && (b === undefined || b.width === 1)) return foldInteger(name, a!, b)
+  if (a!.width === 1 && (b === undefined || b.width === 1)) return foldInteger(name, a!, b, make)
   return undefined
 }
 
 /** A number compared with itself: only NaN differs, and shader compilers may not know. */
-function foldSame(name: Operation, a: Expression): Expression | undefined {
+function foldSame(name: Operation, a: Expression, { apply }: Make): Expression | undefined {
   switch (name) {
     case "ne":
       return apply("isNaN", a)
@@ -51,7 +57,12 @@ function foldSame(name: Operation, a: Expression): Expression | undefined {
 }
 
 /** Integer identities; index expressions live on them. */
-function foldInteger(name: Operation, a: Expression, b: Expression | undefined): Expression | undefined {
+function foldInteger(
+  name: Operation,
+  a: Expression,
+  b: Expression | undefined,
+  { apply, literal }: Make,
+): Expression | undefined {
   const right = b !== undefined && isLiteral(b) ? b.value : undefined
   switch (name) {
     case "add":

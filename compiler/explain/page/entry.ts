@@ -4,7 +4,7 @@ import type { Cost } from "../facts.js"
 import type { EntryView, Explanation, KernelView, LaunchView, PartView } from "../view.js"
 import { bytesText, countText, percentText, plural, timeText } from "./format.js"
 import { html, type Markup } from "./html.js"
-import type { PageOptions } from "./page.js"
+import type { PageOptions } from "./options.js"
 import { anchorOf } from "./source.js"
 
 const titles: Readonly<Record<string, (entry: EntryView) => string>> = {

@@ -3,7 +3,7 @@ import type { Explanation, KernelView, LaunchView } from "../view.js"
 import { writtenAt } from "./entry.js"
 import { bytesText, countText, plural } from "./format.js"
 import { html, type Markup } from "./html.js"
-import type { PageOptions } from "./page.js"
+import type { PageOptions } from "./options.js"
 import { anchorOf } from "./source.js"
 
 export function kernelCard(kernel: KernelView, explanation: Explanation, _options: PageOptions): Markup {

@@ -6,30 +6,16 @@
  * The source stands on the left, what came of it on the right: totals, the launches of each entry, the passes, the kernels. Links go both
  * ways: a line to its kernels, a kernel to its lines. The script (script.ts) only hides what does not belong to the chosen line.
  */
-import type { Precision } from "../../../runtime/artifact.js"
-import type { MemoryEstimate } from "../../../runtime/memory.js"
-import type { DeviceRecord } from "../devices.js"
 import type { Explanation } from "../view.js"
 import { entrySection, entrySwitch } from "./entry.js"
 import { dataElement, element, html, type Markup } from "./html.js"
 import { kernelCard } from "./kernel.js"
+import type { PageOptions } from "./options.js"
 import { passesSection } from "./passes.js"
 import { script } from "./script.js"
 import { sourcePane } from "./source.js"
 import { style } from "./style.js"
 import { summary } from "./summary.js"
-
-export interface PageOptions {
-  /** What was compiled, for the heading: a config's or a checkpoint's name. */
-  readonly subject?: string | undefined
-  readonly device?: DeviceRecord | undefined
-  readonly precision?: Precision | undefined
-  /** Microseconds of one launch, by the kernel's name. */
-  readonly measured?: ReadonlyMap<string, number> | undefined
-  readonly memory: MemoryEstimate
-  readonly compileSeconds: number
-  readonly peakRssBytes: number
-}
 
 export function explainPage(explanation: Explanation, options: PageOptions): string {
   const { main, entries, kernels, facts } = explanation

@@ -4,7 +4,7 @@ import type { Facts, StepFacts } from "../facts.js"
 import type { EntryView, Explanation } from "../view.js"
 import { bytesText, countText, plural, timeText } from "./format.js"
 import { html, type Markup } from "./html.js"
-import type { PageOptions } from "./page.js"
+import type { PageOptions } from "./options.js"
 
 const targets = { webgpu: "WebGPU", wasm: "WebAssembly" } as const
 

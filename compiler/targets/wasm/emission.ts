@@ -34,6 +34,9 @@ export interface Emission {
   readonly hoisted: Set<Statement>
   /** How many lazily evaluated arms surround the current value. */
   readonly arms: { depth: number }
+  /** Pushes a part of a value. */
+  readonly part: (x: Expression, part?: number) => void
+  readonly statements: (list: readonly Statement[]) => void
 }
 
 /** Whether a value stays what it is while no variable in it is bound anew: nothing that it reads is written. */

@@ -18,6 +18,7 @@ import { addressed } from "./addresses.js"
 import { eachRoot, eachStatement, placeArrays, splitAddress } from "./arrays.js"
 import { countUses, type Emission } from "./emission.js"
 import { Code, encodeModule } from "./encode.js"
+import { part } from "./expressions.js"
 import { splitLanes } from "./lanes.js"
 import { parameters } from "./loops.js"
 import { lower } from "./lower.js"
@@ -82,6 +83,8 @@ function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Cod
     stable: new Map(),
     hoisted: new Set(),
     arms: { depth: 0 },
+    part: (x, p) => part(emission, x, p),
+    statements: (list) => emitStatements(emission, list),
   }
   values.within("structure", () => emitStatements(emission, body))
   return { code, scratch }

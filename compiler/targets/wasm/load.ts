@@ -11,7 +11,6 @@ import type { DType } from "../../ir/operations.js"
 import { type Place, splitAddress } from "./arrays.js"
 import { type Emission, isStable } from "./emission.js"
 import type { Code } from "./encode.js"
-import { part } from "./expressions.js"
 
 export function constant(code: Code, values: readonly number[], dtype: DType): void {
   const four = [0, 1, 2, 3].map((i) => values[i] ?? values.at(-1)!)
@@ -44,7 +43,7 @@ export function load(e: Emission, x: Fetch, p: number): void {
     return
   }
   const { address, immediate: at } = splitAddress(x.offset)
-  part(e, address)
+  e.part(address)
   if (place.bytes === 2) {
     if (width === 1) code.memory("i32.load16_u", at)
     else if (width === 2) code.memory("v128.load32_zero", at).op("i32x4.extend_low_i16x8_u")
@@ -89,7 +88,7 @@ function loadEight(e: Emission, x: Fetch, place: Place, p: number): void {
       code.get(e.slots.get(x.array)![(at >> 2) + i]!)
     } else {
       const { address, immediate } = splitAddress(x.offset)
-      part(e, address)
+      e.part(address)
       code.memory("v128.load", immediate + 16 * i)
     }
   }
@@ -112,7 +111,7 @@ function words(e: Emission, x: Fetch): void {
     return
   }
   const { address, immediate } = splitAddress(x.offset)
-  part(e, address)
+  e.part(address)
   e.code.memory("v128.load", immediate)
   e.code.tee(e.values.keep(x, asWords, isStable(e, x) ? "structure" : "statement"))
 }

@@ -16,7 +16,6 @@ import { eachRoot, eachStatement, emittedOperands, splitAddress } from "./arrays
 import { type Emission, isTrivial } from "./emission.js"
 import { part, settle } from "./expressions.js"
 import { arraysRead, readsMemory } from "./lower.js"
-import { emitStatements } from "./statements.js"
 
 type Loop = Extract<Statement, { kind: "for" }>
 
@@ -43,7 +42,7 @@ export function emitLoop(e: Emission, s: Loop): void {
       const pointers = s.bind === "grid" ? [] : takePointers(e, s, changing)
       hoist(e, s, changing, written)
       code.loop()
-      values.within("structure", () => emitStatements(e, s.body))
+      values.within("structure", () => e.statements(s.body))
       for (const { local, step } of pointers) {
         code.get(local)
         if (typeof step === "number") code.integer(step)
@@ -135,7 +134,7 @@ function hoistLets(
   eachCertain(statements, (s) => {
     if (s.kind !== "let" || s.mutable || e.hoisted.has(s)) return
     if (varies(s.value, changing) || readsAny(s.value, written)) return
-    emitStatements(e, [s])
+    e.statements([s])
     e.hoisted.add(s)
     changing.delete(s.name)
   })

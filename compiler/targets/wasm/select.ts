@@ -7,14 +7,13 @@
 import type { Expression } from "../../ir/nodes.js"
 import { emittedOperands } from "./arrays.js"
 import type { Emission } from "./emission.js"
-import { part } from "./expressions.js"
 import { readsMemory } from "./lower.js"
 import { typeOf } from "./values.js"
 
 /** Values computed in an arm are not known after it. */
 export function arm(e: Emission, x: Expression, p: number): void {
   e.arms.depth++
-  e.values.within("structure", () => part(e, x, p))
+  e.values.within("structure", () => e.part(x, p))
   e.arms.depth--
 }
 
@@ -36,19 +35,19 @@ export function select(e: Emission, [given, a, b]: readonly Expression[], width:
   const { code } = e
   const condition = given!.kind === "splat" ? given!.of : given!
   if (condition.width > 1) {
-    for (const x of [a!, b!, condition]) part(e, x, p)
+    for (const x of [a!, b!, condition]) e.part(x, p)
     code.op("v128.bitselect")
     return
   }
   if (!readsMemory(a!) && !readsMemory(b!)) {
-    part(e, a!, p)
-    part(e, b!, p)
-    part(e, condition)
+    e.part(a!, p)
+    e.part(b!, p)
+    e.part(condition)
     code.op("select")
     return
   }
   const chosen = e.values.local("i32")
-  part(e, condition)
+  e.part(condition)
   code.set(chosen)
   if (readsAnew(e, a!) || readsAnew(e, b!)) {
     code.get(chosen).if(typeOf(a!.dtype, width))
@@ -57,8 +56,8 @@ export function select(e: Emission, [given, a, b]: readonly Expression[], width:
     arm(e, b!, p)
     code.end()
   } else {
-    part(e, a!, p)
-    part(e, b!, p)
+    e.part(a!, p)
+    e.part(b!, p)
     code.get(chosen).op("select")
   }
 }
