@@ -78,7 +78,7 @@ export interface LoadedModel extends GenerativeModel {
  * Opens a checkpoint, compiles its model (or takes the artifact from the cache), and puts it on a device.
  *
  * @param source the folder of a checkpoint, as a path or a `file:` URL, or an artifact together with the option `checkpoint`
- * @throws WeftError `checkpoint/…`, `tokenizer/…`, `model/family`, `device/…`, `webgpu-…`, `artifact/…`, and what compiling throws
+ * @throws WeftError `checkpoint/…`, `tokenizer/…`, `model/family`, `device/…`, `webgpu/…`, `artifact/…`, and what compiling throws
  */
 export async function load(source: string | URL | Artifact, given: NodeLoadOptions = {}): Promise<LoadedModel> {
   const options = fromHost("load/option", "the options of load cannot be read", () => loadOptions(given))

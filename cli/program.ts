@@ -34,7 +34,7 @@ type OutputsOf<P> = P extends DefinedProgram<never, infer O> ? O : Readonly<Reco
  * are typed: `import type { program } from "./mandelbrot.js"`, then `loadProgram<typeof program>("mandelbrot.ts")`.
  *
  * @param source a file that exports a `program`, by path or URL, or an artifact of one
- * @throws WeftError `device/…`, `webgpu-…`, `artifact/…`, and what `compile` throws
+ * @throws WeftError `device/…`, `webgpu/…`, `artifact/…`, and what `compile` throws
  */
 export async function loadProgram<
   P = DefinedProgram<Readonly<Record<string, NumberArray>>, Readonly<Record<string, NumberArray>>>,

@@ -126,7 +126,7 @@ function compileLoaded(
     const span = placeOf(cause)
     // What is no Error was thrown by the model: nothing of ours does.
     if (span === undefined && cause instanceof Error) throw cause
-    throw new WeftError("model-failed", `the model failed: ${thrownText(cause)}`, { span, cause })
+    throw new WeftError("model/failed", `the model failed: ${thrownText(cause)}`, { span, cause })
   }
 }
 
@@ -189,7 +189,7 @@ function configure(
 
 /** A schema that throws what has no issues, from a place that is not in the model. */
 function refusedConfig(cause: unknown): WeftError {
-  return new WeftError("model-failed", `the model cannot be configured: ${thrownText(cause)}`, { cause })
+  return new WeftError("model/failed", `the model cannot be configured: ${thrownText(cause)}`, { cause })
 }
 
 const isModel = (value: unknown): value is Model =>

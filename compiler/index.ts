@@ -22,7 +22,7 @@ export { structureOf } from "./passes/structure.js"
 /**
  * Compiles the model of `modelFile` with the content of a config.json, or its program (with `{}`), for one target.
  *
- * @throws WeftError what `loadModel` throws (`type-error`, `scalar-function` …, `model-failed` also when the model throws while it is configured or traced), `compile/model` when the file exports neither,
+ * @throws WeftError what `loadModel` throws (`model/type-error`, `scalar/function` …, `model/failed` also when the model throws while it is configured or traced), `compile/model` when the file exports neither,
  *   `compile/config` naming the fields that the model does not take, `compile/storage` when tensors of one stack are stored differently, and
  *   what the passes refuse, with the model's line
  */

@@ -169,7 +169,7 @@ export function size<X extends string>(x: Tensor<X, ValueType>, axis: NoInfer<X>
   const found = tracing().extent(x, axis)
   if (typeof found === "number") return found
   return tracing().fail(
-    "symbolic-extent",
+    "trace/symbolic-extent",
     `the extent of '${axis}' is not known when the program is compiled`,
     "use extent(…), which may be a symbol",
   )

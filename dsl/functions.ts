@@ -107,7 +107,7 @@ export function rmsNorm(x: Tensor<string>, w: Tensor<string>, axis: string, eps:
  * cosine and sine times `scaling`, result[j] = x[j]·c − x[j + extent/2]·s and result[j + extent/2] = x[j + extent/2]·c + x[j]·s.
  *
  * @throws `trace/axis` when there is no such axis
- * @throws `rotary-extent` when `axis` has not twice as many elements as there are frequencies
+ * @throws `trace/rotary-extent` when `axis` has not twice as many elements as there are frequencies
  */
 export function rope<X extends string, P extends X>(
   x: Tensor<X>,
@@ -124,7 +124,7 @@ export function rope(
   const half = frequencies.length
   if (size(x, axis) !== 2 * half)
     return tracing().fail(
-      "rotary-extent",
+      "trace/rotary-extent",
       `axis '${axis}' has ${size(x, axis)} elements, and there are ${half} frequencies`,
       "there is one frequency for each pair of channels: rotaryFrequencies(config, extent)",
     )
@@ -147,7 +147,7 @@ export function rope(
  * it is seen when key ≤ position and, with a window, key > position − window.
  *
  * @throws `trace/axis` when there is no such axis
- * @throws `window` when the window is no whole number from 1 to 2^31 − 1
+ * @throws `trace/window` when the window is no whole number from 1 to 2^31 − 1
  */
 export function causal<X extends string, P extends X>(
   scores: Tensor<X>,
@@ -165,7 +165,7 @@ export function causal(
   if (window === undefined) return map((s, p, k) => (k <= p ? s : -Infinity), scores, position, key)
   if (!(Number.isInteger(window) && window >= 1 && window < 2 ** 31))
     return tracing().fail(
-      "window",
+      "trace/window",
       `the window is ${String(window)}; it is a whole number of keys from 1`,
       "leave it out to see all keys before",
     )

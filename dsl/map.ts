@@ -21,7 +21,7 @@ type Result<T extends readonly AnyTensor[], R> = Tensor<AxesOf<T[number]>, Mappe
  *
  * @throws `scalar/unknown` when `fn` is no function that the compiler has read
  * @throws `scalar/type` when its values do not fit each other
- * @throws `value-type` when its result is of another value type than the call's type says
+ * @throws `trace/value-type` when its result is of another value type than the call's type says
  * @throws `trace/argument` when there is no tensor
  * @throws `trace/extent` when an axis has two extents
  */
@@ -38,7 +38,7 @@ export function map<const T extends readonly [AnyTensor, ...AnyTensor[]], R exte
  *     outer((v, l, r) => (r === l ? v : 0), x, line, row)      x: batch column, line: column, row: row      → batch row column
  *
  * @throws `scalar/unknown` when `fn` is no function that the compiler has read
- * @throws `value-type` when its result is of another value type than the call's type says
+ * @throws `trace/value-type` when its result is of another value type than the call's type says
  * @throws `trace/extent` when an axis has two extents
  */
 export function outer<const T extends readonly [AnyTensor, ...AnyTensor[]], R extends number | boolean>(
@@ -52,7 +52,7 @@ export function outer<const T extends readonly [AnyTensor, ...AnyTensor[]], R ex
  * `map` with a result of value type `dtype`, for functions that convert: `mapTo("f32", (p) => toF32(p) / 2, position)`.
  *
  * @throws `trace/type` when there is no such value type
- * @throws `value-type` when the result is of another
+ * @throws `trace/value-type` when the result is of another
  * @throws `trace/extent` when an axis has two extents
  */
 export function mapTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D extends NumberType>(
@@ -67,7 +67,7 @@ export function mapTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D ex
  * `outer` with a result of value type `dtype`: `outerTo("f32", (a, b) => toF32(a === b), label, iota("class", 5, 0, "class"))`.
  *
  * @throws `trace/type` when there is no such value type
- * @throws `value-type` when the result is of another
+ * @throws `trace/value-type` when the result is of another
  */
 export function outerTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D extends NumberType>(
   dtype: D,
@@ -118,7 +118,7 @@ function applied(fn: unknown, args: readonly Traced[], way: Way): Traced {
   const found = trace.dtype(result)
   if (found === claimed || found === "bool") return result
   return trace.fail(
-    "value-type",
+    "trace/value-type",
     `the scalar function gives ${found}, and its type says ${claimed}`,
     `write ${way}To("${found}", …) to name the value type, or convert inside of the function`,
   )
@@ -131,7 +131,7 @@ function appliedTo(dtype: NumberType, fn: unknown, args: readonly Traced[], way:
   const found = trace.dtype(result)
   if (found === dtype) return result
   return trace.fail(
-    "value-type",
+    "trace/value-type",
     `the scalar function gives ${found}, and ${way}To("${dtype}", …) says ${dtype}`,
     `convert inside of the function with to${dtype.toUpperCase()}(…)${found === "bool" ? "" : `, or write ${way}To("${found}", …)`}`,
   )

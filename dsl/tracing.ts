@@ -76,7 +76,7 @@ export interface Tracing {
   minus(a: Extent, b: Extent): Extent
   times(a: Extent, b: Extent): Extent
   /** Reports a mistake of the author at the innermost place. */
-  fail(code: string, message: string, hint: string): never
+  fail(code: `${string}/${string}`, message: string, hint: string): never
 }
 
 /** A tensor of the checkpoint: each stored dimension is made of named axes, the first the slowest. */

@@ -14,6 +14,9 @@ export interface Span {
   readonly text?: string
 }
 
+/** What went wrong, for programs: `area/what`, lower case, words with hyphens. `README.md` lists them all. */
+export type ErrorCode = `${string}/${string}`
+
 export interface WeftErrorOptions {
   readonly span?: Span | undefined
   /** What to do about it, one sentence. */
@@ -35,7 +38,7 @@ export class WeftError extends Error {
   get [brand](): true {
     return true
   }
-  readonly code: string
+  readonly code: ErrorCode
   /** What is wrong, without the place, the source line and the hint that `message` has around it. */
   declare readonly reason: string
   declare readonly span: Span | undefined
@@ -43,7 +46,7 @@ export class WeftError extends Error {
   /** Where `message` tells of several mistakes, each of them; else this one. */
   declare readonly mistakes: readonly WeftError[]
 
-  constructor(code: string, message: string, options: WeftErrorOptions = {}) {
+  constructor(code: ErrorCode, message: string, options: WeftErrorOptions = {}) {
     super(render(message, options), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = "WeftError"
     this.code = code

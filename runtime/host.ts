@@ -3,7 +3,7 @@
  *
  *     hostText(2n) → "2n"        hostText(revokedProxy) → "an object"        fromHost(code, what, () => options.seed) → the value, or a WeftError
  */
-import { printable, thrownText, WeftError } from "./errors.js"
+import { type ErrorCode, printable, thrownText, WeftError } from "./errors.js"
 
 /** A value as a message shows it. Never throws, and never writes more than a line. */
 export function hostText(value: unknown): string {
@@ -21,7 +21,7 @@ export function hostText(value: unknown): string {
 }
 
 /** What `read` gives; what it throws is the host's own and becomes the cause of a WeftError. */
-export function fromHost<T>(code: string, what: string, read: () => T): T {
+export function fromHost<T>(code: ErrorCode, what: string, read: () => T): T {
   try {
     return read()
   } catch (cause) {
@@ -34,25 +34,25 @@ export function fromHost<T>(code: string, what: string, read: () => T): T {
 }
 
 /** An object of options; none when left out. */
-export function optionsOf<Options extends object>(value: Options | undefined, code: string): Options {
+export function optionsOf<Options extends object>(value: Options | undefined, code: ErrorCode): Options {
   if (value === undefined) return {} as Options
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value
   throw new WeftError(code, `the options are ${hostText(value)}; an object is expected`)
 }
 
-export function functionOf(value: unknown, code: string, what: string): void {
+export function functionOf(value: unknown, code: ErrorCode, what: string): void {
   if (value !== undefined && typeof value !== "function")
     throw new WeftError(code, `${what} is ${hostText(value)}; it is a function`)
 }
 
 /** One of the names, or undefined. */
-export function oneOfNames(value: unknown, names: readonly string[], code: string, what: string): void {
+export function oneOfNames(value: unknown, names: readonly string[], code: ErrorCode, what: string): void {
   if (value !== undefined && !(typeof value === "string" && names.includes(value)))
     throw new WeftError(code, `there is no ${what} ${hostText(value)}`, { hint: `there are ${names.join(" and ")}` })
 }
 
 /** A whole number from 1 to `most`, or undefined. */
-export function countOf(value: unknown, most: number, code: string, what: string): void {
+export function countOf(value: unknown, most: number, code: ErrorCode, what: string): void {
   if (value !== undefined && !(Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most))
     throw new WeftError(code, `${what} is ${hostText(value)}; it is a whole number from 1 to ${most}`)
 }
@@ -61,7 +61,7 @@ export const isPath = (value: unknown): value is string =>
   typeof value === "string" && value !== "" && !value.includes("\0")
 
 /** A path, false where `mayBeFalse`, or undefined. */
-export function pathOption(value: unknown, code: string, what: string, mayBeFalse: boolean): void {
+export function pathOption(value: unknown, code: ErrorCode, what: string, mayBeFalse: boolean): void {
   if (value !== undefined && !isPath(value) && !(value === false && mayBeFalse))
     throw new WeftError(code, `${what} is ${hostText(value)}; it is a path${mayBeFalse ? ", or false" : ""}`)
 }

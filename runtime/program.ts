@@ -11,7 +11,7 @@ import type { Artifact, ArtifactArray } from "./artifact.js"
 import { extentAt } from "./artifact.js"
 import { checkArtifact } from "./artifact-check.js"
 import type { Device } from "./devices/device.js"
-import { printable, WeftError } from "./errors.js"
+import { type ErrorCode, printable, WeftError } from "./errors.js"
 import { fromHost, hostText } from "./host.js"
 import { checkedOptions, createSession, type Session } from "./session.js"
 import { type Place, pack, reach, unpack } from "./strides.js"
@@ -120,7 +120,7 @@ function createProgram(
         const bytes = elements === 0 ? new Uint8Array() : await session.read(name, elements * 4)
         const memory = bytes.buffer as ArrayBuffer
         const whole = new arrayOf[storage as keyof typeof arrayOf](memory, bytes.byteOffset, elements)
-        const data = fromHost("out-of-memory", `no memory for '${output.name}'`, () => unpack(whole, places))
+        const data = fromHost("host/out-of-memory", `no memory for '${output.name}'`, () => unpack(whole, places))
         return [output.name, { data, shape: places.map((p) => p.extent) }] as const
       })
       return Object.fromEntries(await Promise.all(found))
@@ -177,7 +177,7 @@ function hasMemory(array: NumberArray): boolean {
 }
 
 /** The names in what a host gives for an object. */
-function namesOf(given: unknown, code: string, what: string): readonly string[] {
+function namesOf(given: unknown, code: ErrorCode, what: string): readonly string[] {
   if (typeof given !== "object" || given === null)
     throw new WeftError(code, `${what} are ${hostText(given)}, which is no object`)
   return fromHost(code, `${what} cannot be read`, () => Object.keys(given))

@@ -25,7 +25,7 @@ export interface Bundle {
   readonly outside: string | undefined
 }
 
-/** @throws WeftError `bundle-failed` */
+/** @throws WeftError `model/bundle-failed` */
 export async function bundleModel(entry: string, project: OpenProject, { texts }: TransformedProject): Promise<Bundle> {
   const { folder, settings, language } = project
   const options = language.program.getCompilerOptions()
@@ -57,7 +57,7 @@ export async function bundleModel(entry: string, project: OpenProject, { texts }
     }
     if (external.size > known) continue
     throwDiagnostics(
-      "bundle-failed",
+      "model/bundle-failed",
       errors.map((error) => fromBundler(error, folder)),
     )
     if (!("outputFiles" in result)) throw result

@@ -10,7 +10,7 @@
  */
 import { isAbsolute, relative } from "node:path"
 import { ts } from "ts-morph"
-import { type Span, WeftError } from "../../runtime/errors.js"
+import { type ErrorCode, type Span, WeftError } from "../../runtime/errors.js"
 import { spanOfRange } from "./places.js"
 
 export interface Diagnostic {
@@ -30,7 +30,7 @@ export function fromTypeScript(diagnostic: ts.Diagnostic): Diagnostic {
 }
 
 /** Throws `code` with all of `diagnostics`, when there are any. */
-export function throwDiagnostics(code: string, diagnostics: readonly Diagnostic[]): void {
+export function throwDiagnostics(code: ErrorCode, diagnostics: readonly Diagnostic[]): void {
   const errors = diagnostics.map(({ message, hint, span }) => {
     return new WeftError(code, message, { hint, span: span && { ...span, file: fromWorkingDirectory(span.file) } })
   })

@@ -17,6 +17,6 @@ export function transformFiles(
   options: ProjectOptions = {},
 ): ReadonlyMap<string, Transformed> {
   const { texts, diagnostics } = transformProject(openProject(paths, options))
-  throwDiagnostics("scalar-function", diagnostics)
+  throwDiagnostics("scalar/function", diagnostics)
   return new Map([...texts].map(([path, transformed]) => [realpathSync(path), transformed]))
 }

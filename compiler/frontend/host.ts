@@ -6,11 +6,11 @@
  *     filePath(3n, "compile/file", "the model's file")   →   WeftError compile/file: the model's file is 3n; a path is expected
  */
 import { fileURLToPath } from "node:url"
-import { printable, thrownText, WeftError } from "../../runtime/errors.js"
+import { type ErrorCode, printable, thrownText, WeftError } from "../../runtime/errors.js"
 import { hostText, isPath } from "../../runtime/host.js"
 
 /** A path, or the URL of a file. */
-export function filePath(value: unknown, code: string, what: string): string {
+export function filePath(value: unknown, code: ErrorCode, what: string): string {
   if (isPath(value)) return value
   if (isUrl(value)) {
     try {
@@ -60,7 +60,7 @@ export function configOf(value: unknown): Readonly<Record<string, unknown>> {
 /**
  * Runs `body`; what it throws that is no WeftError becomes one. For the boundary of the package: what is expected has errors of its own.
  */
-export async function typed<T>(code: string, body: () => Promise<T>): Promise<T> {
+export async function typed<T>(code: ErrorCode, body: () => Promise<T>): Promise<T> {
   try {
     return await body()
   } catch (cause) {

@@ -46,13 +46,13 @@ export interface LoadedModel {
 /**
  * Compiles `modelFile` and imports it.
  *
- * @throws WeftError `model-missing`, `tsconfig-missing`, `tsconfig-invalid`, `type-error` (TypeScript's diagnostics), `scalar-function`
- *   (ours), `bundle-failed`, `model-failed` (the file threw while it was imported; see `cause`)
+ * @throws WeftError `model/missing`, `tsconfig/missing`, `tsconfig/invalid`, `model/type-error` (TypeScript's diagnostics), `scalar/function`
+ *   (ours), `model/bundle-failed`, `model/failed` (the file threw while it was imported; see `cause`)
  */
 export async function loadModel(modelFile: string, options: ProjectOptions = {}): Promise<LoadedModel> {
   const project = checkedProject(modelFile, options)
   const transformed = transformProject(project)
-  throwDiagnostics("scalar-function", transformed.diagnostics)
+  throwDiagnostics("scalar/function", transformed.diagnostics)
   const { text, map, observed, outside } = await bundleModel(existingModel(modelFile), project, transformed)
   const name = basename(modelFile).replace(/\.\w+$/, "")
   const bundleName = `weft:${encodeURIComponent(name)}-${randomUUID()}.mjs`
@@ -65,7 +65,7 @@ export async function loadModel(modelFile: string, options: ProjectOptions = {})
   } catch (cause) {
     if (cause instanceof WeftError) throw cause
     const message = `${fromWorkingDirectory(resolve(modelFile))} cannot be imported: ${thrownText(cause).replaceAll(address, bundleName)}`
-    throw new WeftError("model-failed", message, { span: placeOf(cause), cause, hint: importHint(cause) })
+    throw new WeftError("model/failed", message, { span: placeOf(cause), cause, hint: importHint(cause) })
   }
 }
 
@@ -92,6 +92,6 @@ function checkedProject(modelFile: string, options: ProjectOptions): OpenProject
   const alone = openProject([modelFile], options, false)
   if (!hasOwnDeclarations(alone) && typeDiagnostics(alone).length === 0) return alone
   const project = openProject([modelFile], options)
-  throwDiagnostics("type-error", typeDiagnostics(project))
+  throwDiagnostics("model/type-error", typeDiagnostics(project))
   return project
 }

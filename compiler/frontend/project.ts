@@ -35,7 +35,7 @@ export interface OpenProject {
 const defaultLanguageRoots = ["./dsl", "weft"]
 
 /**
- * Opens the program. Throws `model-missing`, `model-not-typescript`, `tsconfig-missing` or `tsconfig-invalid`.
+ * Opens the program. Throws `model/missing`, `model/not-typescript`, `tsconfig/missing` or `tsconfig/invalid`.
  *
  * @param platform whether the declarations of the platform (Node, the DOM) are read, too, which are most of what there is to read
  */

@@ -27,7 +27,7 @@ export interface Settings {
 /** Reads `tsconfig`, or the nearest one above `file`, or takes what a strict project has. */
 export function readSettings(file: string, tsconfig?: string): Settings {
   const { path, missing } =
-    tsconfig === undefined ? nearest(file) : { path: existingFile(tsconfig, "tsconfig-missing"), missing: [] }
+    tsconfig === undefined ? nearest(file) : { path: existingFile(tsconfig, "tsconfig/missing"), missing: [] }
   const read: { path: string; text: string }[] = []
   const host: ts.ParseConfigHost = {
     ...ts.sys,
@@ -45,7 +45,7 @@ export function readSettings(file: string, tsconfig?: string): Settings {
   const chosen = parsed.fileNames.some(isSame(file))
     ? parsed
     : (referred(parsed, file, host, new Set([path])) ?? parsed)
-  throwDiagnostics("tsconfig-invalid", chosen.errors.map(fromTypeScript))
+  throwDiagnostics("tsconfig/invalid", chosen.errors.map(fromTypeScript))
   const folder = dirname(chosen.path)
   const ambient = chosen.fileNames.filter((name) => /\.d\.[cm]?ts$/.test(name))
   return { folder, options: { ...chosen.options, ...ours(folder, chosen.options) }, ambient, read, missing }
@@ -180,14 +180,14 @@ function nearest(file: string): { readonly path: string | undefined; readonly mi
 
 /** The real path of a file to be compiled. */
 export function modelFile(file: string): string {
-  const path = existingFile(file, "model-missing")
+  const path = existingFile(file, "model/missing")
   if (/(?<!\.d)\.[cm]?tsx?$/.test(path)) return path
-  throw new WeftError("model-not-typescript", `${fromWorkingDirectory(path)} is not a TypeScript file`, {
+  throw new WeftError("model/not-typescript", `${fromWorkingDirectory(path)} is not a TypeScript file`, {
     hint: "a model is compiled from its source; name the `.ts` file",
   })
 }
 
-function existingFile(file: string, code: "model-missing" | "tsconfig-missing"): string {
+function existingFile(file: string, code: "model/missing" | "tsconfig/missing"): string {
   const path = resolve(file)
   if (existsSync(path) && statSync(path).isFile()) return realpathSync(path)
   throw new WeftError(code, `there is no file ${fromWorkingDirectory(path)}`)

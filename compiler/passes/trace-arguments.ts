@@ -7,16 +7,16 @@
  * as the compiler's own type, or throws a `Misuse`, which the trace reports at the line of the call.
  */
 import type { Extent, ValueType } from "../../dsl/tracing.js"
-import type { Span } from "../../runtime/errors.js"
+import type { ErrorCode, Span } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "../ir/dim.js"
 import { literal } from "../ir/expression.js"
 import type * as ir from "../ir/tensor.js"
 
 /** A mistake of the author: the code of its diagnostic, what is wrong, and what to do. */
 export class Misuse extends Error {
-  readonly code: string
+  readonly code: ErrorCode
   readonly hint: string
-  constructor(code: string, message: string, hint: string) {
+  constructor(code: ErrorCode, message: string, hint: string) {
     super(message)
     this.code = code
     this.hint = hint

@@ -7,7 +7,7 @@
  */
 import type { SourceSpan } from "../../dsl/attach.js"
 import type { Extent, Traced, Tracing } from "../../dsl/tracing.js"
-import { WeftError } from "../../runtime/errors.js"
+import { type ErrorCode, WeftError } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, apply, literal, mul, print, sub, TypeProblem, variable } from "../ir/expression.js"
 import { argmax, max, min, sum, top } from "../ir/monoid.js"
@@ -36,7 +36,7 @@ const monoids = { sum, max, min }
 export function createTracing(given?: Iterable<ir.Tensor>): Tracing {
   const spans: SourceSpan[] = []
   const own = new WeakSet<ir.Tensor>([...(given ?? [])])
-  const problem = (code: string, message: string, hint: string) =>
+  const problem = (code: ErrorCode, message: string, hint: string) =>
     new WeftError(code, message, { span: authorSpan(spans), hint })
   const node = (t: Traced): ir.Tensor => {
     if (!isTensor(t))

@@ -235,7 +235,7 @@ const isAborted = (signals: Signals) => signals.some((signal) => signal?.aborted
 /** Chunk by chunk, so that the device holds the logits of one chunk only. */
 async function allLogits(session: Session, { chunk, vocabulary }: ArtifactModel, ids: Int32Array): Promise<Logits> {
   const count = ids.length * vocabulary
-  const data = fromHost("out-of-memory", `no memory for ${count} logits`, () => new Float32Array(count))
+  const data = fromHost("host/out-of-memory", `no memory for ${count} logits`, () => new Float32Array(count))
   for (let past = 0; past < ids.length; past += chunk) {
     const part = ids.subarray(past, past + chunk)
     session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))

@@ -9,7 +9,7 @@
  * known to fit in the file; after `readHeader` returns, every range of every tensor does.
  */
 
-import { printable, WeftError } from "../errors.js"
+import { type ErrorCode, printable, WeftError } from "../errors.js"
 import { isStoredType, type StoredType, storedTypes, tensorBytes } from "./dtypes.js"
 import { JsonReader, safeInteger } from "./json.js"
 import type { ByteSource } from "./source.js"
@@ -50,49 +50,55 @@ const hints = {
 export async function readHeader(source: ByteSource): Promise<SafetensorsHeader> {
   const refuse = refusal(source.name)
   if (source.size < 8) {
-    return refuse("truncated", `the file has ${source.size} bytes, its header length alone takes 8`, hints.download)
+    return refuse(
+      "checkpoint/truncated",
+      `the file has ${source.size} bytes, its header length alone takes 8`,
+      hints.download,
+    )
   }
   const prefix = await source.read(0, 8)
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true)
   if (length > BigInt(maxHeaderBytes)) {
     const pointer = new TextDecoder("latin1").decode(prefix) === "version "
     const problem = `the header claims ${length} bytes, the limit is ${maxHeaderBytes}`
-    return refuse("header", problem, pointer ? hints.pointer : hints.damaged)
+    return refuse("checkpoint/header", problem, pointer ? hints.pointer : hints.damaged)
   }
   const dataBegin = 8 + Number(length)
   if (dataBegin > source.size) {
     const problem = `the header ends at byte ${dataBegin}, the file has ${source.size} bytes`
-    return refuse("truncated", problem, hints.download)
+    return refuse("checkpoint/truncated", problem, hints.download)
   }
   const header = parseHeader(decode(await source.read(8, Number(length)), refuse), dataBegin, source.size, refuse)
   checkLayout([...header.tensors.values()], dataBegin, source.size, refuse)
   return header
 }
 
-type Refuse = (code: string, problem: string, hint: string) => never
+type Refuse = (code: ErrorCode, problem: string, hint: string) => never
 
 function refusal(file: string): Refuse {
   return (code, problem, hint) => {
-    throw new WeftError(`checkpoint/${code}`, `${printable(file)}: ${problem}`, { hint })
+    throw new WeftError(code, `${printable(file)}: ${problem}`, { hint })
   }
 }
 
 function decode(bytes: Uint8Array, refuse: Refuse): string {
-  if (bytes[0] !== 0x7b) refuse("header", "the header does not begin with '{'", hints.damaged)
+  if (bytes[0] !== 0x7b) refuse("checkpoint/header", "the header does not begin with '{'", hints.damaged)
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
-    return refuse("header", "the header is not valid UTF-8", hints.damaged)
+    return refuse("checkpoint/header", "the header is not valid UTF-8", hints.damaged)
   }
 }
 
 function parseHeader(text: string, dataBegin: number, size: number, refuse: Refuse): SafetensorsHeader {
-  const json = new JsonReader(text, (why) => refuse("header", `the header is not as it must be: ${why}`, hints.damaged))
+  const json = new JsonReader(text, (why) =>
+    refuse("checkpoint/header", `the header is not as it must be: ${why}`, hints.damaged),
+  )
   const tensors = new Map<string, TensorInfo>()
   let metadata: Map<string, string> | undefined
   for (const name of json.keys()) {
     if (tensors.has(name) || (name === "__metadata__" && metadata !== undefined)) {
-      refuse("duplicate", `${printable(name)} stands twice in the header`, hints.damaged)
+      refuse("checkpoint/duplicate", `${printable(name)} stands twice in the header`, hints.damaged)
     }
     if (name === "__metadata__") metadata = parseMetadata(json, refuse)
     else tensors.set(name, parseTensor(json, name, dataBegin, size, refuse))
@@ -104,7 +110,8 @@ function parseHeader(text: string, dataBegin: number, size: number, refuse: Refu
 function parseMetadata(json: JsonReader, refuse: Refuse): Map<string, string> {
   const metadata = new Map<string, string>()
   for (const key of json.keys()) {
-    if (metadata.has(key)) refuse("duplicate", `${printable(key)} stands twice in the metadata`, hints.damaged)
+    if (metadata.has(key))
+      refuse("checkpoint/duplicate", `${printable(key)} stands twice in the metadata`, hints.damaged)
     metadata.set(key, json.string())
   }
   return metadata
@@ -117,32 +124,39 @@ function parseTensor(json: JsonReader, name: string, dataBegin: number, size: nu
   let offsets: number[] | undefined
   for (const key of json.keys()) {
     const seen = key === "dtype" ? dtype : key === "shape" ? shape : key === "data_offsets" ? offsets : undefined
-    if (seen !== undefined) refuse("duplicate", `${here}: ${printable(key)} stands twice`, hints.damaged)
+    if (seen !== undefined) refuse("checkpoint/duplicate", `${here}: ${printable(key)} stands twice`, hints.damaged)
     if (key === "dtype") dtype = json.string()
     else if (key === "shape")
-      shape = parseCounts(json, maxRank, (why) => refuse("shape", `${here}: shape ${why}`, hints.damaged))
+      shape = parseCounts(json, maxRank, (why) => refuse("checkpoint/shape", `${here}: shape ${why}`, hints.damaged))
     else if (key === "data_offsets")
-      offsets = parseCounts(json, 2, (why) => refuse("offsets", `${here}: data_offsets ${why}`, hints.damaged))
+      offsets = parseCounts(json, 2, (why) =>
+        refuse("checkpoint/offsets", `${here}: data_offsets ${why}`, hints.damaged),
+      )
     else json.skip()
   }
   const absent = dtype === undefined ? "dtype" : shape === undefined ? "shape" : "data_offsets"
   if (dtype === undefined || shape === undefined || offsets === undefined) {
-    return refuse("header", `${here}: there is no "${absent}"`, hints.damaged)
+    return refuse("checkpoint/header", `${here}: there is no "${absent}"`, hints.damaged)
   }
-  if (!isStoredType(dtype)) return refuse("dtype", `${here}: unknown dtype ${printable(dtype)}`, hints.types)
+  if (!isStoredType(dtype)) return refuse("checkpoint/dtype", `${here}: unknown dtype ${printable(dtype)}`, hints.types)
   const [begin, end] = offsets
   if (begin === undefined || end === undefined || begin > end) {
-    return refuse("offsets", `${here}: data_offsets [${offsets.join(", ")}] are not a range`, hints.damaged)
+    return refuse("checkpoint/offsets", `${here}: data_offsets [${offsets.join(", ")}] are not a range`, hints.damaged)
   }
   const bytes = tensorBytes(dtype, shape)
   const dense = `${dtype} [${shape.join(", ")}]`
-  if (bytes === undefined) return refuse("shape", `${here}: ${dense} takes more than 2^53 - 1 bytes`, hints.damaged)
+  if (bytes === undefined)
+    return refuse("checkpoint/shape", `${here}: ${dense} takes more than 2^53 - 1 bytes`, hints.damaged)
   if (bytes !== end - begin) {
-    return refuse("size", `${here}: ${dense} takes ${bytes} bytes, its data_offsets hold ${end - begin}`, hints.damaged)
+    return refuse(
+      "checkpoint/size",
+      `${here}: ${dense} takes ${bytes} bytes, its data_offsets hold ${end - begin}`,
+      hints.damaged,
+    )
   }
   if (end > size - dataBegin) {
     const problem = `${here}: its data end at byte ${dataBegin + end}, the file has ${size} bytes`
-    return refuse("truncated", problem, hints.download)
+    return refuse("checkpoint/truncated", problem, hints.download)
   }
   return { name, dtype, shape, begin: dataBegin + begin, end: dataBegin + end }
 }
@@ -168,15 +182,15 @@ function checkLayout(tensors: TensorInfo[], dataBegin: number, size: number, ref
   for (const tensor of tensors) {
     if (tensor.begin < covered && last) {
       const problem = `tensors ${printable(last.name)} and ${printable(tensor.name)} overlap at byte ${tensor.begin}`
-      refuse("overlap", problem, hints.damaged)
+      refuse("checkpoint/overlap", problem, hints.damaged)
     }
     if (tensor.begin > covered) {
       const problem = `bytes ${covered} to ${tensor.begin}, before tensor ${printable(tensor.name)}, belong to no tensor`
-      refuse("hole", problem, hints.damaged)
+      refuse("checkpoint/hole", problem, hints.damaged)
     }
     covered = tensor.end
     last = tensor
   }
   if (covered !== size)
-    refuse("hole", `the last ${size - covered} bytes of the file belong to no tensor`, hints.damaged)
+    refuse("checkpoint/hole", `the last ${size - covered} bytes of the file belong to no tensor`, hints.damaged)
 }

@@ -4,7 +4,7 @@
  * The index and the files must say the same: each tensor is in the file that the index names, once, and no file holds another.
  */
 
-import { printable, WeftError } from "../errors.js"
+import { type ErrorCode, printable, WeftError } from "../errors.js"
 import type { StoredTensor } from "./checkpoint.js"
 import { JsonReader } from "./json.js"
 import type { SafetensorsHeader } from "./safetensors.js"
@@ -21,7 +21,7 @@ export type WeightMap = ReadonlyMap<string, string>
  * @throws WeftError `checkpoint/json`, `checkpoint/duplicate`, or `checkpoint/index` for a file name that is not a plain name
  */
 export function parseIndex(name: string, text: string): WeightMap {
-  const refuse = (code: string, problem: string): never => {
+  const refuse = (code: ErrorCode, problem: string): never => {
     throw new WeftError(code, `${printable(name)}: ${problem}`, { hint: "fetch the index again, or export it again" })
   }
   const json = new JsonReader(text, (why) => refuse("checkpoint/json", `the index is not as it must be: ${why}`))
@@ -65,7 +65,7 @@ export function collectTensors(
   index?: WeightMap,
 ): ReadonlyMap<string, StoredTensor> {
   const tensors = new Map<string, StoredTensor>()
-  const refuse = (code: string, problem: string): never => {
+  const refuse = (code: ErrorCode, problem: string): never => {
     throw new WeftError(code, `${printable(folder)}: ${problem}`, { hint })
   }
   for (const [file, header] of headers) {

@@ -86,7 +86,7 @@ test("--watch checks again when a file has changed, until it is interrupted", as
     })
   })
   expect(code).toBe(130)
-  expect(stdout).toMatch(/error scalar-function: .*Found 1 error.*File change detected.*Found 0 errors/s)
+  expect(stdout).toMatch(/error scalar\/function: .*Found 1 error.*File change detected.*Found 0 errors/s)
 })
 
 describe("the text of an error", () => {

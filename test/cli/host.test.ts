@@ -152,22 +152,22 @@ export const program = defineProgram({
 })
 
 test.each([
-  ["null", "throw null", "model-failed"],
-  ["a text", 'throw "no"', "model-failed"],
-  ["what has no text", "throw Object.create(null)", "model-failed"],
-  ["what fails to become a text", 'throw { toString() { throw new Error("again") } }', "model-failed"],
+  ["null", "throw null", "model/failed"],
+  ["a text", 'throw "no"', "model/failed"],
+  ["what has no text", "throw Object.create(null)", "model/failed"],
+  ["what fails to become a text", 'throw { toString() { throw new Error("again") } }', "model/failed"],
   [
     "an error whose message and stack are none",
     'throw Object.assign(new Error("x"), { stack: 3, message: undefined })',
-    "model-failed",
+    "model/failed",
   ],
-  ["a rejection", "await Promise.reject(undefined)", "model-failed"],
+  ["a rejection", "await Promise.reject(undefined)", "model/failed"],
   ["nothing, and exports nothing", "export {}", "compile/model"],
-  ["when it is configured", "export const model = { configure() { throw 7 } }", "model-failed"],
+  ["when it is configured", "export const model = { configure() { throw 7 } }", "model/failed"],
   [
     "a schema's error without issues",
     "export const model = { configure() { return (undefined as any).x } }",
-    "model-failed",
+    "model/failed",
   ],
   [
     "issues made by hand",

@@ -100,7 +100,7 @@ describe("a small checkpoint without a tokenizer", () => {
   test("takes a model file that is named, and knows by its text that it is compiled already", async () => {
     using model = await open(golden.folder, { model: join(root, "models", "qwen3.ts") })
     expect(model.loading.cached).toBe(true)
-    expect(await refusal(open(golden.folder, { model: join(folder, "none.ts") }))).toContain("model-missing")
+    expect(await refusal(open(golden.folder, { model: join(folder, "none.ts") }))).toContain("model/missing")
   })
 
   test("a context of one's own makes the cache of keys smaller, not the positions other", async () => {

@@ -211,7 +211,7 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
       expect([...(await device.read(buffer, 0, 18))]).toEqual([...Array(12).fill(0), ...Array(6).fill(9)])
       device.upload(buffer, 5, Uint8Array.of(1))
       expect([...(await device.read(buffer, 4, 4))]).toEqual([0, 1, 0, 0])
-      expect(await codeOf(() => device.clear!(buffer, 40))).toBe("out-of-range")
+      expect(await codeOf(() => device.clear!(buffer, 40))).toBe("device/out-of-range")
     })
 
     it("keeps the order of uploads and reads", async () => {
@@ -319,22 +319,22 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
       const wanted = device.limits.bufferBytes * 2
       const before = device.counters.allocatedBytes
       expect(() => device.allocate(wanted, "weights")).toThrow(String(wanted))
-      expect(await codeOf(() => device.allocate(wanted, "weights"))).toBe("out-of-memory")
+      expect(await codeOf(() => device.allocate(wanted, "weights"))).toBe("device/out-of-memory")
       expect(device.counters.allocatedBytes).toBe(before)
     })
 
     it("refuses what is out of range, destroyed or ill formed", async () => {
       const buffer = device.allocate(8, "small")
-      expect(await codeOf(() => device.upload(buffer, 4, new Uint8Array(8)))).toBe("out-of-range")
-      expect(await codeOf(() => device.read(buffer, 4, 8))).toBe("out-of-range")
+      expect(await codeOf(() => device.upload(buffer, 4, new Uint8Array(8)))).toBe("device/out-of-range")
+      expect(await codeOf(() => device.read(buffer, 4, 8))).toBe("device/out-of-range")
       const command = { kernel: kernel(affine), buffers: [buffer], groups: 1 }
-      expect(await codeOf(() => device.record([command]))).toBe("record-bindings")
+      expect(await codeOf(() => device.record([command]))).toBe("device/record-bindings")
       expect(await codeOf(() => device.record([{ ...command, buffers: [buffer, buffer], groups: 0 }]))).toBe(
-        "record-groups",
+        "device/record-groups",
       )
       buffer.destroy()
-      expect(await codeOf(() => device.upload(buffer, 0, new Uint8Array(4)))).toBe("buffer-destroyed")
-      expect(await codeOf(() => device.read(buffer, 0, 4))).toBe("buffer-destroyed")
+      expect(await codeOf(() => device.upload(buffer, 0, new Uint8Array(4)))).toBe("device/buffer-destroyed")
+      expect(await codeOf(() => device.read(buffer, 0, 4))).toBe("device/buffer-destroyed")
     })
 
     it("ends with dispose: pending and later calls are refused, lost resolves", async () => {
@@ -344,10 +344,10 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
       const pending = codeOf(() => other.read(x, 0, 64))
       other.dispose()
       other.dispose()
-      expect([undefined, "device-lost"]).toContain(await pending)
-      expect(await codeOf(() => other.allocate(4, "late"))).toBe("device-lost")
-      expect(await codeOf(() => other.read(x, 0, 4))).toBe("device-lost")
-      expect(await codeOf(() => other.record([{ kernel: first!, buffers: [x, x], groups: 1 }]))).toBe("device-lost")
+      expect([undefined, "device/lost"]).toContain(await pending)
+      expect(await codeOf(() => other.allocate(4, "late"))).toBe("device/lost")
+      expect(await codeOf(() => other.read(x, 0, 4))).toBe("device/lost")
+      expect(await codeOf(() => other.record([{ kernel: first!, buffers: [x, x], groups: 1 }]))).toBe("device/lost")
       expect(typeof (await other.lost)).toBe("string")
       expect(other.counters.allocatedBytes).toBe(0)
     })

@@ -90,7 +90,7 @@ describe("a worker that does not start", () => {
     ["does not answer", "port.onMessage = () => {}", false],
   ])("it %s", async (_, head, tells) => {
     const { spawn, ended } = crew((worker) => (worker === 1 ? head : ""), tells)
-    expect(await refusal(() => createWasmDevice({ threads: 4, spawn }))).toBe("worker-failed")
+    expect(await refusal(() => createWasmDevice({ threads: 4, spawn }))).toBe("wasm/worker-failed")
     await ended()
   })
 
@@ -113,8 +113,8 @@ describe("a worker that ends", () => {
     expect(await run(1)).toEqual(all(3))
     await workers[0]!.terminate()
     expect(await device.lost).toBe("a worker ended: its thread ended with code 1")
-    expect(await refusal(() => run(2))).toBe("device-lost")
-    expect(await refusal(() => compile(device, "other", 1))).toBe("device-lost")
+    expect(await refusal(() => run(2))).toBe("device/lost")
+    expect(await refusal(() => compile(device, "other", 1))).toBe("device/lost")
     await ended()
     device.dispose()
     device.dispose()
@@ -126,8 +126,8 @@ describe("a worker that ends", () => {
     const run = await compile(device, "k", 3)
     await workers[0]!.terminate()
     expect(await run(2)).toEqual(all(6))
-    expect(await refusal(() => compile(device, "other", 1))).toBe("worker-failed")
-    expect(await refusal(() => run(2))).toBe("device-lost")
+    expect(await refusal(() => compile(device, "other", 1))).toBe("wasm/worker-failed")
+    expect(await refusal(() => run(2))).toBe("device/lost")
     await ended()
     device.dispose()
   })
@@ -139,8 +139,8 @@ describe("a worker that ends", () => {
     // On a busy machine the caller may do many calls alone before the worker takes a piece.
     let found: unknown
     for (let step = 1; typeof found !== "string" && step < 1_000_000; step++) found = await run(step % 100).catch(code)
-    expect(found).toBe("kernel-failed")
-    expect(await refusal(() => run(1))).toBe("device-lost")
+    expect(found).toBe("device/kernel-failed")
+    expect(await refusal(() => run(1))).toBe("device/lost")
     await ended()
     device.dispose()
   })
@@ -160,8 +160,8 @@ describe("a worker that ends", () => {
         const found = await run(step).catch(code)
         if (typeof found !== "string") expect(found).toEqual(all(3 * step))
         else {
-          expect(found).toMatch(/^(kernel-failed|device-lost)$/)
-          expect(await refusal(() => run(step))).toBe("device-lost")
+          expect(found).toMatch(/^device\/(kernel-failed|lost)$/)
+          expect(await refusal(() => run(step))).toBe("device/lost")
           break
         }
       }
@@ -184,5 +184,5 @@ test("a device that is disposed of while it takes a module", async () => {
   const device = await createWasmDevice({ threads: 3 })
   const loading = refusal(() => compile(device, "k", 1))
   device.dispose()
-  expect(await loading).toBe("device-lost")
+  expect(await loading).toBe("device/lost")
 })

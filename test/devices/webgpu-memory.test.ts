@@ -70,7 +70,7 @@ describe.skipIf(!here)("memory that WebGPU refuses", () => {
       const held = device.counters.allocatedBytes
       const error = await open(device).catch((e: unknown) => e)
       expect(error).toBeInstanceOf(WeftError)
-      expect((error as WeftError).code).toBe("out-of-memory")
+      expect((error as WeftError).code).toBe("device/out-of-memory")
       expect((error as WeftError).message).toMatch(
         new RegExp(
           `^'slot ${slot}' needs ${artifact.slots[slot]!.bytes} bytes, which the device refuses beside the \\d+ that it holds`,
@@ -89,21 +89,23 @@ describe.skipIf(!here)("memory that WebGPU refuses", () => {
     const device = await createWebgpuDevice()
     Object.assign(made, { count: 0, failing: 2 })
     const [bad, good] = [refusal(open(device)), open(device)]
-    expect(await bad).toMatch(/^out-of-memory/)
+    expect(await bad).toMatch(/^device\/out-of-memory/)
     expect(await tokens(await good)).toEqual(wanted)
     device.dispose()
   })
 
   test("the first buffer of the device", async () => {
     made.failing = 0
-    expect(await refusal(createWebgpuDevice())).toMatch(/^out-of-memory: 'symbols' needs \d+ bytes/)
+    expect(await refusal(createWebgpuDevice())).toMatch(/^device\/out-of-memory: 'symbols' needs \d+ bytes/)
   })
 
   test("the buffer of a read", async () => {
     const device = await createWebgpuDevice()
     const model = await open(device)
     Object.assign(made, { count: 0, failing: 0 })
-    expect(await refusal(model.generate(prompt, { temperature: 0, maxTokens: 4 }))).toMatch(/^out-of-memory: 'staging'/)
+    expect(await refusal(model.generate(prompt, { temperature: 0, maxTokens: 4 }))).toMatch(
+      /^device\/out-of-memory: 'staging'/,
+    )
     expect(await tokens(model)).toEqual(wanted)
     device.dispose()
   })
@@ -118,9 +120,9 @@ describe.skipIf(!here)("memory that WebGPU refuses", () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
       if (how === "lost") made.devices.at(-1)!.destroy()
       else device.dispose()
-      expect(await waiting).toMatch(/^device-lost/)
-      expect(await refusal(model.logits(prompt))).toMatch(/^device-lost/)
-      expect(await refusal(open(device))).toMatch(/^device-lost/)
+      expect(await waiting).toMatch(/^device\/lost/)
+      expect(await refusal(model.logits(prompt))).toMatch(/^device\/lost/)
+      expect(await refusal(open(device))).toMatch(/^device\/lost/)
       model.dispose()
       device.dispose()
     },

@@ -55,12 +55,12 @@ it("names the feature that a kernel needs and the adapter lacks", async () => {
   const { compile } = createPipelines({ features: new Set(["subgroups"]) } as unknown as GPUDevice, 8, () => {})
   const kernel = (source: string) => ({ name: "k1", source, bindings: [], lanes: 1, scratch: 0 })
   await expect(compile([kernel("enable subgroups;\nenable f16;\n")])).rejects.toMatchObject({
-    code: "webgpu-feature",
+    code: "webgpu/feature",
     message: expect.stringContaining("'k1' needs 'shader-f16'"),
   })
   for (const line of ["let r = subgroupShuffleXor(min(x, 3u), 8u);", "r = subgroupShuffleXor(b, 16u) != vec4<u32>();"])
     await expect(compile([kernel(`enable subgroups;\n  ${line}\n`)])).rejects.toMatchObject({
-      code: "webgpu-feature",
+      code: "webgpu/feature",
       message: expect.stringMatching(/^kernel 'k1' needs subgroups of (16|32) lanes; those of this adapter may have 8/),
     })
 })

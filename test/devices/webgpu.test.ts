@@ -32,7 +32,7 @@ describe.skipIf(!present)("WebGPU", () => {
   it("reports a kernel that does not compile by its name and line, and stays usable", async () => {
     const error = await device.compile([nothing, broken], new Uint8Array(0), 0).catch((e: unknown) => e)
     expect(error).toBeInstanceOf(WeftError)
-    expect((error as WeftError).code).toBe("webgpu-kernel")
+    expect((error as WeftError).code).toBe("webgpu/kernel")
     expect((error as WeftError).message).toMatch(/^kernel 'broken sum': .*\(WGSL 2:7\)\n\n2 \| {3}let x: u32 = 1f;$/s)
     const buffer = device.allocate(4, "still alive")
     expect(await device.read(buffer, 0, 4)).toEqual(new Uint8Array(4))
@@ -66,7 +66,7 @@ describe.skipIf(!present)("WebGPU", () => {
     gone.destroy()
     device.submit([recording], new Int32Array(0))
     const buffer = device.allocate(4, "other")
-    await expect(device.read(buffer, 0, 4)).rejects.toMatchObject({ code: "webgpu-validation" })
+    await expect(device.read(buffer, 0, 4)).rejects.toMatchObject({ code: "webgpu/validation" })
     expect(await device.read(buffer, 0, 4)).toEqual(new Uint8Array(4))
   })
 
@@ -81,7 +81,7 @@ describe.skipIf(!present)("WebGPU", () => {
 
   it("refuses a software adapter when hardware is asked for", async () => {
     if (!device.fallback) return
-    await expect(createWebgpuDevice({ adapter: "hardware" })).rejects.toMatchObject({ code: "webgpu-no-adapter" })
+    await expect(createWebgpuDevice({ adapter: "hardware" })).rejects.toMatchObject({ code: "webgpu/no-adapter" })
   })
 
   it("survives a garbage collection and lets the process exit by itself", async () => {

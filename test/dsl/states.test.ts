@@ -42,7 +42,7 @@ test("a state that is appended to and returned as it was", () => {
 
 test("a model that throws while it is traced is told with its line", async () => {
   await expect(compile("test/dsl/states-models.ts", {}, "wasm")).rejects.toMatchObject({
-    code: "model-failed",
+    code: "model/failed",
     message: expect.stringMatching(
       /^test\/dsl\/states-models\.ts:\d+:\d+ - the model failed: not today\n\n\d+ \| {5}throw new Error\("not today"\)/,
     ),
@@ -51,7 +51,7 @@ test("a model that throws while it is traced is told with its line", async () =>
 
 test("a number that is none is told at its line in the model's file", async () => {
   await expect(compile("test/dsl/states-models.ts", { heads: 3 }, "wasm")).rejects.toMatchObject({
-    code: "model-failed",
+    code: "model/failed",
     message: expect.stringMatching(
       /^test\/dsl\/states-models\.ts:\d+:\d+ - the model failed: weight\("table"\): axis "embed" has extent 1\.3.*\n\n\d+ \| .*weight\("table"/,
     ),

@@ -26,7 +26,7 @@ const imports = 'import { dot, input, map } from "./language/index.js"\n'
 
 test("TypeScript's own", async () => {
   const error = await errorOfText(`${imports}const x = input("seq", "embed")\nexport const y = dot(x, x, "dim")\n`)
-  expect(error.code).toBe("type-error")
+  expect(error.code).toBe("model/type-error")
   expect(error.message).toBe(
     `model.ts:3:28 - TS2345: Argument of type '"dim"' is not assignable to parameter of type '"seq" | "embed"'.
 
@@ -75,7 +75,7 @@ model.ts:2:14 - TS2322: Type 'number' is not assignable to type 'string'.
   // As Node prints what nobody has caught: each mistake once.
   expect(inspect(two, { customInspect: false, depth: 5 }).match(/TS2322/g)).toHaveLength(2)
   expect(inspect(two.mistakes[0], { customInspect: false, depth: 5 }).match(/TS2322/g)).toHaveLength(1)
-  expect(JSON.parse(JSON.stringify(two.mistakes[0]))).toMatchObject({ code: "type-error", span: { line: 1 } })
+  expect(JSON.parse(JSON.stringify(two.mistakes[0]))).toMatchObject({ code: "model/type-error", span: { line: 1 } })
   const many = await errorOfText(Array.from({ length: 13 }, (_, n) => `export const n${n}: string = 1\n`).join(""))
   expect(many.message.match(/TS2322/g)).toHaveLength(10)
   expect(many.message.endsWith("\n\n… and 3 more")).toBe(true)
@@ -92,7 +92,7 @@ test("the tsconfig decides: without strict, without an error", async () => {
 
 test("a scalar function handed to the language", async () => {
   const error = await errorOfText(`${imports}\nexport const y = () => map(\n\t(v) => v == 0 ? 1 : v, input("a"))\n`)
-  expect(error.code).toBe("scalar-function")
+  expect(error.code).toBe("scalar/function")
   expect(error.message).toBe(
     'model.ts:4:11 - a scalar function cannot contain `==`\n\n4 |  (v) => v == 0 ? 1 : v, input("a"))\n              ~~\n\nhint: use `===` or `!==`',
   )
@@ -100,7 +100,7 @@ test("a scalar function handed to the language", async () => {
 
 test("no file", async () => {
   expect(await errorOf("fixtures/none.ts")).toMatchObject({
-    code: "model-missing",
+    code: "model/missing",
     message: "there is no file fixtures/none.ts",
   })
   expect((await errorOf("fixtures")).message).toBe("there is no file fixtures")
@@ -108,7 +108,7 @@ test("no file", async () => {
 
 test("no TypeScript", async () => {
   expect(await errorOf("fixtures/tiny/tsconfig.json")).toMatchObject({
-    code: "model-not-typescript",
+    code: "model/not-typescript",
     message:
       "fixtures/tiny/tsconfig.json is not a TypeScript file\nhint: a model is compiled from its source; name the `.ts` file",
   })
@@ -117,7 +117,7 @@ test("no TypeScript", async () => {
 test("a tsconfig that is named and is not there", async () => {
   process.chdir(temporaryProject({ "model.ts": "export {}\n" }))
   expect(await errorOf("model.ts", { tsconfig: "other.json" })).toMatchObject({
-    code: "tsconfig-missing",
+    code: "tsconfig/missing",
     message: "there is no file other.json",
   })
 })
@@ -129,14 +129,14 @@ test("a broken tsconfig", async () => {
   })
   process.chdir(folder)
   const error = await errorOf("model.ts")
-  expect(error.code).toBe("tsconfig-invalid")
+  expect(error.code).toBe("tsconfig/invalid")
   expect(error.message).toMatch(/^(tsconfig\.json:2:34 - )?TS6046: Argument for '--module' option must be: /)
 })
 
 test("a package that is not installed", async () => {
   const text = '// @ts-expect-error there are no types\nimport { z } from "absent-package"\nexport const y = z\n'
   const error = await errorOfText(text)
-  expect(error.code).toBe("bundle-failed")
+  expect(error.code).toBe("model/bundle-failed")
   expect(error.message).toMatch(/^model\.ts:2:1\d - Could not resolve "absent-package"\n/)
 })
 
@@ -148,7 +148,7 @@ test("a file that the bundler cannot find", async () => {
     }),
   )
   const error = await errorOf("model.ts")
-  expect(error.code).toBe("bundle-failed")
+  expect(error.code).toBe("model/bundle-failed")
   expect(error.message).toBe(
     'model.ts:1:19 - Could not resolve "./only.js"\n\n1 | import { n } from "./only.js"\n                      ~~~~~~~~~~~',
   )
@@ -158,7 +158,7 @@ test("a model that throws while it is imported", async () => {
   const error = await errorOfText(
     'import { map } from "./language/index.js"\nexport const f = (v: number) => v, g = map\nthrow new Error("too early")\n',
   )
-  expect(error.code).toBe("model-failed")
+  expect(error.code).toBe("model/failed")
   expect(error.message).toBe(
     'model.ts:3:7 - model.ts cannot be imported: too early\n\n3 | throw new Error("too early")\n          ~',
   )
@@ -172,6 +172,6 @@ test.each([
 ])("an import that only Node could follow says how it is followed: %s", async (_, text) => {
   const other = temporaryProject({ "other.tsx": "export const n = 1\n" })
   const error = await errorOfText(`${text.replace("HERE", other)}\nexport const y = 1\n`)
-  expect(error.code).toBe("model-failed")
+  expect(error.code).toBe("model/failed")
   expect(error.hint).toContain('by a literal, import("./other.ts")')
 })

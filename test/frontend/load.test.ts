@@ -174,7 +174,9 @@ export function __at<T>(span: object, call: () => T) { return { span, value: cal
     )
     expect((await loadModel(join(folder, "model.ts"), { languageRoots })).module.at).toBe("/a")
     writeFileSync(join(folder, "wrong.ts"), "export const size: string = new URL(import.meta.url).port.length\n")
-    await expect(loadModel(join(folder, "wrong.ts"), { languageRoots })).rejects.toMatchObject({ code: "type-error" })
+    await expect(loadModel(join(folder, "wrong.ts"), { languageRoots })).rejects.toMatchObject({
+      code: "model/type-error",
+    })
   })
 
   test("a model beside declarations that name the platform", async () => {
@@ -182,7 +184,9 @@ export function __at<T>(span: object, call: () => T) { return { span, value: cal
       { "globals.d.ts": "declare const place: URL\n", "wrong.ts": "export const size: string = place.port.length\n" },
       { compilerOptions: { ...compilerOptions, lib: ["es2023", "dom"] }, include: ["globals.d.ts"] },
     )
-    await expect(loadModel(join(folder, "wrong.ts"), { languageRoots })).rejects.toMatchObject({ code: "type-error" })
+    await expect(loadModel(join(folder, "wrong.ts"), { languageRoots })).rejects.toMatchObject({
+      code: "model/type-error",
+    })
   })
 
   test("a project that is itself an installed package", async () => {

@@ -200,7 +200,7 @@ const { diagnostics } = transformProject(openProject(Object.keys(files), { langu
 function messageOf(file: string): string {
   try {
     throwDiagnostics(
-      "scalar-function",
+      "scalar/function",
       diagnostics.filter(({ span }) => span?.file === join(folder, file)),
     )
   } catch (error) {

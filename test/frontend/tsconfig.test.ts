@@ -109,11 +109,11 @@ test("what changes types is an error still", async () => {
   const text = "const record: Record<string, number> = { a: 1 }\nexport const value: number = record.a\n"
   expect(await valueIn({ "model.ts": text }, { compilerOptions })).toBe(1)
   const options = { compilerOptions: { ...compilerOptions, noUncheckedIndexedAccess: true } }
-  expect(await valueIn({ "model.ts": text }, options)).toMatch(/^type-error: TS2322/)
+  expect(await valueIn({ "model.ts": text }, options)).toMatch(/^model\/type-error: TS2322/)
   expect(await valueIn({ "model.ts": "" }, { compilerOptions: { module: "nodenxt" } })).toMatch(
-    /^tsconfig-invalid: TS6046/,
+    /^tsconfig\/invalid: TS6046/,
   )
-  expect(await valueIn({ "model.ts": "" }, { extends: "./none.json" })).toMatch(/^tsconfig-invalid: TS/)
+  expect(await valueIn({ "model.ts": "" }, { extends: "./none.json" })).toMatch(/^tsconfig\/invalid: TS/)
 })
 
 test("a tsconfig that refers to others: the one that lists the file counts, with what it extends", async () => {
@@ -146,7 +146,7 @@ test("a jsconfig, and none at all", async () => {
   rmSync(join(folder, "tsconfig.json"))
   expect((await loadModel(join(folder, "model.ts"))).module.value).toBe(3)
   writeFileSync(join(folder, "model.ts"), "export const f = (x) => x\n")
-  await expect(loadModel(join(folder, "model.ts"))).rejects.toMatchObject({ code: "type-error" })
+  await expect(loadModel(join(folder, "model.ts"))).rejects.toMatchObject({ code: "model/type-error" })
   writeFileSync(
     join(folder, "jsconfig.json"),
     JSON.stringify({ compilerOptions: { ...bundler, paths: { "@/*": ["./lib/*"] } } }),
@@ -161,7 +161,9 @@ test("the defaults of the TypeScript that is installed: before 6, a model is str
   const model = { "model.ts": "export const f = (x) => x\nexport const value = f(1)\n" }
   const installed = (version: string) => ({ "node_modules/typescript/package.json": JSON.stringify({ version }) })
   expect(await valueIn({ ...model, ...installed("5.9.3") }, { compilerOptions: lax })).toBe(1)
-  expect(await valueIn({ ...model, ...installed("6.0.2") }, { compilerOptions: lax })).toMatch(/^type-error: TS7006/)
+  expect(await valueIn({ ...model, ...installed("6.0.2") }, { compilerOptions: lax })).toMatch(
+    /^model\/type-error: TS7006/,
+  )
 })
 
 test("declarations that are installed and not listed are there", async () => {

@@ -314,7 +314,7 @@ test("random scalar functions are what JavaScript computes, or are refused", { t
           type,
           undefined,
         )
-        if (body.dtype !== type) throw new WeftError("value-type", body.dtype)
+        if (body.dtype !== type) throw new WeftError("trace/value-type", body.dtype)
         compiled = compileScalar(
           body,
           names.map((_, i) => `$${i}`),

@@ -338,15 +338,15 @@ describe("statements", () => {
 
 describe("refusals", () => {
   it("of a store of half a word", () => {
-    expect(code(kernel([store("y", n(0), f(1))], [buffer("y", "write", "f16")]))).toBe("wgsl-packed-store")
+    expect(code(kernel([store("y", n(0), f(1))], [buffer("y", "write", "f16")]))).toBe("wgsl/packed-store")
     const tile: Statement = { kind: "alloc", name: "tile", dtype: "f32", storage: "bf16", size: 8, space: "shared" }
-    expect(code(kernel([tile, store("tile", n(0), f(1))], []))).toBe("wgsl-packed-store")
+    expect(code(kernel([tile, store("tile", n(0), f(1))], []))).toBe("wgsl/packed-store")
   })
   it("of more than the adapter has", () => {
     const shared: Statement = { kind: "alloc", name: "tile", dtype: "f32", size: 5000, space: "shared" }
-    expect(code(kernel([shared]))).toBe("wgsl-shared-bytes")
+    expect(code(kernel([shared]))).toBe("wgsl/shared-bytes")
     expect(code(kernel([{ ...shared, storage: "bf16" }]))).toBeUndefined()
-    expect(code(kernel([], [], 257))).toBe("wgsl-lanes")
+    expect(code(kernel([], [], 257))).toBe("wgsl/lanes")
     expect(
       code(
         kernel(
@@ -354,15 +354,15 @@ describe("refusals", () => {
           Array.from({ length: 9 }, (_, i) => buffer(`x${i}`, "read")),
         ),
       ),
-    ).toBe("wgsl-buffers")
+    ).toBe("wgsl/buffers")
   })
   it("of shuffles without subgroups or beyond the smallest one", () => {
     const shuffle = (mask: number) => kernel([{ kind: "shuffle", name: "o", value: at("x", n(0)), mask }])
-    expect(code(shuffle(1), { limits: defaultWgslLimits })).toBe("wgsl-subgroups")
-    expect(code(shuffle(4))).toBe("wgsl-shuffle")
+    expect(code(shuffle(1), { limits: defaultWgslLimits })).toBe("wgsl/subgroups")
+    expect(code(shuffle(4))).toBe("wgsl/shuffle")
     expect(() => text(shuffle(4))).toThrow("kernel 'kernel' exchanges over mask 4; a subgroup may have 4 lanes")
   })
   it("of a symbol that the artifact does not list", () => {
-    expect(code(kernel([store("y", sizeSymbol("m", 9, 1), f(0))]))).toBe("wgsl-symbol")
+    expect(code(kernel([store("y", sizeSymbol("m", 9, 1), f(0))]))).toBe("wgsl/symbol")
   })
 })

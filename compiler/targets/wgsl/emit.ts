@@ -120,8 +120,8 @@ export const inaccurate: ReadonlySet<Operation> = new Set(["sin", "cos", "tanh",
 function symbolText(kernel: LoopKernel, { symbolOrder }: WgslOptions, name: string): string {
   const at = symbolOrder.indexOf(name)
   if (at < 0)
-    throw new WeftError("wgsl-symbol", `kernel '${kernel.name}' reads '${name}', which the artifact does not list`)
+    throw new WeftError("wgsl/symbol", `kernel '${kernel.name}' reads '${name}', which the artifact does not list`)
   if (at >= symbolCapacity)
-    throw new WeftError("wgsl-symbols", `the artifact has more than ${symbolCapacity} size symbols`)
+    throw new WeftError("wgsl/symbols", `the artifact has more than ${symbolCapacity} size symbols`)
   return `symbols[${at >> 2}].${"xyzw"[at & 3]}`
 }

@@ -3,11 +3,12 @@
  *
  *   checkWgsl(kernel, defaultWgslLimits)
  *   → undefined                                  the kernel can be printed and run
- *   → { code: "wgsl-shared-bytes", message: "kernel 'scores' needs 20480 bytes of workgroup memory; the adapter has 16384" }
+ *   → { code: "wgsl/shared-bytes", message: "kernel 'scores' needs 20480 bytes of workgroup memory; the adapter has 16384" }
  *
  * `defaultWgslLimits` is what every WebGPU implementation gives without being asked. A device reports its own record, of this shape.
  * Sizes of buffers are the plan's business, not the printer's.
  */
+import type { ErrorCode } from "../../../runtime/errors.js"
 import type { Half, LoopKernel, Statement, Storage } from "../../ir/loop.js"
 import { packed, storageBytes } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
@@ -40,39 +41,39 @@ export const defaultWgslLimits: WgslLimits = {
 export const symbolCapacity = 4096
 
 export interface WgslRefusal {
-  readonly code: string
+  readonly code: ErrorCode
   readonly message: string
 }
 
 /** The first reason why this kernel cannot run under these limits. */
 export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal | undefined {
   const buffers = new Map(kernel.buffers.map((b) => [b.name, b]))
-  const refuse = (code: string, what: string) => ({ code, message: `kernel '${kernel.name}' ${what}` })
+  const refuse = (code: ErrorCode, what: string) => ({ code, message: `kernel '${kernel.name}' ${what}` })
   const statements = everyStatement(kernel.body)
   const storages = new Map<string, Storage>(kernel.buffers.map((b) => [b.name, b.storage]))
   for (const s of statements) if (s.kind === "alloc") storages.set(s.name, s.storage ?? s.dtype)
   const shared = statements.reduce((n, s) => (s.kind === "alloc" && s.space === "shared" ? n + paddedBytes(s) : n), 0)
 
   if (kernel.lanes > limits.invocations)
-    return refuse("wgsl-lanes", `has ${kernel.lanes} lanes; the adapter allows ${limits.invocations}`)
+    return refuse("wgsl/lanes", `has ${kernel.lanes} lanes; the adapter allows ${limits.invocations}`)
   if (kernel.buffers.length > limits.storageBuffers)
-    return refuse("wgsl-buffers", `binds ${kernel.buffers.length} buffers; the adapter allows ${limits.storageBuffers}`)
+    return refuse("wgsl/buffers", `binds ${kernel.buffers.length} buffers; the adapter allows ${limits.storageBuffers}`)
   if (shared > limits.workgroupBytes)
     return refuse(
-      "wgsl-shared-bytes",
+      "wgsl/shared-bytes",
       `needs ${shared} bytes of workgroup memory; the adapter has ${limits.workgroupBytes}`,
     )
   for (const s of statements) {
     if (s.kind === "shuffle" && !limits.subgroups)
-      return refuse("wgsl-subgroups", "exchanges values between lanes; the adapter has no subgroups")
+      return refuse("wgsl/subgroups", "exchanges values between lanes; the adapter has no subgroups")
     if (s.kind === "shuffle" && s.mask >= limits.subgroupSize)
-      return refuse("wgsl-shuffle", `exchanges over mask ${s.mask}; a subgroup may have ${limits.subgroupSize} lanes`)
+      return refuse("wgsl/shuffle", `exchanges over mask ${s.mask}; a subgroup may have ${limits.subgroupSize} lanes`)
     if (s.kind === "atomic" && buffers.get(s.array)?.access === "read")
-      return refuse("wgsl-atomic", `updates '${s.array}', which it binds for reading only`)
+      return refuse("wgsl/atomic", `updates '${s.array}', which it binds for reading only`)
     const target = halfWord(s, storages)
     if (target !== undefined)
       return refuse(
-        "wgsl-packed-store",
+        "wgsl/packed-store",
         `stores half a word to '${target.name}'; ${target.storage} is written in pairs`,
       )
   }

@@ -1,7 +1,7 @@
 /**
  * The workers as those who get messages and answer them; when one is gone, so is the crew: what waits rejects, the others are ended.
  *
- *     await crew.ask((worker) => ({ module, names }))      all have answered "ready", or WeftError `worker-failed`
+ *     await crew.ask((worker) => ({ module, names }))      all have answered "ready", or WeftError `wasm/worker-failed`
  */
 import { WeftError } from "../../errors.js"
 import type { WorkerLike } from "./spawn.js"
@@ -9,7 +9,7 @@ import type { WorkerLike } from "./spawn.js"
 /** Milliseconds without an answer after which a worker that tells its end is given up, and one that cannot. */
 const silence = { telling: 60_000, mute: 2_000 } as const
 export interface Crew<Message> {
-  /** @throws WeftError `worker-failed` when a worker is gone */
+  /** @throws WeftError `wasm/worker-failed` when a worker is gone */
   check(): void
   /** Sends each worker its message (they count from 1) and waits until all have answered. */
   ask(messageOf: (worker: number) => Message): Promise<void>
@@ -31,7 +31,9 @@ export function createCrew<Message>(workers: readonly WorkerLike[], onLost: (rea
   gone.catch(() => {})
   const dismiss = (reason: string) => {
     if (failure !== undefined) return
-    failure = new WeftError("worker-failed", reason, { hint: "open the device again, with fewer threads if it recurs" })
+    failure = new WeftError("wasm/worker-failed", reason, {
+      hint: "open the device again, with fewer threads if it recurs",
+    })
     reject(failure)
     for (const w of workers) w.terminate()
   }

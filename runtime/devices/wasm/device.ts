@@ -53,7 +53,7 @@ interface WasmRecording extends Recording {
 const addressable = 65536 * pageBytes
 
 /**
- * @throws WeftError `device/option`, `out-of-memory` when no memory is to be had, `worker-failed`
+ * @throws WeftError `device/option`, `device/out-of-memory` when no memory is to be had, `wasm/worker-failed`
  */
 export async function createWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
   checkOptions(options)
@@ -87,9 +87,13 @@ function reserve(pages: number, shared: boolean): { memory: WebAssembly.Memory; 
       return { memory: new WebAssembly.Memory({ initial: 1, maximum, shared }), maximumBytes: maximum * pageBytes }
     } catch (cause) {
       if (maximum > 1024) continue
-      throw new WeftError("out-of-memory", `a WebAssembly memory of at most ${maximum * pageBytes} bytes is refused`, {
-        cause,
-      })
+      throw new WeftError(
+        "device/out-of-memory",
+        `a WebAssembly memory of at most ${maximum * pageBytes} bytes is refused`,
+        {
+          cause,
+        },
+      )
     }
   }
 }
@@ -176,7 +180,7 @@ class WasmDevice implements Device {
     const run = kernels.map(({ name }) => {
       const run = exports[name]
       if (typeof run !== "function")
-        throw new WeftError("bad-module", `the artifact's WebAssembly module has no kernel '${name}'`)
+        throw new WeftError("wasm/bad-module", `the artifact's WebAssembly module has no kernel '${name}'`)
       return run as KernelFunction
     })
     const names = kernels.map((k) => k.name)
@@ -214,9 +218,12 @@ class WasmDevice implements Device {
     const prepared = commands.map(({ kernel, buffers, groups }): Prepared => {
       const { name, bindings } = kernel as WasmKernel
       if (buffers.length !== bindings)
-        throw new WeftError("record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${buffers.length}`)
+        throw new WeftError(
+          "device/record-bindings",
+          `kernel '${name}' binds ${bindings} buffers, not ${buffers.length}`,
+        )
       if (!Number.isInteger(groups) || groups < 1)
-        throw new WeftError("record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
+        throw new WeftError("device/record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
       const bytes = buffers.reduce((sum, b) => sum + b.bytes, 0)
       const share = this.team !== undefined && groups > 1 && bytes >= this.shareFrom
       return { kernel: kernel as WasmKernel, pointers: buffers.map((b) => (b as WasmBuffer).at), groups, share }
@@ -228,7 +235,10 @@ class WasmDevice implements Device {
   submit(recordings: readonly Recording[], symbols: Int32Array): void {
     this.check()
     if (symbols.length > this.symbols.count)
-      throw new WeftError("too-many-symbols", `${symbols.length} size symbols; the kernels know ${this.symbols.count}`)
+      throw new WeftError(
+        "device/too-many-symbols",
+        `${symbols.length} size symbols; the kernels know ${this.symbols.count}`,
+      )
     new Int32Array(this.heap.memory.buffer, this.symbols.at, symbols.length).set(symbols)
     this.counters.submits++
     for (const recording of recordings) for (const command of (recording as WasmRecording).prepared) this.run(command)
@@ -242,7 +252,7 @@ class WasmDevice implements Device {
       else kernel.run(this.symbols.at, this.scratch.at, 0, 1, ...pointers)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
-      const error = new WeftError("kernel-failed", `kernel '${kernel.name}' stopped: ${reason}`, { cause })
+      const error = new WeftError("device/kernel-failed", `kernel '${kernel.name}' stopped: ${reason}`, { cause })
       this.end(error.message)
       throw error
     }
@@ -267,17 +277,17 @@ class WasmDevice implements Device {
   }
 
   private check(): void {
-    if (this.disposed) throw new WeftError("device-lost", "this device has been disposed of")
-    if (this.reason !== undefined) throw new WeftError("device-lost", `the device was lost (${this.reason})`)
+    if (this.disposed) throw new WeftError("device/lost", "this device has been disposed of")
+    if (this.reason !== undefined) throw new WeftError("device/lost", `the device was lost (${this.reason})`)
   }
 
   private bytes(buffer: DeviceBuffer, offset: number, length: number): Uint8Array {
     this.check()
     const { at, bytes, alive } = buffer as WasmBuffer
-    if (!alive()) throw new WeftError("buffer-destroyed", "the buffer was destroyed")
+    if (!alive()) throw new WeftError("device/buffer-destroyed", "the buffer was destroyed")
     if (offset < 0 || length < 0 || offset + length > bytes)
       throw new WeftError(
-        "out-of-range",
+        "device/out-of-range",
         `bytes ${offset} to ${offset + length} are not within a buffer of ${bytes} bytes`,
       )
     return new Uint8Array(this.heap.memory.buffer, at + offset, length)

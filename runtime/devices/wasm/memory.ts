@@ -69,7 +69,7 @@ export class Heap {
     const pages = Math.ceil(missing / pageBytes)
     const refuse = (cause?: unknown) =>
       new WeftError(
-        "out-of-memory",
+        "device/out-of-memory",
         `'${label}' needs ${size} bytes; with them the device would hold ${this.end + missing} bytes of at most ${this.maximumBytes}`,
         { hint: "use a smaller model or context, or the webgpu device: WebAssembly addresses 4 GiB at most", cause },
       )

@@ -35,7 +35,7 @@ export function withMultiplyAdd(module: Uint8Array): Uint8Array {
     const [from, to] = i % 2 === 0 ? ([multiplication, nothing] as const) : ([addition, multiplyAddition] as const)
     if (!from.every((byte, j) => module[at + j] === byte))
       throw new WeftError(
-        "bad-module",
+        "wasm/bad-module",
         `the artifact's list 'contractible' names byte ${at}, where no such instruction is`,
       )
     fused.set(to, at)
@@ -64,7 +64,7 @@ function contractible(module: Uint8Array): readonly number[] {
 }
 
 const refuse = () =>
-  new WeftError("bad-module", "the artifact's WebAssembly module does not import its memory as 'env.memory'")
+  new WeftError("wasm/bad-module", "the artifact's WebAssembly module does not import its memory as 'env.memory'")
 
 /** Where the limits of the first import, a memory, begin. */
 function memoryFlag(module: Uint8Array): number {
@@ -119,7 +119,7 @@ export async function compileModule(module: Uint8Array): Promise<WebAssembly.Mod
     return await WebAssembly.compile(module as Uint8Array<ArrayBuffer>)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new WeftError("bad-module", `the artifact's WebAssembly module is not valid here: ${reason}`, {
+    throw new WeftError("wasm/bad-module", `the artifact's WebAssembly module is not valid here: ${reason}`, {
       hint: "the engine must support SIMD and threads instructions (Node 20, any browser since 2023)",
       cause,
     })

@@ -51,7 +51,7 @@ export interface Team {
   /**
    * Instantiates a module in every worker and returns the index of its first kernel; the others follow.
    *
-   * @throws WeftError `worker-failed` when a worker does not take it or has ended
+   * @throws WeftError `wasm/worker-failed` when a worker does not take it or has ended
    */
   load(module: WebAssembly.Module, names: readonly string[]): Promise<number>
   /** Runs a kernel of `groups` workgroups; `scratch` is that of the caller, and worker w has the `bytes` at scratch + w · bytes. */
@@ -160,7 +160,7 @@ const source = `;(${work})(port, ${claim})`
 /**
  * Starts `size` workers, or as many as the system grants. `onLost` is called once when the team cannot go on.
  *
- * @throws WeftError `worker-failed` when one starts and then fails
+ * @throws WeftError `wasm/worker-failed` when one starts and then fails
  */
 export async function createTeam(
   size: number,
@@ -235,7 +235,7 @@ export async function createTeam(
       if (state !== "serving") return own(symbols, scratch, 0, 1, ...pointers)
       if (pointers.length + 3 > mostArguments)
         throw new WeftError(
-          "too-many-buffers",
+          "device/too-many-buffers",
           `${pointers.length} buffers of one kernel; at most ${mostArguments - 3}`,
         )
       const pieces = Math.min(groups, piecesPerThread * (workers.length + 1))

@@ -26,11 +26,11 @@ export async function findAdapter(options: WebgpuOptions): Promise<GPUAdapter> {
   const gpu = await implementation(options)
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
   if (adapter === null)
-    throw new WeftError("webgpu-no-adapter", "no WebGPU adapter was found", {
+    throw new WeftError("webgpu/no-adapter", "no WebGPU adapter was found", {
       hint: "on a machine without a GPU, install Mesa's software driver: scripts/software-adapter.sh",
     })
   if (options.adapter === "hardware" && isSoftware(adapter.info))
-    throw new WeftError("webgpu-no-adapter", `the only WebGPU adapter is software: ${describe(adapter.info)}`)
+    throw new WeftError("webgpu/no-adapter", `the only WebGPU adapter is software: ${describe(adapter.info)}`)
   return adapter
 }
 
@@ -64,7 +64,7 @@ async function dawn(): Promise<{ create(flags: readonly string[]): GPU }> {
   try {
     return await import(/* @vite-ignore */ name)
   } catch (cause) {
-    throw new WeftError("webgpu-missing", "this environment has no WebGPU", {
+    throw new WeftError("webgpu/missing", "this environment has no WebGPU", {
       hint: "in Node, install the package 'webgpu'; in a page, use a browser with WebGPU",
       cause,
     })

@@ -56,7 +56,7 @@ interface WebgpuRecording extends Recording {
   readonly dispatches: readonly Dispatch[]
 }
 
-/** Opens a device. Throws a WeftError: `webgpu-missing` without an implementation, `webgpu-no-adapter` without an adapter of the kind. */
+/** Opens a device. Throws a WeftError: `webgpu/missing` without an implementation, `webgpu/no-adapter` without an adapter of the kind. */
 export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<WebgpuDevice> {
   const adapter = await findAdapter(options)
   const gpu = await openDevice(adapter)
@@ -76,7 +76,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     return (error: GPUError | undefined) =>
       error &&
       new WeftError(
-        "out-of-memory",
+        "device/out-of-memory",
         `'${label}' needs ${bytes} bytes, which the device refuses beside the ${held} that it holds: ${error.message}`,
         { hint: "use a smaller model or context, or free what else is on the device" },
       )
@@ -94,7 +94,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
 
   const waiting = new Set<(error: WeftError) => void>()
   const endWaiting = (reason: string) => {
-    for (const reject of waiting) reject(new WeftError("device-lost", reason))
+    for (const reject of waiting) reject(new WeftError("device/lost", reason))
   }
   const lost = gpu.lost.then((info) => {
     lostReason = info.message === "" ? info.reason : `${info.reason}: ${info.message}`
@@ -114,8 +114,8 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
   }
   /** Refuses every use after a loss. */
   const alive = () => {
-    if (disposed) throw new WeftError("device-lost", "this device has been disposed of")
-    if (lostReason !== undefined) throw new WeftError("device-lost", `the device was lost (${lostReason})`)
+    if (disposed) throw new WeftError("device/lost", "this device has been disposed of")
+    if (lostReason !== undefined) throw new WeftError("device/lost", `the device was lost (${lostReason})`)
   }
   /** Waits for the device, which may be lost meanwhile: some drivers never come back then. */
   const orLost = <T>(work: Promise<T>): Promise<T> =>
@@ -126,24 +126,25 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
   const own = (buffer: DeviceBuffer): WebgpuBuffer => {
     const found = buffer as WebgpuBuffer
     if (!buffers.has(found))
-      throw new WeftError("buffer-destroyed", `buffer '${found.label}' is not alive on this device`)
+      throw new WeftError("device/buffer-destroyed", `buffer '${found.label}' is not alive on this device`)
     return found
   }
   const inside = (buffer: WebgpuBuffer, offset: number, bytes: number, what: string) => {
     if (!(Number.isInteger(offset) && offset >= 0 && bytes >= 0 && offset + bytes <= buffer.bytes))
       throw new WeftError(
-        "out-of-range",
+        "device/out-of-range",
         `${what} of bytes ${offset} to ${offset + bytes} of '${buffer.label}', which has ${buffer.bytes}`,
       )
   }
 
   const dispatch = ({ kernel, buffers: bound, groups }: Command): Dispatch => {
-    if (!compiled.has(kernel)) throw new WeftError("record-kernel", `kernel '${kernel.name}' is not of this device`)
+    if (!compiled.has(kernel))
+      throw new WeftError("device/record-kernel", `kernel '${kernel.name}' is not of this device`)
     const { pipeline, layout, bindings, name } = kernel as WebgpuKernel
     if (bound.length !== bindings)
-      throw new WeftError("record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${bound.length}`)
+      throw new WeftError("device/record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${bound.length}`)
     if (!(Number.isInteger(groups) && groups > 0 && groups <= dispatchLimit ** 2))
-      throw new WeftError("record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
+      throw new WeftError("device/record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
     const entries = [symbolBuffer, ...bound.map((b) => own(b).gpu)].map((buffer, binding) => ({
       binding,
       resource: { buffer },
@@ -165,7 +166,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       alive()
       if (bytes > limits.bindingBytes)
         throw new WeftError(
-          "out-of-memory",
+          "device/out-of-memory",
           `'${label}' needs ${bytes} bytes; this adapter binds at most ${limits.bindingBytes}`,
         )
       const freed = () => {
@@ -202,7 +203,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     async compile(kernels, _module, symbols) {
       alive()
       if (symbols * 4 > symbolBytes)
-        throw new WeftError("too-many-symbols", `${symbols} size symbols; a device holds ${symbolBytes / 4}`)
+        throw new WeftError("device/too-many-symbols", `${symbols} size symbols; a device holds ${symbolBytes / 4}`)
       const made = await orLost(pipelines.compile(kernels))
       for (const kernel of made) compiled.add(kernel)
       return made
@@ -215,7 +216,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       problems.set(
         recording,
         error.then(
-          (e) => e && new WeftError("record-bindings", `the device cannot bind what is recorded: ${e.message}`),
+          (e) => e && new WeftError("device/record-bindings", `the device cannot bind what is recorded: ${e.message}`),
         ),
       )
       recorded.add(recording)
@@ -225,9 +226,12 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     submit(recordings, symbols) {
       alive()
       for (const r of recordings)
-        if (!recorded.has(r)) throw new WeftError("submit-recording", "a recording is not of this device")
+        if (!recorded.has(r)) throw new WeftError("device/submit-recording", "a recording is not of this device")
       if (symbols.byteLength > symbolBytes)
-        throw new WeftError("too-many-symbols", `${symbols.length} size symbols; a device holds ${symbolBytes / 4}`)
+        throw new WeftError(
+          "device/too-many-symbols",
+          `${symbols.length} size symbols; a device holds ${symbolBytes / 4}`,
+        )
       if (symbols.length > 0)
         gpu.queue.writeBuffer(symbolBuffer, 0, symbols.buffer as ArrayBuffer, symbols.byteOffset, symbols.byteLength)
       const encoder = gpu.createCommandEncoder()
@@ -257,7 +261,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
         alive()
         if (cause instanceof WeftError) throw cause
         throw (
-          takePending() ?? new WeftError("webgpu-read", `reading '${buffer.label}' failed: ${String(cause)}`, { cause })
+          takePending() ?? new WeftError("webgpu/read", `reading '${buffer.label}' failed: ${String(cause)}`, { cause })
         )
       })
       const error = takePending()
@@ -334,6 +338,6 @@ function adapterInfo(adapter: GPUAdapter, gpu: GPUDevice): WebgpuAdapterInfo {
 /** An error that WebGPU reports after the call that caused it. */
 function deferredError(error: GPUError): WeftError {
   const memory = error.constructor.name === "GPUOutOfMemoryError"
-  const code = memory ? "out-of-memory" : "webgpu-validation"
+  const code = memory ? "device/out-of-memory" : "webgpu/validation"
   return new WeftError(code, `the device refused an earlier call: ${error.message}`)
 }

@@ -78,7 +78,7 @@ export function createPipelines(device: GPUDevice, subgroupSize: number, made: (
           // What is wrong with a layout is the cause of what is wrong with its pipelines.
           if (problem.status === "fulfilled" && problem.value !== undefined)
             throw new WeftError(
-              "webgpu-kernel",
+              "webgpu/kernel",
               `kernel '${kernel.name}' binds what the device cannot: ${problem.value.message}`,
             )
           if (pipeline.status === "rejected") throw pipeline.reason
@@ -106,7 +106,7 @@ const exchange = /subgroupShuffleXor\(.*, (\d+)u\)(?: != \w+(?:<\w+>)?\(\))?;$/g
 /** Lanes that do not lie in one subgroup would exchange nothing, and nobody would say so. */
 function checkFeatures(device: GPUDevice, subgroupSize: number, { name, source }: ArtifactKernel): void {
   const refuse = (needed: string) => {
-    throw new WeftError("webgpu-feature", `kernel '${name}' needs ${needed}`, {
+    throw new WeftError("webgpu/feature", `kernel '${name}' needs ${needed}`, {
       hint: "compile the model for the adapter that runs it, or for any: `weft compile` without a device",
     })
   }
@@ -136,7 +136,7 @@ async function createPipeline(
     const [made] = await Promise.all([pipeline, problem])
     return made
   } catch (cause) {
-    throw new WeftError("webgpu-kernel", `kernel '${kernel.name}': ${await explain(module, kernel.source, cause)}`, {
+    throw new WeftError("webgpu/kernel", `kernel '${kernel.name}': ${await explain(module, kernel.source, cause)}`, {
       cause,
     })
   }
