@@ -1,10 +1,55 @@
 /** What `load` and `loadProgram` are given: a folder, a file or an artifact, and options, each read once and of its type. */
 import { fileURLToPath } from "node:url"
-import { precisionNames } from "../runtime/artifact.js"
+import { type Precision, precisionNames } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
 import { countOf, functionOf, hostText, oneOfNames, optionsOf, pathOption } from "../runtime/host.js"
-import type { NodeLoadOptions } from "./node.js"
-import type { LoadProgramOptions } from "./program.js"
+import type { DeviceName } from "./device.js"
+
+export type LoadProgress =
+  | { readonly stage: "device"; readonly description: string; readonly reason: string }
+  | { readonly stage: "compile"; readonly model: string }
+  | { readonly stage: "warning"; readonly message: string }
+  | { readonly stage: "weights"; readonly done: number; readonly total: number }
+
+export interface NodeLoadOptions {
+  /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
+  readonly device?: DeviceName | undefined
+  /** Threads of the WebAssembly device; as many as there are processors when left out. */
+  readonly threads?: number | undefined
+  /**
+   * `exact`: values between kernels are kept as they are computed. `fast`: the cache and long rows in bf16, and where the adapter
+   * has f16 sums of a few products for them in it. Measured on small random Qwen3 checkpoints, logits are off by 5.5e-3 … 7.0e-3 (rms of the
+   * error over rms of the logits); random models of other families had 1.5e-3 … 5.8e-2, and large norms make it larger. When left out, fast on
+   * GPUs and exact on WebAssembly and software adapters.
+   */
+  readonly precision?: Precision | undefined
+  /** Tokens that one step of the prompt takes at most; 128 when left out. */
+  readonly chunk?: number | undefined
+  /** Tokens of prompt and answer together at most: memory is reserved for so many. The checkpoint's own number when left out. */
+  readonly context?: number | undefined
+  /** Most bytes of device memory to take; a model that needs more is refused before anything is allocated. */
+  readonly memory?: number | undefined
+  /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
+  readonly tuned?: string | false | undefined
+  /** A model file that takes the place of the one that the checkpoint's `model_type` names. Compiling it runs it. */
+  readonly model?: string | undefined
+  /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
+  readonly cache?: string | false | undefined
+  /** The folder of the weights, when an artifact is given. */
+  readonly checkpoint?: string | undefined
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+export interface LoadProgramOptions {
+  /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
+  readonly device?: DeviceName | undefined
+  /** Threads of the WebAssembly device; as many as there are processors when left out. */
+  readonly threads?: number | undefined
+  /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
+  readonly tuned?: string | false | undefined
+  /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
+  readonly cache?: string | false | undefined
+}
 
 /** True for a path or a URL, of any realm; what is anything else is checked as an artifact. */
 export const isFile = (source: unknown): source is string | URL =>

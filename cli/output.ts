@@ -5,7 +5,7 @@ import { basename } from "node:path"
 import { WeftError } from "../runtime/errors.js"
 import { terminalText } from "../runtime/text/terminal.js"
 import { UsageError } from "./arguments.js"
-import type { LoadProgress } from "./node.js"
+import type { LoadProgress } from "./options.js"
 
 /** Ends quietly when the reader of a pipe has gone, and with one line when nothing more can be written. */
 export function quietPipes(): void {

@@ -11,20 +11,9 @@ import { checkArtifact } from "../runtime/artifact-check.js"
 import { fromHost } from "../runtime/host.js"
 import { loadProgram as loadArtifact, type NumberArray, type RunningProgram } from "../runtime/program.js"
 import { keptArtifact } from "./cache.js"
-import { type ChosenDevice, chooseDevice, type DeviceName, deviceNameFor } from "./device.js"
-import { isFile, programOptions } from "./options.js"
+import { type ChosenDevice, chooseDevice, deviceNameFor } from "./device.js"
+import { isFile, type LoadProgramOptions, programOptions } from "./options.js"
 import { tunedFor } from "./tuned.js"
-
-export interface LoadProgramOptions {
-  /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
-  readonly device?: DeviceName | undefined
-  /** Threads of the WebAssembly device; as many as there are processors when left out. */
-  readonly threads?: number | undefined
-  /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
-  readonly tuned?: string | false | undefined
-  /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
-  readonly cache?: string | false | undefined
-}
 
 type InputsOf<P> = P extends DefinedProgram<infer I, unknown> ? I : Readonly<Record<string, NumberArray>>
 type OutputsOf<P> = P extends DefinedProgram<never, infer O> ? O : Readonly<Record<string, NumberArray>>

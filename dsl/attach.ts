@@ -5,18 +5,9 @@
  * call of the language. Attachments hang on the function itself under a registered symbol, and the running trace hangs on
  * `globalThis` under another, so that two instances of this module (one from source, one from a bundle) work together.
  */
-import type { Tracing } from "./tracing.js"
+import type { SourceSpan, Tracing } from "./tracing.js"
 
-/** A place in a source file, counted from 1. */
-export interface SourceSpan {
-  readonly file: string
-  readonly line: number
-  readonly column: number
-  readonly length: number
-  readonly text: string
-  /** In a file of the language itself, whose own lines are not where a mistake is told. */
-  readonly library?: true
-}
+export type { SourceSpan } from "./tracing.js"
 
 /**
  * A scalar function as it was read, before its types are known. A `const` local is an entry of `locals`, in order; a local may refer to

@@ -10,10 +10,10 @@
  * bisection once more, with keys that count down.
  */
 import { size } from "./axes.js"
+import { call } from "./call.js"
 import { max, sum } from "./fold.js"
 import { cast, map, mapTo, outer } from "./map.js"
 import { iota, literal } from "./memory.js"
-import { call } from "./model.js"
 import { bits } from "./scalar.js"
 import type { Tensor } from "./tensor.js"
 

@@ -11,9 +11,9 @@
  */
 import type { SourceSpan } from "./attach.js"
 import { extent, indexing, minus, pick } from "./axes.js"
+import type { Facts } from "./facts.js"
 import { outer } from "./map.js"
 import { assign, iota } from "./memory.js"
-import type { Facts } from "./model.js"
 import { state } from "./parameters.js"
 import { greedyToken, sampleToken, samplingFields } from "./sampling.js"
 import type { Index, Tensor, Tree } from "./tensor.js"

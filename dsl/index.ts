@@ -1,6 +1,8 @@
 /** The language: what a model file imports. */
 export * from "./axes.js"
+export * from "./call.js"
 export type { Entry, InputSpec } from "./entries.js"
+export type { Facts } from "./facts.js"
 export * from "./fold.js"
 export * from "./functions.js"
 export * from "./map.js"

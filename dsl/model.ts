@@ -16,24 +16,11 @@
  *
  * The compiler calls `configure` with the parsed config.json and traces the entry points. A model file exports its model as `model`.
  */
-import { tracing } from "./attach.js"
 import { type Entry, entriesOf } from "./entries.js"
+import type { Facts } from "./facts.js"
 import { isRecord, refuse, shown } from "./refuse.js"
 import { type ConfigSchema, readConfig } from "./schema.js"
 import type { Index, Tensor, Tree } from "./tensor.js"
-
-/** What the runtime needs to know of a checkpoint besides its tensors. */
-export interface Facts {
-  /** The largest number of tokens, prompt and answer together. */
-  readonly context: number
-  /** The number of logits. */
-  readonly vocabulary: number
-  /** Tokens that end an answer. */
-  readonly endTokens: readonly number[]
-  /** What `defineModel` says of the names in a checkpoint. */
-  readonly ignore?: readonly string[]
-  readonly alternatives?: Readonly<Record<string, readonly string[]>>
-}
 
 export interface ModelDefinition<Config, Weights extends Tree, Past extends Tree> {
   /** Values of `model_type` that this model reads. */
@@ -127,14 +114,4 @@ function checkDefinition(definition: unknown): void {
   for (const name of ["facts", "parameters", "state", "forward", "alternatives"])
     if (typeof functions[name] !== "function" && !(name === "alternatives" && functions[name] === undefined))
       said(name, functions[name], "a function is expected")
-}
-
-/**
- * Applies `fn` as a repeated unit: layers of one structure are compiled once, however many there are.
- *
- * @throws `trace/argument` when `fn` is no function, or what it returns holds no tensor
- * @throws `trace/capture` when it reads a tensor that is not among its arguments
- */
-export function call<A extends readonly Tree[], R extends Tree>(fn: (...args: A) => R, ...args: A): R {
-  return tracing().call(fn, args)
 }

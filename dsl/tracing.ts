@@ -4,9 +4,19 @@
  *
  * A `Traced` is opaque here: the compiler's own node. Axes are named; their order in memory is the compiler's business.
  */
-import type { SourceSpan } from "./attach.js"
 
 declare const traced: unique symbol
+/** A place in a source file, counted from 1. */
+export interface SourceSpan {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+  readonly length: number
+  readonly text: string
+  /** In a file of the language itself, whose own lines are not where a mistake is told. */
+  readonly library?: true
+}
+
 /** A node of the compiler. */
 export interface Traced {
   readonly [traced]: true

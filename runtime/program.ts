@@ -14,9 +14,10 @@ import type { Device } from "./devices/device.js"
 import { type ErrorCode, printable, WeftError } from "./errors.js"
 import { fromHost, hostText } from "./host.js"
 import { checkedOptions, createSession, type Session } from "./session.js"
-import { type Place, pack, reach, unpack } from "./strides.js"
+import { type NumberArray, type Place, pack, reach, unpack } from "./strides.js"
 
-export type NumberArray = Float32Array | Int32Array | Uint32Array
+export type { NumberArray } from "./strides.js"
+
 type Arrays = Readonly<Record<string, NumberArray>>
 
 export interface Output<Data extends NumberArray = NumberArray> {

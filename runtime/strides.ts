@@ -5,7 +5,8 @@
  *
  * Values are four bytes each and are not looked at.
  */
-import type { NumberArray } from "./program.js"
+/** The elements of an array, as the host has them. */
+export type NumberArray = Float32Array | Int32Array | Uint32Array
 
 /** An axis of the host's array, the slowest first. */
 export interface Place {
