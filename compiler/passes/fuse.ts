@@ -84,17 +84,20 @@ export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
   for (;;) {
     const made = attempt(now, copies, options, forced)
     if ("steps" in made) return made
-    forced.add(made.cut)
+    for (const t of made.cuts) forced.add(t)
   }
 }
 
-/** The program with `forced` cut besides what the cut list says, or one more tensor to cut because a kernel would bind too many buffers. */
+/**
+ * The program with `forced` cut besides what the cut list says, or more tensors to cut because kernels would bind too many buffers: of one kernel all
+ * that are needed one below the other, and of several kernels those that share nothing, so that attempts are few, however many buffers there are.
+ */
 function attempt(
   results: readonly Tensor[],
   copies: Snapshot["copies"],
   options: FuseOptions,
   forced: ReadonlySet<Tensor>,
-): Fused | { readonly cut: Tensor } {
+): Fused | { readonly cuts: ReadonlySet<Tensor> } {
   const order = topological([...copies.keys(), ...results])
   const calls = order.filter((t) => t.kind === "call")
   const roots = new Set<Tensor>()
@@ -150,22 +153,41 @@ function attempt(
         ),
       )
   }
-  for (const task of tasks)
-    if (task.make.kind === "store" && bound([task]) > options.bindings) {
-      const reads = (t: Tensor, axes: readonly Axis[] = []) => {
-        const value = lowering.value(t, itemAxes(t, "probe").point)
-        const store = { kind: "store", buffer: "", axes, index: [], value, monoid: undefined } as const
-        return bindings([...needed(value, locals), store], naming, options)
-      }
-      const cut = lighten(
-        computed(task.make.tensor),
-        (t) => memory(t) !== undefined,
-        reads,
-        (t) => reads(t, itemAxes(t, "probe").list).size < options.bindings,
-        bound([task]) - options.bindings,
-      )
-      if (cut !== undefined) return { cut }
+  const reads = (t: Tensor, axes: readonly Axis[] = []) => {
+    const value = lowering.value(t, itemAxes(t, "probe").point)
+    const store = { kind: "store", buffer: "", axes, index: [], value, monoid: undefined } as const
+    return bindings([...needed(value, locals), store], naming, options).size
+  }
+  const more = new Set<Tensor>()
+  const seen = new Set<Tensor>()
+  for (const task of tasks) {
+    let excess = bound([task]) - options.bindings
+    if (task.make.kind !== "store" || excess <= 0) continue
+    const { tensor, computes } = task.make
+    if ([...computes].some((t) => seen.has(t))) continue
+    for (const t of computes) seen.add(t)
+    const counts = new Map<Tensor, number>()
+    const count = (t: Tensor) => {
+      const known = counts.get(t) ?? reads(t)
+      counts.set(t, known)
+      return known
     }
+    const binds = (t: Tensor) => reads(t, itemAxes(t, "probe").list) + 1
+    for (let root: Tensor = computed(tensor); excess > 0; ) {
+      const cut = lighten(
+        root,
+        (t) => memory(t) !== undefined,
+        count,
+        (t) => binds(t) <= options.bindings,
+        excess,
+      )
+      if (cut === undefined) break
+      more.add(cut)
+      root = cut
+      excess = binds(cut) - options.bindings
+    }
+  }
+  if (more.size > 0) return { cuts: more }
   const steps = group(tasks, naming, options)
   return { steps, buffers: naming.buffers(), results: results.map((t) => naming.buffer(t)) }
 }
@@ -181,7 +203,7 @@ const bound = (tasks: readonly Task[]): number => new Set(tasks.flatMap((t) => [
 function lighten(
   root: Tensor,
   hasHome: (t: Tensor) => boolean,
-  reads: (t: Tensor) => ReadonlySet<string>,
+  reads: (t: Tensor) => number,
   fits: (t: Tensor) => boolean,
   excess: number,
 ): Tensor | undefined {
@@ -194,7 +216,7 @@ function lighten(
     }
   }
   visit(root)
-  const saving = (t: Tensor) => reads(t).size - 1
+  const saving = (t: Tensor) => reads(t) - 1
   const useful = [...inner].filter((t) => saving(t) > 0 && t.kind !== "iota")
   const enough = useful.filter((t) => saving(t) >= excess)
   const by = (f: (t: Tensor) => number) => (a: Tensor, b: Tensor) => f(a) - f(b)
