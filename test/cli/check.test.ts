@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { errorText, errorTexts } from "../../cli/check.js"
 import { WeftError } from "../../runtime/errors.js"
 import { root } from "../support/goldens.js"
-import { weft, weftInTerminal } from "./run.js"
+import { weft, weftHere, weftInTerminal } from "./run.js"
 
 const program = (body: string) => `import { add, defineProgram, dot, input, map } from "../../dsl/index.js"
 
@@ -67,7 +67,7 @@ test("a model is traced with its config", async () => {
 })
 
 test("exit code 1 when there are errors, which are on standard output", async () => {
-  const { code, stdout, stderr } = await weft(["check", name("axis.ts")])
+  const { code, stdout, stderr } = await weftHere(["check", name("axis.ts")])
   expect({ code, stderr }).toEqual({ code: 1, stderr: "" })
   expect(stdout).toMatch(/error TS2345/)
 })

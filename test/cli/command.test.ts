@@ -165,7 +165,7 @@ describe("refusals: message and hint, exit code 1, no stack", () => {
     [["--model", "nowhere"], /^weft: there is no directory "nowhere"\nhint: [^\n]*\n$/],
     [["--tokens", "5000", ...greedy], /5000 is not a token: ids are whole numbers from 0 to 4095\n$/],
     [["", ...greedy], /the prompt is empty\nhint: give at least one token\n$/],
-    [["hello", "--model", goldenFolder("qwen3-tied"), ...greedy], /no tokenizer, so it cannot read text\nhint: .*\n$/],
+    [["hello", "--model", goldenFolder("qwen3-moe"), ...greedy], /no tokenizer, so it cannot read text\nhint: .*\n$/],
     [["--model-file", "none.ts", ...greedy], /none\.ts/],
     [["explain", "models/qwen3.ts", "--config", "none.json", "--json"], /^weft: "none.json" cannot be read: /],
     [["explain", "models/qwen3.ts", "--config", "README.md", "--json"], /^weft: "README.md" is not JSON: /],
@@ -189,7 +189,7 @@ test("logits writes the golden's logits to a safetensors file", async () => {
   const out = join(folder, "logits.safetensors")
   const ids = golden.ids[0]!
   const args = ["logits", "--model", golden.folder, "--device", "wasm", "--tokens", ids.join(","), "--out", out]
-  expect(await weft(args)).toMatchObject({ code: 0, stdout: "" })
+  expect(await weftHere(args)).toMatchObject({ code: 0, stdout: "" })
   const source = (await openFile(await openFolder(folder), "logits.safetensors"))!
   const { tensors } = await readHeader(source)
   await source.close()
@@ -214,8 +214,11 @@ describe("compile and explain", () => {
     expect(artifact).toMatchObject({ target: "wasm", model: { family: "qwen3_moe", vocabulary: 4096 } })
   })
 
-  test("explain --json prints the facts alone", async () => {
-    const { code, stdout } = await weftHere(["explain", ...tales, "--seq", "64", "--past", "32", "--json"])
+  test("explain writes a page of a model, with measured times; --json prints the facts alone", async () => {
+    const [page, times] = [join(folder, "page.html"), join(folder, "times.json")]
+    await writeFile(times, JSON.stringify({ k0_none: 3 }))
+    const model = ["explain", "models/qwen3.ts", ...tales, "--seq", "64", "--past", "32", "--device", "apple-m2"]
+    const { code, stdout } = await weftHere([...model, "--measured", times, "--out", page, "--json"])
     expect(code).toBe(0)
     expect(stdout.trimEnd()).not.toContain("\n")
     const facts = JSON.parse(stdout)
@@ -231,24 +234,20 @@ describe("compile and explain", () => {
     expect(Object.keys(facts.step)).toEqual(["bytes", "floorBytes", "operations", "unfusedOperations"])
     expect(facts.kernelsPerLayer).toEqual({ dense: null, moe: expect.any(Number) })
     expect(facts.step.bytes).toBeGreaterThanOrEqual(facts.step.floorBytes)
-  })
-
-  test("explain writes a page, of a model with measured times and of a program", async () => {
-    const [page, times] = [join(folder, "page.html"), join(folder, "times.json")]
-    await writeFile(times, JSON.stringify({ k0_none: 3 }))
-    const model = ["explain", "models/qwen3.ts", ...tales, "--seq", "64", "--device", "apple-m2", "--measured", times]
-    expect(await weftHere([...model, "--out", page])).toMatchObject({ code: 0, stdout: "" })
     const text = await readFile(page, "utf8")
     for (const part of ["<title>models/qwen3.ts", "Apple M2", "A prompt of 64 tokens", "Measured"])
       expect(text).toContain(part)
+  })
 
-    expect(
-      await weftHere(["explain", "examples/mandelbrot.ts", "--target", "wasm", "--out", page, "--json"]),
-    ).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/"step":null,"scratchBytes":null/),
-    })
+  test("explain without --json prints nothing; a program has no steps", async () => {
+    const page = join(folder, "program.html")
+    const program = ["explain", "examples/mandelbrot.ts", "--target", "wasm"]
+    expect(await weftHere([...program, "--out", page])).toMatchObject({ code: 0, stdout: "" })
     expect(await readFile(page, "utf8")).toContain("<title>examples/mandelbrot.ts")
+    expect(await weftHere([...program, "--json"])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^[^\n]*"step":null,"scratchBytes":null[^\n]*\n$/),
+    })
   })
 
   test("explain refuses times that are none", async () => {

@@ -7,7 +7,7 @@ import { tunedName } from "../../cli/tuned.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { present } from "../generate/model.js"
 import { root } from "../support/goldens.js"
-import { weft } from "./run.js"
+import { weft, weftHere } from "./run.js"
 
 /** A product whose schedule has much to choose. */
 const product = `import { defineProgram, dot, input } from "../../dsl/index.js"
@@ -63,7 +63,7 @@ test("a program's kernels are measured; what is better is written, and used", as
 
 test("without --json there is a table, with the sum of each entry", async () => {
   const out = join(folder, "table.json")
-  const { code, stdout } = await weft([
+  const { code, stdout } = await weftHere([
     "tune",
     join(folder, "product.ts"),
     "--device",
@@ -83,7 +83,7 @@ test("on WebGPU, too", async () => {
   if (!(await present("webgpu"))) return
   const out = join(folder, "webgpu.json")
   const args = ["tune", join(folder, "product.ts"), "--device", "webgpu", "--budget", "2", "--json", "--out", out]
-  const { code, stdout, stderr } = await weft(args)
+  const { code, stdout, stderr } = await weftHere(args)
   expect({ code, stderr }).toMatchObject({ code: 0 })
   expect(JSON.parse(stdout).kernels[0]).toMatchObject({ problems: 0 })
 })
@@ -93,7 +93,7 @@ test.each([
   [["--kernels", "("], 2, '--kernels takes a regular expression, not "("'],
   [["--entries", "walk"], 2, "--entries: there is no entry 'walk'; there are run"],
 ])("%j is refused", async (args, code, message) => {
-  const ended = await weft(["tune", join(folder, "product.ts"), "--device", "wasm", ...args])
+  const ended = await weftHere(["tune", join(folder, "product.ts"), "--device", "wasm", ...args])
   expect(ended).toMatchObject({ code, stdout: "", stderr: expect.stringContaining(message) })
 })
 

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { namedTuned, readTuned, tunedText } from "../../cli/tuned.js"
+import { compileProgram } from "../../compiler/compile.js"
 import { compileFile } from "../../compiler/compile-file.js"
+import { loadModel } from "../../compiler/frontend/load.js"
 import { withTable } from "../../compiler/ir/expression.js"
 import { choices } from "../../compiler/passes/choices.js"
 import { compileKernel } from "../../compiler/passes/library.js"
@@ -12,6 +14,7 @@ import { structureOf } from "../../compiler/passes/structure.js"
 import { targetFor, wasmTarget } from "../../compiler/targets/target.js"
 import { tunedSchedule } from "../../compiler/tuned/lookup.js"
 import { checkTuned, type TunedRecord } from "../../compiler/tuned/record.js"
+import type { Program } from "../../dsl/model.js"
 import { root } from "../support/goldens.js"
 import { contraction } from "./kernels.js"
 
@@ -23,15 +26,19 @@ afterAll(() => rm(folder, { recursive: true }))
 
 const shape = { rows: 64, out: 64, inner: 32 } as const
 
-/** A record that holds one of the choices for the contraction. */
-const recorded = (change: (record: TunedRecord) => unknown = (r) => r) =>
-  withTable(() => {
-    const kernel = contraction(shape)
-    const { key, axes } = structureOf(kernel)
-    const kept = choices(kernel, wasmTarget).schedules[5]!
-    const kernels = { [key]: { axes, schedule: kept, microseconds: 80, heuristicMicroseconds: 100 } }
-    return change({ format: 1, target: "wasm", device: "wasm-test", measured: "a test", kernels })
-  })
+/** One of the choices for the contraction, which are dear to make: once for all tests, which get copies of it. */
+const kept = withTable(() => {
+  const kernel = contraction(shape)
+  const { key, axes } = structureOf(kernel)
+  return { key, axes, schedule: choices(kernel, wasmTarget).schedules[5]! }
+})
+
+/** A record that holds it. */
+const recorded = (change: (record: TunedRecord) => unknown = (r) => r) => {
+  const { key, axes, schedule } = structuredClone(kept)
+  const kernels = { [key]: { axes, schedule, microseconds: 80, heuristicMicroseconds: 100 } }
+  return change({ format: 1, target: "wasm", device: "wasm-test", measured: "a test", kernels })
+}
 
 test("a schedule is used for its structure, in the kernel's own names", () => {
   const record = checkTuned(recorded(), "a record")
@@ -105,28 +112,35 @@ test("heuristics decide where the schedule is not possible, and the compilation 
 
 test("a file is compiled with a record, and says which of its schedules are refused", async () => {
   const file = join(root, "examples", "power-iteration.ts")
-  const plain = await compileFile(file, {}, "wasm")
-  const { kernel, schedule: given } = plain.compilation.kernels[0]!
-  const { key, axes } = structureOf(kernel)
-  const record = (stores: typeof given.stores): TunedRecord => ({
+  const program = (await loadModel(file)).module.program as Program
+  const options = { target: "wasm", storage: () => "bf16" as const } as const
+  const plain = compileProgram(program, "power-iteration", options)
+  const [first, second] = plain.kernels.map(({ kernel, schedule }) => ({ ...structureOf(kernel), schedule }))
+  const timed = { microseconds: 1, heuristicMicroseconds: 2 }
+  const tuned: TunedRecord = {
     format: 1,
     target: "wasm",
     device: "wasm-test",
     measured: "a test",
-    kernels: { [key]: { axes, schedule: { ...given, stores }, microseconds: 1, heuristicMicroseconds: 2 } },
-  })
+    kernels: {
+      [first!.key]: { ...timed, axes: first!.axes, schedule: { ...first!.schedule, stores: [] } },
+      [second!.key]: { ...timed, axes: second!.axes, schedule: second!.schedule },
+    },
+  }
   const warnings: string[] = []
-  const onWarning = (message: string) => warnings.push(message)
-  const used = await compileFile(file, {}, "wasm", { tuned: record(given.stores), onWarning })
-  expect(used.compilation.kernels[0]!.origin).toBe("tuned")
-  expect(warnings).toEqual([])
-  const refused = await compileFile(file, {}, "wasm", { tuned: record([]), onWarning })
-  expect(refused.compilation.artifact.module).toBe(plain.compilation.artifact.module)
-  expect(warnings.join()).toMatch(
-    /1 tuned schedules for wasm-test are refused, .* run weft tune again\n {2}k0_.*schedule\/shape/,
+  const made = await compileFile(file, {}, "wasm", { tuned, onWarning: (message) => warnings.push(message) })
+  expect(made.compilation.kernels.map((k) => k.origin).slice(0, 2)).toEqual([
+    expect.objectContaining({ code: "schedule/shape" }),
+    "tuned",
+  ])
+  expect(made.compilation.artifact.module).toBe(plain.artifact.module)
+  expect(warnings).toHaveLength(1)
+  expect(warnings[0]).toMatch(
+    /^1 tuned schedules for wasm-test are refused, .* run weft tune again\n {2}k0_[^\n]*schedule\/shape[^\n]*$/,
   )
-  const elsewhere = compileFile(file, {}, "webgpu", { tuned: record(given.stores) })
-  await expect(elsewhere).rejects.toThrow("the schedules of wasm-test are for wasm, not for webgpu")
+  expect(() => compileProgram(program, "power-iteration", { ...options, target: "webgpu", tuned })).toThrow(
+    "the schedules of wasm-test are for wasm, not for webgpu",
+  )
 })
 
 test("what is written is read again, in an order that does not depend on when it was found", async () => {
