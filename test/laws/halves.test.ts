@@ -27,7 +27,7 @@ import { buildLarge, largeRecipes } from "./large.js"
 import { effectOf, isWrong, LawBroken, runLoops, wrongEffect } from "./loops.js"
 import { changeLoops, type Rules } from "./mutate.js"
 import { poolOf } from "./pool.js"
-import { patience, runs, seed } from "./settings.js"
+import { law, patience, runs, seed } from "./settings.js"
 
 const adapter = { subgroupSize: 32, workgroupBytes: 49152, f16: true }
 const target = targetFor("webgpu", adapter, "fast")
@@ -157,6 +157,37 @@ describe("a run of products", () => {
     const [expected, found] = results as [number, number]
     if (Number.isFinite(expected)) expect(Math.abs(found - expected)).toBeLessThanOrEqual(2 ** -7 * Math.abs(expected))
     else expect(found).toBe(expected)
+  })
+  test("law: special values become what they become in f32, and small ones lose no more than the header says", () => {
+    const special = [0, -0, 1, -1, 255, 300, -300, 65504, 65520, 70000, -70000, 3e38, -3e38, NaN, Infinity, -Infinity]
+    const small = [1e-45, 1e-38, 2 ** -34, 2 ** -33, -(2 ** -25), 2 ** -24, 2 ** -22, 2 ** -14, 6e-5]
+    const value = fc.constantFrom(...special, ...small)
+    const row = fc.array(value, { minLength: 8, maxLength: 8 })
+    law("special values in f16", fc.record({ x: row, w: row }), 1000, ({ x, w }) => {
+      const memories = new Map([
+        ["x", memoryOf("f32", [...x, ...Array(8).fill(0)])],
+        ["w", memoryOf("bf16", [...w, ...Array(8).fill(0)])],
+        ["y", memoryOf("bf16", [0, 0])],
+      ])
+      const weights = [...memories.get("w")!.values]
+      const results = [kernel(...products(8)), halveProducts(kernel(...products(8)))].map((loops) => {
+        interpretLoop(loops, memories, new Map())
+        return memories.get("y")!.values[0]!
+      })
+      const [expected, found] = results as [number, number]
+      if (!Number.isFinite(expected)) {
+        if (!Object.is(found, expected)) throw new Error(`${found} in the place of ${expected}`)
+        return
+      }
+      // Eleven bits of each factor, product and sum, and half of the least f16 where they have fewer.
+      const lost = ([a, b]: readonly [number, number]) =>
+        3 * 2 ** -11 * Math.abs(a * b) + (Math.abs(a) + 2 ** -8) * 2 ** -25 + Math.abs(b) * 2 ** -33 + 2 ** -33
+      const size = x.reduce((n, a, i) => n + Math.abs(a * weights[i]!), 0)
+      const bound =
+        x.reduce((n, a, i) => n + lost([a, weights[i]!]), 0) + 8 * 2 ** -11 * size + 2 ** -7 * Math.abs(expected)
+      if (!(Math.abs(found - expected) <= bound))
+        throw new Error(`${found} in the place of ${expected}, bound ${bound}`)
+    })
   })
   test("of more than eight is several sums", () => {
     expect(
