@@ -100,7 +100,7 @@ export const commands = {
       entries: ["prefill,step", "entry points to measure (default: prefill, step and greedy)"],
       kernels: ["REGEX", "kernels to measure, by name (default: all that take 1 % of an entry's time)"],
       budget: ["SECONDS", "time to measure in (default: 60)"],
-      out: ["FILE", "where to write (default: the package's compiler/tuned/<device>.json)"],
+      out: ["FILE", "where to write (default: the package's compiler/schedule/tuned/<device>.json)"],
       json: ["", "one JSON object in the place of the table"],
     },
   },

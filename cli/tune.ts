@@ -9,8 +9,8 @@
  */
 import { setFlagsFromString } from "node:v8"
 import type { Compilation } from "../compiler/compile.js"
+import { type TunedKernel, type TunedRecord, tunedFormat } from "../compiler/schedule/tuned/record.js"
 import { targetFor } from "../compiler/targets/target.js"
-import { type TunedKernel, type TunedRecord, tunedFormat } from "../compiler/tuned/record.js"
 import type { Device } from "../runtime/devices/device.js"
 import { parse, UsageError } from "./arguments.js"
 import { flagsOf } from "./commands.js"

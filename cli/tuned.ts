@@ -1,5 +1,5 @@
 /**
- * The files of tuned schedules, one for each kind of device: compiler/tuned/<device>.json.
+ * The files of tuned schedules, one for each kind of device: compiler/schedule/tuned/<device>.json.
  *
  *   webgpu-nvidia-hopper.json     by the adapter's vendor and architecture
  *   wasm-amd-epyc.json            by the processor
@@ -9,7 +9,7 @@
 import { readFile } from "node:fs/promises"
 import { arch, cpus } from "node:os"
 import { join } from "node:path"
-import { checkTuned, type TunedRecord } from "../compiler/tuned/record.js"
+import { checkTuned, type TunedRecord } from "../compiler/schedule/tuned/record.js"
 import type { Device } from "../runtime/devices/device.js"
 import type { WebgpuDevice } from "../runtime/devices/webgpu/device.js"
 import { WeftError } from "../runtime/errors.js"
@@ -29,7 +29,7 @@ export function tunedName(device: Device): string {
 }
 
 export const tunedFile = (device: Device): string =>
-  join(packageFolder, "compiler", "tuned", `${tunedName(device)}.json`)
+  join(packageFolder, "compiler", "schedule", "tuned", `${tunedName(device)}.json`)
 
 /**
  * The record in a file, undefined when there is none.

@@ -18,9 +18,9 @@ import { fromWorkingDirectory } from "./frontend/diagnostics.js"
 import { configOf, filePath, typed } from "./frontend/host.js"
 import { type LoadedModel, loadModel } from "./frontend/load.js"
 import type { Observed } from "./frontend/observed.js"
-import { treeLeaves } from "./passes/tree.js"
+import { checkTuned, type TunedRecord } from "./schedule/tuned/record.js"
 import type { AdapterFacts } from "./targets/target.js"
-import { checkTuned, type TunedRecord } from "./tuned/record.js"
+import { treeLeaves } from "./trace/tree.js"
 
 export interface CompiledFile {
   readonly compilation: Compilation

@@ -18,28 +18,28 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
+import { type CompiledKernel, compileKernels, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Storage } from "./ir/loop.js"
 import type { Tensor } from "./ir/tensor.js"
-import { verifyTensor } from "./ir/tensor-verify.js"
-import { programArrays } from "./passes/arrays.js"
-import { shortenContext } from "./passes/context.js"
-import { defaultCutLimits } from "./passes/cuts.js"
-import { type BindingLimits, createDivider, type Divided, kernelSteps } from "./passes/divide-bindings.js"
-import { type Fused, fuse, type KernelStep } from "./passes/fuse.js"
-import type { GatherLimits } from "./passes/gather.js"
-import { markGrowing } from "./passes/growing.js"
-import { type CompiledKernel, compileKernels, refuseProblems } from "./passes/library.js"
-import { needsOf } from "./passes/needs.js"
-import { type TensorPass, tensorPasses } from "./passes/pipeline.js"
-import { type Plan, planArtifact } from "./passes/plan.js"
-import { type TracedEntry, type TracedModel, traceModel } from "./passes/programs.js"
-import { splitFolds } from "./passes/split.js"
-import { scratchStorage, stateStorage } from "./passes/storage.js"
-import { authorSpan } from "./passes/trace-arguments.js"
-import { weightMap } from "./passes/weight-map.js"
+import { verifyTensor } from "./ir/verify/tensor.js"
+import { defaultCutLimits } from "./kernel/cuts.js"
+import { type BindingLimits, createDivider, type Divided, kernelSteps } from "./kernel/divide-bindings.js"
+import { type Fused, fuse, type KernelStep } from "./kernel/fuse.js"
+import { splitFolds } from "./kernel/split-reductions.js"
+import { markGrowing } from "./plan/growing.js"
+import { programArrays } from "./plan/host-arrays.js"
+import { needsOf } from "./plan/needs.js"
+import { type Plan, planArtifact } from "./plan/plan.js"
+import { weightMap } from "./plan/weight-map.js"
+import type { TunedRecord } from "./schedule/tuned/record.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
-import type { TunedRecord } from "./tuned/record.js"
+import type { GatherLimits } from "./tensor/group-gathers.js"
+import { type TensorPass, tensorPasses } from "./tensor/pipeline.js"
+import { scratchStorage, stateStorage } from "./tensor/storage.js"
+import { authorSpan } from "./trace/arguments.js"
+import { shortenContext } from "./trace/context.js"
+import { type TracedEntry, type TracedModel, traceModel } from "./trace/programs.js"
 
 export interface CompileOptions {
   readonly target: ArtifactTarget
@@ -47,7 +47,7 @@ export interface CompileOptions {
   readonly storage: (spec: WeightSpec) => Storage
   /**
    * How values are kept between kernels: as they are computed, or rounded to bf16 where `storage.ts` says so, with products in f16 for them
-   * (`halve.ts`). Exact when left out.
+   * (`half-products.ts`). Exact when left out.
    */
   readonly precision?: Precision
   /** Tokens that one prefill takes at most. */

@@ -11,13 +11,13 @@ import { type CompileModelOptions, compileFile } from "./compile-file.js"
 
 export { type Compilation, compileProgram } from "./compile.js"
 export { type CompiledFile, type CompileModelOptions, checkFile, compileFile } from "./compile-file.js"
+export { loopsFor } from "./compile-kernels.js"
 export { type Explained, type ExplainOptions, explain } from "./explain/explain.js"
 export { transformFiles } from "./frontend/files.js"
 export { loadModel } from "./frontend/load.js"
 export { checkedFiles } from "./frontend/project.js"
-export { choices } from "./passes/choices.js"
-export { loopsFor } from "./passes/library.js"
-export { structureOf } from "./passes/structure.js"
+export { structureOf } from "./kernel/fingerprint.js"
+export { choices } from "./schedule/choices.js"
 
 /**
  * Compiles the model of `modelFile` with the content of a config.json, or its program (with `{}`), for one target.

@@ -9,7 +9,7 @@
 
 import type { LoopKernel } from "../../compiler/ir/loop.js"
 import type { Refusal, Schedule } from "../../compiler/ir/schedule.js"
-import type { Choices } from "../../compiler/passes/choices.js"
+import type { Choices } from "../../compiler/schedule/choices.js"
 import type { Trial, Variant } from "./trial.js"
 
 export interface Found {

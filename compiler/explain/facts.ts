@@ -9,7 +9,7 @@
  */
 import type { Artifact, ArtifactEntry } from "../../runtime/artifact.js"
 import type { Compilation } from "../compile.js"
-import { kernelSteps } from "../passes/divide-bindings.js"
+import { kernelSteps } from "../kernel/divide-bindings.js"
 import { operationsOf } from "./operations.js"
 import { type BufferTraffic, trafficOf } from "./traffic.js"
 import { floorBytes, gathersWeights, unfusedOperations } from "./unfused.js"

@@ -11,7 +11,7 @@
 import { existsSync } from "node:fs"
 import { dirname, join, relative, resolve, sep } from "node:path"
 import { ts } from "ts-morph"
-import { scalarTakers } from "./subset.js"
+import { scalarTakers } from "./scalars/subset.js"
 
 interface Root {
   /** The folder that holds the declarations, with forward slashes and one at the end. */

@@ -14,8 +14,6 @@ import { basename, dirname, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { ts } from "ts-morph"
 import type { SourceSpan } from "../../dsl/attach.js"
-import { unwrapped } from "./captures.js"
-import { type InsertedText, type Insertion, insert } from "./insertions.js"
 import {
   callsLanguage,
   declaresHelpers,
@@ -25,10 +23,12 @@ import {
   returnsTensor,
   takesScalarFunction,
 } from "./language.js"
-import { type Lowering, lower } from "./lower.js"
 import { spanOf, spanOfRange } from "./places.js"
 import type { Refusal } from "./refusal.js"
-import { isScalarFunction, type ScalarFunctionNode } from "./scalars.js"
+import { unwrapped } from "./scalars/captures.js"
+import { type InsertedText, type Insertion, insert } from "./scalars/insertions.js"
+import { type Lowering, lower } from "./scalars/lower.js"
+import { isScalarFunction, type ScalarFunctionNode } from "./scalars/scalars.js"
 
 export interface Transformed extends InsertedText {
   /** Refusals of functions that are handed to the language directly: they cannot be meant otherwise. */

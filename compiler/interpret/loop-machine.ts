@@ -10,8 +10,8 @@
  * both: a kernel must be right for any number of groups.
  */
 import { type LoopBuffer, type Statement, type Storage, storageType } from "../ir/loop.js"
-import { printStatement } from "../ir/loop-print.js"
 import type { DType } from "../ir/operations.js"
+import { printStatement } from "../ir/print/loop.js"
 import { allocateBuffer, type Memory, writeElement } from "./memory.js"
 
 export type LoopFaultCode =

@@ -4,7 +4,7 @@
  *   m = max s;  l = Σ exp(s − m);  o = Σ exp(s − m) · v     →   one fold that carries (m, l, o) and is lifted from (s, 1, v)
  *
  * The pivots are ordinary folds of the score `$0`. A channel is Σ weight($0, pivots) · x over the elements so far, and `advance` says what a
- * channel `$c` becomes when the pivots move from `$p0 …` to `$q0 …`. Everything else follows (passes/carried.ts):
+ * channel `$c` becomes when the pivots move from `$p0 …` to `$q0 …`. Everything else follows (tile/online-step.ts):
  *
  *   identity    the pivots' identities, channels 0
  *   append      q = fold(p, lift(s));  c = advance(c, p, q) + weight(s, q) · x
@@ -55,7 +55,7 @@ export const recipes = {
     spelled: ["exp", ["sub", "$0", "$p0"]],
     weight: ["exp", ["sub", "$0", finite("$p0")]],
     advance: ["mul", "$c", ["exp", ["sub", "$p0", finite("$q0")]]],
-    // exp(−∞ − −∞), added up: less 0 otherwise. A comparison would be a choice, and what it hangs on is kept in full (passes/storage.ts).
+    // exp(−∞ − −∞), added up: less 0 otherwise. A comparison would be a choice, and what it hangs on is kept in full (tensor/storage.ts).
     whole: ["sub", "$c", ["sub", "$p0", "$p0"]],
     values: true,
   },

@@ -3,14 +3,14 @@
  */
 import type { ArtifactTarget, Precision } from "../../runtime/artifact.js"
 import type { LoopKernel } from "../ir/loop.js"
-import { clean } from "../passes/clean.js"
-import type { GatherLimits } from "../passes/gather.js"
-import { halveProducts } from "../passes/halve.js"
-import { hoistInvariants } from "../passes/invariants.js"
-import type { ScheduleTarget } from "../passes/schedule.js"
-import type { SplitLimits } from "../passes/split.js"
-import type { TileOptions } from "../passes/tile.js"
-import { mergeFetches } from "../passes/vectors.js"
+import type { SplitLimits } from "../kernel/split-reductions.js"
+import { clean } from "../loop/clean.js"
+import { halveProducts } from "../loop/half-products.js"
+import { hoistInvariants } from "../loop/hoist-invariants.js"
+import { mergeFetches } from "../loop/merge-loads.js"
+import type { ScheduleTarget } from "../schedule/choose.js"
+import type { GatherLimits } from "../tensor/group-gathers.js"
+import type { TileOptions } from "../tile/tile.js"
 import { type Emitted, wasmKernels, wgslKernels } from "./emit.js"
 
 export interface LoopPass {

@@ -2,7 +2,7 @@
 import { loadModel } from "../../compiler/frontend/load.js"
 import { literal, withTable } from "../../compiler/ir/expression.js"
 import { input } from "../../compiler/ir/tensor.js"
-import { createTracing } from "../../compiler/passes/trace.js"
+import { createTracing } from "../../compiler/trace/trace.js"
 import { withTracing } from "../../dsl/attach.js"
 import { WeftError } from "../../runtime/errors.js"
 import type { Given, Slot } from "./misuse-programs.js"

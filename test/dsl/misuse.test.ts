@@ -5,7 +5,7 @@
 import fc from "fast-check"
 import { beforeAll, describe, expect, test } from "vitest"
 import { withTable } from "../../compiler/ir/expression.js"
-import { createTracing } from "../../compiler/passes/trace.js"
+import { createTracing } from "../../compiler/trace/trace.js"
 import { withTracing } from "../../dsl/attach.js"
 import { WeftError } from "../../runtime/errors.js"
 import { law, patience } from "../laws/settings.js"

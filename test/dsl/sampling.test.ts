@@ -8,7 +8,7 @@ import { loadModel } from "../../compiler/frontend/load.js"
 import { interpretTensor } from "../../compiler/interpret/tensor.js"
 import { literal, withTable } from "../../compiler/ir/expression.js"
 import { input, type Tensor } from "../../compiler/ir/tensor.js"
-import { createTracing } from "../../compiler/passes/trace.js"
+import { createTracing } from "../../compiler/trace/trace.js"
 import { withTracing } from "../../dsl/attach.js"
 import { mix, samplingFields } from "../../dsl/sampling.js"
 

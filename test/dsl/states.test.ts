@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest"
 import { loadModel } from "../../compiler/frontend/load.js"
 import { compile } from "../../compiler/index.js"
 import { withTable } from "../../compiler/ir/expression.js"
-import { traceModel } from "../../compiler/passes/programs.js"
+import { traceModel } from "../../compiler/trace/programs.js"
 import type { Model } from "../../dsl/index.js"
 import type * as Models from "./states-models.js"
 

@@ -1,9 +1,9 @@
 import { join } from "node:path"
 import { ts } from "ts-morph"
 import { expect, test } from "vitest"
-import { lower } from "../../compiler/frontend/lower.js"
 import { openProject } from "../../compiler/frontend/project.js"
-import { isScalarFunction, type ScalarFunctionNode } from "../../compiler/frontend/scalars.js"
+import { lower } from "../../compiler/frontend/scalars/lower.js"
+import { isScalarFunction, type ScalarFunctionNode } from "../../compiler/frontend/scalars/scalars.js"
 import { languageRoots, printed, temporaryProject } from "./cases.js"
 
 const before = `import * as language from "../language/index.js"

@@ -1,5 +1,5 @@
 /**
- * The goldens in precision `fast`: bf16 between kernels, as compiler/passes/storage.ts decides.
+ * The goldens in precision `fast`: bf16 between kernels, as compiler/tensor/storage.ts decides.
  *
  * The bound is the design's; the interpreters, which round as the devices do, lie below 6e-5. The top token is the reference's wherever
  * the reference's best two are more than 0.3 apart.

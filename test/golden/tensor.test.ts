@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import { loadModel } from "../../compiler/frontend/load.js"
 import { type Dense, interpretTensor } from "../../compiler/interpret/tensor.js"
-import { traceModel } from "../../compiler/passes/programs.js"
+import { traceModel } from "../../compiler/trace/programs.js"
 import type { Model } from "../../dsl/index.js"
 import { denseWeights, goldenNames, loadGolden, normalisedError, root } from "../support/goldens.js"
 

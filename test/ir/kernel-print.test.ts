@@ -11,9 +11,9 @@ import {
   variable,
 } from "../../compiler/ir/expression.js"
 import type { Item, Kernel } from "../../compiler/ir/kernel.js"
-import { printKernel } from "../../compiler/ir/kernel-print.js"
 import { max, product, sum } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
+import { printKernel } from "../../compiler/ir/print/kernel.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 
 const axis = (name: string, extent: number | Expression): Axis => ({

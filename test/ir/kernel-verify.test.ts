@@ -14,10 +14,10 @@ import {
   variable,
 } from "../../compiler/ir/expression.js"
 import type { Item, Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
-import { verifyKernel } from "../../compiler/ir/kernel-verify.js"
 import { type Monoid, max, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
+import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 
 const axis = (name: string, extent: number | Expression): Axis => ({
   name,

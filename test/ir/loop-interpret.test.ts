@@ -15,9 +15,9 @@ import {
   vector,
 } from "../../compiler/ir/expression.js"
 import type { Bind, LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
-import { verifyLoop } from "../../compiler/ir/loop-verify.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
+import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 
 const n = (x: number) => literal(x)
 const f = (x: number) => literal(x, "f32")

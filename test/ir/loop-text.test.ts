@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest"
 import { add, apply, fetch, literal, load, mul, splat, symbol, variable } from "../../compiler/ir/expression.js"
 import type { LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
-import { printLoop } from "../../compiler/ir/loop-print.js"
-import { verifyLoop } from "../../compiler/ir/loop-verify.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { printLoop } from "../../compiler/ir/print/loop.js"
+import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 
 const n = (x: number) => literal(x)
 const f = (x: number) => literal(x, "f32")

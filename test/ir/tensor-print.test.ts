@@ -2,8 +2,8 @@ import { expect, test } from "vitest"
 import { add, apply, literal, sub, symbol, variable } from "../../compiler/ir/expression.js"
 import { max, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { printTensor } from "../../compiler/ir/print/tensor.js"
 import * as ir from "../../compiler/ir/tensor.js"
-import { printTensor } from "../../compiler/ir/tensor-print.js"
 
 const axis = (name: string, extent: number | Expression): ir.Axis => ({
   name,

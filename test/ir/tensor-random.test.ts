@@ -14,7 +14,7 @@ import { argmax, type Monoid, max, min, monoidTypes, product, sum, top } from ".
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { roundTo } from "../../compiler/ir/operations.js"
 import * as ir from "../../compiler/ir/tensor.js"
-import { verifyTensor } from "../../compiler/ir/tensor-verify.js"
+import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
 
 type Point = ReadonlyMap<string, number>
 

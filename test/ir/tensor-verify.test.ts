@@ -4,7 +4,7 @@ import { add, apply, fetch, literal, sub, symbol, variable } from "../../compile
 import { max, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import * as ir from "../../compiler/ir/tensor.js"
-import { verifyTensor } from "../../compiler/ir/tensor-verify.js"
+import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
 
 const axis = (name: string, extent: number | Expression): ir.Axis => ({
   name,

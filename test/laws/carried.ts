@@ -5,9 +5,9 @@
  */
 import type fc from "fast-check"
 import type * as ir from "../../compiler/ir/tensor.js"
-import { hoist } from "../../compiler/passes/hoist.js"
-import { online } from "../../compiler/passes/online.js"
-import { ownOutputs } from "../../compiler/passes/programs.js"
+import { hoist } from "../../compiler/tensor/hoist.js"
+import { online } from "../../compiler/tensor/online.js"
+import { ownOutputs } from "../../compiler/trace/programs.js"
 import { simplified } from "./execute.js"
 import { type LawProgram, type Recipe, recipes, rootsOf } from "./generate.js"
 import { choosesDependent } from "./steps.js"

@@ -8,7 +8,7 @@ import { apply, evaluate, literal, print, symbol, variable, withTable } from "..
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { type Operation, operation, roundTo } from "../../compiler/ir/operations.js"
-import { clean, rangeOf } from "../../compiler/passes/clean.js"
+import { clean, rangeOf } from "../../compiler/loop/clean.js"
 import { Choices } from "./choices.js"
 import { law } from "./settings.js"
 

@@ -12,7 +12,7 @@ import type { Operation } from "../../compiler/ir/operations.js"
 import { type Recipe, recipeOf } from "../../compiler/ir/recipes.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { instantiate, numbered } from "../../compiler/ir/terms.js"
-import { carriedAppend, carriedIdentity, carriedMerge } from "../../compiler/passes/carried.js"
+import { carriedAppend, carriedIdentity, carriedMerge } from "../../compiler/tile/online-step.js"
 import type { Rules } from "./mutate.js"
 import { rightTerms, type Terms } from "./recipe-algebra.js"
 

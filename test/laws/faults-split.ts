@@ -6,7 +6,7 @@
 import { apply, component, literal, reduce, substitute, variable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
-import type { KernelStep } from "../../compiler/passes/fuse.js"
+import type { KernelStep } from "../../compiler/kernel/fuse.js"
 import { changeKernel } from "./mutate.js"
 
 type Rule = (x: Expression) => Expression | undefined

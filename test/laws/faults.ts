@@ -22,8 +22,8 @@ import { type LoopKernel, packed, type Statement } from "../../compiler/ir/loop.
 import { max, min } from "../../compiler/ir/monoid.js"
 import type { Component, Expression } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
-import type { Fused } from "../../compiler/passes/fuse.js"
-import type { Plan } from "../../compiler/passes/plan.js"
+import type { Fused } from "../../compiler/kernel/fuse.js"
+import type { Plan } from "../../compiler/plan/plan.js"
 import type { Rules } from "./mutate.js"
 
 const isOperation = (x: Expression, name: Operation): x is Expression & { kind: "operation" } =>

@@ -1,6 +1,6 @@
 /** Random limits for the choice of cuts: from everything inlined to everything in memory of its own, so that locals of all shapes occur. */
 import fc from "fast-check"
-import { type CutLimits, defaultCutLimits } from "../../compiler/passes/cuts.js"
+import { type CutLimits, defaultCutLimits } from "../../compiler/kernel/cuts.js"
 
 const names = Object.keys(defaultCutLimits) as (keyof CutLimits)[]
 

@@ -2,15 +2,15 @@
  * Compiles a random program as compile.ts does it and runs its plan on byte slots, with garbage wherever no live buffer lies.
  */
 
+import { compileKernels } from "../../compiler/compile-kernels.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { allocateBuffer, fromBytes, type Memory, toBytes } from "../../compiler/interpret/memory.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
 import type { Tensor } from "../../compiler/ir/tensor.js"
-import { createDivider, kernelSteps } from "../../compiler/passes/divide-bindings.js"
-import { fuse } from "../../compiler/passes/fuse.js"
-import { compileKernels } from "../../compiler/passes/library.js"
-import { type Plan, planArtifact } from "../../compiler/passes/plan.js"
+import { createDivider, kernelSteps } from "../../compiler/kernel/divide-bindings.js"
+import { fuse } from "../../compiler/kernel/fuse.js"
+import { type Plan, planArtifact } from "../../compiler/plan/plan.js"
 import { wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
 import { fill, poisoned, readDense, simplified } from "./execute.js"
 import { dataOf, type LawProgram } from "./generate.js"

@@ -8,7 +8,7 @@ import { compileScalar } from "../../compiler/interpret/scalar.js"
 import { variable } from "../../compiler/ir/expression.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Recipe, RecipeName } from "../../compiler/ir/recipes.js"
-import { carriedAppend, carriedIdentity, carriedMerge } from "../../compiler/passes/carried.js"
+import { carriedAppend, carriedIdentity, carriedMerge } from "../../compiler/tile/online-step.js"
 
 type Element = readonly number[]
 

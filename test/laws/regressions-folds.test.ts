@@ -16,12 +16,12 @@ import {
   withTable,
 } from "../../compiler/ir/expression.js"
 import type { Kernel, Local, Store } from "../../compiler/ir/kernel.js"
-import { printLoop } from "../../compiler/ir/loop-print.js"
 import { carried, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { printLoop } from "../../compiler/ir/print/loop.js"
 import type { Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
-import { sharedFolds } from "../../compiler/passes/schedule-with.js"
-import { splitFolds } from "../../compiler/passes/split.js"
+import { splitFolds } from "../../compiler/kernel/split-reductions.js"
+import { sharedFolds } from "../../compiler/schedule/compute-with.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, effectOf, loopsOf } from "./loops.js"
 

@@ -12,9 +12,9 @@ import type { Kernel, Store } from "../../compiler/ir/kernel.js"
 import { packed } from "../../compiler/ir/loop.js"
 import type { Expression, Load } from "../../compiler/ir/nodes.js"
 import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
-import { chainOf, outermostFolds } from "../../compiler/passes/order-folds.js"
-import { sharedFolds } from "../../compiler/passes/schedule-with.js"
-import type { TileOptions } from "../../compiler/passes/tile.js"
+import { chainOf, outermostFolds } from "../../compiler/kernel/order-folds.js"
+import { sharedFolds } from "../../compiler/schedule/compute-with.js"
+import type { TileOptions } from "../../compiler/tile/tile.js"
 import { Choices } from "./choices.js"
 
 /** Numbers that schedules are drawn from. */

@@ -7,7 +7,7 @@
  * overflows; where data are special values, what is not finite must not be finite in both.
  *
  * Folds of more elements than programs of the laws have otherwise say so: with n of them 8 becomes 8 + log2 n, for runs that are merged by
- * pairs (compiler/passes/tile-runs.ts).
+ * pairs (compiler/tile/runs.ts).
  */
 import type { Storage } from "../../compiler/ir/loop.js"
 

@@ -5,7 +5,7 @@ import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
 import { sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { attempt } from "../../compiler/passes/attempts.js"
+import { attempt } from "../../compiler/schedule/fallbacks.js"
 import { targetFor } from "../../compiler/targets/target.js"
 
 /** y[row, column] = ∏ of `count` sums over k, each of operands of its own. */

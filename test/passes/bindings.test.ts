@@ -2,7 +2,7 @@
 import { expect, test } from "vitest"
 import { apply, literal, variable, withTable } from "../../compiler/ir/expression.js"
 import * as ir from "../../compiler/ir/tensor.js"
-import { fuse } from "../../compiler/passes/fuse.js"
+import { fuse } from "../../compiler/kernel/fuse.js"
 
 const axes = [{ name: "a", extent: literal(8) }]
 const given = (name: string) => ir.input(name, "input", axes, "f32", "f32", [8])

@@ -4,10 +4,10 @@ import { apply, literal, variable, withTable } from "../../compiler/ir/expressio
 import { sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import * as ir from "../../compiler/ir/tensor.js"
-import { crowded } from "../../compiler/passes/crowded.js"
-import { chooseCuts, readersOf } from "../../compiler/passes/cuts.js"
-import { groupGathers } from "../../compiler/passes/gather.js"
+import { crowded } from "../../compiler/kernel/crowded.js"
+import { chooseCuts, readersOf } from "../../compiler/kernel/cuts.js"
 import { wasmTarget } from "../../compiler/targets/target.js"
+import { groupGathers } from "../../compiler/tensor/group-gathers.js"
 
 const axis = (name: string): ir.Axis => ({ name, extent: literal(8) })
 

@@ -12,14 +12,14 @@ import {
   withTable,
 } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
-import { printLoop } from "../../compiler/ir/loop-print.js"
 import { carried, monoidKey } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
-import { loosen } from "../../compiler/passes/loosen.js"
-import { chooseSchedule } from "../../compiler/passes/schedule.js"
-import { splitFolds } from "../../compiler/passes/split.js"
-import { isRefusal, tile } from "../../compiler/passes/tile.js"
+import { printLoop } from "../../compiler/ir/print/loop.js"
+import { loosen } from "../../compiler/kernel/loosen.js"
+import { splitFolds } from "../../compiler/kernel/split-reductions.js"
+import { chooseSchedule } from "../../compiler/schedule/choose.js"
 import { wasmTarget } from "../../compiler/targets/target.js"
+import { isRefusal, tile } from "../../compiler/tile/tile.js"
 
 const f32 = (name: string, ...shape: number[]): KernelBuffer => ({ name, dtype: "f32", storage: "f32", shape })
 const row = { name: "row", extent: literal(4) }

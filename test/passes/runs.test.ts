@@ -2,14 +2,14 @@
 import { describe, expect, test } from "vitest"
 import { apply, literal, load, reduce, symbol, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
-import { printLoop } from "../../compiler/ir/loop-print.js"
 import { type Monoid, max, sum } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
+import { printLoop } from "../../compiler/ir/print/loop.js"
 import type { ReductionTile } from "../../compiler/ir/schedule.js"
-import { clean } from "../../compiler/passes/clean.js"
-import { isRefusal, tile } from "../../compiler/passes/tile.js"
+import { clean } from "../../compiler/loop/clean.js"
 import { wasmTarget } from "../../compiler/targets/target.js"
+import { isRefusal, tile } from "../../compiler/tile/tile.js"
 
 function kernelOf(extent: Expression, monoid: Monoid = sum, dtype: DType = "f32", capacity = 1 << 20): Kernel {
   const storage = dtype as "f32" | "i32"

@@ -1,7 +1,7 @@
 /** What a plan says of memory before anything is allocated. */
 import { describe, expect, test } from "vitest"
-import { livesOf } from "../../compiler/passes/plan.js"
-import { peak } from "../../compiler/passes/slots.js"
+import { livesOf } from "../../compiler/plan/plan.js"
+import { peak } from "../../compiler/plan/slots.js"
 import type { Artifact } from "../../runtime/artifact.js"
 import { memoryOf } from "../../runtime/memory.js"
 import { compileConfig } from "../support/configs.js"

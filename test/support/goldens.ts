@@ -4,7 +4,7 @@
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Dense } from "../../compiler/interpret/tensor.js"
-import type { TracedModel } from "../../compiler/passes/programs.js"
+import type { TracedModel } from "../../compiler/trace/programs.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { toFloat32 } from "../../runtime/weights/dtypes.js"
 import { openFile, openFolder } from "../../runtime/weights/file-source.js"

@@ -1,7 +1,7 @@
 /** Keys of structures: the same in every process, whatever parts are called. */
 import { expect, test } from "vitest"
 import { withTable } from "../../compiler/ir/expression.js"
-import { structureOf } from "../../compiler/passes/structure.js"
+import { structureOf } from "../../compiler/kernel/fingerprint.js"
 import { contraction, rows, type Shape } from "./kernels.js"
 
 const base: Shape = { rows: { max: 128, hint: 64 }, out: 64, inner: 32 }

@@ -1,0 +1,450 @@
+/**
+ * fuse: tensor → kernels. Chooses what gets memory (`cuts.ts`), lowers each such tensor to one item, and puts independent items into one
+ * kernel as a sum of domains.
+ *
+ *   q = dot(x, wq), k = dot(x, wk), v = dot(x, wv)   →   one kernel with three stores and the row statistic of x as a local
+ *
+ * The result is a straight list of steps over named buffers; a repeated unit is fused once, by itself.
+ */
+import type { Span } from "../../runtime/errors.js"
+import { maximum } from "../ir/dim.js"
+import { add, identity, variable, walk } from "../ir/expression.js"
+import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
+import type { Storage } from "../ir/loop.js"
+import type { Expression } from "../ir/nodes.js"
+import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
+import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
+import { type Snapshot, snapshot } from "../tensor/snapshot.js"
+import { partsOf } from "./binding-parts.js"
+import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
+import { readsInParts } from "./divide-kernel.js"
+import { loosen } from "./loosen.js"
+import { createLowering, type Memory } from "./lower.js"
+import { canonical } from "./name-buffers.js"
+import { orderFolds } from "./order-folds.js"
+import { prune } from "./prune.js"
+
+/** A kernel over canonical buffers; `bindings` are their names here, in order, and `computes` the tensors that it computes, sources first. */
+export interface KernelStep {
+  readonly kind: "kernel"
+  readonly kernel: Kernel
+  readonly bindings: readonly string[]
+  readonly computes: readonly Tensor[]
+}
+export type Step =
+  | KernelStep
+  /** Runs the steps of a unit: `args[i]` stands for its input i, `results[i]` for its result i (undefined: nobody reads it). */
+  | {
+      readonly kind: "call"
+      readonly unit: Unit
+      readonly args: readonly string[]
+      readonly results: readonly (string | undefined)[]
+    }
+
+export interface FusedBuffer extends KernelBuffer {
+  readonly role: "input" | "constant" | "scratch"
+  readonly constant?: Constant
+  readonly input?: Input
+}
+
+export interface Fused {
+  readonly steps: readonly Step[]
+  readonly buffers: ReadonlyMap<string, FusedBuffer>
+  /** The buffer of each result, in order. */
+  readonly results: readonly string[]
+}
+
+export interface FuseOptions {
+  readonly cuts?: CutLimits
+  /** Buffers that one kernel may bind. */
+  readonly bindings: number
+  /** Bytes of a buffer that a kernel may bind; what is larger lies in parts (`divide-bindings.ts`). No limit when left out. */
+  readonly bindingBytes?: number
+  /** How the intermediate results of a program lie in memory; as their dtype when left out (`storage.ts`). */
+  readonly storage?: (results: readonly Tensor[]) => (t: Tensor) => Storage
+}
+
+/** One tensor that gets stored, or one application of a unit. */
+interface Task {
+  readonly reads: ReadonlySet<string>
+  readonly writes: readonly string[]
+  readonly make:
+    | {
+        readonly kind: "store"
+        readonly tensor: Tensor
+        readonly items: readonly Item[]
+        readonly computes: ReadonlySet<Tensor>
+      }
+    | { readonly kind: "call"; readonly call: Call }
+}
+
+export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
+  const { results: now, copies } = snapshot(results)
+  const forced = new Set<Tensor>()
+  for (;;) {
+    const made = attempt(now, copies, options, forced)
+    if ("steps" in made) return made
+    for (const t of made.cuts) forced.add(t)
+  }
+}
+
+/**
+ * The program with `forced` cut besides what the cut list says, or more tensors to cut because kernels would bind too many buffers: of one kernel all
+ * that are needed one below the other, and of several kernels those that share nothing, so that attempts are few, however many buffers there are.
+ */
+function attempt(
+  results: readonly Tensor[],
+  copies: Snapshot["copies"],
+  options: FuseOptions,
+  forced: ReadonlySet<Tensor>,
+): Fused | { readonly cuts: ReadonlySet<Tensor> } {
+  const order = topological([...copies.keys(), ...results])
+  const calls = order.filter((t) => t.kind === "call")
+  const roots = new Set<Tensor>()
+  for (const t of order) {
+    if (t.kind === "update") roots.add(t)
+    if (t.kind === "call") for (const a of t.args) if (!hasMemory(a)) roots.add(a)
+  }
+  for (const t of results) if (!hasMemory(t)) roots.add(t)
+  // A state that is read as it was and replaced as a whole is replaced through a buffer of its own.
+  const raw = new Set(order.flatMap((t) => (t.kind === "update" ? [] : [...directInputs(t)])))
+  for (const t of order)
+    if (t.kind === "update" && t.axis === undefined && raw.has(t.state) && !hasMemory(t.value)) roots.add(t.value)
+
+  for (const t of [...copies.keys(), ...forced]) roots.add(t)
+  const cuts = chooseCuts([...roots], options.cuts ?? defaultCutLimits)
+  const storage = options.storage?.(results) ?? ((t: Tensor) => t.dtype)
+  const naming = createNaming(order, cuts.locals, (t) => copies.get(t) ?? storage(t))
+  const memory = (t: Tensor): Memory | undefined => {
+    if (cuts.locals.has(t)) return { kind: "local", name: naming.local(t), axes: axisNames(t) }
+    if (!hasMemory(t) && !cuts.buffers.has(t)) return undefined
+    return { kind: "buffer", name: naming.buffer(t), axes: layout(t) }
+  }
+  const lowering = createLowering(memory)
+
+  const locals = new Map<string, Local>()
+  for (const t of order)
+    if (cuts.locals.has(t)) {
+      const axes = itemAxes(t, `local${identity(t)}`)
+      locals.set(naming.local(t), {
+        kind: "local",
+        name: naming.local(t),
+        axes: axes.list,
+        value: lowering.value(t, axes.point, true),
+      })
+    }
+
+  const tasks: Task[] = []
+  for (const t of order) {
+    if (t.kind === "call") {
+      const first = calls.find((c) => c.unit === t.unit && sameArgs(c, t))
+      if (first === t) tasks.push(callTask(t, calls, naming))
+    } else if (cuts.buffers.has(t) && (t.kind !== "constant" || results.includes(t)))
+      // A constant that a unit is given has its buffer from the artifact.
+      tasks.push(
+        storeTask(
+          t,
+          lowering,
+          locals,
+          naming,
+          cuts.buffers,
+          inlined(t, (s) => memory(s)?.kind === "buffer"),
+          options,
+        ),
+      )
+  }
+  const reads = (t: Tensor, axes: readonly Axis[] = []) => {
+    const value = lowering.value(t, itemAxes(t, "probe").point)
+    const store = { kind: "store", buffer: "", axes, index: [], value, monoid: undefined } as const
+    return bindings([...needed(value, locals), store], naming, options).size
+  }
+  const more = new Set<Tensor>()
+  const seen = new Set<Tensor>()
+  for (const task of tasks) {
+    let excess = bound([task]) - options.bindings
+    if (task.make.kind !== "store" || excess <= 0) continue
+    const { tensor, computes } = task.make
+    if ([...computes].some((t) => seen.has(t))) continue
+    for (const t of computes) seen.add(t)
+    const counts = new Map<Tensor, number>()
+    const count = (t: Tensor) => {
+      const known = counts.get(t) ?? reads(t)
+      counts.set(t, known)
+      return known
+    }
+    const binds = (t: Tensor) => reads(t, itemAxes(t, "probe").list) + 1
+    for (let root: Tensor = computed(tensor); excess > 0; ) {
+      const cut = lighten(
+        root,
+        (t) => memory(t) !== undefined,
+        count,
+        (t) => binds(t) <= options.bindings,
+        excess,
+      )
+      if (cut === undefined) break
+      more.add(cut)
+      root = cut
+      excess = binds(cut) - options.bindings
+    }
+  }
+  if (more.size > 0) return { cuts: more }
+  const steps = group(tasks, naming, options)
+  return { steps, buffers: naming.buffers(), results: results.map((t) => naming.buffer(t)) }
+}
+
+/** How many buffers a kernel of these tasks binds. */
+const bound = (tasks: readonly Task[]): number => new Set(tasks.flatMap((t) => [...t.reads, ...t.writes])).size
+
+/**
+ * The smallest inlined tensor below `root` that takes at least `excess` buffers off its kernel when it gets one of its own; of those the one
+ * that takes the fewest. Tensors whose own kernel fits go first: any other only moves the excess. When none takes
+ * enough, the one that takes the most.
+ */
+function lighten(
+  root: Tensor,
+  hasHome: (t: Tensor) => boolean,
+  reads: (t: Tensor) => number,
+  fits: (t: Tensor) => boolean,
+  excess: number,
+): Tensor | undefined {
+  const inner = new Set<Tensor>()
+  const visit = (t: Tensor) => {
+    for (const s of sources(t)) {
+      if (inner.has(s) || hasHome(s) || (s.kind === "constant" && s.axes.length === 0)) continue
+      inner.add(s)
+      visit(s)
+    }
+  }
+  visit(root)
+  const saving = (t: Tensor) => reads(t) - 1
+  const useful = [...inner].filter((t) => saving(t) > 0 && t.kind !== "iota")
+  const enough = useful.filter((t) => saving(t) >= excess)
+  const by = (f: (t: Tensor) => number) => (a: Tensor, b: Tensor) => f(a) - f(b)
+  enough.sort(by(saving)).sort(by(size))
+  return enough.find(fits) ?? enough[0] ?? useful.sort(by((t) => -saving(t)))[0]
+}
+
+function* directInputs(t: Tensor): Iterable<Input> {
+  const args =
+    t.kind === "map" || t.kind === "reduce" || t.kind === "call"
+      ? t.args
+      : t.kind === "gather"
+        ? [t.arg, t.index]
+        : t.kind === "scan" || t.kind === "reindex"
+          ? [t.arg]
+          : []
+  for (const a of args) if (a.kind === "input") yield a
+}
+
+const sameArgs = (a: Call, b: Call) => a.args.every((x, i) => x === b.args[i])
+
+/** The order of axes in memory: as they were mentioned first; a state's own for its updates. */
+const layout = (t: Tensor): readonly string[] => axisNames(homeOf(t) ?? t)
+
+/** Fresh variables for the axes of an item, and the point that they span. */
+function itemAxes(
+  t: Tensor,
+  owner: string,
+): { readonly list: readonly Axis[]; readonly point: ReadonlyMap<string, Expression> } {
+  const list = t.axes.map((a) => ({ name: `${a.name}_${owner}`, extent: a.extent }))
+  return { list, point: new Map(t.axes.map((a, i) => [a.name, variable(list[i]!.name)] as const)) }
+}
+
+function storeTask(
+  t: Tensor,
+  lowering: ReturnType<typeof createLowering>,
+  locals: ReadonlyMap<string, Local>,
+  naming: Naming,
+  buffers: ReadonlySet<Tensor>,
+  computes: ReadonlySet<Tensor>,
+  options: FuseOptions,
+): Task {
+  const source = computed(t)
+  const axes = itemAxes(source, `${identity(t)}`)
+  const stored = source !== t && (hasMemory(source) || buffers.has(source))
+  const value = lowering.value(source, axes.point, !stored)
+  const at = layout(t).map((a) =>
+    t.kind === "update" && a === t.axis ? add(axes.point.get(a)!, t.at) : axes.point.get(a)!,
+  )
+  const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value, monoid: undefined }
+  const items: readonly Item[] = [...needed(value, locals), store]
+  return {
+    reads: bindings(items, naming, options),
+    writes: [store.buffer],
+    make: { kind: "store", tensor: t, items, computes },
+  }
+}
+
+/** What the kernel of `t` computes: `t` and what is inlined or local below it. */
+function inlined(t: Tensor, hasBuffer: (t: Tensor) => boolean): ReadonlySet<Tensor> {
+  const found = new Set<Tensor>([t])
+  const visit = (s: Tensor) => {
+    if (found.has(s) || hasBuffer(s)) return
+    found.add(s)
+    sources(s).forEach(visit)
+  }
+  sources(t).forEach(visit)
+  return found
+}
+
+/** The locals that a value reads, those that they read first. */
+function needed(
+  value: Expression,
+  locals: ReadonlyMap<string, Local>,
+  found: Map<string, Local> = new Map(),
+): readonly Local[] {
+  walk(value, (x) => {
+    if (x.kind !== "localRead" || found.has(x.local)) return
+    const local = locals.get(x.local)!
+    needed(local.value, locals, found)
+    found.set(x.local, local)
+  })
+  return [...found.values()]
+}
+
+function loads(items: readonly Item[]): ReadonlySet<string> {
+  const names = new Set<string>()
+  const see = (x: Expression) => {
+    if (x.kind === "load") names.add(x.buffer)
+  }
+  for (const item of items) {
+    walk(item.value, see)
+    if (item.kind === "store") for (const i of item.index) walk(i, see)
+  }
+  return names
+}
+
+/** What items read, with a name for each part of a buffer whose parts they have to read at once. */
+function bindings(items: readonly Item[], naming: Naming, { bindingBytes }: FuseOptions): ReadonlySet<string> {
+  const whole = loads(items)
+  if (bindingBytes === undefined) return whole
+  const names = new Set(whole)
+  for (const name of whole) {
+    const buffer = naming.buffers().get(name)!
+    const parts = buffer.role === "input" ? partsOf(buffer, bindingBytes) : undefined
+    if (parts === undefined || items.every((i) => !loads([i]).has(name) || readsInParts(i, name))) continue
+    for (let part = 1; part < parts.count; part++) names.add(`${name}/${part}`)
+  }
+  return names
+}
+
+const isUpdate = (t: Tensor): boolean =>
+  t.kind === "update" || (t.kind === "call" && isUpdate(t.unit.results[t.result]!))
+
+function callTask(t: Call, calls: readonly Call[], naming: Naming): Task {
+  const results = t.unit.results.map((_, i) => {
+    const mine = calls.find((c) => c.unit === t.unit && sameArgs(c, t) && c.result === i)
+    return mine && homeOf(mine) === undefined ? naming.buffer(mine) : undefined
+  })
+  const reads = new Set(t.args.map((a) => naming.buffer(a)))
+  const states = t.unit.results.flatMap((r, result) => {
+    const home = isUpdate(r) ? homeOf({ ...t, result }) : undefined
+    return home === undefined ? [] : [naming.buffer(home)]
+  })
+  return { reads, writes: [...states, ...results.filter((r) => r !== undefined)], make: { kind: "call", call: t } }
+}
+
+/** Steps in order of dependency; stores that depend on nothing of each other share a kernel while they fit its bindings. */
+function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): readonly Step[] {
+  const level = new Map<Task, number>()
+  for (const [i, task] of tasks.entries()) {
+    let depth = 0
+    for (const before of tasks.slice(0, i)) {
+      const conflict =
+        before.writes.some((w) => task.reads.has(w) || task.writes.includes(w)) ||
+        task.writes.some((w) => before.reads.has(w))
+      if (conflict) depth = Math.max(depth, level.get(before)! + 1)
+    }
+    level.set(task, depth)
+  }
+  const steps: Step[] = []
+  for (let depth = 0; depth <= Math.max(-1, ...level.values()); depth++) {
+    const here = tasks.filter((t) => level.get(t) === depth)
+    for (const stores of pack(
+      here.filter((t) => t.make.kind === "store"),
+      options.bindings,
+    ))
+      steps.push({
+        kind: "kernel",
+        ...canonical(orderFolds(loosen(prune(toKernel(stores, naming))))),
+        computes: topological(stores.flatMap(({ make }) => (make.kind === "store" ? [make.tensor] : []))).filter((t) =>
+          stores.some(({ make }) => make.kind === "store" && make.computes.has(t)),
+        ),
+      })
+    for (const { make } of here)
+      if (make.kind === "call") {
+        const { call } = make
+        const results = call.unit.results.map((_, i) => naming.result(call, i))
+        steps.push({ kind: "call", unit: call.unit, args: call.args.map((a) => naming.buffer(a)), results })
+      }
+  }
+  return steps
+}
+
+/** First fit by number of distinct buffers. */
+function pack(tasks: readonly Task[], bindings: number): readonly (readonly Task[])[] {
+  const bins: Task[][] = []
+  for (const task of tasks) {
+    const bin = bins.find((b) => bound([...b, task]) <= bindings)
+    if (bin === undefined) bins.push([task])
+    else bin.push(task)
+  }
+  return bins
+}
+
+function toKernel(tasks: readonly Task[], naming: Naming): Kernel {
+  const items = new Map<Item | string, Item>()
+  const spans: Span[] = []
+  let name = ""
+  for (const { make } of tasks)
+    if (make.kind === "store") {
+      for (const item of make.items) items.set(item.kind === "local" ? item.name : item, item)
+      const places = spansOf(computed(make.tensor))
+      const span = places.at(-1)
+      if (span !== undefined) spans.push(...places)
+      name ||= naming.buffer(make.tensor)
+    }
+  const list = [...items.values()]
+  const buffers = new Set([...loads(list), ...list.flatMap((i) => (i.kind === "store" ? [i.buffer] : []))])
+  return { name, buffers: [...buffers].map((b) => plain(naming.buffers().get(b)!)), items: list, spans }
+}
+
+const plain = ({ name, dtype, storage, shape }: FusedBuffer): KernelBuffer => ({ name, dtype, storage, shape })
+
+type Naming = ReturnType<typeof createNaming>
+
+/** Names of buffers and locals: inputs keep theirs, the rest are numbered in program order. */
+function createNaming(order: readonly Tensor[], localSet: ReadonlySet<Tensor>, storage: (t: Tensor) => Storage) {
+  const buffers = new Map<string, FusedBuffer>()
+  const names = new Map<Tensor, string>()
+  const localNames = new Map<Tensor, string>()
+  let count = 0
+  for (const t of order) if (localSet.has(t)) localNames.set(t, `local${localNames.size}`)
+  const capacity = (t: Tensor) => t.axes.map((a) => maximum(a.extent))
+  const buffer = (t: Tensor): string => {
+    const home = homeOf(t)
+    if (home !== undefined && home !== t) return buffer(home)
+    const known = names.get(t)
+    if (known !== undefined) return known
+    const name = t.kind === "input" ? t.name : t.kind === "constant" ? `constant${count++}` : `t${count++}`
+    names.set(t, name)
+    const shape = t.kind === "input" && t.role !== "input" ? t.capacity : capacity(t)
+    if (t.kind === "input")
+      buffers.set(name, { name, dtype: t.dtype, storage: t.storage, shape, role: "input", input: t })
+    else if (t.kind === "constant")
+      buffers.set(name, { name, dtype: t.dtype, storage: t.dtype, shape, role: "constant", constant: t })
+    else buffers.set(name, { name, dtype: t.dtype, storage: storage(t), shape, role: "scratch" })
+    return name
+  }
+  const result = (of: Call, index: number): string | undefined => {
+    for (const [t, name] of names)
+      if (t.kind === "call" && t.unit === of.unit && sameArgs(t, of) && t.result === index) return name
+    return undefined
+  }
+  return {
+    buffer,
+    result,
+    local: (t: Tensor) => localNames.get(t)!,
+    buffers: () => buffers as ReadonlyMap<string, FusedBuffer>,
+  }
+}

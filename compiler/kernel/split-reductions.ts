@@ -1,0 +1,252 @@
+/**
+ * split: a kernel with few blocks and a long fold → one that folds parts of the axis in blocks of their own, and one that folds the parts.
+ *
+ *   y[h, d] = carried_{key < n}(s, 1, v).2 / carried_{key < n}(s, 1, v).1
+ *   →   part0[i, h] = carried_{key < p}(…).0, part1[i, h] = ….1, part2[i, h, d] = ….2          over i < 16, the keys from i · p on
+ *       y[h, d] = carried_{i < 16}(part0, part1, part2).2 / carried_{i < 16}(part0, part1, part2).1
+ *
+ * Sums, maxima and arguments of maxima are folded with themselves. A carried fold is, when its channels move with the pivots as a weight would
+ * move: then the pivots of the parts are scores, and their channels are values. Parts beyond the end are empty and hold identities.
+ */
+import { hinted, maximum } from "../ir/dim.js"
+import {
+  add,
+  apply,
+  component,
+  freeVariables,
+  identity,
+  literal,
+  load,
+  mul,
+  reduce,
+  rewrite,
+  sub,
+  substitute,
+  variable,
+  walk,
+} from "../ir/expression.js"
+import type { KernelBuffer, Store } from "../ir/kernel.js"
+import { type Carried, componentCount, type Monoid, monoidTypes } from "../ir/monoid.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
+import { recipeOf, type Term } from "../ir/recipes.js"
+import type { Axis } from "../ir/tensor.js"
+import { capacityAlong, longestLoop } from "../tile/runs.js"
+import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
+import { canonical } from "./name-buffers.js"
+import { outermostFolds } from "./order-folds.js"
+
+export interface SplitLimits {
+  /** Blocks that keep the device busy; a kernel with half of them is not split. */
+  readonly busy: number
+  /** Parts at most. */
+  readonly parts: number
+  /** Elements of a part at least, at the hints. */
+  readonly least: number
+}
+
+/** The steps with long folds split, and the buffers of the parts. */
+export function splitFolds(fused: Fused, limits: SplitLimits): Fused {
+  const buffers = new Map(fused.buffers)
+  const steps = fused.steps.flatMap((step): readonly Step[] => {
+    if (step.kind !== "kernel") return [step]
+    const made = splitKernel(step, limits, buffers)
+    return made ?? [step]
+  })
+  return { ...fused, steps, buffers }
+}
+
+function splitKernel(
+  step: KernelStep,
+  limits: SplitLimits,
+  buffers: Map<string, FusedBuffer>,
+): readonly Step[] | undefined {
+  const { kernel } = step
+  const [given] = kernel.items
+  if (kernel.items.length !== 1 || given?.kind !== "store" || given.monoid !== undefined) return undefined
+  const store = alongOneAxis(given)
+  const folds = outermostFolds(store.value)
+  const [first] = folds
+  const known = first !== undefined && freeVariables(first.extent).size === 0
+  if (!known || !folds.every((r) => r.axis === first.axis && r.extent === first.extent && splittable(r.monoid)))
+    return undefined
+  // A fold inside of a prefix has an axis that the store does not have.
+  const own = new Set(store.axes.map((a) => a.name))
+  if (!folds.every((r) => [...freeVariables(r)].every((v) => own.has(v)))) return undefined
+  const count = partsFor(store, folds, limits)
+  if (count === undefined) return undefined
+  const axis: Axis = { name: `${first.axis}_part`, extent: literal(count) }
+  // A part is a whole number of 16 elements, so that vectors start at multiples.
+  const each = mul(apply("floordiv", add(first.extent, literal(16 * count - 1)), literal(16 * count)), literal(16))
+  const start = mul(variable(axis.name), each)
+  const extent = apply("max", literal(0), apply("min", each, sub(first.extent, start)))
+  const parts = new Map<
+    number,
+    { readonly buffer: FusedBuffer; readonly axes: readonly Axis[]; readonly store: Store }
+  >()
+  const partOf = (r: Reduce, at: number): Expression => {
+    const pruned = alone(r, at)
+    const own = store.axes.filter((a) => freeVariables(pruned).has(a.name))
+    const key = identity(pruned)
+    let known = parts.get(key)
+    if (known === undefined) {
+      const name = `${step.bindings[kernel.buffers.findIndex((b) => b.name === store.buffer)]}.part${parts.size}`
+      const dtype = monoidTypes(
+        r.monoid,
+        r.lift.map((x) => x.dtype),
+      )[at]!
+      const shape = [count, ...own.map((a) => maximum(a.extent))]
+      const buffer: FusedBuffer = { name, dtype, storage: dtype, shape, role: "scratch" }
+      buffers.set(name, buffer)
+      const shifted = rewrite(pruned, (x) => {
+        if (x.kind !== "reduce" || x.axis !== first.axis) return undefined
+        const place = new Map([[x.axis, add(start, variable(x.axis))]])
+        return reduce(
+          x.axis,
+          extent,
+          x.monoid,
+          x.lift.map((l) => substitute(l, place)),
+        )
+      })
+      // The axes of items have names of their own.
+      const fresh = new Map([axis, ...own].map((a) => [a.name, `${a.name}_part${parts.size}`] as const))
+      const names = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
+      const axes = [axis, ...own].map((a) => ({ name: fresh.get(a.name)!, extent: a.extent }))
+      const made: Store = {
+        kind: "store",
+        buffer: name,
+        axes,
+        index: axes.map((a) => variable(a.name)),
+        value: substitute(shifted, names),
+        monoid: undefined,
+      }
+      known = { buffer, axes: own, store: made }
+      parts.set(key, known)
+    }
+    return load(
+      known.buffer.name,
+      [variable(axis.name), ...known.axes.map((a) => variable(a.name))],
+      known.buffer.dtype,
+    )
+  }
+  const merged = new Map<Reduce, Reduce>()
+  for (const r of folds) {
+    const components = Array.from({ length: componentCount(r.monoid) }, (_, i) => i)
+    merged.set(
+      r,
+      reduce(
+        axis.name,
+        axis.extent,
+        r.monoid,
+        components.map((i) => partOf(r, i)),
+      ) as Reduce,
+    )
+  }
+  const value = rewrite(store.value, (x) => {
+    if (x.kind === "component" && merged.has(x.of as Reduce))
+      return component(merged.get(x.of as Reduce)!, x.index, x.slot)
+    return x.kind === "reduce" ? merged.get(x) : undefined
+  })
+  const outer = new Map(kernel.buffers.map((b, i) => [b.name, step.bindings[i]!] as const))
+  // What is short here is part of what is not.
+  const most = Math.max(...folds.map((r) => Math.min(maximum(r.extent), capacityAlong(r, kernel))))
+  const long = most > longestLoop
+  const made = (items: readonly Store[], suffix: string): KernelStep => {
+    const used = new Set(items.flatMap((s) => [s.buffer, ...loaded(s)]))
+    const declared: KernelBuffer[] = [...used].map((name) => {
+      const own = kernel.buffers.find((b) => b.name === name)
+      const { dtype, storage, shape } = own ?? buffers.get(name)!
+      return { name, dtype, storage, shape }
+    })
+    const { kernel: plain, bindings } = canonical({
+      ...kernel,
+      ...(long && { long: [first.axis, axis.name] }),
+      name: `${kernel.name}${suffix}`,
+      buffers: declared,
+      items,
+    })
+    return { kind: "kernel", kernel: plain, bindings: bindings.map((b) => outer.get(b) ?? b), computes: step.computes }
+  }
+  // The largest first: the others go along with it.
+  const stores = [...parts.values()].map((p) => p.store).sort((a, b) => b.axes.length - a.axes.length)
+  return [made(stores, "_parts"), made([{ ...store, value }], "_whole")]
+}
+
+/** One component by itself: of a carried fold only the channel that is asked for. */
+function alone(r: Reduce, at: number): Expression {
+  if (r.monoid.kind !== "carried") return component(r, at)
+  const pivots = recipeOf(r.monoid.recipe).pivots.length
+  const [score] = r.lift
+  const over = (channels: number, ...values: readonly Expression[]) =>
+    reduce(r.axis, r.extent, { ...(r.monoid as Carried), channels }, [score!, ...values]) as Reduce
+  return at < pivots ? component(over(0), at) : component(over(1, r.lift[1 + at - pivots]!), pivots)
+}
+
+/** Folds side by side of one extent, along one axis. */
+function alongOneAxis(store: Store): Store {
+  const folds = outermostFolds(store.value)
+  const [first] = folds
+  const value = rewrite(store.value, (x) => {
+    if (x.kind !== "reduce" || !folds.includes(x) || x.extent !== first!.extent || x.axis === first!.axis)
+      return undefined
+    const renamed = new Map([[x.axis, variable(first!.axis)]])
+    return reduce(
+      first!.axis,
+      x.extent,
+      x.monoid,
+      x.lift.map((l) => substitute(l, renamed)),
+    )
+  })
+  return { ...store, value }
+}
+
+/** Whether folding the folds of parts with the same monoid gives the fold of the whole. */
+function splittable(m: Monoid): boolean {
+  if (m.kind === "sum" || m.kind === "max" || m.kind === "min" || m.kind === "argmax") return true
+  if (m.kind !== "carried") return false
+  const { pivots, weight, advance } = recipeOf(m.recipe)
+  const moved: Term = ["mul", "$c", replaced(weight, { $0: "$p0", $p0: "$q0" })]
+  return pivots.length === 1 && pivots[0]!.of === "$0" && JSON.stringify(advance) === JSON.stringify(moved)
+}
+
+const replaced = (t: Term, names: Readonly<Record<string, string>>): Term =>
+  typeof t === "number"
+    ? t
+    : typeof t === "string"
+      ? (names[t] ?? t)
+      : [t[0], ...t.slice(1).map((x) => replaced(x as Term, names))]
+
+/** How many parts, or undefined when there are blocks enough or too few elements. */
+function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }: SplitLimits): number | undefined {
+  const size = (a: Axis) => Math.max(1, hinted(a.extent))
+  const moving = folds.flatMap((r) => r.lift.flatMap((l) => loadsAlong(l, r.axis)))
+  // Carried: a block has all rows that fold the same elements. Others have blocks of few points.
+  const heavy = folds.some((r) => r.monoid.kind === "carried")
+  // Plain folds run in vectors and are soon done.
+  if (!folds.some((r) => r.monoid.kind === "carried" || r.monoid.kind === "argmax")) return undefined
+  const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
+  const apart = (a: Axis) => !heavy || (scored(a) && moving.some((l) => freeVariables(l).has(a.name)))
+  const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
+  // Many rows that fold the same elements fill the device, and have ranges of their own.
+  if (heavy && volume(store.axes.filter((a) => scored(a) && !apart(a))) >= 16) return undefined
+  const blocks = volume(store.axes.filter(apart))
+  const room = Math.floor(hinted(folds[0]!.extent) / (heavy ? least : 32 * least))
+  const count = 2 ** Math.floor(Math.log2(Math.min(parts, room, Math.floor(busy / blocks))))
+  return count >= 2 ? count : undefined
+}
+
+function loadsAlong(root: Expression, axis: string): readonly Expression[] {
+  const found: Expression[] = []
+  walk(root, (x) => {
+    if (x.kind === "load" && freeVariables(x).has(axis)) found.push(x)
+  })
+  return found
+}
+
+function loaded(store: Store): readonly string[] {
+  const found = new Set<string>()
+  for (const root of [store.value, ...store.index])
+    walk(root, (x) => {
+      if (x.kind === "load") found.add(x.buffer)
+    })
+  return [...found]
+}

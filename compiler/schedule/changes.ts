@@ -1,0 +1,234 @@
+/**
+ * Changes of a schedule: one field another value, and what has to follow it.
+ *
+ *   { seq: { block: 4, register: 4 } }   register 8   →   { seq: { block: 8, register: 8 } }
+ *   { embed: { vector: 4, unroll: 4 } }  unroll 1     →   { embed: { vector: 4 } }
+ *
+ * Stores whose schedules say the same of the axis in question change together, like those of siblings that read one input. Whether a change is
+ * legal is for `tile` to say; here only what cannot be better is left out: blocks beyond an extent, and more elements than a lane can hold.
+ */
+import { hinted, literalExtent } from "../ir/dim.js"
+import type { Kernel, Store } from "../ir/kernel.js"
+import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
+import { outermostFolds } from "../kernel/order-folds.js"
+import type { ScheduleTarget } from "./choose.js"
+
+export interface Change {
+  /** What is changed; two changes of one knob make no pair. */
+  readonly knob: string
+  /** Undefined where it does not apply. */
+  readonly apply: (schedule: Schedule) => Schedule | undefined
+}
+
+/** Elements that a lane may accumulate at once: more never stay in registers, and make kernels that take seconds to compile. */
+const mostElements = 128
+
+/** Lanes of a workgroup that every implementation grants. */
+const mostLanes = 256
+
+const powers = [1, 2, 4, 8]
+
+/** The changes that a schedule suggests, those of the store that computes most first. */
+export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTarget): readonly Change[] {
+  const stores = kernel.items.filter((i) => i.kind === "store")
+  const changes: Change[] = []
+  const known = new Set<string>()
+  for (const [i] of [...stores.entries()].sort((p, q) => volume(q[1]) - volume(p[1]))) {
+    if (schedule.stores[i]!.with !== undefined) continue
+    for (const change of storeChanges(stores, i, schedule, target)) {
+      changes.push(change)
+    }
+  }
+  for (const [axis, given] of Object.entries(schedule.locals))
+    for (const next of foldings(given, target))
+      changes.push({
+        knob: `local ${axis}`,
+        apply: (s) => ({ ...s, locals: { ...s.locals, [axis]: next } }),
+      })
+  if (target.lanes > 1)
+    for (const lanes of [schedule.lanes * 2, schedule.lanes / 2])
+      if (Number.isInteger(lanes) && lanes <= mostLanes)
+        changes.push({
+          knob: "lanes",
+          apply: (s) => ({ ...s, lanes, ...(s.subgroup && { subgroup: Math.min(s.subgroup, lanes) }) }),
+        })
+  return changes.filter(({ knob, apply }) => {
+    // Siblings suggest what has been suggested for all of them.
+    const made = JSON.stringify([knob.split("@")[0], apply(schedule)])
+    if (known.has(made)) return false
+    known.add(made)
+    return true
+  })
+}
+
+const volume = (s: Store): number => {
+  const points = s.axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
+  return points * (1 + outermostFolds(s.value).reduce((n, r) => n + Math.max(1, hinted(r.extent)), 0))
+}
+
+function storeChanges(
+  stores: readonly Store[],
+  i: number,
+  schedule: Schedule,
+  target: ScheduleTarget,
+): readonly Change[] {
+  const own = schedule.stores[i]!
+  const { axes } = stores[i]!
+  const changes: Change[] = []
+  // The axes of other stores that stand where this one does and are laid out alike.
+  const alike = (position: number) =>
+    stores.flatMap((s, j): readonly { readonly store: number; readonly axis: Axis }[] => {
+      const at = position === axes.length - 1 ? s.axes.length - 1 : position
+      const axis = s.axes[at]
+      const same =
+        axis !== undefined &&
+        JSON.stringify(schedule.stores[j]!.tile[axis.name]) === JSON.stringify(own.tile[axes[position]!.name])
+      return same ? [{ store: j, axis }] : []
+    })
+  for (const [position, axis] of axes.entries()) {
+    const given = own.tile[axis.name] ?? { block: 1 }
+    const places = alike(position)
+    for (const next of tiles(given, axis, position === axes.length - 1, target))
+      changes.push({
+        knob: `tile ${axis.name}`,
+        apply: (s) =>
+          places.reduce<Schedule | undefined>(
+            (made, p) => made && editStore(made, p.store, (store) => withTile(store, p.axis, next)),
+            s,
+          ),
+      })
+  }
+  const folds = Object.entries(own.reduce)
+  const chunked = folds.filter(([, r]) => r.chunk !== undefined)
+  const foldsAlike = (given: ReductionTile) =>
+    new Map(
+      schedule.stores.map((s, j) => [
+        j,
+        Object.keys(s.reduce).filter((name) => JSON.stringify(s.reduce[name]) === JSON.stringify(given)),
+      ]),
+    )
+  const setFolds = (given: ReductionTile, next: ReductionTile): Change["apply"] => {
+    const places = foldsAlike(given)
+    return (s) => {
+      let made: Schedule | undefined = s
+      for (const [j, names] of places)
+        for (const name of names)
+          made = made && editStore(made, j, (store) => ({ ...store, reduce: { ...store.reduce, [name]: next } }))
+      return made
+    }
+  }
+  for (const [name, given] of folds)
+    for (const next of given.chunk === undefined ? foldings(given, target) : chunks(given))
+      changes.push({
+        knob: chunked.length > 0 && given.chunk !== undefined ? "chunk" : `reduce ${name}`,
+        apply: setFolds(given, next),
+      })
+  // Folds that the heuristics leave as they are.
+  const bare = outermostFolds(stores[i]!.value).filter(
+    (r) => own.reduce[r.axis] === undefined && r.monoid.kind === "sum",
+  )
+  if (chunked.length === 0 && bare.length > 0)
+    for (const unroll of [2, 4])
+      changes.push({
+        knob: "reduce bare",
+        apply: (s) =>
+          editStore(s, i, (store) => ({
+            ...store,
+            reduce: { ...store.reduce, ...Object.fromEntries(bare.map((r) => [r.axis, { unroll }])) },
+          })),
+      })
+  for (const [name, given] of Object.entries(own.held ?? {})) {
+    for (const next of heldTiles(given, target))
+      changes.push({
+        knob: `held ${name}`,
+        apply: (s) => editStore(s, i, (store) => ({ ...store, held: { ...store.held, [name]: next } })),
+      })
+    if (name !== "scores")
+      changes.push({
+        knob: `held ${name}`,
+        apply: (s) =>
+          editStore(s, i, (store) => {
+            const { [name]: _, ...held } = store.held ?? {}
+            return { ...store, held }
+          }),
+      })
+  }
+  return changes.map((c) => ({ ...c, knob: `${c.knob}@${i}` }))
+}
+
+const editStore = (
+  s: Schedule,
+  at: number,
+  edit: (store: StoreSchedule) => StoreSchedule | undefined,
+): Schedule | undefined => {
+  const made = edit(s.stores[at]!)
+  return made && { ...s, stores: s.stores.map((store, i) => (i === at ? made : store)) }
+}
+
+/** The tile of an axis; a vector there takes the place of one elsewhere, and a block is whole tiles. */
+function withTile(store: StoreSchedule, axis: Axis, next: AxisTile): StoreSchedule | undefined {
+  const step = (next.register ?? 1) * (next.vector ?? 1)
+  const extent = literalExtent(axis.extent)
+  if (extent !== undefined && step > Math.max(1, extent)) return undefined
+  const block = next.block === "all" ? next.block : Math.ceil(next.block / step) * step
+  const others = Object.entries(store.tile).map(([name, t]): [string, AxisTile] => {
+    if ((next.vector ?? 1) === 1 || (t.vector ?? 1) === 1) return [name, t]
+    const { vector: _, ...plain } = t
+    return [name, plain]
+  })
+  const tile = { ...Object.fromEntries(others), [axis.name]: { ...next, block } }
+  const elements = Object.values(tile).reduce((n, t) => n * (t.register ?? 1) * (t.vector ?? 1), 1)
+  return elements > mostElements ? undefined : { ...store, tile }
+}
+
+function* tiles(given: AxisTile, axis: Axis, last: boolean, target: ScheduleTarget): Iterable<AxisTile> {
+  const extent = Math.max(1, hinted(axis.extent))
+  const { block, register = 1, vector = 1 } = given
+  const step = register * vector
+  for (const next of powers) if (next !== register && next * vector <= extent) yield { ...given, register: next }
+  if (register !== 3 && 3 * vector <= extent) yield { ...given, register: 3 }
+  const blocks = block === "all" ? [extent / 2, extent / 4] : [block * 2, block / 2, block * 4, block / 4]
+  for (const next of blocks) {
+    const whole = Math.ceil(next / step) * step
+    if (next >= 1 && whole !== block && (whole < 2 * extent || whole === step)) yield { ...given, block: whole }
+  }
+  if (block !== "all" && block < extent && literalExtent(axis.extent) !== undefined) yield { ...given, block: "all" }
+  if (vector > 1) yield { ...given, vector: 1, register: register * vector }
+  if (vector > 1) yield { ...given, vector: 1 }
+  if (last && vector === 1 && target.vector > 1) yield { ...given, vector: target.vector }
+}
+
+/** Other ways to fold: vectors, several at once, lanes that share. */
+function* foldings(given: ReductionTile, target: ScheduleTarget): Iterable<ReductionTile> {
+  const { vector = 1, unroll = 1, lanes = 1, step } = given
+  if (step !== undefined) {
+    for (const next of powers) if (next !== step) yield { ...given, step: next }
+    return
+  }
+  for (const next of powers) if (next !== unroll && next * vector <= 32) yield { ...given, unroll: next }
+  if (vector > 1) yield { ...given, vector: 1 }
+  else if (target.vector > 1) yield { ...given, vector: target.vector }
+  for (let next = 1; next <= target.lanes; next *= 2)
+    if (next !== lanes && (next === 1 || next >= 4)) yield { ...given, lanes: next }
+}
+
+function* chunks(given: ReductionTile): Iterable<ReductionTile> {
+  const { chunk = 1, step = 1 } = given
+  for (const next of [chunk * 2, chunk / 2, chunk * 4, chunk / 4])
+    if (Number.isInteger(next) && next >= step) yield { ...given, chunk: next }
+  for (const next of powers) if (next !== step && chunk % next === 0) yield { ...given, step: next }
+}
+
+function* heldTiles(given: HeldTile, target: ScheduleTarget): Iterable<HeldTile> {
+  const { pad = 0, tile, fold } = given
+  if (target.lanes > 1) for (const next of [0, 1, 4]) if (next !== pad) yield { ...given, pad: next }
+  if (fold === undefined) yield { ...given, packed: given.packed !== true }
+  for (const [name, { register = 1, vector = 1 }] of Object.entries(tile)) {
+    if (vector > 1) yield { ...given, tile: { ...tile, [name]: {} } }
+    else
+      for (const next of [1, 2, 4])
+        if (next !== register) yield { ...given, tile: { ...tile, [name]: { register: next } } }
+  }
+  if (fold !== undefined) for (const next of foldings(fold, target)) yield { ...given, fold: next }
+}

@@ -1,0 +1,104 @@
+/**
+ * choices: kernel × target → the legal schedules around the heuristic one, that one first.
+ *
+ *   y[s, o] = sum_k(x[s, k] · w[o, k])   →   heuristic;  what it is for other targets (registers 4, 16; blocks 32, 256);
+ *                                             o: block 32, 128, all; o: register 2, 4; k: unroll 1, 2, 8; … ; two such changes at once
+ *
+ * First come the schedules that the heuristics make of changed assumptions, then single changes (`changes.ts`) of the heuristic schedule, then
+ * pairs of them. Every one has been accepted by `tile`; none is there twice. Nothing is known here but axes, folds and the target.
+ */
+import type { Kernel } from "../ir/kernel.js"
+import type { Refusal, Schedule } from "../ir/schedule.js"
+import type { Target } from "../targets/target.js"
+import { isRefusal, tile } from "../tile/tile.js"
+import { changesOf } from "./changes.js"
+import { chooseSchedule, type ScheduleTarget } from "./choose.js"
+import { attempt } from "./fallbacks.js"
+
+export interface Choices {
+  /** The heuristic one first; none when nothing can be scheduled. */
+  readonly schedules: readonly Schedule[]
+  /** How many more were refused, by code. */
+  readonly refused: ReadonlyMap<Refusal["code"], number>
+}
+
+export interface ChoiceLimits {
+  /** Schedules at most. */
+  readonly most: number
+  /** Schedules that are put to `tile` at most. */
+  readonly tries: number
+}
+
+export const defaultChoiceLimits: ChoiceLimits = { most: 120, tries: 360 }
+
+export function choices(
+  kernel: Kernel,
+  target: Pick<Target, "schedule" | "tile">,
+  limits: ChoiceLimits = defaultChoiceLimits,
+): Choices {
+  const schedules: Schedule[] = []
+  const refused = new Map<Refusal["code"], number>()
+  const seen = new Set<string>()
+  let tries = 0
+  const full = () => schedules.length >= limits.most || tries >= limits.tries
+  const accept = (s: Schedule): boolean => {
+    const key = scheduleKey(s)
+    if (full() || seen.has(key)) return false
+    seen.add(key)
+    tries++
+    const tiled = tile(kernel, s, target.tile)
+    if (isRefusal(tiled)) refused.set(tiled.code, (refused.get(tiled.code) ?? 0) + 1)
+    else schedules.push(s)
+    return !isRefusal(tiled)
+  }
+  const first = attempt(kernel, target.schedule, target.tile)
+  if ("code" in first) return { schedules, refused: new Map([[first.code, 1]]) }
+  accept(first.schedule)
+  for (const assumed of neighbours(target.schedule)) accept(chooseSchedule(kernel, assumed))
+  const single = changesOf(kernel, first.schedule, target.schedule).filter((change) => {
+    const made = change.apply(first.schedule)
+    return made !== undefined && accept(made)
+  })
+  // Pairs that are near in the list come first: those of one store, and of what matters most.
+  for (let apart = 1; apart < single.length && !full(); apart++)
+    for (let i = 0; i + apart < single.length && !full(); i++) {
+      const [p, q] = [single[i]!, single[i + apart]!]
+      if (p.knob === q.knob) continue
+      const made = p.apply(first.schedule)
+      const both = made === undefined ? undefined : q.apply(made)
+      if (both !== undefined) accept(both)
+    }
+  return { schedules, refused }
+}
+
+/** Targets that the heuristics may take this one for. */
+function* neighbours(target: ScheduleTarget): Iterable<ScheduleTarget> {
+  const { chunks, ...plain } = target
+  for (const factor of [4, 2, 0.5, 0.25]) {
+    const [registers, block] = [target.registers * factor, target.block * factor]
+    if (registers >= 1) yield { ...target, registers }
+    if (block >= 1) yield { ...target, block }
+    if (registers >= 1 && block >= 1) yield { ...target, registers, block }
+  }
+  yield { ...target, busy: target.busy === 1 ? 64 : 1 }
+  yield { ...target, vector: 1 }
+  if (target.subgroup > 1) yield { ...target, subgroup: 1 }
+  if (target.lanes > 1) for (const lanes of [target.lanes * 2, target.lanes / 2]) yield { ...target, lanes }
+  if (chunks === undefined) return
+  yield plain
+  yield { ...target, chunks: { ...chunks, contraction: !chunks.contraction } }
+  for (const factor of [0.5, 0.25]) {
+    const sharedBytes = chunks.sharedBytes * factor
+    yield { ...target, chunks: { ...chunks, sharedBytes } }
+    yield { ...target, chunks: { ...chunks, sharedBytes, contraction: !chunks.contraction } }
+  }
+}
+
+/** Equal for schedules that say the same: ones are what is meant where nothing is said, and the order of names is of no matter. */
+export function scheduleKey(schedule: Schedule): string {
+  return JSON.stringify(schedule, (_, value: unknown) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value
+    const said = Object.entries(value).filter(([name, v]) => name === "block" || (v !== 1 && v !== undefined))
+    return Object.fromEntries(said.sort(([a], [b]) => (a < b ? -1 : 1)))
+  })
+}

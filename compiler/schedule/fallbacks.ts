@@ -1,0 +1,39 @@
+/**
+ * What schedules may assume of a target, from the best to the least; and the first schedule of theirs that `tile` carries out.
+ *
+ *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, { block: 32, chunks }, … { block: 1, chunks },
+ *                               { block: 64 }, … { block: 1 }
+ *
+ * Shorter chunks and smaller blocks hold less, and without chunks nothing is held of them.
+ */
+import type { Kernel } from "../ir/kernel.js"
+import type { LoopKernel } from "../ir/loop.js"
+import type { Refusal, Schedule } from "../ir/schedule.js"
+import { isRefusal, type TileOptions, tile } from "../tile/tile.js"
+import { chooseSchedule, type ScheduleTarget } from "./choose.js"
+
+export interface Attempt {
+  readonly schedule: Schedule
+  readonly tiled: LoopKernel
+}
+
+/** The heuristic schedule and its loops, or the first refusal when none is left. */
+export function attempt(kernel: Kernel, target: ScheduleTarget, options: TileOptions): Attempt | Refusal {
+  let refusal: Refusal | undefined
+  for (const assumed of assumptions(target)) {
+    const schedule = chooseSchedule(kernel, assumed)
+    const tiled = tile(kernel, schedule, options)
+    if (!isRefusal(tiled)) return { schedule, tiled }
+    refusal ??= tiled
+  }
+  return refusal!
+}
+
+function* assumptions(target: ScheduleTarget): Iterable<ScheduleTarget> {
+  yield target
+  const { chunks, ...plain } = target
+  if (chunks?.contraction === true)
+    for (const longest of [16, 8, 4]) yield { ...target, chunks: { ...chunks, longest } }
+  for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
+  for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
+}

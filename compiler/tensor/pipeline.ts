@@ -1,0 +1,48 @@
+/**
+ * The passes over tensor programs, in their order. Each keeps what the program means; `name` is what `weft explain` calls its result.
+ */
+import type { Tensor, Unit } from "../ir/tensor.js"
+import { ownOutputs } from "../trace/programs.js"
+import { type GatherLimits, groupGathers } from "./group-gathers.js"
+import { hoist } from "./hoist.js"
+import { defaultOnlineLimits, type OnlineUnits, online } from "./online.js"
+import { blockPrefixes, defaultPrefixLimits } from "./prefixes.js"
+import type { Units } from "./rewrite.js"
+import { simplify } from "./simplify.js"
+
+export interface TensorPass {
+  readonly name: string
+  /** `outputs`: how many of the results are outputs; the others are updates of states. */
+  readonly run: (results: readonly Tensor[], outputs: number) => readonly Tensor[]
+}
+
+export interface TensorPassOptions {
+  /** Whether folds that wait for one another along an axis become one. */
+  readonly online: boolean
+  /** When rows are grouped by what data choose for them; never when left out. */
+  readonly gather?: GatherLimits | undefined
+}
+
+/** The passes for the entries of one compilation: units that entries share are rewritten once. */
+export function tensorPasses({ online: joins, gather }: TensorPassOptions): readonly TensorPass[] {
+  const simplified = new Map<Tensor | Unit, Tensor | Unit>()
+  const hoisted: Units = new Map()
+  const joined: OnlineUnits = { matched: new Map(), joined: new Map() }
+  const grouped = new Map<Tensor | Unit, Tensor | Unit>()
+  const prefixed: Units = new Map()
+  const when = (condition: boolean, ...passes: readonly TensorPass[]) => (condition ? passes : [])
+  return [
+    { name: "simplify", run: (results) => simplify(results, simplified) },
+    ...when(
+      joins,
+      { name: "hoist", run: (results) => hoist(results, hoisted) },
+      { name: "online", run: (results) => online(results, defaultOnlineLimits, joined) },
+    ),
+    {
+      name: "outputs",
+      run: (results, outputs) => [...ownOutputs(results.slice(0, outputs)), ...results.slice(outputs)],
+    },
+    ...when(gather !== undefined, { name: "gather", run: (results) => groupGathers(results, gather, grouped) }),
+    { name: "prefixes", run: (results) => blockPrefixes(results, defaultPrefixLimits, prefixed) },
+  ]
+}

@@ -1,0 +1,156 @@
+import {
+  add,
+  apply,
+  fetch,
+  freeVariables,
+  lane,
+  literal,
+  operands,
+  rewrite,
+  variable,
+  vector,
+} from "../ir/expression.js"
+import type { Statement } from "../ir/loop.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
+import type { DType } from "../ir/operations.js"
+import { combine, identityOf, isComponentwise } from "./fold.js"
+import { shared } from "./vector.js"
+
+/** Lanes that share a reduction. */
+export interface LaneGroup {
+  /** This lane's number in its group, 0 … count − 1. */
+  readonly index: Expression
+  readonly count: number
+  /** The first lane of the group. */
+  readonly first: Expression
+  /** Lanes that exchange values directly. */
+  readonly subgroup: number
+  /** A shared array of one element per lane of the workgroup. */
+  readonly array: (dtype: DType) => string
+}
+
+/** Fresh names for what is bound. */
+export interface Naming {
+  fresh(stem: string): string
+}
+
+/** Mutable variables for one accumulator. */
+export function declare(r: Reduce, width: number, out: Statement[], naming: Naming): readonly Expression[] {
+  const types = r.lift.map((l) => l.dtype)
+  return identityOf(r.monoid, types, width).map((value) => {
+    const name = naming.fresh(r.axis)
+    out.push({ kind: "let", name, value, mutable: true })
+    return variable(name, value.dtype, value.width)
+  })
+}
+
+/**
+ * Assigns all at once: a value whose target others read is named before. What nobody else reads is assigned where it is made, for a name is a register
+ * until the last is assigned.
+ */
+export function assign(
+  targets: readonly Expression[],
+  values: readonly Expression[],
+  independent: boolean,
+  body: Statement[],
+  naming: Naming,
+): void {
+  const made = share(values, body, naming)
+  const reads = independent ? [] : made.map(freeVariables)
+  const later: Statement[] = []
+  const direct: Statement[] = []
+  for (const [i, target] of targets.entries()) {
+    if (target.kind !== "variable" || made[i] === target) continue
+    const value = made[i]!
+    if (reads.some((r, j) => j !== i && r.has(target.name))) {
+      const name = naming.fresh("next")
+      body.push({ kind: "let", name, value, mutable: false })
+      later.push({ kind: "assign", name: target.name, value: variable(name, value.dtype, value.width) })
+    } else direct.push({ kind: "assign", name: target.name, value })
+  }
+  body.push(...direct, ...later)
+}
+
+/** Folds the lanes of a vector accumulator into the scalar one, halves first. Of eight, even and odd lanes are folded as vectors before. */
+export function horizontal(
+  r: Reduce,
+  into: readonly Expression[],
+  wide: readonly Expression[],
+  width: number,
+  out: Statement[],
+  naming: Naming,
+): void {
+  if (width === 8 && isComponentwise(r.monoid)) {
+    const every = (from: number) => wide.map((w) => vector([0, 2, 4, 6].map((j) => lane(w, from + j))))
+    horizontal(r, into, combine(r.monoid, every(0), every(1)), 4, out, naming)
+    return
+  }
+  let parts = Array.from({ length: width }, (_, j) => wide.map((w) => lane(w, j)))
+  while (parts.length > 1) {
+    const half = parts.length / 2
+    parts = parts.slice(0, half).map((p, j) => [...combine(r.monoid, p, parts[j + half]!)])
+  }
+  assign(into, combine(r.monoid, into, parts[0]!), isComponentwise(r.monoid), out, naming)
+}
+
+/** Folds the accumulators of a lane group; afterwards every lane of the group holds the result. */
+export function tree(
+  r: Reduce,
+  accumulator: readonly Expression[],
+  lanes: LaneGroup,
+  out: Statement[],
+  naming: Naming,
+): void {
+  for (let mask = lanes.count / 2; mask >= 1; mask /= 2) {
+    const others =
+      mask < lanes.subgroup
+        ? shuffled(accumulator, mask, out, naming)
+        : exchanged(accumulator, mask, lanes, out, naming)
+    assign(accumulator, combine(r.monoid, accumulator, others), false, out, naming)
+  }
+}
+
+/** The accumulator of the lane whose number differs in `mask`, within a subgroup. */
+function shuffled(
+  accumulator: readonly Expression[],
+  mask: number,
+  out: Statement[],
+  naming: Naming,
+): readonly Expression[] {
+  return accumulator.map((value) => {
+    const name = naming.fresh("other")
+    out.push({ kind: "shuffle", name, value, mask })
+    return variable(name, value.dtype)
+  })
+}
+
+/** The same through shared memory. One array per dtype serves all components, one after the other. */
+function exchanged(
+  accumulator: readonly Expression[],
+  mask: number,
+  lanes: LaneGroup,
+  out: Statement[],
+  naming: Naming,
+): readonly Expression[] {
+  const mine = add(lanes.first, lanes.index)
+  const partner = add(lanes.first, apply("bitxor", lanes.index, literal(mask)))
+  return accumulator.map((value) => {
+    const array = lanes.array(value.dtype)
+    out.push({ kind: "barrier" }, { kind: "store", array, offset: mine, value }, { kind: "barrier" })
+    const name = naming.fresh("other")
+    out.push({ kind: "let", name, value: fetch(array, partner, value.dtype), mutable: false })
+    return variable(name, value.dtype)
+  })
+}
+
+/** Names what is used more than once; answers with the values over those names. */
+export function share(values: readonly Expression[], out: Statement[], naming: Naming): readonly Expression[] {
+  const memo = new Map<Expression, Expression>()
+  for (const x of shared(values, operands)) {
+    const value = rewrite(x, () => undefined, memo)
+    const name = naming.fresh("v")
+    out.push({ kind: "let", name, value, mutable: false })
+    memo.set(x, variable(name, x.dtype, x.width))
+  }
+  return values.map((v) => rewrite(v, () => undefined, memo))
+}

@@ -1,0 +1,129 @@
+/**
+ * One chunk into the accumulators of a turn: folds side by side, those that all lanes share by themselves, and in runs where the fold is long.
+ *
+ *   sum += Σ_{i < 32} w[i] · v[i]   in runs, with a step of 4    →    for j < 8 { sum = sum + (((w0 · v0 + w1 · v1) + w2 · v2) + w3 · v3) }
+ *
+ * A step is a run that needs no accumulators of its own: registers are what a block on a GPU has least of.
+ */
+import { literalExtent } from "../ir/dim.js"
+import { add, freeVariables, literal, mul, reduce, substitute, variable } from "../ir/expression.js"
+import type { Statement } from "../ir/loop.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
+import { Refused } from "./block.js"
+import { combine, isComponentwise } from "./fold.js"
+import { advance } from "./online.js"
+import type { Chunking } from "./pipeline.js"
+import { createRuns, fitInLine } from "./runs.js"
+import type { Fold } from "./turn-runs.js"
+import type { Accumulators } from "./turns.js"
+import { accumulate, emitTurns, type Lowerer, lowerValues, type Scope } from "./values.js"
+
+/** One chunk into the accumulators of a turn. */
+export function emitFold(
+  c: Chunking,
+  folds: readonly Fold[],
+  open: Accumulators,
+  count: Expression,
+  scope: Scope,
+): void {
+  const leaves = folds.map((f) => f.leaf)
+  if (c.run === undefined) advance(leaves, open, c.carried, scope, c.lowerer)
+  const apart = folds.map(({ leaf }) => foldsAlone(c, leaf, scope))
+  const pick = <T>(list: readonly T[], which: boolean) => list.filter((_, i) => apart[i] === which)
+  if (apart.includes(true)) emitAlone(c, pick(folds, true), pick(open, true), count, scope)
+  if (apart.includes(false)) emitTogether(c, pick(folds, false), pick(open, false), count, scope)
+}
+
+/**
+ * Whether a fold is taken for itself, in vectors along the chunk: it is the same in all lanes of the turn's vector, so that among vectors its
+ * accumulators would only take registers, and one lane has nobody else to spread it over.
+ */
+const foldsAlone = (c: Chunking, leaf: Reduce, { vector }: Scope): boolean =>
+  c.parts.schedule.lanes === 1 &&
+  vector !== undefined &&
+  leaf.monoid.kind === "sum" &&
+  !freeVariables(leaf).has(vector.name) &&
+  widthAlone(c) !== undefined
+
+/** Vectors of the scores are those of what is folded of them. */
+const widthAlone = ({ locals, carried }: Chunking): number | undefined =>
+  locals.find((l) => carried.some((x) => x.scores === l.local.name))?.tile.fold?.vector
+
+function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
+  const element = c.lowerer.fresh(c.chunk.name)
+  const sums = folds.map(({ leaf }) => {
+    const at = new Map([[leaf.axis, add(c.chunk.base, variable(element))]])
+    return reduce(
+      element,
+      count,
+      leaf.monoid,
+      leaf.lift.map((l) => substitute(l, at)),
+    )
+  })
+  const folding: Lowerer["folding"] = (axis) =>
+    axis === element ? { vector: widthAlone(c)!, ...(c.run && { run: c.run }) } : c.lowerer.folding(axis)
+  const longest: Lowerer["longest"] = (axis) => (axis === element ? c.chunk.size : c.lowerer.longest(axis))
+  const bound = new Set([...scope.bound, c.number, ...freeVariables(count)])
+  const values = lowerValues(sums, { ...scope, bound, vector: undefined }, { ...c.lowerer, folding, longest })
+  accumulate(
+    folds.map((f) => f.leaf),
+    open,
+    values.map((v) => [v]),
+    scope.out,
+    c.lowerer,
+  )
+}
+
+function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
+  const { chunk, staged, lowerer } = c
+  const elements = literalExtent(count)
+  const step = elements !== undefined && elements % staged.chunk.step === 0 ? staged.chunk.step : 1
+  if (elements === undefined && step > 1) throw new Refused("reduce/chunk", "a step needs a known number of elements")
+  const leaves = folds.map((f) => f.leaf)
+  const turns = step === 1 ? count : literal(elements! / step)
+  const after: Statement[] = []
+  // The elements of a step are a run that needs no accumulators, where so short ones may be merged one after the other.
+  const stepIsRun = c.run !== undefined && step > 1 && leaves.every(isPlain) && fitInLine(step, chunk.size / step)
+  const run = Math.max(1, Math.floor((c.run ?? 1) / step))
+  const most = Math.ceil(chunk.size / step / run)
+  const runs =
+    c.run === undefined || stepIsRun || most === 1
+      ? undefined
+      : createRuns(
+          leaves,
+          open,
+          { turns: run, sets: 1, most, inLine: fitInLine(run * step, most) },
+          { out: scope.out, after },
+          lowerer,
+        )
+  emitTurns(leaves, turns, [open], scope, lowerer, runs, (turn, [accumulators], body) => {
+    const bound = new Set([...scope.bound, ...freeVariables(turn), c.number])
+    const inner: Scope = { ...scope, out: body, bound }
+    const elementsOf = (from: number, to: number) => {
+      const places = Array.from({ length: to - from }, (_, u) =>
+        add(chunk.base, add(mul(turn, literal(step)), literal(from + u))),
+      )
+      const lifts = places.flatMap((at) =>
+        leaves.map((leaf) => leaf.lift.map((l) => substitute(l, new Map([[leaf.axis, at]])))),
+      )
+      const flat = lowerValues(lifts.flat(), inner, lowerer)
+      let at = 0
+      const lifted = lifts.map((l) => {
+        at += l.length
+        return flat.slice(at - l.length, at)
+      })
+      return places.map((_, u) => lifted.slice(u * leaves.length, (u + 1) * leaves.length))
+    }
+    if (!stepIsRun) {
+      for (let u = 0; u < step; u++) accumulate(leaves, accumulators!, elementsOf(u, u + 1)[0]!, body, lowerer)
+      return
+    }
+    const [first, ...others] = elementsOf(0, step)
+    const both = (a: Accumulators, b: Accumulators) => leaves.map((l, i) => combine(l.monoid, a[i]!, b[i]!))
+    accumulate(leaves, accumulators!, others.reduce<Accumulators>(both, first!), body, lowerer)
+  })
+  scope.out.push(...after)
+}
+
+/** Folds whose lifted values are accumulators of one element. */
+const isPlain = ({ monoid }: Reduce): boolean => isComponentwise(monoid)

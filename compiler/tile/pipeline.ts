@@ -1,0 +1,301 @@
+/**
+ * Chunks: folds that a workgroup takes part by part, with what it holds of each part.
+ *
+ *   y[s, o] = sum_{k}(x.held{s, k} · w.held{o, k})   →   64 accumulators; for c { barrier; fill x.held, w.held; barrier; for k < 16 { … } }; 64 stores
+ *
+ * All points of the block keep their accumulators from chunk to chunk: in variables when every lane has one point, in arrays when it has
+ * several turns. All lanes go the same way: coordinates stay inside of the domain, and only points inside of it are stored. A chunk that
+ * reaches over the end of the axis is a second body, for what is left.
+ */
+import { literalExtent } from "../ir/dim.js"
+import { add, apply, freeVariables, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import type { Statement } from "../ir/loop.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
+import { chainOf, outermostFolds } from "../kernel/order-folds.js"
+import { type BlockAxis, type Build, Refused } from "./block.js"
+import { type CarriedArrays, emitWeights } from "./online.js"
+import { emitFold } from "./pipeline-folds.js"
+import { allCount, contributing, maskedLift, type Span } from "./range.js"
+import { elementsInside, longestLoop, longestRun, runOf } from "./runs.js"
+import { emitFill } from "./staging/fill.js"
+import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
+import type { Staged } from "./staging/stage.js"
+import { createChunkRuns, type Fold } from "./turn-runs.js"
+import { createAccumulators, emitStores, firstPlaces, type Kept, type Turn, turnOf } from "./turns.js"
+import { type Lowerer, type Scope, scansAsReductions } from "./values.js"
+
+export interface Chunking {
+  readonly staged: Staged
+  readonly chunk: OpenChunk
+  /** The variable that holds the number of the chunk. */
+  readonly number: string
+  readonly locals: readonly ChunkLocal[]
+  readonly carried: readonly CarriedArrays[]
+  readonly axes: readonly BlockAxis[]
+  readonly parts: Build
+  readonly lowerer: Lowerer
+  /** Elements of a run, where each chunk has accumulators of its own. */
+  readonly run: number | undefined
+}
+
+/** Elements of the runs that a chunk is taken in, or undefined where all chunks have the same accumulators. */
+export function runOfChunks(staged: Staged, lowerer: Lowerer): number | undefined {
+  const { store, beside, chunk, outer } = staged
+  const folds = [store, ...beside].flatMap((s) => outermostFolds(s.value))
+  const axes = [...outer, chunk].map((a) => a.name)
+  const part = axes.some(lowerer.long)
+  const longest = part ? Number.POSITIVE_INFINITY : axes.reduce((n, a) => n * lowerer.longest(a), 1)
+  const inside = insideOf(staged, lowerer)
+  const run = runOf(folds, longest, inside, chunk.run)
+  const most = Math.max(1, Math.floor(longestRun / inside))
+  if (run !== undefined && longest > longestLoop && chunk.step > most)
+    throw new Refused("reduce/run", `steps of ${chunk.step} of '${chunk.name}' lose digits; ${most} is the most`)
+  return run
+}
+
+/** Elements of the folds inside of each element of a chunk at most. */
+function insideOf({ store, beside, chunk }: Staged, { longest }: Lowerer): number {
+  const chains = [store, ...beside].flatMap((s) => outermostFolds(s.value).map(chainOf))
+  const leaves = chains.flatMap((chain) => chain.filter((r) => r.axis === chunk.name))
+  return elementsInside(leaves, longest)
+}
+
+export function emitChunked(c: Chunking, start: Scope): void {
+  const { staged, parts, lowerer } = c
+  const turn = turnOf(c.axes, parts, start)
+  const bound = new Set([...turn.bound, ...outerNames(c)])
+  const scope: Scope = { ...start, bound, vector: turn.vector }
+  const folds = foldsOf(
+    staged,
+    turn.copies.map((copy) => copy.at),
+    c,
+  )
+  const accumulators = accumulatorsOf(c, folds, turn, scope)
+  emitLoops(c, start, (out, count) => {
+    accumulators.each(out, (body, open) => emitFold(c, folds, open, count, { ...scope, out: body }))
+  })
+  accumulators.finish(start.out, (body, open, known) => {
+    const solved = new Map([...scope.solved, ...known])
+    // As the values will be looked at.
+    for (const [i, f] of folds.entries()) solved.set(scansAsReductions(f.whole), open[i]!)
+    emitStores(staged.store, turn, { ...scope, out: body, solved }, lowerer)
+    for (const s of staged.beside) emitStores(s, firstPlaces(turn, s), { ...scope, out: body, solved }, lowerer)
+  })
+}
+
+/** Those of all chunks, or of each chunk. */
+function accumulatorsOf(c: Chunking, folds: readonly Fold[], turn: Turn, scope: Scope): Kept {
+  const { staged, carried, chunk, parts, lowerer } = c
+  const whole = folds.map((f) => f.whole)
+  if (c.run === undefined) return createAccumulators(whole, turn, scope, parts, lowerer)
+  const around = staged.outer.reduce((n, a) => n * lowerer.longest(a.name), 1)
+  const chunks = around * Math.ceil(lowerer.longest(chunk.name) / chunk.size)
+  return createChunkRuns(folds, turn, staged, carried, chunks, scope, lowerer)
+}
+
+/** The variables of the loops around a chunk. */
+const outerNames = ({ chunk }: Chunking): readonly string[] =>
+  [...chunk.outer.values()].flatMap((v) => [...freeVariables(v)])
+
+/** The distinct chunked folds of the copies; folds that do not depend on a copy's own place are one. */
+function foldsOf(
+  staged: Staged,
+  copies: readonly ReadonlyMap<string, Expression>[],
+  { chunk }: Chunking,
+): readonly Fold[] {
+  const found = new Map<Expression, Fold>()
+  for (const r of [staged.store, ...staged.beside].flatMap((s) => outermostFolds(s.value))) {
+    const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
+    const at = chain.findIndex((x) => x.axis === chunk.name)
+    if (at < 0) continue
+    for (const copy of copies) {
+      const whole = substitute(r, copy) as Reduce
+      if (found.has(whole)) continue
+      const leaf = substitute(chain[at]!, new Map([...copy, ...chunk.outer])) as Reduce
+      found.set(whole, { whole, leaf })
+    }
+  }
+  return [...found.values()]
+}
+
+/** The loops around a chunk, the fills, and `body` for each chunk with the number of its elements. */
+function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Expression) => void): void {
+  const { chunk, staged } = c
+  const size = literal(chunk.size)
+  const innermost: Statement[] = []
+  const bound = new Set([...start.bound, ...outerNames(c), c.number])
+  const scope: Scope = { ...start, bound }
+  const one = (whole: boolean, count: Expression): readonly Statement[] => {
+    const out: Statement[] = []
+    emitFills(c, { ...scope, out, vector: undefined }, whole, count)
+    body(out, count)
+    return out
+  }
+  const { from, end } = range(c, innermost)
+  for (const x of [from, end]) for (const name of freeVariables(x)) bound.add(name)
+  const whole = !staged.chunk.single
+  const full = apply("floordiv", whole ? end : add(end, literal(chunk.size - 1)), size)
+  // One body for all chunks: it takes as many elements as there are.
+  const here = whole ? size : apply("min", size, apply("sub", end, chunk.base))
+  const number = (value: Expression): Statement => ({ kind: "let", name: c.number, value, mutable: false })
+  const deep = staged.chunk.depth === 2
+  if (deep) {
+    // The first chunk; then each fills the next one, in the other half, when all lanes are done with the one before.
+    const start: Statement[] = [number(from)]
+    fence(c, { ...scope, out: innermost })
+    emitOperands(c, { ...scope, out: start, vector: undefined }, true)
+    const scoped: Statement = { kind: "block", body: start }
+    innermost.push({ kind: "if", condition: apply("lt", from, full), body: [scoped], otherwise: [] })
+  }
+  const each = (): readonly Statement[] => {
+    if (!deep) return one(whole, here)
+    const out: Statement[] = []
+    const inside: Scope = { ...scope, out, vector: undefined }
+    fence(c, inside)
+    const ahead: Statement[] = []
+    emitOperands(c, { ...inside, out: ahead }, true, true)
+    out.push({
+      kind: "if",
+      condition: apply("lt", add(variable(c.number), literal(1)), full),
+      body: ahead,
+      otherwise: [],
+    })
+    emitAllScores(c, inside, true, here)
+    body(out, here)
+    return out
+  }
+  if (literalExtent(from) === 0) {
+    if (literalExtent(full) !== 0)
+      innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: each() })
+  } else {
+    const turn = c.lowerer.fresh(chunk.name)
+    const body = [number(add(from, variable(turn))), ...each()]
+    innermost.push({ kind: "for", variable: turn, extent: apply("sub", full, from), bind: "serial", body })
+  }
+  const left = apply("sub", end, mul(full, size))
+  const extent = literalExtent(chunk.extent)
+  if (whole && (extent === undefined || extent % chunk.size !== 0)) {
+    const rest: Statement = {
+      kind: "if",
+      condition: apply("lt", literal(0), left),
+      body: one(false, left),
+      otherwise: [],
+    }
+    innermost.push({ kind: "block", body: [number(full), rest] })
+  }
+  const bases = new Map(c.axes.map((a) => [a.axis.name, a.base] as const))
+  const nest = [...staged.outer].reverse().reduce<readonly Statement[]>((inner, axis) => {
+    const loop = chunk.outer.get(axis.name) as Expression & { kind: "variable" }
+    return [{ kind: "for", variable: loop.name, extent: substitute(axis.extent, bases), bind: "serial", body: inner }]
+  }, innermost)
+  start.out.push(...nest)
+}
+
+/** The first chunk and the last element that can count for the block, by the predicates of the folds. */
+function range(c: Chunking, out: Statement[]): { readonly from: Expression; readonly end: Expression } {
+  const { chunk, staged, axes, lowerer } = c
+  const whole = { from: literal(0), end: chunk.extent }
+  if (staged.masks.length === 0) return whole
+  const rows = new Map(axes.map((a) => [a.axis.name, spanOf(a)] as const))
+  const bounds = staged.masks.map((m) => contributing(m, chunk.name, rows))
+  const all = (xs: readonly (Expression | undefined)[], join: "min" | "max") =>
+    xs.some((x) => x === undefined) ? undefined : (xs as readonly Expression[]).reduce((a, b) => apply(join, a, b))
+  const first = all(
+    bounds.map((b) => b.first),
+    "min",
+  )
+  const last = all(
+    bounds.map((b) => b.end),
+    "max",
+  )
+  const size = literal(chunk.size)
+  const named = (stem: string, value: Expression): Expression => {
+    const name = lowerer.fresh(`${chunk.name}_${stem}`)
+    out.push({ kind: "let", name, value, mutable: false })
+    return variable(name)
+  }
+  // Whole chunks where there are enough elements: what is too much of them fails its predicate.
+  const rounded = last && mul(apply("floordiv", add(last, literal(chunk.size - 1)), size), size)
+  return {
+    from: first === undefined ? whole.from : named("from", apply("max", literal(0), apply("floordiv", first, size))),
+    end:
+      rounded === undefined ? whole.end : named("end", apply("max", literal(0), apply("min", chunk.extent, rounded))),
+  }
+}
+
+/** The elements of an axis that a block owns, those beyond the end included. */
+function spanOf(a: BlockAxis): Span {
+  const last = add(a.axis.extent, literal(-1))
+  const high = a.owned === undefined || a.cell === undefined ? last : add(a.base, literal(a.owned - 1))
+  return { low: a.base, high }
+}
+
+/** What the workgroup holds of a chunk. The scores of a carried fold come last, for they are made of the rest. */
+function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
+  if (c.locals.length === 0) return
+  fence(c, scope)
+  if (emitOperands(c, scope, whole)) fence(c, scope)
+  emitAllScores(c, scope, whole, count)
+}
+
+function fence(c: Chunking, scope: Scope): void {
+  if (c.parts.schedule.lanes > 1) scope.out.push({ kind: "barrier" })
+}
+
+/** Fills the operands of this chunk, or of the next one. */
+function emitOperands(c: Chunking, scope: Scope, whole: boolean, next = false): boolean {
+  const scores = new Set(c.carried.map((x) => x.scores))
+  const operands = c.locals.filter((l) => !scores.has(l.local.name))
+  const later = new Map(next ? [[c.number, add(variable(c.number), literal(1))] as const] : [])
+  const filled = new Set<string>()
+  for (const l of operands) {
+    // One that is made of another waits for it.
+    if (readsLocal(l.local.value, filled)) {
+      if (l.half !== undefined)
+        throw new Refused("reduce/chunk", "operands that are made of others are held one chunk at a time")
+      fence(c, scope)
+    }
+    const held = l.held(whole).map((h) => ({ ...h, base: substitute(h.base, later) }))
+    const half = l.half === undefined ? [] : [substitute(l.half, later)]
+    emitFill(l.array, held, l.local.value, l.tile.tile, scope, c.lowerer, c.parts, half)
+    filled.add(l.local.name)
+  }
+  return operands.length > 0
+}
+
+/** Scores are made of what is filled. */
+function emitAllScores(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
+  for (const x of c.carried) {
+    const local = c.locals.find((l) => l.local.name === x.scores)!
+    emitScores(c, local, scope, whole)
+    fence(c, scope)
+    emitWeights(x, local, c.chunk, count, whole, scope, () => fence(c, scope), c.lowerer, c.parts, c.run)
+  }
+}
+
+function readsLocal(root: Expression, names: ReadonlySet<string>): boolean {
+  let found = false
+  walk(root, (x) => {
+    if (x.kind === "localRead" && names.has(x.local)) found = true
+  })
+  return found
+}
+
+/** The scores of a chunk; where all of them count, without looking at each. */
+function emitScores(c: Chunking, local: ChunkLocal, scope: Scope, whole: boolean): void {
+  const held = local.held(whole)
+  const fill = (value: Expression, out: Statement[]) =>
+    emitFill(local.array, held, value, local.tile.tile, { ...scope, out }, c.lowerer, c.parts)
+  const mask = whole && c.staged.masks.length > 0 ? maskedLift(local.local.value, "max") : undefined
+  if (mask === undefined) {
+    fill(local.local.value, scope.out)
+    return
+  }
+  const spans = new Map(
+    held.map((h) => [h.axis.name, { low: h.base, high: add(h.base, literal(h.size - 1)) }] as const),
+  )
+  const [plain, masked]: [Statement[], Statement[]] = [[], []]
+  fill(mask.value, plain)
+  fill(local.local.value, masked)
+  scope.out.push({ kind: "if", condition: allCount(mask, spans), body: plain, otherwise: masked })
+}

@@ -1,0 +1,346 @@
+/**
+ * Runs: how a long fold that rounds is taken, so that its error grows with the logarithm of its length and not with its length.
+ *
+ *   Σ x over n   →   for r { a = 0; for i < 8 { a = a + x[8·r + i] } … merge a with what is kept … }
+ *
+ *   run 0   kept at level 0                                    run 2   kept at level 0
+ *   run 1   merged with level 0, kept at level 1               run 3   merged with level 0 and level 1, kept at level 2   …
+ *
+ * A level is kept while its bit is set in the number of runs that are done, as in a binary counter; at the end the kept ones are merged, the
+ * lowest level first. Merging is the monoid's own, so that what is said of sums holds for carried folds. Of the roundings that one element
+ * goes through, 7 are in its run, one is at each level, and log2 of the accumulators side by side come after: less than 8 + log2 n in all,
+ * the rounding of a product included.
+ *
+ * Where the extent is known to be at most `longestLoop` one loop remains, with the error of a loop. Integers, maxima and arguments of maxima
+ * never round.
+ */
+import { add, apply, fetch, literal, mul, operands, sub, variable } from "../ir/expression.js"
+import type { Kernel } from "../ir/kernel.js"
+import type { Statement } from "../ir/loop.js"
+import { monoidParts } from "../ir/monoid.js"
+import type { Expression, Reduce, Scan } from "../ir/nodes.js"
+import { chainOf } from "../kernel/order-folds.js"
+import { rangeOf } from "../loop/clean.js"
+import { assign, declare, type Naming } from "./accumulators.js"
+import { Refused } from "./block.js"
+import { combine, isComponentwise } from "./fold.js"
+
+/** Elements that a fold may have at most to be one loop: as many as have been measured to be harmless in models. */
+export const longestLoop = 4096
+
+/** Turns of a run: 7 roundings, less the 3 levels that runs of 8 save, leave room for those of a product, a rest and an uneven number of runs. */
+export const longestRun = 8
+
+/**
+ * Whether `runs` of `turns` elements may be merged one after the other: (turns − 1) + (runs − 1) roundings, and room for those of a product, of
+ * a rest and of an uneven number of what is merged above.
+ */
+export const fitInLine = (turns: number, runs: number): boolean =>
+  turns + runs + 1 <= longestRun + Math.log2(turns * runs)
+
+/** Whether the order of merging shows in the result. */
+export const rounds = (r: Reduce): boolean =>
+  monoidParts(r.monoid).some(
+    ({ monoid, at }) => monoid.kind === "carried" || (monoid.kind === "sum" && r.lift[at]!.dtype === "f32"),
+  )
+
+/**
+ * Elements of an axis at most, by the memory that a fold reads along it in any case: what does not fit in there cannot be folded.
+ *
+ *   sum_{key < past + seq}(p[key] · v[key, dim]) with v of 4,096 × 128   →   4,096, whatever the largest past and the largest seq are
+ */
+export function capacityAlong({ axis, lift }: Reduce, { buffers }: Pick<Kernel, "buffers">): number {
+  const along = variable(axis)
+  let most = Number.POSITIVE_INFINITY
+  const seen = new Set<Expression>()
+  const visit = (x: Expression): void => {
+    if (seen.has(x)) return
+    seen.add(x)
+    if (x.kind === "load") {
+      const at = x.index.indexOf(along)
+      const found = at < 0 ? undefined : buffers.find((b) => b.name === x.buffer)?.shape[at]
+      if (found !== undefined) most = Math.min(most, found)
+    }
+    // A branch may not be taken, and a fold may have nothing to fold: what stands in there may lie beyond the end.
+    if (x.kind === "reduce" || x.kind === "scan") return
+    for (const o of x.kind === "operation" && x.operation === "select" ? x.args.slice(0, 1) : operands(x)) visit(o)
+  }
+  for (const x of lift) visit(x)
+  return most
+}
+
+/** How long the folds of a kernel are. */
+export interface FoldLengths {
+  /** Elements of each folded axis at most. */
+  readonly longest: ReadonlyMap<string, number>
+  /** Axes that are part of a longer fold than one loop may be: of one over several axes, or of one that was split. */
+  readonly long: ReadonlySet<string>
+}
+
+/** The lengths of folds by the ranges of symbols and axes; those of data and of what is not known are without a bound. */
+export function foldLengths(kernel: Kernel): FoldLengths {
+  const ranges = new Map<string, { readonly low: number; readonly high: number }>()
+  const longest = new Map<string, number>()
+  const bound = (axis: string, extent: Expression, more: number, capacity: number) => {
+    const most = Math.max(0, Math.min(capacity, rangeOf(extent, ranges).high + more), longest.get(axis) ?? 0)
+    ranges.set(axis, { low: 0, high: Math.max(0, most - 1) })
+    longest.set(axis, most)
+  }
+  const seen = new Set<Expression>()
+  const visit = (x: Expression): void => {
+    if (seen.has(x)) return
+    seen.add(x)
+    if (x.kind === "reduce" || x.kind === "scan") foldBound(x)
+    for (const o of operands(x)) visit(o)
+  }
+  const foldBound = (x: Reduce | Scan) => {
+    if (x.kind === "reduce") bound(x.axis, x.extent, 0, capacityAlong(x, kernel))
+    else bound(x.axis, x.at, 1, Number.POSITIVE_INFINITY)
+  }
+  // Twice: folds that share an axis may have different extents, and others may depend on it.
+  for (let pass = 0; pass < 2; pass++) {
+    seen.clear()
+    for (const item of kernel.items) {
+      for (const a of item.axes) ranges.set(a.name, { low: 0, high: Math.max(0, rangeOf(a.extent, ranges).high - 1) })
+      visit(item.value)
+      if (item.kind === "store") for (const i of item.index) visit(i)
+    }
+  }
+  // A sum of sums is one sum, whichever of its axes are taken together.
+  const long = new Set(kernel.long)
+  for (const x of seen) {
+    if (x.kind !== "reduce") continue
+    const chain = chainOf(x).map((r) => r.axis)
+    const whole = chain.reduce((n, axis) => n * longest.get(axis)!, 1)
+    if (chain.length > 1 && (whole > longestLoop || chain.some((axis) => long.has(axis))))
+      for (const axis of chain) long.add(axis)
+  }
+  return { longest, long }
+}
+
+/** Elements that the folds of a chain inside of each element of some folds have at most. */
+export const elementsInside = (group: readonly Reduce[], longest: (axis: string) => number): number =>
+  Math.max(
+    1,
+    ...group.map((r) =>
+      chainOf(r)
+        .slice(1)
+        .reduce((n, inner) => n * longest(inner.axis), 1),
+    ),
+  )
+
+/**
+ * Turns of a run, or undefined where a fold is one loop. `elements`: how many it has at most; `inside`: how many the folds inside of each turn
+ * have; `wanted`: what the schedule says. Refuses longer runs than the bound of the error allows.
+ */
+export function runOf(
+  group: readonly Reduce[],
+  elements: number,
+  inside: number,
+  wanted: number | undefined,
+): number | undefined {
+  if (!group.some(rounds)) return undefined
+  const long = elements > longestLoop
+  if (long && wanted !== undefined && wanted > longestRun)
+    throw new Refused("reduce/run", `runs of ${wanted} of '${group[0]!.axis}' lose digits; ${longestRun} is the most`)
+  if (!long) return wanted
+  // The runs of what is inside count as well.
+  return Math.max(1, Math.floor((wanted ?? longestRun) / inside))
+}
+
+/** Per set, per fold, the components of an accumulator. */
+export type Sets = readonly (readonly (readonly Expression[])[])[]
+
+/** The loops around the innermost one. */
+export interface Around {
+  /** What stands before them. */
+  readonly out: Statement[]
+  /** What must follow them. */
+  readonly after: Statement[]
+  /** How often they run the innermost one at most. */
+  readonly turns: number
+  readonly nested: boolean
+  /** Whether one of them is part of a longer one. */
+  readonly long: boolean
+}
+
+/** The accumulators of each run. */
+export interface Runs {
+  /** Turns of one. */
+  readonly turns: number
+  open(out: Statement[]): Sets
+  close(sets: Sets, out: Statement[]): void
+}
+
+export interface RunShape {
+  readonly turns: number
+  /** Accumulators side by side. */
+  readonly sets: number
+  /** Runs at most. */
+  readonly most: number
+  /** Whether runs are merged one after the other. */
+  readonly inLine?: boolean
+}
+
+/** The runs of some folds, which end in `totals`; those that never round go there at once. */
+export function createRuns(
+  group: readonly Reduce[],
+  totals: Sets[number],
+  { turns, sets, most, inLine = false }: RunShape,
+  { out, after }: Pick<Around, "out" | "after">,
+  naming: Naming,
+): Runs {
+  const merged = group.flatMap((r, i) => (rounds(r) ? [i] : []))
+  const pick = <T>(list: readonly T[]): readonly T[] => merged.map((i) => list[i]!)
+  const into = pick(totals).flat()
+  const merge = mergeOf(pick(group), pick(totals))
+  const pairs = inLine ? undefined : createPairs(merge, levelsFor(most), out, naming)
+  pairs?.collapse(into, after)
+  return {
+    turns,
+    open: (body) =>
+      Array.from({ length: sets }, () =>
+        group.map((r, i) => (rounds(r) ? declare(r, totals[i]![0]!.width, body, naming) : totals[i]!)),
+      ),
+    close: (own, body) => {
+      for (const i of merged)
+        inPairs(
+          group[i]!,
+          own.map((set) => set[i]!),
+          body,
+          naming,
+        )
+      const run = pick(own[0]!).flat()
+      if (pairs !== undefined) pairs.push(run, body)
+      else assign(into, merge.combine(into, run), merge.independent, body, naming)
+    },
+  }
+}
+
+/** Merges accumulators that stand side by side into the first. */
+function inPairs(r: Reduce, accumulators: Sets[number], body: Statement[], naming: Naming): void {
+  for (let apart = 1; apart < accumulators.length; apart *= 2)
+    for (let i = 0; i + apart < accumulators.length; i += 2 * apart) {
+      const [first, other] = [accumulators[i]!, accumulators[i + apart]!]
+      assign(first, combine(r.monoid, first, other), isComponentwise(r.monoid), body, naming)
+    }
+}
+
+/** What is kept of the runs that are done. */
+export interface Pairs {
+  /** Merges the accumulator of one run with what is kept, as the number of runs says. */
+  push(accumulator: readonly Expression[], out: Statement[]): void
+  /** Merges what is kept into the accumulator. */
+  collapse(into: readonly Expression[], out: Statement[]): void
+}
+
+/** How accumulators, flat lists of components, become one; `left` holds the lower indices. */
+export interface Merge {
+  readonly components: readonly Expression[]
+  /** Whether each component is merged for itself. */
+  readonly independent: boolean
+  combine(left: readonly Expression[], right: readonly Expression[]): readonly Expression[]
+}
+
+/** Points of a loop around that have runs of their own. */
+export interface Places {
+  readonly count: number
+  readonly at: Expression & { readonly kind: "variable" }
+}
+
+/** Levels that so many runs need. */
+export const levelsFor = (runs: number): number => Math.floor(Math.log2(Math.max(1, Math.min(runs, 2 ** 31)))) + 1
+
+/** The accumulators of several folds as one. */
+function mergeOf(group: readonly Reduce[], like: Sets[number]): Merge {
+  const parts = (flat: readonly Expression[]) => {
+    let from = 0
+    return like.map((components) => {
+      from += components.length
+      return flat.slice(from - components.length, from)
+    })
+  }
+  return {
+    components: like.flat(),
+    independent: group.every((r) => isComponentwise(r.monoid)),
+    combine: (left, right) => {
+      const [earlier, own] = [parts(left), parts(right)]
+      return group.flatMap((r, i) => combine(r.monoid, earlier[i]!, own[i]!))
+    },
+  }
+}
+
+/** Room for the levels, declared in `out`. */
+export function createPairs(merge: Merge, levels: number, out: Statement[], naming: Naming, places?: Places): Pairs {
+  const counter = createCounter(out, naming, places)
+  const kept = merge.components.map(({ dtype, width }) => {
+    const array = naming.fresh("level")
+    const size = (places?.count ?? 1) * levels * width
+    out.push({ kind: "alloc", name: array, dtype, size, space: "register" })
+    return { array, dtype, width }
+  })
+  const row = (level: Expression) => (places === undefined ? level : add(mul(places.at, literal(levels)), level))
+  const at = (level: Expression, width: number) => mul(row(level), literal(width))
+  const merged = (own: readonly Expression[], level: Expression): readonly Statement[] => {
+    const body: Statement[] = []
+    const earlier = kept.map(({ array, dtype, width }) => fetch(array, at(level, width), dtype, width))
+    assign(own, merge.combine(earlier, own), merge.independent, body, naming)
+    return body
+  }
+  return {
+    push: (own, body) => {
+      const done = naming.fresh("done")
+      body.push({ kind: "let", name: done, value: add(counter.read(body), literal(1)), mutable: false })
+      const free = naming.fresh("free")
+      body.push({ kind: "let", name: free, value: trailingZeros(variable(done)), mutable: false })
+      const level = naming.fresh("level")
+      const merging = merged(own, variable(level))
+      body.push({ kind: "for", variable: level, extent: variable(free), bind: "serial", body: merging })
+      for (const [i, { array, width }] of kept.entries())
+        body.push({ kind: "store", array, offset: at(variable(free), width), value: own[i]! })
+      counter.write(variable(done), body)
+    },
+    collapse: (into, body) => {
+      const count = counter.read(body)
+      const level = naming.fresh("level")
+      const bit = apply("bitand", apply("shr", count, variable(level)), literal(1))
+      const condition = apply("eq", bit, literal(1))
+      const merging: Statement = { kind: "if", condition, body: merged(into, variable(level)), otherwise: [] }
+      body.push({ kind: "for", variable: level, extent: bitLength(count), bind: "serial", body: [merging] })
+    },
+  }
+}
+
+/** The number of runs that are done: a variable, or an element of an array for each place. */
+function createCounter(out: Statement[], naming: Naming, places: Places | undefined) {
+  const name = naming.fresh("runs")
+  if (places === undefined) {
+    out.push({ kind: "let", name, value: literal(0), mutable: true })
+    return {
+      read: (_: Statement[]): Expression => variable(name),
+      write: (value: Expression, body: Statement[]) => body.push({ kind: "assign", name, value }),
+    }
+  }
+  out.push({ kind: "alloc", name, dtype: "i32", size: places.count, space: "register" })
+  const store = (value: Expression): Statement => ({ kind: "store", array: name, offset: places.at, value })
+  const none = [store(literal(0))]
+  out.push({ kind: "for", variable: places.at.name, extent: literal(places.count), bind: "serial", body: none })
+  return {
+    read: (body: Statement[]): Expression => {
+      const now = naming.fresh("runs")
+      body.push({ kind: "let", name: now, value: fetch(name, places.at, "i32"), mutable: false })
+      return variable(now)
+    },
+    write: (value: Expression, body: Statement[]) => body.push(store(value)),
+  }
+}
+
+/** The exponent of an integer from 1 on as f32 has it, 127 more than log2. */
+const exponent = (x: Expression): Expression =>
+  apply("toI32", apply("shr", apply("bits", apply("toF32", x)), literal(23, "u32")))
+
+/** Zeros below the lowest bit that is set; there is one. */
+const trailingZeros = (x: Expression): Expression => sub(exponent(apply("bitand", x, apply("neg", x))), literal(127))
+
+/** Bits up to the highest that is set, or one more beyond 2^24; not above 0 where there is none. */
+const bitLength = (x: Expression): Expression => sub(exponent(x), literal(126))

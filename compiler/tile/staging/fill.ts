@@ -1,0 +1,137 @@
+/**
+ * Fills: the lanes of a workgroup compute what it keeps of a local, as if it were a store into the workgroup's own memory.
+ *
+ *   w[o, k] of the block's 64 o and a chunk of 16 k   →   for turn { held[o · 20 + k] = w[64·block + o, 16·chunk + k] }
+ *
+ * An axis is held along a block (its part of a store's axis), along a chunk (of a folded axis), at one place (of a loop that is open), or
+ * whole. Places beyond the end of an axis are filled from its last element; nobody reads them.
+ */
+import { add, apply, literal, mul, substitute, variable, walk } from "../../ir/expression.js"
+import type { Store } from "../../ir/kernel.js"
+import { difference, divided } from "../../ir/linear.js"
+import type { Half, Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
+import type { HeldTile } from "../../ir/schedule.js"
+import type { Axis } from "../../ir/tensor.js"
+import { type BlockAxis, type Build, exchangeOf, laneGroup, Refused } from "../block.js"
+import { emitPoints } from "../points.js"
+import type { Lowerer, Scope } from "../values.js"
+
+export interface Held {
+  readonly axis: Axis
+  /** Elements in memory. */
+  readonly size: number
+  /** The element that the first place holds. */
+  readonly base: Expression
+  /** The end of the axis, where the places may reach beyond it. */
+  readonly end: Expression | undefined
+  /** Whether the even places come before the odd ones. */
+  readonly dealt: boolean
+}
+
+/** Where a place of an axis lies. */
+function placeOf({ size, dealt }: Held, place: Expression): Expression {
+  if (size === 1) return literal(0)
+  if (!dealt) return place
+  const known = divided(place, 2)
+  if (known !== undefined) return add(known.quotient, literal((known.rest * size) / 2))
+  const two = literal(2)
+  return add(mul(apply("floormod", place, two), literal(size / 2)), apply("floordiv", place, two))
+}
+
+/** The layout of what is held: row-major, the last axis padded. */
+export const heldShape = (held: readonly Held[], pad: number): readonly number[] =>
+  held.map((h, i) => (i === held.length - 1 ? h.size + pad : h.size))
+
+/** The flat offset of an index of what is held. */
+export const heldOffset =
+  (held: readonly Held[], shape: readonly number[]) =>
+  (index: readonly Expression[]): Expression =>
+    held.reduce<Expression>(
+      (flat, h, i) => add(mul(flat, literal(shape[i]!)), placeOf(h, difference(index[i]!, h.base))),
+      literal(0),
+    )
+
+/** Emits the fill of `array` with `value`, which is over the axes' own names; `half`: which part of an array that holds two chunks. */
+export function emitFill(
+  array: string,
+  held: readonly Held[],
+  value: Expression,
+  tile: HeldTile["tile"],
+  scope: Scope,
+  lowerer: Lowerer,
+  parts: Build,
+  half: readonly Expression[] = [],
+): void {
+  const at = new Map<string, Expression>()
+  const axes = held.map((h): BlockAxis => {
+    const place = variable(h.axis.name)
+    const element = h.size === 1 ? h.base : add(h.base, place)
+    at.set(h.axis.name, h.end === undefined ? element : apply("min", element, apply("sub", h.end, literal(1))))
+    return placeAxis(h, tile[h.axis.name] ?? {})
+  })
+  const index = [...half, ...held.map((h) => placeOf(h, variable(h.axis.name)))]
+  const store: Store = {
+    kind: "store",
+    buffer: array,
+    axes: axes.map((a) => a.axis),
+    index,
+    value: substitute(value, at),
+    monoid: undefined,
+  }
+  let together = 1
+  walk(value, (x) => {
+    if (x.kind === "reduce") together = Math.max(together, lowerer.folding(x.axis).lanes ?? 1)
+  })
+  emitPoints(store, axes, together, { ...scope, lanes: laneGroup(together, parts) }, lowerer, parts, together === 1)
+}
+
+/** The places of a held axis, all of them the block's. */
+export function placeAxis(h: Held, tile: { readonly register?: number; readonly vector?: number }): BlockAxis {
+  const step = (tile.register ?? 1) * (tile.vector ?? 1)
+  if (h.size % step !== 0)
+    throw new Refused("tile/indivisible", `${h.size} places of '${h.axis.name}' are no multiple of ${step}`)
+  return {
+    axis: { name: h.axis.name, extent: literal(h.size) },
+    tile: { block: "all", ...tile },
+    step,
+    cells: literal(1),
+    points: literal(h.size / step),
+    owned: h.size,
+    cell: undefined,
+    base: literal(0),
+  }
+}
+
+/**
+ * Memory of the workgroup: shared when there are several lanes, and then shared with the other stores of the kernel, too, of which a block
+ * runs one only.
+ */
+export function allocate(
+  stem: string,
+  dtype: Expression["dtype"],
+  size: number,
+  parts: Build,
+  out: Statement[],
+  storage?: Half,
+): string {
+  const kind = { dtype, size, ...(storage === undefined ? {} : { storage }) }
+  if (size > 65536) throw new Refused("local/size", `'${stem}' has ${size} elements in a block`)
+  if (parts.schedule.lanes === 1) {
+    const array = parts.fresh(stem)
+    out.push({ kind: "alloc", name: array, ...kind, space: "register" })
+    return array
+  }
+  const free = [...parts.shared].find(
+    ([name, a]) =>
+      !parts.taken.has(name) &&
+      name !== exchangeOf(dtype) &&
+      a.dtype === dtype &&
+      a.size === size &&
+      a.storage === storage,
+  )
+  const array = free === undefined ? parts.fresh(stem) : free[0]
+  parts.shared.set(array, kind)
+  parts.taken.add(array)
+  return array
+}

@@ -1,0 +1,103 @@
+/**
+ * Rows: a store × what its schedule holds of folds that are not taken in chunks → the store over rows that are made once for all of a block.
+ *
+ *   y[s, o] = sum_{k}(g[k] · x[s, k] · r[s] · w[o, k])   with   { held: { x: { tile: { k: { vector: 4 } } } } }
+ *   →  local held[s, k] = g[k] · x[s, k] · r[s];   y[s, o] = sum_{k}(held{s, k} · w[o, k])
+ *
+ * Held are all factors of a product that depend on no more axes than the one that loads the buffer. Folds that hold the same share one local.
+ */
+import {
+  freeVariables,
+  localRead,
+  mul,
+  operands,
+  rebuild,
+  reduce,
+  substitute,
+  variable,
+  walk,
+} from "../../ir/expression.js"
+import type { Local, Store } from "../../ir/kernel.js"
+import type { Expression } from "../../ir/nodes.js"
+import { type HeldTile, renamedTile, type StoreSchedule } from "../../ir/schedule.js"
+import type { Axis } from "../../ir/tensor.js"
+import { Refused } from "../block.js"
+import { factorsOf } from "./stage.js"
+
+export interface HeldRows {
+  readonly store: Store
+  readonly locals: readonly Local[]
+  /** How a local is filled; keys are axes of the local. */
+  readonly tiles: ReadonlyMap<string, HeldTile>
+}
+
+export function stageRows(given: Store, { held = {} }: StoreSchedule, name: string): HeldRows {
+  const locals = new Map<Expression, Local>()
+  const tiles = new Map<string, HeldTile>()
+
+  const hold = (operand: Expression, order: readonly string[], axes: ReadonlyMap<string, Axis>, tile: HeldTile) => {
+    const fresh = new Map(order.map((a, i) => [a, `${name}_axis${i}`] as const))
+    const value = substitute(operand, new Map([...fresh].map(([from, to]) => [from, variable(to)] as const)))
+    const extents = order.map((a): Axis => ({ name: fresh.get(a)!, extent: axes.get(a)!.extent }))
+    if (extents.some((a) => freeVariables(a.extent).size > 0))
+      throw new Refused("local/unowned", `an axis of what '${given.buffer}' holds differs from point to point`)
+    const local = locals.get(value) ?? { kind: "local", name: `${name}_rows${locals.size}`, axes: extents, value }
+    locals.set(value, local)
+    tiles.set(
+      local.name,
+      renamedTile(tile, (a) => fresh.get(a)),
+    )
+    return localRead(
+      local.name,
+      order.map((a) => variable(a)),
+      operand.dtype,
+    )
+  }
+
+  const product = (lift: Expression, axes: ReadonlyMap<string, Axis>): Expression => {
+    const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
+    const factors = factorsOf(lift)
+    const all = own(lift).length
+    const found = factors.flatMap((f) => heldLoads(f, held).map((l) => ({ factor: f, load: l })))[0]
+    if (found === undefined || own(found.factor).length === all) return lift
+    const order = [...new Set([...found.load.index.flatMap((i) => own(i)), ...own(found.factor)])]
+    const inside = (f: Expression) => own(f).every((a) => order.includes(a))
+    const operand = factors.filter(inside).reduce((a, b) => mul(a, b))
+    const read = hold(operand, order, axes, held[found.load.buffer]!)
+    return [read, ...factors.filter((f) => !inside(f))].reduce((a, b) => mul(a, b))
+  }
+
+  const memo = new Map<Expression, Expression>()
+  const visit = (x: Expression, axes: ReadonlyMap<string, Axis>): Expression => {
+    const known = memo.get(x)
+    if (known !== undefined) return known
+    const made = step(x, axes)
+    memo.set(x, made)
+    return made
+  }
+  const step = (x: Expression, axes: ReadonlyMap<string, Axis>): Expression => {
+    if (x.kind !== "reduce")
+      return rebuild(
+        x,
+        operands(x).map((o) => visit(o, axes)),
+      )
+    const inner = new Map(axes).set(x.axis, { name: x.axis, extent: x.extent })
+    return reduce(
+      x.axis,
+      x.extent,
+      x.monoid,
+      x.lift.map((l) => product(visit(l, inner), inner)),
+    )
+  }
+  const value =
+    Object.keys(held).length === 0 ? given.value : visit(given.value, new Map(given.axes.map((a) => [a.name, a])))
+  return { store: { ...given, value }, locals: [...locals.values()], tiles }
+}
+
+function heldLoads(x: Expression, held: NonNullable<StoreSchedule["held"]>) {
+  const found: Extract<Expression, { kind: "load" }>[] = []
+  walk(x, (e) => {
+    if (e.kind === "load" && held[e.buffer] !== undefined) found.push(e)
+  })
+  return found
+}

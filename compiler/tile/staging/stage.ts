@@ -1,0 +1,336 @@
+/**
+ * stage: a store × its schedule → the store over what its workgroup holds, chunk by chunk.
+ *
+ *   y[s, o] = sum_{k}(x[s, k] · w[o, k])   with   { reduce: { k: { chunk: 16 } }, held: { x: …, w: … } }
+ *   →  local x.held[s, k] = x[s, k];  local w.held[o, k] = w[o, k];  y[s, o] = sum_{k}(x.held{s, k} · w.held{o, k})
+ *
+ * The factors of a fold are told apart by what they depend on, so that all of x · scale[s] · weight[k] is one operand. A carried fold becomes
+ * plain sums over scores that are held:
+ *
+ *   carried_{key}(s, 1, v)   →   local scores[row, key] = s;  sum_{key}(scores), sum_{key}(scores · v)
+ *
+ * `tile` turns each chunk of scores into weights before it is read, and advances the sums when the pivots move. Folds side by side of one
+ * extent get one axis, so that they share what is held.
+ */
+import {
+  component,
+  freeVariables,
+  identity,
+  localRead,
+  mul,
+  operands,
+  rebuild,
+  reduce,
+  rewrite,
+  substitute,
+  variable,
+  walk,
+} from "../../ir/expression.js"
+import type { Local, Store } from "../../ir/kernel.js"
+import { type Carried as CarriedMonoid, sum } from "../../ir/monoid.js"
+import type { Expression, Load, LocalRead, Reduce } from "../../ir/nodes.js"
+import { type RecipeName, recipeOf } from "../../ir/recipes.js"
+import { type HeldTile, type ReductionTile, renamedTile, type StoreSchedule } from "../../ir/schedule.js"
+import type { Axis } from "../../ir/tensor.js"
+import { chainOf, outermostFolds } from "../../kernel/order-folds.js"
+import { Refused } from "../block.js"
+import { everyRowCounts, type Masked, maskedLift } from "../range.js"
+
+/** Scores of a carried fold: the local holds them, then their weights. */
+export interface Carried {
+  readonly scores: string
+  /** A score at its own place. */
+  readonly read: LocalRead
+  readonly recipe: RecipeName
+  /** Whether the folds of these scores are all loose. */
+  readonly loose: boolean
+  /** The axes of a row of scores: the local's but the last. */
+  readonly rows: readonly Axis[]
+}
+
+export interface Staged {
+  readonly store: Store
+  /** Stores that are made along with it, over its axes. */
+  readonly beside: readonly Store[]
+  readonly locals: readonly Local[]
+  /** The axis of the item's own that an axis of such a local stands for. */
+  readonly origins: ReadonlyMap<string, string>
+  /** How a local is filled; keys are axes of the local. */
+  readonly tiles: ReadonlyMap<string, HeldTile>
+  readonly carried: readonly Carried[]
+  /** The chunked axis and the axes that are folded around it, outermost first. */
+  readonly chunk: Axis & {
+    readonly size: number
+    readonly step: number
+    readonly single: boolean
+    readonly depth: number
+    /** Elements of a run, where the schedule says it. */
+    readonly run: number | undefined
+  }
+  /** The predicates of the chunked folds, when every one has a predicate that may leave elements out. */
+  readonly masks: readonly Masked[]
+  readonly outer: readonly Axis[]
+}
+
+/** The staged store and those made along with it, or undefined when its schedule asks for no chunk. */
+export function stage(
+  given: Store,
+  schedule: StoreSchedule,
+  name: string,
+  along: readonly Store[] = [],
+): Staged | undefined {
+  const chunked = (r: Reduce) => chunkChain(r, schedule.reduce)
+  const folds = outermostFolds(given.value).filter((r) => chunked(r) !== undefined)
+  const [first] = folds
+  if (first === undefined) return undefined
+  const chain = chunked(first)!
+  const last = chain.at(-1)!
+  const wanted = schedule.reduce[last.axis]!
+  if (wanted.vector !== undefined || wanted.unroll !== undefined || wanted.lanes !== undefined)
+    throw new Refused("reduce/chunk", `'${last.axis}' is taken in chunks, and so has no vectors or lanes of its own`)
+  const steady = (axis: string, extent: Expression) => {
+    if ([...freeVariables(extent)].some((v) => (schedule.tile[v]?.block ?? 1) !== 1))
+      throw new Refused("reduce/chunk", `the extent of '${axis}' differs from point to point`)
+  }
+  for (const r of chain) steady(r.axis, r.extent)
+  const points = new Set(given.axes.map((a) => a.name))
+  if (!folds.every((r) => [...freeVariables(r)].every((v) => points.has(v))))
+    throw new Refused("reduce/chunk", "a fold inside of a prefix is not taken in chunks")
+  if (wanted.depth !== undefined && (wanted.single === true || wanted.depth < 1 || wanted.depth > 2))
+    throw new Refused(
+      "reduce/chunk",
+      `the chunks of '${last.axis}' are held one or two at a time, and have bodies of their own`,
+    )
+  const value = unite(given.value, folds, chain, chunked)
+
+  const axes = new Map<string, Axis>(given.axes.map((a) => [a.name, a]))
+  for (const r of allFolds(value)) axes.set(r.axis, { name: r.axis, extent: r.extent })
+  const locals: Local[] = []
+  const origins = new Map<string, string>()
+  const tiles = new Map<string, HeldTile>()
+  const hold = (stem: string, held: Expression, order: readonly string[], tile: HeldTile): LocalRead => {
+    const local = `${name}_${stem}_${locals.length}`
+    const fresh = new Map(order.map((a) => [a, `${a}_${local}`] as const))
+    for (const [from, to] of fresh) origins.set(to, from)
+    const extents = order.map((a) => {
+      const { extent } = axes.get(a)!
+      steady(a, extent)
+      return { name: fresh.get(a)!, extent }
+    })
+    const renamed = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
+    locals.push({ kind: "local", name: local, axes: extents, value: substitute(held, renamed) })
+    tiles.set(
+      local,
+      renamedTile(tile, (a) => fresh.get(a) ?? a),
+    )
+    return localRead(
+      local,
+      order.map((a) => variable(a)),
+      held.dtype,
+    )
+  }
+
+  const staging = createStaging(schedule.held ?? {}, axes, hold)
+  const carried: Carried[] = []
+  const scored = new Map<string, { readonly read: LocalRead; readonly scores: string }>()
+  const strict = new Set<string>()
+  const scoresOf = (r: Reduce, { recipe, loose }: CarriedMonoid) => {
+    const score = r.lift[0]!
+    const key = `${recipe} ${identity(score)}`
+    const known = scored.get(key)
+    if (known !== undefined) {
+      if (loose !== true) strict.add(known.scores)
+      return known
+    }
+    const rows = [...freeVariables(score)].filter((a) => a !== r.axis)
+    const order = [...given.axes.map((a) => a.name).filter((a) => rows.includes(a)), r.axis]
+    if (order.length !== rows.length + 1)
+      throw new Refused("reduce/chunk", "the scores of a carried fold depend on another fold")
+    const read = hold("scores", staging(score), order, schedule.held?.scores ?? { tile: {} })
+    const { name: scores, axes: held } = locals.at(-1)!
+    if (loose !== true) strict.add(scores)
+    carried.push({ scores, read, recipe, loose: true, rows: held.slice(0, -1) })
+    const made = { read, scores }
+    scored.set(key, made)
+    return made
+  }
+
+  const replaced = new Map<Expression, Expression>()
+  const visit = (x: Expression): Expression => {
+    const known = replaced.get(x)
+    if (known !== undefined) return known
+    const made = step(x)
+    replaced.set(x, made)
+    return made
+  }
+  const step = (x: Expression): Expression => {
+    const of = x.kind === "component" ? x.of : x
+    if (of.kind === "reduce" && chunkChain(of, schedule.reduce) !== undefined) {
+      if (of.monoid.kind !== "carried") {
+        const made = restage(of)
+        return x.kind === "component" ? component(made, x.index, x.slot) : made
+      }
+      const { read, scores } = scoresOf(of, of.monoid)
+      const at = x.kind === "component" ? x.index : 0
+      const pivots = recipeOf(of.monoid.recipe).pivots.length
+      if (at < pivots) return localRead(pivotName(scores, at), read.index.slice(0, -1), "f32")
+      const factor = of.lift[1 + at - pivots]!
+      const one = factor.kind === "literal" && factor.value === 1
+      return reduce(of.axis, of.extent, sum, [one ? read : mul(read, staging(factor))])
+    }
+    return rebuild(x, operands(x).map(visit))
+  }
+  /** The fold over staged operands; the folds of its chain stay what they are. */
+  const restage = (r: Reduce): Reduce => {
+    const inner = r.lift[0]!
+    const deeper = chainOf(r).length > 1 && r.axis !== last.axis
+    return reduce(r.axis, r.extent, r.monoid, deeper ? [restage(inner as Reduce)] : r.lift.map(staging)) as Reduce
+  }
+
+  const masks = outermostFolds(value)
+    .filter((r) => chunked(r) !== undefined)
+    .map((r) => maskOf(r, given.axes))
+  const store: Store = { ...given, value: visit(value) }
+  const beside = along.map((s): Store => ({ ...s, value: visit(unite(s.value, [], chain, chunked)) }))
+  const chunk = {
+    name: last.axis,
+    extent: last.extent,
+    size: wanted.chunk!,
+    step: wanted.step ?? 1,
+    single: wanted.single ?? false,
+    depth: wanted.depth ?? 1,
+    run: wanted.run,
+  }
+  const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
+  return {
+    store,
+    beside,
+    locals,
+    origins,
+    tiles,
+    carried: carried.map((c) => ({ ...c, loose: !strict.has(c.scores) })),
+    chunk,
+    masks: known,
+    outer: chain.slice(0, -1).map((r) => ({ name: r.axis, extent: r.extent })),
+  }
+}
+
+/** The predicate of a fold's lift, where elements that fail it may be left out. */
+function maskOf(r: Reduce, rows: readonly Axis[]): Masked | undefined {
+  const { kind } = r.monoid
+  if (kind === "sum" || kind === "max" || kind === "min") return maskedLift(r.lift[0]!, kind)
+  if (kind !== "carried") return undefined
+  const [pivot] = recipeOf(r.monoid.recipe).pivots
+  const mask = pivot?.of === "$0" ? maskedLift(r.lift[0]!, pivot.fold) : undefined
+  return mask !== undefined && everyRowCounts(mask, { name: r.axis, extent: r.extent }, rows) ? mask : undefined
+}
+
+/** What a block keeps of a pivot: one element per row of scores. */
+export const pivotName = (scores: string, i: number): string => `${scores}_pivot${i}`
+
+/** The folds from `r` to the first chunked one, when its chain has one. */
+function chunkChain(r: Reduce, reduce: Readonly<Record<string, ReductionTile>>): readonly Reduce[] | undefined {
+  const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
+  const at = chain.findIndex((c) => reduce[c.axis]?.chunk !== undefined)
+  return at < 0 ? undefined : chain.slice(0, at + 1)
+}
+
+function allFolds(root: Expression): readonly Reduce[] {
+  const found: Reduce[] = []
+  walk(root, (x) => {
+    if (x.kind === "reduce") found.push(x)
+  })
+  return found
+}
+
+/** Gives the folds the axes of the first one's chain. */
+function unite(
+  value: Expression,
+  folds: readonly Reduce[],
+  chain: readonly Reduce[],
+  chunked: (r: Reduce) => readonly Reduce[] | undefined,
+): Expression {
+  const names = new Map<string, string>()
+  for (const r of folds) {
+    const mine = chunked(r)!
+    if (mine.length !== chain.length || mine.some((c, i) => c.extent !== chain[i]!.extent))
+      throw new Refused("reduce/chunk", "folds of different extents are not taken in chunks together")
+    for (const [i, c] of mine.entries()) names.set(c.axis, chain[i]!.axis)
+  }
+  const memo = new Map<Expression, Expression>()
+  const visit = (x: Expression): Expression =>
+    rewrite(
+      x,
+      (e) => {
+        if (e.kind === "variable") return names.has(e.name) ? variable(names.get(e.name)!) : e
+        if (e.kind !== "reduce" || !names.has(e.axis) || names.get(e.axis) === e.axis) return undefined
+        return reduce(names.get(e.axis)!, visit(e.extent), e.monoid, e.lift.map(visit))
+      },
+      memo,
+    )
+  return visit(value)
+}
+
+/** Replaces the operands that load a held buffer by reads of locals, in all folds of a value. */
+function createStaging(
+  held: Readonly<Record<string, HeldTile>>,
+  axes: ReadonlyMap<string, Axis>,
+  hold: (stem: string, value: Expression, order: readonly string[], tile: HeldTile) => Expression,
+): (x: Expression) => Expression {
+  const known = new Map<Expression, Expression>()
+  const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
+  const wanted = (x: Expression): Load | undefined => {
+    let found: Load | undefined
+    walk(x, (e) => {
+      if (e.kind === "load" && held[e.buffer] !== undefined) found = e
+    })
+    return found
+  }
+  const operand = (x: Expression): Expression => {
+    const load = wanted(x)
+    if (load === undefined || x.kind === "localRead") return x
+    const before = known.get(x)
+    if (before !== undefined) return before
+    // In the order of memory; what a fold inside of the operand runs over is not the operand's.
+    const mine = new Set(own(x))
+    const order = new Set(load.index.flatMap((i) => [...freeVariables(i)]).filter((v) => mine.has(v)))
+    for (const v of mine) order.add(v)
+    const made = hold(load.buffer, x, [...order], held[load.buffer]!)
+    known.set(x, made)
+    return made
+  }
+  const inside = (lift: Expression): Expression => {
+    const factors = factorsOf(lift)
+    const all = own(lift)
+    if (factors.length > 1) {
+      const groups = new Map<string, Expression>()
+      for (const f of factors) {
+        const key = own(f).sort().join(" ")
+        const before = groups.get(key)
+        groups.set(key, before === undefined ? f : mul(before, f))
+      }
+      const parts = [...groups].map(([key, x]) =>
+        key.split(" ").filter(Boolean).length < all.length ? operand(x) : folds(x),
+      )
+      return parts.reduce((a, b) => mul(a, b))
+    }
+    return folds(lift)
+  }
+  const memo = new Map<Expression, Expression>()
+  /** Below operations: loads that depend on less than all, and the folds. */
+  const folds = (x: Expression): Expression => {
+    const before = memo.get(x)
+    if (before !== undefined) return before
+    const made =
+      x.kind === "reduce" ? reduce(x.axis, x.extent, x.monoid, x.lift.map(inside)) : rebuild(x, operands(x).map(folds))
+    memo.set(x, made)
+    return made
+  }
+  return inside
+}
+
+/** The factors of a product of f32, from left to right. */
+export function factorsOf(x: Expression): readonly Expression[] {
+  if (x.kind !== "operation" || x.operation !== "mul" || x.dtype !== "f32") return [x]
+  return x.args.flatMap(factorsOf)
+}

@@ -1,0 +1,292 @@
+/**
+ * tile: kernel × schedule → loops, or a refusal with code and reason.
+ *
+ *   Store y[s, o] = sum_k(x[s, k] · w[o, k])   with   { tile: { o: { block: 64, register: 4 } }, reduce: { k: { vector: 4 } } }
+ *   →  for g grid { for lane { for p < 16 { 4 accumulators; for k { … } 4 stores } } }
+ *
+ * The grid is the concatenation of the stores' blocks. A block first computes the locals that its store reads (over the part that it owns),
+ * then runs over its points; a point is a register tile. Points that lie whole inside the domain take the fast body, boundary points a scalar
+ * one. With one lane locals live in registers, with several in shared memory behind a barrier.
+ */
+import { type Dim, literalExtent, maximum } from "../ir/dim.js"
+import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
+import { type LoopKernel, packed, type Statement, storageBytes } from "../ir/loop.js"
+import { everyStatement, symbolsOf } from "../ir/loop-visit.js"
+import type { Expression } from "../ir/nodes.js"
+import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
+import { everywhere } from "../schedule/compute-with.js"
+import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./block.js"
+import { emitIdentities } from "./online.js"
+import { emitChunked, runOfChunks } from "./pipeline.js"
+import { emitPoints } from "./points.js"
+import { foldLengths } from "./runs.js"
+import { emitLocals, type OpenChunk } from "./staging/locals.js"
+import { type Staged, stage } from "./staging/stage.js"
+import { stageRows } from "./staging/stage-rows.js"
+import { type Lowerer, type Scope, solve, stepsInside } from "./values.js"
+
+export interface TileOptions {
+  /** Workgroups launched at most. */
+  readonly maxGroups: number
+  /** Bytes of shared memory. */
+  readonly sharedBytes: number
+}
+
+export const isRefusal = (x: LoopKernel | Refusal): x is Refusal => "code" in x
+
+export function tile(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKernel | Refusal {
+  try {
+    return build(kernel, schedule, options)
+  } catch (e) {
+    if (e instanceof Refused) return e.refusal
+    throw e
+  }
+}
+
+function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKernel {
+  const stores = kernel.items.filter((i) => i.kind === "store")
+  if (schedule.stores.length !== stores.length)
+    throw new Refused(
+      "schedule/shape",
+      `the kernel has ${stores.length} stores but the schedule ${schedule.stores.length}`,
+    )
+  const counts = new Map<string, number>()
+  const fresh = (stem: string) => {
+    const clean = stem.replace(/[^A-Za-z0-9]/g, "_")
+    const n = counts.get(clean) ?? 0
+    counts.set(clean, n + 1)
+    return `${clean}_${n}`
+  }
+  const parts: Build = { kernel, schedule, fresh, shared: new Map(), taken: new Set(), lengths: foldLengths(kernel) }
+  const group = variable("group")
+  const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, schedule), parts))
+  let start: Expression = literal(0)
+  const starts = sections.map((s) => {
+    const before = start
+    start = add(start, s.groups)
+    return before
+  })
+  const total = start
+  // Sections in a chain of ifs: the group number says whose block this is.
+  const chain = sections.reduceRight<readonly Statement[]>((otherwise, s, i) => {
+    parts.taken.clear()
+    const body = s.emit(apply("sub", group, starts[i]!))
+    if (i === sections.length - 1) return body
+    return [{ kind: "if", condition: apply("lt", group, starts[i + 1]!), body, otherwise }]
+  }, [])
+  const allocs = [...parts.shared].map(
+    ([name, array]): Statement => ({ kind: "alloc", name, ...array, space: "shared" }),
+  )
+  const bytes = [...parts.shared.values()].reduce(
+    (n, { dtype, size, storage }) => n + storageBytes(storage ?? dtype) * size,
+    0,
+  )
+  if (bytes > options.sharedBytes)
+    throw new Refused("local/size", `the locals of a block take ${bytes} bytes, but ${options.sharedBytes} are there`)
+  const fence: readonly Statement[] = parts.shared.size > 0 ? [{ kind: "barrier" }] : []
+  const body: Statement[] = [
+    {
+      kind: "for",
+      variable: "group",
+      extent: total,
+      bind: "grid",
+      body: [
+        ...allocs,
+        { kind: "for", variable: "lane", extent: literal(schedule.lanes), bind: "lane", body: [...fence, ...chain] },
+      ],
+    },
+  ]
+  const half = storedSingly(kernel, body)
+  if (half !== undefined)
+    throw new Refused("store/packed", `two elements of '${half}' share a word; a store has to write both`)
+  const writes = written(kernel)
+  const reads = new Set<string>()
+  for (const item of kernel.items)
+    walk(item.value, (x) => {
+      if (x.kind === "load") reads.add(x.buffer)
+    })
+  return {
+    name: kernel.name,
+    buffers: kernel.buffers.map(({ name, dtype, storage, shape }) => ({
+      name,
+      dtype,
+      storage,
+      size: literal(shape.reduce((n, s) => n * s, 1)),
+      access: writes.has(name) ? (reads.has(name) ? "readwrite" : "write") : "read",
+    })),
+    symbols: [...symbolsOf(body)].sort(),
+    lanes: schedule.lanes,
+    groups: Math.max(1, Math.min(options.maxGroups, maximum(total))),
+    body,
+  }
+}
+
+/** An array of halves of which some store writes one alone. */
+function storedSingly(kernel: Kernel, body: readonly Statement[]): string | undefined {
+  const statements = everyStatement(body)
+  const halves = new Set(kernel.buffers.flatMap((b) => (packed(b.storage) ? [b.name] : [])))
+  for (const s of statements) if (s.kind === "alloc" && s.storage !== undefined) halves.add(s.name)
+  const found = statements.find((s) => s.kind === "store" && halves.has(s.array) && s.value.width % 2 !== 0)
+  return found?.kind === "store" ? found.array : undefined
+}
+
+/** The stores that are made along with store `i`, over its axes. */
+export function besides(i: number, stores: readonly Store[], schedule: Schedule): readonly Store[] {
+  const host = new Map(stores[i]!.axes.map((a) => [a.name, a]))
+  return stores.flatMap((s, j): readonly Store[] => {
+    const along = schedule.stores[j]!.with
+    if (along?.store !== i) return []
+    const axes = s.axes.map((a) => host.get(along.axes[a.name] ?? ""))
+    if (axes.some((a, at) => a === undefined || a.extent !== s.axes[at]!.extent))
+      throw new Refused("schedule/unknown-axis", `store ${j} is not over axes of store ${i}`)
+    if (!everywhere(stores[i]!.axes, Object.values(along.axes)))
+      throw new Refused("schedule/shape", `store ${i} may have no points where store ${j} has some`)
+    const renamed = new Map(s.axes.map((a, at) => [a.name, variable(axes[at]!.name)] as const))
+    const to = (x: Expression) => substitute(x, renamed)
+    return [{ ...s, axes: axes as Axis[], index: s.index.map(to), value: to(s.value) }]
+  })
+}
+
+function section(
+  store: Store,
+  schedule: StoreSchedule,
+  beside: readonly Store[],
+  parts: Build,
+): { readonly groups: Dim; emit(cell: Expression): readonly Statement[] } {
+  if (schedule.with !== undefined) return { groups: literal(0), emit: () => [] }
+  if (store.monoid !== undefined) throw new Refused("store/monoid", "accumulating stores are not tiled yet")
+  const names = new Set(store.axes.map((a) => a.name))
+  for (const name of Object.keys(schedule.tile))
+    if (!names.has(name)) throw new Refused("schedule/unknown-axis", `the store has no axis '${name}'`)
+  const axes = store.axes.map((axis) => blockAxis(axis, schedule.tile[axis.name] ?? { block: 1 }, parts.fresh))
+  if (axes.filter((a) => (a.tile.vector ?? 1) > 1).length > 1)
+    throw new Refused("tile/vector", "only one axis of a store may be a vector")
+  const vectored = axes.find((a) => (a.tile.vector ?? 1) > 1)
+  if (vectored !== undefined && [store.value, ...store.index].some((x) => stepsInside(x, vectored.axis.name)))
+    throw new Refused("tile/vector", `a prefix ends at '${vectored.axis.name}', elsewhere in each lane`)
+  if (axes.some((a) => literalExtent(a.axis.extent) === 0)) return { groups: literal(0), emit: () => [] }
+  const groups = axes.reduce<Dim>((n, a) => mul(n, a.cells), literal(1))
+  return { groups, emit: (cell) => emitSection(store, axes, schedule, beside, cell, parts) }
+}
+
+function emitSection(
+  store: Store,
+  axes: readonly BlockAxis[],
+  schedule: StoreSchedule,
+  beside: readonly Store[],
+  cell: Expression,
+  parts: Build,
+): readonly Statement[] {
+  const out: Statement[] = []
+  // The block's number along each axis.
+  let rest = cell
+  const order = rasterOf(axes, schedule.raster)
+  for (const [i, a] of [...order].reverse().entries()) {
+    if (a.cell === undefined) continue
+    const slowest = order.slice(0, order.length - 1 - i).every((b) => b.cell === undefined)
+    const number = slowest ? rest : apply("rem", rest, a.cells)
+    out.push({ kind: "let", name: a.cell.name, value: number, mutable: false })
+    if (!slowest) {
+      const name = parts.fresh("cell")
+      out.push({ kind: "let", name, value: apply("div", rest, a.cells), mutable: false })
+      rest = variable(name)
+    }
+  }
+  const folding: Lowerer["folding"] = (axis) => schedule.reduce[axis] ?? {}
+  const locals = parts.kernel.items.filter((i) => i.kind === "local")
+  const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
+  const staged = stage(store, schedule, parts.fresh("held"), beside)
+  if (staged === undefined && beside.length > 0)
+    throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
+  if (staged !== undefined) {
+    emitStaged(staged, schedule, axes, locals, folding, cells, parts, out)
+    return out
+  }
+  const rows = stageRows(store, schedule, parts.fresh("near"))
+  const tiles = new Map([...Object.entries(schedule.held ?? {}), ...rows.tiles])
+  const values = [rows.store.value, ...store.index]
+  const reader = {
+    values,
+    axes,
+    locals: [...locals, ...rows.locals],
+    tiles,
+    chunk: undefined,
+    folding,
+    once: new Set<string>(),
+  }
+  const { homes } = emitLocals(reader, parts, out)
+  const lowerer = createLowerer(parts, homes, folding)
+  const shares = new Set(
+    Object.values(schedule.reduce).flatMap((r) => (r.lanes !== undefined && r.lanes > 1 ? [r.lanes] : [])),
+  )
+  if (shares.size > 1)
+    throw new Refused("reduce/lanes", "the reductions of one store must share the same number of lanes")
+  const [together = 1] = shares
+
+  // What depends on the block only is computed once, before its points.
+  const fixed = new Map(
+    axes
+      .filter((a) => a.owned === 1 || (literalExtent(a.points) === 1 && a.step === 1))
+      .map((a) => [a.axis.name, a.base] as const),
+  )
+  const bound = new Set(cells)
+  const group = laneGroup(together, parts)
+  const start: Scope = { out, bound, vector: undefined, lanes: group, solved: new Map() }
+  const value = substitute(rows.store.value, fixed)
+  const index = store.index.map((i) => substitute(i, fixed))
+  const solved = solve([value, ...index], start, lowerer)
+  emitPoints({ ...store, value, index }, axes, together, { ...start, solved }, lowerer, parts)
+  return out
+}
+
+/** The axes in the order in which blocks are numbered, the slowest first. */
+function rasterOf(axes: readonly BlockAxis[], raster: readonly string[] | undefined): readonly BlockAxis[] {
+  if (raster === undefined) return axes
+  const order = raster.map((name) => axes.find((a) => a.axis.name === name))
+  if (raster.length !== axes.length || new Set(order).size !== axes.length || order.includes(undefined))
+    throw new Refused("schedule/unknown-axis", `the raster is over ${raster.join(", ")}, and not over the store's axes`)
+  return order as readonly BlockAxis[]
+}
+
+/** A store whose workgroup takes its folds in chunks. */
+function emitStaged(
+  staged: Staged,
+  schedule: StoreSchedule,
+  axes: readonly BlockAxis[],
+  locals: readonly Local[],
+  folding: Lowerer["folding"],
+  cells: readonly string[],
+  parts: Build,
+  out: Statement[],
+): void {
+  const number = parts.fresh(`${staged.chunk.name}_chunk`)
+  const chunk: OpenChunk = {
+    name: staged.chunk.name,
+    size: staged.chunk.size,
+    extent: substitute(staged.chunk.extent, new Map(axes.map((a) => [a.axis.name, a.base] as const))),
+    base: mul(variable(number), literal(staged.chunk.size)),
+    outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
+    half: staged.chunk.depth === 2 ? apply("bitand", variable(number), literal(1)) : undefined,
+  }
+  const values = [
+    ...[staged.store, ...staged.beside].flatMap((s) => [s.value, ...s.index]),
+    // A pivot is moved by scores that nothing else may read.
+    ...staged.carried.map((c) => c.read),
+  ]
+  const tiles = new Map([...Object.entries(schedule.held ?? {}), ...staged.tiles])
+  const once = new Set(staged.carried.map((c) => c.scores))
+  const reader = { values, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding, once }
+  const { homes, shapes, chunked } = emitLocals(reader, parts, out)
+  const lowerer = createLowerer(parts, homes, folding, shapes)
+  const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
+  const run = runOfChunks(staged, lowerer)
+  const carried = staged.carried.map((c) => {
+    const scores = chunked.find((l) => l.local.name === c.scores)!
+    return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts, run === undefined)
+  })
+  // Where no chunk is folded, other lanes read the identities.
+  if (carried.length > 0 && parts.schedule.lanes > 1) out.push({ kind: "barrier" })
+  emitChunked({ staged, chunk, number, locals: chunked, carried, axes, parts, lowerer, run }, scope)
+}

@@ -1,0 +1,410 @@
+/**
+ * Values with reductions into loops: the statements that compute them, and what is left as expressions.
+ *
+ *   [sum_{k}(x[s, k] · w[o, k]), sum_{k}(x[s, k] · w[o + 1, k])]   →   let a = 0; let b = 0; for k { x = …; a += …; b += … }   [a, b]
+ *
+ * Values are lowered together: reductions of one extent share a loop, so register tiles and sibling stores read an operand once. A reduction
+ * is computed at the outermost place where its free variables are bound. Along a folded axis the schedule may ask for vectors (with a
+ * horizontal fold after the loop, and a scalar loop for the rest) or for lanes (with a tree over shared memory).
+ */
+import { literalExtent } from "../ir/dim.js"
+import {
+  add,
+  apply,
+  freeVariables,
+  literal,
+  mul,
+  operands,
+  reduce,
+  rewrite,
+  substitute,
+  variable,
+  walk,
+} from "../ir/expression.js"
+import type { Statement } from "../ir/loop.js"
+import type { Expression, Reduce, Scan } from "../ir/nodes.js"
+import type { ReductionTile } from "../ir/schedule.js"
+import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./accumulators.js"
+import { append, combine, isSelective, mayChange } from "./fold.js"
+import { type Around, createRuns, elementsInside, type Runs, runOf, type Sets } from "./runs.js"
+import { translator } from "./translate.js"
+import type { VectorAxis } from "./vector.js"
+
+export interface Scope {
+  /** Where statements go. */
+  readonly out: Statement[]
+  /** Loop variables and names that may occur in expressions here. */
+  readonly bound: ReadonlySet<string>
+  readonly vector: VectorAxis | undefined
+  readonly lanes: LaneGroup | undefined
+  /** Accumulators of reductions that are computed already, and values of locals that stand for what they hold. */
+  readonly solved: ReadonlyMap<Expression, readonly Expression[]>
+}
+
+export interface Lowerer extends Naming {
+  /** The flat offset and array of a load or local read; the offset is over untranslated variables. */
+  place(x: Expression & { kind: "load" | "localRead" }): { readonly array: string; readonly offset: Expression }
+  /** The layout of a buffer. */
+  shape(buffer: string): readonly number[]
+  /** A local that the block keeps in a variable. */
+  scalar(local: string): Expression | undefined
+  /** How the schedule wants an axis folded. */
+  folding(axis: string): ReductionTile
+  /** Elements of a folded axis at most. */
+  longest(axis: string): number
+  /** Whether it is part of a longer one. */
+  long(axis: string): boolean
+}
+
+/** Emits what `values` need into `scope.out`; answers with expressions of the loop language. */
+export function lowerValues(values: readonly Expression[], scope: Scope, lowerer: Lowerer): readonly Expression[] {
+  const plain = values.map(scansAsReductions)
+  const solved = solve(plain, scope, lowerer)
+  const translate = translator({ ...scope, solved }, lowerer)
+  return share(plain.map(translate), scope.out, lowerer)
+}
+
+/** Emits the reductions of `values` that can be computed here, without the values themselves. */
+export function solve(
+  values: readonly Expression[],
+  scope: Scope,
+  lowerer: Lowerer,
+): ReadonlyMap<Expression, readonly Expression[]> {
+  const solved = new Map(scope.solved)
+  for (;;) {
+    const available = new Set<Reduce>()
+    for (const v of values)
+      walk(v, (x) => {
+        if (x.kind === "reduce" && !solved.has(x) && [...freeVariables(x)].every((n) => scope.bound.has(n)))
+          available.add(x)
+      })
+    const ready = [...available].filter((r) => !mentions(r, available, solved))
+    const [first] = ready
+    if (first === undefined) return solved
+    const together = ready.filter(
+      (r) =>
+        r.extent === first.extent &&
+        sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)) &&
+        inLanes(r, scope) === inLanes(first, scope),
+    )
+    // What is the same in all lanes of a vector is folded once.
+    const here = { ...scope, solved, vector: inLanes(first, scope) ? scope.vector : undefined }
+    for (const [r, accumulator] of fold(together, here, lowerer)) solved.set(r, accumulator)
+  }
+}
+
+/** Whether a reduction differs between the lanes of the vector. */
+const inLanes = (r: Reduce, { vector }: Scope): boolean => vector !== undefined && freeVariables(r).has(vector.name)
+
+/** Whether a reduction waits for another one that is to be computed first. */
+function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap<Expression, unknown>): boolean {
+  let found = false
+  const see = (x: Expression) => {
+    if (x !== r && available.has(x as Reduce) && !solved.has(x)) found = true
+  }
+  for (const o of operands(r)) walk(o, see)
+  return found
+}
+
+const sameFolding = (a: ReductionTile, b: ReductionTile) =>
+  a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll && a.step === b.step && a.run === b.run
+
+/** A prefix up to `at` is a reduction of extent at + 1. */
+export function scansAsReductions(x: Expression): Expression {
+  const memo = new Map<Expression, Expression>()
+  const visit = (e: Expression): Expression => {
+    const known = memo.get(e)
+    if (known !== undefined) return known
+    const made = e.kind === "scan" ? asReduction(e, visit) : rewrite(e, (o) => (o === e ? undefined : visit(o)))
+    memo.set(e, made)
+    return made
+  }
+  let scans = false
+  walk(x, (e) => {
+    if (e.kind === "scan") scans = true
+  })
+  return scans ? visit(x) : x
+}
+
+const asReduction = (s: Scan, visit: (e: Expression) => Expression) =>
+  reduce(s.axis, add(visit(s.at), literal(1)), s.monoid, s.lift.map(visit))
+
+/**
+ * One loop nest for reductions of one extent. A fold whose lift is a fold of the same kind (Σ_kv Σ_dim …) is one fold over several axes: the
+ * accumulators stand outside of all loops.
+ */
+function fold(
+  group: readonly Reduce[],
+  scope: Scope,
+  lowerer: Lowerer,
+): ReadonlyMap<Expression, readonly Expression[]> {
+  const accumulators = group.map((r) => declare(r, scope.vector?.width ?? 1, scope.out, lowerer))
+  const after: Statement[] = []
+  let inner: Scope = scope
+  let leaves = group
+  let [around, long] = [1, false]
+  const open: {
+    readonly name: string
+    readonly extent: Expression
+    readonly body: Statement[]
+    readonly out: Statement[]
+  }[] = []
+  for (let next = nested(leaves, lowerer); next !== undefined; next = nested(leaves, lowerer)) {
+    const name = lowerer.fresh(leaves[0]!.axis)
+    around *= lowerer.longest(leaves[0]!.axis)
+    long ||= lowerer.long(leaves[0]!.axis)
+    const axes = new Map(leaves.map((r) => [r.axis, variable(name)] as const))
+    const body: Statement[] = []
+    open.push({ name, extent: translator(inner, lowerer)(leaves[0]!.extent), body, out: inner.out })
+    inner = { ...inner, out: body, bound: new Set(inner.bound).add(name) }
+    leaves = next.map((r) => substitute(r, axes) as Reduce)
+    const solved = solve(
+      leaves.flatMap((r) => [r.extent, ...r.lift]),
+      { ...inner, lanes: undefined },
+      lowerer,
+    )
+    inner = { ...inner, solved }
+  }
+  foldLeaves(
+    leaves,
+    accumulators,
+    inner,
+    { out: scope.out, after, turns: around, nested: open.length > 0, long },
+    lowerer,
+  )
+  for (const { name, extent, body, out } of open.reverse())
+    out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+  scope.out.push(...after)
+  if (scope.lanes !== undefined && lowerer.folding(leaves[0]!.axis).lanes !== undefined)
+    for (const [i, r] of group.entries()) tree(r, accumulators[i]!, scope.lanes, scope.out, lowerer)
+  return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
+}
+
+/** The inner folds, when each of the group folds one of the same kind and these can share a loop. */
+function nested(group: readonly Reduce[], lowerer: Lowerer): readonly Reduce[] | undefined {
+  const inner = group.map((r) => r.lift[0]!)
+  const [first] = inner
+  const fits = (x: Expression, i: number): x is Reduce =>
+    x.kind === "reduce" &&
+    simple(x) &&
+    x.monoid.kind === group[i]!.monoid.kind &&
+    freeVariables(x).has(group[i]!.axis) &&
+    !freeVariables(x.extent).has(group[i]!.axis)
+  if (first?.kind !== "reduce" || !inner.every(fits)) return undefined
+  const reduces = inner as readonly Reduce[]
+  const together = reduces.every(
+    (r) => r.extent === first.extent && sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)),
+  )
+  return together && lowerer.folding(group[0]!.axis).lanes === undefined ? reduces : undefined
+}
+
+/** The innermost loop: wide with several accumulators, and a scalar one for the rest. */
+function foldLeaves(
+  group: readonly Reduce[],
+  accumulators: readonly (readonly Expression[])[],
+  scope: Scope,
+  around: Around,
+  lowerer: Lowerer,
+): void {
+  const wanted = lowerer.folding(group[0]!.axis)
+  const extent = translator(scope, lowerer)(group[0]!.extent)
+  const steady = group.every((r) => simple(r) && !r.lift.some((x) => stepsInside(x, r.axis)))
+  const wide = scope.vector === undefined && wanted.vector !== undefined && steady
+  const width = wide ? wanted.vector! : 1
+  const copies = wide ? (wanted.unroll ?? 1) : 1
+  const step = width * copies
+  const lanes = scope.lanes !== undefined && wanted.lanes !== undefined ? scope.lanes : undefined
+  const inner: Scope = { ...scope, lanes: undefined }
+  const longest = lowerer.longest(group[0]!.axis)
+  const long = around.long || lowerer.long(group[0]!.axis)
+  const inside = elementsInside(group, lowerer.longest)
+  const run = runOf(group, long ? Number.POSITIVE_INFINITY : around.turns * longest, inside, wanted.run)
+  const most = Math.ceil(Math.ceil(longest / step) / (lanes?.count ?? 1))
+  const turns = run === undefined || (!around.nested && most <= run) ? undefined : run
+  const runs = (turns: number | undefined, totals: Sets[number], steps: number, sets = 1): Runs | undefined => {
+    if (turns === undefined) return undefined
+    const most = around.turns * Math.ceil(steps / turns)
+    return createRuns(group, totals, { turns, sets, most }, around, lowerer)
+  }
+  if (step === 1) {
+    const elements = literalExtent(extent)
+    const divides = turns === undefined && elements !== undefined && elements % (wanted.step ?? 1) === 0
+    const together = divides ? (wanted.step ?? 1) : 1
+    const sets = Array.from({ length: together }, () => accumulators)
+    const count = together === 1 ? extent : literal(elements! / together)
+    loop(group, sets, count, 1, lanes, inner, lowerer, runs(turns, accumulators, most))
+    return
+  }
+  const whole = apply("floordiv", extent, literal(step))
+  if (literalExtent(whole) !== 0) {
+    const sets =
+      turns === undefined
+        ? Array.from({ length: copies }, () => group.map((r) => declare(r, width, around.out, lowerer)))
+        : [group.map((r) => declare(r, width, around.out, lowerer))]
+    loop(group, sets, whole, width, lanes, inner, lowerer, runs(turns, sets[0]!, most, copies))
+    for (const [i, r] of group.entries()) {
+      const [first, ...others] = sets.map((set) => set[i]!)
+      for (const other of others) assign(first!, combine(r.monoid, first!, other), true, around.after, lowerer)
+      horizontal(r, accumulators[i]!, first!, width, around.after, lowerer)
+    }
+  }
+  const size = literalExtent(extent)
+  if (size !== undefined && size % step === 0) return
+  const done = mul(whole, literal(step))
+  const tail: Statement[] = []
+  // What is left over after each of the loops around is many elements again.
+  const many = run !== undefined && (around.nested || step > run)
+  const tailRuns = many ? runs(run, accumulators, step) : undefined
+  tailLoop(group, accumulators, apply("sub", extent, done), done, { ...inner, out: tail }, lowerer, tailRuns)
+  if (lanes === undefined) scope.out.push(...tail)
+  else scope.out.push({ kind: "if", condition: apply("eq", lanes.index, literal(0)), body: tail, otherwise: [] })
+}
+
+const simple = (r: Reduce) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
+
+/** Whether a fold inside of `x` ends elsewhere in each lane along `axis`: a prefix up to it. Such a loop cannot be a vector's. */
+export function stepsInside(x: Expression, axis: string): boolean {
+  let found = false
+  walk(x, (o) => {
+    const end = o.kind === "scan" ? o.at : o.kind === "reduce" ? o.extent : undefined
+    if (end !== undefined && freeVariables(end).has(axis)) found = true
+  })
+  return found
+}
+
+/**
+ * for i: accumulate the lift at i (or at the i-th vectors, one per set of accumulators). Lanes of a group take turns. With runs the
+ * accumulators are theirs.
+ */
+function loop(
+  group: readonly Reduce[],
+  given: Sets,
+  extent: Expression,
+  width: number,
+  lanes: LaneGroup | undefined,
+  scope: Scope,
+  lowerer: Lowerer,
+  runs?: Runs,
+): void {
+  const turns =
+    lanes === undefined ? extent : apply("floordiv", add(extent, literal(lanes.count - 1)), literal(lanes.count))
+  emitTurns(group, turns, given, scope, lowerer, runs, (turn, sets, out) => {
+    const at = lanes === undefined ? turn : add(mul(turn, literal(lanes.count)), lanes.index)
+    const body: Statement[] = []
+    const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
+    for (const [copy, accumulators] of sets.entries()) {
+      const base = add(mul(at, literal(width * sets.length)), literal(copy * width))
+      const lifted =
+        width === 1 ? lifts(group, base, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)
+      accumulate(group, accumulators, lifted, body, lowerer)
+    }
+    const size = literalExtent(extent)
+    const guarded = lanes !== undefined && (size === undefined || size % lanes.count !== 0)
+    if (guarded) out.push({ kind: "if", condition: apply("lt", at, extent), body, otherwise: [] })
+    else out.push(...body)
+  })
+}
+
+function tailLoop(
+  group: readonly Reduce[],
+  accumulators: readonly (readonly Expression[])[],
+  extent: Expression,
+  from: Expression,
+  scope: Scope,
+  lowerer: Lowerer,
+  runs?: Runs,
+): void {
+  emitTurns(group, extent, [accumulators], scope, lowerer, runs, (turn, [set], body) => {
+    const bound = new Set([...scope.bound, ...freeVariables(turn)])
+    const lifted = lifts(group, add(from, turn), { ...scope, out: body, bound }, lowerer)
+    accumulate(group, set!, lifted, body, lowerer)
+  })
+}
+
+/** The loop over all turns, or over those of each run. */
+export function emitTurns(
+  group: readonly Reduce[],
+  turns: Expression,
+  sets: Sets,
+  scope: Scope,
+  lowerer: Lowerer,
+  runs: Runs | undefined,
+  emit: (turn: Expression, sets: Sets, out: Statement[]) => void,
+): void {
+  const name = lowerer.fresh(group[0]!.axis)
+  const body: Statement[] = []
+  if (runs === undefined) {
+    emit(variable(name), sets, body)
+    scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body })
+    return
+  }
+  const run = lowerer.fresh(`${group[0]!.axis}_run`)
+  const first = mul(variable(run), literal(runs.turns))
+  const out: Statement[] = []
+  const own = runs.open(out)
+  emit(add(first, variable(name)), own, body)
+  const left = apply("min", literal(runs.turns), apply("sub", turns, first))
+  const count = literalExtent(turns)
+  const extent = count !== undefined && count % runs.turns === 0 ? literal(runs.turns) : left
+  out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+  runs.close(own, out)
+  const all = apply("floordiv", add(turns, literal(runs.turns - 1)), literal(runs.turns))
+  scope.out.push({ kind: "for", variable: run, extent: all, bind: "serial", body: out })
+}
+
+/** The lifts of a group at a point of the folded axis, lowered together. */
+function lifts(
+  group: readonly Reduce[],
+  at: Expression,
+  scope: Scope,
+  lowerer: Lowerer,
+): readonly (readonly Expression[])[] {
+  const placed = group.map((r) => r.lift.map((l) => substitute(l, new Map([[r.axis, at]]))))
+  return unflatten(lowerValues(placed.flat(), scope, lowerer), placed)
+}
+
+function wideLifts(
+  group: readonly Reduce[],
+  axis: Omit<VectorAxis, "name">,
+  scope: Scope,
+  lowerer: Lowerer,
+): readonly (readonly Expression[])[] {
+  const name = lowerer.fresh("lane")
+  const bound = new Set(scope.bound).add(name)
+  return lifts(group, variable(name), { ...scope, bound, vector: { ...axis, name } }, lowerer)
+}
+
+function unflatten(
+  flat: readonly Expression[],
+  like: readonly (readonly Expression[])[],
+): readonly (readonly Expression[])[] {
+  let at = 0
+  return like.map((l) => {
+    at += l.length
+    return flat.slice(at - l.length, at)
+  })
+}
+
+/** Adds lifted tuples to accumulators. What most elements leave as it is, is looked at more closely only where an element may change it. */
+export function accumulate(
+  group: readonly Reduce[],
+  accumulators: readonly (readonly Expression[])[],
+  lifted: readonly (readonly Expression[])[],
+  body: Statement[],
+  lowerer: Lowerer,
+): void {
+  const [only] = group
+  if (group.length === 1 && isSelective(only!.monoid) && lifted[0]![0]!.width === 1) {
+    const [value, ...rest] = lifted[0]!
+    const name = lowerer.fresh("v")
+    body.push({ kind: "let", name, value: value!, mutable: false })
+    const lift = [variable(name, value!.dtype), ...rest]
+    const changes: Statement[] = []
+    assign(accumulators[0]!, append(only!.monoid, accumulators[0]!, lift), false, changes, lowerer)
+    const condition = mayChange(only!.monoid, accumulators[0]!, lift)
+    body.push({ kind: "if", condition, body: changes, otherwise: [] })
+    return
+  }
+  const next = group.flatMap((r, i) => append(r.monoid, accumulators[i]!, lifted[i]!))
+  assign(accumulators.flat(), next, group.every(simple), body, lowerer)
+}

@@ -1,0 +1,283 @@
+/**
+ * From a configured model, or a program, to one tensor program per entry point.
+ *
+ * The trees of weights and states are replaced by inputs (one per specification, so tied weights are one input), the entry is run under a
+ * trace, and what it returns are the program's results: outputs, and the states that it changed.
+ */
+import { withTracing } from "../../dsl/attach.js"
+import type { Entry, InputSpec } from "../../dsl/entries.js"
+import type { Program } from "../../dsl/model.js"
+import type { Tree } from "../../dsl/tensor.js"
+import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
+import { type Span, WeftError } from "../../runtime/errors.js"
+import { type Dim, dim } from "../ir/dim.js"
+import { identity, print, symbol, variable } from "../ir/expression.js"
+import type { Storage } from "../ir/loop.js"
+import * as ir from "../ir/tensor.js"
+import { authorSpan, isTensor, shown } from "./arguments.js"
+import { createTracing } from "./trace.js"
+import { mapTree, treeLeaves } from "./tree.js"
+
+export interface ProgramOptions {
+  /** Tokens that one call of a model's entry takes at most. */
+  readonly chunk: number
+  /** How a weight lies in the checkpoint. */
+  readonly storage: (spec: WeightSpec) => Storage
+  /** How a state is kept; as its dtype when left out. */
+  readonly states?: (spec: StateSpec) => Storage
+}
+
+export interface TracedWeight {
+  readonly input: ir.Input
+  readonly spec: WeightSpec
+}
+
+export interface TracedEntry {
+  readonly name: Entry["name"]
+  /** Where the author defined it. */
+  readonly place: Span | undefined
+  readonly inputs: readonly ir.Input[]
+  /** Outputs by name, with their axes in the host's order; then the updated states. */
+  readonly outputs: readonly { readonly name: string; readonly tensor: ir.Tensor; readonly axes: readonly string[] }[]
+  readonly updates: readonly { readonly state: ir.Input; readonly tensor: ir.Tensor }[]
+}
+
+export interface TracedModel {
+  readonly weights: readonly TracedWeight[]
+  readonly states: readonly ir.Input[]
+  readonly entries: readonly TracedEntry[]
+  /** The size symbols with their maxima. */
+  readonly symbols: readonly { readonly name: string; readonly max: number }[]
+}
+
+/** The outputs, each in memory of its own: what is an input, a state, a constant or another output already is copied. */
+export function ownOutputs(outputs: readonly ir.Tensor[]): readonly ir.Tensor[] {
+  const seen = new Set<ir.Tensor>()
+  return outputs.map((given) => {
+    let tensor = given
+    while (seen.has(tensor) || !ownsMemory(tensor)) tensor = ir.map(variable("$0", tensor.dtype), [tensor])
+    seen.add(tensor)
+    return tensor
+  })
+}
+
+function ownsMemory(t: ir.Tensor): boolean {
+  if (t.kind !== "call") return t.kind !== "input" && t.kind !== "update" && t.kind !== "constant"
+  const { results } = t.unit
+  return ownsMemory(results[t.result]!) && results.indexOf(results[t.result]!) === t.result
+}
+
+/** An axis of an output that is named like one of an input goes along with it: a row of logits for each token. */
+function checkOutput(
+  name: string,
+  tensor: ir.Tensor,
+  given: readonly (readonly [name: string, input: ir.Input])[],
+): void {
+  for (const [from, input] of given)
+    for (const { name: axis, extent } of input.axes) {
+      const found = ir.axisOf(tensor, axis)
+      if (found === undefined || found.extent === extent) continue
+      throw new WeftError(
+        "trace/extent",
+        `'${name}' has extent ${print(found.extent)} along '${axis}', and '${from}' has ${print(extent)}`,
+        { span: authorSpan(ir.spansOf(tensor)), hint: `compute '${name}' from '${from}'` },
+      )
+    }
+}
+
+/** What an entry gives, as it declares it. */
+function declaredOutputs(entry: Entry, given: Readonly<Record<string, Traced>>): TracedEntry["outputs"] {
+  if (typeof given !== "object" || given === null || isTensor(given))
+    throw new WeftError("trace/output", `run returns ${shown(given)}; it returns an object of tensors`, {
+      span: entry.place,
+      hint: `return { ${Object.keys(entry.outputs).join(", ")} }`,
+    })
+  const extra = Object.keys(given).find((name) => !Object.hasOwn(entry.outputs, name))
+  if (extra !== undefined)
+    throw new WeftError("trace/output", `'${extra}' is returned, but is none of the outputs`, {
+      span: entry.place,
+      hint: `declare its axes, outputs: { ${extra}: [ … ] }, or do not return it`,
+    })
+  return Object.entries(entry.outputs).map(([name, axes]) => {
+    const tensor = given[name] as unknown as ir.Tensor | undefined
+    if (tensor === undefined || !isTensor(tensor))
+      throw new WeftError("trace/output", `'${name}' is one of the outputs, but no tensor is returned for it`, {
+        span: entry.place,
+        hint: "return a tensor of the declared axes under this name",
+      })
+    const found = ir.axisNames(tensor)
+    if (found.length !== axes.length || new Set(axes).size !== axes.length || !axes.every((a) => found.includes(a)))
+      throw new WeftError(
+        "trace/output",
+        `'${name}' has the axes ${found.join(", ")}; declared are ${axes.join(", ")}`,
+        {
+          span: authorSpan(ir.spansOf(tensor)) ?? entry.place,
+          hint: "outputs name each axis once, the slowest of the host's array first",
+        },
+      )
+    return { name, tensor, axes }
+  })
+}
+
+const tensorsOf = (tree: Tree) => treeLeaves(tree, isTensor).map(({ value }) => value as ir.Tensor)
+
+/** What an entry gives is computed from what it was given, and not from what another trace or a unit has left behind. */
+function refuseForeign(results: readonly ir.Tensor[], known: readonly ir.Input[]): void {
+  const given = new Set<ir.Tensor>(known)
+  const stranger = (tensors: readonly ir.Tensor[]) =>
+    ir.topological(tensors).find((t): t is ir.Input => t.kind === "input" && !given.has(t))
+  const found = stranger(results)
+  if (found === undefined) return
+  const result = results.find((t) => stranger([t]) !== undefined)!
+  throw new WeftError("trace/capture", `a result is computed from '${found.name}', which is none of its inputs`, {
+    span: authorSpan(ir.spansOf(result)),
+    hint: "make tensors where they are used, and return from a unit what is used outside of it",
+  })
+}
+
+/** The size symbols of inputs, one for each name. A model's take at most `chunk` at once. */
+function createSymbols(chunk: number | undefined) {
+  const made = new Map<string, { readonly max: number; readonly dim: Dim }>()
+  const limit = (max: number) => Math.min(max, chunk ?? max)
+  return {
+    list: () => [...made].map(([name, { max }]) => ({ name, max: limit(max) })),
+    most: (extent: InputExtent) => (typeof extent === "number" ? extent : limit(extent.max)),
+    extent(extent: InputExtent, place: Span | undefined): Dim {
+      if (typeof extent === "number") return dim(extent)
+      const { symbol: name, max } = extent
+      const known = made.get(name)
+      if (known !== undefined && known.max !== max)
+        throw new WeftError("trace/extent", `'${name}' is up to ${known.max} in one place, up to ${max} in another`, {
+          span: place,
+          hint: "give both the same maximum, or name another symbol: upTo(max, symbol)",
+        })
+      // Prompts are short more often than not; of programs nothing is known.
+      const dimension = known?.dim ?? symbol(name, limit(max), chunk === undefined ? max : Math.min(limit(max), 64))
+      made.set(name, { max, dim: dimension })
+      return dimension
+    },
+  }
+}
+type InputExtent = InputSpec["axes"][number]["extent"]
+
+/** The states that an entry changes. Each must come back at its own place in the tree: as it was, or appended to or assigned once. */
+function updatesOf(states: readonly ir.Input[], after: Tree, outputs: TracedEntry["outputs"]): TracedEntry["updates"] {
+  const leaves = new Map(treeLeaves(after, isTensor).map((l) => [`states.${l.path}`, l.value as ir.Tensor]))
+  const written = new Map<ir.Tensor | undefined, ir.Update>()
+  const refuse = ({ name }: ir.Input, problem: string, hint: string, at?: ir.Tensor) => {
+    const span = at && authorSpan(ir.spansOf(at))
+    throw new WeftError("trace/state", `'${name.slice("states.".length)}' ${problem}`, { span, hint })
+  }
+  for (const { state, update } of writesOf([...outputs.map((o) => o.tensor), ...leaves.values()])) {
+    if (written.has(state))
+      refuse(state, "is written twice", "append or assign once per step, to the past itself", update)
+    written.set(state, update)
+  }
+  return states.flatMap((state) => {
+    const tensor = leaves.get(state.name)
+    const hint = "return for each state what append or assign gave, or the state itself, under its own name"
+    if (tensor === undefined) return refuse(state, "is missing in what the model returns", hint)
+    if (ir.homeOf(tensor) !== state)
+      return refuse(state, "is returned as something that is not this state", hint, tensor)
+    const update = written.get(state)
+    if (update === undefined) return []
+    if (originOf(tensor) !== update) return refuse(state, "is written, but returned as it was", hint, update)
+    return [{ state, tensor }]
+  })
+}
+
+/** The node behind results of units: an update for a state that is written, an input for one that is handed through. */
+export function originOf(t: ir.Tensor): ir.Tensor {
+  if (t.kind !== "call") return t
+  const inner = originOf(t.unit.results[t.result]!)
+  return inner.kind === "input" ? originOf(t.args[t.unit.inputs.indexOf(inner)]!) : inner
+}
+
+/** What is written below the roots, also inside of units: each update with the state of the program that it writes. */
+function writesOf(roots: readonly ir.Tensor[]): readonly { readonly state: ir.Input; readonly update: ir.Update }[] {
+  const applied = new Set<string>()
+  return ir.topological(roots).flatMap((t) => {
+    if (t.kind === "update") return [{ state: t.state, update: t }]
+    const application = t.kind === "call" ? [t.unit, ...t.args].map(identity).join(" ") : ""
+    if (t.kind !== "call" || applied.has(application)) return []
+    applied.add(application)
+    return writesOf(t.unit.results).map(({ state, update }) => {
+      const argument = t.args[t.unit.inputs.indexOf(state)]!
+      return { state: ir.homeOf(argument) ?? state, update }
+    })
+  })
+}
+
+const isSpec = (kind: string) => (x: unknown) =>
+  typeof x === "object" && x !== null && (x as { kind?: unknown }).kind === kind
+
+/** Traces the entries named in `names` (all of them by default). */
+export function traceModel(program: Program, options: ProgramOptions, names?: readonly string[]): TracedModel {
+  const { facts } = program
+  const context = facts?.context ?? 0
+  const past = symbol("past", context, Math.min(context, 512))
+  const sizes = createSymbols(facts === undefined ? undefined : options.chunk)
+  const weights: TracedWeight[] = []
+  const states: ir.Input[] = []
+
+  const inputs = new Map<unknown, ir.Input>()
+  const weightTree = mapTree(program.weights, isSpec("weight"), (x, path) => {
+    const known = inputs.get(x)
+    if (known !== undefined) return known
+    const spec = x as WeightSpec
+    const dimensions = [...(spec.stack === undefined ? [] : [spec.stack]), ...spec.dimensions.flat()]
+    const axes = dimensions.map((d) => ({ name: d.axis, extent: dim(d.extent as number) }))
+    const made = ir.input(
+      `weights.${path}`,
+      "weight",
+      axes,
+      "f32",
+      options.storage(spec),
+      dimensions.map((d) => d.extent as number),
+    )
+    inputs.set(x, made)
+    weights.push({ input: made, spec })
+    return made
+  })
+  const stateTree = mapTree(program.states, isSpec("state"), (x, path) => {
+    const spec = x as StateSpec
+    const axes = spec.axes.map((a) => ({ name: a.axis, extent: a.grows ? past : dim(a.extent) }))
+    const made = ir.input(
+      `states.${path}`,
+      "state",
+      axes,
+      spec.dtype,
+      options.states?.(spec) ?? spec.dtype,
+      spec.axes.map((a) => a.extent),
+    )
+    states.push(made)
+    return made
+  })
+
+  const entries = program.entries
+    .filter((e) => names === undefined || names.includes(e.name))
+    .map((entry): TracedEntry => {
+      const given = Object.entries(entry.inputs).map(([name, spec]) => {
+        const axes = spec.axes.map((a) => ({ name: a.axis, extent: sizes.extent(a.extent, entry.place) }))
+        const capacity = spec.axes.map((a) => sizes.most(a.extent))
+        return [name, ir.input(`inputs.${name}`, "input", axes, spec.dtype, spec.dtype, capacity)] as const
+      })
+      const inputTree = Object.fromEntries(given) as unknown as Record<string, Traced>
+      const known = [...weights.map(({ input }) => input), ...states, ...given.map(([, input]) => input)]
+      const { outputs, states: after } = withTracing(createTracing(known), () =>
+        entry.run(inputTree, weightTree as Tree, stateTree as Tree),
+      )
+      const results = declaredOutputs(entry, outputs)
+      refuseForeign([...results.map(({ tensor }) => tensor), ...tensorsOf(after)], known)
+      if (facts !== undefined) for (const { name, tensor } of results) checkOutput(name, tensor, given)
+      return {
+        name: entry.name,
+        place: entry.place,
+        inputs: given.map(([, input]) => input),
+        outputs: results,
+        updates: updatesOf(states, after, results),
+      }
+    })
+  const grown = facts === undefined ? [] : [{ name: past.name, max: context }]
+  return { weights, states, entries, symbols: [...grown, ...sizes.list()] }
+}
