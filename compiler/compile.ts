@@ -7,6 +7,7 @@
  *
  * With `verify` what each of them has made is verified before the next one sees it.
  */
+
 import type { Program } from "../dsl/model.js"
 import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
 import {
@@ -21,10 +22,11 @@ import { WeftError } from "../runtime/errors.js"
 import { type CompiledKernel, compileKernels, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Storage } from "./ir/loop.js"
+import type { BindingLimits, GatherLimits } from "./ir/machine.js"
 import type { Tensor } from "./ir/tensor.js"
 import { verifyTensor } from "./ir/verify/tensor.js"
 import { defaultCutLimits } from "./kernel/cuts.js"
-import { type BindingLimits, createDivider, type Divided, kernelSteps } from "./kernel/divide-bindings.js"
+import { createDivider, type Divided, kernelSteps } from "./kernel/divide-bindings.js"
 import { type Fused, fuse, type KernelStep } from "./kernel/fuse.js"
 import { splitFolds } from "./kernel/split-reductions.js"
 import { markGrowing } from "./plan/growing.js"
@@ -34,7 +36,6 @@ import { type Plan, planArtifact } from "./plan/plan.js"
 import { weightMap } from "./plan/weight-map.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
 import { type AdapterFacts, type Target, targetFor } from "./targets/target.js"
-import type { GatherLimits } from "./tensor/group-gathers.js"
 import { type TensorPass, tensorPasses } from "./tensor/pipeline.js"
 import { scratchStorage, stateStorage } from "./tensor/storage.js"
 import { authorSpan } from "./trace/arguments.js"

@@ -1,7 +1,7 @@
 /**
  * The compiler's surface: a model file and a config in, or a program file, and an artifact out.
  *
- *     const artifact = await compile("models/qwen3.ts", config, "webgpu")
+ *     const artifact = await compile("model.ts", config, "webgpu")
  *     const artifact = await compile("examples/mandelbrot.ts", {}, "wasm")
  *
  * Compiling a model file runs it, as importing any module does.

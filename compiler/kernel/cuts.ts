@@ -10,12 +10,14 @@
  * ask for (a normalised row) is a local or stays inlined, never a buffer. The scores of a carried fold are computed once, for the workgroup
  * holds them chunk by chunk. First of all, what one kernel would write out at many places is cut (`crowded.ts`). Costs are counts of scalar operations at the symbols' hints.
  */
+
 import { hinted, literalExtent } from "../ir/dim.js"
 import { identity, operands, variable, walk } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 import { recipeOf } from "../ir/recipes.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
+import { hasMemory, size } from "../tensor/query.js"
 import { crowded } from "./crowded.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"
 
@@ -156,14 +158,9 @@ function siblings(t: Tensor, order: readonly Tensor[]): readonly Tensor[] {
 /** What the kernel of a tensor with memory computes: for an update, the value that is written. */
 export const computed = (t: Tensor): Tensor => (t.kind === "update" ? t.value : t)
 
-export const hasMemory = (t: Tensor) =>
-  t.kind === "input" || t.kind === "call" || t.kind === "update" || (t.kind === "constant" && t.axes.length > 0)
-
 function undecided(t: Tensor, buffers: ReadonlySet<Tensor>, locals: ReadonlySet<Tensor>): boolean {
   return (t.kind === "reduce" || t.kind === "scan" || t.kind === "map") && !buffers.has(t) && !locals.has(t)
 }
-
-export const size = (t: Tensor): number => t.axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
 
 /** How often each tensor's elements are asked for when all but `buffers` and `locals` is inlined. */
 function demands(

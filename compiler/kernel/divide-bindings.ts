@@ -6,16 +6,11 @@
  *
  * Units are divided once for each way in which their inputs are divided. Calls hold the program that they run: what follows needs no unit.
  */
+import type { BindingLimits } from "../ir/machine.js"
 import type { Unit } from "../ir/tensor.js"
 import { type Parts, partName, partsOf } from "./binding-parts.js"
 import { shard } from "./divide-kernel.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
-
-/** What one kernel may bind. */
-export interface BindingLimits {
-  readonly bindings: number
-  readonly bindingBytes: number
-}
 
 export interface DividedCall {
   readonly kind: "call"

@@ -6,6 +6,7 @@
  *
  * The result is a straight list of steps over named buffers; a repeated unit is fused once, by itself.
  */
+
 import type { Span } from "../../runtime/errors.js"
 import { maximum } from "../ir/dim.js"
 import { add, identity, variable, walk } from "../ir/expression.js"
@@ -14,9 +15,10 @@ import type { Storage } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
+import { hasMemory, size } from "../tensor/query.js"
 import { type Snapshot, snapshot } from "../tensor/snapshot.js"
 import { partsOf } from "./binding-parts.js"
-import { type CutLimits, chooseCuts, computed, defaultCutLimits, hasMemory, size } from "./cuts.js"
+import { type CutLimits, chooseCuts, computed, defaultCutLimits } from "./cuts.js"
 import { readsInParts } from "./divide-kernel.js"
 import { loosen } from "./loosen.js"
 import { createLowering, type Memory } from "./lower.js"

@@ -5,9 +5,11 @@
  *
  * Only chains of one monoid whose lifts are nothing but the next fold, with extents that do not depend on each other's axes.
  */
+
 import { freeVariables, operands, rebuild, reduce, walk } from "../ir/expression.js"
 import { bufferOf, type Item, type Kernel } from "../ir/kernel.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
+import { chainOf } from "../ir/query.js"
 
 export function orderFolds(kernel: Kernel): Kernel {
   const memo = new Map<Expression, Expression>()
@@ -20,33 +22,6 @@ export function orderFolds(kernel: Kernel): Kernel {
     return made
   }
   return { ...kernel, items: kernel.items.map((item): Item => ({ ...item, value: visit(item.value) })) }
-}
-
-/** A fold and those that its lift consists of, outermost first. */
-export function chainOf(root: Reduce): readonly Reduce[] {
-  const chain = [root]
-  for (let at = root; ; ) {
-    const [next] = at.lift
-    const simple = at.monoid.kind === "sum" || at.monoid.kind === "max" || at.monoid.kind === "min"
-    if (!simple || next?.kind !== "reduce" || next.monoid.kind !== at.monoid.kind) return chain
-    if (chain.some((r) => freeVariables(next.extent).has(r.axis))) return chain
-    chain.push(next)
-    at = next
-  }
-}
-
-/** Folds that are in no other fold. */
-export function outermostFolds(root: Expression): readonly Reduce[] {
-  const found = new Set<Reduce>()
-  const seen = new Set<Expression>()
-  const visit = (x: Expression) => {
-    if (seen.has(x)) return
-    seen.add(x)
-    if (x.kind === "reduce") found.add(x)
-    else for (const o of operands(x)) visit(o)
-  }
-  visit(root)
-  return [...found]
 }
 
 function reorder(root: Reduce, kernel: Kernel, visit: (x: Expression) => Expression): Expression {

@@ -8,6 +8,7 @@
  * Sums, maxima and arguments of maxima are folded with themselves. A carried fold is, when its channels move with the pivots as a weight would
  * move: then the pivots of the parts are scores, and their channels are values. Parts beyond the end are empty and hold identities.
  */
+
 import { hinted, maximum } from "../ir/dim.js"
 import {
   add,
@@ -25,24 +26,16 @@ import {
   variable,
   walk,
 } from "../ir/expression.js"
+import { capacityAlong, longestLoop } from "../ir/fold-lengths.js"
 import type { KernelBuffer, Store } from "../ir/kernel.js"
+import type { SplitLimits } from "../ir/machine.js"
 import { type Carried, componentCount, type Monoid, monoidTypes } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
+import { outermostFolds } from "../ir/query.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
 import type { Axis } from "../ir/tensor.js"
-import { capacityAlong, longestLoop } from "../tile/runs.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
 import { canonical } from "./name-buffers.js"
-import { outermostFolds } from "./order-folds.js"
-
-export interface SplitLimits {
-  /** Blocks that keep the device busy; a kernel with half of them is not split. */
-  readonly busy: number
-  /** Parts at most. */
-  readonly parts: number
-  /** Elements of a part at least, at the hints. */
-  readonly least: number
-}
 
 /** The steps with long folds split, and the buffers of the parts. */
 export function splitFolds(fused: Fused, limits: SplitLimits): Fused {

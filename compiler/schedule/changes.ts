@@ -7,12 +7,13 @@
  * Stores whose schedules say the same of the axis in question change together, like those of siblings that read one input. Whether a change is
  * legal is for `tile` to say; here only what cannot be better is left out: blocks beyond an extent, and more elements than a lane can hold.
  */
+
 import { hinted, literalExtent } from "../ir/dim.js"
 import type { Kernel, Store } from "../ir/kernel.js"
+import type { ScheduleTarget } from "../ir/machine.js"
+import { outermostFolds } from "../ir/query.js"
 import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { outermostFolds } from "../kernel/order-folds.js"
-import type { ScheduleTarget } from "./choose.js"
 
 export interface Change {
   /** What is changed; two changes of one knob make no pair. */

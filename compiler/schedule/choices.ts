@@ -7,12 +7,13 @@
  * First come the schedules that the heuristics make of changed assumptions, then single changes (`changes.ts`) of the heuristic schedule, then
  * pairs of them. Every one has been accepted by `tile`; none is there twice. Nothing is known here but axes, folds and the target.
  */
+
 import type { Kernel } from "../ir/kernel.js"
+import type { Machine, ScheduleTarget } from "../ir/machine.js"
 import type { Refusal, Schedule } from "../ir/schedule.js"
-import type { Target } from "../targets/target.js"
 import { isRefusal, tile } from "../tile/tile.js"
 import { changesOf } from "./changes.js"
-import { chooseSchedule, type ScheduleTarget } from "./choose.js"
+import { chooseSchedule } from "./choose.js"
 import { attempt } from "./fallbacks.js"
 
 export interface Choices {
@@ -33,7 +34,7 @@ export const defaultChoiceLimits: ChoiceLimits = { most: 120, tries: 360 }
 
 export function choices(
   kernel: Kernel,
-  target: Pick<Target, "schedule" | "tile">,
+  target: Pick<Machine, "schedule" | "tile">,
   limits: ChoiceLimits = defaultChoiceLimits,
 ): Choices {
   const schedules: Schedule[] = []

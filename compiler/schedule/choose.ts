@@ -8,14 +8,16 @@
  *   what is read once is read in order;
  * - a block owns enough elements to pay for its locals, and the whole axis where a reduction does not depend on it.
  */
+
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, literal, operands, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
+import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression, Load, LocalRead, Reduce, Scan } from "../ir/nodes.js"
+import { chainOf } from "../ir/query.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { chainOf } from "../kernel/order-folds.js"
 import { blockAlong } from "../tile/prefix.js"
 import { stepsInside } from "../tile/values.js"
 import { flatten, lanesOf, type VectorAxis } from "../tile/vector.js"
@@ -23,42 +25,6 @@ import { chunkSchedule } from "./chunks.js"
 import { sharedFolds } from "./compute-with.js"
 import { heldLocals, heldRows, leavesOf, registerTile } from "./one-lane.js"
 import { inPairs } from "./pairs.js"
-
-export interface ScheduleTarget {
-  /** Lanes of a workgroup; 1: a block is run by one thread. */
-  readonly lanes: number
-  /** Elements of a vector; 1: none. */
-  readonly vector: number
-  /** Elements of a vector along which halves (bf16, f16) are folded, where that is another number: as many as come in one load. */
-  readonly halves?: number
-  /** Elements that a lane accumulates at once. */
-  readonly registers: number
-  /** Elements of a store that a block owns when there are many. */
-  readonly block: number
-  /** Blocks that it takes to keep the device busy: stores with fewer elements get smaller blocks. */
-  readonly busy: number
-  /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */
-  readonly subgroup: number
-  /** How folds in chunks are laid out; left out, none are. */
-  readonly chunks?: ChunkTarget
-}
-
-export interface ChunkTarget {
-  /** Lanes of a workgroup at most. */
-  readonly lanes: number
-  readonly vector: number
-  readonly subgroup: number
-  /** Accumulators that a lane may have along one axis. */
-  readonly registers: number
-  /** Bytes that a workgroup may hold. */
-  readonly sharedBytes: number
-  /** Elements of a chunk of a contraction at most; as many as the rules say when left out. */
-  readonly longest?: number
-  /** Whether operands that are halves in memory are held as such, by kernels that half-products.ts takes in f16. */
-  readonly packed?: boolean
-  /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */
-  readonly contraction: boolean
-}
 
 export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule {
   const stores = kernel.items.filter((i) => i.kind === "store")

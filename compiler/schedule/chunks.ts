@@ -7,16 +7,17 @@
  * A contraction has two operands that depend on different axes of the store: rows and columns. Of a carried fold the rows are the axes of its
  * scores along which the operands are the same, so that a chunk of keys is read once for all of them.
  */
+
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store, written } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
+import type { ChunkTarget } from "../ir/machine.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
+import { chainOf, outermostFolds } from "../ir/query.js"
 import type { AxisTile, HeldTile, ReductionTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { chainOf, outermostFolds } from "../kernel/order-folds.js"
 import { factorsOf } from "../tile/staging/stage.js"
-import type { ChunkTarget } from "./choose.js"
 
 /** A schedule with the lanes that it is made for. */
 export interface Chunked {

@@ -3,13 +3,13 @@
  *
  *   o[r, d] = carried_{key}(s[r, key], 1, v[key, d]).2   l[r'] = carried_{key}(s[r', key], 1).1     →   l goes along with o, r' stands for r
  */
-import { literalExtent } from "../ir/dim.js"
+
 import { freeVariables, substitute, variable } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
 import type { Reduce } from "../ir/nodes.js"
+import { outermostFolds } from "../ir/query.js"
 import type { StoreSchedule } from "../ir/schedule.js"
-import type { Axis } from "../ir/tensor.js"
-import { outermostFolds } from "../kernel/order-folds.js"
+import { everywhere } from "../tile/block.js"
 
 /** Per store: the one that it goes along with. */
 export function sharedFolds(stores: readonly Store[]): readonly StoreSchedule["with"][] {
@@ -43,11 +43,6 @@ function axesIn(store: Store, host: Store): Readonly<Record<string, string>> | u
   const index = store.index.every((i) => [...freeVariables(i)].every((v) => axes[v] !== undefined))
   const stands = index && everywhere(host.axes, Object.values(axes))
   return stands && mine.length > 0 && mine.every((r) => theirs.some((t) => within(r, t))) ? axes : undefined
-}
-
-/** Whether there are points of the host for each point along the named axes: the other axes have elements at any size. */
-export function everywhere(host: readonly Axis[], named: readonly string[]): boolean {
-  return host.every((a) => named.includes(a.name) || (literalExtent(a.extent) ?? 0) > 0)
 }
 
 /** Whether a fold is another one, or over the same scores: then the other's weights are its own, whatever its channels are. */

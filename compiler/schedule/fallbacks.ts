@@ -6,11 +6,13 @@
  *
  * Shorter chunks and smaller blocks hold less, and without chunks nothing is held of them.
  */
+
 import type { Kernel } from "../ir/kernel.js"
 import type { LoopKernel } from "../ir/loop.js"
+import type { ScheduleTarget, TileOptions } from "../ir/machine.js"
 import type { Refusal, Schedule } from "../ir/schedule.js"
-import { isRefusal, type TileOptions, tile } from "../tile/tile.js"
-import { chooseSchedule, type ScheduleTarget } from "./choose.js"
+import { isRefusal, tile } from "../tile/tile.js"
+import { chooseSchedule } from "./choose.js"
 
 export interface Attempt {
   readonly schedule: Schedule

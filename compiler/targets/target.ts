@@ -3,14 +3,11 @@
  */
 import type { ArtifactTarget, Precision } from "../../runtime/artifact.js"
 import type { LoopKernel } from "../ir/loop.js"
-import type { SplitLimits } from "../kernel/split-reductions.js"
+import type { Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
 import { halveProducts } from "../loop/half-products.js"
 import { hoistInvariants } from "../loop/hoist-invariants.js"
 import { mergeFetches } from "../loop/merge-loads.js"
-import type { ScheduleTarget } from "../schedule/choose.js"
-import type { GatherLimits } from "../tensor/group-gathers.js"
-import type { TileOptions } from "../tile/tile.js"
 import { type Emitted, wasmKernels, wgslKernels } from "./emit.js"
 
 export interface LoopPass {
@@ -18,22 +15,12 @@ export interface LoopPass {
   readonly run: (loops: LoopKernel) => LoopKernel
 }
 
-export interface Target {
+export interface Target extends Machine {
   readonly name: ArtifactTarget
-  readonly schedule: ScheduleTarget
-  readonly tile: TileOptions
-  /** When rows are grouped by what data choose for them: it pays where a register tile runs along the places. Never when left out. */
-  readonly gather?: GatherLimits
-  /** When long folds are split over blocks; never when left out. */
-  readonly split?: SplitLimits
   /** What is done with loops before they are emitted, in order. */
   readonly loopPasses: readonly LoopPass[]
   /** Loops as the device takes them; `symbols` in the order in which it holds them. */
   readonly emit: (kernels: readonly LoopKernel[], symbols: readonly string[]) => Emitted
-  /** Storage buffers that one kernel may bind. */
-  readonly bindings: number
-  /** Bytes of a buffer that one kernel may bind. */
-  readonly bindingBytes: number
 }
 
 const common: readonly LoopPass[] = [

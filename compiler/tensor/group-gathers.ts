@@ -10,18 +10,13 @@
  *
  * With few rows for each value of the index the rows stay as they are: each operand is read about once anyway.
  */
+
 import { type Dim, hinted } from "../ir/dim.js"
 import { identity, walk } from "../ir/expression.js"
+import type { GatherLimits } from "../ir/machine.js"
 import type { Operation } from "../ir/operations.js"
 import * as ir from "../ir/tensor.js"
 import { type Groups, groupRows, type RowList, rowList, toPlaces, toRows } from "./row-buckets.js"
-
-export interface GatherLimits {
-  /** Rows for each value of the index, at the symbols' hints, from which rows are grouped. */
-  readonly rows: number
-  /** Places of a block: rows that share what they read. */
-  readonly block: number
-}
 
 export const defaultGatherLimits: GatherLimits = { rows: 4, block: 4 }
 

@@ -7,9 +7,10 @@
  * Through maps that nothing but this sum reads; what others read, too, is computed anyway. A factor leaves only when the sum has no more elements
  * than the map in which it multiplies, so that the program does not do more arithmetic than before.
  */
+
 import * as ir from "../ir/tensor.js"
-import { size } from "../kernel/cuts.js"
 import { type Factor, factorsOf, inOrder, productOf, scaledFold } from "./factors.js"
+import { size } from "./query.js"
 import { type Facts, rewritten, type Units } from "./rewrite.js"
 
 /** Equal programs with the same inputs; `units` serves several calls. */

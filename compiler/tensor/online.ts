@@ -9,6 +9,7 @@
  * It pays where two passes over a row cost more than an exponential or two per element: the axis is longer than what a block holds, or its length
  * is not known, and the score is computed rather than read from memory.
  */
+
 import { literalExtent } from "../ir/dim.js"
 import { apply, literal, variable } from "../ir/expression.js"
 import { carried } from "../ir/monoid.js"
@@ -16,9 +17,9 @@ import type { Expression } from "../ir/nodes.js"
 import { type Recipe, type RecipeName, recipeOf, recipes, type Term } from "../ir/recipes.js"
 import * as ir from "../ir/tensor.js"
 import { instantiate, numbered } from "../ir/terms.js"
-import { hasMemory } from "../kernel/cuts.js"
 import { type Factor, factorsOf, inOrder, isPositive, type Place, productOf, scaledFold } from "./factors.js"
 import { join, pivotOf } from "./join.js"
+import { hasMemory } from "./query.js"
 import { type Facts, rewritten, type Units } from "./rewrite.js"
 import { type Names, unify } from "./unify.js"
 

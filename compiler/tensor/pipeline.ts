@@ -1,11 +1,13 @@
 /**
  * The passes over tensor programs, in their order. Each keeps what the program means; `name` is what `weft explain` calls its result.
  */
+
+import type { GatherLimits } from "../ir/machine.js"
 import type { Tensor, Unit } from "../ir/tensor.js"
-import { ownOutputs } from "../trace/programs.js"
-import { type GatherLimits, groupGathers } from "./group-gathers.js"
+import { groupGathers } from "./group-gathers.js"
 import { hoist } from "./hoist.js"
 import { defaultOnlineLimits, type OnlineUnits, online } from "./online.js"
+import { ownOutputs } from "./own-outputs.js"
 import { blockPrefixes, defaultPrefixLimits } from "./prefixes.js"
 import type { Units } from "./rewrite.js"
 import { simplify } from "./simplify.js"

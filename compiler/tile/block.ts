@@ -3,8 +3,10 @@
  *
  *   axis o of 256, { block: 64, register: 4 }   →   4 cells; the block's first element 64 · cell; 16 points of 4 elements
  */
+
 import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, apply, literal, mul, variable } from "../ir/expression.js"
+import type { FoldLengths } from "../ir/fold-lengths.js"
 import { bufferOf, type Kernel } from "../ir/kernel.js"
 import type { Half } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
@@ -12,8 +14,7 @@ import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import type { LaneGroup } from "./accumulators.js"
-import type { FoldLengths } from "./runs.js"
-import type { Lowerer } from "./values.js"
+import type { Lowerer } from "./lowerer.js"
 import { flatten } from "./vector.js"
 
 export class Refused extends Error {
@@ -158,4 +159,9 @@ export function createLowerer(
       return { array: home.array!, offset: home.offset(x.index) }
     },
   }
+}
+
+/** Whether there are points of the host for each point along the named axes: the other axes have elements at any size. */
+export function everywhere(host: readonly Axis[], named: readonly string[]): boolean {
+  return host.every((a) => named.includes(a.name) || (literalExtent(a.extent) ?? 0) > 0)
 }

@@ -5,6 +5,7 @@
  *
  * The recipe says how (ir/recipes.ts); a pivot is one number per row of the block.
  */
+
 import { add, apply, literal, localRead, reduce, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import { identityValue, pivotMonoid } from "../ir/monoid.js"
@@ -13,12 +14,13 @@ import { recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 import { assign } from "./accumulators.js"
 import type { Build, Home } from "./block.js"
+import type { Lowerer, Scope } from "./lowerer.js"
 import { pivotOperation } from "./online-step.js"
 import { allocate, emitFill, type Held, heldOffset, heldShape } from "./staging/fill.js"
 import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
 import { type Carried, pivotName } from "./staging/stage.js"
 import type { Accumulators } from "./turns.js"
-import { type Lowerer, lowerValues, type Scope } from "./values.js"
+import { lowerValues } from "./values.js"
 
 export interface CarriedArrays extends Carried {
   /** Per pivot: the arrays of its value before this chunk and now. */

@@ -5,18 +5,37 @@
  *
  * A step is a run that needs no accumulators of its own: registers are what a block on a GPU has least of.
  */
+
 import { literalExtent } from "../ir/dim.js"
 import { add, freeVariables, literal, mul, reduce, substitute, variable } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
+import type { BlockAxis, Build } from "./block.js"
 import { Refused } from "./block.js"
 import { combine, isComponentwise } from "./fold.js"
+import type { Lowerer, Scope } from "./lowerer.js"
+import type { CarriedArrays } from "./online.js"
 import { advance } from "./online.js"
-import type { Chunking } from "./pipeline.js"
 import { createRuns, fitInLine } from "./runs.js"
+import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
+import type { Staged } from "./staging/stage.js"
 import type { Fold } from "./turn-runs.js"
 import type { Accumulators } from "./turns.js"
-import { accumulate, emitTurns, type Lowerer, lowerValues, type Scope } from "./values.js"
+import { accumulate, emitTurns, lowerValues } from "./values.js"
+
+export interface Chunking {
+  readonly staged: Staged
+  readonly chunk: OpenChunk
+  /** The variable that holds the number of the chunk. */
+  readonly number: string
+  readonly locals: readonly ChunkLocal[]
+  readonly carried: readonly CarriedArrays[]
+  readonly axes: readonly BlockAxis[]
+  readonly parts: Build
+  readonly lowerer: Lowerer
+  /** Elements of a run, where each chunk has accumulators of its own. */
+  readonly run: number | undefined
+}
 
 /** One chunk into the accumulators of a turn. */
 export function emitFold(

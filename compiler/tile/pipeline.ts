@@ -7,36 +7,25 @@
  * several turns. All lanes go the same way: coordinates stay inside of the domain, and only points inside of it are stored. A chunk that
  * reaches over the end of the axis is a second body, for what is left.
  */
+
 import { literalExtent } from "../ir/dim.js"
 import { add, apply, freeVariables, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { elementsInside, longestLoop } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
-import { chainOf, outermostFolds } from "../kernel/order-folds.js"
-import { type BlockAxis, type Build, Refused } from "./block.js"
-import { type CarriedArrays, emitWeights } from "./online.js"
-import { emitFold } from "./pipeline-folds.js"
+import { chainOf, outermostFolds } from "../ir/query.js"
+import { type BlockAxis, Refused } from "./block.js"
+import type { Lowerer, Scope } from "./lowerer.js"
+import { emitWeights } from "./online.js"
+import { type Chunking, emitFold } from "./pipeline-folds.js"
 import { allCount, contributing, maskedLift, type Span } from "./range.js"
-import { elementsInside, longestLoop, longestRun, runOf } from "./runs.js"
+import { longestRun, runOf } from "./runs.js"
 import { emitFill } from "./staging/fill.js"
-import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
+import type { ChunkLocal } from "./staging/locals.js"
 import type { Staged } from "./staging/stage.js"
 import { createChunkRuns, type Fold } from "./turn-runs.js"
 import { createAccumulators, emitStores, firstPlaces, type Kept, type Turn, turnOf } from "./turns.js"
-import { type Lowerer, type Scope, scansAsReductions } from "./values.js"
-
-export interface Chunking {
-  readonly staged: Staged
-  readonly chunk: OpenChunk
-  /** The variable that holds the number of the chunk. */
-  readonly number: string
-  readonly locals: readonly ChunkLocal[]
-  readonly carried: readonly CarriedArrays[]
-  readonly axes: readonly BlockAxis[]
-  readonly parts: Build
-  readonly lowerer: Lowerer
-  /** Elements of a run, where each chunk has accumulators of its own. */
-  readonly run: number | undefined
-}
+import { scansAsReductions } from "./values.js"
 
 /** Elements of the runs that a chunk is taken in, or undefined where all chunks have the same accumulators. */
 export function runOfChunks(staged: Staged, lowerer: Lowerer): number | undefined {

@@ -5,15 +5,17 @@
  *
  * When lanes share a reduction all of them go the same way: coordinates are kept inside the domain, and only valid points are stored.
  */
+
 import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, apply, freeVariables, lane, literal, mul, splat, substitute, variable } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { always, type BlockAxis, type Build, neverPartial, Refused, workersOf } from "./block.js"
+import type { Lowerer, Scope } from "./lowerer.js"
 import { storeElements } from "./pairs.js"
 import { valuesAt } from "./prefix.js"
-import { type Lowerer, lowerValues, type Scope } from "./values.js"
+import { lowerValues } from "./values.js"
 import { flatten, type VectorAxis, wideOffset } from "./vector.js"
 
 /**

@@ -8,31 +8,26 @@
  * then runs over its points; a point is a register tile. Points that lie whole inside the domain take the fast body, boundary points a scalar
  * one. With one lane locals live in registers, with several in shared memory behind a barrier.
  */
+
 import { type Dim, literalExtent, maximum } from "../ir/dim.js"
 import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { foldLengths } from "../ir/fold-lengths.js"
 import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
 import { type LoopKernel, packed, type Statement, storageBytes } from "../ir/loop.js"
 import { everyStatement, symbolsOf } from "../ir/loop-visit.js"
+import type { TileOptions } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { everywhere } from "../schedule/compute-with.js"
-import { type BlockAxis, type Build, blockAxis, createLowerer, laneGroup, Refused } from "./block.js"
+import { type BlockAxis, type Build, blockAxis, createLowerer, everywhere, laneGroup, Refused } from "./block.js"
+import type { Lowerer, Scope } from "./lowerer.js"
 import { emitIdentities } from "./online.js"
 import { emitChunked, runOfChunks } from "./pipeline.js"
 import { emitPoints } from "./points.js"
-import { foldLengths } from "./runs.js"
 import { emitLocals, type OpenChunk } from "./staging/locals.js"
 import { type Staged, stage } from "./staging/stage.js"
 import { stageRows } from "./staging/stage-rows.js"
-import { type Lowerer, type Scope, solve, stepsInside } from "./values.js"
-
-export interface TileOptions {
-  /** Workgroups launched at most. */
-  readonly maxGroups: number
-  /** Bytes of shared memory. */
-  readonly sharedBytes: number
-}
+import { solve, stepsInside } from "./values.js"
 
 export const isRefusal = (x: LoopKernel | Refusal): x is Refusal => "code" in x
 

@@ -3,10 +3,11 @@
  *
  *   x[s, k] · sum_{j}(…)   →   x[64·s + k] · sum_0        over the lanes of a vector: x[64·s + k : 4] · splat(sum_0)
  */
+
 import { apply, rewrite } from "../ir/expression.js"
 import type { Component, Expression, Reduce, Scan } from "../ir/nodes.js"
 import { componentOf } from "./fold.js"
-import type { Lowerer, Scope } from "./values.js"
+import type { Lowerer, Scope } from "./lowerer.js"
 import { laneRamp, lanesOf, wideFetch } from "./vector.js"
 
 /** Expressions of the kernel language into the loop language; reductions must be solved. */

@@ -5,6 +5,7 @@
  *
  * A chunk has pivots of its own, which a lane keeps with its sums for the rows of its points; at the end each point has the pivots of all.
  */
+
 import { apply, freeVariables, literal, localRead, splat, substitute, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import { identityValue } from "../ir/monoid.js"
@@ -13,12 +14,13 @@ import { type Pivot as PivotOf, recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 import { declare } from "./accumulators.js"
 import { combine, identityOf, isComponentwise } from "./fold.js"
+import type { Lowerer, Scope } from "./lowerer.js"
 import { type CarriedArrays, scoresIn } from "./online.js"
 import { pivotOperation } from "./online-step.js"
 import { createPairs, levelsFor, type Merge, type Places } from "./runs.js"
 import { pivotName, type Staged } from "./staging/stage.js"
 import type { Accumulators, Kept, Turn } from "./turns.js"
-import { type Lowerer, lowerValues, type Scope } from "./values.js"
+import { lowerValues } from "./values.js"
 
 /** A fold of one point: `whole` is what the value reads, `leaf` what a chunk adds to it. */
 export interface Fold {

@@ -7,6 +7,7 @@
  * What a lane holds lies apart, so that neighbours hold neighbours. Coordinates are kept inside of the domain; points outside are computed
  * like others and not stored.
  */
+
 import { literalExtent } from "../ir/dim.js"
 import { add, apply, fetch, freeVariables, identity, literal, mul, substitute, variable } from "../ir/expression.js"
 import type { Store } from "../ir/kernel.js"
@@ -14,8 +15,9 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { declare } from "./accumulators.js"
 import { always, type BlockAxis, type Build, Refused, workersOf } from "./block.js"
+import type { Lowerer, Scope } from "./lowerer.js"
 import { coordinates, storeVector } from "./points.js"
-import { type Lowerer, lowerValues, type Scope } from "./values.js"
+import { lowerValues } from "./values.js"
 import { flatten, type VectorAxis } from "./vector.js"
 
 export interface Copy {

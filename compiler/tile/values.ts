@@ -7,6 +7,7 @@
  * is computed at the outermost place where its free variables are bound. Along a folded axis the schedule may ask for vectors (with a
  * horizontal fold after the loop, and a scalar loop for the rest) or for lanes (with a tree over shared memory).
  */
+
 import { literalExtent } from "../ir/dim.js"
 import {
   add,
@@ -21,40 +22,16 @@ import {
   variable,
   walk,
 } from "../ir/expression.js"
+import { elementsInside } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import type { ReductionTile } from "../ir/schedule.js"
-import { assign, declare, horizontal, type LaneGroup, type Naming, share, tree } from "./accumulators.js"
+import { assign, declare, horizontal, type LaneGroup, share, tree } from "./accumulators.js"
 import { append, combine, isSelective, mayChange } from "./fold.js"
-import { type Around, createRuns, elementsInside, type Runs, runOf, type Sets } from "./runs.js"
+import type { Lowerer, Scope } from "./lowerer.js"
+import { type Around, createRuns, type Runs, runOf, type Sets } from "./runs.js"
 import { translator } from "./translate.js"
 import type { VectorAxis } from "./vector.js"
-
-export interface Scope {
-  /** Where statements go. */
-  readonly out: Statement[]
-  /** Loop variables and names that may occur in expressions here. */
-  readonly bound: ReadonlySet<string>
-  readonly vector: VectorAxis | undefined
-  readonly lanes: LaneGroup | undefined
-  /** Accumulators of reductions that are computed already, and values of locals that stand for what they hold. */
-  readonly solved: ReadonlyMap<Expression, readonly Expression[]>
-}
-
-export interface Lowerer extends Naming {
-  /** The flat offset and array of a load or local read; the offset is over untranslated variables. */
-  place(x: Expression & { kind: "load" | "localRead" }): { readonly array: string; readonly offset: Expression }
-  /** The layout of a buffer. */
-  shape(buffer: string): readonly number[]
-  /** A local that the block keeps in a variable. */
-  scalar(local: string): Expression | undefined
-  /** How the schedule wants an axis folded. */
-  folding(axis: string): ReductionTile
-  /** Elements of a folded axis at most. */
-  longest(axis: string): number
-  /** Whether it is part of a longer one. */
-  long(axis: string): boolean
-}
 
 /** Emits what `values` need into `scope.out`; answers with expressions of the loop language. */
 export function lowerValues(values: readonly Expression[], scope: Scope, lowerer: Lowerer): readonly Expression[] {

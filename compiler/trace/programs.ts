@@ -11,7 +11,7 @@ import type { Tree } from "../../dsl/tensor.js"
 import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
 import { type Span, WeftError } from "../../runtime/errors.js"
 import { type Dim, dim } from "../ir/dim.js"
-import { identity, print, symbol, variable } from "../ir/expression.js"
+import { identity, print, symbol } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import * as ir from "../ir/tensor.js"
 import { authorSpan, isTensor, shown } from "./arguments.js"
@@ -48,23 +48,6 @@ export interface TracedModel {
   readonly entries: readonly TracedEntry[]
   /** The size symbols with their maxima. */
   readonly symbols: readonly { readonly name: string; readonly max: number }[]
-}
-
-/** The outputs, each in memory of its own: what is an input, a state, a constant or another output already is copied. */
-export function ownOutputs(outputs: readonly ir.Tensor[]): readonly ir.Tensor[] {
-  const seen = new Set<ir.Tensor>()
-  return outputs.map((given) => {
-    let tensor = given
-    while (seen.has(tensor) || !ownsMemory(tensor)) tensor = ir.map(variable("$0", tensor.dtype), [tensor])
-    seen.add(tensor)
-    return tensor
-  })
-}
-
-function ownsMemory(t: ir.Tensor): boolean {
-  if (t.kind !== "call") return t.kind !== "input" && t.kind !== "update" && t.kind !== "constant"
-  const { results } = t.unit
-  return ownsMemory(results[t.result]!) && results.indexOf(results[t.result]!) === t.result
 }
 
 /** An axis of an output that is named like one of an input goes along with it: a row of logits for each token. */

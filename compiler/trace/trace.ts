@@ -1,7 +1,7 @@
 /**
  * trace: model → tensor. Implements what the language calls while a model runs, and turns mistakes into diagnostics.
  *
- *   dot(x, w.q, "embed")   →   Reduce sum over embed of Map ($0 * $1) of x, q      at qwen3.ts:41:17
+ *   dot(x, w.q, "embed")   →   Reduce sum over embed of Map ($0 * $1) of x, q      at model.ts:41:17
  *
  * Types have caught what they can; here extents, dtypes and names are checked. Every node keeps the places of the calls that made it.
  */

@@ -3,11 +3,12 @@
  *
  *   carried(buildProgram(recipe))   →   the program with one fold for each group of them, however short the axis and wherever the score lies
  */
+
 import type fc from "fast-check"
 import type * as ir from "../../compiler/ir/tensor.js"
 import { hoist } from "../../compiler/tensor/hoist.js"
 import { online } from "../../compiler/tensor/online.js"
-import { ownOutputs } from "../../compiler/trace/programs.js"
+import { ownOutputs } from "../../compiler/tensor/own-outputs.js"
 import { simplified } from "./execute.js"
 import { type LawProgram, type Recipe, recipes, rootsOf } from "./generate.js"
 import { choosesDependent } from "./steps.js"

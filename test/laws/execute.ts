@@ -6,6 +6,7 @@
  * Buffers have their full capacity. What lies behind the data of an input, and every scratch buffer before its first launch, is garbage:
  * whoever reads it will differ. States are changed in place, as on a device.
  */
+
 import { allocateBuffer, type Memory, writeElement } from "../../compiler/interpret/memory.js"
 import type { Dense } from "../../compiler/interpret/tensor.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
@@ -13,9 +14,9 @@ import type { DType } from "../../compiler/ir/operations.js"
 import type * as ir from "../../compiler/ir/tensor.js"
 import { type CutLimits, defaultCutLimits } from "../../compiler/kernel/cuts.js"
 import { type Fused, type FusedBuffer, fuse } from "../../compiler/kernel/fuse.js"
+import { ownOutputs } from "../../compiler/tensor/own-outputs.js"
 import { simplify } from "../../compiler/tensor/simplify.js"
 import { scratchStorage } from "../../compiler/tensor/storage.js"
-import { ownOutputs } from "../../compiler/trace/programs.js"
 import type { Precision } from "../../runtime/artifact.js"
 import { dataOf, type LawProgram, rootsOf } from "./generate.js"
 import { shapeAt } from "./program.js"

@@ -2,13 +2,15 @@
  * Integer expressions: what the constructors fold and what clean simplifies under ranges keeps the value at every point of the ranges, and a range
  * holds every value.
  */
+
 import fc from "fast-check"
 import { test } from "vitest"
 import { apply, evaluate, literal, print, symbol, variable, withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { type Operation, operation, roundTo } from "../../compiler/ir/operations.js"
-import { clean, rangeOf } from "../../compiler/loop/clean.js"
+import { rangeOf } from "../../compiler/ir/ranges.js"
+import { clean } from "../../compiler/loop/clean.js"
 import { Choices } from "./choices.js"
 import { law } from "./settings.js"
 

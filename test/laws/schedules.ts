@@ -5,16 +5,17 @@
  *
  * Most are legal; a few ask for what `tile` has to refuse (a block that is no multiple of its registers, two vector axes, lanes that do not divide).
  */
+
 import fc from "fast-check"
 import { literalExtent } from "../../compiler/ir/dim.js"
 import { freeVariables, walk } from "../../compiler/ir/expression.js"
 import type { Kernel, Store } from "../../compiler/ir/kernel.js"
 import { packed } from "../../compiler/ir/loop.js"
+import type { TileOptions } from "../../compiler/ir/machine.js"
 import type { Expression, Load } from "../../compiler/ir/nodes.js"
+import { chainOf, outermostFolds } from "../../compiler/ir/query.js"
 import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
-import { chainOf, outermostFolds } from "../../compiler/kernel/order-folds.js"
 import { sharedFolds } from "../../compiler/schedule/compute-with.js"
-import type { TileOptions } from "../../compiler/tile/tile.js"
 import { Choices } from "./choices.js"
 
 /** Numbers that schedules are drawn from. */

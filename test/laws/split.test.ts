@@ -2,16 +2,18 @@
  * split: folds in parts mean what the folds mean, and their loops compute it, under random schedules and those of the compiler; wrong parts are
  * found.
  */
+
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { interpretKernel } from "../../compiler/interpret/kernel.js"
 import type { Memory } from "../../compiler/interpret/memory.js"
 import { withTable } from "../../compiler/ir/expression.js"
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
+import type { SplitLimits } from "../../compiler/ir/machine.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import type { Fused, KernelStep } from "../../compiler/kernel/fuse.js"
-import { type SplitLimits, splitFolds } from "../../compiler/kernel/split-reductions.js"
+import { splitFolds } from "../../compiler/kernel/split-reductions.js"
 import { carried, dependentRecipes } from "./carried.js"
 import { type Compiled, execute, found, fuseProgram, poisoned } from "./execute.js"
 import { splitFaults } from "./faults-split.js"

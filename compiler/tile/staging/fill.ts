@@ -6,6 +6,7 @@
  * An axis is held along a block (its part of a store's axis), along a chunk (of a folded axis), at one place (of a loop that is open), or
  * whole. Places beyond the end of an axis are filled from its last element; nobody reads them.
  */
+
 import { add, apply, literal, mul, substitute, variable, walk } from "../../ir/expression.js"
 import type { Store } from "../../ir/kernel.js"
 import { difference, divided } from "../../ir/linear.js"
@@ -14,8 +15,8 @@ import type { Expression } from "../../ir/nodes.js"
 import type { HeldTile } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { type BlockAxis, type Build, exchangeOf, laneGroup, Refused } from "../block.js"
+import type { Lowerer, Scope } from "../lowerer.js"
 import { emitPoints } from "../points.js"
-import type { Lowerer, Scope } from "../values.js"
 
 export interface Held {
   readonly axis: Axis

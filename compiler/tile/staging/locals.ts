@@ -7,6 +7,7 @@
  *
  * With one lane they live in registers, with several in shared memory behind a barrier.
  */
+
 import { literalExtent } from "../../ir/dim.js"
 import { add, literal, mul, substitute, variable, walk } from "../../ir/expression.js"
 import { bufferOf, type Local } from "../../ir/kernel.js"
@@ -14,7 +15,8 @@ import { type Half, packed, type Statement } from "../../ir/loop.js"
 import type { Expression, LocalRead } from "../../ir/nodes.js"
 import type { HeldTile } from "../../ir/schedule.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "../block.js"
-import { type Lowerer, lowerValues, type Scope } from "../values.js"
+import type { Lowerer, Scope } from "../lowerer.js"
+import { lowerValues } from "../values.js"
 import { allocate, emitFill, type Held, heldOffset, heldShape } from "./fill.js"
 
 /** What the locals of a store are read by. */

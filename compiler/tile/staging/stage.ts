@@ -12,6 +12,7 @@
  * `tile` turns each chunk of scores into weights before it is read, and advances the sums when the pivots move. Folds side by side of one
  * extent get one axis, so that they share what is held.
  */
+
 import {
   component,
   freeVariables,
@@ -29,10 +30,10 @@ import {
 import type { Local, Store } from "../../ir/kernel.js"
 import { type Carried as CarriedMonoid, sum } from "../../ir/monoid.js"
 import type { Expression, Load, LocalRead, Reduce } from "../../ir/nodes.js"
+import { chainOf, outermostFolds } from "../../ir/query.js"
 import { type RecipeName, recipeOf } from "../../ir/recipes.js"
 import { type HeldTile, type ReductionTile, renamedTile, type StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
-import { chainOf, outermostFolds } from "../../kernel/order-folds.js"
 import { Refused } from "../block.js"
 import { everyRowCounts, type Masked, maskedLift } from "../range.js"
 

@@ -1,0 +1,77 @@
+/**
+ * Machines as data: what the passes may assume of what will run a kernel. A target (targets/target.ts) is a machine with passes and a printer.
+ */
+
+export interface Machine extends BindingLimits {
+  readonly schedule: ScheduleTarget
+  readonly tile: TileOptions
+  /** When rows are grouped by what data choose for them: it pays where a register tile runs along the places. Never when left out. */
+  readonly gather?: GatherLimits
+  /** When long folds are split over blocks; never when left out. */
+  readonly split?: SplitLimits
+}
+
+/** What one kernel may bind. */
+export interface BindingLimits {
+  readonly bindings: number
+  readonly bindingBytes: number
+}
+
+export interface GatherLimits {
+  /** Rows for each value of the index, at the symbols' hints, from which rows are grouped. */
+  readonly rows: number
+  /** Places of a block: rows that share what they read. */
+  readonly block: number
+}
+
+export interface SplitLimits {
+  /** Blocks that keep the device busy; a kernel with half of them is not split. */
+  readonly busy: number
+  /** Parts at most. */
+  readonly parts: number
+  /** Elements of a part at least, at the hints. */
+  readonly least: number
+}
+
+export interface TileOptions {
+  /** Workgroups launched at most. */
+  readonly maxGroups: number
+  /** Bytes of shared memory. */
+  readonly sharedBytes: number
+}
+
+export interface ScheduleTarget {
+  /** Lanes of a workgroup; 1: a block is run by one thread. */
+  readonly lanes: number
+  /** Elements of a vector; 1: none. */
+  readonly vector: number
+  /** Elements of a vector along which halves (bf16, f16) are folded, where that is another number: as many as come in one load. */
+  readonly halves?: number
+  /** Elements that a lane accumulates at once. */
+  readonly registers: number
+  /** Elements of a store that a block owns when there are many. */
+  readonly block: number
+  /** Blocks that it takes to keep the device busy: stores with fewer elements get smaller blocks. */
+  readonly busy: number
+  /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */
+  readonly subgroup: number
+  /** How folds in chunks are laid out; left out, none are. */
+  readonly chunks?: ChunkTarget
+}
+
+export interface ChunkTarget {
+  /** Lanes of a workgroup at most. */
+  readonly lanes: number
+  readonly vector: number
+  readonly subgroup: number
+  /** Accumulators that a lane may have along one axis. */
+  readonly registers: number
+  /** Bytes that a workgroup may hold. */
+  readonly sharedBytes: number
+  /** Elements of a chunk of a contraction at most; as many as the rules say when left out. */
+  readonly longest?: number
+  /** Whether operands that are halves in memory are held as such, by kernels that half-products.ts takes in f16. */
+  readonly packed?: boolean
+  /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */
+  readonly contraction: boolean
+}
