@@ -132,8 +132,9 @@ const head = /^\{"sha256":"([0-9a-f]{64})",/
 export async function readCached(folder: string, key: string): Promise<Artifact | undefined> {
   try {
     const text = await readRegular(join(folder, key))
-    const [first, hash] = head.exec(text) ?? []
-    if (first === undefined || hashOf(`${key}\n${text.slice(first.length)}`) !== hash) return undefined
+    const [first, hash] = head.exec(text ?? "") ?? []
+    if (text === undefined || first === undefined || hashOf(`${key}\n${text.slice(first.length)}`) !== hash)
+      return undefined
     const { sha256: _, seen, ...artifact } = JSON.parse(text)
     return stillHolds(seen as Observed) ? checkArtifact(artifact) : undefined
   } catch {
@@ -142,11 +143,10 @@ export async function readCached(folder: string, key: string): Promise<Artifact 
 }
 
 /** The text of a file that is one: a pipe or a device in its place would never end. */
-async function readRegular(path: string): Promise<string> {
+async function readRegular(path: string): Promise<string | undefined> {
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
   try {
-    if (!(await file.stat()).isFile()) throw new Error("no regular file")
-    return await file.readFile("utf8")
+    return (await file.stat()).isFile() ? await file.readFile("utf8") : undefined
   } finally {
     await file.close()
   }

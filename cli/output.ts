@@ -56,13 +56,13 @@ export function loadReporter(progress: ReturnType<typeof createProgress>): (step
   }
 }
 
-/** One line and 2 for wrong arguments; message and hint and 1 for what Weft refuses; a stack only for what is our own fault. */
+/** One line and 2 for wrong arguments; message and hint and 1 for what Weft refuses; a stack, too, for what is our own fault. */
 export function report(error: unknown): number {
   if (error instanceof UsageError) {
     say(`weft: ${error.message}; see weft --help`)
     return 2
   }
-  if (error instanceof WeftError) say(`weft: ${error.message}`)
+  if (error instanceof WeftError) say(`weft: ${error.code === "weft/fault" ? error.stack : error.message}`)
   else say(`weft: this is a mistake in Weft itself\n${error instanceof Error ? error.stack : String(error)}`)
   return 1
 }

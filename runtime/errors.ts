@@ -62,6 +62,13 @@ export class WeftError extends Error {
   }
 }
 
+/** For what only a mistake of Weft itself can reach: `throw fault("no local holds this value")`. */
+export function fault(message: string): WeftError {
+  return new WeftError("weft/fault", `this is a fault of Weft itself: ${message}`, {
+    hint: "report it with the model's file, its config and the stack of this error",
+  })
+}
+
 function render(message: string, { span, hint }: WeftErrorOptions): string {
   const place = span ? `${span.file}:${span.line}:${span.column} - ` : ""
   const frame = span?.text === undefined ? "" : `\n\n${codeFrame(span)}`

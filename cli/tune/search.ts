@@ -10,6 +10,7 @@
 import type { LoopKernel } from "../../compiler/ir/loop.js"
 import type { Refusal, Schedule } from "../../compiler/ir/schedule.js"
 import type { Choices } from "../../compiler/schedule/choices.js"
+import { fault, WeftError } from "../../runtime/errors.js"
 import type { Trial, Variant } from "./trial.js"
 
 export interface Found {
@@ -45,12 +46,12 @@ export async function search(trial: Trial, { schedules, realise, until }: Search
   const problems: Found["problems"][number][] = []
   const [first, ...others] = schedules
   const heuristic = await prepared(first!)
-  if (heuristic === undefined) throw new Error("the heuristic schedule was emitted before")
+  if (heuristic === undefined) throw fault("the heuristic schedule was emitted before")
   await trial.check(heuristic)
   await trial.time(heuristic)
   async function prepared(schedule: Schedule): Promise<Variant | undefined> {
     const loops = realise(schedule)
-    if ("code" in loops) throw new Error(`${loops.why} (${loops.code})`)
+    if ("code" in loops) throw new WeftError("compile/schedule", `${loops.why} (${loops.code})`)
     return trial.prepare(loops)
   }
   const promising: { readonly schedule: Schedule; readonly variant: Variant; readonly ratio: number }[] = []

@@ -12,6 +12,7 @@
  * 65520 on, bf16 from 2^128 − 2^119 on); a float64 is rounded to f32 on the way to bf16 or f16. A NaN stays a NaN, not its bits. Integers wrap and a bool is 0 or 1. The storage `f64` exists in
  * interpreters only: it never rounds, for references that a law compares with.
  */
+import { fault } from "../../runtime/errors.js"
 import { roundToHalf } from "../ir/half.js"
 import { type Storage, storageType } from "../ir/loop.js"
 import { type DType, roundTo } from "../ir/operations.js"
@@ -28,7 +29,7 @@ export interface Memory {
 
 /** `size` zeros. @throws Error when `storage` does not hold values of `dtype` */
 export function allocateBuffer(dtype: DType, storage: MemoryStorage, size: number): Memory {
-  if (dtype !== (storage === "f64" ? "f32" : storageType(storage))) throw new Error(`${storage} does not hold ${dtype}`)
+  if (dtype !== (storage === "f64" ? "f32" : storageType(storage))) throw fault(`${storage} does not hold ${dtype}`)
   return { dtype, storage, size, values: arrayOf(storage, size) }
 }
 

@@ -8,6 +8,7 @@
  * NaN comes before every number. A sum of f32 is kept in float64 and rounded once by whoever reads it: the interpreters are
  * the more accurate side of every comparison. `stepText` is the one place that says what a step does; interpreters print it into their loops.
  */
+import { fault } from "../../runtime/errors.js"
 import { identityValue, type Monoid, type MonoidPart, monoidParts, noIndex } from "../ir/monoid.js"
 import type { DType } from "../ir/operations.js"
 import { contestBound } from "./scalar-bounds.js"
@@ -19,7 +20,7 @@ export type PlainPart = Exclude<MonoidPart, { kind: "carried" }>
 /** The parts of a monoid none of which is carried, with the offsets of their first components. */
 export const plainParts = (monoid: Monoid): readonly { readonly monoid: PlainPart; readonly at: number }[] =>
   monoidParts(monoid).map(({ monoid: part, at }) => {
-    if (part.kind === "carried") throw new Error("a carried monoid is not folded by the interpreters")
+    if (part.kind === "carried") throw fault("a carried monoid is not folded by the interpreters")
     return { monoid: part, at }
   })
 

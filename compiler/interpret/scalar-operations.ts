@@ -8,6 +8,7 @@
  * table. Three arithmetics: `rounded` rounds to the dtype after every operation; `float64` leaves f32 values unrounded; `absolute` is
  * `rounded` with a bound beside each f32 value, after the rules of `bounds` in scalar-bounds.ts.
  */
+import { fault } from "../../runtime/errors.js"
 import { type DType, type Operation, operation, resultType } from "../ir/operations.js"
 
 export type Arithmetic = "rounded" | "float64" | "absolute"
@@ -101,7 +102,7 @@ export function operationText(
   const text =
     texts[name]?.(first, ...args) ?? `${hold(operation(name).evaluate)}(${JSON.stringify(first)}, ${args.join(", ")})`
   const result = resultType(name, types)
-  if (typeof result === "object") throw new Error(result.problem)
+  if (typeof result === "object") throw fault(result.problem)
   if (result !== "f32") return roundText(result, text)
   const exact = unrounded.has(name) || (name === "toF32" && (first === "f32" || first === "bool"))
   return exact || arithmetic === "float64" ? `(${text})` : roundText("f32", text)

@@ -8,6 +8,7 @@
  * (the branch of a select, a loop that may run no time) unless its faulting parts are known outside already: `select(i < n, x[i], 0)` reads x only
  * where i < n. The languages add their leaves through `Leaves`.
  */
+import { fault } from "../../runtime/errors.js"
 import { freeVariables, operands, rewrite, variable } from "../ir/expression.js"
 import type { Expression, OperationNode } from "../ir/nodes.js"
 import { stepFunctions } from "./monoid.js"
@@ -40,7 +41,7 @@ export interface Binding {
 export type Leaves = (emitter: Emitter, x: Expression) => Atom
 
 const none: Leaves = (_, x) => {
-  throw new Error(`${x.kind} has no place in a scalar expression`)
+  throw fault(`${x.kind} has no place in a scalar expression`)
 }
 
 export class Emitter {
@@ -132,7 +133,7 @@ export class Emitter {
       const found = b.names.get(name)
       if (found !== undefined) return found
     }
-    throw new Error(`'${name}' is not bound`)
+    throw fault(`'${name}' is not bound`)
   }
 
   known(key: unknown): Atom | undefined {

@@ -7,6 +7,7 @@
  * `elementOf` says what the element of a tensor at given coordinates is: a load when the tensor is kept, else the node's meaning spelled over its
  * sources. Everything else (hoisting, strides, laziness of selects) is the emitter's. Arrays are row-major in the order of their node's axes.
  */
+import { fault } from "../../runtime/errors.js"
 import {
   add,
   and,
@@ -138,7 +139,7 @@ function createLowering(kept: ReadonlySet<Tensor>) {
         return scan(axis, end, t.monoid, [elementOf(t.arg, new Map([...at, [t.axis, place]]))])
       }
       default:
-        throw new Error(`${t.kind} has no element of its own`)
+        throw fault(`${t.kind} has no element of its own`)
     }
   }
 

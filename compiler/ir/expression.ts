@@ -7,6 +7,7 @@
  *
  * `width` is 1 but in the loop language, where an expression may be a vector of 2, 4 or 8 lanes.
  */
+import { fault } from "../../runtime/errors.js"
 import { fold } from "./fold.js"
 import { liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type {
@@ -330,7 +331,7 @@ export function evaluate(root: Expression, values: ReadonlyMap<string, number>):
     if (x.kind === "operation")
       return roundTo(x.dtype, operation(x.operation).evaluate(x.args[0]!.dtype, ...x.args.map(visit)))
     const value = x.kind === "variable" || x.kind === "symbol" ? values.get(x.name) : undefined
-    if (value === undefined) throw new Error(`no value for ${print(x)}`)
+    if (value === undefined) throw fault(`no value for ${print(x)}`)
     return value
   }
   return visit(root)

@@ -9,7 +9,7 @@
  * computed once per owner and read at any index; where it lives and who owns it is the schedule's choice. The axes of items have names of their
  * own; folds may share one side by side, and then their schedule, but never one inside of the other. No item reads what another item of the same kernel stores.
  */
-import type { Span } from "../../runtime/errors.js"
+import { fault, type Span } from "../../runtime/errors.js"
 import type { Storage } from "./loop.js"
 import type { Monoid } from "./monoid.js"
 import type { Expression } from "./nodes.js"
@@ -54,7 +54,7 @@ export interface Kernel {
 
 export const bufferOf = (kernel: Kernel, name: string): KernelBuffer => {
   const found = kernel.buffers.find((b) => b.name === name)
-  if (found === undefined) throw new Error(`kernel '${kernel.name}' has no buffer '${name}'`)
+  if (found === undefined) throw fault(`kernel '${kernel.name}' has no buffer '${name}'`)
   return found
 }
 

@@ -5,6 +5,7 @@
  *
  * Terms are data without a table, so that one recipe serves all compilations; what is made of them belongs to the current one.
  */
+import { fault } from "../../runtime/errors.js"
 import { apply, literal } from "./expression.js"
 import type { Expression } from "./nodes.js"
 import type { Term } from "./recipes.js"
@@ -13,7 +14,7 @@ export function instantiate(term: Term, names: Readonly<Record<string, Expressio
   if (typeof term === "number") return literal(term, "f32")
   if (typeof term === "string") {
     const found = names[term]
-    if (found === undefined) throw new Error(`the term has no value for ${term}`)
+    if (found === undefined) throw fault(`the term has no value for ${term}`)
     return found
   }
   const [operation, ...args] = term

@@ -6,7 +6,9 @@
  * In it are storages, layouts, extents, monoids and expressions; left out are names, spans, and the largest values of symbols: what stands for
  * them is their hint, which is all that schedules see. How many rows a buffer has room for is left out, too: it moves no element.
  */
+
 import { createHash } from "node:crypto"
+import { fault } from "../../runtime/errors.js"
 import type { Item, Kernel } from "../ir/kernel.js"
 import { monoidKey } from "../ir/monoid.js"
 import type { Expression } from "../ir/nodes.js"
@@ -63,7 +65,7 @@ export function structureOf(kernel: Kernel): Structure {
       case "ramp":
       case "lane":
       case "vector":
-        throw new Error(`a kernel holds no ${x.kind}`)
+        throw fault(`a kernel holds no ${x.kind}`)
       default:
         return x satisfies never
     }

@@ -7,6 +7,7 @@
  * Everything is inlined until a tensor that has memory (a buffer or a local). Coordinates are substituted, so slices, renames, rolls and
  * gathers cost nothing and only what is asked for is computed.
  */
+import { fault } from "../../runtime/errors.js"
 import type { Dim } from "../ir/dim.js"
 import {
   add,
@@ -69,9 +70,9 @@ export function createLowering(
       case "input":
       case "call":
       case "update":
-        throw new Error(`'${t.kind}' has no memory`)
+        throw fault(`'${t.kind}' has no memory`)
       case "constant":
-        if (t.axes.length > 0) throw new Error("a constant with axes has no memory")
+        if (t.axes.length > 0) throw fault("a constant with axes has no memory")
         return literal(t.values[0]!, t.dtype)
       case "iota":
         return add(coordinate(at, t.axes[0]!.name), t.start)
@@ -139,7 +140,7 @@ function boundName(axis: string, args: readonly Tensor[], at: Coordinates): stri
 
 function coordinate(at: Coordinates, axis: string): Expression {
   const found = at.get(axis)
-  if (found === undefined) throw new Error(`no coordinate for axis '${axis}'`)
+  if (found === undefined) throw fault(`no coordinate for axis '${axis}'`)
   return found
 }
 

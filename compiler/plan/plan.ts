@@ -7,6 +7,7 @@
  * (`slots.ts`); what a launch reads and writes is alive at once, so no slot is bound twice in one launch.
  */
 import type { ArtifactBuffer, ArtifactEntry, ArtifactLaunch, ArtifactSlot } from "../../runtime/artifact.js"
+import { WeftError } from "../../runtime/errors.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Constant } from "../ir/tensor.js"
 import type { Divided, DividedCall } from "../kernel/divide-bindings.js"
@@ -65,7 +66,14 @@ function createDrafts() {
   const draft = (buffer: FusedBuffer, name: string, role: Draft["role"], own: boolean): number => {
     const elements = buffer.shape.reduce((n, s) => n * s, 1)
     const bytes = Math.max(16, Math.ceil((elements * storageBytes(buffer.storage)) / 16) * 16)
-    if (!Number.isSafeInteger(bytes)) throw new Error(`buffer '${name}' has too many elements`)
+    if (!Number.isSafeInteger(bytes))
+      throw new WeftError(
+        "compile/too-large",
+        `'${name}' of ${buffer.shape.join(" × ")} elements takes ${bytes} bytes`,
+        {
+          hint: "give its axes smaller extents",
+        },
+      )
     const slot = own ? dedicated++ : -1
     return buffers.push({ name, role, storage: buffer.storage, shape: buffer.shape, bytes, slot }) - 1
   }

@@ -16,6 +16,7 @@
  *
  * NaN gives NaN without a test for it: bounds are max(min(x, high), low) with x first, which targets print so that NaN passes.
  */
+import { fault } from "../../runtime/errors.js"
 import { apply, literal, operands, rebuild } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
@@ -283,7 +284,7 @@ export function expand(
 ): Expression {
   const make: Make = (name, ...args) => {
     const recipe = lacks.has(name) ? recipes[name] : undefined
-    if (lacks.has(name) && recipe === undefined) throw new Error(`'${name}' has no expansion`)
+    if (lacks.has(name) && recipe === undefined) throw fault(`'${name}' has no expansion`)
     return recipe === undefined ? apply(name, ...args) : recipe(make, ...args)
   }
   const visit = (x: Expression): Expression => {

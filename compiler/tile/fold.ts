@@ -8,6 +8,7 @@
  *
  * An accumulator is a flat list of expressions: per part of a product its components, for `top` the k values and then the k indices.
  */
+import { fault } from "../../runtime/errors.js"
 import { apply, literal, splat } from "../ir/expression.js"
 import {
   componentCount,
@@ -155,5 +156,5 @@ export function componentOf(
     }
     from += partSize(monoid)
   }
-  throw new Error(`no component ${index}`)
+  throw fault(`no component ${index}`)
 }

@@ -3,7 +3,7 @@
  *
  *   x[s, k] · sum_{j}(…)   →   x[64·s + k] · sum_0        over the lanes of a vector: x[64·s + k : 4] · splat(sum_0)
  */
-
+import { fault } from "../../runtime/errors.js"
 import { apply, rewrite } from "../ir/expression.js"
 import type { Component, Expression, Reduce, Scan } from "../ir/nodes.js"
 import { componentOf } from "./fold.js"
@@ -43,7 +43,7 @@ export function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => E
       case "component": {
         const of: Reduce | Scan = x.kind === "component" ? (x as Component).of : x
         const accumulator = scope.solved.get(of)
-        if (accumulator === undefined) throw new Error(`the reduction over '${of.axis}' is not computed here`)
+        if (accumulator === undefined) throw fault(`the reduction over '${of.axis}' is not computed here`)
         if (x.kind === "reduce") return componentOf(of.monoid, accumulator, 0, undefined)
         return componentOf(of.monoid, accumulator, x.index, x.slot === undefined ? undefined : translate(x.slot))
       }

@@ -7,30 +7,35 @@ import { relative } from "node:path"
 import { ts } from "ts-morph"
 import { expect, test } from "vitest"
 import { createProgram } from "../../compiler/frontend/program.js"
+import { fault } from "../../runtime/errors.js"
 
 const folders = ["dsl", "compiler", "runtime", "models", "cli"]
 const style = /^[a-z][a-z0-9]*(-[a-z0-9]+)*\/[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 
-/** The codes that the sources write, each with the first place that does. */
-function writtenCodes(): ReadonlyMap<string, string> {
+/** The codes that the sources write, each with the first place that does; and the places that make an error of JavaScript's own. */
+function readSources() {
   const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile)
   const { fileNames, options } = ts.parseJsonConfigFileContent({ ...config, include: folders }, ts.sys, process.cwd())
   const program = createProgram(fileNames, options)
   const checker = program.getTypeChecker()
   const codes = new Map<string, string>()
+  const plain: string[] = []
   for (const file of program.getSourceFiles()) {
     if (file.isDeclarationFile || file.fileName.includes("/node_modules/")) continue
+    const placeOf = (node: ts.Node) =>
+      `${relative("", file.fileName)}:${file.getLineAndCharacterOfPosition(node.getStart()).line + 1}`
     const visit = (node: ts.Node): void => {
+      if (ts.isNewExpression(node) && /^(Aggregate|Range|Type|)Error$/.test(node.expression.getText()))
+        plain.push(placeOf(node))
       if (isWritten(node) && isCode(checker.getContextualType(node))) {
-        const place = `${relative("", file.fileName)}:${file.getLineAndCharacterOfPosition(node.getStart()).line + 1}`
         for (const code of textsOf(checker.getTypeAtLocation(node), checker))
-          if (!codes.has(code)) codes.set(code, place)
+          if (!codes.has(code)) codes.set(code, placeOf(node))
       }
       ts.forEachChild(node, visit)
     }
     visit(file)
   }
-  return codes
+  return { codes, plain }
 }
 
 /** A text that may be a code (without a `/` none is of the type), or a name that is handed on and may be of a narrower type. */
@@ -52,7 +57,7 @@ const textsOf = (type: ts.Type, checker: ts.TypeChecker): readonly string[] =>
       ? []
       : [type.isStringLiteral() ? type.value : checker.typeToString(type)]
 
-const written = writtenCodes()
+const { codes: written, plain } = readSources()
 
 test("each code is an area and what went wrong in it", () => {
   expect(written.size).toBeGreaterThan(100)
@@ -67,4 +72,16 @@ test("the table of the README has each code, and no other", () => {
   )
   expect(listed).toEqual([...new Set(listed)])
   expect([...listed].sort()).toEqual([...written.keys()].sort())
+})
+
+test("no plain error is made, which would leave the package without a code", () => {
+  expect(plain.filter((place) => !place.startsWith("dsl/"))).toEqual([])
+})
+
+test("what only a mistake of ours can reach says so, and where to go with it", () => {
+  const { code, message } = fault("no local holds this value")
+  expect(code).toBe("weft/fault")
+  expect(message).toBe(
+    "this is a fault of Weft itself: no local holds this value\nhint: report it with the model's file, its config and the stack of this error",
+  )
 })

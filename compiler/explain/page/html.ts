@@ -6,6 +6,8 @@
  *
  * There is no other way to make markup, so whatever comes from a source, a name or a config is text on the page.
  */
+import { fault } from "../../../runtime/errors.js"
+
 declare const markup: unique symbol
 export interface Markup {
   readonly [markup]: true
@@ -37,7 +39,7 @@ function textOf(piece: Piece): string {
 
 /** A `style` or `script` element with a text of ours, which must not hold the end of the element. */
 export function element(name: "style" | "script", text: string): Markup {
-  if (text.includes("</")) throw new Error(`a ${name} element cannot hold '</'`)
+  if (text.includes("</")) throw fault(`a ${name} element cannot hold '</'`)
   return made(`<${name}>${text}</${name}>`)
 }
 

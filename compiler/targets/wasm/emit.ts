@@ -12,6 +12,7 @@
  * Reads in the arms of a `select` with vector conditions are unconditional; they must stay within memory (a fetch beyond it traps).
  */
 
+import { fault } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import { addressed } from "./addresses.js"
@@ -95,7 +96,7 @@ function loadSymbols(code: Code, kernel: LoopKernel, order: readonly string[]): 
   return new Map(
     kernel.symbols.map((name) => {
       const index = order.indexOf(name)
-      if (index < 0) throw new Error(`the symbol '${name}' of kernel '${kernel.name}' is not in the artifact's list`)
+      if (index < 0) throw fault(`the symbol '${name}' of kernel '${kernel.name}' is not in the artifact's list`)
       const local = code.local("i32")
       code
         .get(parameters.symbols)

@@ -7,6 +7,7 @@
  * apart by a shift and a mask, which is why such vectors exist. Values used more than once are kept in locals. The arms of a
  * select with a scalar condition, and the right side of a scalar `and` or `or`, are evaluated only when needed if they read memory.
  */
+import { fault } from "../../../runtime/errors.js"
 import { isLiteral, literal } from "../../ir/expression.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
@@ -50,13 +51,13 @@ function compute(e: Emission, x: Expression, p: number): void {
       return
     case "variable": {
       const local = e.variables.get(x.name)?.[p]
-      if (local === undefined) throw new Error(`no variable '${x.name}'`)
+      if (local === undefined) throw fault(`no variable '${x.name}'`)
       code.get(local)
       return
     }
     case "symbol": {
       const local = e.symbols.get(x.name)
-      if (local === undefined) throw new Error(`the kernel does not list the symbol '${x.name}'`)
+      if (local === undefined) throw fault(`the kernel does not list the symbol '${x.name}'`)
       code.get(local)
       return
     }
@@ -94,7 +95,7 @@ function compute(e: Emission, x: Expression, p: number): void {
     case "reduce":
     case "scan":
     case "component":
-      throw new Error(`'${x.kind}' is not in the loop language`)
+      throw fault(`'${x.kind}' is not in the loop language`)
     default:
       x satisfies never
   }
@@ -197,7 +198,7 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     else code.integers([0, 0, 0, 0].map(() => 2 ** shiftBy - 1)).op("v128.and")
     return
   }
-  if (!isComplex(name, dtype)) throw new Error(`'${name}' of ${dtype} has no instructions`)
+  if (!isComplex(name, dtype)) throw fault(`'${name}' of ${dtype} has no instructions`)
   const context: Context = { code, local: (type) => e.values.local(type) }
   if (width === 1) {
     const locals = args.map((x) => {

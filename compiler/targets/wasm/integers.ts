@@ -5,6 +5,7 @@
  *
  * so that x div 0 = x, x rem 0 = 0 and MIN div −1 = MIN, as the table of operations has it.
  */
+import { fault } from "../../../runtime/errors.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import type { Context } from "./floats.js"
@@ -90,7 +91,7 @@ export function emitComplex(
       floorDivide(context, push, a, b, signed && !positive, name === "floormod")
       return
     default:
-      throw new Error(`'${name}' of ${dtype} has no instructions`)
+      throw fault(`'${name}' of ${dtype} has no instructions`)
   }
 }
 

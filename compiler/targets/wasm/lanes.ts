@@ -8,6 +8,7 @@
  * arrays) and uses in another piece than the one that declares it is kept in an array with one row per lane. A shuffle is a store by
  * every lane, a barrier, and a read from the partner.
  */
+import { fault } from "../../../runtime/errors.js"
 import { add, apply, fetch, freeVariables, literal, mul, rewrite, variable, walk } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
@@ -80,7 +81,7 @@ function splitLoop(loop: For, lanes: number): readonly Statement[] {
       case "copy":
       case "matrixMultiply":
       case "shuffle":
-        throw new Error(`'${s.kind}' is not in the core language`)
+        throw fault(`'${s.kind}' is not in the core language`)
       default:
         return s satisfies never
     }

@@ -9,6 +9,7 @@
  * varying terms are products of the loop variable with invariants. A worker runs the contiguous share
  * [extent · worker / workers, extent · (worker + 1) / workers) of a grid.
  */
+import { fault } from "../../../runtime/errors.js"
 import { add, freeVariables, isLiteral, literal, mul } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
@@ -238,5 +239,5 @@ function localOf(e: Emission, x: Expression): number {
   if (known !== undefined) return known
   if (x.kind === "variable") return e.variables.get(x.name)![0]!
   if (x.kind === "symbol") return e.symbols.get(x.name)!
-  throw new Error("no local holds this value")
+  throw fault("no local holds this value")
 }

@@ -7,6 +7,7 @@
  * Every name becomes unique; unrolled loops and loops of one iteration are substituted; immutable integers that need no memory are replaced by
  * their values; operations that WebAssembly lacks are expanded; bf16 and f16 become raw words with conversions.
  */
+import { fault } from "../../../runtime/errors.js"
 import {
   apply,
   fetch,
@@ -100,7 +101,7 @@ export function lower(kernel: LoopKernel): Lowered {
   const inner = (scope: Scope): Scope => ({ names: new Map(scope.names), arrays: new Map(scope.arrays) })
   const array = (scope: Scope, name: string): ArrayName => {
     const found = scope.arrays.get(name)
-    if (found === undefined) throw new Error(`no array '${name}' in kernel '${kernel.name}'`)
+    if (found === undefined) throw fault(`no array '${name}' in kernel '${kernel.name}'`)
     return found
   }
   const read = (scope: Scope, x: Fetch, offset: Expression): Expression => {
@@ -168,7 +169,7 @@ export function lower(kernel: LoopKernel): Lowered {
       }
       case "assign": {
         const target = scope.names.get(s.name)
-        if (target?.kind !== "variable") throw new Error(`no variable '${s.name}' in kernel '${kernel.name}'`)
+        if (target?.kind !== "variable") throw fault(`no variable '${s.name}' in kernel '${kernel.name}'`)
         return [{ ...s, name: target.name, value: widened(value(scope, s.value), target.width) }]
       }
       case "alloc": {

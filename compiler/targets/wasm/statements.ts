@@ -5,6 +5,7 @@
  *
  * A statement is a scope of values that read memory; the branches of an `if` are structures of their own.
  */
+import { fault } from "../../../runtime/errors.js"
 import { isLiteral } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
@@ -57,7 +58,7 @@ function emitStatement(e: Emission, s: Statement): void {
     case "matrixMultiply":
     case "shuffle":
     case "barrier":
-      throw new Error(`'${s.kind}' is not in the core language`)
+      throw fault(`'${s.kind}' is not in the core language`)
     default:
       s satisfies never
   }
@@ -150,7 +151,7 @@ function storeEight(e: Emission, s: Of<"store">, place: Place): void {
     else code.get(even).get(odd).shuffle(merge[i])
   }
   if (place.kind === "locals") {
-    if (!isLiteral(s.offset)) throw new Error(`'${s.array}' is in locals`)
+    if (!isLiteral(s.offset)) throw fault(`'${s.array}' is in locals`)
     const slots = e.slots.get(s.array)!
     for (const i of [0, 1] as const) {
       half(i)
@@ -181,7 +182,7 @@ function toLocal(e: Emission, x: Expression, p: number): number {
 
 function storeLocal(e: Emission, s: Of<"store">, vectors: boolean): void {
   const { code } = e
-  if (!isLiteral(s.offset)) throw new Error(`'${s.array}' is in locals`)
+  if (!isLiteral(s.offset)) throw fault(`'${s.array}' is in locals`)
   const slots = e.slots.get(s.array)!
   const at = s.offset.value
   const slot = slots[at >> 2]!
@@ -212,7 +213,7 @@ function storeLocal(e: Emission, s: Of<"store">, vectors: boolean): void {
 function atomic(e: Emission, s: Of<"atomic">): void {
   const { code, values } = e
   const place = e.places.get(s.array)!
-  if (place.kind !== "memory") throw new Error(`'${s.array}' is in locals`)
+  if (place.kind !== "memory") throw fault(`'${s.array}' is in locals`)
   const { address, immediate } = splitAddress(s.offset)
   const [at, value, old, next] = [1, 2, 3, 4].map(() => values.local("i32")) as [number, number, number, number]
   part(e, address)

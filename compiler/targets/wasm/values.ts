@@ -6,6 +6,7 @@
  * A value that needs no memory and no mutable variable is valid until the end of the innermost structure (loop, branch) that computed it,
  * any other until the end of its statement. Locals go back to a pool when their scope ends.
  */
+import { fault } from "../../../runtime/errors.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 import type { Code, ValueType } from "./encode.js"
@@ -78,7 +79,7 @@ export class Values {
 
   private layer(kind: Layer["kind"]): Layer {
     const found = kind === "statement" ? this.layers.at(-1) : this.layers.findLast((l) => l.kind === "structure")
-    if (found === undefined) throw new Error("no scope")
+    if (found === undefined) throw fault("no scope")
     return found
   }
 

@@ -9,6 +9,7 @@
  * WGSL has no vectors of 8: such an expression is printed as two halves of 4 (`lowered`). Offsets become unit indices (arrays.ts). An
  * operation on constants only goes through a `let`, for WGSL evaluates constant expressions itself and refuses an infinite result.
  */
+import { fault } from "../../../runtime/errors.js"
 import {
   add,
   apply,
@@ -95,7 +96,7 @@ export function lowered(context: Context, root: Expression): readonly Expression
         return halfMemo[h]!.get(x)!
       }
       default:
-        throw new Error(`'${x.kind}' of width ${x.width} does not occur in the loop language`)
+        throw fault(`'${x.kind}' of width ${x.width} does not occur in the loop language`)
     }
   }
   /** Eight packed values are one load of four words, shared by both halves. */
@@ -118,7 +119,7 @@ export const halfName = (name: string, h: number) => `${name}\u0000${h}`
 /** The fetch with its offset in units; one packed element is selected from its pair. */
 function unitFetch(context: Context, x: Fetch, offset: Expression): Expression {
   const layout = context.layouts.get(x.array)
-  if (layout === undefined) throw new Error(`'${x.array}' is neither a buffer nor an allocation`)
+  if (layout === undefined) throw fault(`'${x.array}' is neither a buffer nor an allocation`)
   if (!packed(layout.storage) || x.width > 1)
     return fetch(x.array, unitIndex(offset, Math.min(layout.unit, x.width)), x.dtype, x.width)
   const pair = fetch(x.array, apply("shr", offset, literal(1)), x.dtype, 2)
@@ -208,7 +209,7 @@ function nodeText(context: Context, x: Expression, args: readonly string[]): str
     case "lane":
       return `${args[0]}.${components[x.lane]}`
     default:
-      throw new Error(`'${x.kind}' does not occur in the loop language`)
+      throw fault(`'${x.kind}' does not occur in the loop language`)
   }
 }
 
@@ -216,7 +217,7 @@ export const symbolKey = (name: string) => `$${name}`
 
 function found(context: Context, name: string): string {
   const spelled = context.names.find(name)
-  if (spelled === undefined) throw new Error(`'${name}' is not bound here`)
+  if (spelled === undefined) throw fault(`'${name}' is not bound here`)
   return spelled
 }
 

@@ -7,6 +7,7 @@
  *   for i (unroll)   → the body once per iteration, with the number in place of i
  *   alloc (shared)   → var<workgroup> at the top of the module
  */
+import { fault } from "../../../runtime/errors.js"
 import { freeVariables, isLiteral, literal, walk } from "../../ir/expression.js"
 import { packed, type Statement } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
@@ -85,7 +86,7 @@ function printStatement(c: BodyContext, s: Statement): void {
       break
     case "copy":
     case "matrixMultiply":
-      throw new Error(`'${s.kind}' is lowered before printing`)
+      throw fault(`'${s.kind}' is lowered before printing`)
     default:
       s satisfies never
   }
@@ -214,7 +215,7 @@ function printAlloc(c: BodyContext, s: Statement & { kind: "alloc" }): void {
 
 function printStore(c: BodyContext, s: Statement & { kind: "store" }): void {
   const layout = c.layouts.get(s.array)
-  if (layout === undefined) throw new Error(`'${s.array}' is neither a buffer nor an allocation`)
+  if (layout === undefined) throw fault(`'${s.array}' is neither a buffer nor an allocation`)
   const width = s.value.width
   if (movesWords(c, s, layout)) return
   const halves = lowered(c, s.value)

@@ -3,6 +3,7 @@
  *
  * A spawn that rejects is the system's refusal: there are no more threads to be had. What fails later is the worker's own failure.
  */
+import { WeftError } from "../../errors.js"
 
 /** The part of a worker that both Node's and a page's have. */
 export interface WorkerLike {
@@ -37,9 +38,11 @@ const spawnInNode: Spawn = async (text) => {
   try {
     await new Promise<void>((resolve, reject) => {
       worker.once("online", resolve)
-      failed.listen((reason) => reject(new Error(reason)))
-      ended.listen((reason) => reject(new Error(reason)))
-      timer = setTimeout(() => reject(new Error("its thread does not start")), startsWithin)
+      const refuse = (reason: string) =>
+        reject(new WeftError("wasm/worker-failed", `a worker did not start: ${reason}`))
+      failed.listen(refuse)
+      ended.listen(refuse)
+      timer = setTimeout(refuse, startsWithin, "its thread does not start")
     })
   } catch (error) {
     worker.terminate()

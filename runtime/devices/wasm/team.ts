@@ -198,10 +198,11 @@ export async function createTeam(
     for (let silent = 0; silent < most; ) {
       const done = Atomics.load(control, slots.done)
       if (done === pieces) return
-      if (Atomics.load(control, slots.ended) > 0) throw new Error("a worker ended before its part was done")
+      if (Atomics.load(control, slots.ended) > 0)
+        throw new WeftError("wasm/worker-failed", "a worker ended before its part was done")
       silent = Atomics.wait(control, slots.done, done, slice) === "timed-out" ? silent + slice : 0
     }
-    throw new Error("a worker does not come back with its part")
+    throw new WeftError("wasm/worker-failed", "a worker does not come back with its part")
   }
   /** Sends the workers to their event loops, without blocking: their ends are told there. */
   const recall = async () => {
@@ -257,7 +258,7 @@ export async function createTeam(
       }
       join(pieces, longest)
       if (problem !== undefined) throw problem
-      if (Atomics.load(control, slots.failed) > 0) throw new Error("it stopped in a worker")
+      if (Atomics.load(control, slots.failed) > 0) throw new WeftError("wasm/worker-failed", "it stopped in a worker")
     },
     dispose: () => crew.dismiss(),
   }
