@@ -40,20 +40,18 @@ export class LoopFault extends Error {
   }
 }
 
-/** Who touched each element: the last writer, reader and atomic of the current period, or `many` of them. */
+/** Who touched each element: the last writer and the last reader of the current period, or `many` of them. */
 export interface Accesses {
   readonly writer: Float64Array
   readonly reader: Float64Array
-  readonly atomic: Float64Array
 }
 
 export const accesses = (size: number): Accesses => ({
   writer: new Float64Array(size),
   reader: new Float64Array(size),
-  atomic: new Float64Array(size),
 })
 
-export type Touch = "read" | "write" | "atomic"
+type Touch = "read" | "write"
 
 /** An array of the kernel; one object per declaration, its contents replaced at each launch. */
 export interface ArrayState {
@@ -153,26 +151,26 @@ const maximumLanes = 4096
 const manyGrids = Number.MAX_SAFE_INTEGER
 
 /** Reads an element for the current lane. The caller has checked the range. */
-export function readArray(machine: Machine, array: ArrayState, offset: number, touch: Touch = "read"): number {
+export function readArray(machine: Machine, array: ArrayState, offset: number): number {
   const at = array.space === "register" ? machine.lane * array.size + offset : offset
   if (array.stored.length > 0) {
     const life = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]
     if (array.stored[at] !== life) {
-      checkRaces(machine, array, at, touch)
+      checkRaces(machine, array, at, "read")
       fault(machine, "uninitialised", `${array.name}[${offset}] is read before it is stored`)
     }
   }
-  if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, touch)
+  if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, "read")
   return array.values[at]!
 }
 
-/** Writes an element for the current lane; `touch` tells a store from an atomic. The caller has checked the range. */
-export function writeArray(machine: Machine, array: ArrayState, offset: number, value: number, touch: Touch): void {
+/** Writes an element for the current lane. The caller has checked the range. */
+export function writeArray(machine: Machine, array: ArrayState, offset: number, value: number): void {
   if (array.access === "read") fault(machine, "read-only", `${array.name} is read-only`)
   const at = array.space === "register" ? machine.lane * array.size + offset : offset
   if (array.stored.length > 0)
     array.stored[at] = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]!
-  if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, touch)
+  if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, "write")
   writeElement(array.memory, at, value)
 }
 
@@ -208,21 +206,17 @@ function checkRaces(machine: Machine, array: ArrayState, at: number, touch: Touc
 
 /**
  * Notes that `me` touches an element and answers who else did in a way that conflicts, or −1. Entries below `floor` are of an earlier
- * period and count as empty. Readings go with readings and atomics with atomics.
+ * period and count as empty. Readings go with readings.
  */
 function note(a: Accesses, touch: Touch, at: number, floor: number, me: number, many: number): number {
-  const { writer, reader, atomic } = a
+  const { writer, reader } = a
   const w = writer[at]!
   if (w >= floor && w !== me) return w
   if (touch !== "read") {
     const r = reader[at]!
     if (r >= floor && r !== me) return r
   }
-  if (touch !== "atomic") {
-    const t = atomic[at]!
-    if (t >= floor && t !== me) return t
-  }
-  const mine = touch === "read" ? reader : touch === "write" ? writer : atomic
+  const mine = touch === "read" ? reader : writer
   mine[at] = mine[at]! >= floor && mine[at] !== me ? many : me
   return -1
 }

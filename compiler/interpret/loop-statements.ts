@@ -12,19 +12,11 @@
 
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
-import { type Operation, operation, roundTo } from "../ir/operations.js"
 import { type ExpressionCompiler, expressionCompiler, sharedNodes, type Value } from "./loop-expressions.js"
-import {
-  type ArrayState,
-  checkRange,
-  fault,
-  type Machine,
-  newArray,
-  newMachine,
-  readArray,
-  writeArray,
-} from "./loop-machine.js"
-import { copyInstruction, type Instruction, matrixInstruction } from "./loop-tiles.js"
+import { type ArrayState, checkRange, fault, type Machine, newArray, newMachine, writeArray } from "./loop-machine.js"
+
+/** Executes for the machine's current lane and answers which instruction is next. */
+type Instruction = () => number
 
 export const wait = -1
 
@@ -154,35 +146,15 @@ export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
           const at = offset()
           for (let i = 0; i < values.length; i++) made[i] = values[i]!()
           checkRange(machine, array, at, values.length)
-          for (let i = 0; i < values.length; i++) writeArray(machine, array, at + i, made[i]!, "write")
+          for (let i = 0; i < values.length; i++) writeArray(machine, array, at + i, made[i]!)
           return next
         })
         break
       }
-      case "copy":
-        emit((next) => copyInstruction(s, { machine, arrayOf, value }, next))
-        break
-      case "matrixMultiply":
-        emit((next) => matrixInstruction(s, { machine, arrayOf, value }, float64, next))
-        break
       case "shuffle": {
         const [values, from, to] = [lanesOf(s.value), reserve(s.value.width), declare(s.name, s.value.width)]
         meetings.set(code.length, { kind: "shuffle", from, to, width: s.value.width, mask: s.mask })
         emit(() => setter(from, values, wait))
-        break
-      }
-      case "atomic": {
-        const [array, offset, by] = [arrayOf(s.array), value(s.offset), value(s.value)]
-        const name: Operation = s.operation
-        const { evaluate } = operation(name)
-        emit((next) => () => {
-          const at = offset()
-          const amount = by()
-          checkRange(machine, array, at, 1)
-          const before = readArray(machine, array, at, "atomic")
-          writeArray(machine, array, at, roundTo(array.dtype, evaluate(array.dtype, before, amount)), "atomic")
-          return next
-        })
         break
       }
       case "barrier":

@@ -9,7 +9,7 @@
  * on into the next iteration of the grid without waiting for each other. A lane that comes to a barrier waits for all lanes, one that comes
  * to a shuffle waits for its partner. The kernel is expected to pass `verifyLoop`.
  *
- * f32 is rounded after every operation, a product before its sum also in a `matrixMultiply`, which sums in the order of k. With `float64`
+ * f32 is rounded after every operation, a product before its sum too. With `float64`
  * nothing is rounded but integers: then arrays are float64 too, and buffers should be allocated with the storage `f64`.
  */
 import { extentAt, symbolsOf } from "../ir/dim.js"

@@ -45,12 +45,7 @@ export function expressionsOf(s: Statement): readonly Expression[] {
     case "shuffle":
       return [s.value]
     case "store":
-    case "atomic":
       return [s.offset, s.value]
-    case "copy":
-      return [s.toOffset, s.fromOffset, s.count, s.lane]
-    case "matrixMultiply":
-      return [s.a.offset, s.b.offset, s.c.offset]
     case "block":
     case "alloc":
     case "barrier":
@@ -75,20 +70,7 @@ export function mapExpressions(s: Statement, change: (x: Expression) => Expressi
     case "shuffle":
       return { ...s, value: change(s.value) }
     case "store":
-    case "atomic":
       return { ...s, offset: change(s.offset), value: change(s.value) }
-    case "copy":
-      return {
-        ...s,
-        toOffset: change(s.toOffset),
-        fromOffset: change(s.fromOffset),
-        count: change(s.count),
-        lane: change(s.lane),
-      }
-    case "matrixMultiply": {
-      const [a, b, c] = [s.a, s.b, s.c].map((m) => ({ ...m, offset: change(m.offset) }))
-      return { ...s, a: a!, b: b!, c: c! }
-    }
     case "alloc":
     case "barrier":
       return s

@@ -54,45 +54,10 @@ export type Statement =
       readonly space: "register" | "shared"
     }
   | { readonly kind: "store"; readonly array: string; readonly offset: Expression; readonly value: Expression }
-  /** Lane by lane, `count` elements from one array to another (staging); a barrier must follow before other lanes read. */
-  | {
-      readonly kind: "copy"
-      readonly to: string
-      readonly toOffset: Expression
-      readonly from: string
-      readonly fromOffset: Expression
-      readonly count: Expression
-      readonly lane: Expression
-      readonly lanes: number
-    }
-  /** c[m, n] += Σ_k a[m, k] · b[k, n] by one lane; row strides in elements. Targets without matrix instructions print loops. */
-  | {
-      readonly kind: "matrixMultiply"
-      readonly m: number
-      readonly n: number
-      readonly k: number
-      readonly c: MatrixOperand
-      readonly a: MatrixOperand
-      readonly b: MatrixOperand
-    }
   /** name = the value of the lane whose number is this lane's XOR `mask` within its subgroup. */
   | { readonly kind: "shuffle"; readonly name: string; readonly value: Expression; readonly mask: number }
-  /** array[offset] = array[offset] op value, indivisible; i32 and u32 only, and f32 never. */
-  | {
-      readonly kind: "atomic"
-      readonly array: string
-      readonly offset: Expression
-      readonly value: Expression
-      readonly operation: "add" | "max" | "min"
-    }
   /** All lanes of the workgroup arrive before one goes on; writes to shared arrays and buffers before it are visible after it. */
   | { readonly kind: "barrier" }
-
-export interface MatrixOperand {
-  readonly array: string
-  readonly offset: Expression
-  readonly stride: number
-}
 
 export interface LoopBuffer {
   readonly name: string

@@ -121,9 +121,7 @@ function collect(body: readonly Statement[], names: Set<string>, stored: Set<str
   for (const s of body) {
     if (s.kind === "let" || s.kind === "assign" || s.kind === "shuffle" || s.kind === "alloc") names.add(s.name)
     if (s.kind === "for") names.add(s.variable)
-    if (s.kind === "store" || s.kind === "atomic") stored.add(s.array)
-    if (s.kind === "copy") stored.add(s.to)
-    if (s.kind === "matrixMultiply") stored.add(s.c.array)
+    if (s.kind === "store") stored.add(s.array)
     if (s.kind === "for" || s.kind === "block") collect(s.body, names, stored)
     if (s.kind === "if") {
       collect(s.body, names, stored)

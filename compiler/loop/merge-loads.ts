@@ -34,7 +34,7 @@ function visit(body: readonly Statement[], fresh: () => string): readonly Statem
       continue
     }
     run.push(s)
-    if (s.kind === "store" || s.kind === "atomic" || s.kind === "copy" || s.kind === "matrixMultiply") flush()
+    if (s.kind === "store") flush()
   }
   flush()
   return out

@@ -101,22 +101,6 @@ describe.each([1, 2, 3])("with %i threads", (threads) => {
     }
     device.dispose()
   })
-  test("counts atomically", async () => {
-    const atomic = (operation: "add" | "max" | "min", at: number) =>
-      ({ kind: "atomic", array: "y", offset: literal(at), operation, value: g }) as const
-    const kernel = kernelOf([buffer("y", "i32", 3, "readwrite")], 20000, [
-      atomic("add", 0),
-      atomic("max", 1),
-      atomic("min", 2),
-    ])
-    const device = await createWasmDevice({ threads, shareFrom: 0 })
-    const [compiled] = await compile(device, [kernel])
-    const y = device.allocate(12, "y")
-    device.submit([device.record([{ kernel: compiled!, buffers: [y], groups: 20000 }])], new Int32Array())
-    const got = new Int32Array((await device.read(y, 0, 12)).buffer as ArrayBuffer)
-    expect([...got]).toEqual([(20000 * 19999) / 2, 19999, 0])
-    device.dispose()
-  })
   test("compiles again while workers serve, and memory may grow in between", async () => {
     const device = await createWasmDevice({ threads, shareFrom: 0 })
     const [first] = await compile(device, [scaled(64, "first")])

@@ -72,22 +72,12 @@ const first = apply("eq", lane, n(0))
 
 describe("the text of a kernel", () => {
   it("shows every statement on a line", () => {
-    const operand = (array: string) => ({ array, offset: n(0), stride: 2 })
     const k = kernelOf(
       [
         gridLoop(
           alloc("tile", "shared", 8),
           laneLoop(
-            {
-              kind: "copy",
-              to: "tile",
-              toOffset: n(0),
-              from: "x",
-              fromOffset: mul(block, n(8)),
-              count: n(8),
-              lane,
-              lanes: 4,
-            },
+            store("tile", lane, fetch("x", add(mul(block, n(8)), lane), "f32")),
             barrier,
             bind("total", f(0), true),
             {
@@ -107,10 +97,9 @@ describe("the text of a kernel", () => {
               kind: "if",
               condition: first,
               body: [store("h", n(0), apply("mul", fetch("x", n(0), "f32", 4), splat(variable("total", "f32"), 4)))],
-              otherwise: [{ kind: "atomic", array: "count", offset: n(1), value: lane, operation: "max" }],
+              otherwise: [store("count", n(1), lane)],
             },
             { kind: "block", body: [bind("v", fetch("x", n(4), "f32", 2)), alloc("c", "register")] },
-            { kind: "matrixMultiply", m: 2, n: 2, k: 2, c: operand("tile"), a: operand("tile"), b: operand("tile") },
             { kind: "shuffle", name: "other", value: variable("total", "f32"), mask: 2 },
           ),
         ),
@@ -125,7 +114,7 @@ lanes 4, groups 16
 for block < 16 grid {
   shared tile: f32[8]
   for lane < 4 lane {
-    copy 8 to tile[0] from x[(block * 8)] by lane of 4
+    tile[lane] = x[((block * 8) + lane)]
     barrier
     var total: f32 = 0.0
     for key.3 < (length + 1) serial {
@@ -134,13 +123,12 @@ for block < 16 grid {
     if (lane == 0) {
       h[0 : 4] = (x[0 : 4] * splat4(total))
     } else {
-      atomic max count[1] lane
+      count[1] = lane
     }
     {
       let v: f32x2 = x[4 : 2]
       register c: f32[4]
     }
-    matrixMultiply 2x2x2 tile[0; 2] += tile[0; 2] * tile[0; 2]
     shuffle other: f32 = total across 2
   }
 }`)
@@ -327,34 +315,6 @@ describe("the verifier refuses", () => {
     "a shuffle beyond the lanes": [
       kernel({ kind: "shuffle", name: "s", value: lane, mask: 4 }),
       "number: the mask is not below the 4 lanes, in: shuffle s: i32 = lane across 4",
-    ],
-    "an atomic on f32": [
-      kernel({ kind: "atomic", array: "y", offset: n(0), value: f(1), operation: "add" }),
-      "dtype: an atomic takes i32 or u32: y holds f32, the value is f32, in: atomic add y[0] 1.0",
-    ],
-    "an atomic on an array of one lane": [
-      kernel(
-        { kind: "alloc", name: "r", dtype: "i32", size: 1, space: "register" },
-        { kind: "atomic", array: "r", offset: n(0), value: n(1), operation: "add" },
-      ),
-      "access: r belongs to one lane; atomics are for common arrays, in: atomic add r[0] 1",
-    ],
-    "a copy between unlike arrays": [
-      kernel({ kind: "copy", to: "count", toOffset: n(0), from: "x", fromOffset: n(0), count: n(4), lane, lanes: 4 }),
-      "dtype: an element of count is i32, not f32, in: copy 4 to count[0] from x[0] by lane of 4",
-    ],
-    "rows that overlap": [
-      kernel(alloc("t", "register", 64), {
-        kind: "matrixMultiply",
-        m: 4,
-        n: 4,
-        k: 4,
-        c: { array: "t", offset: n(0), stride: 3 },
-        a: { array: "x", offset: n(0), stride: 4 },
-        b: { array: "count", offset: n(0), stride: 4 },
-      }),
-      "number: the stride of c is 3, not a whole number from 4 on, in: matrixMultiply 4x4x4 t[0; 3] += x[0; 4] * count[0; 4]",
-      "dtype: the matrices hold f32, i32; they must be alike, and numbers, in: matrixMultiply 4x4x4 t[0; 3] += x[0; 4] * count[0; 4]",
     ],
     "symbols that the list lacks or has too many of": [
       kernelOf([gridLoop(laneLoop(loop(length, "serial")))], { symbols: ["rows"] }),

@@ -52,7 +52,7 @@ describe("modules", () => {
     code.get(v).lane("f32x4.extract_lane", 3).set(f)
     code.get(v).get(i).lane("i32x4.replace_lane", 2).set(v)
     code.get(i).get(v).memory("v128.store64_lane", 8, 0)
-    code.get(i).get(i).memory("i32.atomic.rmw.add", 4).set(i)
+    code.get(i).get(i).memory("i32.store", 4)
     code.block().loop().get(i).branchIf(1).get(i).if("f32").float(1.5).else().get(f).end().set(f).branch(0).end().end()
     const module = encodeModule({ functions: [{ name: "f", code }], memory: { shared: false } })
     expect(WebAssembly.validate(module as Uint8Array<ArrayBuffer>)).toBe(true)

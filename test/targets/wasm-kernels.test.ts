@@ -415,73 +415,6 @@ describe("storage", () => {
     }
 })
 
-describe("statements without an instruction", () => {
-  test.each([
-    [4, 8, 5],
-    [6, 4, 3],
-    [1, 3, 7],
-    [8, 16, 1],
-  ])("matrixMultiply %i × %i over %i", async (m, columns, depth) => {
-    const s: Statement = {
-      kind: "matrixMultiply", m, n: columns, k: depth,
-      c: { array: "c", offset: n(2), stride: columns + 1 }, a: { array: "a", offset: n(1), stride: depth }, b: { array: "b", offset: n(0), stride: columns },
-    } // biome-ignore format: operands
-    const buffers = [
-      buffer("a", "f32", m * depth + 1),
-      buffer("b", "f32", depth * columns),
-      buffer("c", "f32", m * (columns + 1) + 2, "readwrite"),
-    ]
-    const [a, b, c0] = [numbers(m * depth + 1), numbers(depth * columns, 3), numbers(m * (columns + 1) + 2, 4)]
-    const { c } = await run(kernelOf(buffers, 1, [s]), { a, b, c: c0 })
-    const want = [...c0]
-    for (const r of range(m))
-      for (const q of range(columns))
-        for (const z of range(depth)) want[2 + r * (columns + 1) + q]! += a[1 + r * depth + z]! * b[z * columns + q]!
-    expect([...c!]).toEqual(want)
-  })
-  test("copy, by one lane and by several", async () => {
-    const copy = (lanes: number): Statement => ({
-      kind: "copy",
-      to: "y",
-      toOffset: n(1),
-      from: "x",
-      fromOffset: n(2),
-      count: n(11),
-      lane: lanes > 1 ? l : n(0),
-      lanes,
-    })
-    const buffers = [buffer("x", "bf16", 16), buffer("y", "f32", 12, "write")]
-    const x = Uint16Array.from(range(16), (v) => new Uint32Array(Float32Array.of(v).buffer)[0]! >>> 16)
-    for (const lanes of [1, 4]) {
-      const { y } = await run(kernelOf(buffers, 1, [bound("lane", "l", lanes, [copy(lanes)])], { lanes }), { x })
-      expect([...y!]).toEqual([0, ...range(11).map((v) => v + 2)])
-    }
-  })
-  test("atomic add, min and max, on buffers and on shared arrays", async () => {
-    const atomic = (
-      array: string,
-      offset: Expression,
-      operation: "add" | "max" | "min",
-      value: Expression,
-    ): Statement => ({ kind: "atomic", array, offset, operation, value })
-    const v = fetch("x", i, "i32")
-    const body = [
-      alloc("s", 3, "shared", "i32"),
-      serial("i", 3, [store("s", i, n(0))]),
-      serial("i", 50, [
-        atomic("y", n(0), "add", v), atomic("y", n(1), "min", v), atomic("y", n(2), "max", v),
-        atomic("s", n(0), "add", v), atomic("s", n(1), "min", v), atomic("s", n(2), "max", v),
-      ]),
-      serial("i", 3, [store("y", add(i, n(3)), fetch("s", i, "i32"))]),
-    ] // biome-ignore format: pairs
-    const random = generator(4)
-    const x = Int32Array.from(range(50), () => random() * 2000 - 1000)
-    const { y } = await run(kernelOf([buffer("x", "i32", 50), buffer("y", "i32", 6, "readwrite")], 1, body), { x })
-    const want = [x.reduce((a, b) => a + b, 0), Math.min(...x), Math.max(...x)]
-    expect([...y!]).toEqual([...want, ...want])
-  })
-})
-
 describe("lanes", () => {
   const lanes = 8
   const size = (name: string, count: number, access: "read" | "write" = "read") => buffer(name, "f32", count, access)
@@ -577,16 +510,7 @@ describe("lanes", () => {
         store("acc", n(0), f(0)),
         serial("k", tiles, [
           when(apply("ne", apply("floormod", k, n(2)), n(1)), [
-            {
-              kind: "copy",
-              to: "tile",
-              toOffset: n(0),
-              from: "in",
-              fromOffset: mul(k, n(lanes)),
-              count: n(lanes),
-              lane: l,
-              lanes,
-            },
+            store("tile", l, fetch("in", add(mul(k, n(lanes)), l), "f32")),
             barrier,
             serial("j", lanes, [store("acc", n(0), add(acc, mul(fetch("tile", j, "f32"), apply("toF32", add(j, l)))))]),
             barrier,

@@ -15,7 +15,7 @@
  *   }
  */
 import { print } from "../expression.js"
-import type { LoopBuffer, LoopKernel, MatrixOperand, Statement } from "../loop.js"
+import type { LoopBuffer, LoopKernel, Statement } from "../loop.js"
 import type { Expression } from "../nodes.js"
 
 export function printLoop(kernel: LoopKernel): string {
@@ -66,18 +66,8 @@ export function printStatement(s: Statement): string {
       return `${s.space} ${s.name}: ${s.dtype}${s.storage === undefined ? "" : ` as ${s.storage}`}[${s.size}]`
     case "store":
       return `${s.array}[${print(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] = ${print(s.value)}`
-    case "copy": {
-      const { to, toOffset, from, fromOffset, count, lane, lanes } = s
-      return `copy ${print(count)} to ${to}[${print(toOffset)}] from ${from}[${print(fromOffset)}] by ${print(lane)} of ${lanes}`
-    }
-    case "matrixMultiply": {
-      const { m, n, k, c, a, b } = s
-      return `matrixMultiply ${m}x${n}x${k} ${printOperand(c)} += ${printOperand(a)} * ${printOperand(b)}`
-    }
     case "shuffle":
       return `shuffle ${s.name}: ${printType(s.value)} = ${print(s.value)} across ${s.mask}`
-    case "atomic":
-      return `atomic ${s.operation} ${s.array}[${print(s.offset)}] ${print(s.value)}`
     case "barrier":
       return "barrier"
     default:
@@ -86,4 +76,3 @@ export function printStatement(s: Statement): string {
 }
 
 const printType = (x: Expression): string => (x.width === 1 ? x.dtype : `${x.dtype}x${x.width}`)
-const printOperand = ({ array, offset, stride }: MatrixOperand): string => `${array}[${print(offset)}; ${stride}]`

@@ -44,7 +44,6 @@ interface Meaning {
   readonly uniform: boolean
   /** Of an array: two elements share a 32-bit word. */
   readonly packed: boolean
-  readonly register: boolean
 }
 
 /** Where a statement stands. */
@@ -75,7 +74,7 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
 
   const declare = (name: string, meaning: Partial<Meaning> & Pick<Meaning, "kind" | "dtype">) => {
     require(!names.has(name), "name", () => `'${name}' is declared already`)
-    names.set(name, { width: 1, mutable: false, uniform: false, packed: false, register: false, ...meaning })
+    names.set(name, { width: 1, mutable: false, uniform: false, packed: false, ...meaning })
   }
   const meaning = (name: string, kind: Meaning["kind"]): Meaning | undefined => {
     const found = names.get(name)
@@ -226,33 +225,11 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
           dtype: s.dtype,
           mutable: true,
           packed: s.storage !== undefined,
-          register: s.space === "register",
         })
         break
       case "store": {
         const array = target(s.array, s.offset, s.value.width)
         if (array !== undefined) same(`an element of ${s.array}`, array, { dtype: s.value.dtype, width: 1 })
-        break
-      }
-      case "copy": {
-        const [to, from] = [target(s.to, s.toOffset, 1), meaning(s.from, "array")]
-        index(s.from, s.fromOffset)
-        size("the count", s.count)
-        size("the lane", s.lane)
-        wholeNumber("the number of lanes", s.lanes, 1)
-        if (to !== undefined && from !== undefined) same(`an element of ${s.to}`, to, from)
-        break
-      }
-      case "matrixMultiply": {
-        const arrays = [target(s.c.array, s.c.offset, 1), meaning(s.a.array, "array"), meaning(s.b.array, "array")]
-        for (const { array, offset } of [s.a, s.b]) index(array, offset)
-        for (const [name, x] of Object.entries({ m: s.m, n: s.n, k: s.k })) wholeNumber(name, x, 1)
-        wholeNumber("the stride of c", s.c.stride, s.n)
-        wholeNumber("the stride of a", s.a.stride, s.k)
-        wholeNumber("the stride of b", s.b.stride, s.n)
-        const dtypes = new Set(arrays.flatMap((a) => (a === undefined ? [] : [a.dtype])))
-        require(dtypes.size <= 1 && !dtypes.has("bool"), "dtype", () =>
-          `the matrices hold ${[...dtypes].join(", ")}; they must be alike, and numbers`)
         break
       }
       case "shuffle":
@@ -261,15 +238,6 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
         require(place.uniform, "barrier", () => "a shuffle under control flow that may differ between lanes")
         declare(s.name, { kind: "variable", dtype: s.value.dtype, width: s.value.width })
         break
-      case "atomic": {
-        const array = target(s.array, s.offset, 1)
-        require(s.value.width === 1, "width", () => `the value is ${typeName(s.value)}; an atomic takes a scalar`)
-        if (array === undefined) return
-        require(!array.register, "access", () => `${s.array} belongs to one lane; atomics are for common arrays`)
-        require(array.dtype === s.value.dtype && isIndex(s.value), "dtype", () =>
-          `an atomic takes i32 or u32: ${s.array} holds ${array.dtype}, the value is ${typeName(s.value)}`)
-        break
-      }
       case "barrier":
         require(place.uniform, "barrier", () => "a barrier under control flow that may differ between lanes")
         break

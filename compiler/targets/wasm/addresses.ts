@@ -126,11 +126,8 @@ export function addressed(
           if (s.kind !== "assign") depths.set(s.name, at)
           return { ...s, value: value(s.value) }
         case "store":
-        case "atomic":
           return { ...s, offset: address(s.array, s.offset), value: value(s.value) }
         case "alloc":
-        case "copy":
-        case "matrixMultiply":
         case "barrier":
           return s
         default:

@@ -17,7 +17,6 @@ export type Place =
       readonly base: Expression
       readonly at: number
       readonly bytes: 2 | 4
-      readonly own: boolean
       /** Whether groups of eight lie as their vectors do: the even elements, then the odd ones. Nothing else but such vectors are read or written. */
       readonly apart: boolean
     }
@@ -35,7 +34,7 @@ export const bufferPointer = (name: string) => variable(`&${name}`)
 export function eachRoot(s: Statement, see: (x: Expression) => void): void {
   if (s.kind === "for") see(s.extent)
   if (s.kind === "if") see(s.condition)
-  if (s.kind === "store" || s.kind === "atomic") see(s.offset)
+  if (s.kind === "store") see(s.offset)
   if ("value" in s) see(s.value)
 }
 
@@ -57,7 +56,7 @@ export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly
   const places = new Map<string, Place>()
   for (const b of buffers) {
     const bytes = storageBytes(b.storage) as 2 | 4
-    places.set(b.name, { kind: "memory", base: bufferPointer(b.name), at: 0, bytes, own: false, apart: false })
+    places.set(b.name, { kind: "memory", base: bufferPointer(b.name), at: 0, bytes, apart: false })
   }
   const inLocals = promotable(statements)
   const mixed = otherThanEights(statements)
@@ -76,7 +75,6 @@ export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly
             base: scratchPointer,
             at: top,
             bytes,
-            own: true,
             apart: bytes === 4 && apart,
           })
           top += Math.ceil((s.size * bytes) / 16) * 16
@@ -100,7 +98,6 @@ function promotable(statements: readonly Statement[]): ReadonlyMap<string, boole
       sizes.set(s.name, s.size)
       vectors.set(s.name, false)
     }
-    if (s.kind === "atomic") vectors.delete(s.array)
   })
   eachAccess(statements, (array, offset, width) => {
     const size = sizes.get(array)
@@ -121,7 +118,7 @@ function otherThanEights(statements: readonly Statement[]): ReadonlySet<string> 
   return found
 }
 
-/** Calls `see` with every access to an array; an atomic one is of width 1. Reads that statements share are seen once. */
+/** Calls `see` with every access to an array. Reads that statements share are seen once. */
 function eachAccess(
   statements: readonly Statement[],
   see: (array: string, offset: Expression, width: number) => void,
@@ -129,7 +126,6 @@ function eachAccess(
   const seen = new Set<Expression>()
   eachStatement(statements, (s) => {
     if (s.kind === "store") see(s.array, s.offset, s.value.width)
-    if (s.kind === "atomic") see(s.array, s.offset, 1)
     eachRoot(s, (root) =>
       walk(
         root,

@@ -61,7 +61,7 @@ function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Cod
   const roots: Expression[] = []
   eachStatement(body, (s) => {
     eachRoot(s, (x) => {
-      const isAddress = (s.kind === "store" || s.kind === "atomic") && x === s.offset
+      const isAddress = s.kind === "store" && x === s.offset
       roots.push(isAddress ? splitAddress(x).address : x)
     })
   })

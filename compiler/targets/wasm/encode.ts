@@ -59,9 +59,6 @@ const memory = {
   "v128.store64_lane": [0xfd5b, 3],
   "v128.load32_zero": [0xfd5c, 2],
   "v128.load64_zero": [0xfd5d, 3],
-  "i32.atomic.load": [0xfe10, 2],
-  "i32.atomic.rmw.add": [0xfe1e, 2],
-  "i32.atomic.rmw.cmpxchg": [0xfe48, 2],
 } as const
 
 const lanes = {
@@ -197,8 +194,8 @@ export class Code {
   /** `offset` is the immediate, added without wrapping; `lane` for store…_lane. The alignment is a hint only. */
   memory(name: MemoryInstruction, offset: number, lane?: number): this {
     const [code, align] = memory[name]
-    // Atomics must state their natural alignment; for others the elements' is stated.
-    this.code(code).bytes.push(code >> 8 === 0xfe ? align : Math.min(align, 2), ...unsigned(offset))
+    // The elements' alignment is stated.
+    this.code(code).bytes.push(Math.min(align, 2), ...unsigned(offset))
     if (lane !== undefined) this.bytes.push(lane)
     return this
   }

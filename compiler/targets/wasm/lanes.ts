@@ -73,13 +73,10 @@ function splitLoop(loop: For, lanes: number): readonly Statement[] {
           ? { kind: "store", array: s.name, offset: row(s.name, literal(0)), value: value(s.value) }
           : { ...s, value: value(s.value) }
       case "store":
-      case "atomic":
         return { ...s, offset: offsetOf(s.array, s.offset), value: value(s.value) }
       case "alloc":
       case "barrier":
         return s
-      case "copy":
-      case "matrixMultiply":
       case "shuffle":
         throw fault(`'${s.kind}' is not in the core language`)
       default:
@@ -183,7 +180,7 @@ function ownership(statements: readonly Statement[]): ReadonlyMap<string, Owned>
       if (s.kind === "let") declare(s.name, s.value.dtype, s.value.width, here)
       if (s.kind === "alloc" && s.space === "register") declare(s.name, s.dtype, Math.ceil(s.size / 8) * 8, here)
       if (s.kind === "assign") use(s.name, here)
-      if (s.kind === "store" || s.kind === "atomic") {
+      if (s.kind === "store") {
         use(s.array, here)
         see(s.offset, here)
       }
@@ -220,11 +217,8 @@ function rename(s: Statement, names: ReadonlyMap<string, Expression>): Statement
     case "shuffle":
       return { ...s, value: value(s.value) }
     case "store":
-    case "atomic":
       return { ...s, offset: value(s.offset), value: value(s.value) }
     case "alloc":
-    case "copy":
-    case "matrixMultiply":
     case "barrier":
       return s
     default:

@@ -101,7 +101,7 @@ function boundIn(s: Loop): Set<string> {
 function writtenIn(s: Loop): ReadonlySet<string> {
   const arrays = new Set<string>()
   eachStatement(s.body, (x) => {
-    if (x.kind === "store" || x.kind === "atomic") arrays.add(x.array)
+    if (x.kind === "store") arrays.add(x.array)
   })
   return arrays
 }
@@ -159,7 +159,7 @@ function hoist(e: Emission, s: Loop, changing: ReadonlySet<string>, written: Rea
   }
   eachStatement(s.body, (inner) => {
     if (e.hoisted.has(inner)) return
-    const place = inner.kind === "store" || inner.kind === "atomic" ? e.places.get(inner.array) : undefined
+    const place = inner.kind === "store" ? e.places.get(inner.array) : undefined
     eachRoot(inner, (root) => {
       const isOffset = place !== undefined && "offset" in inner && root === inner.offset
       if (!isOffset) visit(root, certain.has(inner))
@@ -184,7 +184,7 @@ function takePointers(e: Emission, s: Loop, changing: ReadonlySet<string>): read
     for (const o of emittedOperands(x, e.places)) visit(o)
   }
   eachOwn(s.body, (inner) => {
-    if ((inner.kind === "store" || inner.kind === "atomic") && e.places.get(inner.array)!.kind === "memory") {
+    if (inner.kind === "store" && e.places.get(inner.array)!.kind === "memory") {
       addresses.add(splitAddress(inner.offset).address)
       visit(splitAddress(inner.offset).address)
     }

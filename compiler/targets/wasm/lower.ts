@@ -1,5 +1,5 @@
 /**
- * From the loop language to its core: what is left are loops (grid, lane, serial), if, block, let, assign, alloc, store, shuffle, atomic, barrier.
+ * From the loop language to its core: what is left are loops (grid, lane, serial), if, block, let, assign, alloc, store, shuffle, barrier.
  *
  *   for r < 2 unroll { let x = a[4 i + r];  b[r] = exp(x) }
  *   →  block { let x#1 = a[4 i];  b[0] = … }  block { let x#2 = a[4 i + 1];  b[1] = … }      … = exp's polynomial
@@ -24,7 +24,6 @@ import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/
 import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { expand } from "../expand.js"
-import { copyLoops, matrixLoops } from "./matrix.js"
 import { narrow, widen } from "./storage.js"
 
 /** What WebAssembly has no instruction for; some others are written out in `floats.ts` and `integers.ts`. */
@@ -56,8 +55,6 @@ function weight(s: Statement): number {
       return 1 + all(s.body) + all(s.otherwise)
     case "block":
       return all(s.body)
-    case "copy":
-    case "matrixMultiply":
     case "barrier":
     case "shuffle":
       return Number.POSITIVE_INFINITY
@@ -190,24 +187,11 @@ export function lower(kernel: LoopKernel): Lowered {
         }
         return [{ ...s, array: name, offset, value: finish(narrow(storage, renamed(scope, s.value))) }]
       }
-      case "copy":
-        return list(inner(scope), copyLoops(s, array(scope, s.from).dtype))
-      case "matrixMultiply":
-        return list(inner(scope), matrixLoops(s, array(scope, s.c.array).dtype))
       case "shuffle": {
         const x = value(scope, s.value)
         const name = bind(scope, s.name, x)
         return [kernel.lanes === 1 ? { kind: "let", name, value: x, mutable: false } : { ...s, name, value: x }]
       }
-      case "atomic":
-        return [
-          {
-            ...s,
-            array: array(scope, s.array).name,
-            offset: value(scope, s.offset),
-            value: value(scope, s.value),
-          },
-        ]
       case "barrier":
         return kernel.lanes === 1 ? [] : [s]
       default:

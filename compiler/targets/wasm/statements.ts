@@ -12,7 +12,6 @@ import type { Expression } from "../../ir/nodes.js"
 import { type Place, splitAddress } from "./arrays.js"
 import type { Emission } from "./emission.js"
 import { part } from "./expressions.js"
-import { emitComplex } from "./integers.js"
 import { emitLoop } from "./loops.js"
 import { partsOf, typeOf } from "./values.js"
 
@@ -51,11 +50,6 @@ function emitStatement(e: Emission, s: Statement): void {
     case "store":
       values.within("statement", () => store(e, s))
       return
-    case "atomic":
-      values.within("statement", () => atomic(e, s))
-      return
-    case "copy":
-    case "matrixMultiply":
     case "shuffle":
     case "barrier":
       throw fault(`'${s.kind}' is not in the core language`)
@@ -206,37 +200,5 @@ function storeLocal(e: Emission, s: Of<"store">, vectors: boolean): void {
   } else {
     part(e, s.value)
     code.set(slot)
-  }
-}
-
-/** Buffers are shared by workers; what is in scratch memory belongs to one. */
-function atomic(e: Emission, s: Of<"atomic">): void {
-  const { code, values } = e
-  const place = e.places.get(s.array)!
-  if (place.kind !== "memory") throw fault(`'${s.array}' is in locals`)
-  const { address, immediate } = splitAddress(s.offset)
-  const [at, value, old, next] = [1, 2, 3, 4].map(() => values.local("i32")) as [number, number, number, number]
-  part(e, address)
-  code.set(at)
-  part(e, s.value)
-  code.set(value)
-  const combine = () => {
-    if (s.operation === "add") code.get(old).get(value).op("i32.add")
-    else {
-      const context = { code, local: () => values.local("i32") }
-      emitComplex(context, s.operation, s.value.dtype, [{ local: old }, { local: value }], false)
-    }
-  }
-  if (place.own) {
-    code.get(at).get(at).memory("i32.load", immediate).set(old)
-    combine()
-    code.memory("i32.store", immediate)
-  } else if (s.operation === "add") {
-    code.get(at).get(value).memory("i32.atomic.rmw.add", immediate).op("drop")
-  } else {
-    code.get(at).memory("i32.atomic.load", immediate).set(next).loop()
-    code.get(next).set(old).get(at).get(old)
-    combine()
-    code.memory("i32.atomic.rmw.cmpxchg", immediate).tee(next).get(old).op("i32.ne").branchIf(0).end()
   }
 }

@@ -4,12 +4,11 @@
  *   every access of 4 or 8 f32                → array<vec4<f32>>, indexed by unit = 4 elements
  *   a bf16 buffer read 8 at a time            → array<vec4<u32>>, a unit of 8 elements
  *   any access of a single element            → array<f32>; a bf16 buffer still has units of 2
- *   the target of an `atomic`                 → array<atomic<i32>>
  *
  * A bool is stored as u32. Offsets count elements; `unitIndex` turns one into an index of units.
  */
 import { add, apply, isLiteral, literal, mul, sub, walk } from "../../ir/expression.js"
-import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
+import { type LoopKernel, packed, type Storage } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
@@ -20,30 +19,24 @@ export interface ArrayLayout {
   readonly storage: Storage
   /** Elements of one WGSL array element. */
   readonly unit: number
-  readonly atomic: boolean
 }
 
-/** Layouts by name, for a body without composite statements. */
-export function arrayLayouts(kernel: LoopKernel, body: readonly Statement[]): ReadonlyMap<string, ArrayLayout> {
-  const statements = everyStatement(body)
+/** Layouts by name. */
+export function arrayLayouts(kernel: LoopKernel): ReadonlyMap<string, ArrayLayout> {
+  const statements = everyStatement(kernel.body)
   const narrowest = new Map<string, number>()
-  const atomics = new Set<string>()
   const touch = (array: string, width: number) =>
     narrowest.set(array, Math.min(width, narrowest.get(array) ?? Number.POSITIVE_INFINITY))
   const seen = new Set<Expression>()
   for (const s of statements) {
     if (s.kind === "store") touch(s.array, s.value.width)
-    if (s.kind === "atomic") {
-      touch(s.array, 1)
-      atomics.add(s.array)
-    }
     for (const e of expressionsOf(s)) walk(e, (x) => x.kind === "fetch" && touch(x.array, x.width), seen)
   }
   const layouts = new Map<string, ArrayLayout>()
   const place = (name: string, dtype: DType, storage: Storage) => {
     const width = narrowest.get(name) ?? 1
     const unit = packed(storage) ? Math.max(2, width) : Math.min(4, width)
-    layouts.set(name, { dtype, storage, unit, atomic: atomics.has(name) })
+    layouts.set(name, { dtype, storage, unit })
   }
   for (const b of kernel.buffers) place(b.name, packed(b.storage) ? "f32" : b.dtype, b.storage)
   for (const s of statements) if (s.kind === "alloc") place(s.name, s.dtype, s.storage ?? s.dtype)
@@ -51,10 +44,9 @@ export function arrayLayouts(kernel: LoopKernel, body: readonly Statement[]): Re
 }
 
 /** The WGSL type of one unit. */
-export function unitType({ dtype, storage, unit, atomic }: ArrayLayout): string {
+export function unitType({ dtype, storage, unit }: ArrayLayout): string {
   if (packed(storage)) return typeText("u32", unit / 2)
-  const stored = typeText(dtype === "bool" ? "u32" : dtype, unit)
-  return atomic ? `atomic<${stored}>` : stored
+  return typeText(dtype === "bool" ? "u32" : dtype, unit)
 }
 
 /** The index of the unit that starts at an offset, which is a multiple of it. */

@@ -20,7 +20,6 @@ import { arrayLayouts, unitType } from "./arrays.js"
 import { symbolKey } from "./expression.js"
 import { createLibrary } from "./library.js"
 import { checkWgsl, defaultWgslLimits, symbolCapacity, type WgslLimits } from "./limits.js"
-import { lowerComposites } from "./lower.js"
 import { createNames } from "./names.js"
 import { type BodyContext, printBody } from "./statements.js"
 import { lateNumbers } from "./types.js"
@@ -40,9 +39,8 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
   const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
   if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)
   const halves = options.limits?.f16 === true
-  const body = lowerComposites(kernel)
-  const statements = everyStatement(body)
-  const layouts = arrayLayouts(kernel, body)
+  const statements = everyStatement(kernel.body)
+  const layouts = arrayLayouts(kernel)
   const names = createNames()
   const library = createLibrary()
   const globals: string[] = []
@@ -55,7 +53,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
     const type = unitType(layouts.get(b.name)!)
     return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${names.declare(b.name)}: array<${type}>;`
   })
-  const used = [...symbolsOf(body)].sort()
+  const used = [...symbolsOf(kernel.body)].sort()
   for (const name of used) lines.push(`  let ${names.declare(symbolKey(name))} = ${symbolText(kernel, options, name)};`)
 
   const context: BodyContext = {
@@ -80,7 +78,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
       depth--
     },
   }
-  printBody(context, body)
+  printBody(context, kernel.body)
   // Always 0, for a dispatch is one deep; no driver knows it.
   const late = [...lateNumbers].filter(([name]) => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line)))
   lines.unshift(...late.map(([, declaration]) => `  ${declaration}`))

@@ -353,9 +353,8 @@ function fetchText(context: Context, x: Fetch, index: string): string {
     const parts = units.map((u) => `${widen(context, layout, unit)}(${u})`)
     return parts.length === 1 ? parts[0]! : `vec4<f32>(${parts.join(", ")})`
   }
-  const loaded = layout.atomic ? units.map((u) => `atomicLoad(&${u})`) : units
   const stored = typeText(layout.dtype === "bool" ? "u32" : layout.dtype, x.width)
-  const whole = loaded.length === 1 ? loaded[0]! : `${stored}(${loaded.join(", ")})`
+  const whole = units.length === 1 ? units[0]! : `${stored}(${units.join(", ")})`
   return layout.dtype === "bool" ? `(${whole} != ${stored}())` : whole
 }
 

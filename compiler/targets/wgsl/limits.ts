@@ -12,7 +12,6 @@ import type { ErrorCode } from "../../../runtime/errors.js"
 import type { Half, LoopKernel, Statement, Storage } from "../../ir/loop.js"
 import { packed, storageBytes } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
-import { divisor } from "./lower.js"
 
 export interface WgslLimits {
   /** Lanes of a workgroup. */
@@ -47,7 +46,6 @@ export interface WgslRefusal {
 
 /** The first reason why this kernel cannot run under these limits. */
 export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal | undefined {
-  const buffers = new Map(kernel.buffers.map((b) => [b.name, b]))
   const refuse = (code: ErrorCode, what: string) => ({ code, message: `kernel '${kernel.name}' ${what}` })
   const statements = everyStatement(kernel.body)
   const storages = new Map<string, Storage>(kernel.buffers.map((b) => [b.name, b.storage]))
@@ -68,8 +66,6 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
       return refuse("wgsl/subgroups", "exchanges values between lanes; the adapter has no subgroups")
     if (s.kind === "shuffle" && s.mask >= limits.subgroupSize)
       return refuse("wgsl/shuffle", `exchanges over mask ${s.mask}; a subgroup may have ${limits.subgroupSize} lanes`)
-    if (s.kind === "atomic" && buffers.get(s.array)?.access === "read")
-      return refuse("wgsl/atomic", `updates '${s.array}', which it binds for reading only`)
     const target = halfWord(s, storages)
     if (target !== undefined)
       return refuse(
@@ -85,12 +81,7 @@ const paddedBytes = ({ size, dtype, storage }: Statement & { kind: "alloc" }) =>
 
 /** The packed array of which a statement writes less than a 32-bit word. */
 function halfWord(s: Statement, storages: ReadonlyMap<string, Storage>): { name: string; storage: Half } | undefined {
-  const name =
-    s.kind === "store" ? s.array : s.kind === "copy" ? s.to : s.kind === "matrixMultiply" ? s.c.array : undefined
-  const storage = name === undefined ? undefined : storages.get(name)
-  if (name === undefined || storage === undefined || !packed(storage)) return undefined
-  const array = { name, storage }
-  if (s.kind === "store") return s.value.width % 2 === 0 ? undefined : array
-  if (s.kind !== "copy") return array
-  return Math.min(divisor(s.toOffset), divisor(s.fromOffset), divisor(s.count)) % 2 === 0 ? undefined : array
+  if (s.kind !== "store" || s.value.width % 2 === 0) return undefined
+  const storage = storages.get(s.array)
+  return storage !== undefined && packed(storage) ? { name: s.array, storage } : undefined
 }

@@ -74,19 +74,10 @@ function printStatement(c: BodyContext, s: Statement): void {
     case "shuffle":
       printShuffle(c, s)
       break
-    case "atomic": {
-      const [value, offset] = printed(c, [...lowered(c, s.value), ...lowered(c, s.offset)])
-      const name = { add: "atomicAdd", max: "atomicMax", min: "atomicMin" }[s.operation]
-      c.line(`${name}(&${c.names.find(s.array)}[${bare(offset!)}], ${argument(value!)});`)
-      break
-    }
     case "barrier":
       if (c.sharesBuffers) c.line("storageBarrier();")
       c.line("workgroupBarrier();")
       break
-    case "copy":
-    case "matrixMultiply":
-      throw fault(`'${s.kind}' is lowered before printing`)
     default:
       s satisfies never
   }
@@ -228,7 +219,7 @@ function printStore(c: BodyContext, s: Statement & { kind: "store" }): void {
   const units = stored(c, layout, texts, width, unit)
   for (const [i, value] of units.entries()) {
     const place = `${array}[${i === 0 ? bare(at) : shifted(at, i)}]`
-    c.line(layout.atomic ? `atomicStore(&${place}, ${argument(value)});` : `${place} = ${bare(value)};`)
+    c.line(`${place} = ${bare(value)};`)
   }
 }
 
