@@ -19,6 +19,7 @@ import {
   splat,
 } from "../../compiler/ir/expression.js"
 import { type LoopKernel, packed, type Statement } from "../../compiler/ir/loop.js"
+import { everyStatement } from "../../compiler/ir/loop-visit.js"
 import { max, min } from "../../compiler/ir/monoid.js"
 import type { Component, Expression } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
@@ -61,13 +62,19 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
         ? [{ ...s, value: literal(0, "f32") }]
         : undefined,
   }),
-  "tie taken from the wrong side": () => ({
-    expression: operationFault("and", ([a, b]) =>
-      isOperation(a!, "eq") && isOperation(b!, "lt")
-        ? apply("and", a!, apply("gt", b!.args[0]!, b!.args[1]!))
-        : undefined,
-    ),
-  }),
+  "tie taken from the wrong side": (loops) => {
+    // Where a comparison of indices is used twice it has a name.
+    const named = new Set(
+      everyStatement(loops.body).flatMap((s) => (s.kind === "let" && isOperation(s.value, "lt") ? [s.name] : [])),
+    )
+    return {
+      expression: operationFault("and", ([a, b]) => {
+        if (!isOperation(a!, "eq")) return undefined
+        if (b!.kind === "variable" && named.has(b!.name)) return apply("and", a, apply("not", b!))
+        return isOperation(b!, "lt") ? apply("and", a, apply("gt", b!.args[0]!, b!.args[1]!)) : undefined
+      }),
+    }
+  },
   "run that is not counted": () => ({
     statement: (s) => (s.kind === "assign" && /^runs_\d+$/.test(s.name) ? [] : undefined),
   }),
