@@ -55,7 +55,7 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
   let found: ReadonlyMap<string, WeightTensor> | undefined
   const kept = await keptArtifact({ cache, label, modelFile, parts, onWarning }, async () => {
     options.onCompile?.(modelFile)
-    const { compileFile } = await import("../compiler/index.js")
+    const { compileFile } = await import("../compiler/internal.js")
     const tensors = (expected: readonly Parameter[], names: NameRules) => {
       found = weightsOf(checkpoint, expected, names, onWarning)
       return found

@@ -50,7 +50,7 @@ export async function errorTexts(
 }
 
 async function errorsOf(file: string, values: Arguments): Promise<readonly WeftError[]> {
-  const compiler = await import("../compiler/index.js")
+  const compiler = await import("../compiler/internal.js")
   try {
     const { config, tensors } = await configOf(values)
     const options = tensors === undefined ? {} : { tensors }
@@ -93,7 +93,7 @@ export function errorText(error: WeftError, pretty: boolean): string {
 
 /** Checks, waits for a change, and so on until it is interrupted. */
 async function watchAll(files: readonly string[], values: Arguments): Promise<number> {
-  const { checkedFiles } = await import("../compiler/index.js")
+  const { checkedFiles } = await import("../compiler/internal.js")
   const interrupt = new AbortController()
   process.once("SIGINT", () => interrupt.abort())
   const time = () => new Date().toLocaleTimeString("en-GB")

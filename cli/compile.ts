@@ -13,7 +13,7 @@ export async function compile(args: readonly string[]): Promise<number> {
   const subject = await subjectOf(values, words, "compile")
   const { file, config, tensors } = subject
   const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
-  const compiler = await import("../compiler/index.js")
+  const compiler = await import("../compiler/internal.js")
   const onWarning = (message: string) => say(`weft: ${message}`)
   const options = { context, precision, tuned, onWarning, ...(tensors && { tensors }) }
   const compiling = compiler.compile(file, config, target, options)

@@ -27,7 +27,7 @@ export async function explain(args: readonly string[]): Promise<number> {
   const { file, config, name, tensors } = subject
   const measured = values.measured === undefined ? undefined : await readTimes(values.measured)
   const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
-  const compiler = await import("../compiler/index.js")
+  const compiler = await import("../compiler/internal.js")
   const onWarning = (message: string) => say(`weft: ${message}`)
   const device = devices[values.device ?? (target === "webgpu" ? defaultDevice : "")]
   const options = {

@@ -57,7 +57,7 @@ async function compiled(
   const { cache } = options
   const kept = { cache, label: `program-${device.kind}`, modelFile: file, parts }
   const { artifact } = await keptArtifact(kept, async () => {
-    const { compileFile } = await import("../compiler/index.js")
+    const { compileFile } = await import("../compiler/internal.js")
     return compileFile(file, {}, device.kind, { adapter, tuned })
   })
   return artifact

@@ -7,7 +7,7 @@
  */
 import { readFile } from "node:fs/promises"
 import { basename, resolve } from "node:path"
-import type { CompileModelOptions } from "../compiler/index.js"
+import type { CompileModelOptions } from "../compiler/internal.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { type Arguments, UsageError } from "./arguments.js"

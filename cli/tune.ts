@@ -53,7 +53,7 @@ export async function tune(args: readonly string[]): Promise<number> {
   try {
     say(`weft: ${device.description} (${reason})`)
     progress.show("compiling …")
-    const compiler = await import("../compiler/index.js")
+    const compiler = await import("../compiler/internal.js")
     const precision = values.precision ?? (device.kind === "webgpu" && !device.fallback ? "fast" : "exact")
     const options = { precision, adapter, context, ...(subject.tensors && { tensors: subject.tensors }) }
     const compiling = compiler.compileFile(subject.file, subject.config, device.kind, options)

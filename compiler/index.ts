@@ -9,20 +9,19 @@
 import type { Artifact, ArtifactTarget } from "../runtime/artifact.js"
 import { type CompileModelOptions, compileFile } from "./compile-file.js"
 
-export { type Compilation, compileProgram } from "./compile.js"
-export { type CompiledFile, type CompileModelOptions, checkFile, compileFile } from "./compile-file.js"
-export { loopsFor } from "./compile-kernels.js"
-export { type Explained, type ExplainOptions, explain } from "./explain/explain.js"
-export { transformFiles } from "./frontend/files.js"
-export { loadModel } from "./frontend/load.js"
-export { checkedFiles } from "./frontend/project.js"
-export { structureOf } from "./kernel/fingerprint.js"
-export { choices } from "./schedule/choices.js"
+export type { Artifact, ArtifactTarget, Precision } from "../runtime/artifact.js"
+export { type ErrorCode, type Span, WeftError } from "../runtime/errors.js"
+export type { WeightType } from "../runtime/weights/dtypes.js"
+export type { NameRules } from "../runtime/weights/names.js"
+export type { Parameter } from "../runtime/weights/parameters.js"
+export type { CompileModelOptions } from "./compile-file.js"
+export type { TunedRecord } from "./schedule/tuned/record.js"
+export type { AdapterFacts } from "./targets/target.js"
 
 /**
  * Compiles the model of `modelFile` with the content of a config.json, or its program (with `{}`), for one target.
  *
- * @throws WeftError what `loadModel` throws (`model/type-error`, `scalar/function` …, `model/failed` also when the model throws while it is configured or traced), `compile/model` when the file exports neither,
+ * @throws WeftError what is wrong with the file (`model/missing`, `tsconfig/…`, `model/type-error`, `scalar/function`, `model/bundle-failed`), `model/failed` when the model throws while it is imported, configured or traced, `compile/model` when the file exports neither,
  *   `compile/config` naming the fields that the model does not take, `compile/storage` when tensors of one stack are stored differently, and
  *   what the passes refuse, with the model's line
  */

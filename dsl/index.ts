@@ -1,18 +1,41 @@
 /** The language: what a model file imports. */
-export * from "./axes.js"
-export * from "./call.js"
+export {
+  extent,
+  indexing,
+  merge,
+  minus,
+  pad,
+  pick,
+  plus,
+  rename,
+  reverse,
+  roll,
+  size,
+  slice,
+  split,
+  times,
+  windows,
+} from "./axes.js"
+export { call } from "./call.js"
 export type { Entry, InputSpec } from "./entries.js"
 export type { Facts } from "./facts.js"
-export * from "./fold.js"
-export * from "./functions.js"
-export * from "./map.js"
-export * from "./memory.js"
-export * from "./model.js"
-export * from "./parameters.js"
-export * from "./program.js"
-export * from "./rotary.js"
+export { argmax, dot, max, min, reduce, scan, sum, top } from "./fold.js"
+export { add, biased, causal, mul, normalize, rmsNorm, rope, scale, silu, softmax } from "./functions.js"
+export { cast, map, mapTo, outer, outerTo, where } from "./map.js"
+export { append, assign, at, constant, iota, literal } from "./memory.js"
+export { defineModel, type Model, type ModelDefinition, type Program } from "./model.js"
+export { type Growing, grows, repeat, stack, state, weight } from "./parameters.js"
+export { type ArrayOf, type Bounded, type DefinedProgram, defineProgram, input, upTo } from "./program.js"
+export {
+  type Rotary,
+  type RotaryConfig,
+  rotaryConflict,
+  rotaryContext,
+  rotaryFields,
+  rotaryFrequencies,
+} from "./rotary.js"
 export { greedyToken, sampleToken, samplingFields } from "./sampling.js"
-export * from "./scalar.js"
+export { bits, fromBits, toF32, toI32, toU32 } from "./scalar.js"
 export type { ConfigSchema, ParsingSchema, StandardIssue, StandardResult, StandardSchema } from "./schema.js"
 export type { Index, NumberType, Tensor, Tree } from "./tensor.js"
 export type { Extent, StateSpec, ValueType, WeightSpec } from "./tracing.js"

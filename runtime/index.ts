@@ -1,10 +1,32 @@
 /** The runtime: executes artifacts, in Node and in a page. Nothing here imports Node's modules or the compiler. */
-export * from "./artifact.js"
+export {
+  type Artifact,
+  type ArtifactArray,
+  type ArtifactBuffer,
+  type ArtifactConstant,
+  type ArtifactEntry,
+  type ArtifactExtent,
+  type ArtifactKernel,
+  type ArtifactLaunch,
+  type ArtifactModel,
+  type ArtifactNeed,
+  type ArtifactProgram,
+  type ArtifactSlot,
+  type ArtifactSymbol,
+  type ArtifactTarget,
+  type ArtifactTerm,
+  type ArtifactWeight,
+  artifactVersion,
+  type Precision,
+  precisionNames,
+  type StorageName,
+  targetNames,
+} from "./artifact.js"
 export { checkArtifact } from "./artifact-check.js"
 export type { Device, DeviceBuffer, DeviceLimits } from "./devices/device.js"
 export { createWasmDevice, type WasmDeviceOptions } from "./devices/wasm/device.js"
 export { createWebgpuDevice, type WebgpuDevice } from "./devices/webgpu/device.js"
-export { type Span, WeftError } from "./errors.js"
+export { type ErrorCode, type Span, WeftError } from "./errors.js"
 export { defaultsOf, endTokensOf } from "./generate/defaults.js"
 export type { GeneratePart, GenerateResult, GenerateTimings, Generation } from "./generate/generation.js"
 export { createGenerator, type GenerativeModel, type GeneratorOptions, type Logits } from "./generate/generator.js"

@@ -1,7 +1,7 @@
 /**
  * Builds dist/ when the sources have changed.
  *
- *   compiler, node, cli    one bundle with shared chunks, for Node
+ *   compiler, node, cli    one bundle with shared chunks, for Node; internal/compiler is what this script uses of it
  *   dsl                    through the front end's own transform, which the first bundle brings along
  *   runtime                one page-safe module: no Node modules, no zod
  *   types                  declarations by tsc, with the few names of the platform that they mention; only `npm run build` makes them
@@ -46,12 +46,17 @@ export async function buildBundles(say) {
   }
   await build({
     ...common,
-    entryPoints: { compiler: "compiler/index.ts", node: "cli/node.ts", cli: "cli/main.ts" },
+    entryPoints: {
+      compiler: "compiler/index.ts",
+      node: "cli/node.ts",
+      cli: "cli/main.ts",
+      "internal/compiler": "compiler/internal.ts",
+    },
     platform: "node",
     splitting: true,
     chunkNames: "chunks-[hash]",
   })
-  const { transformFiles } = await import(pathToFileURL(join(dist, "compiler.js")).href)
+  const { transformFiles } = await import(pathToFileURL(join(dist, "internal", "compiler.js")).href)
   await build({
     ...common,
     entryPoints: { dsl: "dsl/index.ts", "internal/attach": "dsl/internal.ts" },
