@@ -11,7 +11,6 @@ import { extent, roll, size } from "./axes.js"
 import { max, sum } from "./fold.js"
 import { map, outer } from "./map.js"
 import { constant, iota } from "./memory.js"
-import type { Rotary } from "./rotary.js"
 import { toF32 } from "./scalar.js"
 import type { Beside, Index, Tensor } from "./tensor.js"
 
@@ -102,6 +101,12 @@ export function rmsNorm(x: Tensor<string>, w: Tensor<string>, axis: string, eps:
   return map((v, r, weight) => weight * (v * r), x, inverse, w)
 }
 
+/** What `rope` needs: radians per position for each pair of channels, and a factor on cosine and sine. */
+export interface Rotary {
+  readonly frequencies: readonly number[]
+  readonly scaling: number
+}
+
 /**
  * Turns channel pairs (j, j + extent/2) along `axis` by position · frequencies[j] radians: the half-split form (GPT-NeoX). With c and s the
  * cosine and sine times `scaling`, result[j] = x[j]·c − x[j + extent/2]·s and result[j + extent/2] = x[j + extent/2]·c + x[j]·s.
@@ -126,7 +131,7 @@ export function rope(
     return tracing().fail(
       "trace/rotary-extent",
       `axis '${axis}' has ${size(x, axis)} elements, and there are ${half} frequencies`,
-      "there is one frequency for each pair of channels: rotaryFrequencies(config, extent)",
+      "there is one frequency for each pair of channels: rotaryFrequencies(config, extent) of weft/models/rotary",
     )
   const turn = outer((p, f) => toF32(p) * f, position, constant(axis, [...frequencies, ...frequencies]))
   const sign = constant(

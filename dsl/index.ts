@@ -20,20 +20,12 @@ export { call } from "./call.js"
 export type { Entry, InputSpec } from "./entries.js"
 export type { Facts } from "./facts.js"
 export { argmax, dot, max, min, reduce, scan, sum, top } from "./fold.js"
-export { add, biased, causal, mul, normalize, rmsNorm, rope, scale, silu, softmax } from "./functions.js"
+export { add, biased, causal, mul, normalize, type Rotary, rmsNorm, rope, scale, silu, softmax } from "./functions.js"
 export { cast, map, mapTo, outer, outerTo, where } from "./map.js"
 export { append, assign, at, constant, iota, literal } from "./memory.js"
 export { defineModel, type Model, type ModelDefinition, type Program } from "./model.js"
 export { type Growing, grows, repeat, stack, state, weight } from "./parameters.js"
 export { type ArrayOf, type Bounded, type DefinedProgram, defineProgram, input, upTo } from "./program.js"
-export {
-  type Rotary,
-  type RotaryConfig,
-  rotaryConflict,
-  rotaryContext,
-  rotaryFields,
-  rotaryFrequencies,
-} from "./rotary.js"
 export { greedyToken, sampleToken, samplingFields } from "./sampling.js"
 export { bits, fromBits, toF32, toI32, toU32 } from "./scalar.js"
 export type { ConfigSchema, ParsingSchema, StandardIssue, StandardResult, StandardSchema } from "./schema.js"

@@ -27,10 +27,6 @@ import {
   repeat,
   rmsNorm,
   rope,
-  rotaryConflict,
-  rotaryContext,
-  rotaryFields,
-  rotaryFrequencies,
   scale,
   silu,
   softmax,
@@ -41,6 +37,7 @@ import {
   weight,
 } from "../dsl/index.js"
 import { absentSchema, configObject, onlySchema, tokensSchema, unusedUnless } from "./config.js"
+import { rotaryConflict, rotaryContext, rotaryFields, rotaryFrequencies } from "./rotary.js"
 
 type Embedded = Tensor<"seq" | "embed">
 

@@ -2,7 +2,7 @@
  * Builds dist/ when the sources have changed.
  *
  *   compiler, node, cli    one bundle with shared chunks, for Node; internal/compiler is what this script uses of it
- *   dsl                    through the front end's own transform, which the first bundle brings along
+ *   dsl, models/rotary     through the front end's own transform, which the first bundle brings along
  *   runtime                one page-safe module: no Node modules, no zod
  *   types                  declarations by tsc, with the few names of the platform that they mention; only `npm run build` makes them
  *
@@ -59,7 +59,7 @@ export async function buildBundles(say) {
   const { transformFiles } = await import(pathToFileURL(join(dist, "internal", "compiler.js")).href)
   await build({
     ...common,
-    entryPoints: { dsl: "dsl/index.ts", "internal/attach": "dsl/internal.ts" },
+    entryPoints: { dsl: "dsl/index.ts", "internal/attach": "dsl/internal.ts", "models/rotary": "models/rotary.ts" },
     platform: "neutral",
     plugins: [transformed(transformFiles([join(root, "dsl/index.ts")]))],
   })

@@ -59,7 +59,7 @@ import { loadProgram } from "weft/node"
 const program = await loadProgram("program.ts", { device: "wasm", threads: 1 })
 console.log([...(await program.run({ x: Float32Array.of(1, 2) })).y.data].join())
 program.dispose()
-const artifact = await compile("model.ts", { vocab: 8, embed: 4, max: 16 }, "wasm")
+const artifact = await compile("model.ts", { vocab: 8, embed: 4, max_position_embeddings: 16 }, "wasm")
 console.log(artifact.model.context)
 const shipped = await compile("node_modules/weft/models/qwen3.ts", ${JSON.stringify(small)}, "wasm")
 console.log(shipped.model.family)\n`,
@@ -68,12 +68,13 @@ console.log(shipped.model.family)\n`,
 
 const model = `import * as z from "zod"
 import { append, at, defineModel, dot, grows, rename, state, weight } from "weft"
+import { rotaryContext, rotaryFields } from "weft/models/rotary"
 export const model = defineModel({
   families: ["tiny"],
-  config: z.object({ vocab: z.int(), embed: z.int(), max: z.int() }),
-  facts: (c) => ({ context: c.max, vocabulary: c.vocab, endTokens: [] }),
+  config: z.object({ ...rotaryFields, vocab: z.int(), embed: z.int() }),
+  facts: (c) => ({ context: rotaryContext(c), vocabulary: c.vocab, endTokens: [] }),
   parameters: (c) => ({ table: weight("table", { vocab: c.vocab }, { embed: c.embed }) }),
-  state: (c) => ({ seen: state({ key: grows(c.max), embed: c.embed }) }),
+  state: (c) => ({ seen: state({ key: grows(rotaryContext(c)), embed: c.embed }) }),
   forward(c, w, tokens, past) {
     const x = at(w.table, "vocab", tokens)
     return { logits: dot(x, w.table, "embed"), past: { seen: append(past.seen, "key", rename(x, "seq", "key")) } }
@@ -166,7 +167,7 @@ test.each([
   ["with those of a page, found in the old way", { ...old, lib: ["lib.es2023.d.ts", "lib.dom.d.ts"], types: [] }],
 ])("the package's declarations hold %s", (_, given) => {
   const file = join(folder, "every.ts")
-  const entries = ["weft", "weft/runtime", "weft/compiler", "weft/node"]
+  const entries = ["weft", "weft/runtime", "weft/compiler", "weft/node", "weft/models/rotary"]
   writeFileSync(file, entries.map((name, i) => `export * as n${i} from "${name}"\n`).join(""))
   const options = {
     strict: true,

@@ -4,9 +4,10 @@
  */
 import { z } from "zod"
 import * as language from "../../dsl/index.js"
+import { type RotaryConfig, rotaryConflict, rotaryContext, rotaryFrequencies } from "../../models/rotary.js"
 
-const { bits, defineModel, defineProgram, fromBits, grows, input, repeat, rotaryContext, rotaryConflict } = language
-const { rotaryFrequencies, stack, state, toF32, toI32, toU32, upTo, weight } = language
+const { bits, defineModel, defineProgram, fromBits, grows, input, repeat } = language
+const { stack, state, toF32, toI32, toU32, upTo, weight } = language
 
 export interface DefinitionCase {
   readonly call: (drawn: never) => unknown
@@ -36,7 +37,7 @@ const model = (part: object) =>
     forward: () => ({}),
     ...part,
   } as never)
-const rope = { max_position_embeddings: 64 } as language.RotaryConfig
+const rope = { max_position_embeddings: 64 } as RotaryConfig
 
 /** A case is named after its function. */
 export const definitions: Readonly<Record<string, DefinitionCase>> = {

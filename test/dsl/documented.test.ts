@@ -1,5 +1,5 @@
 /**
- * What a doc comment of the language promises is held: each function that dsl/index.ts exports says what it is, and with which codes it refuses; the calls
+ * What a doc comment of the language promises is held: each function that dsl/index.ts and models/rotary.ts export says what it is, and with which codes it refuses; the calls
  * of misuse-programs.ts and definition-cases.ts show each of these codes, and no other. `trace/tensor` (an argument that is no tensor of the running
  * trace) goes for all.
  */
@@ -8,12 +8,13 @@ import fc from "fast-check"
 import { ts } from "ts-morph"
 import { expect, test } from "vitest"
 import * as language from "../../dsl/index.js"
+import * as rotary from "../../models/rotary.js"
 import { law } from "../laws/settings.js"
 import { definitions, isCostly, refusal } from "./definition-cases.js"
 import { numbers, observed, others } from "./misuse-cases.js"
 
-/** `indexing` only gives a type, `silu` is a scalar function; the others stand in what the front end writes, and never in what people do. */
-const unchecked = new Set(["indexing", "silu", "__at", "__scalar"])
+/** `indexing` only gives a type, `silu` is a scalar function. */
+const unchecked = new Set(["indexing", "silu"])
 
 interface Documented {
   readonly text: string
@@ -21,13 +22,15 @@ interface Documented {
   readonly codes: readonly string[]
 }
 
-const isFunction = (name: string) => typeof (language as Readonly<Record<string, unknown>>)[name] === "function"
+const surface: Readonly<Record<string, unknown>> = { ...language, ...rotary }
+const isFunction = (name: string) => typeof surface[name] === "function"
 
 /** The exported functions of the language's files by their names, with what their comments say. */
 function documented(): ReadonlyMap<string, Documented> {
   const found = new Map<string, Documented>()
-  for (const file of readdirSync("dsl").filter((name) => name.endsWith(".ts") && name !== "index.ts")) {
-    const source = ts.createSourceFile(file, readFileSync(`dsl/${file}`, "utf8"), ts.ScriptTarget.Latest, true)
+  const files = readdirSync("dsl").flatMap((name) => (/^(?!index\.).*\.ts$/.test(name) ? [`dsl/${name}`] : []))
+  for (const file of [...files, "models/rotary.ts"]) {
+    const source = ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest, true)
     for (const node of source.statements) {
       const declared = ts.isVariableStatement(node) ? node.declarationList.declarations[0]?.name : undefined
       const named = ts.isFunctionDeclaration(node) ? node.name : declared
@@ -71,7 +74,7 @@ test("each function says what it does and each code with which it refuses, and t
   const cases = new Map<string, readonly string[]>()
   for (const [name, codes] of await observed()) cases.set(name, [...codes.keys()])
   for (const [name, classes] of refused()) cases.set(name, [...(cases.get(name) ?? []), ...classes])
-  expect(Object.keys(language).filter(isFunction).sort()).toEqual([...functions.keys()].sort())
+  expect(Object.keys(surface).filter(isFunction).sort()).toEqual([...functions.keys()].sort())
   expect([...cases.keys()].filter((name) => !functions.has(name))).toEqual([])
   for (const [name, { text, codes }] of functions) {
     expect(text.length, `${name} has a comment`).toBeGreaterThan(20)

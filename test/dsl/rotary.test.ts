@@ -1,7 +1,7 @@
 /** The frequencies of rotary positions against a second way to compute them, and what is refused. */
 import { describe, expect, test } from "vitest"
 import * as z from "zod"
-import { rotaryContext, rotaryFields, rotaryFrequencies } from "../../dsl/rotary.js"
+import { rotaryContext, rotaryFields, rotaryFrequencies } from "../../models/rotary.js"
 
 const schema = z.object(rotaryFields)
 const frequencies = (config: object, dim: number) => rotaryFrequencies(schema.parse(config), dim)

@@ -13,12 +13,12 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
     values: words`
       add append argmax assign at biased bits call cast causal constant defineModel defineProgram dot extent
       fromBits greedyToken grows indexing input iota literal map mapTo max merge min minus mul normalize outer
-      outerTo pad pick plus reduce rename repeat reverse rmsNorm roll rope rotaryConflict rotaryContext
-      rotaryFields rotaryFrequencies sampleToken samplingFields scale scan silu size slice softmax split stack
+      outerTo pad pick plus reduce rename repeat reverse rmsNorm roll rope
+      sampleToken samplingFields scale scan silu size slice softmax split stack
       state sum times toF32 toI32 toU32 top upTo weight where windows`,
     types: words`
       ArrayOf Bounded ConfigSchema DefinedProgram Entry Extent Facts Growing Index InputSpec Model
-      ModelDefinition NumberType ParsingSchema Program Rotary RotaryConfig StandardIssue StandardResult
+      ModelDefinition NumberType ParsingSchema Program Rotary StandardIssue StandardResult
       StandardSchema StateSpec Tensor Tree ValueType WeightSpec`,
   },
   "weft/compiler": {
@@ -27,6 +27,10 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
     types: words`
       AdapterFacts Artifact ArtifactTarget CompileModelOptions ErrorCode NameRules Parameter Precision Span
       TunedRecord WeightType`,
+  },
+  "weft/models/rotary": {
+    values: words`rotaryConflict rotaryContext rotaryFields rotaryFrequencies`,
+    types: words`RotaryConfig`,
   },
   "weft/node": {
     values: words`
@@ -69,8 +73,10 @@ function exported(file: string) {
           (node.isTypeOnly || isTypeOnly ? types : values).push(name.text)
     } else if (ts.canHaveModifiers(node) && node.modifiers?.some((m) => m.kind === ts.SyntaxKind.ExportKeyword)) {
       const isType = ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)
-      const { name } = node as ts.DeclarationStatement
-      ;(isType ? types : values).push(name?.getText() ?? node.getText())
+      const declared = ts.isVariableStatement(node)
+        ? node.declarationList.declarations
+        : [node as ts.DeclarationStatement]
+      ;(isType ? types : values).push(...declared.map(({ name }) => name?.getText() ?? node.getText()))
     }
   }
   return { values: values.sort(), types: types.sort() }

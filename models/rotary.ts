@@ -10,7 +10,8 @@
  * `rope_scaling`, newer ones have both in `rope_parameters`; either is read, other kinds are refused by name.
  */
 import * as z from "zod"
-import { isExtent, refuse, shown } from "./refuse.js"
+import type { Rotary } from "../dsl/index.js"
+import { isExtent, refuse, shown } from "../dsl/refuse.js"
 
 const kinds = ["default", "linear", "yarn"]
 
@@ -62,12 +63,6 @@ export const rotaryFields = {
 }
 
 export type RotaryConfig = z.infer<z.ZodObject<typeof rotaryFields>>
-
-/** What `rope` needs: radians per position for each pair of channels, and a factor on cosine and sine. */
-export interface Rotary {
-  readonly frequencies: readonly number[]
-  readonly scaling: number
-}
 
 const says = (rope: RotaryConfig["rope_scaling"]) => rope != null && Object.keys(rope).length > 0
 
