@@ -7,7 +7,6 @@ import { WeftError } from "../runtime/errors.js"
 import { identity } from "./ir/expression.js"
 import type { Kernel } from "./ir/kernel.js"
 import type { LoopKernel } from "./ir/loop.js"
-import { monoidKey } from "./ir/monoid.js"
 import type { Refusal, Schedule } from "./ir/schedule.js"
 import { verifyKernel } from "./ir/verify/kernel.js"
 import { verifyLoop } from "./ir/verify/loop.js"
@@ -108,7 +107,7 @@ function kernelKey(kernel: Kernel): string {
     const axes = i.axes.map((a) => `${a.name} ${identity(a.extent)}`).join(",")
     return i.kind === "local"
       ? `${i.name} ${axes} ${identity(i.value)}`
-      : `${i.buffer} ${axes} ${i.index.map(identity)} ${identity(i.value)} ${i.monoid === undefined ? "" : monoidKey(i.monoid)}`
+      : `${i.buffer} ${axes} ${i.index.map(identity)} ${identity(i.value)}`
   })
   return [...buffers, ...items, ...(kernel.long ?? [])].join(";")
 }

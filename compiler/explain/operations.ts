@@ -33,9 +33,8 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
     // What a workgroup holds of a chunk is a local, too: computed once for all points of a block.
     const along = besides(i, stores, schedule)
     const staged = stage(given, schedule.stores[i]!, "held", along)
-    const { value, index, monoid } = staged?.store ?? given
+    const { value, index } = staged?.store ?? given
     const values = [value, ...(staged?.beside ?? along).map((s) => s.value)]
-    const combining = monoid === undefined ? 0 : block.times(new Set(block.extents.keys()), "point")
     const locals = [...kernel.items, ...(staged?.locals ?? [])].filter((item): item is Local => item.kind === "local")
     // The mean over the places that the length of a chunked fold depends on.
     const places = placesOf(extentsIn(values), { sizes, variables: block.extents })
@@ -48,7 +47,7 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
       )
       return n + filled + weighed
     }, 0)
-    return sum + count(values, index, block) + combining + holding / places.length
+    return sum + count(values, index, block) + holding / places.length
   }, 0)
 }
 

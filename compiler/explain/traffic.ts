@@ -42,7 +42,6 @@ export function trafficOf(kernel: Kernel, sizes: ReadonlyMap<string, number>): r
     if (item.kind === "local") continue
     for (const i of item.index) visitReads(i, ranges, load)
     note(writes, item.buffer, item.index, ranges)
-    if (item.monoid !== undefined) note(reads, item.buffer, item.index, ranges)
   }
   return kernel.buffers.map(({ name, storage, shape }) => {
     const read = elements(reads.get(name) ?? [], shape)

@@ -3,8 +3,8 @@
  *
  *   interpretKernel(kernel, new Map([["x", x], ["y", y]]), new Map([["rows", 3]]))      // y has been written
  *
- * Faults: an index outside of a buffer's capacity or of a local's axes, two stores without a monoid to one element, a missing buffer or symbol.
- * f32 values are rounded after every operation; sums run in float64 and are rounded once, also those of stores with a monoid. Given `bounds`, one array a
+ * Faults: an index outside of a buffer's capacity or of a local's axes, two stores to one element, a missing buffer or symbol.
+ * f32 values are rounded after every operation; sums run in float64 and are rounded once. Given `bounds`, one array a
  * buffer, the bounds of f32 elements are read and written beside the values (scalar-bounds.ts; storage rounding is not part of them). A kernel is
  * compiled to JavaScript once and runs for all values of its symbols.
  */
@@ -16,8 +16,7 @@ import { inPasses } from "./carried.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
 import { KernelFault } from "./kernel-fault.js"
 import { type Memory, writeElement } from "./memory.js"
-import { stepText } from "./monoid.js"
-import { type Atom, Emitter } from "./scalar.js"
+import { Emitter } from "./scalar.js"
 import type { Arithmetic } from "./scalar-operations.js"
 
 /**
@@ -51,31 +50,18 @@ export function interpretKernel(
     })
   const stored = written(kernel)
   const touched = kernel.buffers.map(({ name }, i) => new Uint8Array(stored.has(name) ? memories[i]!.size : 0))
-  const totals = kernel.buffers.map(({ name }, i) =>
-    compiled.accumulated.has(name) ? Float64Array.from(memories[i]!.values) : memories[i]!.values,
-  )
   const sizes = kernel.items.map((item) =>
     item.kind === "local" ? item.axes.reduce((n, a) => n * Math.max(0, extentAt(a.extent, symbols)), 1) : 0,
   )
   const locals = sizes.map((n) => new Float64Array(n))
   const localBounds = sizes.map((n) => new Float64Array(options.bounds === undefined ? 0 : n))
-  compiled.run({ memories, totals, bounds, touched, locals, localBounds }, values(compiled.symbols))
-  for (const [i, { name }] of kernel.buffers.entries())
-    if (compiled.accumulated.has(name))
-      touched[i]!.forEach((how, at) => {
-        if (how === combined) writeElement(memories[i]!, at, totals[i]![at]!)
-      })
+  compiled.run({ memories, bounds, touched, locals, localBounds }, values(compiled.symbols))
 }
-
-/** How an element was written in this launch. */
-const plain = 1
-const combined = 2
 
 interface Arrays {
   readonly memories: readonly Memory[]
-  /** What stores with a monoid accumulate into; for other buffers their memory. */
-  readonly totals: readonly (Float64Array | Memory["values"])[]
   readonly bounds: readonly Float64Array[]
+  /** 1 where an element was written in this launch. */
   readonly touched: readonly Uint8Array[]
   readonly locals: readonly Float64Array[]
   readonly localBounds: readonly Float64Array[]
@@ -83,8 +69,6 @@ interface Arrays {
 
 interface Compiled {
   readonly symbols: readonly string[]
-  /** Buffers that a store with a monoid writes. */
-  readonly accumulated: ReadonlySet<string>
   readonly run: (arrays: Arrays, symbols: readonly number[]) => void
 }
 
@@ -132,9 +116,7 @@ function compile(kernel: Kernel, arithmetic: Arithmetic): Compiled {
   )
   kernel.buffers.forEach((_, i) => {
     emitter.push(`const memory${i} = arrays.memories[${i}], buffer${i} = memory${i}.values;`)
-    emitter.push(
-      `const total${i} = arrays.totals[${i}], touched${i} = arrays.touched[${i}], bound${i} = arrays.bounds[${i}];`,
-    )
+    emitter.push(`const touched${i} = arrays.touched[${i}], bound${i} = arrays.bounds[${i}];`)
   })
   for (const [i, item] of kernel.items.entries()) {
     if (item.kind === "store") {
@@ -146,12 +128,7 @@ function compile(kernel: Kernel, arithmetic: Arithmetic): Compiled {
       locals.set(item.name, array)
     }
   }
-  const combining = kernel.items.flatMap((i) => (i.kind === "store" && i.monoid !== undefined ? [i.buffer] : []))
-  return {
-    accumulated: new Set(combining),
-    run: emitter.function(["arrays", "symbols"]),
-    symbols: emitter.symbols,
-  }
+  return { run: emitter.function(["arrays", "symbols"]), symbols: emitter.symbols }
 }
 
 function localArray({ name, axes, value }: Local, i: number, bounded: boolean): ArrayAccess {
@@ -188,30 +165,11 @@ function emitStore(emitter: Emitter, kernel: Kernel, item: Store, array: ArrayAc
       const made = emitter.emit(item.value)
       const offset = emitOffset(emitter, array, item.index)
       const touched = `touched${i}[${offset}]`
-      if (item.monoid === undefined) {
-        emitter.push(`if (${touched} !== 0) ${twice}(${offset});`)
-        emitter.push(`${touched} = ${plain};`)
-        emitter.push(`${emitter.hold(writeElement)}(memory${i}, ${offset}, ${made.value});`)
-        if (array.bounds !== undefined) emitter.push(`${array.bounds}[${offset}] = ${made.bound};`)
-      } else {
-        emitter.push(`if (${touched} === ${plain}) ${twice}(${offset});`)
-        emitter.push(`${touched} = ${combined};`)
-        emitter.push(combineText(item, made, `total${i}[${offset}]`, array.bounds && `${array.bounds}[${offset}]`))
-      }
+      emitter.push(`if (${touched} !== 0) ${twice}(${offset});`)
+      emitter.push(`${touched} = 1;`)
+      emitter.push(`${emitter.hold(writeElement)}(memory${i}, ${offset}, ${made.value});`)
+      if (array.bounds !== undefined) emitter.push(`${array.bounds}[${offset}] = ${made.bound};`)
     }),
   )
   emitter.push(body)
-}
-
-function combineText({ monoid, value }: Store, made: Atom, state: string, bound: string | undefined): string {
-  if (
-    monoid === undefined ||
-    monoid.kind === "product" ||
-    monoid.kind === "argmax" ||
-    monoid.kind === "top" ||
-    monoid.kind === "carried"
-  )
-    throw new KernelFault("malformed", "a store combines with a monoid of one component")
-  const bounds = bound === undefined ? undefined : { state: bound, tuple: made.bound }
-  return stepText(monoid, value.dtype, { state: [state], tuple: [made.value], bound: bounds })
 }

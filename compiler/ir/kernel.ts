@@ -11,7 +11,6 @@
  */
 import { fault, type Span } from "../../runtime/errors.js"
 import type { Storage } from "./loop.js"
-import type { Monoid } from "./monoid.js"
 import type { Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
 import type { Axis } from "./tensor.js"
@@ -34,11 +33,9 @@ export interface Store {
   readonly kind: "store"
   readonly buffer: string
   readonly axes: readonly Axis[]
-  /** One per axis of the buffer; distinct points of `axes` give distinct elements unless there is a monoid. */
+  /** One per axis of the buffer; distinct points of `axes` give distinct elements. */
   readonly index: readonly Expression[]
   readonly value: Expression
-  /** With a one-component monoid: the element becomes monoid(element, value). */
-  readonly monoid: Monoid | undefined
 }
 export type Item = Local | Store
 

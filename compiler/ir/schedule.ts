@@ -105,7 +105,6 @@ export interface Refusal {
     | "reduce/run"
     | "local/unowned"
     | "local/size"
-    | "store/monoid"
     | "store/packed"
     | "fold/slots"
   readonly why: string

@@ -133,7 +133,7 @@ function inTurns(
     const counts = now.map((r, i) => inside(i, r).length * chosen[i]!.buffers.length)
     const widest = counts.indexOf(Math.max(...counts))
     const bounds = widest < 0 ? [] : inside(widest, now[widest]!)
-    if (bounds.length === 0 || store.monoid !== undefined) return refuse(kernel)
+    if (bounds.length === 0) return refuse(kernel)
     const middle = bounds[bounds.length >> 1]!
     const half = (part: Partial<Rows>) => split(now.map((r, i) => (i === widest ? { ...r, ...part } : r)))
     return [...half({ end: middle }), ...half({ first: middle })]

@@ -82,6 +82,5 @@ export function structureOf(kernel: Kernel): Structure {
 
 function content(item: Item, visit: (x: Expression) => number): string {
   if (item.kind === "local") return String(visit(item.value))
-  const sign = item.monoid === undefined ? "=" : monoidKey(item.monoid)
-  return `[${item.index.map(visit).join(" ")}] ${sign} ${visit(item.value)}`
+  return `[${item.index.map(visit).join(" ")}] = ${visit(item.value)}`
 }

@@ -157,7 +157,7 @@ function attempt(
   }
   const reads = (t: Tensor, axes: readonly Axis[] = []) => {
     const value = lowering.value(t, itemAxes(t, "probe").point)
-    const store = { kind: "store", buffer: "", axes, index: [], value, monoid: undefined } as const
+    const store = { kind: "store", buffer: "", axes, index: [], value } as const
     return bindings([...needed(value, locals), store], naming, options).size
   }
   const more = new Set<Tensor>()
@@ -268,7 +268,7 @@ function storeTask(
   const at = layout(t).map((a) =>
     t.kind === "update" && a === t.axis ? add(axes.point.get(a)!, t.at) : axes.point.get(a)!,
   )
-  const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value, monoid: undefined }
+  const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value }
   const items: readonly Item[] = [...needed(value, locals), store]
   return {
     reads: bindings(items, naming, options),

@@ -67,7 +67,6 @@ export function canonical(kernel: Kernel): Canonical {
       axes,
       index: item.index.map(visit),
       value: visit(item.value),
-      monoid: item.monoid,
     }
   })
   const bindings = [...buffers.keys()]

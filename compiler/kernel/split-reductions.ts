@@ -55,7 +55,7 @@ function splitKernel(
 ): readonly Step[] | undefined {
   const { kernel } = step
   const [given] = kernel.items
-  if (kernel.items.length !== 1 || given?.kind !== "store" || given.monoid !== undefined) return undefined
+  if (kernel.items.length !== 1 || given?.kind !== "store") return undefined
   const store = alongOneAxis(given)
   const folds = outermostFolds(store.value)
   const [first] = folds
@@ -110,7 +110,6 @@ function splitKernel(
         axes,
         index: axes.map((a) => variable(a.name)),
         value: substitute(shifted, names),
-        monoid: undefined,
       }
       known = { buffer, axes: own, store: made }
       parts.set(key, known)

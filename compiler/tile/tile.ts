@@ -151,7 +151,6 @@ function section(
   parts: Build,
 ): { readonly groups: Dim; emit(cell: Expression): readonly Statement[] } {
   if (schedule.with !== undefined) return { groups: literal(0), emit: () => [] }
-  if (store.monoid !== undefined) throw new Refused("store/monoid", "accumulating stores are not tiled yet")
   const names = new Set(store.axes.map((a) => a.name))
   for (const name of Object.keys(schedule.tile))
     if (!names.has(name)) throw new Refused("schedule/unknown-axis", `the store has no axis '${name}'`)

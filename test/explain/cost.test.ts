@@ -43,7 +43,6 @@ const store = (name: string, axes: readonly ir.Axis[], index: readonly Expressio
   axes,
   index,
   value,
-  monoid: undefined,
 })
 const [o, k, s, c] = [variable("o"), variable("k"), variable("s"), variable("c")]
 const past = symbol("past", 1024, 512)

@@ -33,13 +33,12 @@ const buffer = (name: string, shape: number[], storage: KernelBuffer["storage"] 
   shape,
 })
 const kernel = (buffers: KernelBuffer[], ...items: Item[]): Kernel => ({ name: "k", buffers, items, spans: [] })
-const store = (to: string, axes: Axis[], value: Expression, index?: Expression[], monoid?: Monoid): Item => ({
+const store = (to: string, axes: Axis[], value: Expression, index?: Expression[]): Item => ({
   kind: "store",
   buffer: to,
   axes,
   index: index ?? axes.map((a) => variable(a.name)),
   value,
-  monoid,
 })
 const local = (name: string, axes: Axis[], value: Expression): Item => ({ kind: "local", name, axes, value })
 
@@ -148,21 +147,6 @@ describe("values", () => {
     expect(run(k, { x: memoryOf("f32", [1, 2 ** -24, 2 ** -24]) })).toEqual([1 + 2 ** -23])
   })
 
-  test("a store with a monoid combines with the element", () => {
-    const to = load("at", [j], "i32")
-    const k = (m: Monoid) =>
-      kernel(
-        [buffer("x", [3]), buffer("at", [3], "i32"), buffer("y", [2])],
-        store("y", [axis("j", 3)], load("x", [j], "f32"), [to], m),
-      )
-    const at = memoryOf("i32", [1, 1, 1])
-    expect(run(k(sum), { x: memoryOf("f32", [1, 2 ** -24, 2 ** -24]), at, y: memoryOf("f32", [7, 0]) })).toEqual([
-      7,
-      1 + 2 ** -23,
-    ])
-    expect(run(k(max), { x: memoryOf("f32", [1, 5, 2]), at, y: memoryOf("f32", [7, 0]) })).toEqual([7, 5])
-  })
-
   test("branches that would fault are not taken, and reductions stay behind their guard", () => {
     const inside = apply("lt", j, rows)
     const guarded = (x: Expression) => apply("select", inside, x, f(-1))
@@ -244,12 +228,6 @@ describe("faults", () => {
     expect(faultOf(copy([literal(1)], f(1)), { x: x23 })).toBe("twice")
     const k = kernel([buffer("y", [2])], store("y", [axis("i", 2)], f(1)), store("y", [axis("j", 1)], f(2)))
     expect(faultOf(k, {})).toBe("twice")
-  })
-  test("twice: a store after one that combines, and the other way round", () => {
-    const plain = store("y", [axis("i", 2)], f(1))
-    const sums = store("y", [axis("j", 2)], f(2), undefined, sum)
-    expect(faultOf(kernel([buffer("y", [2])], plain, sums), {})).toBe("twice")
-    expect(faultOf(kernel([buffer("y", [2])], sums, plain), {})).toBe("twice")
   })
   test("slot: a component beyond the ranks", () => {
     const ranks = reduce("j", literal(3), top(2), [load("x", [literal(0), j], "f32"), j]) as Reduce

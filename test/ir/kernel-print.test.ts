@@ -41,14 +41,13 @@ test("locals, stores, and places", () => {
   const text = printKernel(
     kernel(
       { kind: "local", name: "m", axes: [axis("row", rows)], value: m },
-      { kind: "store", buffer: "y", axes: [axis("r", rows), axis("k", 32)], index: [r, k], value, monoid: undefined },
+      { kind: "store", buffer: "y", axes: [axis("r", rows), axis("k", 32)], index: [r, k], value },
       {
         kind: "store",
         buffer: "y",
         axes: [],
         index: [literal(0), add(rows, literal(1))],
         value: literal(1, "f32"),
-        monoid: sum,
       },
     ),
   )
@@ -56,7 +55,7 @@ test("locals, stores, and places", () => {
 kernel scores(x: f32 as bf16 [64, 32], y: f32 [64, 32])   at model.ts:12:9
   local m[row < rows]: f32 = max_{c < 32}(x[row, c])
   store y[r, k] over r < rows, k < 32 = (x[r, k] - m{r})
-  store y[0, (rows + 1)] sum= 1.0`)
+  store y[0, (rows + 1)] = 1.0`)
 })
 
 test("what is used more than once is numbered; a tuple is read by component", () => {
@@ -67,14 +66,13 @@ test("what is used more than once is numbered; a tuple is read by component", ()
   for (let i = 0; i < 40; i++) deep = apply("mul", deep, apply("exp", deep))
   const text = printKernel(
     kernel(
-      { kind: "store", buffer: "y", axes: [axis("r", rows)], index: [r, literal(0)], value, monoid: undefined },
+      { kind: "store", buffer: "y", axes: [axis("r", rows)], index: [r, literal(0)], value },
       {
         kind: "store",
         buffer: "y",
         axes: [axis("r", rows), axis("k", 32)],
         index: [r, k],
         value: deep,
-        monoid: undefined,
       },
     ),
   )

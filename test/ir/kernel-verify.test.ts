@@ -41,7 +41,6 @@ const store = (value: Expression, change: Partial<Item & { kind: "store" }> = {}
   axes: [axis("r", rows)],
   index: [variable("r")],
   value,
-  monoid: undefined,
   ...change,
 })
 const local = (name: string, axes: Axis[], value: Expression): Item => ({ kind: "local", name, axes, value })
@@ -62,7 +61,6 @@ test("a well-formed kernel has no problems", () => {
     buffer: "z",
     axes: [axis("q", rows)],
     index: [variable("q")],
-    monoid: max,
   })
   expect(problems([m, store(value), z])).toEqual([])
 })
@@ -125,7 +123,6 @@ describe("each problem", () => {
     ],
     ["kernel/node item 0 (store y): fetch has no place in a kernel", problems([store(fetch("x", r, "f32"))])],
     ["kernel/node item 0 (store y): splat has 4 lanes", problems([store(splat(one, 4))])],
-    ["kernel/monoid item 0 (store y): a store cannot combine with top2", problems([store(one, { monoid: top(2) })])],
     ["kernel/shape [-1] is no shape for 'w'", problems([], [{ name: "w", dtype: "f32", storage: "f32", shape: [-1] }])],
   ]
   for (const [i, [wanted, found]] of cases.entries()) test(`${i}: ${wanted}`, () => expect(found).toContain(wanted))

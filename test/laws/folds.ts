@@ -310,6 +310,5 @@ function storeOf(making: Making, given: Expression, axes: readonly Axis[], numbe
     axes: own,
     index: order.map((a) => variable(a.name)),
     value,
-    monoid: undefined,
   }
 }

@@ -8,15 +8,7 @@ import { poisoned } from "./execute.js"
 /** Small integers in what is read, garbage in what is written. */
 export function kernelMemories(kernel: Kernel, seed: number): Map<string, Memory> {
   const stored = written(kernel)
-  const accumulated = new Set(
-    kernel.items.flatMap((i) => (i.kind === "store" && i.monoid !== undefined ? [i.buffer] : [])),
-  )
-  return new Map(
-    kernel.buffers.map((b, i) => [
-      b.name,
-      stored.has(b.name) && !accumulated.has(b.name) ? poisoned(b) : integers(b, seed + 17 * i),
-    ]),
-  )
+  return new Map(kernel.buffers.map((b, i) => [b.name, stored.has(b.name) ? poisoned(b) : integers(b, seed + 17 * i)]))
 }
 
 function integers(b: KernelBuffer, seed: number): Memory {

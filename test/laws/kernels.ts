@@ -1,6 +1,6 @@
 /**
  * Random kernels, for what today's tensor programs do not make of themselves: products of any monoids with their components, scans of tuples,
- * locals read at shifted and folded indices, stores of different domains side by side, stores that accumulate, packed stores that round.
+ * locals read at shifted and folded indices, stores of different domains side by side, packed stores that round.
  *
  *   local m[a0]  = (max × top2)_{r1 < 5}(x[r1, a0], y[a0 + r1], r1).1[1]
  *   store z[a2]  = m{min(a2 + 1, 3)} + m{3 - a2}          over a2 < 4
@@ -259,15 +259,13 @@ class Making {
   store(): Store {
     const { choose } = this
     const axes = Array.from({ length: choose.below(4) }, () => this.axis("a", false)).slice(0, 3)
-    const accumulates = choose.chance(8)
     const storages: readonly Storage[] = ["f32", "f32", "i32", "bool", "u32", "bf16", "f16", "bf16"]
-    const chosen: Storage = accumulates ? "f32" : choose.of(axes.length > 0 ? storages : storages.slice(0, 5))
+    const chosen: Storage = choose.of(axes.length > 0 ? storages : storages.slice(0, 5))
     // Packed memory is written in pairs: rows of whole pairs, and nothing that shifts them.
     const pairs = packed(chosen)
     if (pairs) axes[axes.length - 1] = { ...axes.at(-1)!, extent: literal(choose.of([8, 4, 16, 2])) }
     const value = this.value(axes, 3)
     const order = !pairs && choose.chance(30) ? [...axes].reverse() : axes
-    const monoid = accumulates ? choose.of([sum, max, min]) : undefined
     const merged = !pairs && order.length === 2 && choose.chance(30) && order[1]!.extent.kind === "literal"
     const places = order.map((a) => {
       const last = Math.max(0, maximum(a.extent) - 1)
@@ -281,8 +279,8 @@ class Making {
     const [first, second] = places
     const index = merged ? [add(mul(first!.at, literal(second!.size)), second!.at)] : places.map((p) => p.at)
     const shape = merged ? [first!.size * second!.size] : places.map((p) => p.size)
-    const converted = this.converted(accumulates ? this.clamped(value, 512) : pairs ? this.wide(value) : value, chosen)
-    return { kind: "store", buffer: this.buffer(chosen, shape), axes, index, value: converted, monoid }
+    const converted = this.converted(pairs ? this.wide(value) : value, chosen)
+    return { kind: "store", buffer: this.buffer(chosen, shape), axes, index, value: converted }
   }
 
   /** More bits than packed memory holds, so that stores round. */

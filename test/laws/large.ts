@@ -61,7 +61,6 @@ export function buildLarge({ numbers }: FoldRecipe): { readonly kernel: Kernel; 
     axes: made.axes,
     index: made.axes.map((a) => variable(a.name)),
     value: made.value,
-    monoid: undefined,
   }
   const kernel = { name: "large", buffers: making.buffers, items: [store], spans: [] }
   return { kernel, regime: isCarried ? "analytic" : "exact" }

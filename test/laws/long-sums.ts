@@ -111,7 +111,6 @@ export function buildLong({ shape, count: n, rows, open }: LongRecipe): LongKern
     axes,
     index: axes.map((x) => variable(x.name)),
     value: value(),
-    monoid: undefined,
   }
   const used = shape === "sum" || shape === "nested" || shape === "moments" ? ["x", "y"] : ["x", "w", "y"]
   const kernel = { name: "long", buffers: buffers.filter((b) => used.includes(b.name)), items: [item], spans: [] }

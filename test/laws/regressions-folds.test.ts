@@ -45,7 +45,6 @@ function kernelOf({ shapes, axes, value }: Given): Kernel {
     axes: list,
     index: list.map((a) => v(a.name)),
     value,
-    monoid: undefined,
   }
   const buffers = Object.entries({ y: Object.values(axes), ...shapes }).map(
     ([name, shape]) => ({ name, dtype: "f32", storage: "f32", shape }) as const,
@@ -177,7 +176,7 @@ test("a store does not go along with one that may have no points", () =>
       })
       const row = [{ name: "r", extent: literal(4) }]
       const value = total("key", 9, x("s", "r", "key"))
-      const beside: Store = { kind: "store", buffer: "z", axes: row, index: [v("r")], value, monoid: undefined }
+      const beside: Store = { kind: "store", buffer: "z", axes: row, index: [v("r")], value }
       const buffers = [...one.buffers, { name: "z", dtype: "f32", storage: "f32", shape: [4] } as const]
       return { ...one, buffers, items: [...one.items, beside] }
     }
@@ -225,7 +224,6 @@ test("a local does not lie where lanes exchange the values of its folds", () =>
       axes: [{ name: "two", extent: literal(1) }],
       index: [v("two")],
       value: localRead("local0", [literal(0)], "f32"),
-      monoid: undefined,
     }
     const f32 = { dtype: "f32", storage: "f32" } as const
     const kernel: Kernel = {

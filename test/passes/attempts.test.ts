@@ -31,7 +31,6 @@ function products(count: number): Kernel {
         index: [variable("row"), variable("column")],
         value: folds.reduce<Expression>((a, b) => mul(a, b), literal(1, "f32")),
         buffer: place(),
-        monoid: undefined,
       },
     ],
     buffers,

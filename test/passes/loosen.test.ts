@@ -37,7 +37,6 @@ const store = (buffer: string, value: Expression): Store => ({
   axes: [row],
   index: [variable("row")],
   value,
-  monoid: undefined,
 })
 const kernelOf = (...values: Expression[]): Kernel => ({
   name: "k",

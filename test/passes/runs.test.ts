@@ -26,7 +26,6 @@ function kernelOf(extent: Expression, monoid: Monoid = sum, dtype: DType = "f32"
         axes: [],
         index: [literal(0)],
         value: reduce("k", extent, monoid, [load("x", [variable("k")], dtype)]),
-        monoid: undefined,
       },
     ],
     spans: [],

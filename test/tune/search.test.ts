@@ -118,7 +118,6 @@ test("indices stay inside of what they index", () => {
           axes: [{ name: "i", extent: literal(8) }],
           index: [variable("i")],
           value: load("b1", [index, literal(0)], "f32"),
-          monoid: undefined,
         },
       ],
       spans: [],

@@ -11,7 +11,6 @@
  */
 import { identity, operands, print, rebuild, rewrite, variable, walk, withTable } from "../expression.js"
 import type { Item, Kernel, KernelBuffer } from "../kernel.js"
-import { monoidKey } from "../monoid.js"
 import type { Expression } from "../nodes.js"
 import type { Axis } from "../tensor.js"
 
@@ -38,9 +37,8 @@ function printItem(item: Item, names: Names): string {
   const text = (x: Expression) => print(shorten(x, names))
   const axes = item.axes.map((a) => printAxis(a)).join(", ")
   if (item.kind === "local") return `local ${item.name}[${axes}]: ${item.value.dtype} = ${text(item.value)}`
-  const sign = item.monoid === undefined ? "=" : `${monoidKey(item.monoid)}=`
   const over = item.axes.length > 0 ? ` over ${axes}` : ""
-  return `store ${item.buffer}[${item.index.map(text).join(", ")}]${over} ${sign} ${text(item.value)}`
+  return `store ${item.buffer}[${item.index.map(text).join(", ")}]${over} = ${text(item.value)}`
 }
 
 const printAxis = ({ name, extent }: Axis): string => `${name} < ${print(extent)}`

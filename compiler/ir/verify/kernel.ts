@@ -8,9 +8,9 @@
  * store to distinct elements; the interpreter faults there.
  */
 import { freeVariables, print, walk } from "../expression.js"
-import type { Item, Kernel, KernelBuffer, Local, Store } from "../kernel.js"
+import type { Item, Kernel, KernelBuffer, Local } from "../kernel.js"
 import { storageType } from "../loop.js"
-import { componentCount, liftCount, monoidKey, monoidParts, partOf } from "../monoid.js"
+import { liftCount, monoidKey, monoidParts, partOf } from "../monoid.js"
 import type { Component, Expression } from "../nodes.js"
 import type { DType } from "../operations.js"
 
@@ -23,7 +23,7 @@ export type KernelProblemCode =
   | "kernel/arity" /* the wrong number of indices, lifted values or ranks */
   | "kernel/dtype" /* a dtype that is not the buffer's, the local's or the index's */
   | "kernel/node" /* a node of another language */
-  | "kernel/monoid" /* a store that combines with more than one component, a prefix of a carried monoid */
+  | "kernel/monoid" /* a prefix of a carried monoid */
   | "kernel/shape" /* a capacity that is no count */
 
 export interface KernelProblem {
@@ -90,13 +90,6 @@ function verifyItem(item: Item, buffers: ReadonlyMap<string, KernelBuffer>, repo
   verifyPosition(item.index, buffer.shape.length, `'${item.buffer}'`, report)
   if (item.value.dtype !== buffer.dtype)
     report("kernel/dtype", `a ${item.value.dtype} is stored in '${item.buffer}', which is ${buffer.dtype}`)
-  verifyMonoid(item, report)
-}
-
-function verifyMonoid({ monoid }: Store, report: Report): void {
-  if (monoid === undefined) return
-  if (monoid.kind === "product" || componentCount(monoid) !== 1)
-    report("kernel/monoid", `a store cannot combine with ${monoidKey(monoid)}`)
 }
 
 function verifyFree(x: Expression, item: Item, report: Report): void {

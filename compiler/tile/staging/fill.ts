@@ -78,7 +78,6 @@ export function emitFill(
     axes: axes.map((a) => a.axis),
     index,
     value: substitute(value, at),
-    monoid: undefined,
   }
   let together = 1
   walk(value, (x) => {
