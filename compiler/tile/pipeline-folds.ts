@@ -1,9 +1,5 @@
 /**
  * One chunk into the accumulators of a turn: folds side by side, those that all lanes share by themselves, and in runs where the fold is long.
- *
- *   sum += Σ_{i < 32} w[i] · v[i]   in runs, with a step of 4    →    for j < 8 { sum = sum + (((w0 · v0 + w1 · v1) + w2 · v2) + w3 · v3) }
- *
- * A step is a run that needs no accumulators of its own: registers are what a block on a GPU has least of.
  */
 
 import { literalExtent } from "../ir/dim.js"
@@ -12,7 +8,6 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import type { BlockAxis, Build } from "./block.js"
 import { Refused } from "./block.js"
-import { combine, isComponentwise } from "./fold.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import type { CarriedArrays } from "./online.js"
 import { advance } from "./online.js"
@@ -101,12 +96,10 @@ function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, c
   const leaves = folds.map((f) => f.leaf)
   const turns = step === 1 ? count : literal(elements! / step)
   const after: Statement[] = []
-  // The elements of a step are a run that needs no accumulators, where so short ones may be merged one after the other.
-  const stepIsRun = c.run !== undefined && step > 1 && leaves.every(isPlain) && fitInLine(step, chunk.size / step)
   const run = Math.max(1, Math.floor((c.run ?? 1) / step))
   const most = Math.ceil(chunk.size / step / run)
   const runs =
-    c.run === undefined || stepIsRun || most === 1
+    c.run === undefined || most === 1
       ? undefined
       : createRuns(
           leaves,
@@ -118,31 +111,17 @@ function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, c
   emitTurns(leaves, turns, [open], scope, lowerer, runs, (turn, [accumulators], body) => {
     const bound = new Set([...scope.bound, ...freeVariables(turn), c.number])
     const inner: Scope = { ...scope, out: body, bound }
-    const elementsOf = (from: number, to: number) => {
-      const places = Array.from({ length: to - from }, (_, u) =>
-        add(chunk.base, add(mul(turn, literal(step)), literal(from + u))),
-      )
-      const lifts = places.flatMap((at) =>
-        leaves.map((leaf) => leaf.lift.map((l) => substitute(l, new Map([[leaf.axis, at]])))),
-      )
+    for (let u = 0; u < step; u++) {
+      const at = add(chunk.base, add(mul(turn, literal(step)), literal(u)))
+      const lifts = leaves.map((leaf) => leaf.lift.map((l) => substitute(l, new Map([[leaf.axis, at]]))))
       const flat = lowerValues(lifts.flat(), inner, lowerer)
-      let at = 0
+      let from = 0
       const lifted = lifts.map((l) => {
-        at += l.length
-        return flat.slice(at - l.length, at)
+        from += l.length
+        return flat.slice(from - l.length, from)
       })
-      return places.map((_, u) => lifted.slice(u * leaves.length, (u + 1) * leaves.length))
+      accumulate(leaves, accumulators!, lifted, body, lowerer)
     }
-    if (!stepIsRun) {
-      for (let u = 0; u < step; u++) accumulate(leaves, accumulators!, elementsOf(u, u + 1)[0]!, body, lowerer)
-      return
-    }
-    const [first, ...others] = elementsOf(0, step)
-    const both = (a: Accumulators, b: Accumulators) => leaves.map((l, i) => combine(l.monoid, a[i]!, b[i]!))
-    accumulate(leaves, accumulators!, others.reduce<Accumulators>(both, first!), body, lowerer)
   })
   scope.out.push(...after)
 }
-
-/** Folds whose lifted values are accumulators of one element. */
-const isPlain = ({ monoid }: Reduce): boolean => isComponentwise(monoid)

@@ -76,17 +76,6 @@ describe("runs", () => {
     })
   })
 
-  test("of a step need no accumulators where so short ones may be merged one after the other", () => {
-    withTable(() => {
-      const text = (chunk: number) => textOf(kernelOf(literal(8192)), { chunk, step: 4 })
-      expect(text(32)).toMatch(/for k_\d+ < 8 serial/)
-      expect(text(32)).toMatch(/(k_\d+) = \(\1 \+ \(\(\(x\[.*\] \+ x\[.*\]\) \+ x\[.*\]\) \+ x\[.*\]\)\)/)
-      expect(text(32)).not.toContain("k_run_")
-      // 16 one after the other are too many: pairs of 8 runs of two steps.
-      expect(text(64)).toContain("k_run_0 < 8")
-    })
-  })
-
   test("hold for every fold of a chain, whichever of its axes is taken in chunks", () => {
     withTable(() => {
       const inner = reduce("b", literal(66), sum, [load("x", [variable("k"), variable("b")], "f32")])
