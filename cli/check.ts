@@ -12,7 +12,7 @@ import { WeftError } from "../runtime/errors.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { type Arguments, parse, UsageError } from "./arguments.js"
 import { weightsOf } from "./artifact.js"
-import { flagsOf } from "./commands.js"
+import { defaultTarget, flagsOf } from "./commands.js"
 import { say, write } from "./output.js"
 import { readObject, type Subject } from "./subject.js"
 import { watchFolders } from "./watch.js"
@@ -54,7 +54,7 @@ async function errorsOf(file: string, values: Arguments): Promise<readonly WeftE
   try {
     const { config, tensors } = await configOf(values)
     const options = tensors === undefined ? {} : { tensors }
-    const complete = await compiler.checkFile(file, config, values.target ?? "webgpu", options)
+    const complete = await compiler.checkFile(file, config, values.target ?? defaultTarget, options)
     if (!complete) say(`weft: ${file} is a model: it was read, but not traced, for that needs --config FILE.json`)
     return []
   } catch (error) {

@@ -5,7 +5,12 @@
  *     weft explain --help     →   the words and flags of `explain`, each with a line
  */
 import { devices } from "../compiler/explain/devices.js"
+import { type ArtifactTarget, defaultPrecision, precisionNames, targetNames } from "../runtime/artifact.js"
 import type { Flag } from "./arguments.js"
+import { deviceNames } from "./device.js"
+
+/** What is compiled for where no target is named. */
+export const defaultTarget: ArtifactTarget = "webgpu"
 
 /** A flag in the help of a command: its value, and what it is for. A line break goes on below. */
 type FlagHelp = readonly [value: string, about: string]
@@ -18,12 +23,12 @@ export interface CommandTable {
 }
 
 const deviceFlags = {
-  device: ["auto|webgpu|wasm", "auto: WebGPU on a hardware adapter, else WebAssembly (default)"],
+  device: [deviceNames.join("|"), "auto: WebGPU on a hardware adapter, else WebAssembly (default)"],
   threads: ["N", "threads of the WebAssembly device (default: one for each processor)"],
 } as const satisfies CommandTable["flags"]
 
 const precision: FlagHelp = [
-  "exact|fast",
+  precisionNames.join("|"),
   "fast: cache and long rows in bf16, products in f16 where there is such\n(default: fast on GPUs, exact elsewhere)",
 ]
 const context: FlagHelp = ["N", "tokens of prompt and answer at most (default: the checkpoint's whole context)"]
@@ -41,12 +46,12 @@ const loadFlags = {
 const subjectFlags = {
   config: ["FILE.json", "the model's config; none for a program"],
   checkpoint: ["DIR", "a checkpoint's config and formats instead; FILE.ts may be left out then"],
-  target: ["webgpu|wasm", "what to compile for (default: webgpu)"],
+  target: [targetNames.join("|"), `what to compile for (default: ${defaultTarget})`],
 } as const satisfies CommandTable["flags"]
 
 const compileFlags = {
   ...subjectFlags,
-  precision: ["exact|fast", "fast: cache and long rows in bf16 (default: exact)"],
+  precision: [precisionNames.join("|"), `fast: cache and long rows in bf16 (default: ${defaultPrecision})`],
   context,
   tuned: ["FILE", "schedules that weft tune wrote (default: none)"],
 } as const satisfies CommandTable["flags"]

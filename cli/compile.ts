@@ -1,6 +1,6 @@
 /** weft compile: the artifact of a model as a JSON file, for a page or a server that loads no compiler. */
 import { parse, UsageError } from "./arguments.js"
-import { flagsOf } from "./commands.js"
+import { defaultTarget, flagsOf } from "./commands.js"
 import { say } from "./output.js"
 import { writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
@@ -8,7 +8,7 @@ import { namedTuned } from "./tuned.js"
 
 export async function compile(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flagsOf("compile"))
-  const { out, target = "webgpu", context, precision } = values
+  const { out, target = defaultTarget, context, precision } = values
   if (out === undefined) throw new UsageError("--out is missing, such as --out artifact.json")
   const subject = await subjectOf(values, words, "compile")
   const { file, config, tensors } = subject

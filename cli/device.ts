@@ -7,15 +7,21 @@
  */
 import { tmpdir } from "node:os"
 import type { AdapterFacts } from "../compiler/targets/target.js"
-import type { Artifact } from "../runtime/artifact.js"
+import {
+  type Artifact,
+  type ArtifactTarget,
+  defaultPrecision,
+  type Precision,
+  targetNames,
+} from "../runtime/artifact.js"
 import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
 import { WeftError } from "../runtime/errors.js"
 import { hostText } from "../runtime/host.js"
 
-export type DeviceName = "auto" | "webgpu" | "wasm"
-export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
+export type DeviceName = "auto" | ArtifactTarget
+export const deviceNames: readonly DeviceName[] = ["auto", ...targetNames]
 
 export interface ChosenDevice {
   readonly device: Device
@@ -37,6 +43,10 @@ export function deviceNameFor(artifact: Artifact | undefined, asked: DeviceName 
     hint: "leave the option 'device' out, or compile the model again for it",
   })
 }
+
+/** The precision that a device gains by: of hardware with memory of its own. */
+export const precisionFor = ({ kind, fallback }: Pick<Device, "kind" | "fallback">): Precision =>
+  kind === "webgpu" && !fallback ? "fast" : defaultPrecision
 
 /**
  * @param threads of the WebAssembly device; as many as there are processors when left out

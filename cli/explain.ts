@@ -7,7 +7,7 @@
 import { defaultDevice, devices } from "../compiler/explain/devices.js"
 import { WeftError } from "../runtime/errors.js"
 import { parse, UsageError } from "./arguments.js"
-import { flagsOf } from "./commands.js"
+import { defaultTarget, flagsOf } from "./commands.js"
 import { say, write } from "./output.js"
 import { writeResult } from "./result.js"
 import { missingConfig, readObject, subjectOf } from "./subject.js"
@@ -20,7 +20,7 @@ const deviceReader = [
 
 export async function explain(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flagsOf("explain"), { device: deviceReader })
-  const { out, json = false, target = "webgpu", precision, context, seq = 512, past = 1024 } = values
+  const { out, json = false, target = defaultTarget, precision, context, seq = 512, past = 1024 } = values
   if (out === undefined && !json) throw new UsageError("--out or --json is missing, such as --out page.html")
   if (seq < 1) throw new UsageError("--seq takes a whole number from 1 on")
   const subject = await subjectOf(values, words, "explain")

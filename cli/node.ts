@@ -18,7 +18,7 @@ import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { checkTwins, weightReader } from "../runtime/weights/reader.js"
 import { type ArtifactOptions, artifactFor, artifactWeights, type FoundArtifact } from "./artifact.js"
-import { chooseDevice, deviceNameFor } from "./device.js"
+import { chooseDevice, deviceNameFor, precisionFor } from "./device.js"
 import { loadOptions, type NodeLoadOptions, sourcePath } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
@@ -75,7 +75,7 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
       if (fields.length > 0) warn(`generation_config.json asks for what is not computed yet: ${fields.join(", ")}`)
       for (const mistake of unusedMistakes(checkpoint.generationConfig))
         warn(`generation_config.json: ${mistake}; without do_sample it is not used`)
-      const precision = options.precision ?? (device.kind === "webgpu" && !device.fallback ? "fast" : "exact")
+      const precision = options.precision ?? precisionFor(device)
       const tuned = given === undefined ? await tunedFor(device, options.tuned) : undefined
       const found = await findArtifact(given, checkpoint, { target: device.kind, adapter, precision, tuned }, options)
       await checkTwins(checkpoint, found.artifact)

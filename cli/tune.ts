@@ -14,7 +14,7 @@ import { targetFor } from "../compiler/targets/target.js"
 import type { Device } from "../runtime/devices/device.js"
 import { parse, UsageError } from "./arguments.js"
 import { flagsOf } from "./commands.js"
-import { chooseDevice, deviceNames } from "./device.js"
+import { chooseDevice, deviceNames, precisionFor } from "./device.js"
 import { createProgress, say, write } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 import { writablePath, writeResult } from "./result.js"
@@ -54,7 +54,7 @@ export async function tune(args: readonly string[]): Promise<number> {
     say(`weft: ${device.description} (${reason})`)
     progress.show("compiling …")
     const compiler = await import("../compiler/internal.js")
-    const precision = values.precision ?? (device.kind === "webgpu" && !device.fallback ? "fast" : "exact")
+    const precision = values.precision ?? precisionFor(device)
     const options = { precision, adapter, context, ...(subject.tensors && { tensors: subject.tensors }) }
     const compiling = compiler.compileFile(subject.file, subject.config, device.kind, options)
     const { compilation } = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))

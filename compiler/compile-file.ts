@@ -7,7 +7,7 @@
 import { basename, relative, resolve } from "node:path"
 import type { Model, Program } from "../dsl/model.js"
 import type { WeightSpec } from "../dsl/tracing.js"
-import { type ArtifactTarget, type Precision, precisionNames } from "../runtime/artifact.js"
+import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
 import { printable, thrownText, WeftError } from "../runtime/errors.js"
 import { functionOf, hostText, oneOfNames, optionsOf } from "../runtime/host.js"
 import type { WeightType } from "../runtime/weights/dtypes.js"
@@ -73,8 +73,9 @@ export async function compileFile(
 
 function checkedOptions(target: ArtifactTarget, options: CompileModelOptions | undefined): CompileModelOptions {
   const given = optionsOf(options, "compile/options")
-  if (target === undefined) throw new WeftError("compile/target", "there is no target", { hint: "name webgpu or wasm" })
-  oneOfNames(target, ["webgpu", "wasm"], "compile/target", "target")
+  if (target === undefined)
+    throw new WeftError("compile/target", "there is no target", { hint: `name ${targetNames.join(" or ")}` })
+  oneOfNames(target, targetNames, "compile/target", "target")
   oneOfNames(given.precision, precisionNames, "compile/precision", "precision")
   for (const name of ["tensors", "onWarning"] as const) functionOf(given[name], "compile/options", `'${name}'`)
   for (const name of ["chunk", "context"] as const)

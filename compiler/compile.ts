@@ -16,6 +16,7 @@ import {
   type ArtifactKernel,
   type ArtifactTarget,
   artifactVersion,
+  defaultPrecision,
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
@@ -94,7 +95,7 @@ export interface Compilation {
 export function compileProgram(given: Program, family: string, options: CompileOptions): Compilation {
   return withTable(() => {
     checkTarget(options)
-    const { precision = "exact", verify = false, tuned } = options
+    const { precision = defaultPrecision, verify = false, tuned } = options
     const program = shortenContext(given, options.context)
     const target = targetFor(options.target, options.adapter, precision)
     const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }

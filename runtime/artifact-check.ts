@@ -7,7 +7,7 @@
  * slot, what is kept between steps shares its memory with nothing, no launch writes memory that it binds twice, and what a launch reads of
  * scratch memory is what was written for it.
  */
-import { type Artifact, artifactVersion, extentAt, type StorageName } from "./artifact.js"
+import { type Artifact, artifactVersion, extentAt, precisionNames, type StorageName, targetNames } from "./artifact.js"
 import {
   base64,
   elements,
@@ -44,8 +44,8 @@ function checkParts(json: unknown): Artifact {
     throw new WeftError("artifact/version", `this is not an artifact of version ${artifactVersion}`, {
       hint: "compile the model again with this version of Weft",
     })
-  oneOf(root.target, ["webgpu", "wasm"], "target")
-  oneOf(root.precision, ["exact", "fast"], "precision")
+  oneOf(root.target, targetNames, "target")
+  oneOf(root.precision, precisionNames, "precision")
   base64(root.module, "module")
   if (root.program === undefined) checkModel(record(root.model, "model"))
   else if (root.model !== undefined) wrong("model", "there", "none beside a program")

@@ -8,6 +8,7 @@ import type { Span } from "./errors.js"
 
 export const artifactVersion = 2
 
+/** What artifacts are compiled for, which is a device's kind, too. */
 export const targetNames = ["webgpu", "wasm"] as const
 export type ArtifactTarget = (typeof targetNames)[number]
 /**
@@ -16,6 +17,8 @@ export type ArtifactTarget = (typeof targetNames)[number]
  */
 export const precisionNames = ["exact", "fast"] as const
 export type Precision = (typeof precisionNames)[number]
+/** Where nobody asks for another, and the device is not known to gain by one. */
+export const defaultPrecision: Precision = "exact"
 export type StorageName = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"
 
 export interface ArtifactSymbol {

@@ -7,7 +7,7 @@
  * Extents that the program leaves open follow from the lengths of the arrays: 3000 numbers along [point, dim] of 3 are 1000 points.
  * Where they do not (an image of open height and width), the second argument names one: `run({ image }, { row: 480 })`.
  */
-import type { Artifact, ArtifactArray } from "./artifact.js"
+import type { Artifact, ArtifactArray, ArtifactTarget } from "./artifact.js"
 import { extentAt } from "./artifact.js"
 import { checkArtifact } from "./artifact-check.js"
 import type { Device } from "./devices/device.js"
@@ -27,7 +27,7 @@ export interface Output<Data extends NumberArray = NumberArray> {
 }
 
 export interface RunningProgram<Inputs = Arrays, Outputs = Arrays> {
-  readonly device: { readonly kind: "webgpu" | "wasm"; readonly description: string }
+  readonly device: { readonly kind: ArtifactTarget; readonly description: string }
   readonly session: Session
   /**
    * Runs the program once. `sizes` gives symbols their values where the lengths of the inputs do not.

@@ -1,7 +1,7 @@
 /**
  * Targets as data: what schedules may assume, and what a kernel may use.
  */
-import type { ArtifactTarget, Precision } from "../../runtime/artifact.js"
+import { type ArtifactTarget, defaultPrecision } from "../../runtime/artifact.js"
 import type { LoopKernel } from "../ir/loop.js"
 import type { Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
@@ -76,7 +76,7 @@ export interface AdapterFacts {
   readonly f16?: boolean
 }
 
-export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precision: Precision = "exact"): Target {
+export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precision = defaultPrecision): Target {
   switch (name) {
     case "wasm":
       return wasmTarget

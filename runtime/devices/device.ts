@@ -3,7 +3,7 @@
  *
  * A recording is made once and submitted many times; nothing in it depends on the values of the symbols.
  */
-import type { ArtifactKernel } from "../artifact.js"
+import type { ArtifactKernel, ArtifactTarget } from "../artifact.js"
 
 export interface DeviceBuffer {
   readonly bytes: number
@@ -35,7 +35,7 @@ export interface DeviceLimits {
 }
 
 export interface Device {
-  readonly kind: "webgpu" | "wasm"
+  readonly kind: ArtifactTarget
   /** For people: adapter or engine, threads. */
   readonly description: string
   /** A software implementation of a GPU interface. */

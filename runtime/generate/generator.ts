@@ -7,7 +7,7 @@
  * a call while another is under way is refused (`generate/busy`), not queued, for a queue behind an iteration that waits for the queued
  * call would wait for ever.
  */
-import type { Artifact, ArtifactModel } from "../artifact.js"
+import type { Artifact, ArtifactModel, ArtifactTarget } from "../artifact.js"
 import { WeftError } from "../errors.js"
 import { fromHost } from "../host.js"
 import type { Session } from "../session.js"
@@ -35,7 +35,7 @@ export interface Logits {
 
 export interface GenerativeModel {
   readonly facts: ArtifactModel
-  readonly device: { readonly kind: "webgpu" | "wasm"; readonly description: string }
+  readonly device: { readonly kind: ArtifactTarget; readonly description: string }
   readonly tokenizer: Tokenizer | undefined
   readonly session: Session
   /**
