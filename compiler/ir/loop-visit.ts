@@ -8,13 +8,30 @@ import { walk } from "./expression.js"
 import type { Statement } from "./loop.js"
 import type { Expression } from "./nodes.js"
 
+/** The lists of statements inside of one. */
+function bodiesOf(s: Statement): readonly (readonly Statement[])[] {
+  if (s.kind === "if") return [s.body, s.otherwise]
+  return s.kind === "for" || s.kind === "block" ? [s.body] : []
+}
+
+/** A statement with the lists of statements inside of it replaced. */
+export function withBodies(s: Statement, change: (body: readonly Statement[]) => readonly Statement[]): Statement {
+  if (s.kind === "if") return { ...s, body: change(s.body), otherwise: change(s.otherwise) }
+  return s.kind === "for" || s.kind === "block" ? { ...s, body: change(s.body) } : s
+}
+
 /** Every statement of a body, outer before inner. */
 export function everyStatement(body: readonly Statement[]): readonly Statement[] {
-  return body.flatMap((s) => {
-    if (s.kind === "if") return [s, ...everyStatement(s.body), ...everyStatement(s.otherwise)]
-    return s.kind === "for" || s.kind === "block" ? [s, ...everyStatement(s.body)] : [s]
-  })
+  return body.flatMap((s) => [s, ...bodiesOf(s).flatMap(everyStatement)])
 }
+
+/** The names that a body declares or assigns. */
+export const namesIn = (body: readonly Statement[]): Set<string> =>
+  new Set(everyStatement(body).flatMap((s) => (s.kind === "assign" ? [s.name] : declared(s))))
+
+/** The arrays that a body stores to. */
+export const storedIn = (body: readonly Statement[]): ReadonlySet<string> =>
+  new Set(everyStatement(body).flatMap((s) => (s.kind === "store" ? [s.array] : [])))
 
 /** Names stem0, stem1, … that no statement declares, one for each call. */
 export function freshNames(body: readonly Statement[], stem: string): () => string {
@@ -57,20 +74,23 @@ export function expressionsOf(s: Statement): readonly Expression[] {
 
 /** A statement with its expressions replaced, inner statements included. */
 export function mapExpressions(s: Statement, change: (x: Expression) => Expression): Statement {
-  const inside = (body: readonly Statement[]) => body.map((b) => mapExpressions(b, change))
+  return withBodies(withExpressions(s, change), (body) => body.map((b) => mapExpressions(b, change)))
+}
+
+/** A statement with the expressions that it evaluates itself replaced. */
+export function withExpressions(s: Statement, change: (x: Expression) => Expression): Statement {
   switch (s.kind) {
     case "for":
-      return { ...s, extent: change(s.extent), body: inside(s.body) }
+      return { ...s, extent: change(s.extent) }
     case "if":
-      return { ...s, condition: change(s.condition), body: inside(s.body), otherwise: inside(s.otherwise) }
-    case "block":
-      return { ...s, body: inside(s.body) }
+      return { ...s, condition: change(s.condition) }
     case "let":
     case "assign":
     case "shuffle":
       return { ...s, value: change(s.value) }
     case "store":
       return { ...s, offset: change(s.offset), value: change(s.value) }
+    case "block":
     case "alloc":
     case "barrier":
       return s

@@ -10,7 +10,7 @@
 
 import { apply, freeVariables, literal, operands, rebuild } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { everyStatement, expressionsOf, mapExpressions, symbolsOf } from "../ir/loop-visit.js"
+import { everyStatement, expressionsOf, mapExpressions, symbolsOf, withBodies } from "../ir/loop-visit.js"
 import type { Expression, OperationNode } from "../ir/nodes.js"
 import { type Range, rangeOf } from "../ir/ranges.js"
 
@@ -38,11 +38,10 @@ function cleanBody(
       case "if": {
         const condition = simplify(s.condition)
         if (condition.kind === "literal") return cleanBody(condition.value ? s.body : s.otherwise, ranges, simplify)
-        const [then, otherwise] = [s.body, s.otherwise].map((b) => cleanBody(b, ranges, simplify))
-        return [{ ...s, condition, body: then!, otherwise: otherwise! }]
+        return [withBodies({ ...s, condition }, (body) => cleanBody(body, ranges, simplify))]
       }
       case "block":
-        return [{ ...s, body: cleanBody(s.body, ranges, simplify) }]
+        return [withBodies(s, (body) => cleanBody(body, ranges, simplify))]
       case "let": {
         const value = simplify(s.value)
         if (value.dtype === "i32" && value.width === 1 && !s.mutable) ranges.set(s.name, rangeOf(value, ranges))
@@ -159,9 +158,7 @@ function dropUnused(body: readonly Statement[]): readonly Statement[] {
           dropped = true
           return []
         }
-        if (s.kind === "for" || s.kind === "block") return [{ ...s, body: visit(s.body) }]
-        if (s.kind === "if") return [{ ...s, body: visit(s.body), otherwise: visit(s.otherwise) }]
-        return [s]
+        return [withBodies(s, visit)]
       })
     now = visit(now)
     if (!dropped) return now

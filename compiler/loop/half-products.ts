@@ -15,7 +15,7 @@
  */
 import { add, apply, freeVariables, identity, lane, literal, mul, operands, splat, variable } from "../ir/expression.js"
 import { type LoopKernel, packed, type Statement } from "../ir/loop.js"
-import { everyStatement, freshNames } from "../ir/loop-visit.js"
+import { everyStatement, freshNames, withBodies } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 
 /** Products that are summed in f16 before they are added in f32. */
@@ -67,9 +67,7 @@ function visit(body: readonly Statement[], k: Kernel): readonly Statement[] {
       continue
     }
     flush()
-    if (s.kind === "for" || s.kind === "block") out.push({ ...s, body: visit(s.body, k) })
-    else if (s.kind === "if") out.push({ ...s, body: visit(s.body, k), otherwise: visit(s.otherwise, k) })
-    else out.push(s)
+    out.push(withBodies(s, (inner) => visit(inner, k)))
   }
   flush()
   return out

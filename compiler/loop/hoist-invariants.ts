@@ -8,7 +8,7 @@
  */
 import { freeVariables, operands, rebuild, variable } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { mapExpressions } from "../ir/loop-visit.js"
+import { mapExpressions, namesIn, storedIn, withBodies } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 
 export function hoistInvariants(kernel: LoopKernel): LoopKernel {
@@ -30,17 +30,10 @@ function visitBody(body: readonly Statement[], fresh: () => string): readonly St
 }
 
 function visit(s: Statement, fresh: () => string): Hoisted {
-  if (s.kind === "block") return { before: [], kept: { ...s, body: visitBody(s.body, fresh) } }
-  if (s.kind === "if")
-    return { before: [], kept: { ...s, body: visitBody(s.body, fresh), otherwise: visitBody(s.otherwise, fresh) } }
-  if (s.kind !== "for") return { before: [], kept: s }
-  const body = visitBody(s.body, fresh)
-  if (s.bind === "grid" || s.bind === "lane") return { before: [], kept: { ...s, body } }
-  const inside = new Set([s.variable])
-  const stored = new Set<string>()
-  collect(body, inside, stored)
-  const runs = s.extent.kind === "literal" && s.extent.value > 0
-  return hoist(s, body, { inside, stored, runs }, fresh)
+  const kept = withBodies(s, (body) => visitBody(body, fresh))
+  if (kept.kind !== "for" || kept.bind === "grid" || kept.bind === "lane") return { before: [], kept }
+  const runs = kept.extent.kind === "literal" && kept.extent.value > 0
+  return hoist(kept, { inside: namesIn([kept]), stored: storedIn(kept.body), runs }, fresh)
 }
 
 interface Loop {
@@ -52,7 +45,7 @@ interface Loop {
   readonly runs: boolean
 }
 
-function hoist(s: Statement & { kind: "for" }, body: readonly Statement[], loop: Loop, fresh: () => string): Hoisted {
+function hoist(s: Statement & { kind: "for" }, loop: Loop, fresh: () => string): Hoisted {
   const before: Statement[] = []
   const names = new Map<Expression, Expression>()
   const movable = new Map<Expression, boolean>()
@@ -85,7 +78,7 @@ function hoist(s: Statement & { kind: "for" }, body: readonly Statement[], loop:
       operands(x).map((o) => replace(o, sure)),
     )
   }
-  const kept = body.map((statement): Statement => {
+  const kept = s.body.map((statement): Statement => {
     const sure = loop.runs && (statement.kind === "let" || statement.kind === "assign" || statement.kind === "store")
     return mapExpressions(statement, (x) => replace(x, sure))
   })
@@ -116,16 +109,3 @@ function worthwhile(x: Expression): boolean {
   return made
 }
 const worth = new WeakMap<Expression, boolean>()
-
-function collect(body: readonly Statement[], names: Set<string>, stored: Set<string>): void {
-  for (const s of body) {
-    if (s.kind === "let" || s.kind === "assign" || s.kind === "shuffle" || s.kind === "alloc") names.add(s.name)
-    if (s.kind === "for") names.add(s.variable)
-    if (s.kind === "store") stored.add(s.array)
-    if (s.kind === "for" || s.kind === "block") collect(s.body, names, stored)
-    if (s.kind === "if") {
-      collect(s.body, names, stored)
-      collect(s.otherwise, names, stored)
-    }
-  }
-}

@@ -9,7 +9,7 @@
 import { fetch, identity, lane, operands, rebuild, variable, walk } from "../ir/expression.js"
 import { fromLinear, linear } from "../ir/linear.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { expressionsOf, freshNames, mapExpressions } from "../ir/loop-visit.js"
+import { expressionsOf, freshNames, mapExpressions, withBodies } from "../ir/loop-visit.js"
 import type { Expression, Fetch } from "../ir/nodes.js"
 
 const width = 4
@@ -28,9 +28,7 @@ function visit(body: readonly Statement[], fresh: () => string): readonly Statem
   for (const s of body) {
     if (s.kind === "for" || s.kind === "block" || s.kind === "if" || s.kind === "barrier") {
       flush()
-      if (s.kind === "for" || s.kind === "block") out.push({ ...s, body: visit(s.body, fresh) })
-      else if (s.kind === "if") out.push({ ...s, body: visit(s.body, fresh), otherwise: visit(s.otherwise, fresh) })
-      else out.push(s)
+      out.push(withBodies(s, (inner) => visit(inner, fresh)))
       continue
     }
     run.push(s)

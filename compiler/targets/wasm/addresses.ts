@@ -9,6 +9,7 @@
  */
 import { add, fetch, freeVariables, identity, isLiteral, literal, mul, rewrite } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import { withBodies, withExpressions } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import { mostImmediate, type Place } from "./arrays.js"
 import { readsMemory } from "./lower.js"
@@ -111,28 +112,10 @@ export function addressed(
     )
   const list = (statements: readonly Statement[], at: number): readonly Statement[] =>
     statements.map((s): Statement => {
-      switch (s.kind) {
-        case "for": {
-          depths.set(s.variable, at + 1)
-          return { ...s, extent: value(s.extent), body: list(s.body, at + 1) }
-        }
-        case "if":
-          return { ...s, condition: value(s.condition), body: list(s.body, at), otherwise: list(s.otherwise, at) }
-        case "block":
-          return { ...s, body: list(s.body, at) }
-        case "let":
-        case "assign":
-        case "shuffle":
-          if (s.kind !== "assign") depths.set(s.name, at)
-          return { ...s, value: value(s.value) }
-        case "store":
-          return { ...s, offset: address(s.array, s.offset), value: value(s.value) }
-        case "alloc":
-        case "barrier":
-          return s
-        default:
-          return s satisfies never
-      }
+      if (s.kind === "store") return { ...s, offset: address(s.array, s.offset), value: value(s.value) }
+      if (s.kind === "for") depths.set(s.variable, at + 1)
+      if (s.kind === "let" || s.kind === "shuffle") depths.set(s.name, at)
+      return withBodies(withExpressions(s, value), (body) => list(body, s.kind === "for" ? at + 1 : at))
     })
   return list(statements, 0)
 }

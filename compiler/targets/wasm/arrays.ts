@@ -9,6 +9,7 @@
  */
 import { isLiteral, operands, variable, walk } from "../../ir/expression.js"
 import { type LoopBuffer, type Statement, storageBytes } from "../../ir/loop.js"
+import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 
 export type Place =
@@ -29,22 +30,6 @@ const mostLocals = 256
 /** The local with the worker's scratch pointer, as a variable. */
 export const scratchPointer = variable("&scratch")
 export const bufferPointer = (name: string) => variable(`&${name}`)
-
-/** Calls `see` with every expression that a statement holds itself (not those of nested statements). */
-export function eachRoot(s: Statement, see: (x: Expression) => void): void {
-  if (s.kind === "for") see(s.extent)
-  if (s.kind === "if") see(s.condition)
-  if (s.kind === "store") see(s.offset)
-  if ("value" in s) see(s.value)
-}
-
-export function eachStatement(statements: readonly Statement[], see: (s: Statement) => void): void {
-  for (const s of statements) {
-    see(s)
-    if (s.kind === "for" || s.kind === "block" || s.kind === "if") eachStatement(s.body, see)
-    if (s.kind === "if") eachStatement(s.otherwise, see)
-  }
-}
 
 export interface Placed {
   readonly places: ReadonlyMap<string, Place>
@@ -93,12 +78,11 @@ export function placeArrays(buffers: readonly LoopBuffer[], statements: readonly
 function promotable(statements: readonly Statement[]): ReadonlyMap<string, boolean> {
   const sizes = new Map<string, number>()
   const vectors = new Map<string, boolean>()
-  eachStatement(statements, (s) => {
+  for (const s of everyStatement(statements))
     if (s.kind === "alloc" && s.storage === undefined && s.size <= mostLocals) {
       sizes.set(s.name, s.size)
       vectors.set(s.name, false)
     }
-  })
   eachAccess(statements, (array, offset, width) => {
     const size = sizes.get(array)
     if (size === undefined) return
@@ -124,18 +108,10 @@ function eachAccess(
   see: (array: string, offset: Expression, width: number) => void,
 ): void {
   const seen = new Set<Expression>()
-  eachStatement(statements, (s) => {
+  for (const s of everyStatement(statements)) {
     if (s.kind === "store") see(s.array, s.offset, s.value.width)
-    eachRoot(s, (root) =>
-      walk(
-        root,
-        (x) => {
-          if (x.kind === "fetch") see(x.array, x.offset, x.width)
-        },
-        seen,
-      ),
-    )
-  })
+    for (const root of expressionsOf(s)) walk(root, (x) => x.kind === "fetch" && see(x.array, x.offset, x.width), seen)
+  }
 }
 
 /** The operands of a node as the emitter needs them: locals have no address, and a shift's amount or a select's condition may be a scalar. */

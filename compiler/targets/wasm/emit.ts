@@ -14,9 +14,10 @@
 
 import { fault } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
+import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import { addressed } from "./addresses.js"
-import { eachRoot, eachStatement, placeArrays, splitAddress } from "./arrays.js"
+import { placeArrays, splitAddress } from "./arrays.js"
 import { countUses, type Emission } from "./emission.js"
 import { Code, encodeModule } from "./encode.js"
 import { part } from "./expressions.js"
@@ -59,12 +60,8 @@ function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Cod
   const body = addressed(flat, places, mutable)
 
   const roots: Expression[] = []
-  eachStatement(body, (s) => {
-    eachRoot(s, (x) => {
-      const isAddress = s.kind === "store" && x === s.offset
-      roots.push(isAddress ? splitAddress(x).address : x)
-    })
-  })
+  for (const s of everyStatement(body))
+    for (const x of expressionsOf(s)) roots.push(s.kind === "store" && x === s.offset ? splitAddress(x).address : x)
   const values = new Values(code)
   const variables = new Map<string, readonly number[]>([["&scratch", [parameters.scratch]]])
   kernel.buffers.forEach((b, i) => {

@@ -1,16 +1,17 @@
-/**
- * Lane loops as ordinary loops, cut at barriers: each piece without a barrier becomes a loop over the lanes.
- *
- *   for l < 32 lane { let x = f(l); s[l] = x; barrier; b[l] = s[31 − l] + x }
- *   →  for l < 32 { x'[l] = f(l); s[l] = x'[l] }   for l < 32 { b[l] = s[31 − l] + x'[l] }
- *
- * A `for` or `if` around a barrier runs the same for all lanes and goes outside of the lane loops. What a lane owns (variables, register
- * arrays) and uses in another piece than the one that declares it is kept in an array with one row per lane. A shuffle is a store by
- * every lane, a barrier, and a read from the partner.
- */
-import { fault } from "../../../runtime/errors.js"
-import { add, apply, fetch, freeVariables, literal, mul, rewrite, variable, walk } from "../../ir/expression.js"
+import {
+  add,
+  apply,
+  fetch,
+  freeVariables,
+  literal,
+  mul,
+  rewrite,
+  substitute,
+  variable,
+  walk,
+} from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import { everyStatement, expressionsOf, mapExpressions, withBodies, withExpressions } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 
@@ -20,16 +21,11 @@ type For = Extract<Statement, { kind: "for" }>
 export function splitLanes(statements: readonly Statement[], lanes: number): readonly Statement[] {
   return statements.flatMap((s): readonly Statement[] => {
     if (s.kind === "for" && s.bind === "lane") return splitLoop(s, lanes)
-    if (s.kind === "for" || s.kind === "block") return [{ ...s, body: splitLanes(s.body, lanes) }]
-    if (s.kind === "if") return [{ ...s, body: splitLanes(s.body, lanes), otherwise: splitLanes(s.otherwise, lanes) }]
-    return s.kind === "barrier" ? [] : [s]
+    return s.kind === "barrier" ? [] : [withBodies(s, (body) => splitLanes(body, lanes))]
   })
 }
 
-const synchronises = (s: Statement): boolean =>
-  s.kind === "barrier" ||
-  ((s.kind === "for" || s.kind === "block") && s.body.some(synchronises)) ||
-  (s.kind === "if" && (s.body.some(synchronises) || s.otherwise.some(synchronises)))
+const synchronises = (s: Statement): boolean => everyStatement([s]).some((x) => x.kind === "barrier")
 
 /** Pieces are numbered in order; what stands around barriers (extents, conditions) belongs to none. */
 const outside = -1
@@ -60,28 +56,10 @@ function splitLoop(loop: For, lanes: number): readonly Statement[] {
   const offsetOf = (array: string, offset: Expression) => (crossing(array) ? row(array, value(offset)) : value(offset))
 
   const inside = (s: Statement): Statement => {
-    switch (s.kind) {
-      case "for":
-        return { ...s, extent: value(s.extent), body: s.body.map(inside) }
-      case "if":
-        return { ...s, condition: value(s.condition), body: s.body.map(inside), otherwise: s.otherwise.map(inside) }
-      case "block":
-        return { ...s, body: s.body.map(inside) }
-      case "let":
-      case "assign":
-        return crossing(s.name)
-          ? { kind: "store", array: s.name, offset: row(s.name, literal(0)), value: value(s.value) }
-          : { ...s, value: value(s.value) }
-      case "store":
-        return { ...s, offset: offsetOf(s.array, s.offset), value: value(s.value) }
-      case "alloc":
-      case "barrier":
-        return s
-      case "shuffle":
-        throw fault(`'${s.kind}' is not in the core language`)
-      default:
-        return s satisfies never
-    }
+    if (s.kind === "store") return { ...s, offset: offsetOf(s.array, s.offset), value: value(s.value) }
+    if ((s.kind === "let" || s.kind === "assign") && crossing(s.name))
+      return { kind: "store", array: s.name, offset: row(s.name, literal(0)), value: value(s.value) }
+    return withBodies(withExpressions(s, value), (body) => body.map(inside))
   }
   /** What all lanes do alike is decided by lane 0. */
   const uniform = (x: Expression) => rewrite(value(x), (y) => (y === lane ? literal(0) : undefined))
@@ -98,7 +76,7 @@ function splitLoop(loop: For, lanes: number): readonly Statement[] {
         variable: name,
         extent: literal(lanes),
         bind: "serial",
-        body: piece.map((s) => rename(s, own)),
+        body: piece.map((s) => mapExpressions(s, (x) => substitute(x, own))),
       })
       piece = []
     }
@@ -113,15 +91,7 @@ function splitLoop(loop: For, lanes: number): readonly Statement[] {
         piece.push(inside(s))
       } else {
         close()
-        if (s.kind === "for") made.push({ ...s, extent: uniform(s.extent), body: pieces(s.body) })
-        else if (s.kind === "block") made.push({ ...s, body: pieces(s.body) })
-        else if (s.kind === "if")
-          made.push({
-            ...s,
-            condition: uniform(s.condition),
-            body: pieces(s.body),
-            otherwise: pieces(s.otherwise),
-          })
+        if (s.kind !== "barrier") made.push(withBodies(withExpressions(s, uniform), pieces))
       }
     }
     close()
@@ -133,12 +103,7 @@ function splitLoop(loop: For, lanes: number): readonly Statement[] {
 /** name = shuffle(x, mask)  →  x'[lane] = x; barrier; let name = x'[lane ^ mask]. */
 function withoutShuffles(statements: readonly Statement[], lane: Expression, lanes: number): readonly Statement[] {
   return statements.flatMap((s): readonly Statement[] => {
-    if (s.kind === "for" || s.kind === "block") return [{ ...s, body: withoutShuffles(s.body, lane, lanes) }]
-    if (s.kind === "if")
-      return [
-        { ...s, body: withoutShuffles(s.body, lane, lanes), otherwise: withoutShuffles(s.otherwise, lane, lanes) },
-      ]
-    if (s.kind !== "shuffle") return [s]
+    if (s.kind !== "shuffle") return [withBodies(s, (body) => withoutShuffles(body, lane, lanes))]
     const { dtype, width } = s.value
     const array = `${s.name}.lanes`
     const at = (l: Expression) => mul(l, literal(width))
@@ -180,13 +145,8 @@ function ownership(statements: readonly Statement[]): ReadonlyMap<string, Owned>
       if (s.kind === "let") declare(s.name, s.value.dtype, s.value.width, here)
       if (s.kind === "alloc" && s.space === "register") declare(s.name, s.dtype, Math.ceil(s.size / 8) * 8, here)
       if (s.kind === "assign") use(s.name, here)
-      if (s.kind === "store") {
-        use(s.array, here)
-        see(s.offset, here)
-      }
-      if ("value" in s) see(s.value, here)
-      if (s.kind === "for") see(s.extent, here)
-      if (s.kind === "if") see(s.condition, here)
+      if (s.kind === "store") use(s.array, here)
+      for (const x of expressionsOf(s)) see(x, here)
       const inner = around ? undefined : here
       if (around) piece++
       if (s.kind === "for" || s.kind === "block" || s.kind === "if") {
@@ -199,29 +159,4 @@ function ownership(statements: readonly Statement[]): ReadonlyMap<string, Owned>
   }
   visit(statements, undefined)
   return owned
-}
-
-function rename(s: Statement, names: ReadonlyMap<string, Expression>): Statement {
-  const value = (x: Expression) =>
-    rewrite(x, (y) => (y.kind === "variable" ? (names.get(y.name) ?? undefined) : undefined))
-  const inner = (list: readonly Statement[]) => list.map((x) => rename(x, names))
-  switch (s.kind) {
-    case "for":
-      return { ...s, extent: value(s.extent), body: inner(s.body) }
-    case "if":
-      return { ...s, condition: value(s.condition), body: inner(s.body), otherwise: inner(s.otherwise) }
-    case "block":
-      return { ...s, body: inner(s.body) }
-    case "let":
-    case "assign":
-    case "shuffle":
-      return { ...s, value: value(s.value) }
-    case "store":
-      return { ...s, offset: value(s.offset), value: value(s.value) }
-    case "alloc":
-    case "barrier":
-      return s
-    default:
-      return s satisfies never
-  }
 }

@@ -12,8 +12,9 @@
 import { fault } from "../../../runtime/errors.js"
 import { add, freeVariables, isLiteral, literal, mul } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import { everyStatement, expressionsOf, namesIn, storedIn } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
-import { eachRoot, eachStatement, emittedOperands, splitAddress } from "./arrays.js"
+import { emittedOperands, splitAddress } from "./arrays.js"
 import { type Emission, isTrivial } from "./emission.js"
 import { part, settle } from "./expressions.js"
 import { arraysRead, readsMemory } from "./lower.js"
@@ -37,8 +38,8 @@ export function emitLoop(e: Emission, s: Loop): void {
       code.op("i32.lt_s").if()
     }
     values.within("structure", () => {
-      const changing = boundIn(s)
-      const written = writtenIn(s)
+      const changing = namesIn([s])
+      const written = storedIn(s.body)
       hoistLets(e, s.body, changing, written)
       const pointers = s.bind === "grid" ? [] : takePointers(e, s, changing)
       hoist(e, s, changing, written)
@@ -86,24 +87,6 @@ function share(e: Emission, s: Loop, counter: number): End {
   code.get(parameters.worker).get(rest).get(parameters.worker).get(rest).op("i32.lt_u", "select", "i32.add")
   code.tee(counter).get(end).op("i32.add").get(parameters.worker).get(rest).op("i32.lt_u", "i32.add").set(end)
   return { local: end }
-}
-
-/** Names that are bound or assigned in a loop, its variable included. */
-function boundIn(s: Loop): Set<string> {
-  const names = new Set([s.variable])
-  eachStatement(s.body, (x) => {
-    if (x.kind === "for") names.add(x.variable)
-    if (x.kind === "let" || x.kind === "assign") names.add(x.name)
-  })
-  return names
-}
-
-function writtenIn(s: Loop): ReadonlySet<string> {
-  const arrays = new Set<string>()
-  eachStatement(s.body, (x) => {
-    if (x.kind === "store") arrays.add(x.array)
-  })
-  return arrays
 }
 
 const varies = (x: Expression, changing: ReadonlySet<string>) => {
@@ -157,15 +140,13 @@ function hoist(e: Emission, s: Loop, changing: ReadonlySet<string>, written: Rea
     const lazy = reads && x.kind === "operation" && ["select", "and", "or"].includes(x.operation)
     for (const o of emittedOperands(x, e.places)) visit(o, sure && !lazy)
   }
-  eachStatement(s.body, (inner) => {
-    if (e.hoisted.has(inner)) return
-    const place = inner.kind === "store" ? e.places.get(inner.array) : undefined
-    eachRoot(inner, (root) => {
-      const isOffset = place !== undefined && "offset" in inner && root === inner.offset
-      if (!isOffset) visit(root, certain.has(inner))
-      else if (place.kind === "memory") visit(splitAddress(root).address, certain.has(inner))
-    })
-  })
+  for (const inner of everyStatement(s.body)) {
+    if (e.hoisted.has(inner)) continue
+    for (const root of expressionsOf(inner)) {
+      if (inner.kind !== "store" || root !== inner.offset) visit(root, certain.has(inner))
+      else if (e.places.get(inner.array)!.kind === "memory") visit(splitAddress(root).address, certain.has(inner))
+    }
+  }
 }
 
 interface Pointer {
