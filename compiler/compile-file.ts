@@ -18,6 +18,7 @@ import { fromWorkingDirectory } from "./frontend/diagnostics.js"
 import { configOf, filePath, typed } from "./frontend/host.js"
 import { type LoadedModel, loadModel } from "./frontend/load.js"
 import type { Observed } from "./frontend/observed.js"
+import { placed } from "./frontend/stack.js"
 import { checkTuned, type TunedRecord } from "./schedule/tuned/record.js"
 import type { AdapterFacts } from "./targets/target.js"
 import { treeLeaves } from "./trace/tree.js"
@@ -123,7 +124,7 @@ function compileLoaded(
     const main = relative(folder, resolve(modelFile)).replaceAll("\\", "/")
     return { compilation, family, files, main, observed, outside }
   } catch (cause) {
-    if (cause instanceof WeftError) throw cause
+    if (cause instanceof WeftError) throw placed(cause, placeOf)
     const span = placeOf(cause)
     // What is no Error was thrown by the model: nothing of ours does.
     if (span === undefined && cause instanceof Error) throw cause

@@ -5,6 +5,7 @@
  * call of the language. Attachments hang on the function itself under a registered symbol, and the running trace hangs on
  * `globalThis` under another, so that two instances of this module (one from source, one from a bundle) work together.
  */
+import { WeftError } from "../runtime/errors.js"
 import type { SourceSpan, Tracing } from "./tracing.js"
 
 export type { SourceSpan } from "./tracing.js"
@@ -147,8 +148,8 @@ export function withTracing<T>(trace: Tracing, body: () => T): T {
 export function tracing(): Tracing {
   const trace = (globalThis as Host)[traceKey]
   if (trace === undefined)
-    throw new Error(
-      "a call of the language outside of a compilation; models are compiled, not called: use load() or compile()",
-    )
+    throw new WeftError("trace/outside", "a call of the language outside of a compilation", {
+      hint: "models are compiled, not called: use load() or compile()",
+    })
   return trace
 }

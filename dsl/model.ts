@@ -73,7 +73,7 @@ export interface Model {
 /**
  * Makes a model of its parts; the types of weights and state follow from `parameters` and `state`.
  *
- * @throws Error, at the caller's line, when `families` or `ignore` is no list of texts, `config` is no schema, or another part is no function
+ * @throws `model/definition`, at the caller's line, when `families` or `ignore` is no list of texts, `config` is no schema, or another part is no function
  */
 export function defineModel<Config, const Weights extends Tree, const Past extends Tree>(
   definition: ModelDefinition<Config, Weights, Past>,

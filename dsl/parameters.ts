@@ -19,7 +19,7 @@ type AxesIn<D> = D extends unknown ? keyof D & string : never
 /**
  * A tensor of the checkpoint by its name.
  *
- * @throws Error, at the caller's line, when it or an axis has no name, an axis stands twice, or an extent is no whole number from 1 to 2^31 − 1
+ * @throws `model/definition`, at the caller's line, when it or an axis has no name, an axis stands twice, or an extent is no whole number from 1 to 2^31 − 1
  */
 export function weight<const D extends readonly Dimension[]>(
   name: string,
@@ -46,7 +46,7 @@ export function weight<const D extends readonly Dimension[]>(
 /**
  * `extent` tensors of one shape along a new axis.
  *
- * @throws Error, at the caller's line, when their shapes differ, when one is no weight, is itself a stack or has the axis already, when a
+ * @throws `model/definition`, at the caller's line, when their shapes differ, when one is no weight, is itself a stack or has the axis already, when a
  * tensor stands twice, when the axis has no name, or when the extent is no whole number from 1 to 2^31 − 1
  */
 export function stack<const S extends string, A extends string>(
@@ -79,7 +79,7 @@ export interface Growing {
 /**
  * An axis that holds nothing at first and at most `maximum` elements.
  *
- * @throws Error, at the caller's line, when `maximum` is no whole number from 1 to 2^31 − 1
+ * @throws `model/definition`, at the caller's line, when `maximum` is no whole number from 1 to 2^31 − 1
  */
 export function grows(maximum: number): Growing {
   if (!isExtent(maximum, 1))
@@ -90,7 +90,7 @@ export function grows(maximum: number): Growing {
 /**
  * Memory that stays between steps, zero when a sequence begins. Its growing axis has the past length as its extent.
  *
- * @throws Error, at the caller's line, when an axis has no name, an extent or a maximum is no whole number from 1 to 2^31 − 1, or the type is none
+ * @throws `model/definition`, at the caller's line, when an axis has no name, an extent or a maximum is no whole number from 1 to 2^31 − 1, or the type is none
  */
 export function state<const S extends Readonly<Record<string, number | Growing>>, D extends ValueType = "f32">(
   axes: S,
@@ -113,7 +113,7 @@ export function state<const S extends Readonly<Record<string, number | Growing>>
 /**
  * [part(0), …, part(count − 1)]: the layers of a model.
  *
- * @throws Error, at the caller's line, when the count is no whole number from 0 to 2^31 − 1, or `part` is no function
+ * @throws `model/definition`, at the caller's line, when the count is no whole number from 0 to 2^31 − 1, or `part` is no function
  */
 export function repeat<T>(count: number, part: (index: number) => T): readonly T[] {
   if (!isExtent(count, 0))

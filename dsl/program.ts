@@ -30,20 +30,19 @@ export interface Bounded {
  * An extent that is known per run only, from 0 to `max`. Axes of one name have one extent in all inputs; axes of different names have one extent when they
  * name the same `symbol`: `input({ row: upTo(512, "n"), column: upTo(512, "n") })` is square.
  *
- * @throws RangeError, at the caller's line, when `max` is no whole number from 1 to 2^31 − 1, or `symbol` is no text
+ * @throws `model/definition`, at the caller's line, when `max` is no whole number from 1 to 2^31 − 1, or `symbol` is no text
  */
 export function upTo(max: number, symbol?: string): Bounded {
-  if (!isExtent(max, 1))
-    refuse(upTo, `upTo(${shown(max)}): the largest extent is a whole number from 1 to 2^31 − 1`, RangeError)
+  if (!isExtent(max, 1)) refuse(upTo, `upTo(${shown(max)}): the largest extent is a whole number from 1 to 2^31 − 1`)
   if (symbol !== undefined && (typeof symbol !== "string" || symbol === ""))
-    refuse(upTo, `upTo(${max}, ${shown(symbol)}): the name of an extent is a text`, RangeError)
+    refuse(upTo, `upTo(${max}, ${shown(symbol)}): the name of an extent is a text`)
   return { max, symbol }
 }
 
 /**
  * An array that each run is given, row-major in the order of `axes`, f32 unless `dtype` says otherwise.
  *
- * @throws RangeError, at the caller's line, when an axis has no name, an extent is neither a whole number from 0 to 2^31 − 1 nor `upTo(…)`, or `dtype` is none of
+ * @throws `model/definition`, at the caller's line, when an axis has no name, an extent is neither a whole number from 0 to 2^31 − 1 nor `upTo(…)`, or `dtype` is none of
  * f32, i32 and u32
  */
 export function input<const S extends Readonly<Record<string, number | Bounded>>, D extends NumberType = "f32">(
@@ -54,16 +53,12 @@ export function input<const S extends Readonly<Record<string, number | Bounded>>
     if (isExtent(extent, 0)) return extent
     if (typeof extent === "object" && extent !== null && isExtent(extent.max, 1))
       return { symbol: extent.symbol ?? axis, max: extent.max }
-    return refuse(
-      input,
-      `input: the extent of '${axis}' is ${shown(extent)}; it is a whole number from 0, or upTo(…)`,
-      RangeError,
-    )
+    return refuse(input, `input: the extent of '${axis}' is ${shown(extent)}; it is a whole number from 0, or upTo(…)`)
   }
-  if (!isRecord(axes)) refuse(input, `input: the axes are ${shown(axes)}; an object of axes and extents`, RangeError)
-  if (Object.hasOwn(axes, "")) refuse(input, "input: an axis has no name", RangeError)
+  if (!isRecord(axes)) refuse(input, `input: the axes are ${shown(axes)}; an object of axes and extents`)
+  if (Object.hasOwn(axes, "")) refuse(input, "input: an axis has no name")
   if (dtype !== undefined && !["f32", "i32", "u32"].includes(dtype))
-    refuse(input, `input: the value type is ${shown(dtype)}; it is "f32", "i32" or "u32"`, RangeError)
+    refuse(input, `input: the value type is ${shown(dtype)}; it is "f32", "i32" or "u32"`)
   const spec: InputSpec = {
     axes: Object.entries(axes).map(([axis, extent]) => ({ axis, extent: extentOf(axis, extent) })),
     dtype: dtype ?? "f32",
@@ -84,7 +79,7 @@ type ArraysOf<T> = { readonly [K in keyof T]: T[K] extends Typed<infer D> ? Arra
 /**
  * Makes a program of its inputs (from `input`), the axes of its outputs in the host's order, and the function that computes them.
  *
- * @throws Error, at the caller's line, when an input is none of `input`'s, an output is no list of axes, or `run` is no function
+ * @throws `model/definition`, at the caller's line, when an input is none of `input`'s, an output is no list of axes, or `run` is no function
  */
 export function defineProgram<
   const Inputs extends Readonly<Record<string, Traced>>,

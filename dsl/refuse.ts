@@ -1,17 +1,18 @@
 /**
- * What a file defines (weights, states, inputs, programs, models) is checked where it is written: before any trace runs, so by plain errors whose
- * stack begins at the author's line.
+ * What a file defines (weights, states, inputs, programs, models) is checked where it is written: before any trace runs, by errors whose stack
+ * begins at the author's line; the compiler makes a place of it.
  *
- *     weight("q", { kv: 0 })   →   Error: weight("q"): axis "kv" has extent 0; it is a whole number from 1 to 2147483647, at the line of this call
+ *     weight("q", { kv: 0 })   →   model/definition: weight("q"): axis "kv" has extent 0; it is a whole number from 1 to 2147483647, at the line of this call
  */
+import { WeftError } from "../runtime/errors.js"
 
 export const largestExtent = 2 ** 31 - 1
 
 export type Caller = (...args: never[]) => unknown
 
 /** Throws with the stack of who called `caller`, so that the compiler shows the author's line and not the language's. */
-export function refuse(caller: Caller, message: string, Kind: new (message: string) => Error = Error): never {
-  const error = new Kind(message)
+export function refuse(caller: Caller, message: string): never {
+  const error = new WeftError("model/definition", message)
   const { captureStackTrace } = Error as { captureStackTrace?: (target: object, above: Caller) => void }
   captureStackTrace?.(error, caller)
   throw error

@@ -6,16 +6,20 @@
  * A scalar function is read, not called: each of these is an operation of the compiler, and calling one in TypeScript is a mistake.
  * To TypeScript all numbers are `number`; the compiler knows f32, i32 and u32 apart and refuses to mix them without a conversion.
  */
+import { WeftError } from "../runtime/errors.js"
+
 function onlyInside(name: string): never {
-  throw new Error(
+  throw new WeftError(
+    "scalar/called",
     `${name}() is an operation for scalar functions such as map((x) => ${name}(x), t); it cannot be called`,
+    { hint: "write it in a function that is handed to the language, which reads it" },
   )
 }
 
 /**
  * The 32 bits of an f32, as u32.
  *
- * @throws Error, always: it is read in a scalar function, and never called
+ * @throws `scalar/called`, always: it is read in a scalar function, and never called
  */
 export function bits(_x: number): number {
   return onlyInside("bits")
@@ -24,7 +28,7 @@ export function bits(_x: number): number {
 /**
  * The f32 with the bits of a u32.
  *
- * @throws Error, always: it is read in a scalar function, and never called
+ * @throws `scalar/called`, always: it is read in a scalar function, and never called
  */
 export function fromBits(_x: number): number {
   return onlyInside("fromBits")
@@ -33,7 +37,7 @@ export function fromBits(_x: number): number {
 /**
  * Any number or truth value as f32, rounded to nearest even.
  *
- * @throws Error, always: it is read in a scalar function, and never called
+ * @throws `scalar/called`, always: it is read in a scalar function, and never called
  */
 export function toF32(_x: number | boolean): number {
   return onlyInside("toF32")
@@ -42,7 +46,7 @@ export function toF32(_x: number | boolean): number {
 /**
  * Any number or truth value as i32: truncated and saturated, NaN becomes 0; a u32 keeps its bits.
  *
- * @throws Error, always: it is read in a scalar function, and never called
+ * @throws `scalar/called`, always: it is read in a scalar function, and never called
  */
 export function toI32(_x: number | boolean): number {
   return onlyInside("toI32")
@@ -51,7 +55,7 @@ export function toI32(_x: number | boolean): number {
 /**
  * Any number or truth value as u32: truncated and saturated, NaN becomes 0; an i32 keeps its bits.
  *
- * @throws Error, always: it is read in a scalar function, and never called
+ * @throws `scalar/called`, always: it is read in a scalar function, and never called
  */
 export function toU32(_x: number | boolean): number {
   return onlyInside("toU32")

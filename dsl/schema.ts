@@ -7,6 +7,7 @@
  *
  * Only the form is asked for, no library's class: two versions of one library have two classes.
  */
+import { WeftError } from "../runtime/errors.js"
 
 /** What `parse` of a schema gives is what the model's functions are given. */
 export type ConfigSchema<Config> = ParsingSchema<Config> | StandardSchema<Config>
@@ -43,17 +44,19 @@ export interface ConfigIssue {
 /**
  * The config that a schema reads from `json`.
  *
- * @throws what the schema throws, or an Error with `issues`
+ * @throws what the schema throws; WeftError `model/schema`, and `compile/config` with `issues`
  */
 export function readConfig<Config>(schema: ConfigSchema<Config>, json: unknown): Config {
   if ("parse" in schema && typeof schema.parse === "function") return schema.parse(json)
   const result = (schema as StandardSchema<Config>)["~standard"].validate(json)
   if (result instanceof Promise)
-    throw new Error("the schema of the config answers later; take one that answers at once")
+    throw new WeftError("model/schema", "the schema of the config answers later", {
+      hint: "take one that answers at once",
+    })
   if (result.issues === undefined) return result.value
   const issues: readonly ConfigIssue[] = result.issues.map(({ message, path = [] }) => ({
     message,
     path: path.map((part) => (typeof part === "object" ? part.key : part)),
   }))
-  throw Object.assign(new Error("the config is not what the model reads"), { issues })
+  throw Object.assign(new WeftError("compile/config", "the config is not what the model reads"), { issues })
 }

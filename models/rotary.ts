@@ -98,7 +98,7 @@ export function rotaryContext(config: RotaryConfig): number {
 /**
  * The frequencies of `dim` rotated channels, dim / 2 of them. Formulas as in transformers' `modeling_rope_utils.py`.
  *
- * @throws Error, at the caller's line, when `dim` is no even whole number from 2 to 2^31 − 1
+ * @throws `model/definition`, at the caller's line, when `dim` is no even whole number from 2 to 2^31 − 1
  */
 export function rotaryFrequencies(config: RotaryConfig, dim: number): Rotary {
   if (!isExtent(dim, 2) || dim % 2 !== 0)

@@ -16,6 +16,8 @@ import { scalarTakers } from "./scalars/subset.js"
 interface Root {
   /** The folder that holds the declarations, with forward slashes and one at the end. */
   readonly folder: string
+  /** The one file outside of it that sources of the language import: the errors that they throw. */
+  readonly errors: string
   /** The folder that holds what runs: the same, or the package's own. */
   readonly code: string
   /** The module that exports the functions which the transform inserts: an internal entry of a package, or a file without its ending. */
@@ -36,7 +38,8 @@ export function findLanguage(program: ts.Program, folder: string, languageRoots:
       const path = resolve(folder, root)
       const file = join(path, "attach")
       if (!existsSync(`${file}.ts`)) return []
-      return [{ folder: slashed(`${path}/`), code: slashed(`${path}/`), helpers: { file } }]
+      const own = slashed(`${path}/`)
+      return [{ folder: own, errors: errorsBeside(path), code: own, helpers: { file } }]
     }
     const options = program.getCompilerOptions()
     const found = ts.resolveModuleName(root, join(folder, "model.ts"), options, host, undefined, undefined, moduleKind)
@@ -47,10 +50,12 @@ export function findLanguage(program: ts.Program, folder: string, languageRoots:
     const helpers = /\.d\.[cm]?ts$/.test(file)
       ? { entry: internalEntry(root) }
       : { file: join(dirname(file), "attach") }
-    return [{ folder: slashed(`${dirname(file)}/`), code, helpers }]
+    return [{ folder: slashed(`${dirname(file)}/`), errors: errorsBeside(dirname(file)), code, helpers }]
   })
   return { program, checker: program.getTypeChecker(), roots }
 }
+
+const errorsBeside = (folder: string) => slashed(join(folder, "..", "runtime", "errors.ts"))
 
 /** What a package of the language exports for the transform alone. */
 const internalEntry = (name: string) => `${name}/internal/attach`
@@ -73,7 +78,8 @@ function packageFolder(file: string): string | undefined {
 
 /** True for a file of the language as it runs. */
 export function isLanguagePath(path: string, { roots }: Language): boolean {
-  return roots.some(({ code }) => path.replaceAll("\\", "/").startsWith(code))
+  const file = path.replaceAll("\\", "/")
+  return roots.some(({ code, errors }) => file.startsWith(code) || file === errors)
 }
 
 function slashed(path: string): string {
@@ -81,7 +87,7 @@ function slashed(path: string): string {
 }
 
 function rootOf(file: string, language: Language): Root | undefined {
-  return language.roots.find((root) => file.startsWith(root.folder))
+  return language.roots.find(({ folder, errors }) => file.startsWith(folder) || file === errors)
 }
 
 export function isLanguageFile(source: ts.SourceFile, language: Language): boolean {

@@ -24,7 +24,7 @@ import {
   transformProject,
   typeDiagnostics,
 } from "./project.js"
-import { placeInSources } from "./stack.js"
+import { placed, placeInSources } from "./stack.js"
 import { modelFile as existingModel } from "./tsconfig.js"
 
 export interface LoadedModel {
@@ -63,7 +63,7 @@ export async function loadModel(modelFile: string, options: ProjectOptions = {})
     const module: Record<string, unknown> = await import(/* @vite-ignore */ address)
     return { module, bundle: text, files: transformed.files, folder: project.folder, observed, outside, placeOf }
   } catch (cause) {
-    if (cause instanceof WeftError) throw cause
+    if (cause instanceof WeftError) throw placed(cause, placeOf)
     const message = `${fromWorkingDirectory(resolve(modelFile))} cannot be imported: ${thrownText(cause).replaceAll(address, bundleName)}`
     throw new WeftError("model/failed", message, { span: placeOf(cause), cause, hint: importHint(cause) })
   }

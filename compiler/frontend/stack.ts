@@ -9,7 +9,7 @@
 import { SourceMap, type SourceMapPayload } from "node:module"
 import { resolve } from "node:path"
 import { fileURLToPath } from "node:url"
-import type { Span } from "../../runtime/errors.js"
+import { type Span, WeftError } from "../../runtime/errors.js"
 import { fromWorkingDirectory } from "./diagnostics.js"
 
 /** What is needed to read a stack: the bundle's name and the address that it was imported from, its source map with absolute paths, and the model's files by absolute path. */
@@ -39,6 +39,13 @@ export function placeInSources(error: unknown, { bundle, address, map, files }: 
     if (text !== undefined) return { file: fromWorkingDirectory(path), line, column, text: text.replaceAll("\t", " ") }
   }
   return undefined
+}
+
+/** An error of the language, which knows no places, with the model's line where it was thrown. */
+export function placed(error: WeftError, placeOf: (error: unknown) => Span | undefined): WeftError {
+  const { code, reason, hint } = error
+  const span = error.span ?? placeOf(error)
+  return span === error.span ? error : new WeftError(code, reason, { span, hint, cause: error })
 }
 
 /** What is thrown may be anything, a stack that is no text included. */

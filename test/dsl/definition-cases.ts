@@ -1,6 +1,6 @@
 /**
- * What files define outside of a trace, with one argument that the test draws, whether it is a right one, and the class of error that it is refused
- * with otherwise: the counterpart of misuse-programs.ts for the calls that run while a file is imported or a config is read.
+ * What files define outside of a trace, with one argument that the test draws, and whether it is a right one: the
+ * counterpart of misuse-programs.ts for the calls that run while a file is imported or a config is read.
  */
 import { z } from "zod"
 import * as language from "../../dsl/index.js"

@@ -9,6 +9,7 @@ import { ts } from "ts-morph"
 import { expect, test } from "vitest"
 import * as language from "../../dsl/index.js"
 import * as rotary from "../../models/rotary.js"
+import { WeftError } from "../../runtime/errors.js"
 import { law } from "../laws/settings.js"
 import { definitions, isCostly, refusal } from "./definition-cases.js"
 import { numbers, observed, others } from "./misuse-cases.js"
@@ -18,7 +19,6 @@ const unchecked = new Set(["indexing", "silu"])
 
 interface Documented {
   readonly text: string
-  /** Codes of WeftErrors, or `Error` and `RangeError` of what is checked before there is a trace. */
   readonly codes: readonly string[]
 }
 
@@ -41,10 +41,9 @@ function documented(): ReadonlyMap<string, Documented> {
       const tags = ts.getJSDocTags(node).filter((tag) => tag.tagName.text === "throws")
       const codes = tags.map(
         (tag) =>
-          /^(?:`([\w/-]+)`|(Error|RangeError), at the caller's line,) when |^(Error), always/
-            .exec(ts.getTextOfJSDocComment(tag.comment) ?? "")
-            ?.slice(1)
-            .find((code) => code !== undefined) ?? "?",
+          /^`([\w/-]+)`(?:(?:, at the caller's line,)? when |, always)/.exec(
+            ts.getTextOfJSDocComment(tag.comment) ?? "",
+          )?.[1] ?? "?",
       )
       const comments = ts.getJSDocCommentsAndTags(node).map((doc) => doc.getText())
       found.set(name, { text: comments.join("\n"), codes })
@@ -55,15 +54,15 @@ function documented(): ReadonlyMap<string, Documented> {
 
 const drawn: readonly unknown[] = [...numbers, ...others]
 
-/** The classes of error with which each definition refuses these. */
+/** The codes with which each definition refuses these. */
 function refused(): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>()
   for (const [name, slot] of Object.entries(definitions)) {
-    const classes = found.get(name.split(" ")[0]!) ?? new Set<string>()
-    found.set(name.split(" ")[0]!, classes)
+    const codes = found.get(name.split(" ")[0]!) ?? new Set<string>()
+    found.set(name.split(" ")[0]!, codes)
     for (const value of drawn) {
       const error = slot.right(value) || isCostly(name, value) ? undefined : refusal(slot, value)
-      if (error instanceof Error) classes.add(error.name)
+      if (error instanceof WeftError) codes.add(error.code)
     }
   }
   return found
@@ -73,7 +72,7 @@ test("each function says what it does and each code with which it refuses, and t
   const functions = documented()
   const cases = new Map<string, readonly string[]>()
   for (const [name, codes] of await observed()) cases.set(name, [...codes.keys()])
-  for (const [name, classes] of refused()) cases.set(name, [...(cases.get(name) ?? []), ...classes])
+  for (const [name, codes] of refused()) cases.set(name, [...(cases.get(name) ?? []), ...codes])
   expect(Object.keys(surface).filter(isFunction).sort()).toEqual([...functions.keys()].sort())
   expect([...cases.keys()].filter((name) => !functions.has(name))).toEqual([])
   for (const [name, { text, codes }] of functions) {
@@ -98,7 +97,7 @@ test("what a definition is given is right, or is told at its caller's line", () 
       return
     }
     if (error === undefined) throw new Error(`${told} is taken`)
-    if (!(error instanceof Error) || error instanceof TypeError) throw new Error(`${told} ends in ${error}`)
+    if (!(error instanceof WeftError)) throw new Error(`${told} ends in ${error}`)
     const [function_] = chosen.split(" ") as [string]
     if (!error.message.startsWith(function_)) throw new Error(`${told} is told as: ${error.message}`)
     const place = error.stack!.slice(error.stack!.indexOf("\n    at ")).split("\n")[1]!

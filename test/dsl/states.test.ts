@@ -1,4 +1,6 @@
 /** What a model may return for its states and its logits: mistakes that types do not see are told, never computed. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { beforeAll, describe, expect, test } from "vitest"
 import { loadModel } from "../../compiler/frontend/load.js"
 import { compile } from "../../compiler/index.js"
@@ -51,11 +53,25 @@ test("a model that throws while it is traced is told with its line", async () =>
 
 test("a number that is none is told at its line in the model's file", async () => {
   await expect(compile("test/dsl/states-models.ts", { heads: 3 }, "wasm")).rejects.toMatchObject({
-    code: "model/failed",
+    code: "model/definition",
     message: expect.stringMatching(
-      /^test\/dsl\/states-models\.ts:\d+:\d+ - the model failed: weight\("table"\): axis "embed" has extent 1\.3.*\n\n\d+ \| .*weight\("table"/,
+      /^test\/dsl\/states-models\.ts:\d+:\d+ - weight\("table"\): axis "embed" has extent 1\.3.*\n\n\d+ \| .*weight\("table"/,
     ),
   })
+})
+
+test("a call of the language while the file is imported is told at its line, with what to do", async () => {
+  const file = join(mkdtempSync(join("test", "dsl", "early-")), "early.ts")
+  writeFileSync(file, 'import { literal } from "../../../dsl/index.js"\nexport const one = literal(1)\n')
+  try {
+    await expect(compile(file, {}, "wasm")).rejects.toMatchObject({
+      code: "trace/outside",
+      span: { line: 2, column: 20 },
+      hint: "models are compiled, not called: use load() or compile()",
+    })
+  } finally {
+    rmSync(dirname(file), { recursive: true })
+  }
 })
 
 test("logits that do not follow the tokens", () => {

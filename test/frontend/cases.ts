@@ -36,6 +36,7 @@ export function temporaryProject(
     "package.json": JSON.stringify({ type: "module" }),
     "language/index.ts": read("fixtures", "language", "index.ts").replaceAll("../../../../dsl/", "./"),
     "language/attach.ts": read("..", "..", "dsl", "attach.ts"),
+    "runtime/errors.ts": read("..", "..", "runtime", "errors.ts"),
     "language/tracing.ts": read("..", "..", "dsl", "tracing.ts"),
     ...files,
   }
