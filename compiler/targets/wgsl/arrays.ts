@@ -7,6 +7,7 @@
  *
  * A bool is stored as u32. Offsets count elements; `unitIndex` turns one into an index of units.
  */
+import { fault } from "../../../runtime/errors.js"
 import { add, apply, isLiteral, literal, mul, sub, walk } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Storage } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
@@ -22,7 +23,15 @@ export interface ArrayLayout {
 }
 
 /** Layouts by name. */
-export function arrayLayouts(kernel: LoopKernel): ReadonlyMap<string, ArrayLayout> {
+export type Layouts = ReadonlyMap<string, ArrayLayout>
+
+export function layoutOf(layouts: Layouts, array: string): ArrayLayout {
+  const layout = layouts.get(array)
+  if (layout === undefined) throw fault(`'${array}' is neither a buffer nor an allocation`)
+  return layout
+}
+
+export function arrayLayouts(kernel: LoopKernel): Layouts {
   const statements = everyStatement(kernel.body)
   const narrowest = new Map<string, number>()
   const touch = (array: string, width: number) =>

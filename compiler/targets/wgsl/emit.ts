@@ -14,14 +14,12 @@
 import type { ArtifactKernel } from "../../../runtime/artifact.js"
 import { WeftError } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
-import { everyStatement, symbolsOf } from "../../ir/loop-visit.js"
+import { everyStatement } from "../../ir/loop-visit.js"
 import type { Operation } from "../../ir/operations.js"
-import { arrayLayouts, unitType } from "./arrays.js"
-import { symbolKey } from "./expression.js"
-import { createLibrary } from "./library.js"
+import { printKernel } from "../text/kernel.js"
+import { unitType } from "./arrays.js"
+import { wgslDialect } from "./dialect.js"
 import { checkWgsl, defaultWgslLimits, symbolCapacity, type WgslLimits } from "./limits.js"
-import { createNames } from "./names.js"
-import { type BodyContext, printBody } from "./statements.js"
 import { lateNumbers } from "./types.js"
 
 export interface WgslOptions {
@@ -39,46 +37,15 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
   const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
   if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)
   const halves = options.limits?.f16 === true
-  const statements = everyStatement(kernel.body)
-  const layouts = arrayLayouts(kernel)
-  const names = createNames()
-  const library = createLibrary()
-  const globals: string[] = []
-  const lines: string[] = []
-  let depth = 1
-  let temporaries = 0
-
+  const lacks = new Set([...(options.lacks ?? inaccurate), ...(halves ? [] : (["half"] as const))])
+  const dialect = wgslDialect(kernel, { lacks, unrollable: options.unrollable ?? false })
+  const body = printKernel(kernel, dialect, (name) => symbolText(kernel, options, name))
+  const lines = [...body.lines]
   const bindings = kernel.buffers.map((b, i) => {
     const access = b.access === "read" ? "read" : "read_write"
-    const type = unitType(layouts.get(b.name)!)
-    return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${names.declare(b.name)}: array<${type}>;`
+    const type = unitType(dialect.layouts.get(b.name)!)
+    return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${body.buffers[i]}: array<${type}>;`
   })
-  const used = [...symbolsOf(kernel.body)].sort()
-  for (const name of used) lines.push(`  let ${names.declare(symbolKey(name))} = ${symbolText(kernel, options, name)};`)
-
-  const context: BodyContext = {
-    names,
-    library,
-    layouts,
-    unrolled: new Map(),
-    nonNegative: new Set(),
-    definitions: new Map(),
-    lacks: new Set([...(options.lacks ?? inaccurate), ...(halves ? [] : (["half"] as const))]),
-    expanded: new Map(),
-    lanes: kernel.lanes,
-    registers: new Set(statements.flatMap((s) => (s.kind === "alloc" && s.space === "register" ? [s.name] : []))),
-    unrollable: options.unrollable ?? false,
-    sharesBuffers: kernel.buffers.some((b) => b.access === "readwrite"),
-    line: (text) => lines.push(`${"  ".repeat(depth)}${text}`),
-    global: (text) => globals.push(text),
-    temporary: () => names.fresh(`t${++temporaries}`),
-    indented: (inner) => {
-      depth++
-      inner()
-      depth--
-    },
-  }
-  printBody(context, kernel.body)
   // Always 0, for a dispatch is one deep; no driver knows it.
   const late = [...lateNumbers].filter(([name]) => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line)))
   lines.unshift(...late.map(([, declaration]) => `  ${declaration}`))
@@ -86,13 +53,13 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
 
   const words = Math.max(1, Math.ceil(options.symbolOrder.length / 4))
   const source = [
-    ...(statements.some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
+    ...(everyStatement(kernel.body).some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
     ...(lines.some((line) => /\bf16\b/.test(line)) ? ["enable f16;"] : []),
     `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
     `@group(0) @binding(0) var<uniform> symbols: array<vec4<i32>, ${words}>;`,
     ...bindings,
-    ...globals,
-    ...library.text(),
+    ...body.globals,
+    ...body.helpers,
     `@compute @workgroup_size(${kernel.lanes})`,
     "fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(num_workgroups) workgroup_count: vec3<u32>,",
     "    @builtin(local_invocation_index) local_index: u32) {",

@@ -1,5 +1,5 @@
 /**
- * Helper functions that the printed text calls, each emitted once and only when it is used.
+ * Helper functions that the printed text calls.
  *
  *   widenBf16(word)       two bf16 values of a 32-bit word, exactly
  *   packBf16(pair)        two f32 values rounded to nearest even, in one word
@@ -10,6 +10,7 @@
  * Rounding is done by integer operations: what `pack2x16float` does with a value that lies between two f16 is the driver's choice.
  */
 import { firstBit, smallestBits, turnWords } from "../angle.js"
+import type { Helper } from "../text/library.js"
 import { typeText } from "./types.js"
 
 const bf16Bits = `fn bf16Bits(x: f32) -> u32 {
@@ -78,11 +79,11 @@ const plain: Readonly<Record<string, string>> = {
   widenF16x4: "fn widenF16x4(w: vec2<u32>) -> vec4<f32> { return vec4<f32>(widenF16(w.x), widenF16(w.y)); }",
 }
 
-const needs: Readonly<Record<string, string>> = {
-  packBf16: "bf16Bits",
-  packF16: "halfBits",
-  widenBf16x4: "widenBf16",
-  widenF16x4: "widenF16",
+const needs: Readonly<Record<string, readonly string[]>> = {
+  packBf16: ["bf16Bits"],
+  packF16: ["halfBits"],
+  widenBf16x4: ["widenBf16"],
+  widenF16x4: ["widenF16"],
 }
 
 type Types = (dtype: "f32" | "i32" | "u32" | "bool") => string
@@ -102,9 +103,7 @@ const extremum = (
   return select(select(number, b, ${notNumber(t, "b")}), a, ${notNumber(t, "a")});
 }`
 
-/** Functions of one number that a vector is given to in its parts. */
-const single: ReadonlySet<string> = new Set(["angle", "remainder"])
-
+/** A function of one number, given to a vector in its parts. */
 function inParts(name: string, width: number): string {
   const type = typeText("f32", width)
   const list = name === "remainder" ? ["a", "b"] : ["x"]
@@ -139,35 +138,11 @@ const perWidth: Readonly<Record<string, (type: Types, name: string) => string>> 
 }`,
 }
 
-export interface Library {
-  /** The name to call; asks for the text. */
-  use(name: string): string
-  useWide(stem: string, width: number): string
-  text(): readonly string[]
-}
-
-export function createLibrary(): Library {
-  const used = new Map<string, string>()
-  const use = (name: string): string => {
-    if (needs[name] !== undefined) use(needs[name])
-    used.set(name, plain[name]!)
-    return name
-  }
-  return {
-    use,
-    useWide(stem, width) {
-      const name = width === 1 ? stem : `${stem}${width}`
-      if (single.has(stem)) {
-        use(stem)
-        if (width > 1) used.set(name, inParts(stem, width))
-        return name
-      }
-      used.set(
-        name,
-        perWidth[stem]!((dtype) => typeText(dtype, width), name),
-      )
-      return name
-    },
-    text: () => [...used.values()],
-  }
+/** A function by its stem and the width of what it is given. */
+export function wgslHelper(stem: string, width: number): Helper {
+  const wide = perWidth[stem]
+  const name = width === 1 ? stem : `${stem}${width}`
+  if (wide !== undefined) return { name, text: wide((dtype) => typeText(dtype, width), name) }
+  if (width > 1) return { name, text: inParts(stem, width), needs: [stem] }
+  return { name, text: plain[stem]!, needs: needs[stem] ?? [] }
 }

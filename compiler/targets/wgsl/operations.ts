@@ -1,45 +1,19 @@
 /**
- * How WGSL spells each scalar operation: one table, a text per operation, complete by its type.
+ * How WGSL spells each scalar operation: one table, a text per operation.
  *
- *   add       (a + b)
- *   floordiv  floorDivide(a, b), or a / b where a is known not to be negative
  *   toI32     toSigned(a)          saturates like WGSL's own conversion and turns NaN into 0
- *
- * Arguments arrive as text of one width. The text is an atom: it can be put anywhere.
  */
-import type { DType, Operation } from "../../ir/operations.js"
-import { argument, typeText } from "./types.js"
+import type { DType } from "../../ir/operations.js"
+import { argument } from "../text/literals.js"
+import { type Call, call, helper, infix, prefix, type Spelling, type Spellings } from "../text/operations.js"
+import { typeText } from "./types.js"
 
-export interface Call {
-  readonly args: readonly string[]
-  /** dtype of the arguments (of the second and third for `select`). */
-  readonly dtype: DType
-  readonly width: number
-  /** Whether the first argument is known to be at least 0. */
-  readonly nonNegative: boolean
-  /** The value of the second argument, when it is a literal. */
-  readonly literal: number | undefined
-  /** Whether the second argument is known to be below 2^125 in size. */
-  readonly moderate: boolean
-  /** Asks for a helper function of this width and returns its name. */
-  readonly helper: (stem: string) => string
-}
-type Printer = (call: Call) => string
-
-const infix =
-  (sign: string): Printer =>
-  ({ args }) =>
-    `(${args[0]} ${sign} ${args[1]})`
-const call =
-  (name: string): Printer =>
-  ({ args }) =>
-    `${name}(${args.map(argument).join(", ")})`
 const convert =
-  (to: DType): Printer =>
+  (to: DType): Spelling =>
   ({ args, width }) =>
     `${typeText(to, width)}(${argument(args[0]!)})`
 const shift =
-  (sign: string): Printer =>
+  (sign: string): Spelling =>
   ({ args, dtype, width, literal }) => {
     if (literal !== undefined) return `(${args[0]} ${sign} ${typeText("u32", width)}(${literal & 31}u))`
     return `(${args[0]} ${sign} ${dtype === "u32" ? args[1] : `bitcast<${typeText("u32", width)}>(${args[1]})`})`
@@ -52,7 +26,7 @@ export const widened = (text: string, width: number): string => `${typeText("f32
 
 const zero = ({ dtype, width }: Call) => `${typeText(dtype, width)}()`
 
-export const wgslOperations: { readonly [O in Operation]: Printer } = {
+export const wgslOperations: Spellings = {
   add: infix("+"),
   sub: infix("-"),
   mul: infix("*"),
@@ -60,13 +34,13 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   // 2^126, and hardware has 0 for them.
   div: (c) => {
     if (c.dtype !== "f32") return c.literal === 0 ? c.args[0]! : infix("/")(c)
-    return c.moderate ? infix("/")(c) : call(c.helper("quotient"))(c)
+    return c.moderate ? infix("/")(c) : helper("quotient")(c)
   },
   // WGSL's own of f32 takes a rounded quotient, and is off by a whole divisor where that rounds up.
-  rem: (c) => (c.dtype === "f32" ? call(c.helper("remainder"))(c) : c.literal === 0 ? zero(c) : infix("%")(c)),
-  floordiv: (c) => (c.dtype === "u32" || c.nonNegative ? infix("/")(c) : call(c.helper("floorDivide"))(c)),
-  floormod: (c) => (c.dtype === "u32" || c.nonNegative ? infix("%")(c) : call(c.helper("floorModulo"))(c)),
-  neg: ({ args }) => `(-${args[0]})`,
+  rem: (c) => (c.dtype === "f32" ? helper("remainder")(c) : c.literal === 0 ? zero(c) : infix("%")(c)),
+  floordiv: (c) => (c.dtype === "u32" || c.nonNegative ? infix("/")(c) : helper("floorDivide")(c)),
+  floormod: (c) => (c.dtype === "u32" || c.nonNegative ? infix("%")(c) : helper("floorModulo")(c)),
+  neg: prefix("-"),
   min: (c) => call(c.dtype === "f32" ? c.helper("smaller") : "min")(c),
   max: (c) => call(c.dtype === "f32" ? c.helper("larger") : "max")(c),
   looseMax: call("max"),
@@ -79,7 +53,7 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   sqrt: call("sqrt"),
   exp: call("exp"),
   log: call("log"),
-  angle: (c) => call(c.helper("angle"))(c),
+  angle: helper("angle"),
   sin: call("sin"),
   cos: call("cos"),
   tanh: call("tanh"),
@@ -100,16 +74,16 @@ export const wgslOperations: { readonly [O in Operation]: Printer } = {
   select: ({ args }) => `select(${argument(args[2]!)}, ${argument(args[1]!)}, ${argument(args[0]!)})`,
   and: infix("&"),
   or: infix("|"),
-  not: ({ args }) => `(!${args[0]})`,
+  not: prefix("!"),
   bitand: infix("&"),
   bitor: infix("|"),
   bitxor: infix("^"),
-  bitnot: ({ args }) => `(~${args[0]})`,
+  bitnot: prefix("~"),
   shl: shift("<<"),
   shr: shift(">>"),
   bits: ({ args, width }) => `bitcast<${typeText("u32", width)}>(${argument(args[0]!)})`,
   fromBits: ({ args, width }) => `bitcast<${typeText("f32", width)}>(${argument(args[0]!)})`,
   toF32: convert("f32"),
-  toI32: (c) => (c.dtype === "f32" ? call(c.helper("toSigned"))(c) : convert("i32")(c)),
-  toU32: (c) => (c.dtype === "f32" ? call(c.helper("toUnsigned"))(c) : convert("u32")(c)),
+  toI32: (c) => (c.dtype === "f32" ? helper("toSigned")(c) : convert("i32")(c)),
+  toU32: (c) => (c.dtype === "f32" ? helper("toUnsigned")(c) : convert("u32")(c)),
 }

@@ -7,28 +7,15 @@
  *   1   (bool)     → true
  *   ∞   (f32)      → infinity     a name, for WGSL refuses constants that are not finite (`lateNumbers`)
  */
-
 import type { Literal } from "../../ir/nodes.js"
-import { type DType, largest } from "../../ir/operations.js"
+import type { DType } from "../../ir/operations.js"
+import { bitsOf, literalText as commonText, shortest } from "../text/literals.js"
 
 export function typeText(dtype: DType, width: number): string {
   return width === 1 ? dtype : `vec${width}<${dtype}>`
 }
 
-export function literalText({ dtype, value }: Literal): string {
-  switch (dtype) {
-    case "bool":
-      return value === 0 ? "false" : "true"
-    case "u32":
-      return `${value}u`
-    case "i32":
-      return value < 0 ? `(${value})` : String(value)
-    case "f32":
-      return floatText(value)
-    default:
-      return dtype satisfies never
-  }
-}
+export const literalText = (x: Literal): string => commonText(x, floatText)
 
 /** Numbers that no text of WGSL can be, or that its compilers lose: their bits arrive at run time, by way of a `zero` that no compiler knows. */
 export const lateNumbers: ReadonlyMap<string, string> = new Map(
@@ -52,30 +39,3 @@ function floatText(value: number): string {
   const text = `${shortest(Math.abs(value))}f`
   return value < 0 ? `(-${text})` : text
 }
-
-function bitsOf(value: number): number {
-  return new Uint32Array(new Float32Array([value]).buffer)[0]!
-}
-
-function shortest(value: number): string {
-  for (let digits = 1; digits <= 9; digits++) {
-    const text = value.toPrecision(digits)
-    // WGSL refuses a decimal above the largest f32, even one that would round down to it.
-    if (Math.fround(Number(text)) === value && Number(text) <= largest) return String(Number(text))
-  }
-  return String(value)
-}
-
-/** The text without parentheses around the whole of it. */
-export function bare(text: string): string {
-  if (text[0] !== "(") return text
-  let depth = 0
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] === "(") depth++
-    else if (text[i] === ")" && --depth === 0) return i === text.length - 1 ? text.slice(1, -1) : text
-  }
-  return text
-}
-
-/** The text between commas: a `<` there could be read as the start of a template list, so it keeps its parentheses. */
-export const argument = (text: string): string => (/[<>]/.test(text) ? text : bare(text))
