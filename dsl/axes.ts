@@ -16,6 +16,8 @@ import type { Extent, ValueType } from "./tracing.js"
 /**
  * Gives the axis `from` the name `to`, which must be new.
  *
+ *     x: … from[n] → … to[n]
+ *
  * @throws `trace/axis` when there is no axis `from`, or `to` is there already
  */
 export function rename<X extends string, D extends ValueType, const F extends X, const T extends string>(
@@ -28,6 +30,8 @@ export function rename<X extends string, D extends ValueType, const F extends X,
 
 /**
  * One axis into several, the first the slowest.
+ *
+ *     x: … axis[p · q · …] → … first[p] second[q] …
  *
  * @throws `trace/axis` when there is no such axis, or a new one is there already
  * @throws `trace/extent` when the product of the extents is not that of `axis`
@@ -49,6 +53,8 @@ export function split<
 /**
  * Several axes into one, the first the slowest.
  *
+ *     x: … first[p] second[q] … → … to[p · q · …]
+ *
  * @throws `trace/axis` when there is no such axis, one is named twice, or `to` is there already
  * @throws `trace/argument` when `from` is no list
  */
@@ -62,6 +68,8 @@ export function merge<X extends string, D extends ValueType, const K extends X, 
 
 /**
  * x[axis = start … start + count − 1].
+ *
+ *     x: … axis[n] → … axis[count]
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/extent` when a start or count is no whole number from 0, or leaves the axis; where a run decides, that run ends in `program/size`
@@ -78,6 +86,8 @@ export function slice<X extends string, D extends ValueType>(
 /**
  * x[axis = index]; the axis is dropped.
  *
+ *     x: … axis[n] → …
+ *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/extent` when the index is no whole number within the axis; where a run decides, that run ends in `program/size`
  */
@@ -91,6 +101,8 @@ export function pick<X extends string, D extends ValueType, const K extends X>(
 
 /**
  * result[j] = x[(j + by) mod extent].
+ *
+ *     x: … axis[n] → … axis[n]
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/extent` when `by` is no whole number, or the extent is open
@@ -106,6 +118,8 @@ export function roll<X extends string, D extends ValueType>(
 /**
  * result[j] = x[extent − 1 − j].
  *
+ *     x: … axis[n] → … axis[n]
+ *
  * @throws `trace/axis` when there is no such axis
  */
 export function reverse<X extends string, D extends ValueType>(x: Tensor<X, D>, axis: NoInfer<X>): Tensor<X, D> {
@@ -114,6 +128,8 @@ export function reverse<X extends string, D extends ValueType>(x: Tensor<X, D>, 
 
 /**
  * `before` and `after` more elements of `value` at the two ends of `axis`.
+ *
+ *     x: … axis[n] → … axis[before + n + after]
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/extent` when `before` or `after` is no whole number from 0
@@ -134,6 +150,8 @@ export function pad<X extends string, D extends ValueType>(
  *
  *     dot(windows(pad(signal, "time", 1, 1), "time", 3, "tap"), kernel, "tap")
  *
+ *     x: … axis[n] → … axis[n − count + 1] tap[count]
+ *
  * @throws `trace/axis` when there is no such axis, or `tap` is there already
  * @throws `trace/extent` when `count` is no whole number from 1 to the axis' extent; where a run decides, that run ends in `program/size`
  */
@@ -146,13 +164,19 @@ export function windows<X extends string, D extends ValueType, const T extends s
   return tracing().windows(x, axis, count, tap) as Tensor<X | T, D>
 }
 
-/** Declares that the values of an i32 tensor are positions along an axis `of`. */
+/**
+ * Declares that the values of an i32 tensor are positions along an axis `of`.
+ *
+ *     x: … → …
+ */
 export function indexing<X extends string, const Of extends string>(x: Tensor<X, "i32">, _of: Of): Index<X, Of> {
   return x as Index<X, Of>
 }
 
 /**
  * How many elements `axis` has: a number, or a symbol that is known per step.
+ *
+ *     x: … axis[n] → n
  *
  * @throws `trace/axis` when there is no such axis
  */
@@ -162,6 +186,8 @@ export function extent<X extends string>(x: Tensor<X, ValueType>, axis: NoInfer<
 
 /**
  * The extent of an axis that must be known when the program is compiled.
+ *
+ *     x: … axis[n] → n
  *
  * @throws `trace/axis` when there is no such axis
  */

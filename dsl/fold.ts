@@ -17,6 +17,8 @@ const product = (a: number, b: number) => a * b
 /**
  * Σ x·w over one or more axes that both have. Axes of one argument only are kept, and so are shared axes that are not named.
  *
+ *     x: … over[n], w: … over[n] → the other axes of both, those of one name once
+ *
  * @throws `trace/axis` when an axis that is summed over is on neither side
  * @throws `trace/extent` when an axis that both have has two extents
  */
@@ -34,6 +36,8 @@ export function dot<X extends string, W extends string, const K extends (X & W) 
 /**
  * Folds `x` along `axis`, which is dropped.
  *
+ *     x: … axis[n] → …
+ *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/argument` when there is no fold of that kind
  */
@@ -48,6 +52,8 @@ export function reduce<X extends string, D extends NumberType, const K extends X
 /**
  * Σ x along `axis`, which is dropped. Integers wrap; what f32 may be off by stands in the README (sums).
  *
+ *     x: … axis[n] → …
+ *
  * @throws `trace/axis` when there is no such axis
  */
 export function sum<X extends string, D extends NumberType, const K extends X>(
@@ -59,6 +65,8 @@ export function sum<X extends string, D extends NumberType, const K extends X>(
 
 /**
  * The largest value along `axis`, which is dropped.
+ *
+ *     x: … axis[n] → …
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/type` when it is a bool
@@ -73,6 +81,8 @@ export function max<X extends string, D extends NumberType, const K extends X>(
 /**
  * The smallest value along `axis`, which is dropped.
  *
+ *     x: … axis[n] → …
+ *
  * @throws `trace/axis` when there is no such axis
  */
 export function min<X extends string, D extends NumberType, const K extends X>(
@@ -85,6 +95,8 @@ export function min<X extends string, D extends NumberType, const K extends X>(
 /**
  * Inclusive prefix along `axis`: the result at i folds x[0 … i]. The work is in proportion to the elements. A sum of f32 at i is off by about
  * (8 + log2 i) · 2^-24 · Σ|x[0 … i]| at most, for long axes are summed in blocks and blocks of blocks.
+ *
+ *     x: … axis[n] → … axis[n]
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/argument` when there is no fold of that kind
@@ -100,6 +112,8 @@ export function scan<X extends string, D extends NumberType>(
 /**
  * The position of the largest value along `axis`, the lowest on ties; NaN comes before every number.
  *
+ *     x: … axis[n] → …
+ *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/extent` when the axis has no elements; where a run decides, that run ends in `program/size`
  * @throws `trace/type` when it is a bool
@@ -111,6 +125,8 @@ export function argmax<X extends string, const K extends X>(x: Tensor<X>, axis: 
 /**
  * The `k` largest values along `axis` in descending order, and their positions, along a new axis `slot`; the lowest position first on ties, and
  * NaN before every number.
+ *
+ *     x: … axis[n] → index and value: … slot[k]
  *
  * @throws `trace/axis` when there is no such axis, or `slot` is there already
  * @throws `trace/extent` when `k` is no whole number from 1 to the axis' extent; where a run decides, that run ends in `program/size`

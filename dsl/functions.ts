@@ -17,6 +17,8 @@ import type { Beside, Index, Tensor } from "./tensor.js"
 /**
  * x + y; one of the two has all axes.
  *
+ *     x: …, y: … → the axes of both, all of which one of them has
+ *
  * @throws `trace/extent` when an axis has two extents
  */
 export function add<L extends string, R extends string>(x: Tensor<L>, y: Beside<L, R>): Tensor<L | R>
@@ -26,6 +28,8 @@ export function add(x: Tensor<string>, y: Tensor<string>): Tensor<string> {
 
 /**
  * x · y, place by place; one of the two has all axes.
+ *
+ *     x: …, y: … → the axes of both, all of which one of them has
  *
  * @throws `trace/extent` when an axis has two extents
  */
@@ -37,6 +41,8 @@ export function mul(x: Tensor<string>, y: Tensor<string>): Tensor<string> {
 /**
  * x times a number that is known when the model is compiled.
  *
+ *     x: … → …
+ *
  * @throws `scalar/type` when the factor is no number
  */
 export function scale<X extends string>(x: Tensor<X>, factor: number): Tensor<X>
@@ -46,6 +52,8 @@ export function scale(x: Tensor<string>, factor: number): Tensor<string> {
 
 /**
  * x + b where there is a b: for biases that some checkpoints have.
+ *
+ *     x: …, b: some of its axes → …
  *
  * @throws `trace/extent` when an axis has two extents
  */
@@ -61,6 +69,8 @@ export const silu = (x: number): number => x / (1 + Math.exp(-x))
  * exp(x − max x) / Σ exp(x − max x) along `axis`. An element of −∞, as masks have it, gets 0. A row of nothing but −∞ is NaN, which is what
  * exp(−∞ − −∞) is, and so is a row with NaN or +∞ in it.
  *
+ *     x: … axis[n] → … axis[n]
+ *
  * @throws `trace/axis` when there is no such axis
  */
 export function softmax<X extends string>(x: Tensor<X>, axis: NoInfer<X>): Tensor<X>
@@ -72,6 +82,8 @@ export function softmax(x: Tensor<string>, axis: string): Tensor<string> {
 /**
  * x / Σ x along `axis`.
  *
+ *     x: … axis[n] → … axis[n]
+ *
  * @throws `trace/axis` when there is no such axis
  */
 export function normalize<X extends string>(x: Tensor<X>, axis: NoInfer<X>): Tensor<X>
@@ -81,6 +93,8 @@ export function normalize(x: Tensor<string>, axis: string): Tensor<string> {
 
 /**
  * w · x / √(mean x² + eps), the mean along `axis` (Zhang and Sennrich 2019, arXiv 1910.07467).
+ *
+ *     x: … axis[n], w: some of its axes → … axis[n]
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/extent` when an axis has two extents
@@ -110,6 +124,8 @@ export interface Rotary {
 /**
  * Turns channel pairs (j, j + extent/2) along `axis` by position · frequencies[j] radians: the half-split form (GPT-NeoX). With c and s the
  * cosine and sine times `scaling`, result[j] = x[j]·c − x[j + extent/2]·s and result[j + extent/2] = x[j + extent/2]·c + x[j]·s.
+ *
+ *     x: … axis[2 · frequencies], position: some of its axes → … axis[2 · frequencies]
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/rotary-extent` when `axis` has not twice as many elements as there are frequencies
@@ -150,6 +166,8 @@ export function rope(
 /**
  * Scores of the keys that a query may see, −∞ elsewhere. `position` is the query's, a key's position is its place along `axis`:
  * it is seen when key ≤ position and, with a window, key > position − window.
+ *
+ *     scores: … axis[n], position: some of its axes → … axis[n]
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/window` when the window is no whole number from 1 to 2^31 − 1

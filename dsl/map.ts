@@ -19,6 +19,8 @@ type Result<T extends readonly AnyTensor[], R> = Tensor<AxesOf<T[number]>, Mappe
 /**
  * Applies `fn`, a scalar function, at every place. One of `tensors` has all axes of the result.
  *
+ *     tensors: … → the axes of all, all of which one of them has
+ *
  * @throws `scalar/unknown` when `fn` is no function that the compiler has read
  * @throws `scalar/type` when its values do not fit each other
  * @throws `trace/value-type` when its result is of another value type than the call's type says
@@ -37,6 +39,8 @@ export function map<const T extends readonly [AnyTensor, ...AnyTensor[]], R exte
  *
  *     outer((v, l, r) => (r === l ? v : 0), x, line, row)      x: batch column, line: column, row: row      → batch row column
  *
+ *     tensors: … → the axes of all
+ *
  * @throws `scalar/unknown` when `fn` is no function that the compiler has read
  * @throws `trace/value-type` when its result is of another value type than the call's type says
  * @throws `trace/extent` when an axis has two extents
@@ -50,6 +54,8 @@ export function outer<const T extends readonly [AnyTensor, ...AnyTensor[]], R ex
 
 /**
  * `map` with a result of value type `dtype`, for functions that convert: `mapTo("f32", (p) => toF32(p) / 2, position)`.
+ *
+ *     tensors: … → the axes of all, all of which one of them has
  *
  * @throws `trace/type` when there is no such value type
  * @throws `trace/value-type` when the result is of another
@@ -66,6 +72,8 @@ export function mapTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D ex
 /**
  * `outer` with a result of value type `dtype`: `outerTo("f32", (a, b) => toF32(a === b), label, iota("class", 5, 0, "class"))`.
  *
+ *     tensors: … → the axes of all
+ *
  * @throws `trace/type` when there is no such value type
  * @throws `trace/value-type` when the result is of another
  */
@@ -80,6 +88,8 @@ export function outerTo<const T extends readonly [AnyTensor, ...AnyTensor[]], D 
 /**
  * The first of `tensors` where the condition holds, else the second. One of the three has all axes.
  *
+ *     tensors: … → the axes of all, all of which one of them has
+ *
  * @throws `scalar/type` when the condition is no bool, or the two are of different value types
  * @throws `trace/extent` when an axis has two extents
  */
@@ -93,6 +103,8 @@ const choose = (condition: boolean, x: number, otherwise: number) => (condition 
 
 /**
  * x as another number type: to f32 rounded to nearest even; to i32 and u32 truncated and saturated, bits kept between those two.
+ *
+ *     x: … → …
  *
  * @throws `trace/type` when there is no such value type
  */

@@ -15,6 +15,8 @@ import type { Extent, ValueType } from "./tracing.js"
 /**
  * start, start + 1, … along `axis`: positions along an axis `of`.
  *
+ *     → axis[extent]
+ *
  * @throws `trace/axis` when `axis` is no name
  * @throws `trace/extent` when the extent is no whole number from 0, or the start no whole number
  */
@@ -29,6 +31,8 @@ export function iota<const A extends string, const Of extends string>(
 
 /**
  * Numbers that TypeScript computed in float64, one for each element of `axis`, rounded once.
+ *
+ *     → axis[values.length]
  *
  * @throws `trace/axis` when `axis` is no name
  * @throws `trace/number` when a value is no number that `dtype` holds: 1e39 and 1n in f32, 0.5 and 2^31 in i32
@@ -49,6 +53,8 @@ export function constant<const A extends string, D extends NumberType = "f32">(
 /**
  * One number as a tensor without axes. Numbers inside of scalar functions need none: they are captured.
  *
+ *     → no axes
+ *
  * @throws `trace/number` when the value is no number that `dtype` holds
  * @throws `trace/type` when there is no such value type
  */
@@ -58,6 +64,8 @@ export function literal<D extends NumberType = "f32">(value: number, dtype?: D):
 
 /**
  * w[axis = index[…]]: the axis is replaced by the axes of `index`; axes that both have are matched. Out of range is clamped.
+ *
+ *     w: … axis[n], index: its axes → … and the axes of `index`, those of one name once
  *
  * @throws `trace/axis` when there is no such axis
  * @throws `trace/type` when the index is not i32
@@ -74,6 +82,8 @@ export function at<W extends string, D extends ValueType, const K extends W, I e
 /**
  * The state `past` with the rows of `x` after its own along `axis`.
  *
+ *     past: … axis[past], x: … axis[new] → … axis[past + new]
+ *
  * @throws `trace/state` when `past` is no state as the model was given it
  */
 export function append<A extends string, D extends ValueType>(
@@ -86,6 +96,8 @@ export function append<A extends string, D extends ValueType>(
 
 /**
  * The state replaced by `x`.
+ *
+ *     state: …, x: … → …
  *
  * @throws `trace/state` when `state` is no state as the model was given it
  */

@@ -19,6 +19,8 @@ type AxesIn<D> = D extends unknown ? keyof D & string : never
 /**
  * A tensor of the checkpoint by its name.
  *
+ *     → the axes of all dimensions, each with its extent
+ *
  * @throws `model/definition`, at the caller's line, when it or an axis has no name, an axis stands twice, or an extent is no whole number from 1 to 2^31 − 1
  */
 export function weight<const D extends readonly Dimension[]>(
@@ -45,6 +47,8 @@ export function weight<const D extends readonly Dimension[]>(
 
 /**
  * `extent` tensors of one shape along a new axis.
+ *
+ *     part(i): … → axis[extent] …
  *
  * @throws `model/definition`, at the caller's line, when their shapes differ, when one is no weight, is itself a stack or has the axis already, when a
  * tensor stands twice, when the axis has no name, or when the extent is no whole number from 1 to 2^31 − 1
@@ -89,6 +93,8 @@ export function grows(maximum: number): Growing {
 
 /**
  * Memory that stays between steps, zero when a sequence begins. Its growing axis has the past length as its extent.
+ *
+ *     → the axes with their extents; of one that grows, the number of its elements so far
  *
  * @throws `model/definition`, at the caller's line, when an axis has no name, an extent or a maximum is no whole number from 1 to 2^31 − 1, or the type is none
  */

@@ -42,6 +42,8 @@ export function upTo(max: number, symbol?: string): Bounded {
 /**
  * An array that each run is given, row-major in the order of `axes`, f32 unless `dtype` says otherwise.
  *
+ *     → the axes with their extents
+ *
  * @throws `model/definition`, at the caller's line, when an axis has no name, an extent is neither a whole number from 0 to 2^31 − 1 nor `upTo(…)`, or `dtype` is none of
  * f32, i32 and u32
  */

@@ -25,6 +25,8 @@ type Field = (typeof samplingFields)[number]
 /**
  * The token with the largest logit, the lowest on ties; −1 when some logit is not finite.
  *
+ *     logits: vocab[n] → no axes
+ *
  * @throws `trace/axis` when the logits have no axis 'vocab'
  */
 export function greedyToken(logits: Tensor<"vocab">): Tensor<never, "i32"> {
@@ -33,6 +35,8 @@ export function greedyToken(logits: Tensor<"vocab">): Tensor<never, "i32"> {
 
 /**
  * A draw from softmax(logits / temperature) after the filters; −1 when some logit is not finite.
+ *
+ *     logits: vocab[n], sampling: field[samplingFields.length] → no axes
  *
  * @throws `trace/axis` when the logits have no axis 'vocab', or the fields none named 'field'
  * @throws `trace/extent` when there are fewer fields than `samplingFields`

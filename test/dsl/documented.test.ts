@@ -19,11 +19,28 @@ const unchecked = new Set(["indexing", "silu"])
 
 interface Documented {
   readonly text: string
+  /** The parameters that are tensors, and whether the result is one, where it takes or gives any. */
+  readonly tensors: readonly string[] | undefined
   readonly codes: readonly string[]
 }
 
 const surface: Readonly<Record<string, unknown>> = { ...language, ...rotary }
 const isFunction = (name: string) => typeof surface[name] === "function"
+
+/** The names of the parameters whose types hold tensors; undefined for a function of none, and for definitions, which are made of such. */
+function tensorsOf(node: ts.FunctionDeclaration): readonly string[] | undefined {
+  const holds = (text: string) => /\b(Tensor|Index|AnyTensor|Typed)\b/.test(text)
+  const generics = (node.typeParameters ?? [])
+    .filter((t) => holds(t.constraint?.getText() ?? ""))
+    .map((t) => t.name.text)
+  const isTensor = (type: ts.TypeNode | undefined) => {
+    const text = type?.getText() ?? ""
+    return holds(text) || (!text.includes("=>") && generics.some((name) => new RegExp(`\\b${name}\\b`).test(text)))
+  }
+  if (/^define/.test(node.name!.text)) return undefined
+  const named = node.parameters.filter(({ type }) => isTensor(type)).map(({ name }) => name.getText())
+  return named.length > 0 || isTensor(node.type) ? named : undefined
+}
 
 /** The exported functions of the language's files by their names, with what their comments say. */
 function documented(): ReadonlyMap<string, Documented> {
@@ -46,7 +63,11 @@ function documented(): ReadonlyMap<string, Documented> {
           )?.[1] ?? "?",
       )
       const comments = ts.getJSDocCommentsAndTags(node).map((doc) => doc.getText())
-      found.set(name, { text: comments.join("\n"), codes })
+      found.set(name, {
+        text: comments.join("\n"),
+        codes,
+        tensors: ts.isFunctionDeclaration(node) ? tensorsOf(node) : undefined,
+      })
     }
   }
   return found
@@ -104,4 +125,14 @@ test("what a definition is given is right, or is told at its caller's line", () 
     const onlyCalled = ["bits", "fromBits", "toF32", "toI32", "toU32"].includes(function_)
     if (!onlyCalled && !place.includes("definition-cases.ts")) throw new Error(`${told} is told at ${place}`)
   })
+})
+
+test("each function of tensors says their axes, with extents, and those of its result", () => {
+  const functions = [...documented()].filter(([, { tensors }]) => tensors !== undefined)
+  expect(functions.length).toBeGreaterThan(40)
+  const silent = functions.filter(([, { text, tensors }]) => {
+    const taken = /^ \* {5}((?:\w+(?:\(i\))?: [^"]+)?)→ .+$/m.exec(text)?.[1]
+    return taken === undefined || !tensors!.every((name) => new RegExp(`\\b${name}(\\(i\\))?: `).test(taken))
+  })
+  expect(silent.map(([name]) => name)).toEqual([])
 })
