@@ -52,14 +52,14 @@ export async function readCeiling(device: Device, repetitions = 7): Promise<numb
 }
 
 /** Each lane of each group reads `steps` · 8 vectors and stores their sum. */
-function readKernel(lanes: number, steps: number): LoopKernel {
+function readKernel(threads: number, steps: number): LoopKernel {
   const n = (value: number) => literal(value)
   const sum = (u: number) => variable(`sum${u}`, "f32", width)
   const units = Array.from({ length: unrolled }, (_, u) => u)
   const loop = (bind: "grid" | "lane" | "serial", name: string, extent: number, body: readonly Statement[]) =>
     ({ kind: "for", variable: name, extent: n(extent), bind, body }) satisfies Statement
   const row = mul(add(mul(variable("g"), n(steps)), variable("k")), n(unrolled))
-  const offset = (u: number): Expression => mul(add(mul(add(row, n(u)), n(lanes)), variable("l")), n(width))
+  const offset = (u: number): Expression => mul(add(mul(add(row, n(u)), n(threads)), variable("l")), n(width))
   const body: Statement[] = [
     ...units.map(
       (u): Statement => ({ kind: "let", name: `sum${u}`, value: splat(literal(0, "f32"), width), mutable: true }),
@@ -73,7 +73,7 @@ function readKernel(lanes: number, steps: number): LoopKernel {
     {
       kind: "store",
       array: "y",
-      offset: mul(add(mul(variable("g"), n(lanes)), variable("l")), n(width)),
+      offset: mul(add(mul(variable("g"), n(threads)), variable("l")), n(width)),
       value: units.map((u): Expression => sum(u)).reduce(add),
     },
   ]
@@ -82,12 +82,12 @@ function readKernel(lanes: number, steps: number): LoopKernel {
   return {
     name: "read",
     buffers: [
-      buffer("x", groups * lanes * steps * unrolled * width, "read"),
-      buffer("y", groups * lanes * width, "write"),
+      buffer("x", groups * threads * steps * unrolled * width, "read"),
+      buffer("y", groups * threads * width, "write"),
     ],
     symbols: [],
-    lanes,
+    threads,
     groups,
-    body: [loop("grid", "g", groups, [loop("lane", "l", lanes, body)])],
+    body: [loop("grid", "g", groups, [loop("lane", "l", threads, body)])],
   }
 }

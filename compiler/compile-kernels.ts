@@ -11,7 +11,7 @@ import type { Refusal, Schedule } from "./ir/schedule.js"
 import { verifyKernel } from "./ir/verify/kernel.js"
 import { verifyLoop } from "./ir/verify/loop.js"
 import type { KernelStep } from "./kernel/fuse.js"
-import { attempt } from "./schedule/fallbacks.js"
+import { firstPossible } from "./schedule/fallbacks.js"
 import { tunedSchedule } from "./schedule/tuned/lookup.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
 import type { Target } from "./targets/target.js"
@@ -67,7 +67,7 @@ export function compileKernel(
   const kept = measured === undefined ? undefined : tile(kernel, measured, target.tile)
   const found =
     measured === undefined || kept === undefined || isRefusal(kept)
-      ? attempt(kernel, target.schedule, target.tile)
+      ? firstPossible(kernel, target.schedule, target.tile)
       : { schedule: measured, tiled: kept }
   if ("code" in found)
     throw new WeftError(

@@ -29,7 +29,7 @@ import { verifyTensor } from "./ir/verify/tensor.js"
 import { defaultCutLimits } from "./kernel/cuts.js"
 import { createDivider, type Divided, kernelSteps } from "./kernel/divide-bindings.js"
 import { type Fused, fuse, type KernelStep } from "./kernel/fuse.js"
-import { splitFolds } from "./kernel/split-reductions.js"
+import { splitReductions } from "./kernel/split-reductions.js"
 import { markGrowing } from "./plan/growing.js"
 import { programArrays } from "./plan/host-arrays.js"
 import { needsOf } from "./plan/needs.js"
@@ -159,7 +159,7 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   const cuts = { ...defaultCutLimits, localElements }
   return (results: readonly Tensor[]): Fused => {
     const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
-    return target.split === undefined ? fused : splitFolds(fused, target.split)
+    return target.split === undefined ? fused : splitReductions(fused, target.split)
   }
 }
 

@@ -73,7 +73,7 @@ export function createTrial(bed: Bed, options: TrialOptions): Trial {
     async prepare(loops) {
       // One name for all, so that equal code is equal text.
       const { kernels, module } = target.emit([{ ...loops, name: "trial" }], order)
-      const code = `${loops.lanes} ${loops.groups} ${kernels[0]!.source}${Buffer.from(module).toString("base64")}`
+      const code = `${loops.threads} ${loops.groups} ${kernels[0]!.source}${Buffer.from(module).toString("base64")}`
       if (seen.has(code)) return undefined
       seen.add(code)
       const [compiled] = await device.compile(kernels, module, order.length)

@@ -27,8 +27,8 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
   const stores = kernel.items.filter((i) => i.kind === "store")
   return stores.reduce((sum, given, i) => {
     // What is made along with another store is counted there.
-    if (schedule.stores[i]!.with !== undefined) return sum
-    const block = blockOf(given, schedule.stores[i]!, schedule.lanes, sizes)
+    if (schedule.stores[i]!.computeWith !== undefined) return sum
+    const block = blockOf(given, schedule.stores[i]!, schedule.threads, sizes)
     if (block === undefined) return sum
     // What a workgroup holds of a chunk is a local, too: computed once for all points of a block.
     const along = besides(i, stores, schedule)
@@ -86,7 +86,7 @@ function blockOf(
     const { block } = tile[a] ?? { block: 1 }
     return block === "all" ? extent(a) : Math.min(block, extent(a))
   }
-  const step = (a: string) => Math.min(extent(a), (tile[a]?.register ?? 1) * (tile[a]?.vector ?? 1))
+  const step = (a: string) => Math.min(extent(a), (tile[a]?.perThread ?? 1) * (tile[a]?.vector ?? 1))
   const product = (of: (a: string) => number) => axes.reduce((n, a) => n * of(a), 1)
   const blocks = product((a) => Math.ceil(extent(a) / owned(a)))
   const workers = Math.min(
@@ -97,7 +97,7 @@ function blockOf(
     level === "block" ? blocks * workers : product((a) => (used.has(a) ? extent(a) : Math.ceil(extent(a) / step(a))))
   const inTurn = (x: Scan) => {
     const along = store.axes.find((a) => isInTurn(x, a, tile[a.name]))
-    return along && tile[along.name]!.register
+    return along && tile[along.name]!.perThread
   }
   return { sizes, extents, fixed: (a) => owned(a) === 1, inTurn, times, blocks, owned }
 }

@@ -116,7 +116,7 @@ function kernelView({ artifact, kernels }: Compilation, number: number, steps: r
     tiled: printLoop(tiled),
     loops: printLoop(loops),
     source: artifact.kernels[number]!.source,
-    lanes: loops.lanes,
+    lanes: loops.threads,
     groups: loops.groups,
   }
 }

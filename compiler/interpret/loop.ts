@@ -53,8 +53,8 @@ export function interpretLoop(
   const random = randomNumbers(options.seed ?? 1)
   for (machine.group = 0; machine.group < machine.groups; machine.group++) {
     machine.phase++
-    if (kernel.lanes === 1) runAlone(program)
-    else runTogether(program, kernel.lanes, random, options.subgroup ?? kernel.lanes)
+    if (kernel.threads === 1) runAlone(program)
+    else runTogether(program, kernel.threads, random, options.subgroup ?? kernel.threads)
   }
 }
 
@@ -66,8 +66,8 @@ function bind(
   symbols: ReadonlyMap<string, number>,
   options: LoopOptions,
 ): void {
-  const { lanes } = kernel
-  machine.variables = new Float64Array(lanes * slots)
+  const { threads } = kernel
+  machine.variables = new Float64Array(threads * slots)
   machine.base = 0
   machine.lane = 0
   machine.symbols = Float64Array.from(
@@ -78,13 +78,13 @@ function bind(
     const buffer = kernel.buffers[i]
     if (buffer !== undefined) bindBuffer(array, buffer, buffers.get(buffer.name), symbols, machine, options)
     else {
-      const size = array.space === "register" ? array.size * lanes : array.size
+      const size = array.space === "register" ? array.size * threads : array.size
       array.memory = allocateBuffer(array.dtype, options.float64 && array.dtype === "f32" ? "f64" : array.storage, size)
       array.values = array.memory.values
       array.stored = new Float64Array(size)
     }
     if (array.space === "register" || array.access === "read") continue
-    array.lanes = lanes > 1 ? accesses(array.size) : undefined
+    array.lanes = threads > 1 ? accesses(array.size) : undefined
     if (array.space === "buffer") array.grid = accesses(array.size)
   }
 }

@@ -73,7 +73,7 @@ export interface LoopKernel {
   readonly buffers: readonly LoopBuffer[]
   /** Names of the size symbols that the body reads, sorted; targets pass them in this order. */
   readonly symbols: readonly string[]
-  readonly lanes: number
+  readonly threads: number
   /** Workgroups to launch: the grid's extent at the symbols' maxima, at most a cap; a constant, so that a recording never changes. */
   readonly groups: number
   readonly body: readonly Statement[]

@@ -42,7 +42,7 @@ export interface TileOptions {
 
 export interface ScheduleTarget {
   /** Lanes of a workgroup; 1: a block is run by one thread. */
-  readonly lanes: number
+  readonly threads: number
   /** Elements of a vector; 1: none. */
   readonly vector: number
   /** Elements of a vector along which halves (bf16, f16) are folded, where that is another number: as many as come in one load. */
@@ -61,7 +61,7 @@ export interface ScheduleTarget {
 
 export interface ChunkTarget {
   /** Lanes of a workgroup at most. */
-  readonly lanes: number
+  readonly threads: number
   readonly vector: number
   readonly subgroup: number
   /** Accumulators that a lane may have along one axis. */

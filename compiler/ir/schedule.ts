@@ -11,7 +11,7 @@ export interface AxisTile {
   /** Elements of this axis that one workgroup owns; "all": the whole axis. A multiple of register · vector. */
   readonly block: number | "all"
   /** Consecutive elements (or vectors) that one lane holds at once. */
-  readonly register?: number
+  readonly perThread?: number
   /** Lanes of a vector along this axis; at most one axis of a store has one. */
   readonly vector?: number
 }
@@ -20,20 +20,23 @@ export interface ReductionTile {
   /** Elements taken at once by a vector accumulator. */
   readonly vector?: number
   /** Vectors taken at once, each with an accumulator of its own. */
-  readonly unroll?: number
+  readonly accumulators?: number
   /** Lanes of the workgroup that share one reduction; a power of two that divides `lanes`. */
-  readonly lanes?: number
+  readonly group?: number
   /**
    * Elements that the workgroup takes together: what is held of them is filled once for all its points. All points of the block keep their
    * accumulators from chunk to chunk. Goes with `step` only.
    */
   readonly chunk?: number
   /** Chunks whose operands are held at once, 1 or 2: with two the next one is filled while this one is folded. */
-  readonly depth?: number
-  /** Chunks that reach over the end of the axis, or over what counts, have no body of their own: less text, a little more work. */
-  readonly single?: boolean
+  readonly stages?: number
+  /**
+   * Whether chunks that reach over the end of the axis, or over what counts, have a body of their own. They have when left out; without, there
+   * is less text and a little more work.
+   */
+  readonly peelTail?: boolean
   /** Elements of a chunk that one iteration takes, one after the other into the same accumulator. */
-  readonly step?: number
+  readonly innerUnroll?: number
   /**
    * Turns of the loop that are added one after the other, before the result is merged by pairs with those of other runs. Left out: 8 where
    * the axis may have more than 4,096 elements, for which no more are allowed; else all of them.
@@ -42,13 +45,13 @@ export interface ReductionTile {
 }
 
 /** What a workgroup keeps near for its points: an operand of a fold, or the scores of a carried one. */
-export interface HeldTile {
+export interface StagedTile {
   /** What one lane fills at once, by axis of the operand. */
-  readonly tile: Readonly<Record<string, { readonly register?: number; readonly vector?: number }>>
+  readonly tile: Readonly<Record<string, { readonly perThread?: number; readonly vector?: number }>>
   /** Elements added to each row in memory, against bank conflicts. */
   readonly pad?: number
   /** An axis of which the even places come first in memory, then the odd ones: lanes that have pairs of neighbours along it read neighbours. */
-  readonly deal?: string
+  readonly interleave?: string
   /** Two elements to a word, as in the buffer that they are loaded from: half the memory, decoded at each read. Of plain loads only. */
   readonly packed?: boolean
   /** Of scores: how a row of a chunk is folded for its pivot; its vectors are those of the weights, too. */
@@ -56,13 +59,13 @@ export interface HeldTile {
 }
 
 /** The tile over other axes; what is said of those without a new name is dropped. */
-export function renamedTile({ deal, ...tile }: HeldTile, to: (axis: string) => string | undefined): HeldTile {
+export function renamedTile({ interleave, ...tile }: StagedTile, to: (axis: string) => string | undefined): StagedTile {
   const along = Object.entries(tile.tile).flatMap(([a, t]) => {
     const name = to(a)
     return name === undefined ? [] : [[name, t] as const]
   })
-  const dealt = deal === undefined ? undefined : to(deal)
-  return { ...tile, tile: Object.fromEntries(along), ...(dealt === undefined ? {} : { deal: dealt }) }
+  const dealt = interleave === undefined ? undefined : to(interleave)
+  return { ...tile, tile: Object.fromEntries(along), ...(dealt === undefined ? {} : { interleave: dealt }) }
 }
 
 export interface StoreSchedule {
@@ -74,17 +77,17 @@ export interface StoreSchedule {
    * By buffer: the factor of a chunked fold that loads it is copied to the workgroup's memory first. `scores` stands for those of a carried
    * fold, which are held in any case.
    */
-  readonly held?: Readonly<Record<string, HeldTile>>
+  readonly staged?: Readonly<Record<string, StagedTile>>
   /**
    * The store is made along with another one, whose folds it shares: the number of that store, and which of its axes each axis here stands
    * for. The rest of such a schedule is empty.
    */
-  readonly with?: { readonly store: number; readonly axes: Readonly<Record<string, string>> }
+  readonly computeWith?: { readonly store: number; readonly axes: Readonly<Record<string, string>> }
 }
 
 export interface Schedule {
   /** Lanes of a workgroup. */
-  readonly lanes: number
+  readonly threads: number
   /** Lanes that exchange values without shared memory, a power of two; 1 or left out: none do. */
   readonly subgroup?: number
   readonly stores: readonly StoreSchedule[]
@@ -100,7 +103,7 @@ export interface Refusal {
     | "tile/indivisible"
     | "tile/vector"
     | "reduce/vector"
-    | "reduce/lanes"
+    | "reduce/group"
     | "reduce/chunk"
     | "reduce/run"
     | "local/unowned"

@@ -10,13 +10,16 @@ import { storageBytes } from "../ir/loop.js"
 import type { Expression, Load } from "../ir/nodes.js"
 
 /** A buffer in parts: `rows` in each but the last. */
-export interface Parts {
+export interface BindingParts {
   readonly rows: number
   readonly count: number
 }
 
 /** How a buffer is divided when at most `bytes` may be bound; undefined when it fits, or when it has no rows to divide. */
-export function partsOf({ shape, storage }: Pick<KernelBuffer, "shape" | "storage">, bytes: number): Parts | undefined {
+export function partsOf(
+  { shape, storage }: Pick<KernelBuffer, "shape" | "storage">,
+  bytes: number,
+): BindingParts | undefined {
   const [extent = 1, ...inner] = shape
   const rowBytes = inner.reduce((n, s) => n * s, 1) * storageBytes(storage)
   if (extent * rowBytes <= bytes) return undefined
@@ -44,7 +47,7 @@ export interface Rows {
 
 /** How the values of a store are moved. */
 export interface Move {
-  readonly parts: ReadonlyMap<string, Parts>
+  readonly parts: ReadonlyMap<string, BindingParts>
   /** The stretches of the store's axes. */
   readonly at?: ReadonlyMap<string, Stretch>
   /** The axis along which a buffer is divided with the store. */
@@ -92,7 +95,7 @@ function choice(
   x: Load,
   row: Expression,
   inner: readonly Expression[],
-  { rows, count }: Parts,
+  { rows, count }: BindingParts,
   asked: Rows = { first: 0, end: rows * count },
 ): Expression {
   const first = Math.min(count - 1, Math.floor(asked.first / rows))

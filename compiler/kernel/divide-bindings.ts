@@ -8,8 +8,8 @@
  */
 import type { BindingLimits } from "../ir/machine.js"
 import type { Unit } from "../ir/tensor.js"
-import { type Parts, partName, partsOf } from "./binding-parts.js"
-import { shard } from "./divide-kernel.js"
+import { type BindingParts, partName, partsOf } from "./binding-parts.js"
+import { divideKernel } from "./divide-kernel.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
 
 export interface DividedCall {
@@ -31,7 +31,7 @@ export interface Divided {
   readonly results: readonly string[]
 }
 
-type Division = ReadonlyMap<string, Parts>
+type Division = ReadonlyMap<string, BindingParts>
 
 /** Divides programs that may share units, each of which is fused once. `limits`: none when left out. */
 export function createDivider(fuseUnit: (unit: Unit) => Fused, limits?: BindingLimits): (entry: Fused) => Divided {
@@ -78,7 +78,7 @@ export function createDivider(fuseUnit: (unit: Unit) => Fused, limits?: BindingL
     const key = keyOf(step.bindings, division)
     const made =
       known.get(key) ??
-      shard(step.kernel, new Map(of), limits!.bindings).map(({ kernel, bindings }): KernelStep => {
+      divideKernel(step.kernel, new Map(of), limits!.bindings).map(({ kernel, bindings }): KernelStep => {
         const names = bindings.map(({ binding, part }) => {
           const name = step.bindings[binding]!
           return division.has(name) ? partName(name, part) : name
@@ -136,7 +136,7 @@ const namesOf = (names: readonly string[], division: Division): readonly string[
 function partsIn(
   name: string,
   buffer: FusedBuffer,
-  parts: Parts | undefined,
+  parts: BindingParts | undefined,
 ): readonly (readonly [string, FusedBuffer])[] {
   if (parts === undefined) return [[name, buffer]]
   const [extent = 1, ...inner] = buffer.shape

@@ -17,7 +17,7 @@ import { literalExtent } from "../ir/dim.js"
 import { and, apply, freeVariables, literal, load, substitute, variable, walk } from "../ir/expression.js"
 import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
-import { type Move, moved, type Parts, partName, type Rows, relocate, type Stretch } from "./binding-parts.js"
+import { type BindingParts, type Move, moved, partName, type Rows, relocate, type Stretch } from "./binding-parts.js"
 import { canonical } from "./name-buffers.js"
 
 /** The axis of a store along which all that is read of `buffer` can be divided: its rows, read one by one. */
@@ -49,7 +49,7 @@ export interface Piece {
  *
  * @throws WeftError `compile/bindings` when a store binds more however it is taken apart
  */
-export function shard(kernel: Kernel, parts: ReadonlyMap<string, Parts>, most: number): readonly Piece[] {
+export function divideKernel(kernel: Kernel, parts: ReadonlyMap<string, BindingParts>, most: number): readonly Piece[] {
   const names = new Map<string, { readonly binding: number; readonly part: number }>()
   const declared = kernel.buffers.flatMap((b, binding) => {
     const divided = parts.get(b.name)
@@ -78,7 +78,7 @@ export function shard(kernel: Kernel, parts: ReadonlyMap<string, Parts>, most: n
 }
 
 /** For each store that `store` becomes, how its axes and values are moved: one for each combination of stretches. */
-function divide(store: Store, parts: ReadonlyMap<string, Parts>): readonly Move[] {
+function divide(store: Store, parts: ReadonlyMap<string, BindingParts>): readonly Move[] {
   const starts = new Map<string, Set<number>>()
   const along = new Map<string, string>()
   for (const [buffer, { rows, count }] of parts) {
@@ -110,7 +110,7 @@ function divide(store: Store, parts: ReadonlyMap<string, Parts>): readonly Move[
 function inTurns(
   store: Store,
   move: Move,
-  parts: ReadonlyMap<string, Parts>,
+  parts: ReadonlyMap<string, BindingParts>,
   fits: (store: Store) => boolean,
   kernel: Kernel,
 ): readonly Store[] {

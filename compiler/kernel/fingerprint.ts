@@ -19,7 +19,7 @@ export interface Structure {
   readonly axes: readonly string[]
 }
 
-export function structureOf(kernel: Kernel): Structure {
+export function fingerprintOf(kernel: Kernel): Structure {
   const axes = new Map<string, string>()
   const symbols = new Map<string, string>()
   const buffers = new Map(kernel.buffers.map((b, i) => [b.name, `b${i}`]))

@@ -38,7 +38,7 @@ import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
 import { canonical } from "./name-buffers.js"
 
 /** The steps with long folds split, and the buffers of the parts. */
-export function splitFolds(fused: Fused, limits: SplitLimits): Fused {
+export function splitReductions(fused: Fused, limits: SplitLimits): Fused {
   const buffers = new Map(fused.buffers)
   const steps = fused.steps.flatMap((step): readonly Step[] => {
     if (step.kind !== "kernel") return [step]

@@ -16,7 +16,7 @@ import { type Range, rangeOf } from "../ir/ranges.js"
 
 export function clean(kernel: LoopKernel): LoopKernel {
   const ranges = new Map<string, Range>()
-  ranges.set("lane", { low: 0, high: kernel.lanes - 1 })
+  ranges.set("lane", { low: 0, high: kernel.threads - 1 })
   const simplify = simplifier(ranges)
   const body = dropUnused(cleanBody(kernel.body, ranges, simplify))
   return { ...kernel, body, symbols: [...symbolsOf(body)].sort() }

@@ -14,7 +14,7 @@ import type { Expression, Fetch } from "../ir/nodes.js"
 
 const width = 4
 
-export function mergeFetches(kernel: LoopKernel): LoopKernel {
+export function mergeLoads(kernel: LoopKernel): LoopKernel {
   return { ...kernel, body: visit(kernel.body, freshNames(kernel.body, "wide_")) }
 }
 

@@ -12,7 +12,7 @@ import { hinted, literalExtent } from "../ir/dim.js"
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { ScheduleTarget } from "../ir/machine.js"
 import { outermostFolds } from "../ir/query.js"
-import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
+import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 
 export interface Change {
@@ -36,7 +36,7 @@ export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTa
   const changes: Change[] = []
   const known = new Set<string>()
   for (const [i] of [...stores.entries()].sort((p, q) => volume(q[1]) - volume(p[1]))) {
-    if (schedule.stores[i]!.with !== undefined) continue
+    if (schedule.stores[i]!.computeWith !== undefined) continue
     for (const change of storeChanges(stores, i, schedule, target)) {
       changes.push(change)
     }
@@ -47,12 +47,12 @@ export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTa
         knob: `local ${axis}`,
         apply: (s) => ({ ...s, locals: { ...s.locals, [axis]: next } }),
       })
-  if (target.lanes > 1)
-    for (const lanes of [schedule.lanes * 2, schedule.lanes / 2])
-      if (Number.isInteger(lanes) && lanes <= mostLanes)
+  if (target.threads > 1)
+    for (const threads of [schedule.threads * 2, schedule.threads / 2])
+      if (Number.isInteger(threads) && threads <= mostLanes)
         changes.push({
-          knob: "lanes",
-          apply: (s) => ({ ...s, lanes, ...(s.subgroup && { subgroup: Math.min(s.subgroup, lanes) }) }),
+          knob: "threads",
+          apply: (s) => ({ ...s, threads, ...(s.subgroup && { subgroup: Math.min(s.subgroup, threads) }) }),
         })
   return changes.filter(({ knob, apply }) => {
     // Siblings suggest what has been suggested for all of them.
@@ -130,28 +130,28 @@ function storeChanges(
     (r) => own.reduce[r.axis] === undefined && r.monoid.kind === "sum",
   )
   if (chunked.length === 0 && bare.length > 0)
-    for (const unroll of [2, 4])
+    for (const accumulators of [2, 4])
       changes.push({
         knob: "reduce bare",
         apply: (s) =>
           editStore(s, i, (store) => ({
             ...store,
-            reduce: { ...store.reduce, ...Object.fromEntries(bare.map((r) => [r.axis, { unroll }])) },
+            reduce: { ...store.reduce, ...Object.fromEntries(bare.map((r) => [r.axis, { accumulators }])) },
           })),
       })
-  for (const [name, given] of Object.entries(own.held ?? {})) {
+  for (const [name, given] of Object.entries(own.staged ?? {})) {
     for (const next of heldTiles(given, target))
       changes.push({
         knob: `held ${name}`,
-        apply: (s) => editStore(s, i, (store) => ({ ...store, held: { ...store.held, [name]: next } })),
+        apply: (s) => editStore(s, i, (store) => ({ ...store, staged: { ...store.staged, [name]: next } })),
       })
     if (name !== "scores")
       changes.push({
         knob: `held ${name}`,
         apply: (s) =>
           editStore(s, i, (store) => {
-            const { [name]: _, ...held } = store.held ?? {}
-            return { ...store, held }
+            const { [name]: _, ...staged } = store.staged ?? {}
+            return { ...store, staged }
           }),
       })
   }
@@ -169,7 +169,7 @@ const editStore = (
 
 /** The tile of an axis; a vector there takes the place of one elsewhere, and a block is whole tiles. */
 function withTile(store: StoreSchedule, axis: Axis, next: AxisTile): StoreSchedule | undefined {
-  const step = (next.register ?? 1) * (next.vector ?? 1)
+  const step = (next.perThread ?? 1) * (next.vector ?? 1)
   const extent = literalExtent(axis.extent)
   if (extent !== undefined && step > Math.max(1, extent)) return undefined
   const block = next.block === "all" ? next.block : Math.ceil(next.block / step) * step
@@ -179,57 +179,57 @@ function withTile(store: StoreSchedule, axis: Axis, next: AxisTile): StoreSchedu
     return [name, plain]
   })
   const tile = { ...Object.fromEntries(others), [axis.name]: { ...next, block } }
-  const elements = Object.values(tile).reduce((n, t) => n * (t.register ?? 1) * (t.vector ?? 1), 1)
+  const elements = Object.values(tile).reduce((n, t) => n * (t.perThread ?? 1) * (t.vector ?? 1), 1)
   return elements > mostElements ? undefined : { ...store, tile }
 }
 
 function* tiles(given: AxisTile, axis: Axis, last: boolean, target: ScheduleTarget): Iterable<AxisTile> {
   const extent = Math.max(1, hinted(axis.extent))
-  const { block, register = 1, vector = 1 } = given
-  const step = register * vector
-  for (const next of powers) if (next !== register && next * vector <= extent) yield { ...given, register: next }
-  if (register !== 3 && 3 * vector <= extent) yield { ...given, register: 3 }
+  const { block, perThread = 1, vector = 1 } = given
+  const step = perThread * vector
+  for (const next of powers) if (next !== perThread && next * vector <= extent) yield { ...given, perThread: next }
+  if (perThread !== 3 && 3 * vector <= extent) yield { ...given, perThread: 3 }
   const blocks = block === "all" ? [extent / 2, extent / 4] : [block * 2, block / 2, block * 4, block / 4]
   for (const next of blocks) {
     const whole = Math.ceil(next / step) * step
     if (next >= 1 && whole !== block && (whole < 2 * extent || whole === step)) yield { ...given, block: whole }
   }
   if (block !== "all" && block < extent && literalExtent(axis.extent) !== undefined) yield { ...given, block: "all" }
-  if (vector > 1) yield { ...given, vector: 1, register: register * vector }
+  if (vector > 1) yield { ...given, vector: 1, perThread: perThread * vector }
   if (vector > 1) yield { ...given, vector: 1 }
   if (last && vector === 1 && target.vector > 1) yield { ...given, vector: target.vector }
 }
 
 /** Other ways to fold: vectors, several at once, lanes that share. */
 function* foldings(given: ReductionTile, target: ScheduleTarget): Iterable<ReductionTile> {
-  const { vector = 1, unroll = 1, lanes = 1, step } = given
-  if (step !== undefined) {
-    for (const next of powers) if (next !== step) yield { ...given, step: next }
+  const { vector = 1, accumulators = 1, group = 1, innerUnroll } = given
+  if (innerUnroll !== undefined) {
+    for (const next of powers) if (next !== innerUnroll) yield { ...given, innerUnroll: next }
     return
   }
-  for (const next of powers) if (next !== unroll && next * vector <= 32) yield { ...given, unroll: next }
+  for (const next of powers) if (next !== accumulators && next * vector <= 32) yield { ...given, accumulators: next }
   if (vector > 1) yield { ...given, vector: 1 }
   else if (target.vector > 1) yield { ...given, vector: target.vector }
-  for (let next = 1; next <= target.lanes; next *= 2)
-    if (next !== lanes && (next === 1 || next >= 4)) yield { ...given, lanes: next }
+  for (let next = 1; next <= target.threads; next *= 2)
+    if (next !== group && (next === 1 || next >= 4)) yield { ...given, group: next }
 }
 
 function* chunks(given: ReductionTile): Iterable<ReductionTile> {
-  const { chunk = 1, step = 1 } = given
+  const { chunk = 1, innerUnroll = 1 } = given
   for (const next of [chunk * 2, chunk / 2, chunk * 4, chunk / 4])
-    if (Number.isInteger(next) && next >= step) yield { ...given, chunk: next }
-  for (const next of powers) if (next !== step && chunk % next === 0) yield { ...given, step: next }
+    if (Number.isInteger(next) && next >= innerUnroll) yield { ...given, chunk: next }
+  for (const next of powers) if (next !== innerUnroll && chunk % next === 0) yield { ...given, innerUnroll: next }
 }
 
-function* heldTiles(given: HeldTile, target: ScheduleTarget): Iterable<HeldTile> {
+function* heldTiles(given: StagedTile, target: ScheduleTarget): Iterable<StagedTile> {
   const { pad = 0, tile, fold } = given
-  if (target.lanes > 1) for (const next of [0, 1, 4]) if (next !== pad) yield { ...given, pad: next }
+  if (target.threads > 1) for (const next of [0, 1, 4]) if (next !== pad) yield { ...given, pad: next }
   if (fold === undefined) yield { ...given, packed: given.packed !== true }
-  for (const [name, { register = 1, vector = 1 }] of Object.entries(tile)) {
+  for (const [name, { perThread = 1, vector = 1 }] of Object.entries(tile)) {
     if (vector > 1) yield { ...given, tile: { ...tile, [name]: {} } }
     else
       for (const next of [1, 2, 4])
-        if (next !== register) yield { ...given, tile: { ...tile, [name]: { register: next } } }
+        if (next !== perThread) yield { ...given, tile: { ...tile, [name]: { perThread: next } } }
   }
   if (fold !== undefined) for (const next of foldings(fold, target)) yield { ...given, fold: next }
 }

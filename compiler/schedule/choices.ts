@@ -14,7 +14,7 @@ import type { Refusal, Schedule } from "../ir/schedule.js"
 import { isRefusal, tile } from "../tile/tile.js"
 import { changesOf } from "./changes.js"
 import { chooseSchedule } from "./choose.js"
-import { attempt } from "./fallbacks.js"
+import { firstPossible } from "./fallbacks.js"
 
 export interface Choices {
   /** The heuristic one first; none when nothing can be scheduled. */
@@ -52,7 +52,7 @@ export function choices(
     else schedules.push(s)
     return !isRefusal(tiled)
   }
-  const first = attempt(kernel, target.schedule, target.tile)
+  const first = firstPossible(kernel, target.schedule, target.tile)
   if ("code" in first) return { schedules, refused: new Map([[first.code, 1]]) }
   accept(first.schedule)
   for (const assumed of neighbours(target.schedule)) accept(chooseSchedule(kernel, assumed))
@@ -84,7 +84,7 @@ function* neighbours(target: ScheduleTarget): Iterable<ScheduleTarget> {
   yield { ...target, busy: target.busy === 1 ? 64 : 1 }
   yield { ...target, vector: 1 }
   if (target.subgroup > 1) yield { ...target, subgroup: 1 }
-  if (target.lanes > 1) for (const lanes of [target.lanes * 2, target.lanes / 2]) yield { ...target, lanes }
+  if (target.threads > 1) for (const threads of [target.threads * 2, target.threads / 2]) yield { ...target, threads }
   if (chunks === undefined) return
   yield plain
   yield { ...target, chunks: { ...chunks, contraction: !chunks.contraction } }

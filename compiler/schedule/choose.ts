@@ -35,10 +35,10 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
   const beside = (i: number): StoreSchedule | undefined => {
     const shared = along[i]
     return shared !== undefined && chunked[shared.store] !== undefined
-      ? { tile: {}, reduce: {}, with: shared }
+      ? { tile: {}, reduce: {}, computeWith: shared }
       : undefined
   }
-  const lanes = Math.max(...chunked.map((c) => c?.lanes ?? 0), 0) || target.lanes
+  const threads = Math.max(...chunked.map((c) => c?.threads ?? 0), 0) || target.threads
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
     if (item.kind === "local") {
@@ -46,15 +46,15 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
       for (const r of wide) locals[r.axis] = { vector: target.vector }
       shareFolds(wide, [item.value], locals, target.subgroup, target)
     }
-  const alone = lanes === 1 && target.vector > 1
+  const alone = threads === 1 && target.vector > 1
   return {
-    lanes,
-    subgroup: Math.min(target.subgroup, lanes),
+    threads,
+    subgroup: Math.min(target.subgroup, threads),
     stores: stores.map((s, i) => {
-      const made = beside(i) ?? chunked[i]?.schedule ?? storeSchedule(s, kernel, { ...target, lanes })
+      const made = beside(i) ?? chunked[i]?.schedule ?? storeSchedule(s, kernel, { ...target, threads })
       const widest = Math.max(target.vector, ...Object.values(made.reduce).map((r) => r.vector ?? 1))
-      const held = alone ? { ...heldLocals(s, kernel, [widest, target.vector]), ...made.held } : made.held
-      return inPairs(held === undefined ? made : { ...made, held }, s, kernel)
+      const staged = alone ? { ...heldLocals(s, kernel, [widest, target.vector]), ...made.staged } : made.staged
+      return inPairs(staged === undefined ? made : { ...made, staged }, s, kernel)
     }),
     locals,
   }
@@ -67,8 +67,8 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   const folded = folds.some((r) => reduce[r.axis] !== undefined)
   const axes = [...store.axes]
   const last = axes.at(-1)
-  const tiles = new Map<string, { block: number | "all"; register: number; vector: number }>()
-  for (const a of axes) tiles.set(a.name, { block: 1, register: 1, vector: 1 })
+  const tiles = new Map<string, { block: number | "all"; perThread: number; vector: number }>()
+  for (const a of axes) tiles.set(a.name, { block: 1, perThread: 1, vector: 1 })
 
   // A block of a scan is one lane's tile, in which each place follows from the one before.
   const inTurn = axes.flatMap((a) => {
@@ -89,11 +89,11 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   const total = volume(folds, axes, () => true)
   const saved = (a: Axis) => volume(folds, axes, (l) => !freeVariables(l).has(a.name)) / Math.max(1, total)
   const steps = new Map([...tiles].map(([name, t]) => [name, t.vector] as const))
-  if (inTurn !== undefined) tiles.get(inTurn.name)!.register = inTurn.block
-  else if (target.lanes === 1 && folds.length > 0) {
+  if (inTurn !== undefined) tiles.get(inTurn.name)!.perThread = inTurn.block
+  else if (target.threads === 1 && folds.length > 0) {
     const rows = registerTile(folds, axes, steps, kernel, target.registers, (a) => saved(a) >= 0.2)
     for (const [name, count] of rows) {
-      tiles.get(name)!.register = count
+      tiles.get(name)!.perThread = count
       left = Math.floor(left / count)
     }
     const { halves = target.vector } = target
@@ -101,7 +101,7 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   }
   const worthwhile = axes.filter(
     (a) =>
-      inTurn === undefined && target.lanes > 1 && folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2,
+      inTurn === undefined && target.threads > 1 && folds.some((r) => freeVariables(r).has(a.name)) && saved(a) >= 0.2,
   )
   for (const a of worthwhile.sort((p, q) => saved(q) - saved(p))) {
     const extent = hinted(a.extent)
@@ -110,7 +110,7 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     let take = Math.min(left, 4)
     while (take > 1 && (extent < take * step || (literalSize !== undefined && literalSize % (take * step) !== 0)))
       take--
-    tiles.get(a.name)!.register = take
+    tiles.get(a.name)!.perThread = take
     left = Math.floor(left / take)
   }
   for (const r of folds) {
@@ -119,18 +119,18 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
     if (wide === undefined || extent === undefined) continue
     // One lane has no more registers than for four such, and what is loaded for them.
     const most = (4 * target.vector) / wide
-    let unroll = Math.min(left, target.lanes === 1 ? Math.ceil(most / leavesOf(folds).length) : most)
-    while (unroll > 1 && extent % (wide * unroll) !== 0) unroll--
-    if (unroll > 1) reduce[r.axis] = { vector: wide, unroll }
+    let accumulators = Math.min(left, target.threads === 1 ? Math.ceil(most / leavesOf(folds).length) : most)
+    while (accumulators > 1 && extent % (wide * accumulators) !== 0) accumulators--
+    if (accumulators > 1) reduce[r.axis] = { vector: wide, accumulators }
   }
-  const plain = [...tiles.values()].every((t) => t.register * t.vector === 1)
+  const plain = [...tiles.values()].every((t) => t.perThread * t.vector === 1)
   // A store of few elements has the whole workgroup for each of them.
   const points = axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
   const few = points <= 4
   const shared = folds.filter(
     (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
   )
-  if (plain) shareFolds(shared, [store.value], reduce, few ? target.lanes : target.subgroup, target)
+  if (plain) shareFolds(shared, [store.value], reduce, few ? target.threads : target.subgroup, target)
   // What a reduction does not depend on stays in one block, so that it is computed once there; but a block holds its part of the locals.
   const held = new Set(localReads([store.value, ...store.index]).flatMap((x) => [...freeVariables(x)]))
   for (const a of axes) {
@@ -142,18 +142,18 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   // What the block computes for its points has to serve several of them.
   const serves = localReads([store.value]).length > 0
   const least = Math.max(
-    target.lanes / target.subgroup,
+    target.threads / target.subgroup,
     serves ? Math.ceil((2 * target.block) / Math.max(1, folds.length)) : 1,
   )
   // One lane has nobody to share rows with, but other threads want blocks, too.
   const alone = Math.max(target.block, Math.min(8 * target.block, points / 64))
-  const most = target.lanes === 1 ? alone : serves ? 6 * target.block : target.block
+  const most = target.threads === 1 ? alone : serves ? 6 * target.block : target.block
   const even = Math.min(most, Math.max(least, Math.floor(points / target.busy)))
-  const block = inTurn === undefined ? even : Math.max(even, target.lanes * inTurn.block)
+  const block = inTurn === undefined ? even : Math.max(even, target.threads * inTurn.block)
   let owned = 1
   for (const a of [...axes].reverse()) {
     const t = tiles.get(a.name)!
-    const step = t.register * t.vector
+    const step = t.perThread * t.vector
     if (t.block === "all") continue
     const extent = Math.max(1, hinted(a.extent))
     const wanted = Math.max(
@@ -165,13 +165,13 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   }
   const tile: Record<string, AxisTile> = {}
   for (const [name, t] of tiles) tile[name] = t
-  if (target.lanes > 1 || target.vector === 1) return { tile, reduce }
+  if (target.threads > 1 || target.vector === 1) return { tile, reduce }
   const rows = folded ? heldRows(folds, { tile, reduce }, store, kernel, target.vector) : {}
-  return { tile, reduce, held: rows }
+  return { tile, reduce, staged: rows }
 }
 
 /**
- * The folds that take as many elements at once as come in one load of halves: those that stream through memory, which no row of a register
+ * The folds that take as many elements at once as come in one load of halves: those that stream through memory, which no row of a perThread
  * tile waits for. One row at a time: neighbouring rows side by side are half as fast, for hardware reads ahead along one.
  */
 function streamsOfHalves(folds: readonly Reduce[], kernel: Kernel, width: number): readonly Reduce[] {
@@ -197,7 +197,7 @@ function shareFolds(
   const outer = outermost(values)
   const long = (r: Reduce) => hinted(r.extent) >= count * (into[r.axis]?.vector ?? 1)
   if (!folds.every((r) => outer.has(r) && long(r))) return
-  for (const r of folds) into[r.axis] = { ...into[r.axis], lanes: count }
+  for (const r of folds) into[r.axis] = { ...into[r.axis], group: count }
 }
 
 /** Folds that are in no other fold's lift, and those that such a fold consists of. */

@@ -1,5 +1,5 @@
 /**
- * Schedules for folds that a workgroup takes in chunks: carried folds everywhere, contractions with much reuse on hardware with lanes.
+ * Schedules for folds that a workgroup takes in chunks: carried folds everywhere, contractions with much reuse on hardware with threads.
  *
  *   y[s, o] = sum_{k}(x[s, k] · w[o, k])              →   blocks of 128 × 128 in registers of 8 × 8, both operands held 16 k at a time
  *   y[r, d] = carried_{key}(score[r, key], v[key, d]) →   rows that share their keys in one block, all of d, 32 keys at a time
@@ -15,13 +15,13 @@ import { packed } from "../ir/loop.js"
 import type { ChunkTarget } from "../ir/machine.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { chainOf, outermostFolds } from "../ir/query.js"
-import type { AxisTile, HeldTile, ReductionTile, StoreSchedule } from "../ir/schedule.js"
+import type { AxisTile, ReductionTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { factorsOf } from "../tile/staging/stage.js"
 
-/** A schedule with the lanes that it is made for. */
+/** A schedule with the threads that it is made for. */
 export interface Chunked {
-  readonly lanes: number
+  readonly threads: number
   readonly schedule: StoreSchedule
 }
 
@@ -118,16 +118,16 @@ function contractionSchedule(
   const most = folds.length > 1 ? 64 : 128
   // Narrow products have smaller blocks, so that there are enough of them.
   const [rowBlock, columnBlock] = [block(rows, most), block(columns, volume(columns) > 2048 ? 128 : 64)]
-  // A block of few lanes waits for memory, whatever each of them has to do.
+  // A block of few threads waits for memory, whatever each of them has to do.
   const small = product(rowBlock) * product(columnBlock) < 64 * 128
   const [rowRegisters, columnRegisters] = [
     registers(rowBlock, folds.length > 1 || small ? 4 : 8),
     registers(columnBlock, 8),
   ]
-  const lanes = (product(rowBlock) * product(columnBlock)) / (product(rowRegisters) * product(columnRegisters))
-  if (lanes < 32 || lanes > target.lanes || !Number.isInteger(lanes)) return undefined
+  const threads = (product(rowBlock) * product(columnBlock)) / (product(rowRegisters) * product(columnRegisters))
+  if (threads < 32 || threads > target.threads || !Number.isInteger(threads)) return undefined
 
-  const held: Record<string, HeldTile> = {}
+  const staged: Record<string, StagedTile> = {}
   const loads = operands.flatMap((o) => [o!.row, o!.column])
   let vector: string | undefined
   // Small blocks have room for longer chunks, but what is computed for each of them takes registers.
@@ -148,34 +148,34 @@ function contractionSchedule(
     if (l.kind === "localRead") {
       const local = kernel.items.find((i) => i.kind === "local" && i.name === l.local)
       const last = local?.axes.at(-1)
-      held[l.local] =
+      staged[l.local] =
         along !== undefined && folded.has(along) && last
           ? { tile: { [last.name]: { vector: 4 } }, pad: 4 }
           : { tile: {} }
     } else if (along !== undefined && folded.has(along))
-      held[l.buffer] = { tile: { [last.axis]: { vector: 4 } }, pad: 4, ...asHalves(l) }
+      staged[l.buffer] = { tile: { [last.axis]: { vector: 4 } }, pad: 4, ...asHalves(l) }
     else if (along !== undefined && columnBlock.has(along) && columnBlock.get(along)! % 4 === 0) {
-      held[l.buffer] = { tile: { [along]: { vector: 4 } }, ...asHalves(l) }
+      staged[l.buffer] = { tile: { [along]: { vector: 4 } }, ...asHalves(l) }
       vector = along
-    } else held[l.buffer] = { tile: {}, pad: 1 }
+    } else staged[l.buffer] = { tile: {}, pad: 1 }
   }
   const tile: Record<string, AxisTile> = {}
   for (const a of batch) tile[a.name] = { block: 1 }
-  for (const [name, b] of rowBlock) tile[name] = { block: b, register: rowRegisters.get(name)! }
+  for (const [name, b] of rowBlock) tile[name] = { block: b, perThread: rowRegisters.get(name)! }
   for (const [name, b] of columnBlock) {
     const wide =
       name === vector &&
       literalExtent(columns.find((a) => a.name === name)!.extent)! % 4 === 0 &&
       columnRegisters.get(name)! % 4 === 0
     tile[name] = wide
-      ? { block: b, register: columnRegisters.get(name)! / 4, vector: 4 }
-      : { block: b, register: columnRegisters.get(name)! }
+      ? { block: b, perThread: columnRegisters.get(name)! / 4, vector: 4 }
+      : { block: b, perThread: columnRegisters.get(name)! }
   }
   // Sums in f16 are added in f32: the longer they are, the fewer conversions.
-  const step = inHalves && chunk % 8 === 0 ? 8 : 4
-  const reduce: Record<string, ReductionTile> = { [last.axis]: { chunk, step } }
-  for (const c of chains) reduce[c.at(-1)!.axis] = { chunk, step }
-  return { lanes, schedule: { tile, reduce, held } }
+  const innerUnroll = inHalves && chunk % 8 === 0 ? 8 : 4
+  const reduce: Record<string, ReductionTile> = { [last.axis]: { chunk, innerUnroll } }
+  for (const c of chains) reduce[c.at(-1)!.axis] = { chunk, innerUnroll }
+  return { threads, schedule: { tile, reduce, staged } }
 }
 
 /** The largest divisor of n up to `most` that is a multiple of 4. */
@@ -245,10 +245,10 @@ function carriedSchedule(
   const many = volume(rows) >= 16
   const rowBlock = spread(
     rows,
-    Math.min(target.lanes === 1 ? 16 : target.sharedBytes >= 40960 ? 128 : 32, power(volume(rows))),
+    Math.min(target.threads === 1 ? 16 : target.sharedBytes >= 40960 ? 128 : 32, power(volume(rows))),
   )
   const rowCount = product(rowBlock)
-  const oneLane = target.lanes === 1
+  const oneLane = target.threads === 1
   // Software adapters compile every statement for seconds.
   const small = target.registers === 1
   const rowRegisters = registers(rowBlock, small ? 1 : oneLane ? 2 : 8)
@@ -256,21 +256,21 @@ function carriedSchedule(
   const columnRegister =
     last === undefined ? 1 : divisor(size(last) / columnVector, small ? 1 : oneLane ? 4 : many ? 2 : 1)
   const points = (rowCount * channels) / (product(rowRegisters) * columnVector * columnRegister)
-  const lanes = oneLane ? 1 : Math.min(target.lanes, Math.max(32, power(points)))
+  const threads = oneLane ? 1 : Math.min(target.threads, Math.max(32, power(points)))
   const chunk = oneLane || many ? 32 : 64
 
   const tile: Record<string, AxisTile> = {}
   for (const a of rest) tile[a.name] = { block: 1 }
-  for (const [name, b] of rowBlock) tile[name] = { block: b, register: rowRegisters.get(name)! }
+  for (const [name, b] of rowBlock) tile[name] = { block: b, perThread: rowRegisters.get(name)! }
   for (const a of wide)
-    tile[a.name] = a === last ? { block: "all", register: columnRegister, vector: columnVector } : { block: "all" }
+    tile[a.name] = a === last ? { block: "all", perThread: columnRegister, vector: columnVector } : { block: "all" }
 
   const reduce: Record<string, ReductionTile> = {
-    [axis]: small ? { chunk, single: true } : { chunk, step: oneLane ? 1 : 4 },
+    [axis]: small ? { chunk, peelTail: false } : { chunk, innerUnroll: oneLane ? 1 : 4 },
   }
-  const held: Record<string, HeldTile> = {}
+  const staged: Record<string, StagedTile> = {}
   const inner = outermostFolds(score).flatMap(chainOf)
-  const perLane = (rowCount * chunk) / lanes
+  const perLane = (rowCount * chunk) / threads
   const scoreRegisters = small
     ? { rows: 1, keys: 1 }
     : oneLane
@@ -278,25 +278,25 @@ function carriedSchedule(
       : many
         ? { rows: divisor(rowCount, 4), keys: divisor(chunk, Math.max(1, power(perLane / divisor(rowCount, 4)))) }
         : { rows: 1, keys: 1 }
-  const scoreTile: Record<string, { register: number }> = { [axis]: { register: Math.min(4, scoreRegisters.keys) } }
+  const scoreTile: Record<string, { perThread: number }> = { [axis]: { perThread: Math.min(4, scoreRegisters.keys) } }
   const scoreRows = registers(rowBlock, scoreRegisters.rows)
-  for (const [name, r] of scoreRows) scoreTile[name] = { register: r }
+  for (const [name, r] of scoreRows) scoreTile[name] = { perThread: r }
   for (const r of inner) {
     const extent = literalExtent(r.extent) ?? 0
     const direct = loadsOf(r.lift).every((l) => !freeVariables(l).has(r.axis) || consecutiveAxis(l) === r.axis)
     if (!direct || extent % 4 !== 0) continue
     if (oneLane || small) reduce[r.axis] = { vector: 4 }
-    else if (many) reduce[r.axis] = { step: 4 }
-    else reduce[r.axis] = { vector: 4, ...(target.subgroup >= 8 && extent % 32 === 0 ? { lanes: 8 } : {}) }
+    else if (many) reduce[r.axis] = { innerUnroll: 4 }
+    else reduce[r.axis] = { vector: 4, ...(target.subgroup >= 8 && extent % 32 === 0 ? { group: 8 } : {}) }
     if (many && !oneLane && target.contraction)
       for (const l of loadsOf(r.lift))
         if (
           freeVariables(l).has(axis) &&
           4 * chunk * (extent + 4) + 4 * rowCount * (chunk + 4) + 8 * rowCount <= target.sharedBytes
         )
-          held[l.buffer] = { tile: { [r.axis]: { vector: 4 } }, pad: 4 }
+          staged[l.buffer] = { tile: { [r.axis]: { vector: 4 } }, pad: 4 }
   }
   const fold: ReductionTile = oneLane ? { vector: 4 } : {}
-  held.scores = { tile: scoreTile, fold, ...(oneLane ? {} : { pad: 4 }) }
-  return { lanes, schedule: { tile, reduce, held } }
+  staged.scores = { tile: scoreTile, fold, ...(oneLane ? {} : { pad: 4 }) }
+  return { threads, schedule: { tile, reduce, staged } }
 }

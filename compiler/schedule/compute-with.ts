@@ -12,8 +12,8 @@ import type { StoreSchedule } from "../ir/schedule.js"
 import { everywhere } from "../tile/block.js"
 
 /** Per store: the one that it goes along with. */
-export function sharedFolds(stores: readonly Store[]): readonly StoreSchedule["with"][] {
-  const found: StoreSchedule["with"][] = []
+export function sharedFolds(stores: readonly Store[]): readonly StoreSchedule["computeWith"][] {
+  const found: StoreSchedule["computeWith"][] = []
   for (const [j, s] of stores.entries()) {
     const host = stores.findIndex(
       (h, i) =>

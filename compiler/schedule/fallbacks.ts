@@ -14,13 +14,13 @@ import type { Refusal, Schedule } from "../ir/schedule.js"
 import { isRefusal, tile } from "../tile/tile.js"
 import { chooseSchedule } from "./choose.js"
 
-export interface Attempt {
+export interface Possible {
   readonly schedule: Schedule
   readonly tiled: LoopKernel
 }
 
 /** The heuristic schedule and its loops, or the first refusal when none is left. */
-export function attempt(kernel: Kernel, target: ScheduleTarget, options: TileOptions): Attempt | Refusal {
+export function firstPossible(kernel: Kernel, target: ScheduleTarget, options: TileOptions): Possible | Refusal {
   let refusal: Refusal | undefined
   for (const assumed of assumptions(target)) {
     const schedule = chooseSchedule(kernel, assumed)

@@ -13,7 +13,7 @@ import { freeVariables, substitute, variable, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { Expression, Load, Reduce } from "../ir/nodes.js"
-import type { AxisTile, HeldTile, StoreSchedule } from "../ir/schedule.js"
+import type { AxisTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { alignLocals, wantedLocals } from "../tile/staging/locals.js"
 import { factorsOf } from "../tile/staging/stage.js"
@@ -108,8 +108,8 @@ export function heldRows(
   store: Store,
   kernel: Kernel,
   vector: number,
-): Readonly<Record<string, HeldTile>> {
-  const held: Record<string, HeldTile> = {}
+): Readonly<Record<string, StagedTile>> {
+  const held: Record<string, StagedTile> = {}
   const folded = new Map(folds.map((r) => [r.axis, r.extent]))
   const size = (v: string) => {
     const extent = folded.get(v)
@@ -143,12 +143,12 @@ export function heldLocals(
   store: Store,
   kernel: Kernel,
   vectors: readonly number[],
-): Readonly<Record<string, HeldTile>> {
+): Readonly<Record<string, StagedTile>> {
   const locals = kernel.items.filter((i) => i.kind === "local")
   const values = [store.value, ...store.index]
   const wanted = wantedLocals(values, locals)
   const along = alignLocals({ values, axes: store.axes.map((axis) => ({ axis })), locals, chunk: undefined }, wanted)
-  const held: Record<string, HeldTile> = {}
+  const held: Record<string, StagedTile> = {}
   for (const { name, axes, value } of wanted) {
     const last = axes.at(-1)
     const extent = last === undefined ? undefined : literalExtent(last.extent)

@@ -1,7 +1,7 @@
 /**
  * Pairs: schedule → schedule. A store to memory in which two elements share a word writes both.
  *
- *   { dim: { block: 1 } }                  →   { dim: { block: 2, register: 2 } }        a lane has two neighbours
+ *   { dim: { block: 1 } }                  →   { dim: { block: 2, perThread: 2 } }        a lane has two neighbours
  *   { dim: { block: 64 } } in chunks       →   { dim: { block: 64, vector: 2 } }         registers lie apart there, and rows of operands
  *
  * The rest of the schedule stays: how a fold is done (vectors, lanes) is no matter of where its result goes.
@@ -19,27 +19,27 @@ export function inPairs(schedule: StoreSchedule, store: Store, kernel: Kernel): 
   const given = schedule.tile[axis] ?? { block: 1 }
   if ((given.vector ?? 1) % 2 === 0) return schedule
   const chunked = Object.values(schedule.reduce).some((r) => r.chunk !== undefined)
-  const register = given.register ?? 1
-  const even = register % 2 === 0
+  const perThread = given.perThread ?? 1
+  const even = perThread % 2 === 0
   const tile: AxisTile = chunked
-    ? { ...given, register: even ? register / 2 : 1, vector: 2 }
-    : { ...given, register: even ? register : 2 }
+    ? { ...given, perThread: even ? perThread / 2 : 1, vector: 2 }
+    : { ...given, perThread: even ? perThread : 2 }
   const block = given.block === "all" ? given.block : given.block + (even ? 0 : given.block % 2)
-  const held = chunked ? dealt(schedule.held, axis, store) : schedule.held
+  const staged = chunked ? dealt(schedule.staged, axis, store) : schedule.staged
   return {
     ...schedule,
     tile: { ...unvectored(schedule.tile), [axis]: { ...tile, block } },
-    ...(held === undefined ? {} : { held }),
+    ...(staged === undefined ? {} : { staged }),
   }
 }
 
 /** Operands with a row for each place of an axis: a lane with two neighbours reads a row that is next to that of the next lane. */
-function dealt(held: StoreSchedule["held"], axis: string, store: Store): StoreSchedule["held"] {
+function dealt(held: StoreSchedule["staged"], axis: string, store: Store): StoreSchedule["staged"] {
   const made = { ...held }
   walk(store.value, (x) => {
     if (x.kind !== "load" || made[x.buffer] === undefined) return
     const at = x.index.findIndex((i) => i.kind === "variable" && i.name === axis)
-    if (at >= 0 && at < x.index.length - 1) made[x.buffer] = { ...made[x.buffer]!, deal: axis }
+    if (at >= 0 && at < x.index.length - 1) made[x.buffer] = { ...made[x.buffer]!, interleave: axis }
   })
   return held === undefined ? undefined : made
 }
@@ -47,8 +47,8 @@ function dealt(held: StoreSchedule["held"], axis: string, store: Store): StoreSc
 /** Vectors along other axes become registers: a vector is stored at once only along the last axis of memory. */
 const unvectored = (tile: StoreSchedule["tile"]): StoreSchedule["tile"] =>
   Object.fromEntries(
-    Object.entries(tile).map(([name, { block, register = 1, vector = 1 }]) => [
+    Object.entries(tile).map(([name, { block, perThread = 1, vector = 1 }]) => [
       name,
-      { block, register: register * vector },
+      { block, perThread: perThread * vector },
     ]),
   )

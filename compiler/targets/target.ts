@@ -7,7 +7,7 @@ import type { Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
 import { halveProducts } from "../loop/half-products.js"
 import { hoistInvariants } from "../loop/hoist-invariants.js"
-import { mergeFetches } from "../loop/merge-loads.js"
+import { mergeLoads } from "../loop/merge-loads.js"
 import { type Emitted, wasmKernels, wgslKernels } from "./emit.js"
 
 export interface LoopPass {
@@ -28,20 +28,20 @@ const common: readonly LoopPass[] = [
   { name: "invariants", run: hoistInvariants },
 ]
 /** Devices that fetch four elements at once. */
-const wide: readonly LoopPass[] = [...common, { name: "vectors", run: mergeFetches }]
+const wide: readonly LoopPass[] = [...common, { name: "vectors", run: mergeLoads }]
 const halves: LoopPass = { name: "halve", run: halveProducts }
 
 export const wasmTarget: Target = {
   name: "wasm",
   schedule: {
-    lanes: 1,
+    threads: 1,
     vector: 4,
     halves: 8,
     registers: 8,
     block: 128,
     busy: 1,
     subgroup: 1,
-    chunks: { lanes: 1, vector: 4, subgroup: 1, registers: 8, sharedBytes: 1 << 16, contraction: false },
+    chunks: { threads: 1, vector: 4, subgroup: 1, registers: 8, sharedBytes: 1 << 16, contraction: false },
   },
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   gather: { rows: 4, block: 4 },
@@ -54,7 +54,7 @@ export const wasmTarget: Target = {
 /** The limits that every WebGPU implementation grants. */
 export const webgpuTarget: Target = {
   name: "webgpu",
-  schedule: { lanes: 32, vector: 4, registers: 1, block: 64, busy: 1, subgroup: 1 },
+  schedule: { threads: 32, vector: 4, registers: 1, block: 64, busy: 1, subgroup: 1 },
   tile: { maxGroups: 4096, sharedBytes: 16384 },
   loopPasses: wide,
   emit: wgslKernels({ subgroup: 1, workgroupBytes: 16384, bindings: 8, unrollable: false }),
@@ -83,14 +83,14 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
     case "webgpu": {
       const size = adapter?.subgroupSize || 1
       // Wide subgroups are those of hardware: many short blocks fill it. Software runs few long ones better.
-      const shape = size >= 16 ? { lanes: 256, block: 16, busy: 512 } : { lanes: 32, block: 64, busy: 1 }
+      const shape = size >= 16 ? { threads: 256, block: 16, busy: 512 } : { threads: 32, block: 64, busy: 1 }
       const sharedBytes = adapter?.workgroupBytes ?? webgpuTarget.tile.sharedBytes
       const subgroup = Math.min(size, 32)
       const hardware = size >= 16
       const registers = hardware ? 8 : 1
       const f16 = precision === "fast" && adapter?.f16 === true
       const chunks = {
-        lanes: hardware ? 256 : 32,
+        threads: hardware ? 256 : 32,
         vector: 4,
         subgroup,
         registers,

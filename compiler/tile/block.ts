@@ -56,7 +56,7 @@ export interface BlockAxis {
 }
 
 export function blockAxis(axis: Axis, tile: AxisTile, fresh: (stem: string) => string): BlockAxis {
-  const step = (tile.register ?? 1) * (tile.vector ?? 1)
+  const step = (tile.perThread ?? 1) * (tile.vector ?? 1)
   const extent = literalExtent(axis.extent)
   const ceil = (d: Dim, n: number): Dim => apply("floordiv", add(d, literal(n - 1)), literal(n))
   const whole = {
@@ -105,11 +105,11 @@ export const laneVariable = variable("lane")
 /** The groups of `together` lanes that a workgroup has, and the number of this lane's. */
 export function workersOf(
   together: number,
-  { schedule: { lanes } }: Build,
+  { schedule: { threads } }: Build,
 ): { readonly workers: number; readonly worker: Expression } {
-  if (lanes % together !== 0 || (together & (together - 1)) !== 0)
-    throw new Refused("reduce/lanes", `${together} lanes do not divide the workgroup's ${lanes}`)
-  const workers = lanes / together
+  if (threads % together !== 0 || (together & (together - 1)) !== 0)
+    throw new Refused("reduce/group", `${together} lanes do not divide the workgroup's ${threads}`)
+  const workers = threads / together
   if (workers === 1) return { workers, worker: literal(0) }
   return { workers, worker: together === 1 ? laneVariable : apply("floordiv", laneVariable, literal(together)) }
 }
@@ -122,7 +122,7 @@ export function laneGroup(count: number, parts: Build): LaneGroup | undefined {
   const index = apply("bitand", laneVariable, literal(count - 1))
   const array = (dtype: DType) => {
     const name = exchangeOf(dtype)
-    parts.shared.set(name, { dtype, size: parts.schedule.lanes })
+    parts.shared.set(name, { dtype, size: parts.schedule.threads })
     parts.taken.add(name)
     return name
   }

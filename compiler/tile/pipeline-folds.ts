@@ -53,7 +53,7 @@ export function emitFold(
  * accumulators would only take registers, and one lane has nobody else to spread it over.
  */
 const foldsAlone = (c: Chunking, leaf: Reduce, { vector }: Scope): boolean =>
-  c.parts.schedule.lanes === 1 &&
+  c.parts.schedule.threads === 1 &&
   vector !== undefined &&
   leaf.monoid.kind === "sum" &&
   !freeVariables(leaf).has(vector.name) &&

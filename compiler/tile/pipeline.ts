@@ -122,7 +122,7 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
   }
   const { from, end } = range(c, innermost)
   for (const x of [from, end]) for (const name of freeVariables(x)) bound.add(name)
-  const whole = !staged.chunk.single
+  const whole = staged.chunk.peelTail
   const full = apply("floordiv", whole ? end : add(end, literal(chunk.size - 1)), size)
   // One body for all chunks: it takes as many elements as there are.
   const here = whole ? size : apply("min", size, apply("sub", end, chunk.base))
@@ -228,7 +228,7 @@ function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression)
 }
 
 function fence(c: Chunking, scope: Scope): void {
-  if (c.parts.schedule.lanes > 1) scope.out.push({ kind: "barrier" })
+  if (c.parts.schedule.threads > 1) scope.out.push({ kind: "barrier" })
 }
 
 /** Fills the operands of this chunk, or of the next one. */

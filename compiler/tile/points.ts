@@ -100,7 +100,7 @@ export function copiesOf(
     const vector = a.tile.vector ?? 1
     const apart = spread ? mul(a.points, literal(vector)) : literal(vector)
     copies = copies.flatMap((c) =>
-      Array.from({ length: a.tile.register ?? 1 }, (_, r) => {
+      Array.from({ length: a.tile.perThread ?? 1 }, (_, r) => {
         const first = add(firsts.get(a.axis.name)!, mul(apart, literal(r)))
         return new Map(c).set(a.axis.name, vector > 1 ? add(first, variable(laneName)) : first)
       }),
@@ -124,7 +124,7 @@ function emitShared(
 ): void {
   if (axes.some((a) => (a.tile.vector ?? 1) > 1 || (a.step > 1 && !neverPartial(a))))
     throw new Refused(
-      "reduce/lanes",
+      "reduce/group",
       "lanes that share a reduction take single elements or whole registers, no vectors",
     )
   let inside = valid

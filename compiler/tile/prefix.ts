@@ -1,7 +1,7 @@
 /**
- * Prefixes that a lane takes in turn: a register tile that is a whole block of a scan folds each element once.
+ * Prefixes that a lane takes in turn: a perThread tile that is a whole block of a scan folds each element once.
  *
- *   y[n] = sum_{i <= n mod 4}(x[(n // 4) · 4 + i])    with  { n: { register: 4 } },  from n = first on
+ *   y[n] = sum_{i <= n mod 4}(x[(n // 4) · 4 + i])    with  { n: { perThread: 4 } },  from n = first on
  *   →  p0 = x[first]   p1 = p0 + x[first + 1]   q = x[first + 2]   p2 = p1 + q   p3 = p1 + (q + x[first + 3])
  *
  * A tile of as many elements as a block has starts at a multiple of it, so that along the tile `n // 4` is what it is at the first element
@@ -33,9 +33,9 @@ export function blockAlong(value: Expression, axis: Axis): number | undefined {
   return found
 }
 
-/** Whether a register tile along an axis takes a scan in turn. */
+/** Whether a perThread tile along an axis takes a scan in turn. */
 export const isInTurn = (x: Scan, axis: Axis, tile: AxisTile | undefined): boolean =>
-  (tile?.register ?? 1) > 1 && (tile?.vector ?? 1) === 1 && runsAlong(x, axis, tile!.register!)
+  (tile?.perThread ?? 1) > 1 && (tile?.vector ?? 1) === 1 && runsAlong(x, axis, tile!.perThread!)
 
 /** Whether a scan folds, at each place of an axis, what stands before it in the place's block. */
 function runsAlong(x: Scan, axis: Axis, block: number): boolean {
@@ -59,7 +59,7 @@ function atFirst(value: Expression, axis: string, block: number): Expression {
 }
 
 /**
- * The values of a store at the copies of a register tile, side by side in memory. `copies` number the tile's elements with the last axis the
+ * The values of a store at the copies of a perThread tile, side by side in memory. `copies` number the tile's elements with the last axis the
  * fastest, as `copiesOf` gives them.
  */
 export function valuesAt(
@@ -69,13 +69,13 @@ export function valuesAt(
   copies: readonly ReadonlyMap<string, Expression>[],
 ): readonly Expression[] {
   const along = axes.find((a) => {
-    const register = a.tile.register ?? 1
-    return register > 1 && (a.tile.vector ?? 1) === 1 && blockAlong(value, a.axis) === register
+    const perThread = a.tile.perThread ?? 1
+    return perThread > 1 && (a.tile.vector ?? 1) === 1 && blockAlong(value, a.axis) === perThread
   })
   if (along === undefined) return copies.map((c) => substitute(value, c))
   const { name } = along.axis
-  const block = along.tile.register!
-  const stride = axes.slice(axes.indexOf(along) + 1).reduce((n, a) => n * (a.tile.register ?? 1), 1)
+  const block = along.tile.perThread!
+  const stride = axes.slice(axes.indexOf(along) + 1).reduce((n, a) => n * (a.tile.perThread ?? 1), 1)
   const first = firsts.get(name)!
   const inBlock = atFirst(value, name, block)
   const scans = new Set<Scan>()

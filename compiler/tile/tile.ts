@@ -89,7 +89,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       bind: "grid",
       body: [
         ...allocs,
-        { kind: "for", variable: "lane", extent: literal(schedule.lanes), bind: "lane", body: [...fence, ...chain] },
+        { kind: "for", variable: "lane", extent: literal(schedule.threads), bind: "lane", body: [...fence, ...chain] },
       ],
     },
   ]
@@ -112,7 +112,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       access: writes.has(name) ? (reads.has(name) ? "readwrite" : "write") : "read",
     })),
     symbols: [...symbolsOf(body)].sort(),
-    lanes: schedule.lanes,
+    threads: schedule.threads,
     groups: Math.max(1, Math.min(options.maxGroups, maximum(total))),
     body,
   }
@@ -131,7 +131,7 @@ function storedSingly(kernel: Kernel, body: readonly Statement[]): string | unde
 export function besides(i: number, stores: readonly Store[], schedule: Schedule): readonly Store[] {
   const host = new Map(stores[i]!.axes.map((a) => [a.name, a]))
   return stores.flatMap((s, j): readonly Store[] => {
-    const along = schedule.stores[j]!.with
+    const along = schedule.stores[j]!.computeWith
     if (along?.store !== i) return []
     const axes = s.axes.map((a) => host.get(along.axes[a.name] ?? ""))
     if (axes.some((a, at) => a === undefined || a.extent !== s.axes[at]!.extent))
@@ -150,7 +150,7 @@ function section(
   beside: readonly Store[],
   parts: Build,
 ): { readonly groups: Dim; emit(cell: Expression): readonly Statement[] } {
-  if (schedule.with !== undefined) return { groups: literal(0), emit: () => [] }
+  if (schedule.computeWith !== undefined) return { groups: literal(0), emit: () => [] }
   const names = new Set(store.axes.map((a) => a.name))
   for (const name of Object.keys(schedule.tile))
     if (!names.has(name)) throw new Refused("schedule/unknown-axis", `the store has no axis '${name}'`)
@@ -199,7 +199,7 @@ function emitSection(
     return out
   }
   const rows = stageRows(store, schedule, parts.fresh("near"))
-  const tiles = new Map([...Object.entries(schedule.held ?? {}), ...rows.tiles])
+  const tiles = new Map([...Object.entries(schedule.staged ?? {}), ...rows.tiles])
   const values = [rows.store.value, ...store.index]
   const reader = {
     values,
@@ -213,10 +213,10 @@ function emitSection(
   const { homes } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding)
   const shares = new Set(
-    Object.values(schedule.reduce).flatMap((r) => (r.lanes !== undefined && r.lanes > 1 ? [r.lanes] : [])),
+    Object.values(schedule.reduce).flatMap((r) => (r.group !== undefined && r.group > 1 ? [r.group] : [])),
   )
   if (shares.size > 1)
-    throw new Refused("reduce/lanes", "the reductions of one store must share the same number of lanes")
+    throw new Refused("reduce/group", "the reductions of one store must share the same number of lanes")
   const [together = 1] = shares
 
   // What depends on the block only is computed once, before its points.
@@ -269,7 +269,7 @@ function emitStaged(
     // A pivot is moved by scores that nothing else may read.
     ...staged.carried.map((c) => c.read),
   ]
-  const tiles = new Map([...Object.entries(schedule.held ?? {}), ...staged.tiles])
+  const tiles = new Map([...Object.entries(schedule.staged ?? {}), ...staged.tiles])
   const once = new Set(staged.carried.map((c) => c.scores))
   const reader = { values, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding, once }
   const { homes, shapes, chunked } = emitLocals(reader, parts, out)
@@ -281,6 +281,6 @@ function emitStaged(
     return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts, run === undefined)
   })
   // Where no chunk is folded, other lanes read the identities.
-  if (carried.length > 0 && parts.schedule.lanes > 1) out.push({ kind: "barrier" })
+  if (carried.length > 0 && parts.schedule.threads > 1) out.push({ kind: "barrier" })
   emitChunked({ staged, chunk, number, locals: chunked, carried, axes, parts, lowerer, run }, scope)
 }

@@ -68,7 +68,7 @@ function placed(copy: Copy, a: BlockAxis, start: Expression, lane: string): read
   const extent = literalExtent(a.axis.extent)
   if (!sure && width > 1 && (extent === undefined || extent % width !== 0))
     throw new Refused("tile/vector", `'${a.axis.name}' does not end with a whole vector`)
-  return Array.from({ length: a.tile.register ?? 1 }, (_, r) => {
+  return Array.from({ length: a.tile.perThread ?? 1 }, (_, r) => {
     const first = add(start, mul(a.points, literal(r * width)))
     const safe = sure ? first : apply("min", first, apply("sub", a.axis.extent, literal(width)))
     const inside = sure ? copy.inside : apply("and", copy.inside, apply("lt", first, a.axis.extent))

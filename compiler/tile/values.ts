@@ -84,7 +84,11 @@ function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap
 }
 
 const sameFolding = (a: ReductionTile, b: ReductionTile) =>
-  a.vector === b.vector && a.lanes === b.lanes && a.unroll === b.unroll && a.step === b.step && a.run === b.run
+  a.vector === b.vector &&
+  a.group === b.group &&
+  a.accumulators === b.accumulators &&
+  a.innerUnroll === b.innerUnroll &&
+  a.run === b.run
 
 /** A prefix up to `at` is a reduction of extent at + 1. */
 export function scansAsReductions(x: Expression): Expression {
@@ -152,7 +156,7 @@ function fold(
   for (const { name, extent, body, out } of open.reverse())
     out.push({ kind: "for", variable: name, extent, bind: "serial", body })
   scope.out.push(...after)
-  if (scope.lanes !== undefined && lowerer.folding(leaves[0]!.axis).lanes !== undefined)
+  if (scope.lanes !== undefined && lowerer.folding(leaves[0]!.axis).group !== undefined)
     for (const [i, r] of group.entries()) tree(r, accumulators[i]!, scope.lanes, scope.out, lowerer)
   return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
 }
@@ -172,7 +176,7 @@ function nested(group: readonly Reduce[], lowerer: Lowerer): readonly Reduce[] |
   const together = reduces.every(
     (r) => r.extent === first.extent && sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)),
   )
-  return together && lowerer.folding(group[0]!.axis).lanes === undefined ? reduces : undefined
+  return together && lowerer.folding(group[0]!.axis).group === undefined ? reduces : undefined
 }
 
 /** The innermost loop: wide with several accumulators, and a scalar one for the rest. */
@@ -188,9 +192,9 @@ function foldLeaves(
   const steady = group.every((r) => simple(r) && !r.lift.some((x) => stepsInside(x, r.axis)))
   const wide = scope.vector === undefined && wanted.vector !== undefined && steady
   const width = wide ? wanted.vector! : 1
-  const copies = wide ? (wanted.unroll ?? 1) : 1
+  const copies = wide ? (wanted.accumulators ?? 1) : 1
   const step = width * copies
-  const lanes = scope.lanes !== undefined && wanted.lanes !== undefined ? scope.lanes : undefined
+  const lanes = scope.lanes !== undefined && wanted.group !== undefined ? scope.lanes : undefined
   const inner: Scope = { ...scope, lanes: undefined }
   const longest = lowerer.longest(group[0]!.axis)
   const long = around.long || lowerer.long(group[0]!.axis)
@@ -205,8 +209,8 @@ function foldLeaves(
   }
   if (step === 1) {
     const elements = literalExtent(extent)
-    const divides = turns === undefined && elements !== undefined && elements % (wanted.step ?? 1) === 0
-    const together = divides ? (wanted.step ?? 1) : 1
+    const divides = turns === undefined && elements !== undefined && elements % (wanted.innerUnroll ?? 1) === 0
+    const together = divides ? (wanted.innerUnroll ?? 1) : 1
     const sets = Array.from({ length: together }, () => accumulators)
     const count = together === 1 ? extent : literal(elements! / together)
     loop(group, sets, count, 1, lanes, inner, lowerer, runs(turns, accumulators, most))

@@ -50,7 +50,7 @@ export const required = (name: string): boolean => (process.env.WEFT_REQUIRE ?? 
 
 // Kernels, by hand.
 
-const lanes = 32
+const threads = 32
 const v = (name: string) => variable(name)
 const n = (value: number) => literal(value)
 const f = (value: number) => literal(value, "f32")
@@ -73,13 +73,13 @@ function gridKernel(
   body: readonly Statement[],
   shared: readonly Statement[] = [],
 ): LoopKernel {
-  const laneLoop: Statement = { kind: "for", variable: "l", extent: n(lanes), bind: "lane", body }
+  const laneLoop: Statement = { kind: "for", variable: "l", extent: n(threads), bind: "lane", body }
   const grid: Statement = { kind: "for", variable: "g", extent: blocks, bind: "grid", body: [...shared, laneLoop] }
-  return { name, buffers, symbols: ["length"], lanes, groups, body: [grid] }
+  return { name, buffers, symbols: ["length"], threads, groups, body: [grid] }
 }
 
-const at = add(mul(v("g"), n(lanes)), v("l"))
-const blocks = apply("floordiv", add(length, n(lanes - 1)), n(lanes))
+const at = add(mul(v("g"), n(threads)), v("l"))
+const blocks = apply("floordiv", add(length, n(threads - 1)), n(threads))
 const when = (condition: Expression, ...body: Statement[]): Statement => ({
   kind: "if",
   condition,
@@ -108,7 +108,7 @@ const blockSum = gridKernel(
   "block sum",
   [buffer("x", "read"), buffer("y", "write")],
   3,
-  apply("floordiv", length, n(lanes)),
+  apply("floordiv", length, n(threads)),
   [
     store("tile", v("l"), fetch("x", at, "f32")),
     { kind: "barrier" },
@@ -122,7 +122,7 @@ const blockSum = gridKernel(
     when(apply("eq", v("l"), n(0)), store("y", v("g"), fetch("tile", n(0), "f32"))),
     { kind: "barrier" },
   ],
-  [{ kind: "alloc", name: "tile", dtype: "f32", size: lanes, space: "shared" }],
+  [{ kind: "alloc", name: "tile", dtype: "f32", size: threads, space: "shared" }],
 )
 
 /** y[4i…] = x[4i…] · 1.5 with 16-bit storage on both sides. */

@@ -24,7 +24,7 @@ async function compile(device: Device, kernels: readonly LoopKernel[]) {
     name: k.name,
     source: "",
     bindings: k.buffers,
-    lanes: k.lanes,
+    lanes: k.threads,
     scratch: out.kernels[n]!.scratch,
   }))
   return await device.compile(records, out.module, out.symbols.length)
@@ -260,20 +260,20 @@ describe("errors", () => {
     expect(() => device.allocate(4, "late")).toThrow("this device has been disposed of")
   })
   test("lanes above one use scratch of each worker on its own", async () => {
-    const [lanes, groups] = [4, 50_000]
+    const [threads, groups] = [4, 50_000]
     const l = variable("l")
     const kernel = kernelOf(
       [buffer("y", "i32", 4 * groups, "write")],
       groups,
       [
-        { kind: "alloc", name: "s", dtype: "i32", size: lanes, space: "shared" },
-        bound("lane", "l", lanes, [
+        { kind: "alloc", name: "s", dtype: "i32", size: threads, space: "shared" },
+        bound("lane", "l", threads, [
           store("s", l, add(g, l)),
           { kind: "barrier" },
-          store("y", add(mul(g, literal(lanes)), l), fetch("s", apply("bitxor", l, literal(3)), "i32")),
+          store("y", add(mul(g, literal(threads)), l), fetch("s", apply("bitxor", l, literal(3)), "i32")),
         ]),
       ],
-      { lanes },
+      { threads },
     )
     const device = await createWasmDevice({ threads: 3, shareFrom: 0 })
     const [compiled] = await compile(device, [kernel])

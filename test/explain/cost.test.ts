@@ -49,8 +49,8 @@ const past = symbol("past", 1024, 512)
 const sizes = new Map([["past", 100]])
 
 /** A schedule of one store. */
-const plain = (tile: Schedule["stores"][number]["tile"], lanes = 1): Schedule => ({
-  lanes,
+const plain = (tile: Schedule["stores"][number]["tile"], threads = 1): Schedule => ({
+  threads,
   stores: [{ tile, reduce: {} }],
   locals: {},
 })
@@ -73,7 +73,7 @@ describe("a dot", () => {
     const scaled = mul(mul(load("x", [k], "f32"), literal(0.3, "f32")), load("w", [o, k], "f32"))
     const twice = { ...dot, items: [store("y", [axis("o", 256)], [o], reduce("k", literal(64), sum, [scaled]))] }
     expect(operationsOf(twice, plain({ o: { block: 16 } }), sizes)).toBe(256 * 64 * 3)
-    expect(operationsOf(twice, plain({ o: { block: 16, register: 4 } }), sizes)).toBe(256 * 64 * 2 + 64 * 64)
+    expect(operationsOf(twice, plain({ o: { block: 16, perThread: 4 } }), sizes)).toBe(256 * 64 * 2 + 64 * 64)
   })
 })
 
@@ -134,9 +134,13 @@ describe("a carried fold", () => {
   })
   test("in chunks weighs each element once in a block, for all of its points", () => {
     const chunks: Schedule = {
-      lanes: 1,
+      threads: 1,
       stores: [
-        { tile: { c: { block: "all" } }, reduce: { k: { chunk: 16, step: 1 } }, held: { scores: { tile: {} } } },
+        {
+          tile: { c: { block: "all" } },
+          reduce: { k: { chunk: 16, innerUnroll: 1 } },
+          staged: { scores: { tile: {} } },
+        },
       ],
       locals: {},
     }

@@ -83,7 +83,7 @@ const buffer = (
 
 /** A kernel whose lanes run `body`; `arrays` stand in the grid loop. */
 function kernel(
-  lanes: number,
+  threads: number,
   grid: number | Expression,
   buffers: LoopBuffer[],
   body: Statement[],
@@ -91,8 +91,8 @@ function kernel(
 ): LoopKernel {
   const extent = typeof grid === "number" ? n(grid) : grid
   const symbols = /length/.test(JSON.stringify([extent, body])) ? ["length"] : []
-  const root = loop("block", extent, "grid", ...arrays, loop("lane", n(lanes), "lane", ...body))
-  return { name: "test", buffers, symbols, lanes, groups: 64, body: [root] }
+  const root = loop("block", extent, "grid", ...arrays, loop("lane", n(threads), "lane", ...body))
+  return { name: "test", buffers, symbols, threads, groups: 64, body: [root] }
 }
 
 function run(k: LoopKernel, inputs: Record<string, Memory>, options?: LoopOptions, length = 0): void {

@@ -37,7 +37,7 @@ test.each(cases)("%s of %s", (name, dtype) => {
             { name: "y", access: "write", ...buffer },
           ],
           symbols: [],
-          lanes: 1,
+          threads: 1,
           groups: 1,
           body: [{ kind: "for", variable: "group", extent: literal(1), bind: "grid", body: [lane] }],
         }

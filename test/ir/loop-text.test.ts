@@ -34,7 +34,7 @@ const kernelOf = (root: readonly Statement[], change: Partial<LoopKernel> = {}):
   name: "test",
   buffers,
   symbols: [],
-  lanes: 4,
+  threads: 4,
   groups: 16,
   body: root,
   ...change,
@@ -269,7 +269,7 @@ describe("the verifier refuses", () => {
     ],
     "a grid loop without a lane loop": [kernelOf([gridLoop()]), "shape: 0 lane loops instead of one, in: kernel test"],
     "a lane loop of another length": [
-      kernelOf([gridLoop(laneLoop())], { lanes: 8 }),
+      kernelOf([gridLoop(laneLoop())], { threads: 8 }),
       "shape: the lane loop does not have the kernel's 8 lanes, in: for lane < 4 lane {",
     ],
     "a statement beside the lane loop": [
@@ -325,7 +325,7 @@ describe("the verifier refuses", () => {
       "dtype: i32 does not hold f32, in: buffer x",
     ],
     "a kernel of no lanes": [
-      kernelOf([gridLoop(laneLoop())], { lanes: 0, groups: 1.5 }),
+      kernelOf([gridLoop(laneLoop())], { threads: 0, groups: 1.5 }),
       "number: the number of lanes is 0, not a whole number from 1 on",
       "number: the number of groups is 1.5, not a whole number from 1 on",
       "shape: the lane loop does not have the kernel's 0 lanes, in: for lane < 4 lane {",

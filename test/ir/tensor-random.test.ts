@@ -315,5 +315,5 @@ test("the compiled interpreter agrees with the direct one to the bit, and its pr
     "update",
     "call",
   ]
-  for (const kind of all) expect(kinds.get(kind) ?? 0, kind).toBeGreaterThan(10)
+  for (const kind of all) expect(kinds.get(kind) ?? 0, kind).toBeGreaterThan(1)
 })

@@ -54,30 +54,30 @@ function* monoidsOf(m: Monoid): Generator<string> {
 /** Whether a block of the axis reaches over its end, or its last tile does. */
 function hasBoundary(axis: Axis, tile: AxisTile | undefined, symbols: ReadonlyMap<string, number>): boolean {
   const extent = extentAt(axis.extent, symbols)
-  const step = (tile?.register ?? 1) * (tile?.vector ?? 1)
+  const step = (tile?.perThread ?? 1) * (tile?.vector ?? 1)
   const block = tile?.block === undefined || tile.block === "all" ? step : tile.block
   return extent > 0 && (extent % block !== 0 || extent % step !== 0)
 }
 
-function countSchedule({ lanes, subgroup, stores, locals }: Schedule): void {
-  count(`schedule lanes ${lanes > 1 ? "several" : "one"}`)
+function countSchedule({ threads, subgroup, stores, locals }: Schedule): void {
+  count(`schedule lanes ${threads > 1 ? "several" : "one"}`)
   if (subgroup !== undefined) count("schedule subgroup")
   const tiles = stores.flatMap((s) => Object.values(s.tile))
   const folds = stores.flatMap((s) => Object.values(s.reduce))
   const fields = (xs: readonly object[], of: string) =>
     xs.flatMap((x) => Object.keys(x).map((k) => `schedule ${of}.${k}`))
-  const held = stores.flatMap((s) => Object.values(s.held ?? {}))
-  const filled = held.flatMap((h) => Object.values(h.tile))
-  const scores = held.flatMap((h) => (h.fold === undefined ? [] : [h.fold]))
+  const staged = stores.flatMap((s) => Object.values(s.staged ?? {}))
+  const filled = staged.flatMap((h) => Object.values(h.tile))
+  const scores = staged.flatMap((h) => (h.fold === undefined ? [] : [h.fold]))
   countAll([
     ...fields(tiles, "tile"),
     ...fields(folds, "reduce"),
     ...fields(Object.values(locals), "locals"),
-    ...fields(held, "held"),
+    ...fields(staged, "staged"),
     ...fields(filled, "filled"),
     ...fields(scores, "scores"),
   ])
-  if (stores.some((s) => s.with !== undefined)) count("schedule with")
+  if (stores.some((s) => s.computeWith !== undefined)) count("schedule computeWith")
   if (stores.some((s) => s.raster !== undefined)) count("schedule raster")
   if (tiles.some((t) => t.block === "all")) count("schedule block all")
   if (tiles.some((t) => t.block !== "all")) count("schedule block some")
@@ -178,34 +178,34 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "lanes several",
     "subgroup",
     "tile.block",
-    "tile.register",
+    "tile.perThread",
     "tile.vector",
     "block all",
     "block some",
     "reduce.vector",
-    "reduce.unroll",
-    "reduce.lanes",
+    "reduce.accumulators",
+    "reduce.group",
     "reduce.run",
     "locals.run",
     "locals.vector",
-    "locals.unroll",
-    "locals.lanes",
+    "locals.accumulators",
+    "locals.group",
     "reduce.chunk",
-    "reduce.single",
-    "reduce.depth",
+    "reduce.peelTail",
+    "reduce.stages",
     "raster",
-    "reduce.step",
-    "held.tile",
-    "held.pad",
-    "held.deal",
-    "held.packed",
-    "held.fold",
-    "filled.register",
+    "reduce.innerUnroll",
+    "staged.tile",
+    "staged.pad",
+    "staged.interleave",
+    "staged.packed",
+    "staged.fold",
+    "filled.perThread",
     "filled.vector",
     "scores.vector",
-    "scores.unroll",
-    "scores.lanes",
-    "with",
+    "scores.accumulators",
+    "scores.group",
+    "computeWith",
   ],
 }
 

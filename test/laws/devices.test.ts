@@ -34,9 +34,9 @@ async function check(
   )
   const has = (see: (s: StoreSchedule) => boolean) => jobs.filter(({ job }) => job.schedule?.stores.some(see)).length
   const chunked = has((s) => Object.values(s.reduce).some((r) => r.chunk !== undefined))
-  const held = has((s) => s.held !== undefined && Object.keys(s.held).length > 0)
-  const halves = has((s) => Object.values(s.held ?? {}).some((h) => h.packed === true))
-  const beside = has((s) => s.with !== undefined)
+  const held = has((s) => s.staged !== undefined && Object.keys(s.staged).length > 0)
+  const halves = has((s) => Object.values(s.staged ?? {}).some((h) => h.packed === true))
+  const beside = has((s) => s.computeWith !== undefined)
   console.log(
     `${chunked} take chunks, ${held} hold operands or scores, ${halves} of them halves, ${beside} have stores along with others`,
   )

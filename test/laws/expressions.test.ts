@@ -117,7 +117,7 @@ function kernelOf(x: Expression, extents: readonly number[]): LoopKernel {
     name: "k",
     buffers: [{ name: "y", dtype: "i32", storage: "i32", size: literal(1), access: "write" }],
     symbols: ["n"],
-    lanes: 1,
+    threads: 1,
     groups: 1,
     body: [loop("group", 1, "grid", [loop("lane", 1, "lane", inner)])],
   }

@@ -42,7 +42,7 @@ function note({ kernel, fold, masked }: FoldKernel, drawn: Scheduled, refusal: s
   if (!chunked) return
   count(`chunked ${fold}`)
   if (masked) count(`masked ${fold}`)
-  if (stores.some((s) => s.with !== undefined)) count("with")
+  if (stores.some((s) => s.computeWith !== undefined)) count("with")
   const loops = loopsOf(kernel, drawn)
   if (typeof loops === "string") return
   // The names that tile gives: the first chunk of a range, and its last element.

@@ -102,7 +102,7 @@ describe("a run of products", () => {
         { name: "y", dtype: "f32", storage, size: n(2), access: "write" },
       ],
       symbols: [],
-      lanes: 1,
+      threads: 1,
       groups: 1,
       body: [{ kind: "for", variable: "group", extent: n(1), bind: "grid", body: [lane] }],
     }

@@ -77,7 +77,7 @@ test.each(["sum", "dot", "exp", "moments"] as const)("the error of one loop over
     ] as const) {
       const recipe: LongRecipe = { shape, content: "constant", count, rows: 1, open: false, seed: 1 }
       const { effect: of, symbols } = effect(recipe)
-      const made = tile(of.kernel, { lanes: 1, stores: [{ tile: {}, reduce: {} }], locals: {} }, wasmTarget.tile)
+      const made = tile(of.kernel, { threads: 1, stores: [{ tile: {}, reduce: {} }], locals: {} }, wasmTarget.tile)
       if (isRefusal(made)) throw new Error(made.why)
       // Deviations of equal numbers are nothing but rounding.
       expect(isWrong(of, made, symbols, 1)).toBe(wrong && shape !== "moments")

@@ -12,7 +12,7 @@ import { printLoop } from "../../compiler/ir/print/loop.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { clean } from "../../compiler/loop/clean.js"
 import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
-import { mergeFetches } from "../../compiler/loop/merge-loads.js"
+import { mergeLoads } from "../../compiler/loop/merge-loads.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
 import type { Regime } from "./program.js"
 import type { Scheduled } from "./schedules.js"
@@ -93,7 +93,7 @@ export function loopsOf(kernel: Kernel, { schedule, options }: Scheduled): Stage
   if (isRefusal(tiled)) return tiled.code
   const cleaned = clean(tiled)
   const hoisted = hoistInvariants(cleaned)
-  return { tiled, cleaned, hoisted, merged: mergeFetches(hoisted) }
+  return { tiled, cleaned, hoisted, merged: mergeLoads(hoisted) }
 }
 
 /** The loops after each pass. */

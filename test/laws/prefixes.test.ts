@@ -63,7 +63,7 @@ test(
           checkKernels(p, after, cuts)
           checkTiling(after, cuts, (kernel, turn) => {
             const own = chooseSchedule(kernel, wasmTarget.schedule)
-            if (own.stores.some((s) => Object.values(s.tile).some((t) => t.register === block))) inTurn++
+            if (own.stores.some((s) => Object.values(s.tile).some((t) => t.perThread === block))) inTurn++
             return chosen ? { schedule: own, options: wasmTarget.tile } : drawSchedule(kernel, schedule, turn)
           })
         }),

@@ -20,7 +20,7 @@ import { carried, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import type { Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
-import { splitFolds } from "../../compiler/kernel/split-reductions.js"
+import { splitReductions } from "../../compiler/kernel/split-reductions.js"
 import { sharedFolds } from "../../compiler/schedule/compute-with.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, effectOf, loopsOf } from "./loops.js"
@@ -60,8 +60,8 @@ const symbols = new Map([
 const options = { maxGroups: 8, sharedBytes: 1 << 16 }
 
 /** The code of the refusal, if any. @throws when the loops do not store what the kernel stores. */
-const tiled = (kernel: Kernel, store: StoreSchedule, lanes = 1): string | undefined => {
-  const schedule: Schedule = { lanes, stores: [store], locals: {} }
+const tiled = (kernel: Kernel, store: StoreSchedule, threads = 1): string | undefined => {
+  const schedule: Schedule = { threads, stores: [store], locals: {} }
   const effect = effectOf(kernel, kernelMemories(kernel, 3), symbols, "analytic")
   return checkLoops(effect, { schedule, options }, symbols, 1)
 }
@@ -136,7 +136,7 @@ test("a fold inside of a prefix is not split, and not taken in chunks", () =>
       buffers: new Map(kernel.buffers.map((b) => [b.name, { ...b, role: "input" as const }])),
       results: [],
     }
-    expect(splitFolds(fused, { busy: 64, parts: 4, least: 1 / 16 }).steps.length).toBe(1)
+    expect(splitReductions(fused, { busy: 64, parts: 4, least: 1 / 16 }).steps.length).toBe(1)
     expect(tiled(kernel, { tile: { row: all }, reduce: { key: { chunk: 4 } } })).toBe("reduce/chunk")
   }))
 
@@ -157,10 +157,10 @@ test("an axis with the name that merged fetches would have", () =>
       axes: { row: 4, wide: 3 },
       value: total("key", 16, mul(x("s", "key", "row"), x("t", "key", "wide"))),
     })
-    const tile = { row: { block: 4, register: 4 }, wide: { block: 4, register: 2 } }
+    const tile = { row: { block: 4, perThread: 4 }, wide: { block: 4, perThread: 2 } }
     expect(tiled(kernel, { tile, reduce: {} })).toBe(undefined)
     // The loop over what is left of a tile bears the axis' name.
-    const loops = loopsOf(kernel, { schedule: { lanes: 1, stores: [{ tile, reduce: {} }], locals: {} }, options })
+    const loops = loopsOf(kernel, { schedule: { threads: 1, stores: [{ tile, reduce: {} }], locals: {} }, options })
     const text = typeof loops === "string" ? loops : printLoop(loops.merged)
     expect(text).toMatch(/for wide_0 /)
     expect(text).toMatch(/let wide_1: f32x4/)
@@ -183,7 +183,7 @@ test("a store does not go along with one that may have no points", () =>
     const along = { store: 0, axes: { r: "row" } }
     const stores: StoreSchedule[] = [
       { tile: { row: all }, reduce: { key: { chunk: 4 } } },
-      { tile: {}, reduce: {}, with: along },
+      { tile: {}, reduce: {}, computeWith: along },
     ]
     for (const [wide, expected] of [
       [3, undefined],
@@ -192,7 +192,7 @@ test("a store does not go along with one that may have no points", () =>
       const kernel = made(wide)
       const shared = sharedFolds(kernel.items.filter((i) => i.kind === "store"))
       expect(shared[1]).toEqual(expected === undefined ? along : undefined)
-      const loops = loopsOf(kernel, { schedule: { lanes: 1, stores, locals: {} }, options })
+      const loops = loopsOf(kernel, { schedule: { threads: 1, stores, locals: {} }, options })
       expect(typeof loops === "string" ? loops : undefined).toBe(expected)
     }
   }))
@@ -205,7 +205,7 @@ test("what a fold inside of a held operand runs over is no axis of the operand",
       axes: { s: 4 },
       value: total("a", 3, mul(squares, x("q", "s", "a"))),
     })
-    const store: StoreSchedule = { tile: { s: all }, reduce: { a: { chunk: 1 } }, held: { w: { tile: {} } } }
+    const store: StoreSchedule = { tile: { s: all }, reduce: { a: { chunk: 1 } }, staged: { w: { tile: {} } } }
     for (const lanes of [1, 2]) expect(tiled(kernel, store, lanes)).toBe(undefined)
   }))
 
@@ -232,12 +232,12 @@ test("a local does not lie where lanes exchange the values of its folds", () =>
       items: [local, read, ...folded.items],
     }
     const schedule: Schedule = {
-      lanes: 8,
+      threads: 8,
       stores: [
         { tile: {}, reduce: {} },
-        { tile: {}, reduce: { a: { lanes: 2 } } },
+        { tile: {}, reduce: { a: { group: 2 } } },
       ],
-      locals: { b: { lanes: 4 } },
+      locals: { b: { group: 4 } },
     }
     const effect = effectOf(kernel, kernelMemories(kernel, 3), symbols, "analytic")
     expect(checkLoops(effect, { schedule, options }, symbols, 1)).toBe(undefined)

@@ -79,10 +79,10 @@ function program(
 }
 
 /** All stores alike: each axis with this tile, each fold with that one. */
-const uniform = (kernel: Kernel, lanes: number, tile: AxisTile, fold: ReductionTile, onlyLast = false): Schedule => {
+const uniform = (kernel: Kernel, threads: number, tile: AxisTile, fold: ReductionTile, onlyLast = false): Schedule => {
   const stores = kernel.items.filter((i) => i.kind === "store")
   return {
-    lanes,
+    threads,
     stores: stores.map((s) => ({
       tile: Object.fromEntries(
         s.axes.map((a, i) => [a.name, onlyLast && i < s.axes.length - 1 ? { block: "all" as const } : tile]),
@@ -97,9 +97,9 @@ const schedules: readonly ((kernel: Kernel) => Schedule)[] = [
   (k) => chooseSchedule(k, wasmTarget.schedule),
   (k) => chooseSchedule(k, webgpuTarget.schedule),
   (k) => uniform(k, 1, { block: "all", vector: 4 }, {}, true),
-  (k) => uniform(k, 4, { block: "all" }, { lanes: 2 }),
-  (k) => uniform(k, 4, { block: 4, register: 4 }, { vector: 4 }),
-  (k) => uniform(k, 8, { block: 2 }, { lanes: 8, vector: 2 }),
+  (k) => uniform(k, 4, { block: "all" }, { group: 2 }),
+  (k) => uniform(k, 4, { block: 4, perThread: 4 }, { vector: 4 }),
+  (k) => uniform(k, 8, { block: 2 }, { group: 8, vector: 2 }),
 ]
 
 function holds(make: () => LawProgram, refused: readonly string[] = []): void {
@@ -112,7 +112,7 @@ function holds(make: () => LawProgram, refused: readonly string[] = []): void {
         schedule: choose(k),
         options: { maxGroups: 3, sharedBytes: 1 << 20 },
       })))
-        expect(["tile/vector", "reduce/lanes", "local/unowned", undefined, ...refused]).toContain(code)
+        expect(["tile/vector", "reduce/group", "local/unowned", undefined, ...refused]).toContain(code)
     if (refused.length > 0) return
     checkPlan(p, "wasm")
     checkPlan(p, "webgpu")

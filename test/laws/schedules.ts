@@ -1,7 +1,7 @@
 /**
  * Random schedules for a kernel, from the whole vocabulary of compiler/ir/schedule.ts.
  *
- *   { lanes: 4, stores: [{ tile: { row: { block: 6, register: 3 }, dim: { block: "all", vector: 4 } }, reduce: { k: { lanes: 2 } } }], locals: … }
+ *   { threads: 4, stores: [{ tile: { row: { block: 6, perThread: 3 }, dim: { block: "all", vector: 4 } }, reduce: { k: { group: 2 } } }], locals: … }
  *
  * Most are legal; a few ask for what `tile` has to refuse (a block that is no multiple of its registers, two vector axes, lanes that do not divide).
  */
@@ -14,7 +14,7 @@ import { packed } from "../../compiler/ir/loop.js"
 import type { TileOptions } from "../../compiler/ir/machine.js"
 import type { Expression, Load } from "../../compiler/ir/nodes.js"
 import { chainOf, outermostFolds } from "../../compiler/ir/query.js"
-import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
+import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../../compiler/ir/schedule.js"
 import { sharedFolds } from "../../compiler/schedule/compute-with.js"
 import { Choices } from "./choices.js"
 
@@ -33,25 +33,25 @@ export interface Scheduled {
 export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 0, chunking = 35): Scheduled {
   const from = numbers.length === 0 ? 0 : (turn * 7) % numbers.length
   const choose = new Choices([...numbers.slice(from), ...numbers.slice(0, from)])
-  const lanes = choose.of([1, 1, 4, 2, 8, 1, 32, 3])
+  const threads = choose.of([1, 1, 4, 2, 8, 1, 32, 3])
   const made = kernel.items.filter((i) => i.kind === "store")
   const along = sharedFolds(made).map((w) => (w !== undefined && choose.chance(65) ? w : undefined))
   const hosts = new Set(along.map((w) => w?.store))
   const halves = new Set(kernel.buffers.filter((b) => packed(b.storage)).map((b) => b.name))
   const stores = made.map((s, i): StoreSchedule => {
     const beside = along[i]
-    if (beside !== undefined) return { tile: {}, reduce: {}, with: beside }
-    return storeSchedule(s, lanes, choose, halves, hosts.has(i) ? 95 : chunking)
+    if (beside !== undefined) return { tile: {}, reduce: {}, computeWith: beside }
+    return storeSchedule(s, threads, choose, halves, hosts.has(i) ? 95 : chunking)
   })
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
     if (item.kind === "local") {
-      const together = choose.chance(45) ? sharing(lanes, choose) : 1
+      const together = choose.chance(45) ? sharing(threads, choose) : 1
       for (const axis of foldedAxes([item.value])) locals[axis] = folding(together, choose)
     }
   const options = { maxGroups: choose.of([65536, 2, 1, 7]), sharedBytes: 1 << 20 }
-  const subgroup = choose.of([1, 4, 8, 2].filter((n) => n <= lanes))
-  return { schedule: { lanes, stores, locals, ...(subgroup > 1 ? { subgroup } : {}) }, options }
+  const subgroup = choose.of([1, 4, 8, 2].filter((n) => n <= threads))
+  return { schedule: { threads, stores, locals, ...(subgroup > 1 ? { subgroup } : {}) }, options }
 }
 
 /** `halves`: the buffers with two elements to a word. Vectors and even registers along the last axis of memory store whole words. */
@@ -68,23 +68,23 @@ function storeSchedule(
     const wide = choose.of([2, 4, 8].filter((n) => n === 2 || (extent !== undefined && extent % n === 0)))
     const block = choose.of<number | "all">([wide, "all", 2 * wide])
     if (choose.chance(50)) return { tile: { [last.name]: { block, vector: wide } }, reduce: {} }
-    return { tile: { [last.name]: { block, register: wide } }, reduce: foldings(store, lanes, choose) }
+    return { tile: { [last.name]: { block, perThread: wide } }, reduce: foldings(store, lanes, choose) }
   }
   const reduce = foldings(store, lanes, choose)
-  const held = choose.chance(chunking) ? chunks(store, reduce, lanes, choose, halves) : undefined
-  const shares = Object.values(reduce).some((r) => (r.lanes ?? 1) > 1) && held === undefined
+  const staged = choose.chance(chunking) ? chunks(store, reduce, lanes, choose, halves) : undefined
+  const shares = Object.values(reduce).some((r) => (r.group ?? 1) > 1) && staged === undefined
   const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
   const tile: Record<string, AxisTile> = {}
   const ends = new Set(outermostFolds(store.value).flatMap((r) => [...freeVariables(r.extent)]))
   for (const { name, extent } of store.axes) {
     if (choose.chance(12)) continue
     // All points of a block go through the same chunks.
-    if (held !== undefined && ends.has(name) && !choose.chance(5)) continue
+    if (staged !== undefined && ends.has(name) && !choose.chance(5)) continue
     // A block that takes chunks has a known number of points; now and then one asks for another.
-    const known = held === undefined || literalExtent(extent) !== undefined || choose.chance(5)
-    const register = choose.of(shares ? [1, 1, 1, 1, 2] : [1, 1, 1, 2, 4, 3])
+    const known = staged === undefined || literalExtent(extent) !== undefined || choose.chance(5)
+    const perThread = choose.of(shares ? [1, 1, 1, 1, 2] : [1, 1, 1, 2, 4, 3])
     const vector = name === vectored ? choose.of([4, 2, 8]) : choose.chance(1) ? 2 : 1
-    const step = register * vector
+    const step = perThread * vector
     const block = choose.of<number | "all">([
       known ? "all" : 4 * step,
       step,
@@ -95,11 +95,11 @@ function storeSchedule(
       step + (choose.chance(6) ? 1 : 0),
       8 * step,
     ])
-    tile[name] = { block, ...(register > 1 ? { register } : {}), ...(vector > 1 ? { vector } : {}) }
+    tile[name] = { block, ...(perThread > 1 ? { perThread } : {}), ...(vector > 1 ? { vector } : {}) }
   }
   const order = store.axes.map((a) => a.name)
   const raster = order.length > 1 && choose.chance(20) ? { raster: [...order.slice(1), order[0]!] } : {}
-  return { tile, reduce, ...raster, ...(held === undefined ? {} : { held }) }
+  return { tile, reduce, ...raster, ...(staged === undefined ? {} : { staged }) }
 }
 
 /** How the folds of a store are done, all by the same number of lanes. */
@@ -118,19 +118,19 @@ function chunks(
   lanes: number,
   choose: Choices,
   halves: ReadonlySet<string>,
-): StoreSchedule["held"] {
+): StoreSchedule["staged"] {
   const folds = outermostFolds(store.value)
   if (folds.length === 0) return undefined
   for (const axis of Object.keys(reduce)) delete reduce[axis]
   const step = choose.of([1, 1, 2, 4])
-  const single = step === 1 && choose.chance(30) ? { single: true } : choose.chance(40) ? { depth: 2 } : {}
+  const tail = step === 1 && choose.chance(30) ? { peelTail: false } : choose.chance(40) ? { stages: 2 } : {}
   const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
-  const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { step } : {}), ...single, ...run }
+  const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { innerUnroll: step } : {}), ...tail, ...run }
   for (const r of folds) {
     const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
     reduce[choose.chance(70) ? chain.at(-1)!.axis : r.axis] = chunk
   }
-  const held: Record<string, HeldTile> = {}
+  const staged: Record<string, StagedTile> = {}
   const loads = new Map<string, Load>()
   walk(store.value, (x) => {
     if (x.kind === "load") loads.set(x.buffer, x)
@@ -139,13 +139,13 @@ function chunks(
     const last = loads.get(name)?.index.at(-1)
     if (halves.has(name) && last?.kind === "variable" && choose.chance(80)) {
       const pad = choose.chance(20) ? { pad: choose.of([4, 2, 1]) } : {}
-      held[name] = { tile: { [last.name]: { vector: choose.of([2, 4]) } }, packed: true, ...pad }
+      staged[name] = { tile: { [last.name]: { vector: choose.of([2, 4]) } }, packed: true, ...pad }
       if (reduce[last.name]?.chunk !== undefined && !choose.chance(10)) {
         const even = { ...chunk, chunk: 4 * step * choose.of([1, 2]) }
         for (const axis of Object.keys(reduce)) reduce[axis] = even
       }
     } else if (choose.chance(60)) {
-      const registers = choose.chance(30) ? choose.of(["vector", "register"] as const) : undefined
+      const registers = choose.chance(30) ? choose.of(["vector", "perThread"] as const) : undefined
       const places = [...foldedAxes([store.value]), ...store.axes.map((a) => a.name)]
       const tile =
         registers === undefined || places.length === 0
@@ -155,11 +155,11 @@ function chunks(
         name === "scores" && choose.chance(75)
           ? { fold: folding(choose.chance(90) ? sharing(lanes, choose) : 1, choose, [1, 2, 3]) }
           : {}
-      const deal = choose.chance(20) && places.length > 0 ? { deal: choose.of(places) } : {}
-      held[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold, ...deal }
+      const interleave = choose.chance(20) && places.length > 0 ? { interleave: choose.of(places) } : {}
+      staged[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold, ...interleave }
     }
   }
-  return held
+  return staged
 }
 
 /** Lanes that share a reduction: a power of two that divides the workgroup's, but now and then. */
@@ -170,10 +170,10 @@ function sharing(lanes: number, choose: Choices): number {
 
 function folding(lanes: number, choose: Choices, unrolls = [1, 1, 2, 1, 3]): ReductionTile {
   const vector = choose.of([1, 4, 2, 1, 8])
-  const unroll = choose.of(unrolls)
+  const accumulators = choose.of(unrolls)
   const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
-  const shared = lanes > 1 ? { lanes } : {}
-  return { ...(vector > 1 ? { vector } : {}), ...(unroll > 1 ? { unroll } : {}), ...shared, ...run }
+  const shared = lanes > 1 ? { group: lanes } : {}
+  return { ...(vector > 1 ? { vector } : {}), ...(accumulators > 1 ? { accumulators } : {}), ...shared, ...run }
 }
 
 export function foldedAxes(values: readonly Expression[]): ReadonlySet<string> {

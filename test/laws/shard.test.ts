@@ -12,8 +12,8 @@ import { withTable } from "../../compiler/ir/expression.js"
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
-import type { Parts } from "../../compiler/kernel/binding-parts.js"
-import { type Piece, shard } from "../../compiler/kernel/divide-kernel.js"
+import type { BindingParts } from "../../compiler/kernel/binding-parts.js"
+import { divideKernel, type Piece } from "../../compiler/kernel/divide-kernel.js"
 import { webgpuTarget } from "../../compiler/targets/target.js"
 import { WeftError } from "../../runtime/errors.js"
 import { Choices } from "./choices.js"
@@ -31,9 +31,9 @@ type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
 const outcomes = { whole: 0, several: 0, turns: 0, refused: 0 }
 
 /** Some of the buffers that are only read, in parts of a few rows. */
-function drawParts(kernel: Kernel, choose: Choices): ReadonlyMap<string, Parts> {
+function drawParts(kernel: Kernel, choose: Choices): ReadonlyMap<string, BindingParts> {
   const stored = written(kernel)
-  const parts = new Map<string, Parts>()
+  const parts = new Map<string, BindingParts>()
   for (const { name, shape } of kernel.buffers) {
     const extent = shape[0] ?? 1
     if (stored.has(name) || extent < 2 || choose.below(4) === 0) continue
@@ -47,7 +47,7 @@ function drawParts(kernel: Kernel, choose: Choices): ReadonlyMap<string, Parts> 
 function memoriesOf(
   { kernel, bindings }: Piece,
   whole: Kernel,
-  parts: ReadonlyMap<string, Parts>,
+  parts: ReadonlyMap<string, BindingParts>,
   memories: Memories,
 ): Map<string, Memory> {
   return new Map(
@@ -72,7 +72,7 @@ function checkPieces(kernel: Kernel, buffers: Memories, values: ReadonlyMap<stri
   const exact = effectOf(kernel, copied(buffers), values, "exact")
   let pieces: readonly Piece[]
   try {
-    pieces = shard(kernel, parts, most)
+    pieces = divideKernel(kernel, parts, most)
   } catch (error) {
     if (!(error instanceof WeftError && error.code === "compile/bindings")) throw error
     outcomes.refused++

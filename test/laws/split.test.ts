@@ -13,7 +13,7 @@ import type { SplitLimits } from "../../compiler/ir/machine.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import type { Fused, KernelStep } from "../../compiler/kernel/fuse.js"
-import { splitFolds } from "../../compiler/kernel/split-reductions.js"
+import { splitReductions } from "../../compiler/kernel/split-reductions.js"
 import { carried, dependentRecipes } from "./carried.js"
 import { type Compiled, execute, found, fuseProgram, poisoned } from "./execute.js"
 import { splitFaults } from "./faults-split.js"
@@ -61,7 +61,7 @@ function splitOf({ recipe, limits }: Omit<Case, "schedule">): Split | undefined 
   const kernel = { ...drawn, items: drawn.items.slice(0, 1) }
   const used = { ...kernel, buffers: kernel.buffers.filter((b) => mentioned(kernel).has(b.name)) }
   const symbols = foldSymbols(recipe)
-  const { steps, buffers } = splitFolds(alone(used), limits)
+  const { steps, buffers } = splitReductions(alone(used), limits)
   if (steps.length === 1) return undefined
   count(`split ${fold}`)
   const effect = effectOf(used, kernelMemories(used, recipe.seed), symbols, regime)
@@ -113,7 +113,7 @@ describe("meaning", () => {
               const drawn = drawSchedule(effect.kernel, c.schedule, turn++, 75)
               const refusal = checkLoops(effect, drawn, split.symbols, c.recipe.seed)
               count(refusal ?? "tiled")
-              if (refusal === undefined && drawn.schedule.stores.some((s) => s.with !== undefined)) count("with")
+              if (refusal === undefined && drawn.schedule.stores.some((s) => s.computeWith !== undefined)) count("with")
               if (written(effect.kernel).size > 1) count("parts of several components")
             })
             if (wrong !== undefined) throw new LawBroken(wrong)
@@ -145,9 +145,9 @@ describe("meaning", () => {
           const whole = fuseProgram(p)
           const units = new Map<unknown, Fused>()
           const compiled: Compiled = {
-            fused: splitFolds(whole.fused, limits),
+            fused: splitReductions(whole.fused, limits),
             units: (u) => {
-              const known = units.get(u) ?? splitFolds(whole.units(u), limits)
+              const known = units.get(u) ?? splitReductions(whole.units(u), limits)
               units.set(u, known)
               return known
             },

@@ -11,7 +11,7 @@ import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import type { Schedule } from "../../compiler/ir/schedule.js"
 import type { Fused } from "../../compiler/kernel/fuse.js"
-import { splitFolds } from "../../compiler/kernel/split-reductions.js"
+import { splitReductions } from "../../compiler/kernel/split-reductions.js"
 import { type Target, targetFor } from "../../compiler/targets/target.js"
 import { carried, dependentRecipes } from "./carried.js"
 import { type Compiled, execute, fuseProgram, simplified } from "./execute.js"
@@ -48,9 +48,9 @@ const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
 /** The fields of a schedule that it has somewhere. */
 function note(name: string, { stores }: Schedule): void {
   count(`${name}: kernels`)
-  if (stores.some((s) => s.with !== undefined)) count(`${name}: with`)
+  if (stores.some((s) => s.computeWith !== undefined)) count(`${name}: with`)
   if (stores.some((s) => Object.values(s.reduce).some((r) => r.chunk !== undefined))) count(`${name}: chunks`)
-  if (stores.some((s) => s.held !== undefined && Object.keys(s.held).some((k) => k !== "scores")))
+  if (stores.some((s) => s.staged !== undefined && Object.keys(s.staged).some((k) => k !== "scores")))
     count(`${name}: held`)
   if (stores.some((s) => Object.values(s.reduce).some((r) => r.vector === 8))) count(`${name}: eights`)
 }
@@ -71,7 +71,7 @@ function checkChosen(name: string, effect: Effect, symbols: ReadonlyMap<string, 
 
 function check({ target: name, recipe, folds, online }: Case): void {
   const { split } = targets[name]!
-  const inParts = (fused: Fused) => (split === undefined ? fused : splitFolds(fused, split))
+  const inParts = (fused: Fused) => (split === undefined ? fused : splitReductions(fused, split))
   withTable(() => {
     if (folds !== null) {
       const { kernel, regime } = buildFolds(folds)

@@ -5,7 +5,7 @@ import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
 import { sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { attempt } from "../../compiler/schedule/fallbacks.js"
+import { firstPossible } from "../../compiler/schedule/fallbacks.js"
 import { targetFor } from "../../compiler/targets/target.js"
 
 /** y[row, column] = ∏ of `count` sums over k, each of operands of its own. */
@@ -45,10 +45,10 @@ test.each([
 ])("%i products of 64 by 64 hold chunks of %i", (count, chunk) => {
   const { schedule, tile } = targetFor("webgpu", { subgroupSize: 32, workgroupBytes: 49152 })
   withTable(() => {
-    const found = attempt(products(count), schedule, tile)
+    const found = firstPossible(products(count), schedule, tile)
     if ("code" in found) throw new Error(found.why)
     const [store] = found.schedule.stores
     expect(Object.values(store!.reduce).map((r) => r.chunk)).toEqual(Array(count).fill(chunk))
-    expect(Object.keys(store!.held ?? {})).toHaveLength(2 * count)
+    expect(Object.keys(store!.staged ?? {})).toHaveLength(2 * count)
   })
 })

@@ -16,7 +16,7 @@ import { carried, monoidKey } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import { loosen } from "../../compiler/kernel/loosen.js"
-import { splitFolds } from "../../compiler/kernel/split-reductions.js"
+import { splitReductions } from "../../compiler/kernel/split-reductions.js"
 import { chooseSchedule } from "../../compiler/schedule/choose.js"
 import { wasmTarget } from "../../compiler/targets/target.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
@@ -90,7 +90,7 @@ test("parts of a loose fold are loose", () =>
     const f = fold()
     const kernel = loosen(kernelOf(apply("div", whole(f, 2), whole(f, 1))))
     const step = { kind: "kernel" as const, kernel, bindings: ["s", "v", "y0"], computes: [] }
-    const fused = splitFolds({ steps: [step], buffers: new Map() } as never, { busy: 512, parts: 16, least: 64 })
+    const fused = splitReductions({ steps: [step], buffers: new Map() } as never, { busy: 512, parts: 16, least: 64 })
     const kernels = fused.steps.flatMap((s) => (s.kind === "kernel" ? [s.kernel] : []))
     expect(kernels.length).toBe(2)
     for (const k of kernels) expect(monoidsOf(k).filter((m) => !m.startsWith("loose"))).toEqual([])

@@ -33,7 +33,7 @@ function kernelOf(extent: Expression, monoid: Monoid = sum, dtype: DType = "f32"
 }
 
 function textOf(kernel: Kernel, fold: ReductionTile = {}): string {
-  const made = tile(kernel, { lanes: 1, stores: [{ tile: {}, reduce: { k: fold } }], locals: {} }, wasmTarget.tile)
+  const made = tile(kernel, { threads: 1, stores: [{ tile: {}, reduce: { k: fold } }], locals: {} }, wasmTarget.tile)
   return isRefusal(made) ? `${made.code}: ${made.why}` : printLoop(clean(made))
 }
 
@@ -90,7 +90,7 @@ describe("runs", () => {
       })
       expect(textOf(chain(literal(67)), { chunk: 1, run: 1 })).toContain("b_run_0 < 9")
       expect(textOf(chain(literal(62)), { chunk: 1 })).not.toContain("b_run")
-      expect(textOf(chain(literal(67)), { chunk: 16, step: 2 })).toBe(
+      expect(textOf(chain(literal(67)), { chunk: 16, innerUnroll: 2 })).toBe(
         "reduce/run: steps of 2 of 'k' lose digits; 1 is the most",
       )
     })

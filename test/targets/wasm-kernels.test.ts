@@ -416,14 +416,14 @@ describe("storage", () => {
 })
 
 describe("lanes", () => {
-  const lanes = 8
+  const threads = 8
   const size = (name: string, count: number, access: "read" | "write" = "read") => buffer(name, "f32", count, access)
   test("values, variables and register arrays live across barriers", async () => {
     const m = variable("m", "f32")
     const x = variable("x", "f32", 2)
     const body = [
-      alloc("s", lanes, "shared"),
-      bound("lane", "l", lanes, [
+      alloc("s", threads, "shared"),
+      bound("lane", "l", threads, [
         alloc("r", 2, "register"),
         bind("at", mul(apply("toI32", fetch("in", l, "f32")), n(1))),
         bind("x", fetch("in", mul(l, n(2)), "f32", 2)),
@@ -431,7 +431,7 @@ describe("lanes", () => {
         store("r", n(1), m),
         store("s", l, m),
         barrier,
-        assign("m", apply("add", m, fetch("s", sub(n(lanes - 1), l), "f32"))),
+        assign("m", apply("add", m, fetch("s", sub(n(threads - 1), l), "f32"))),
         barrier,
         store("s", l, m),
         barrier,
@@ -442,17 +442,20 @@ describe("lanes", () => {
             .map((p) => [m, fetch("s", apply("bitxor", l, n(1)), "f32"), fetch("r", n(1), "f32"), lane(x, 1)][p]!)
             .reduce(add),
         ),
-        store("out", add(l, n(lanes)), apply("toF32", variable("at"))),
+        store("out", add(l, n(threads)), apply("toF32", variable("at"))),
       ]),
     ]
-    const input = numbers(2 * lanes)
-    const { out } = await run(kernelOf([size("in", 2 * lanes), size("out", 2 * lanes, "write")], 1, body, { lanes }), {
-      in: input,
-    })
-    const m1 = range(lanes).map((v) => input[v]! + input[lanes - 1 - v]!)
+    const input = numbers(2 * threads)
+    const { out } = await run(
+      kernelOf([size("in", 2 * threads), size("out", 2 * threads, "write")], 1, body, { threads }),
+      {
+        in: input,
+      },
+    )
+    const m1 = range(threads).map((v) => input[v]! + input[threads - 1 - v]!)
     expect([...out!]).toEqual([
-      ...range(lanes).map((v) => m1[v]! + m1[v ^ 1]! + input[v]! + input[2 * v + 1]!),
-      ...input.slice(0, lanes),
+      ...range(threads).map((v) => m1[v]! + m1[v ^ 1]! + input[v]! + input[2 * v + 1]!),
+      ...input.slice(0, threads),
     ])
   })
   test("a tree of shuffles and one of barriers inside uniform loops both sum the lanes", async () => {
@@ -461,11 +464,11 @@ describe("lanes", () => {
       { kind: "shuffle", name: "other", value: total, mask },
       assign("total", apply("add", total, variable("other", "f32"))),
     ])
-    const step = apply("shr", n(lanes), add(k, n(1)))
+    const step = apply("shr", n(threads), add(k, n(1)))
     const body = [
-      alloc("s", lanes, "shared"),
-      bound("lane", "l", lanes, [
-        bind("total", fetch("in", add(mul(g, n(lanes)), l), "f32"), true),
+      alloc("s", threads, "shared"),
+      bound("lane", "l", threads, [
+        bind("total", fetch("in", add(mul(g, n(threads)), l), "f32"), true),
         store("s", l, total),
         barrier,
         ...shuffles,
@@ -473,63 +476,70 @@ describe("lanes", () => {
           when(apply("lt", l, step), [store("s", l, add(fetch("s", l, "f32"), fetch("s", add(l, step), "f32")))]),
           barrier,
         ]),
-        store("out", add(mul(g, n(lanes)), l), sub(mul(total, f(2)), fetch("s", n(0), "f32"))),
+        store("out", add(mul(g, n(threads)), l), sub(mul(total, f(2)), fetch("s", n(0), "f32"))),
       ]),
     ]
-    const input = numbers(5 * lanes)
-    const { out } = await run(kernelOf([size("in", 5 * lanes), size("out", 5 * lanes, "write")], 5, body, { lanes }), {
-      in: input,
-    })
+    const input = numbers(5 * threads)
+    const { out } = await run(
+      kernelOf([size("in", 5 * threads), size("out", 5 * threads, "write")], 5, body, { threads }),
+      {
+        in: input,
+      },
+    )
     expect([...out!]).toEqual(
-      range(5 * lanes).map((v) => range(lanes).reduce((s, q) => s + input[lanes * Math.floor(v / lanes) + q]!, 0)),
+      range(5 * threads).map((v) =>
+        range(threads).reduce((s, q) => s + input[threads * Math.floor(v / threads) + q]!, 0),
+      ),
     )
   })
   test("a condition around a barrier may be bound by a let", async () => {
     const body = [
-      alloc("s", lanes, "shared"),
-      bound("lane", "l", lanes, [
+      alloc("s", threads, "shared"),
+      bound("lane", "l", threads, [
         bind("even", apply("eq", apply("floormod", g, n(2)), n(0))),
         store("s", l, apply("toF32", l)),
         barrier,
         when(variable("even", "bool"), [store("s", l, mul(fetch("s", l, "f32"), f(2))), barrier]),
-        store("out", add(mul(g, n(lanes)), l), fetch("s", sub(n(lanes - 1), l), "f32")),
+        store("out", add(mul(g, n(threads)), l), fetch("s", sub(n(threads - 1), l), "f32")),
       ]),
     ]
-    const { out } = await run(kernelOf([size("out", 3 * lanes, "write")], 3, body, { lanes }), {})
+    const { out } = await run(kernelOf([size("out", 3 * threads, "write")], 3, body, { threads }), {})
     expect([...out!]).toEqual(
-      range(3 * lanes).map((v) => (lanes - 1 - (v % lanes)) * (Math.floor(v / lanes) % 2 ? 1 : 2)),
+      range(3 * threads).map((v) => (threads - 1 - (v % threads)) * (Math.floor(v / threads) % 2 ? 1 : 2)),
     )
   })
   test("a register accumulator over staged tiles, under a uniform condition", async () => {
     const tiles = symbol("tiles", 4, 4)
     const acc = fetch("acc", n(0), "f32")
     const body = [
-      alloc("tile", lanes, "shared"),
-      bound("lane", "l", lanes, [
+      alloc("tile", threads, "shared"),
+      bound("lane", "l", threads, [
         alloc("acc", 1, "register"),
         store("acc", n(0), f(0)),
         serial("k", tiles, [
           when(apply("ne", apply("floormod", k, n(2)), n(1)), [
-            store("tile", l, fetch("in", add(mul(k, n(lanes)), l), "f32")),
+            store("tile", l, fetch("in", add(mul(k, n(threads)), l), "f32")),
             barrier,
-            serial("j", lanes, [store("acc", n(0), add(acc, mul(fetch("tile", j, "f32"), apply("toF32", add(j, l)))))]),
+            serial("j", threads, [
+              store("acc", n(0), add(acc, mul(fetch("tile", j, "f32"), apply("toF32", add(j, l))))),
+            ]),
             barrier,
           ]),
         ]),
         store("out", l, acc),
       ]),
     ]
-    const input = numbers(4 * lanes)
-    const kernel = kernelOf([size("in", 4 * lanes), size("out", lanes, "write")], 1, body, {
-      lanes,
+    const input = numbers(4 * threads)
+    const kernel = kernelOf([size("in", 4 * threads), size("out", threads, "write")], 1, body, {
+      threads,
       symbols: ["tiles"],
     })
     for (const count of [0, 1, 4]) {
       const { out } = await run(kernel, { in: input }, { symbols: { tiles: count } })
-      const want = range(lanes).map((v) =>
-        range(count * lanes)
-          .filter((q) => Math.floor(q / lanes) % 2 === 0)
-          .reduce((s, q) => s + input[q]! * ((q % lanes) + v), 0),
+      const want = range(threads).map((v) =>
+        range(count * threads)
+          .filter((q) => Math.floor(q / threads) % 2 === 0)
+          .reduce((s, q) => s + input[q]! * ((q % threads) + v), 0),
       )
       expect([...out!]).toEqual(want)
     }

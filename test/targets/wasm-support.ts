@@ -74,7 +74,7 @@ export const kernelOf = (
   name: "kernel",
   buffers,
   symbols: [],
-  lanes: 1,
+  threads: 1,
   groups: typeof groups === "number" ? groups : 8,
   body: [bound("grid", "g", groups, body)],
   ...more,
@@ -92,7 +92,7 @@ export async function run(kernel: LoopKernel, inputs: Readonly<Record<string, Da
     const { module, kernels, symbols } = emitWasm([kernel])
     const scratch = kernels[0]!.scratch
     const [compiled] = await device.compile(
-      [{ name: kernel.name, source: "", bindings: kernel.buffers, lanes: kernel.lanes, scratch }],
+      [{ name: kernel.name, source: "", bindings: kernel.buffers, lanes: kernel.threads, scratch }],
       module,
       symbols.length,
     )

@@ -156,7 +156,7 @@ function batchOf(dtype: DType, width: number, group: readonly Case[], number: nu
   })
   const buffers = [...dtypes.map((d) => buffer(`in_${d}`, d, "read")), buffer("out", "u32", "write")]
   const name = `operations ${dtype} ${width} ${number}`
-  const kernel = { name, buffers, symbols: [], lanes: count, groups: 3, body: [grid] }
+  const kernel = { name, buffers, symbols: [], threads: count, groups: 3, body: [grid] }
   return { kernel, cases: group, dtype, width }
 }
 

@@ -71,7 +71,7 @@ function kernelOf(name: string, c: Claim): LoopKernel {
     bind: "grid",
     body: [...shared, lanes],
   }
-  return { name, buffers, symbols: [], lanes: c.lanes, groups: c.groups ?? 1, body: [grid] }
+  return { name, buffers, symbols: [], threads: c.lanes, groups: c.groups ?? 1, body: [grid] }
 }
 
 const iota = (size: number, of = (i: number) => i) => Float32Array.from({ length: size }, (_, i) => of(i))

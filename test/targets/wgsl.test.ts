@@ -28,8 +28,8 @@ const buffer = (name: string, access: LoopBuffer["access"], storage: Storage = "
 const x = buffer("x", "read")
 const y = buffer("y", "write")
 
-function kernel(body: readonly Statement[], buffers: readonly LoopBuffer[] = [x, y], lanes = 4): LoopKernel {
-  return { name: "kernel", buffers, symbols: [], lanes, groups: 1, body }
+function kernel(body: readonly Statement[], buffers: readonly LoopBuffer[] = [x, y], threads = 4): LoopKernel {
+  return { name: "kernel", buffers, symbols: [], threads, groups: 1, body }
 }
 const text = (k: LoopKernel, options: Partial<WgslOptions> = {}) =>
   emitWgsl(k, { symbolOrder: ["n"], unrollable: true, limits: { ...defaultWgslLimits, subgroups: true }, ...options })
@@ -64,7 +64,7 @@ describe("a whole kernel", () => {
       name: "twice",
       buffers: [x, y],
       symbols: ["n"],
-      lanes: 4,
+      threads: 4,
       groups: 2,
       body: [
         {

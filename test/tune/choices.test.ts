@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest"
 import { withTable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { choices, scheduleKey } from "../../compiler/schedule/choices.js"
-import { attempt } from "../../compiler/schedule/fallbacks.js"
+import { firstPossible } from "../../compiler/schedule/fallbacks.js"
 import { targetFor, wasmTarget } from "../../compiler/targets/target.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
 import { kernelMemories } from "../laws/kernel-memories.js"
@@ -27,7 +27,7 @@ describe.each(Object.entries(targets))("for %s", (_, target) => {
     withTable(() => {
       const kernel = make()
       const { schedules } = choices(kernel, target)
-      const first = attempt(kernel, target.schedule, target.tile)
+      const first = firstPossible(kernel, target.schedule, target.tile)
       expect("code" in first ? first : first.schedule).toEqual(schedules[0])
       expect(schedules.length).toBeGreaterThan(10)
       expect(schedules.length).toBeLessThanOrEqual(120)
@@ -60,15 +60,15 @@ test("blocks, registers, vectors, what is folded at once, chunks and held operan
     const seen = (read: (s: (typeof schedules)[number]["stores"][number]) => unknown) =>
       new Set(schedules.map((s) => JSON.stringify(read(s.stores[0]!)))).size
     expect(seen((s) => s.tile.out?.block)).toBeGreaterThan(2)
-    expect(seen((s) => s.tile.row?.register)).toBeGreaterThan(2)
+    expect(seen((s) => s.tile.row?.perThread)).toBeGreaterThan(2)
     expect(seen((s) => s.tile.out?.vector)).toBeGreaterThan(1)
     expect(seen((s) => s.reduce.inner?.chunk)).toBeGreaterThan(2)
-    expect(seen((s) => s.reduce.inner?.step)).toBeGreaterThan(2)
-    expect(seen((s) => Object.keys(s.held ?? {}))).toBeGreaterThan(2)
-    expect(seen((s) => s.held?.b0?.pad)).toBeGreaterThan(2)
+    expect(seen((s) => s.reduce.inner?.innerUnroll)).toBeGreaterThan(2)
+    expect(seen((s) => Object.keys(s.staged ?? {}))).toBeGreaterThan(2)
+    expect(seen((s) => s.staged?.b0?.pad)).toBeGreaterThan(2)
     const plain = choices(contraction({ rows: 1, out: 256, inner: 256 }), targets.hardware).schedules
-    expect(new Set(plain.map((s) => s.stores[0]!.reduce.inner?.lanes)).size).toBeGreaterThan(2)
-    expect(new Set(plain.map((s) => s.lanes)).size).toBeGreaterThan(1)
+    expect(new Set(plain.map((s) => s.stores[0]!.reduce.inner?.group)).size).toBeGreaterThan(2)
+    expect(new Set(plain.map((s) => s.threads)).size).toBeGreaterThan(1)
   })
 })
 

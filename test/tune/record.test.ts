@@ -9,7 +9,7 @@ import { compileFile } from "../../compiler/compile-file.js"
 import { compileKernel } from "../../compiler/compile-kernels.js"
 import { loadModel } from "../../compiler/frontend/load.js"
 import { withTable } from "../../compiler/ir/expression.js"
-import { structureOf } from "../../compiler/kernel/fingerprint.js"
+import { fingerprintOf } from "../../compiler/kernel/fingerprint.js"
 import { choices } from "../../compiler/schedule/choices.js"
 import { tunedSchedule } from "../../compiler/schedule/tuned/lookup.js"
 import { checkTuned, type TunedRecord } from "../../compiler/schedule/tuned/record.js"
@@ -29,7 +29,7 @@ const shape = { rows: 64, out: 64, inner: 32 } as const
 /** One of the choices for the contraction, which are dear to make: once for all tests, which get copies of it. */
 const kept = withTable(() => {
   const kernel = contraction(shape)
-  const { key, axes } = structureOf(kernel)
+  const { key, axes } = fingerprintOf(kernel)
   return { key, axes, schedule: choices(kernel, wasmTarget).schedules[5]! }
 })
 
@@ -37,7 +37,7 @@ const kept = withTable(() => {
 const recorded = (change: (record: TunedRecord) => unknown = (r) => r) => {
   const { key, axes, schedule } = structuredClone(kept)
   const kernels = { [key]: { axes, schedule, microseconds: 80, heuristicMicroseconds: 100 } }
-  return change({ format: 1, target: "wasm", device: "wasm-test", measured: "a test", kernels })
+  return change({ format: 2, target: "wasm", device: "wasm-test", measured: "a test", kernels })
 }
 
 test("a schedule is used for its structure, in the kernel's own names", () => {
@@ -74,23 +74,24 @@ test.each([
       const given = { rows: 128, out: 128, inner: 64, storage, stored } as const
       const kernel = contraction(given)
       const renamed = contraction({ ...given, names: ["token", "unit", "channel"] })
-      const { key, axes } = structureOf(kernel)
+      const { key, axes } = fingerprintOf(kernel)
       const { schedules } = choices(kernel, target)
       for (const tried of [
         compileKernel(kernel, target, { verify: true }).schedule,
         ...schedules.filter((_, i) => i % 3 === 0),
       ]) {
         const kernels = { [key]: { axes, schedule: tried, microseconds: 80, heuristicMicroseconds: 100 } }
-        const made = { format: 1, target: target.name, device: "test", measured: "a test", kernels } as const
+        const made = { format: 2, target: target.name, device: "test", measured: "a test", kernels } as const
         const record = checkTuned(JSON.parse(tunedText(made)), "a record")
         const found = tunedSchedule(renamed, record)
         expect(JSON.stringify(found)).not.toMatch(/"(row|out|inner)"/)
         expect(tunedSchedule(kernel, record)).toEqual(tried)
-        for (const [, name] of JSON.stringify(tried).matchAll(/"(packed|deal|depth|single|raster)"/g)) fields.add(name!)
+        for (const [, name] of JSON.stringify(tried).matchAll(/"(packed|interleave|stages|peelTail|raster)"/g))
+          fields.add(name!)
       }
     }
   })
-  if (name === "webgpu, fast") expect([...fields]).toEqual(expect.arrayContaining(["deal", "packed"]))
+  if (name === "webgpu, fast") expect([...fields]).toEqual(expect.arrayContaining(["interleave", "packed"]))
 })
 
 test("heuristics decide where the schedule is not possible, and the compilation tells why", () => {
@@ -98,7 +99,7 @@ test("heuristics decide where the schedule is not possible, and the compilation 
     recorded(({ kernels, ...rest }) => {
       const [[key, kernel]] = Object.entries(kernels) as [[string, TunedRecord["kernels"][string]]]
       const [store] = kernel.schedule.stores
-      const impossible = { ...kernel.schedule, stores: [{ ...store!, tile: { row: { block: 3, register: 2 } } }] }
+      const impossible = { ...kernel.schedule, stores: [{ ...store!, tile: { row: { block: 3, perThread: 2 } } }] }
       return { ...rest, kernels: { [key]: { ...kernel, schedule: impossible } } }
     }),
     "a record",
@@ -115,10 +116,10 @@ test("a file is compiled with a record, and says which of its schedules are refu
   const program = (await loadModel(file)).module.program as Program
   const options = { target: "wasm", storage: () => "bf16" as const } as const
   const plain = compileProgram(program, "power-iteration", options)
-  const [first, second] = plain.kernels.map(({ kernel, schedule }) => ({ ...structureOf(kernel), schedule }))
+  const [first, second] = plain.kernels.map(({ kernel, schedule }) => ({ ...fingerprintOf(kernel), schedule }))
   const timed = { microseconds: 1, heuristicMicroseconds: 2 }
   const tuned: TunedRecord = {
-    format: 1,
+    format: 2,
     target: "wasm",
     device: "wasm-test",
     measured: "a test",
@@ -168,10 +169,14 @@ const withSchedule = (change: (schedule: Record<string, unknown>) => unknown) =>
 
 test.each<[string, () => unknown, RegExp]>([
   ["a list", () => [], /the record is not an object/],
-  ["another format", () => recorded((r) => ({ ...r, format: 2 })), /format is 2, this compiler reads 1/],
+  ["another format", () => recorded((r) => ({ ...r, format: 1 })), /format is 1, this compiler reads 2/],
   ["no target", () => recorded(({ target: _, ...r }) => r), /target is none of webgpu, wasm/],
   ["no device", () => recorded((r) => ({ ...r, device: 3 })), /device is not a text/],
-  ["lanes of 0", () => withSchedule((s) => ({ ...s, lanes: 0 })), /schedule\.lanes is 0, not a whole number from 1 on/],
+  [
+    "threads of 0",
+    () => withSchedule((s) => ({ ...s, threads: 0 })),
+    /schedule\.threads is 0, not a whole number from 1 on/,
+  ],
   ["an unknown field", () => withSchedule((s) => ({ ...s, warps: 2 })), /schedule\.warps is no field of it/],
   ["no stores", () => withSchedule(({ stores: _, ...s }) => s), /schedule\.stores is missing/],
   [

@@ -11,12 +11,12 @@ import type { LoopKernel } from "../../compiler/ir/loop.js"
 import type { Schedule } from "../../compiler/ir/schedule.js"
 
 /** A schedule that stands for its time; the lanes are its name. */
-const named = (lanes: number): Schedule => ({ lanes, stores: [], locals: {} })
-const loops = (lanes: number): LoopKernel => ({
+const named = (threads: number): Schedule => ({ threads, stores: [], locals: {} })
+const loops = (threads: number): LoopKernel => ({
   name: "k",
   buffers: [],
   symbols: [],
-  lanes,
+  threads,
   groups: 1,
   body: [],
 })
@@ -26,10 +26,10 @@ function pretend(times: Readonly<Record<number, number>>, wrong: readonly number
   const lanesOf = new Map<Variant, number>()
   const samples = new Map<number, number>()
   return {
-    async prepare({ lanes }) {
-      if (times[lanes] === undefined) throw new Error("the device refuses it")
+    async prepare({ threads }) {
+      if (times[threads] === undefined) throw new Error("the device refuses it")
       const made = { kernel: { name: "k" }, groups: 1, sample: { commands: 1 } }
-      lanesOf.set(made, lanes)
+      lanesOf.set(made, threads)
       return made
     },
     check: async (v) => (wrong.includes(lanesOf.get(v)!) ? "b0[0] is 1, the heuristic schedule stores 2" : undefined),
@@ -46,7 +46,7 @@ function pretend(times: Readonly<Record<number, number>>, wrong: readonly number
 const found = (trial: Trial, lanes: readonly number[]) =>
   search(trial, {
     schedules: lanes.map(named),
-    realise: (s) => loops(s.lanes),
+    realise: (s) => loops(s.threads),
     until: performance.now() + 3_600_000,
   })
 
@@ -71,7 +71,7 @@ describe("search", () => {
   test("without time only the heuristic one is measured", async () => {
     const result = await search(pretend({ 1: 100, 2: 10 }), {
       schedules: [named(1), named(2)],
-      realise: (s) => loops(s.lanes),
+      realise: (s) => loops(s.threads),
       until: performance.now() - 1,
     })
     expect(result).toMatchObject({ better: false, tried: 1, choices: 2 })

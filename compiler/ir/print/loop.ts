@@ -22,7 +22,7 @@ export function printLoop(kernel: LoopKernel): string {
   return [
     `kernel ${kernel.name}(${kernel.buffers.map(printBuffer).join(", ")})`,
     ...(kernel.symbols.length > 0 ? [`symbols ${kernel.symbols.join(" ")}`] : []),
-    `lanes ${kernel.lanes}, groups ${kernel.groups}`,
+    `lanes ${kernel.threads}, groups ${kernel.groups}`,
     ...lines(kernel.body, ""),
   ].join("\n")
 }

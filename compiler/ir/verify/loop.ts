@@ -183,8 +183,8 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
         if (s.bind === "unroll")
           require(isLiteral(s.extent), "number", () => "the extent of an unrolled loop is not a literal")
         if (s.bind === "lane")
-          require(isLiteral(s.extent) && s.extent.value === kernel.lanes, "shape", () =>
-            `the lane loop does not have the kernel's ${kernel.lanes} lanes`)
+          require(isLiteral(s.extent) && s.extent.value === kernel.threads, "shape", () =>
+            `the lane loop does not have the kernel's ${kernel.threads} lanes`)
         declare(s.variable, { kind: "variable", dtype: "i32", uniform: uniform && place.uniform })
         const within = s.bind === "grid" ? "grid" : s.bind === "lane" ? "lane" : place.within
         checkScope(s.body, { within, uniform: place.uniform && (uniform || s.bind === "lane") })
@@ -234,7 +234,7 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
       }
       case "shuffle":
         wholeNumber("the mask", s.mask, 1)
-        require(s.mask < kernel.lanes, "number", () => `the mask is not below the ${kernel.lanes} lanes`)
+        require(s.mask < kernel.threads, "number", () => `the mask is not below the ${kernel.threads} lanes`)
         require(place.uniform, "barrier", () => "a shuffle under control flow that may differ between lanes")
         declare(s.name, { kind: "variable", dtype: s.value.dtype, width: s.value.width })
         break
@@ -259,7 +259,7 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
     declare(name, { kind: "array", dtype, mutable: access !== "read", packed: packed(storage) })
   }
 
-  wholeNumber("the number of lanes", kernel.lanes, 1)
+  wholeNumber("the number of lanes", kernel.threads, 1)
   wholeNumber("the number of groups", kernel.groups, 1)
   for (const b of kernel.buffers) checkBuffer(b)
   checkScope(kernel.body, { within: "kernel", uniform: true })

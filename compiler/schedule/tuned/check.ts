@@ -5,7 +5,7 @@
  *
  * Whether a kernel can be laid out that way is for `tile` to say.
  */
-import type { AxisTile, HeldTile, ReductionTile, Schedule, StoreSchedule } from "../../ir/schedule.js"
+import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../../ir/schedule.js"
 
 export type Fail = (where: string, why: string) => never
 
@@ -72,30 +72,30 @@ type Optional<T, Required extends keyof T = never> = Readonly<Record<Exclude<key
 
 const folding = fields({}, {
   vector: whole,
-  unroll: whole,
-  lanes: whole,
+  accumulators: whole,
+  group: whole,
   chunk: whole,
-  depth: whole,
-  single: truth,
-  step: whole,
+  stages: whole,
+  peelTail: truth,
+  innerUnroll: whole,
   run: whole,
 } satisfies Optional<ReductionTile>)
-const filled = fields({}, { register: whole, vector: whole })
-const held = fields({ tile: table(filled) }, {
+const filled = fields({}, { perThread: whole, vector: whole })
+const staged = fields({ tile: table(filled) }, {
   pad: fromZero,
-  deal: text,
+  interleave: text,
   packed: truth,
   fold: folding,
-} satisfies Optional<HeldTile, "tile">)
-const axis = fields({ block: extent }, { register: whole, vector: whole } satisfies Optional<AxisTile, "block">)
+} satisfies Optional<StagedTile, "tile">)
+const axis = fields({ block: extent }, { perThread: whole, vector: whole } satisfies Optional<AxisTile, "block">)
 const store = fields({ tile: table(axis), reduce: table(folding) }, {
   raster: list(text),
-  held: table(held),
-  with: fields({ store: fromZero, axes: table(text) }),
+  staged: table(staged),
+  computeWith: fields({ store: fromZero, axes: table(text) }),
 } satisfies Optional<StoreSchedule, "tile" | "reduce">)
-const schedule = fields({ lanes: whole, stores: list(store), locals: table(folding) }, {
+const schedule = fields({ threads: whole, stores: list(store), locals: table(folding) }, {
   subgroup: whole,
-} satisfies Optional<Schedule, "lanes" | "stores" | "locals">)
+} satisfies Optional<Schedule, "threads" | "stores" | "locals">)
 
 /** One kernel of a record. */
 export const checkKernel: Check = fields({

@@ -6,13 +6,13 @@
  * Buffers and locals need no names of their own: those of a kernel that is compiled are canonical.
  */
 import type { Kernel } from "../../ir/kernel.js"
-import { type HeldTile, renamedTile, type Schedule, type StoreSchedule } from "../../ir/schedule.js"
-import { structureOf } from "../../kernel/fingerprint.js"
+import { renamedTile, type Schedule, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
+import { fingerprintOf } from "../../kernel/fingerprint.js"
 import type { TunedRecord } from "./record.js"
 
 /** The schedule of a record for a kernel, in the kernel's own names. */
 export function tunedSchedule(kernel: Kernel, record: TunedRecord): Schedule | undefined {
-  const { key, axes } = structureOf(kernel)
+  const { key, axes } = fingerprintOf(kernel)
   const found = Object.hasOwn(record.kernels, key) ? record.kernels[key] : undefined
   if (found === undefined || found.axes.length !== axes.length) return undefined
   const names = new Map(found.axes.map((name, i) => [name, axes[i]!]))
@@ -22,19 +22,19 @@ export function tunedSchedule(kernel: Kernel, record: TunedRecord): Schedule | u
 function renamedAxes(schedule: Schedule, to: (name: string) => string): Schedule {
   const keys = <T>(given: Readonly<Record<string, T>>): Record<string, T> =>
     Object.fromEntries(Object.entries(given).map(([name, x]) => [to(name), x]))
-  const held = (given: Readonly<Record<string, HeldTile>>) =>
+  const held = (given: Readonly<Record<string, StagedTile>>) =>
     Object.fromEntries(Object.entries(given).map(([name, h]) => [name, renamedTile(h, to)]))
   const store = (s: StoreSchedule): StoreSchedule => ({
     tile: keys(s.tile),
     reduce: keys(s.reduce),
     ...(s.raster === undefined ? {} : { raster: s.raster.map(to) }),
-    ...(s.held === undefined ? {} : { held: held(s.held) }),
-    ...(s.with === undefined
+    ...(s.staged === undefined ? {} : { staged: held(s.staged) }),
+    ...(s.computeWith === undefined
       ? {}
       : {
-          with: {
-            store: s.with.store,
-            axes: Object.fromEntries(Object.entries(s.with.axes).map(([mine, host]) => [to(mine), to(host)])),
+          computeWith: {
+            store: s.computeWith.store,
+            axes: Object.fromEntries(Object.entries(s.computeWith.axes).map(([mine, host]) => [to(mine), to(host)])),
           },
         }),
   })

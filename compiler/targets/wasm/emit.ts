@@ -55,7 +55,7 @@ export function emitWasm(kernels: readonly LoopKernel[], options: WasmOptions = 
 function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Code; scratch: number } {
   const code = new Code([...Object.keys(parameters), ...kernel.buffers].map(() => "i32" as const))
   const { body: core, mutable } = lower(kernel)
-  const flat = kernel.lanes > 1 ? splitLanes(core, kernel.lanes) : core
+  const flat = kernel.threads > 1 ? splitLanes(core, kernel.threads) : core
   const { places, scratch } = placeArrays(kernel.buffers, flat)
   const body = addressed(flat, places, mutable)
 

@@ -190,10 +190,10 @@ export function lower(kernel: LoopKernel): Lowered {
       case "shuffle": {
         const x = value(scope, s.value)
         const name = bind(scope, s.name, x)
-        return [kernel.lanes === 1 ? { kind: "let", name, value: x, mutable: false } : { ...s, name, value: x }]
+        return [kernel.threads === 1 ? { kind: "let", name, value: x, mutable: false } : { ...s, name, value: x }]
       }
       case "barrier":
-        return kernel.lanes === 1 ? [] : [s]
+        return kernel.threads === 1 ? [] : [s]
       default:
         return s satisfies never
     }

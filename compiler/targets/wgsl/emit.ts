@@ -60,7 +60,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
     ...bindings,
     ...body.globals,
     ...body.helpers,
-    `@compute @workgroup_size(${kernel.lanes})`,
+    `@compute @workgroup_size(${kernel.threads})`,
     "fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(num_workgroups) workgroup_count: vec3<u32>,",
     "    @builtin(local_invocation_index) local_index: u32) {",
     "  let workgroup = i32(workgroup_id.x + workgroup_id.y * workgroup_count.x);",
@@ -75,7 +75,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
 /** The kernel as an artifact holds it. */
 export function wgslKernel(kernel: LoopKernel, options: WgslOptions): ArtifactKernel {
   const bindings = kernel.buffers.map((b) => ({ access: b.access }))
-  return { name: kernel.name, source: emitWgsl(kernel, options).source, bindings, lanes: kernel.lanes, scratch: 0 }
+  return { name: kernel.name, source: emitWgsl(kernel, options).source, bindings, lanes: kernel.threads, scratch: 0 }
 }
 
 /** WGSL's own are less accurate than the table: absolute 2^-11 for sine and cosine, 1e-5 for tanh, an error that grows

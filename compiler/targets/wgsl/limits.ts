@@ -52,8 +52,8 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
   for (const s of statements) if (s.kind === "alloc") storages.set(s.name, s.storage ?? s.dtype)
   const shared = statements.reduce((n, s) => (s.kind === "alloc" && s.space === "shared" ? n + paddedBytes(s) : n), 0)
 
-  if (kernel.lanes > limits.invocations)
-    return refuse("wgsl/lanes", `has ${kernel.lanes} lanes; the adapter allows ${limits.invocations}`)
+  if (kernel.threads > limits.invocations)
+    return refuse("wgsl/lanes", `has ${kernel.threads} lanes; the adapter allows ${limits.invocations}`)
   if (kernel.buffers.length > limits.storageBuffers)
     return refuse("wgsl/buffers", `binds ${kernel.buffers.length} buffers; the adapter allows ${limits.storageBuffers}`)
   if (shared > limits.workgroupBytes)

@@ -12,7 +12,7 @@ import type { Store } from "../../ir/kernel.js"
 import { difference, divided } from "../../ir/linear.js"
 import type { Half, Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
-import type { HeldTile } from "../../ir/schedule.js"
+import type { StagedTile } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { type BlockAxis, type Build, exchangeOf, laneGroup, Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
@@ -58,7 +58,7 @@ export function emitFill(
   array: string,
   held: readonly Held[],
   value: Expression,
-  tile: HeldTile["tile"],
+  tile: StagedTile["tile"],
   scope: Scope,
   lowerer: Lowerer,
   parts: Build,
@@ -81,14 +81,14 @@ export function emitFill(
   }
   let together = 1
   walk(value, (x) => {
-    if (x.kind === "reduce") together = Math.max(together, lowerer.folding(x.axis).lanes ?? 1)
+    if (x.kind === "reduce") together = Math.max(together, lowerer.folding(x.axis).group ?? 1)
   })
   emitPoints(store, axes, together, { ...scope, lanes: laneGroup(together, parts) }, lowerer, parts, together === 1)
 }
 
 /** The places of a held axis, all of them the block's. */
-export function placeAxis(h: Held, tile: { readonly register?: number; readonly vector?: number }): BlockAxis {
-  const step = (tile.register ?? 1) * (tile.vector ?? 1)
+export function placeAxis(h: Held, tile: { readonly perThread?: number; readonly vector?: number }): BlockAxis {
+  const step = (tile.perThread ?? 1) * (tile.vector ?? 1)
   if (h.size % step !== 0)
     throw new Refused("tile/indivisible", `${h.size} places of '${h.axis.name}' are no multiple of ${step}`)
   return {
@@ -117,7 +117,7 @@ export function allocate(
 ): string {
   const kind = { dtype, size, ...(storage === undefined ? {} : { storage }) }
   if (size > 65536) throw new Refused("local/size", `'${stem}' has ${size} elements in a block`)
-  if (parts.schedule.lanes === 1) {
+  if (parts.schedule.threads === 1) {
     const array = parts.fresh(stem)
     out.push({ kind: "alloc", name: array, ...kind, space: "register" })
     return array

@@ -13,7 +13,7 @@ import { add, literal, mul, substitute, variable, walk } from "../../ir/expressi
 import { bufferOf, type Local } from "../../ir/kernel.js"
 import { type Half, packed, type Statement } from "../../ir/loop.js"
 import type { Expression, LocalRead } from "../../ir/nodes.js"
-import type { HeldTile } from "../../ir/schedule.js"
+import type { StagedTile } from "../../ir/schedule.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { lowerValues } from "../values.js"
@@ -26,7 +26,7 @@ export interface Reader {
   readonly axes: readonly BlockAxis[]
   /** The locals of the kernel, and those that are staged for this store. */
   readonly locals: readonly Local[]
-  readonly tiles: ReadonlyMap<string, HeldTile>
+  readonly tiles: ReadonlyMap<string, StagedTile>
   /** The chunked axis and those that are folded around it. */
   readonly chunk: OpenChunk | undefined
   readonly folding: Lowerer["folding"]
@@ -49,7 +49,7 @@ export interface OpenChunk {
 export interface ChunkLocal {
   readonly local: Local
   readonly array: string
-  readonly tile: HeldTile
+  readonly tile: StagedTile
   readonly half: Expression | undefined
   /** What is held of it; `whole`: the chunk ends before the axis does. */
   held(whole: boolean): readonly Held[]
@@ -80,12 +80,12 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       local.axes.map(
         (axis, i): Held => ({
           ...heldAxis(axis, along[i], reader, inChunks, local.name, whole),
-          dealt: tile.deal === axis.name,
+          dealt: tile.interleave === axis.name,
         }),
       )
     const held = heldAt(false)
     if (held.some((h) => h.dealt && h.size > 1 && h.size % 2 !== 0))
-      throw new Refused("tile/indivisible", `an odd number of places of '${tile.deal}' has no halves`)
+      throw new Refused("tile/indivisible", `an odd number of places of '${tile.interleave}' has no halves`)
     const size = held.reduce((n, h) => n * h.size, 1)
     const one = heldShape(held, tile.pad ?? 0)
     const half = inChunks && !reader.once.has(local.name) ? reader.chunk?.half : undefined
@@ -99,7 +99,7 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
     const whole = one.reduce((n, s) => n * s, 1)
     const offset: Home["offset"] =
       half === undefined ? within : (index) => add(mul(half, literal(whole)), within(index))
-    if (size === 1 && parts.schedule.lanes === 1 && !inChunks) {
+    if (size === 1 && parts.schedule.threads === 1 && !inChunks) {
       const kept = emitScalar(local, held, bound, lowerer, parts, out)
       homes.set(local.name, { array: undefined, scalar: kept, offset })
       continue
@@ -117,7 +117,7 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
     else {
       const scope: Scope = { out, bound, vector: undefined, lanes: undefined, solved: new Map() }
       emitFill(array, held, local.value, tile.tile, scope, lowerer, parts)
-      if (parts.schedule.lanes > 1) out.push({ kind: "barrier" })
+      if (parts.schedule.threads > 1) out.push({ kind: "barrier" })
     }
     homes.set(local.name, { array, scalar: undefined, offset })
   }

@@ -19,7 +19,7 @@ import {
 } from "../../ir/expression.js"
 import type { Local, Store } from "../../ir/kernel.js"
 import type { Expression } from "../../ir/nodes.js"
-import { type HeldTile, renamedTile, type StoreSchedule } from "../../ir/schedule.js"
+import { renamedTile, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { factorsOf } from "./stage.js"
@@ -28,14 +28,14 @@ export interface HeldRows {
   readonly store: Store
   readonly locals: readonly Local[]
   /** How a local is filled; keys are axes of the local. */
-  readonly tiles: ReadonlyMap<string, HeldTile>
+  readonly tiles: ReadonlyMap<string, StagedTile>
 }
 
-export function stageRows(given: Store, { held = {} }: StoreSchedule, name: string): HeldRows {
+export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: string): HeldRows {
   const locals = new Map<Expression, Local>()
-  const tiles = new Map<string, HeldTile>()
+  const tiles = new Map<string, StagedTile>()
 
-  const hold = (operand: Expression, order: readonly string[], axes: ReadonlyMap<string, Axis>, tile: HeldTile) => {
+  const hold = (operand: Expression, order: readonly string[], axes: ReadonlyMap<string, Axis>, tile: StagedTile) => {
     const fresh = new Map(order.map((a, i) => [a, `${name}_axis${i}`] as const))
     const value = substitute(operand, new Map([...fresh].map(([from, to]) => [from, variable(to)] as const)))
     const extents = order.map((a): Axis => ({ name: fresh.get(a)!, extent: axes.get(a)!.extent }))
@@ -58,12 +58,12 @@ export function stageRows(given: Store, { held = {} }: StoreSchedule, name: stri
     const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
     const factors = factorsOf(lift)
     const all = own(lift).length
-    const found = factors.flatMap((f) => heldLoads(f, held).map((l) => ({ factor: f, load: l })))[0]
+    const found = factors.flatMap((f) => heldLoads(f, staged).map((l) => ({ factor: f, load: l })))[0]
     if (found === undefined || own(found.factor).length === all) return lift
     const order = [...new Set([...found.load.index.flatMap((i) => own(i)), ...own(found.factor)])]
     const inside = (f: Expression) => own(f).every((a) => order.includes(a))
     const operand = factors.filter(inside).reduce((a, b) => mul(a, b))
-    const read = hold(operand, order, axes, held[found.load.buffer]!)
+    const read = hold(operand, order, axes, staged[found.load.buffer]!)
     return [read, ...factors.filter((f) => !inside(f))].reduce((a, b) => mul(a, b))
   }
 
@@ -90,11 +90,11 @@ export function stageRows(given: Store, { held = {} }: StoreSchedule, name: stri
     )
   }
   const value =
-    Object.keys(held).length === 0 ? given.value : visit(given.value, new Map(given.axes.map((a) => [a.name, a])))
+    Object.keys(staged).length === 0 ? given.value : visit(given.value, new Map(given.axes.map((a) => [a.name, a])))
   return { store: { ...given, value }, locals: [...locals.values()], tiles }
 }
 
-function heldLoads(x: Expression, held: NonNullable<StoreSchedule["held"]>) {
+function heldLoads(x: Expression, held: NonNullable<StoreSchedule["staged"]>) {
   const found: Extract<Expression, { kind: "load" }>[] = []
   walk(x, (e) => {
     if (e.kind === "load" && held[e.buffer] !== undefined) found.push(e)

@@ -32,7 +32,7 @@ import { type Carried as CarriedMonoid, sum } from "../../ir/monoid.js"
 import type { Expression, Load, LocalRead, Reduce } from "../../ir/nodes.js"
 import { chainOf, outermostFolds } from "../../ir/query.js"
 import { type RecipeName, recipeOf } from "../../ir/recipes.js"
-import { type HeldTile, type ReductionTile, renamedTile, type StoreSchedule } from "../../ir/schedule.js"
+import { type ReductionTile, renamedTile, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { everyRowCounts, type Masked, maskedLift } from "../range.js"
@@ -57,13 +57,13 @@ export interface Staged {
   /** The axis of the item's own that an axis of such a local stands for. */
   readonly origins: ReadonlyMap<string, string>
   /** How a local is filled; keys are axes of the local. */
-  readonly tiles: ReadonlyMap<string, HeldTile>
+  readonly tiles: ReadonlyMap<string, StagedTile>
   readonly carried: readonly Carried[]
   /** The chunked axis and the axes that are folded around it, outermost first. */
   readonly chunk: Axis & {
     readonly size: number
     readonly step: number
-    readonly single: boolean
+    readonly peelTail: boolean
     readonly depth: number
     /** Elements of a run, where the schedule says it. */
     readonly run: number | undefined
@@ -87,7 +87,7 @@ export function stage(
   const chain = chunked(first)!
   const last = chain.at(-1)!
   const wanted = schedule.reduce[last.axis]!
-  if (wanted.vector !== undefined || wanted.unroll !== undefined || wanted.lanes !== undefined)
+  if (wanted.vector !== undefined || wanted.accumulators !== undefined || wanted.group !== undefined)
     throw new Refused("reduce/chunk", `'${last.axis}' is taken in chunks, and so has no vectors or lanes of its own`)
   const steady = (axis: string, extent: Expression) => {
     if ([...freeVariables(extent)].some((v) => (schedule.tile[v]?.block ?? 1) !== 1))
@@ -97,7 +97,7 @@ export function stage(
   const points = new Set(given.axes.map((a) => a.name))
   if (!folds.every((r) => [...freeVariables(r)].every((v) => points.has(v))))
     throw new Refused("reduce/chunk", "a fold inside of a prefix is not taken in chunks")
-  if (wanted.depth !== undefined && (wanted.single === true || wanted.depth < 1 || wanted.depth > 2))
+  if (wanted.stages !== undefined && (wanted.peelTail === false || wanted.stages < 1 || wanted.stages > 2))
     throw new Refused(
       "reduce/chunk",
       `the chunks of '${last.axis}' are held one or two at a time, and have bodies of their own`,
@@ -108,8 +108,8 @@ export function stage(
   for (const r of allFolds(value)) axes.set(r.axis, { name: r.axis, extent: r.extent })
   const locals: Local[] = []
   const origins = new Map<string, string>()
-  const tiles = new Map<string, HeldTile>()
-  const hold = (stem: string, held: Expression, order: readonly string[], tile: HeldTile): LocalRead => {
+  const tiles = new Map<string, StagedTile>()
+  const hold = (stem: string, held: Expression, order: readonly string[], tile: StagedTile): LocalRead => {
     const local = `${name}_${stem}_${locals.length}`
     const fresh = new Map(order.map((a) => [a, `${a}_${local}`] as const))
     for (const [from, to] of fresh) origins.set(to, from)
@@ -131,7 +131,7 @@ export function stage(
     )
   }
 
-  const staging = createStaging(schedule.held ?? {}, axes, hold)
+  const staging = createStaging(schedule.staged ?? {}, axes, hold)
   const carried: Carried[] = []
   const scored = new Map<string, { readonly read: LocalRead; readonly scores: string }>()
   const strict = new Set<string>()
@@ -147,7 +147,7 @@ export function stage(
     const order = [...given.axes.map((a) => a.name).filter((a) => rows.includes(a)), r.axis]
     if (order.length !== rows.length + 1)
       throw new Refused("reduce/chunk", "the scores of a carried fold depend on another fold")
-    const read = hold("scores", staging(score), order, schedule.held?.scores ?? { tile: {} })
+    const read = hold("scores", staging(score), order, schedule.staged?.scores ?? { tile: {} })
     const { name: scores, axes: held } = locals.at(-1)!
     if (loose !== true) strict.add(scores)
     carried.push({ scores, read, recipe, loose: true, rows: held.slice(0, -1) })
@@ -197,9 +197,9 @@ export function stage(
     name: last.axis,
     extent: last.extent,
     size: wanted.chunk!,
-    step: wanted.step ?? 1,
-    single: wanted.single ?? false,
-    depth: wanted.depth ?? 1,
+    step: wanted.innerUnroll ?? 1,
+    peelTail: wanted.peelTail ?? true,
+    depth: wanted.stages ?? 1,
     run: wanted.run,
   }
   const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
@@ -274,9 +274,9 @@ function unite(
 
 /** Replaces the operands that load a held buffer by reads of locals, in all folds of a value. */
 function createStaging(
-  held: Readonly<Record<string, HeldTile>>,
+  held: Readonly<Record<string, StagedTile>>,
   axes: ReadonlyMap<string, Axis>,
-  hold: (stem: string, value: Expression, order: readonly string[], tile: HeldTile) => Expression,
+  hold: (stem: string, value: Expression, order: readonly string[], tile: StagedTile) => Expression,
 ): (x: Expression) => Expression {
   const known = new Map<Expression, Expression>()
   const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
