@@ -6,16 +6,7 @@
  * The interpreters compute this and never append or merge: they are the more accurate side, and the programs that do both are compared with
  * them. Components of one reduction become reductions of their own.
  */
-import {
-  component as componentOf,
-  literal,
-  mul,
-  operands,
-  rebuild,
-  reduce,
-  substitute,
-  variable,
-} from "../ir/expression.js"
+import { component as componentOf, literal, mul, reduce, rewriter, substitute, variable } from "../ir/expression.js"
 import { liftCount, type Monoid, monoidParts, partOf } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { recipeOf } from "../ir/recipes.js"
@@ -25,17 +16,12 @@ const isCarried = (m: Monoid): boolean => monoidParts(m).some(({ monoid }) => mo
 
 /** The expression over plain monoids only. */
 export function inPasses(root: Expression, memo: Map<Expression, Expression> = new Map()): Expression {
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
+  const visit = rewriter((x) => {
     const fold = x.kind === "component" ? x.of : x
-    const made =
-      fold.kind === "reduce" && isCarried(fold.monoid)
-        ? componentInPasses(fold, x.kind === "component" ? x.index : 0, x.kind === "component" ? x.slot : undefined)
-        : rebuild(x, operands(x).map(visit))
-    memo.set(x, made)
-    return made
-  }
+    return fold.kind === "reduce" && isCarried(fold.monoid)
+      ? componentInPasses(fold, x.kind === "component" ? x.index : 0, x.kind === "component" ? x.slot : undefined)
+      : undefined
+  }, memo)
   const componentInPasses = (fold: Reduce, index: number, slot: Expression | undefined): Expression => {
     const { monoid, at, component } = partOf(fold.monoid, index)!
     const lift = fold.lift.slice(at).map(visit)

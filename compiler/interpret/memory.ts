@@ -13,9 +13,8 @@
  * interpreters only: it never rounds, for references that a law compares with.
  */
 import { fault } from "../../runtime/errors.js"
-import { roundToHalf } from "../ir/half.js"
 import { type Storage, storageType } from "../ir/loop.js"
-import { type DType, roundTo } from "../ir/operations.js"
+import { type DType, roundTo, roundToHalf } from "../ir/operations.js"
 
 export type MemoryStorage = Storage | "f64"
 

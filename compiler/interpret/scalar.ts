@@ -8,8 +8,10 @@
  * (the branch of a select, a loop that may run no time) unless its faulting parts are known outside already: `select(i < n, x[i], 0)` reads x only
  * where i < n. The languages add their leaves through `Leaves`.
  */
+
 import { fault } from "../../runtime/errors.js"
 import { freeVariables, operands, rewrite, variable } from "../ir/expression.js"
+import { memoized } from "../ir/memoized.js"
 import type { Expression, OperationNode } from "../ir/nodes.js"
 import { stepFunctions } from "./monoid.js"
 import { bounds, givenBound } from "./scalar-bounds.js"
@@ -268,13 +270,8 @@ function newBlock(parent: Block | undefined, guarded: boolean, names: ReadonlyMa
   return { parent, depth: parent === undefined ? 0 : parent.depth + 1, guarded, lines: [], names, known: new Map() }
 }
 
-const faulty = new WeakMap<Expression, boolean>()
 /** Whether there is a node below that is neither a scalar operation nor a name. */
-function mayFault(x: Expression): boolean {
-  const known = faulty.get(x)
-  if (known !== undefined) return known
+const mayFault: (x: Expression) => boolean = memoized((x) => {
   const scalar = x.kind === "literal" || x.kind === "variable" || x.kind === "symbol" || x.kind === "operation"
-  const made = !scalar || operands(x).some(mayFault)
-  faulty.set(x, made)
-  return made
-}
+  return !scalar || operands(x).some(mayFault)
+}, new WeakMap())

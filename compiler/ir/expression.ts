@@ -9,6 +9,7 @@
  */
 import { fault } from "../../runtime/errors.js"
 import { fold } from "./fold.js"
+import { type Made, memoized } from "./memoized.js"
 import { liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type {
   Expression,
@@ -266,24 +267,25 @@ export function rebuild(x: Expression, made: readonly Expression[]): Expression 
   }
 }
 
+/** What a rewriting makes of a node, if anything; `again` is the rewriting itself. */
+export type Replace = (x: Expression, again: (x: Expression) => Expression) => Expression | undefined
+
 /**
- * Rebuilds a DAG bottom-up. `replace` sees each node before its operands and may answer with a replacement, which is not visited again.
- * Memoised, so that a DAG stays one; pass a `memo` to share the work between roots.
+ * Rebuilds DAGs bottom-up. `replace` sees each node before its operands and may answer with a replacement, which is not visited again.
+ * Memoised, so that a DAG stays one and roots share the work.
  */
-export function rewrite(
-  root: Expression,
-  replace: (x: Expression) => Expression | undefined,
-  memo: Map<Expression, Expression> = new Map(),
-): Expression {
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made = replace(x) ?? rebuild(x, operands(x).map(visit))
-    memo.set(x, made)
-    return made
-  }
-  return visit(root)
+export function rewriter(replace: Replace, made?: Made<Expression, Expression>): (x: Expression) => Expression {
+  const again: (x: Expression) => Expression = memoized((x) => replace(x, again) ?? mapOperands(x, again), made)
+  return again
 }
+
+/** The rewriting of one root. */
+export const rewrite = (root: Expression, replace: Replace, made?: Made<Expression, Expression>): Expression =>
+  rewriter(replace, made)(root)
+
+/** The same node over changed operands. */
+export const mapOperands = (x: Expression, change: (x: Expression) => Expression): Expression =>
+  rebuild(x, operands(x).map(change))
 
 /** Replaces variables by name. Bound axes are unique, so nothing is captured. */
 export function substitute(root: Expression, values: ReadonlyMap<string, Expression>): Expression {
@@ -299,9 +301,7 @@ export function walk(root: Expression, see: (x: Expression) => void, seen: Set<E
 }
 
 /** The names of the free variables: those not bound by a reduction or scan inside. */
-export function freeVariables(root: Expression): ReadonlySet<string> {
-  const known = free.get(root)
-  if (known !== undefined) return known
+export const freeVariables: (x: Expression) => ReadonlySet<string> = memoized((root) => {
   const names = new Set<string>()
   if (root.kind === "variable") names.add(root.name)
   else {
@@ -311,29 +311,19 @@ export function freeVariables(root: Expression): ReadonlySet<string> {
       for (const n of freeVariables(root.kind === "reduce" ? root.extent : root.at)) names.add(n)
     }
   }
-  free.set(root, names)
   return names
-}
-const free = new WeakMap<Expression, ReadonlySet<string>>()
+}, new WeakMap())
 
 /** Evaluates an expression of literals, variables, symbols and operations, in the arithmetic of its dtypes. */
 export function evaluate(root: Expression, values: ReadonlyMap<string, number>): number {
-  const memo = new Map<Expression, number>()
-  const visit = (x: Expression): number => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made = step(x)
-    memo.set(x, made)
-    return made
-  }
-  const step = (x: Expression): number => {
+  const visit: (x: Expression) => number = memoized((x) => {
     if (x.kind === "literal") return x.value
     if (x.kind === "operation")
       return roundTo(x.dtype, operation(x.operation).evaluate(x.args[0]!.dtype, ...x.args.map(visit)))
     const value = x.kind === "variable" || x.kind === "symbol" ? values.get(x.name) : undefined
     if (value === undefined) throw fault(`no value for ${print(x)}`)
     return value
-  }
+  })
   return visit(root)
 }
 

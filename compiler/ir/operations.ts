@@ -19,8 +19,6 @@
  * What is promised to authors, by operation, stands in promises.ts and in the language's README.
  */
 
-import { roundToHalf } from "./half.js"
-
 export type DType = "f32" | "i32" | "u32" | "bool"
 
 /** How the dtype of a result follows from its arguments. */
@@ -174,4 +172,19 @@ export function resultType(name: Operation, args: readonly DType[]): DType | { r
   if (values.some((d) => d !== values[0]))
     return { problem: `'${name}' got ${values.join(" and ")}; both must be alike` }
   return rule === "compare" ? "bool" : values[0]!
+}
+
+/** The distance of neighbouring f16 values around a float32, by the eight bits of its exponent; 2^-24 from the subnormals down. */
+const quanta = Float64Array.from({ length: 256 }, (_, exponent) => 2 ** Math.max(exponent - 127 - 10, -24))
+
+/** The nearest f16 (11 bits from 2^-14 to 65,504, multiples of 2^-24 below), halves to even; an infinity from 65,520 on. A float64 is rounded to f32 on the way. */
+export function roundToHalf(wide: number): number {
+  const x = Math.fround(wide)
+  if (x === 0 || !Number.isFinite(x)) return x
+  view.setFloat32(0, x)
+  const quantum = quanta[(view.getUint32(0) >>> 23) & 0xff]!
+  // Adding and subtracting 1.5 · 2^52 rounds a float64 to an integer, halves to even.
+  const whole = x / quantum + 6755399441055744 - 6755399441055744
+  const rounded = Math.abs(whole) * quantum
+  return (x < 0 ? -1 : 1) * (rounded > 65504 ? Number.POSITIVE_INFINITY : rounded)
 }

@@ -12,7 +12,8 @@
  */
 
 import { hinted, literalExtent } from "../ir/dim.js"
-import { identity, operands, variable, walk } from "../ir/expression.js"
+import { identity, operands, variable } from "../ir/expression.js"
+import { memoized } from "../ir/memoized.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 import { recipeOf } from "../ir/recipes.js"
@@ -107,9 +108,8 @@ function tooDeep(order: readonly Tensor[], memory: (t: Tensor) => boolean): Tens
 }
 
 function bodyDepth(body: Expression): number {
-  const depths = new Map<Expression, number>()
-  walk(body, (x) => depths.set(x, 1 + Math.max(0, ...operands(x).map((o) => depths.get(o)!))))
-  return depths.get(body)!
+  const depth: (x: Expression) => number = memoized((x) => 1 + Math.max(0, ...operands(x).map(depth)))
+  return depth(body)
 }
 
 /** A scan that one lane takes block by block, each place from the one before, where a kernel stores its places as they stand. */
@@ -227,23 +227,15 @@ function bodyCost(body: Expression): number {
 }
 
 /** Operations to compute one element of `t`, given what has memory. */
-function elementCost(t: Tensor, memory: (t: Tensor) => boolean, memo: Map<Tensor, number> = new Map()): number {
-  const known = memo.get(t)
-  if (known !== undefined) return known
-  const inner = (s: Tensor): number => (hasMemory(s) || memory(s) ? 1 : elementCost(s, memory, memo))
-  const own =
-    t.kind === "map"
-      ? bodyCost(t.body) + t.args.reduce((n, a) => n + inner(a), 0)
-      : t.kind === "reduce"
-        ? foldCost(
-            t,
-            t.args.reduce((n, a) => n + inner(a), 0),
-          )
-        : t.kind === "scan"
-          ? prefixExtent(t) * (1 + inner(t.arg))
-          : sources(t).reduce((n, a) => n + inner(a), 1)
-  memo.set(t, own)
-  return own
+function elementCost(t: Tensor, memory: (t: Tensor) => boolean): number {
+  const inner = (s: Tensor): number => (hasMemory(s) || memory(s) ? 1 : cost(s))
+  const all = (args: readonly Tensor[]) => args.reduce((n, a) => n + inner(a), 0)
+  const cost: (t: Tensor) => number = memoized((t) => {
+    if (t.kind === "map") return bodyCost(t.body) + all(t.args)
+    if (t.kind === "reduce") return foldCost(t, all(t.args))
+    return t.kind === "scan" ? prefixExtent(t) * (1 + inner(t.arg)) : 1 + all(sources(t))
+  })
+  return cost(t)
 }
 
 /** Operations of one element of a fold; each rank of a `top` is found along with all the others. */

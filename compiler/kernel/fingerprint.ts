@@ -10,6 +10,7 @@
 import { createHash } from "node:crypto"
 import { fault } from "../../runtime/errors.js"
 import type { Item, Kernel } from "../ir/kernel.js"
+import { memoized } from "../ir/memoized.js"
 import { monoidKey } from "../ir/monoid.js"
 import type { Expression } from "../ir/nodes.js"
 
@@ -24,21 +25,11 @@ export function fingerprintOf(kernel: Kernel): Structure {
   const symbols = new Map<string, string>()
   const buffers = new Map(kernel.buffers.map((b, i) => [b.name, `b${i}`]))
   const locals = new Map(kernel.items.flatMap((x) => (x.kind === "local" ? [x.name] : [])).map((n, i) => [n, `l${i}`]))
-  const named = (names: Map<string, string>, name: string, stem: string): string => {
-    const made = names.get(name) ?? `${stem}${names.size}`
-    names.set(name, made)
-    return made
-  }
+  const named = (names: Map<string, string>, name: string, stem: string): string =>
+    memoized(() => `${stem}${names.size}`, names)(name)
   const lines: string[] = []
-  const known = new Map<Expression, number>()
   /** The number of the line that spells an expression. */
-  const visit = (x: Expression): number => {
-    const at = known.get(x)
-    if (at !== undefined) return at
-    const text = `${x.dtype} ${spell(x)}`
-    known.set(x, lines.length)
-    return lines.push(text) - 1
-  }
+  const visit: (x: Expression) => number = memoized((x) => lines.push(`${x.dtype} ${spell(x)}`) - 1)
   const all = (xs: readonly Expression[]) => xs.map(visit).join(" ")
   const spell = (x: Expression): string => {
     switch (x.kind) {

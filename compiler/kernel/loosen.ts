@@ -6,7 +6,7 @@
  *
  * A maximum that keeps NaN is eight instructions, and one that does not is one. What a recipe makes of a sum as a whole may read the pivots, too.
  */
-import { component, operands, rebuild, reduce } from "../ir/expression.js"
+import { component, operands, reduce, rewriter } from "../ir/expression.js"
 import type { Item, Kernel } from "../ir/kernel.js"
 import { type Carried, loose } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
@@ -19,16 +19,11 @@ const isCarried = (x: Expression): x is CarriedFold => x.kind === "reduce" && x.
 
 export function loosen(kernel: Kernel): Kernel {
   const read = readPivots(kernel.items.flatMap(rootsOf))
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const over = operands(x).map(visit)
-    const free = isCarried(x) && x.monoid.channels > 0 && !read.has(x)
-    const made = free ? reduce(x.axis, over[0]!, loose(x.monoid), over.slice(1)) : rebuild(x, over)
-    memo.set(x, made)
-    return made
-  }
+  const visit = rewriter((x, again) =>
+    isCarried(x) && x.monoid.channels > 0 && !read.has(x)
+      ? reduce(x.axis, again(x.extent), loose(x.monoid), x.lift.map(again))
+      : undefined,
+  )
   const items = kernel.items.map((item): Item => {
     const value = visit(item.value)
     return item.kind === "local" ? { ...item, value } : { ...item, value, index: item.index.map(visit) }

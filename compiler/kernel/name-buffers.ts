@@ -4,9 +4,10 @@
  *
  *   embed_41, embed.17, local5, layers.3.q   →   embed, embed1, local0, b0
  */
-import { load, localRead, operands, rebuild, reduce, scan, variable } from "../ir/expression.js"
+
+import { load, localRead, reduce, rewriter, scan, variable } from "../ir/expression.js"
 import type { Item, Kernel } from "../ir/kernel.js"
-import type { Expression } from "../ir/nodes.js"
+import { memoized } from "../ir/memoized.js"
 
 /** The loops of a workgroup and of its lanes bear these names. */
 const reserved = ["group", "lane"]
@@ -21,43 +22,23 @@ export function canonical(kernel: Kernel): Canonical {
   const taken = new Set(reserved)
   const names = new Map<string, string>()
   const locals = new Map<string, string>()
-  const rename = (name: string): string => {
-    const known = names.get(name)
-    if (known !== undefined) return known
+  const rename = memoized((name: string): string => {
     const stem = /^[^._]*/.exec(name)![0] || "axis"
     let made = stem
     for (let n = 1; taken.has(made); n++) made = `${stem}${n}`
     taken.add(made)
-    names.set(name, made)
     return made
-  }
-  const local = (name: string): string => {
-    const known = locals.get(name)
-    if (known !== undefined) return known
-    const made = `local${locals.size}`
-    locals.set(name, made)
-    return made
-  }
+  }, names)
+  const local = memoized((_: string) => `local${locals.size}`, locals)
   const buffers = new Map<string, string>()
-  const buffer = (name: string): string => {
-    const made = buffers.get(name) ?? `b${buffers.size}`
-    buffers.set(name, made)
-    return made
-  }
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    let made: Expression
-    if (x.kind === "variable") made = variable(rename(x.name), x.dtype, x.width)
-    else if (x.kind === "reduce") made = reduce(rename(x.axis), visit(x.extent), x.monoid, x.lift.map(visit))
-    else if (x.kind === "scan") made = scan(rename(x.axis), visit(x.at), x.monoid, x.lift.map(visit))
-    else if (x.kind === "localRead") made = localRead(local(x.local), x.index.map(visit), x.dtype)
-    else if (x.kind === "load") made = load(buffer(x.buffer), x.index.map(visit), x.dtype)
-    else made = rebuild(x, operands(x).map(visit))
-    memo.set(x, made)
-    return made
-  }
+  const buffer = memoized((_: string) => `b${buffers.size}`, buffers)
+  const visit = rewriter((x, again) => {
+    if (x.kind === "variable") return variable(rename(x.name), x.dtype, x.width)
+    if (x.kind === "reduce") return reduce(rename(x.axis), again(x.extent), x.monoid, x.lift.map(again))
+    if (x.kind === "scan") return scan(rename(x.axis), again(x.at), x.monoid, x.lift.map(again))
+    if (x.kind === "localRead") return localRead(local(x.local), x.index.map(again), x.dtype)
+    return x.kind === "load" ? load(buffer(x.buffer), x.index.map(again), x.dtype) : undefined
+  })
   const items = kernel.items.map((item): Item => {
     const axes = item.axes.map((a) => ({ name: rename(a.name), extent: visit(a.extent) }))
     if (item.kind === "local") return { kind: "local", name: local(item.name), axes, value: visit(item.value) }

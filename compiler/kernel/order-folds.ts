@@ -6,21 +6,15 @@
  * Only chains of one monoid whose lifts are nothing but the next fold, with extents that do not depend on each other's axes.
  */
 
-import { freeVariables, operands, rebuild, reduce, walk } from "../ir/expression.js"
+import { freeVariables, reduce, rewriter, walk } from "../ir/expression.js"
 import { bufferOf, type Item, type Kernel } from "../ir/kernel.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf } from "../ir/query.js"
 
 export function orderFolds(kernel: Kernel): Kernel {
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made =
-      x.kind === "reduce" && chainOf(x).length > 1 ? reorder(x, kernel, visit) : rebuild(x, operands(x).map(visit))
-    memo.set(x, made)
-    return made
-  }
+  const visit = rewriter((x, again) =>
+    x.kind === "reduce" && chainOf(x).length > 1 ? reorder(x, kernel, again) : undefined,
+  )
   return { ...kernel, items: kernel.items.map((item): Item => ({ ...item, value: visit(item.value) })) }
 }
 

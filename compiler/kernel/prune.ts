@@ -6,7 +6,7 @@
  *
  * Folds are joined before the program is cut into kernels; where a cut has parted them again, an item keeps the channels that it reads.
  */
-import { component, operands, rebuild, reduce } from "../ir/expression.js"
+import { component, operands, reduce, rewriter } from "../ir/expression.js"
 import type { Item, Kernel } from "../ir/kernel.js"
 import { pivotMonoid } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
@@ -19,14 +19,7 @@ function pruneItem(item: Item): Item {
   const roots = item.kind === "local" ? [item.value] : [item.value, ...item.index]
   const used = usedComponents(roots)
   if (used.size === 0) return item
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made = prunedComponent(x, used, visit) ?? rebuild(x, operands(x).map(visit))
-    memo.set(x, made)
-    return made
-  }
+  const visit = rewriter((x, again) => prunedComponent(x, used, again))
   return item.kind === "local"
     ? { ...item, value: visit(item.value) }
     : { ...item, value: visit(item.value), index: item.index.map(visit) }

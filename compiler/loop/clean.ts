@@ -8,7 +8,7 @@
  * Floor divisions are of indices, and indices do not wrap.
  */
 
-import { apply, freeVariables, literal, operands, rebuild } from "../ir/expression.js"
+import { apply, freeVariables, literal, mapOperands, rewriter } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import { everyStatement, expressionsOf, mapExpressions, symbolsOf, withBodies } from "../ir/loop-visit.js"
 import type { Expression, OperationNode } from "../ir/nodes.js"
@@ -55,16 +55,10 @@ function cleanBody(
 
 /** Names are unique in a kernel and bound before use, so one memo serves all scopes. */
 function simplifier(ranges: ReadonlyMap<string, Range>): (x: Expression) => Expression {
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const inner = rebuild(x, operands(x).map(visit))
-    const made = inner.kind === "operation" && inner.width === 1 ? simplifyOperation(inner, ranges) : inner
-    memo.set(x, made)
-    return made
-  }
-  return visit
+  return rewriter((x, again) => {
+    const inner = mapOperands(x, again)
+    return inner.kind === "operation" && inner.width === 1 ? simplifyOperation(inner, ranges) : inner
+  })
 }
 
 function simplifyOperation(x: OperationNode, ranges: ReadonlyMap<string, Range>): Expression {

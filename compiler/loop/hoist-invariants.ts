@@ -6,9 +6,11 @@
  * Arithmetic on floats, and fetches where the loop surely runs and nothing inside stores to the array. Cheap integer arithmetic stays: the
  * targets have their own ways with addresses. Innermost loops go first, so that a value rises as far as it can.
  */
+
 import { freeVariables, operands, rebuild, variable } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import { mapExpressions, namesIn, storedIn, withBodies } from "../ir/loop-visit.js"
+import { memoized } from "../ir/memoized.js"
 import type { Expression } from "../ir/nodes.js"
 
 export function hoistInvariants(kernel: LoopKernel): LoopKernel {
@@ -97,15 +99,10 @@ function harmless(x: Expression, loop: Loop, sure: boolean, memo: Map<Expression
 }
 
 /** More than an address: float arithmetic, a fetch, or an integer division. */
-function worthwhile(x: Expression): boolean {
-  const known = worth.get(x)
-  if (known !== undefined) return known
+const worthwhile: (x: Expression) => boolean = memoized((x) => {
   const own =
     x.kind === "fetch" ||
     (x.kind === "operation" &&
       (x.args.some((a) => a.dtype === "f32") || x.operation === "div" || x.operation === "rem"))
-  const made = own || operands(x).some(worthwhile)
-  worth.set(x, made)
-  return made
-}
-const worth = new WeakMap<Expression, boolean>()
+  return own || operands(x).some(worthwhile)
+}, new WeakMap())

@@ -6,7 +6,7 @@
  * Only within statements that follow one another without a store to the array or a barrier between, and only where the form of the offset
  * shows that the first one is a multiple of four.
  */
-import { fetch, identity, lane, operands, rebuild, variable, walk } from "../ir/expression.js"
+import { fetch, identity, lane, rewriter, variable, walk } from "../ir/expression.js"
 import { fromLinear, linear } from "../ir/linear.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import { expressionsOf, freshNames, mapExpressions, withBodies } from "../ir/loop-visit.js"
@@ -75,27 +75,18 @@ function merge(run: readonly Statement[], fresh: () => string): readonly Stateme
   if (wanted.size === 0 || changed.size === run.length) return run
   const names = new Map<string, Expression>()
   const out: Statement[] = []
-  for (const s of run) {
-    const memo = new Map<Expression, Expression>()
-    const replace = (x: Expression): Expression => {
-      const known = memo.get(x)
-      if (known !== undefined) return known
-      const slot = x.kind === "fetch" ? slots.get(x) : undefined
-      let made: Expression
-      if (x.kind === "fetch" && slot !== undefined && wanted.has(slot.key)) {
-        let name = names.get(slot.key)
-        if (name === undefined) {
-          const spelled = fresh()
-          out.push({ kind: "let", name: spelled, value: fetch(x.array, slot.base, x.dtype, width), mutable: false })
-          name = variable(spelled, x.dtype, width)
-          names.set(slot.key, name)
-        }
-        made = lane(name, slot.at)
-      } else made = rebuild(x, operands(x).map(replace))
-      memo.set(x, made)
-      return made
+  const replace = rewriter((x) => {
+    const slot = x.kind === "fetch" ? slots.get(x) : undefined
+    if (x.kind !== "fetch" || slot === undefined || !wanted.has(slot.key)) return undefined
+    let name = names.get(slot.key)
+    if (name === undefined) {
+      const spelled = fresh()
+      out.push({ kind: "let", name: spelled, value: fetch(x.array, slot.base, x.dtype, width), mutable: false })
+      name = variable(spelled, x.dtype, width)
+      names.set(slot.key, name)
     }
-    out.push(mapExpressions(s, replace))
-  }
+    return lane(name, slot.at)
+  })
+  for (const s of run) out.push(mapExpressions(s, replace))
   return out
 }

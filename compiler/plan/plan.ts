@@ -6,9 +6,11 @@
  * Units are expanded application by application: one kernel, other buffers. Scratch buffers whose lifetimes do not meet share a slot
  * (`slots.ts`); what a launch reads and writes is alive at once, so no slot is bound twice in one launch.
  */
+
 import type { ArtifactBuffer, ArtifactEntry, ArtifactLaunch, ArtifactSlot } from "../../runtime/artifact.js"
 import { WeftError } from "../../runtime/errors.js"
 import { storageBytes } from "../ir/loop.js"
+import { memoized } from "../ir/memoized.js"
 import type { Constant } from "../ir/tensor.js"
 import type { Divided, DividedCall } from "../kernel/divide-bindings.js"
 import type { FusedBuffer, KernelStep } from "../kernel/fuse.js"
@@ -108,14 +110,10 @@ function launchesOf(
 ): readonly ArtifactLaunch[] {
   const launches: ArtifactLaunch[] = []
   const expand = ({ steps, buffers }: Divided, scope: Map<string, number>) => {
-    const bind = (buffer: string): number => {
-      const known = scope.get(buffer)
-      if (known !== undefined) return known
+    const bind = memoized((buffer: string): number => {
       const b = buffers.get(buffer)!
-      const made = b.constant === undefined ? drafts.scratch(`${name}.${buffer}`, b) : drafts.constant(b.constant, b)
-      scope.set(buffer, made)
-      return made
-    }
+      return b.constant === undefined ? drafts.scratch(`${name}.${buffer}`, b) : drafts.constant(b.constant, b)
+    }, scope)
     const call = ({ body, args, results }: DividedCall) => {
       const inner = new Map(body.inputs.map((input, i) => [input, bind(args[i]!)] as const))
       for (const [i, outer] of results.entries()) {

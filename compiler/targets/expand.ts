@@ -17,7 +17,7 @@
  * NaN gives NaN without a test for it: bounds are max(min(x, high), low) with x first, which targets print so that NaN passes.
  */
 import { fault } from "../../runtime/errors.js"
-import { apply, literal, operands, rebuild } from "../ir/expression.js"
+import { apply, literal, rewrite } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
 
@@ -287,13 +287,9 @@ export function expand(
     if (lacks.has(name) && recipe === undefined) throw fault(`'${name}' has no expansion`)
     return recipe === undefined ? apply(name, ...args) : recipe(make, ...args)
   }
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const args = operands(x).map(visit)
-    const made = x.kind === "operation" ? make(x.operation, ...args) : rebuild(x, args)
-    memo.set(x, made)
-    return made
-  }
-  return visit(root)
+  return rewrite(
+    root,
+    (x, again) => (x.kind === "operation" ? make(x.operation, ...x.args.map(again)) : undefined),
+    memo,
+  )
 }

@@ -7,8 +7,10 @@
  * Also through maps between, and with folds that are pivots already (the m of m + log l). A channel joins only where it brings no axes that the
  * widest does not have: two values with channels of their own are two folds.
  */
+
 import { literalExtent } from "../ir/dim.js"
 import { identity, variable } from "../ir/expression.js"
+import { memoized } from "../ir/memoized.js"
 import { carried, max, sum } from "../ir/monoid.js"
 import { type Pivot, type RecipeName, recipeOf } from "../ir/recipes.js"
 import * as ir from "../ir/tensor.js"
@@ -94,14 +96,11 @@ function joined(root: ir.Map): ir.Tensor | undefined {
   const instead = new Map<ir.Tensor, ir.Tensor>()
   for (const group of groupsOf(leavesOf(root))) for (const [leaf, made] of replacements(group)) instead.set(leaf, made)
   if ([...instead].every(([leaf, made]) => leaf === made)) return undefined
-  const visit = (t: ir.Tensor): ir.Tensor => {
-    const known = instead.get(t)
-    if (known !== undefined) return known
+  const visit: (t: ir.Tensor) => ir.Tensor = memoized((t) => {
     const made = t.kind === "map" || isPermutation(t) ? rebuiltOver(t, ir.sources(t).map(visit)) : t
     ir.mark(made, ir.spansOf(t))
-    instead.set(t, made)
     return made
-  }
+  }, instead)
   return inOrder(visit(root), root.axes)
 }
 

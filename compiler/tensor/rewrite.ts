@@ -5,6 +5,7 @@
  *
  * A rule sees a node whose sources are rewritten already. `uses` answers for such a node with the consumers of what it has been.
  */
+import { memoized } from "../ir/memoized.js"
 import * as ir from "../ir/tensor.js"
 
 export interface Facts {
@@ -45,10 +46,5 @@ export function rewritten(roots: readonly ir.Tensor[], rule: Rule, units: Units 
   return roots.map((t) => memo.get(t)!)
 }
 
-function unitOf(unit: ir.Unit, rule: Rule, units: Units): ir.Unit {
-  const known = units.get(unit)
-  if (known !== undefined) return known
-  const made = ir.unit(unit.name, unit.inputs, rewritten(unit.results, rule, units))
-  units.set(unit, made)
-  return made
-}
+const unitOf = (unit: ir.Unit, rule: Rule, units: Units): ir.Unit =>
+  memoized((u: ir.Unit) => ir.unit(u.name, u.inputs, rewritten(u.results, rule, units)), units)(unit)

@@ -3,8 +3,10 @@
  *
  *   x[s, k] · sum_{j}(…)   →   x[64·s + k] · sum_0        over the lanes of a vector: x[64·s + k : 4] · splat(sum_0)
  */
+
 import { fault } from "../../runtime/errors.js"
-import { apply, rewrite } from "../ir/expression.js"
+import { apply, mapOperands } from "../ir/expression.js"
+import { memoized } from "../ir/memoized.js"
 import type { Component, Expression, Reduce, Scan } from "../ir/nodes.js"
 import { componentOf } from "./fold.js"
 import type { Lowerer, Scope } from "./lowerer.js"
@@ -12,15 +14,7 @@ import { laneRamp, lanesOf, wideFetch } from "./vector.js"
 
 /** Expressions of the kernel language into the loop language; reductions must be solved. */
 export function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => Expression {
-  const memo = new Map<Expression, Expression>()
-  const translate = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made = step(x)
-    memo.set(x, made)
-    return made
-  }
-  const step = (x: Expression): Expression => {
+  const translate: (x: Expression) => Expression = memoized((x) => {
     switch (x.kind) {
       case "variable":
         return scope.vector !== undefined && x.name === scope.vector.name ? laneRamp(scope.vector) : x
@@ -48,8 +42,8 @@ export function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => E
         return componentOf(of.monoid, accumulator, x.index, x.slot === undefined ? undefined : translate(x.slot))
       }
       default:
-        return rewrite(x, (o) => (o === x ? undefined : translate(o)))
+        return mapOperands(x, translate)
     }
-  }
+  })
   return translate
 }

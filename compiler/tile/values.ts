@@ -24,7 +24,7 @@ import {
 } from "../ir/expression.js"
 import { elementsInside } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
-import type { Expression, Reduce, Scan } from "../ir/nodes.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, share, tree } from "./accumulators.js"
 import { append, combine, isSelective, mayChange } from "./fold.js"
@@ -92,23 +92,10 @@ const sameFolding = (a: ReductionTile, b: ReductionTile) =>
 
 /** A prefix up to `at` is a reduction of extent at + 1. */
 export function scansAsReductions(x: Expression): Expression {
-  const memo = new Map<Expression, Expression>()
-  const visit = (e: Expression): Expression => {
-    const known = memo.get(e)
-    if (known !== undefined) return known
-    const made = e.kind === "scan" ? asReduction(e, visit) : rewrite(e, (o) => (o === e ? undefined : visit(o)))
-    memo.set(e, made)
-    return made
-  }
-  let scans = false
-  walk(x, (e) => {
-    if (e.kind === "scan") scans = true
-  })
-  return scans ? visit(x) : x
+  return rewrite(x, (s, again) =>
+    s.kind === "scan" ? reduce(s.axis, add(again(s.at), literal(1)), s.monoid, s.lift.map(again)) : undefined,
+  )
 }
-
-const asReduction = (s: Scan, visit: (e: Expression) => Expression) =>
-  reduce(s.axis, add(visit(s.at), literal(1)), s.monoid, s.lift.map(visit))
 
 /**
  * One loop nest for reductions of one extent. A fold whose lift is a fold of the same kind (Σ_kv Σ_dim …) is one fold over several axes: the

@@ -7,10 +7,12 @@
  * A number literal has no dtype of its own: it takes that of what it meets, or that which the call claims for its result; captured numbers are
  * such, too (scalar-values.ts). Captured functions are inlined from their own attachments.
  */
+
 import type { ScalarAttachment, ScalarPlace, ScalarSource } from "../../dsl/attach.js"
 import { scalarAttachment } from "../../dsl/attach.js"
 import { type Span, WeftError } from "../../runtime/errors.js"
 import { TypeProblem, variable } from "../ir/expression.js"
+import { memoized } from "../ir/memoized.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import { Misfit, operate, settle, truth, type Value, weak } from "./scalar-values.js"
@@ -99,14 +101,7 @@ function inline(
     )
   const captures = of.captures()
   const locals: Value[] = []
-  const memo = new Map<ScalarSource, Value>()
-  const visit = (x: ScalarSource): Value => {
-    const seen = memo.get(x)
-    if (seen !== undefined) return seen
-    const made = placed(of, x.span, fallback, () => step(x))
-    memo.set(x, made)
-    return made
-  }
+  const visit: (x: ScalarSource) => Value = memoized((x) => placed(of, x.span, fallback, () => step(x)))
   const step = (x: ScalarSource): Value => {
     switch (x.kind) {
       case "number":

@@ -7,9 +7,11 @@
  * address's invariant part is a prefix, which is hoisted as it stands, and neighbours differ by the literal alone, which becomes an
  * immediate. All arithmetic is modulo 2^32, like the addresses themselves, so that reordering is exact.
  */
-import { add, fetch, freeVariables, identity, isLiteral, literal, mul, rewrite } from "../../ir/expression.js"
+
+import { add, fetch, freeVariables, identity, isLiteral, literal, mul, rewriter } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import { withBodies, withExpressions } from "../../ir/loop-visit.js"
+import { memoized } from "../../ir/memoized.js"
 import type { Expression } from "../../ir/nodes.js"
 import { mostImmediate, type Place } from "./arrays.js"
 import { readsMemory } from "./lower.js"
@@ -52,17 +54,7 @@ export function addressed(
   mutable: ReadonlySet<string>,
 ): readonly Statement[] {
   const depths = new Map<string, number>()
-  const polynomials = new Map<Expression, Polynomial>()
-  const rewritten = new Map<Expression, Expression>()
-
-  const polynomial = (x: Expression): Polynomial => {
-    const known = polynomials.get(x)
-    if (known !== undefined) return known
-    const made = read(x)
-    polynomials.set(x, made)
-    return made
-  }
-  const read = (x: Expression): Polynomial => {
+  const polynomial: (x: Expression) => Polynomial = memoized((x) => {
     if (isLiteral(x)) return constant(x.value)
     if (x.kind === "operation" && x.dtype === "i32") {
       const [a, b] = x.args as [Expression, Expression]
@@ -76,7 +68,7 @@ export function addressed(
       }
     }
     return [{ factors: [value(x)], coefficient: 1 }]
-  }
+  })
   const depth = (t: Term) =>
     Math.max(
       0,
@@ -104,12 +96,9 @@ export function addressed(
     )
     return immediate ? add(varying, literal(fixed)) : varying
   }
-  const value = (x: Expression): Expression =>
-    rewrite(
-      x,
-      (y) => (y.kind === "fetch" ? fetch(y.array, address(y.array, y.offset), y.dtype, y.width) : undefined),
-      rewritten,
-    )
+  const value = rewriter((x) =>
+    x.kind === "fetch" ? fetch(x.array, address(x.array, x.offset), x.dtype, x.width) : undefined,
+  )
   const list = (statements: readonly Statement[], at: number): readonly Statement[] =>
     statements.map((s): Statement => {
       if (s.kind === "store") return { ...s, offset: address(s.array, s.offset), value: value(s.value) }

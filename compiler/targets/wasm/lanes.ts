@@ -6,6 +6,7 @@ import {
   literal,
   mul,
   rewrite,
+  rewriter,
   substitute,
   variable,
   walk,
@@ -46,13 +47,11 @@ function splitLoop(loop: For, lanes: number): readonly Statement[] {
   const crossing = (name: string) => owned.get(name)?.crosses === true
   let copies = 0
 
-  const memo = new Map<Expression, Expression>()
-  const value = (x: Expression): Expression => rewrite(x, replace, memo)
-  const replace = (x: Expression): Expression | undefined => {
+  const value = rewriter((x, again) => {
     if (x.kind === "variable" && crossing(x.name)) return fetch(x.name, row(x.name, literal(0)), x.dtype, x.width)
-    if (x.kind === "fetch" && crossing(x.array)) return fetch(x.array, row(x.array, value(x.offset)), x.dtype, x.width)
+    if (x.kind === "fetch" && crossing(x.array)) return fetch(x.array, row(x.array, again(x.offset)), x.dtype, x.width)
     return undefined
-  }
+  })
   const offsetOf = (array: string, offset: Expression) => (crossing(array) ? row(array, value(offset)) : value(offset))
 
   const inside = (s: Statement): Statement => {

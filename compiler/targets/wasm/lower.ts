@@ -7,6 +7,7 @@
  * Every name becomes unique; unrolled loops and loops of one iteration are substituted; immutable integers that need no memory are replaced by
  * their values; operations that WebAssembly lacks are expanded; bf16 and f16 become raw words with conversions.
  */
+
 import { fault } from "../../../runtime/errors.js"
 import {
   apply,
@@ -21,6 +22,7 @@ import {
   variable,
 } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
+import { memoized } from "../../ir/memoized.js"
 import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { expand } from "../expand.js"
@@ -64,18 +66,13 @@ function weight(s: Statement): number {
 }
 
 /** The arrays that an expression reads. */
-export function arraysRead(x: Expression): ReadonlySet<string> {
-  const known = reads.get(x)
-  if (known !== undefined) return known
+export const arraysRead: (x: Expression) => ReadonlySet<string> = memoized((x) => {
   const inner = operands(x).map(arraysRead)
   // Most nodes read what one operand reads.
   const most =
     inner.find((r) => inner.every((o) => [...o].every((name) => r.has(name)))) ?? new Set(inner.flatMap((o) => [...o]))
-  const found = x.kind === "fetch" && !most.has(x.array) ? new Set([...most, x.array]) : most
-  reads.set(x, found)
-  return found
-}
-const reads = new WeakMap<Expression, ReadonlySet<string>>()
+  return x.kind === "fetch" && !most.has(x.array) ? new Set([...most, x.array]) : most
+}, new WeakMap())
 
 /** Whether an expression reads memory. */
 export const readsMemory = (x: Expression): boolean => arraysRead(x).size > 0
@@ -106,15 +103,11 @@ export function lower(kernel: LoopKernel): Lowered {
     if (storage === undefined || !packed(storage)) return fetch(name, offset, x.dtype, x.width)
     return widen(storage, fetch(name, offset, "u32", x.width))
   }
-  const renamed = (scope: Scope, x: Expression): Expression => {
-    const memo = new Map<Expression, Expression>()
-    const replace = (node: Expression): Expression | undefined => {
+  const renamed = (scope: Scope, x: Expression): Expression =>
+    rewrite(x, (node, again) => {
       if (node.kind === "variable") return scope.names.get(node.name) ?? node
-      if (node.kind === "fetch") return read(scope, node, rewrite(node.offset, replace, memo))
-      return undefined
-    }
-    return rewrite(x, replace, memo)
-  }
+      return node.kind === "fetch" ? read(scope, node, again(node.offset)) : undefined
+    })
   const value = (scope: Scope, x: Expression) => finish(renamed(scope, x))
 
   const list = (scope: Scope, statements: readonly Statement[]): Statement[] => statements.flatMap((s) => one(scope, s))

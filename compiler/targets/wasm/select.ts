@@ -4,6 +4,7 @@
  *
  *   select(i < n, x[i], 0)   →   i < n; if { f32.load } else { f32.const 0 }
  */
+import { memoized } from "../../ir/memoized.js"
 import type { Expression } from "../../ir/nodes.js"
 import { emittedOperands } from "./arrays.js"
 import type { Emission } from "./emission.js"
@@ -22,12 +23,10 @@ const deepestArms = 8
 
 /** Whether computing a value reads memory that has not been read for a known value. */
 export function readsAnew(e: Emission, root: Expression): boolean {
-  const seen = new Set<Expression>()
-  const visit = (x: Expression): boolean => {
-    if (seen.has(x) || !readsMemory(x) || e.values.find(x, 0) !== undefined) return false
-    seen.add(x)
+  const visit: (x: Expression) => boolean = memoized((x) => {
+    if (!readsMemory(x) || e.values.find(x, 0) !== undefined) return false
     return x.kind === "fetch" || emittedOperands(x, e.places).some(visit)
-  }
+  })
   return e.arms.depth < deepestArms && visit(root)
 }
 

@@ -6,17 +6,7 @@
  *
  * Held are all factors of a product that depend on no more axes than the one that loads the buffer. Folds that hold the same share one local.
  */
-import {
-  freeVariables,
-  localRead,
-  mul,
-  operands,
-  rebuild,
-  reduce,
-  substitute,
-  variable,
-  walk,
-} from "../../ir/expression.js"
+import { freeVariables, localRead, mul, reduce, rewrite, substitute, variable, walk } from "../../ir/expression.js"
 import type { Local, Store } from "../../ir/kernel.js"
 import type { Expression } from "../../ir/nodes.js"
 import { renamedTile, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
@@ -67,28 +57,22 @@ export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: st
     return [read, ...factors.filter((f) => !inside(f))].reduce((a, b) => mul(a, b))
   }
 
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression, axes: ReadonlyMap<string, Axis>): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const made = step(x, axes)
-    memo.set(x, made)
-    return made
-  }
-  const step = (x: Expression, axes: ReadonlyMap<string, Axis>): Expression => {
-    if (x.kind !== "reduce")
-      return rebuild(
-        x,
-        operands(x).map((o) => visit(o, axes)),
-      )
-    const inner = new Map(axes).set(x.axis, { name: x.axis, extent: x.extent })
-    return reduce(
-      x.axis,
-      x.extent,
-      x.monoid,
-      x.lift.map((l) => product(visit(l, inner), inner)),
+  const made = new Map<Expression, Expression>()
+  const visit = (root: Expression, axes: ReadonlyMap<string, Axis>): Expression =>
+    rewrite(
+      root,
+      (x) => {
+        if (x.kind !== "reduce") return undefined
+        const inner = new Map(axes).set(x.axis, { name: x.axis, extent: x.extent })
+        return reduce(
+          x.axis,
+          x.extent,
+          x.monoid,
+          x.lift.map((l) => product(visit(l, inner), inner)),
+        )
+      },
+      made,
     )
-  }
   const value =
     Object.keys(staged).length === 0 ? given.value : visit(given.value, new Map(given.axes.map((a) => [a.name, a])))
   return { store: { ...given, value }, locals: [...locals.values()], tiles }

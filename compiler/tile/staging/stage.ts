@@ -19,15 +19,15 @@ import {
   identity,
   localRead,
   mul,
-  operands,
-  rebuild,
   reduce,
   rewrite,
+  rewriter,
   substitute,
   variable,
   walk,
 } from "../../ir/expression.js"
 import type { Local, Store } from "../../ir/kernel.js"
+import { memoized } from "../../ir/memoized.js"
 import { type Carried as CarriedMonoid, sum } from "../../ir/monoid.js"
 import type { Expression, Load, LocalRead, Reduce } from "../../ir/nodes.js"
 import { chainOf, outermostFolds } from "../../ir/query.js"
@@ -156,15 +156,7 @@ export function stage(
     return made
   }
 
-  const replaced = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression => {
-    const known = replaced.get(x)
-    if (known !== undefined) return known
-    const made = step(x)
-    replaced.set(x, made)
-    return made
-  }
-  const step = (x: Expression): Expression => {
+  const visit = rewriter((x) => {
     const of = x.kind === "component" ? x.of : x
     if (of.kind === "reduce" && chunkChain(of, schedule.reduce) !== undefined) {
       if (of.monoid.kind !== "carried") {
@@ -179,8 +171,8 @@ export function stage(
       const one = factor.kind === "literal" && factor.value === 1
       return reduce(of.axis, of.extent, sum, [one ? read : mul(read, staging(factor))])
     }
-    return rebuild(x, operands(x).map(visit))
-  }
+    return undefined
+  })
   /** The fold over staged operands; the folds of its chain stay what they are. */
   const restage = (r: Reduce): Reduce => {
     const inner = r.lift[0]!
@@ -258,18 +250,11 @@ function unite(
       throw new Refused("reduce/chunk", "folds of different extents are not taken in chunks together")
     for (const [i, c] of mine.entries()) names.set(c.axis, chain[i]!.axis)
   }
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression =>
-    rewrite(
-      x,
-      (e) => {
-        if (e.kind === "variable") return names.has(e.name) ? variable(names.get(e.name)!) : e
-        if (e.kind !== "reduce" || !names.has(e.axis) || names.get(e.axis) === e.axis) return undefined
-        return reduce(names.get(e.axis)!, visit(e.extent), e.monoid, e.lift.map(visit))
-      },
-      memo,
-    )
-  return visit(value)
+  return rewrite(value, (e, again) => {
+    if (e.kind === "variable") return names.has(e.name) ? variable(names.get(e.name)!) : e
+    if (e.kind !== "reduce" || !names.has(e.axis) || names.get(e.axis) === e.axis) return undefined
+    return reduce(names.get(e.axis)!, again(e.extent), e.monoid, e.lift.map(again))
+  })
 }
 
 /** Replaces the operands that load a held buffer by reads of locals, in all folds of a value. */
@@ -278,7 +263,6 @@ function createStaging(
   axes: ReadonlyMap<string, Axis>,
   hold: (stem: string, value: Expression, order: readonly string[], tile: StagedTile) => Expression,
 ): (x: Expression) => Expression {
-  const known = new Map<Expression, Expression>()
   const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
   const wanted = (x: Expression): Load | undefined => {
     let found: Load | undefined
@@ -287,19 +271,15 @@ function createStaging(
     })
     return found
   }
-  const operand = (x: Expression): Expression => {
+  const operand: (x: Expression) => Expression = memoized((x) => {
     const load = wanted(x)
     if (load === undefined || x.kind === "localRead") return x
-    const before = known.get(x)
-    if (before !== undefined) return before
     // In the order of memory; what a fold inside of the operand runs over is not the operand's.
     const mine = new Set(own(x))
     const order = new Set(load.index.flatMap((i) => [...freeVariables(i)]).filter((v) => mine.has(v)))
     for (const v of mine) order.add(v)
-    const made = hold(load.buffer, x, [...order], held[load.buffer]!)
-    known.set(x, made)
-    return made
-  }
+    return hold(load.buffer, x, [...order], held[load.buffer]!)
+  })
   const inside = (lift: Expression): Expression => {
     const factors = factorsOf(lift)
     const all = own(lift)
@@ -317,16 +297,10 @@ function createStaging(
     }
     return folds(lift)
   }
-  const memo = new Map<Expression, Expression>()
   /** Below operations: loads that depend on less than all, and the folds. */
-  const folds = (x: Expression): Expression => {
-    const before = memo.get(x)
-    if (before !== undefined) return before
-    const made =
-      x.kind === "reduce" ? reduce(x.axis, x.extent, x.monoid, x.lift.map(inside)) : rebuild(x, operands(x).map(folds))
-    memo.set(x, made)
-    return made
-  }
+  const folds = rewriter((x) =>
+    x.kind === "reduce" ? reduce(x.axis, x.extent, x.monoid, x.lift.map(inside)) : undefined,
+  )
   return inside
 }
 
