@@ -81,7 +81,7 @@ export interface Dialect {
 /** What the printer of a kernel knows at a point of its body. */
 export interface Context {
   readonly dialect: Dialect
-  readonly lanes: number
+  readonly threads: number
   readonly names: Names
   readonly library: Library
   /** Values of the variables of loops that are being unrolled. */

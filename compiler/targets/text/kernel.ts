@@ -30,7 +30,7 @@ export function printKernel(kernel: LoopKernel, dialect: Dialect, symbol: (name:
   let temporaries = 0
   const context: Context = {
     dialect,
-    lanes: kernel.threads,
+    threads: kernel.threads,
     names,
     library,
     unrolled: new Map(),

@@ -107,7 +107,7 @@ function limitText(c: Context, s: Statement & { kind: "for" }, extent: Expressio
 }
 
 function printLanes(c: Context, s: Statement & { kind: "for" }): void {
-  const all = isLiteral(s.extent) && s.extent.value === c.lanes
+  const all = isLiteral(s.extent) && s.extent.value === c.threads
   const extent = all ? "" : one(c, s.extent)
   c.names.scoped(() => {
     const name = c.names.declare(s.variable)
