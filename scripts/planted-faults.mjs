@@ -3,6 +3,7 @@
  *
  *   node scripts/planted-faults.mjs             nine seeds
  *   node scripts/planted-faults.mjs 1 2 3       these
+ *   node scripts/planted-faults.mjs online      nine seeds, the laws of test/laws/online.test.ts; several names may stand there
  *
  * A law checks about three times as many programs as its slowest fault takes.
  */
@@ -13,13 +14,15 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..")
-const given = process.argv.slice(2).map(Number)
+const words = process.argv.slice(2)
+const names = words.filter((word) => Number.isNaN(Number(word)))
+const given = words.filter((word) => !names.includes(word)).map(Number)
 const seeds = given.length > 0 ? given : [1, 2, 3, 4, 5, 6, 7, 8, 9]
 const folder = mkdtempSync(join(tmpdir(), "weft-faults-"))
 const file = join(folder, "found.jsonl")
 const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
 const files = readdirSync(join(root, "test", "laws"))
-  .filter((name) => name.endsWith(".test.ts"))
+  .filter((name) => name.endsWith(".test.ts") && (names.length === 0 || names.includes(name.slice(0, -8))))
   .map((name) => join("test", "laws", name))
   .filter((name) => /\bfoundBy\(|\.hunt\(/.test(readFileSync(join(root, name), "utf8")))
 

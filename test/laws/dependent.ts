@@ -9,7 +9,7 @@ import { literalExtent } from "../../compiler/ir/dim.js"
 import { apply, literal, variable } from "../../compiler/ir/expression.js"
 import { max, sum } from "../../compiler/ir/monoid.js"
 import * as ir from "../../compiler/ir/tensor.js"
-import type { Choices } from "./choices.js"
+import { Choices } from "./choices.js"
 import { affordable, type Growing, longestSum, terms, type Value } from "./program.js"
 
 /** The arguments of a map, in the table of this program. */
@@ -66,7 +66,11 @@ const wrongCount: Variant = (x, axis) => moment(x, axis, 1)
 
 function moment(x: ir.Tensor, axis: string, more: number): Made {
   const count = literalExtent(ir.axisOf(x, axis)!.extent)
-  if (count === undefined || count === 0) return []
+  if (count === undefined || count === 0) {
+    // A mean needs a number that is known.
+    const known = x.axes.find((a) => (literalExtent(a.extent) ?? 0) > 0)
+    return known === undefined ? [] : moment(x, known.name, more)
+  }
   const mean = ir.map(apply("div", p(), literal(count + more, "f32")), [ir.reduce(sum, axis, [x])])
   const deviation = ir.map(minus(), [x, mean])
   const squares = folded(axis, apply("mul", p(), p()), deviation)
@@ -103,19 +107,33 @@ const variants: readonly Variant[] = [
   wrongCount,
   otherAxis,
   valueThatWaits,
+  shares,
+  deviations,
+  severalValues,
+  inOneBody,
 ]
 
-/** Folds that wait for one another, in the analytic regime. */
+/**
+ * Folds that wait for one another, in the analytic regime: most often of a tensor that no sum is in, along an axis that is not too long for the
+ * bound of their errors.
+ */
 export function dependent(g: Growing, choose: Choices): readonly Value[] {
   if (g.regime === "exact") return []
-  const x = g.pick(choose, (t) => t.dtype === "f32" && t.axes.length > 0)
+  const isScore = (t: ir.Tensor) => t.dtype === "f32" && t.axes.length > 0
+  const short = choose.chance(70)
+  const x = (short ? g.pick(choose, (t) => isScore(t) && terms(t) === 1) : undefined) ?? g.pick(choose, isScore)
   if (x === undefined) return []
   const variant = choose.of(variants)
-  const axis = choose.of(x.tensor.axes).name
-  const values = (t: ir.Tensor) => t.dtype === "f32" && ir.axisOf(t, axis)?.extent === ir.axisOf(x.tensor, axis)!.extent
-  const [v, w] = [g.pick(choose, values) ?? x, g.pick(choose, values) ?? x]
+  const first = choose.below(x.tensor.axes.length)
+  const axes = [...x.tensor.axes.slice(first), ...x.tensor.axes.slice(0, first)]
+  const [before, after] = [choose.below(1000), choose.below(1000)]
   const score = g.clamped({ ...x, limit: Number.POSITIVE_INFINITY }).tensor
-  const made = variant(score, axis, g.clamped(v).tensor, g.clamped(w).tensor)
-  const fits = ir.topological(made).every((t) => affordable(t) && terms(t) <= longestSum)
-  return fits ? made.map((tensor) => ({ tensor, limit: Number.POSITIVE_INFINITY })) : []
+  for (const { name: axis, extent } of axes) {
+    const along = (t: ir.Tensor) => t.dtype === "f32" && ir.axisOf(t, axis)?.extent === extent
+    const operand = (n: number) => g.clamped(g.pick(new Choices([n]), (t) => along(t) && terms(t) === 1) ?? x).tensor
+    const made = variant(score, axis, operand(before), operand(after))
+    const fits = ir.topological(made).every((t) => affordable(t) && terms(t) <= longestSum)
+    if (made.length > 0 && fits) return made.map((tensor) => ({ tensor, limit: Number.POSITIVE_INFINITY }))
+  }
+  return []
 }

@@ -24,7 +24,7 @@ function check({ recipe, schedule }: Case): void {
     expect(verifyKernel(kernel)).toEqual([])
     const symbols = foldSymbols(recipe)
     const effect = effectOf(kernel, kernelMemories(kernel, recipe.seed), symbols, regime)
-    const drawn = drawSchedule(kernel, schedule, 0, 75)
+    const drawn = drawSchedule(kernel, schedule, 0, 90)
     const refusal = checkLoops(effect, drawn, symbols, recipe.seed)
     note(made, drawn, refusal)
   })

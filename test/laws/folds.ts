@@ -42,8 +42,8 @@ export interface FoldRecipe {
 
 export const foldRecipes: fc.Arbitrary<FoldRecipe> = fc.record({
   numbers: fc.array(fc.nat(9999), { minLength: 30, maxLength: 70, size: "max" }),
-  seq: fc.constantFrom(4, 6, 1, 3, 0, 2),
-  past: fc.constantFrom(5, 0, 9, 2, 7, 1),
+  seq: fc.constantFrom(4, 6, 1, 5, 3, 0, 6, 2),
+  past: fc.constantFrom(5, 9, 0, 7, 2, 8, 1),
   seed: fc.nat(0xffff),
 })
 
@@ -156,7 +156,7 @@ class Making {
     const here = long.extent.kind === "operation" ? add(past(), row) : row
     const k = variable(key)
     const made = [choose.of([apply("le", k, here), apply("lt", k, add(here, literal(1)))])]
-    if (choose.chance(75)) made.push(apply("gt", k, sub(here, literal(choose.of([3, 1, 2, 6])))))
+    if (choose.chance(75)) made.push(apply("gt", k, sub(here, literal(choose.of([4, 6, 2, 8, 1, 5])))))
     if (choose.chance(10)) made.push(this.comparison(rows, long))
     return made
   }
@@ -170,7 +170,10 @@ class Making {
   }
 }
 
-const kinds = ["sum", "exp", "exp", "max", "moments", "exp", "sum", "min", "chain", "argmax", "product", "top"] as const
+const kinds = [
+  ...(["sum", "exp", "exp", "max", "moments", "exp", "sum", "min", "chain", "argmax", "product", "top"] as const),
+  ...(["exp", "argmax", "exp", "moments"] as const),
+]
 
 /** The kernel that a recipe stands for; run it inside of `withTable`. `lengths`: the extents of folded axes. */
 export function buildFolds(
@@ -180,13 +183,13 @@ export function buildFolds(
   const making = new Making(numbers)
   const { choose } = making
   const fold = choose.of(kinds)
-  const masked = choose.chance(65)
+  const masked = choose.chance(75)
   const inOrder = masked && choose.chance(70)
   const symbolic = choose.chance(inOrder ? 75 : 40)
   const long: Axis = {
     name: key,
     extent: symbolic
-      ? choose.of([add(past(), seq()), seq(), past()].slice(0, inOrder ? 2 : 3))
+      ? choose.of(inOrder ? [add(past(), seq()), add(past(), seq()), seq()] : [add(past(), seq()), seq(), past()])
       : literal(choose.of(lengths)),
   }
   const extent = () => (choose.chance(30) ? seq() : literal(choose.of([4, 3, 8, 5, 1, 2])))
@@ -269,7 +272,7 @@ function valuesOf(
     }
     case "exp":
     case "moments": {
-      const score = lift(mul(making.element(rows, long), literal(0.25, "f32")), Number.NEGATIVE_INFINITY)
+      const score = lift(scoreOf(making, rows, long), Number.NEGATIVE_INFINITY)
       // Deviations of the lowest number that there is are no numbers.
       const safe = fold === "moments" && masked !== "none" ? apply("max", score, literal(-8, "f32")) : score
       const valued = recipeOf(fold).values
@@ -286,6 +289,14 @@ function valuesOf(
     default:
       return fold satisfies never
   }
+}
+
+/** Scores around 0, below it, or rising along the axis from far below it, so that pivots matter and move with each chunk. */
+function scoreOf(making: Making, rows: readonly Axis[], long: Axis): Expression {
+  const plain = mul(making.element(rows, long), literal(0.25, "f32"))
+  const place = apply("toF32", variable(long.name))
+  const rising = add(mul(place, literal(0.5, "f32")), literal(-12, "f32"))
+  return making.choose.of([plain, add(plain, rising), add(plain, literal(-6, "f32"))])
 }
 
 /** A fold times what its point has, or itself. */

@@ -44,7 +44,7 @@ export const kernelRecipes: fc.Arbitrary<KernelRecipe> = fc.record({
 })
 
 const seq = () => symbol("seq", 7, 4)
-const extents = [4, 3, 5, 8, 1, 2, 7, 12, 16, 0] as const
+const extents = [4, 3, 5, 8, 1, 2, 7, 12, 16, 8, 6, 4, 3, 0] as const
 
 /** An expression with its greatest absolute value. */
 interface Bounded {
@@ -264,7 +264,7 @@ class Making {
     // Packed memory is written in pairs: rows of whole pairs, and nothing that shifts them.
     const pairs = packed(chosen)
     if (pairs) axes[axes.length - 1] = { ...axes.at(-1)!, extent: literal(choose.of([8, 4, 16, 2])) }
-    const value = this.value(axes, 3)
+    const value = this.placed(this.value(axes, 3), axes)
     const order = !pairs && choose.chance(30) ? [...axes].reverse() : axes
     const merged = !pairs && order.length === 2 && choose.chance(30) && order[1]!.extent.kind === "literal"
     const places = order.map((a) => {
@@ -281,6 +281,14 @@ class Making {
     const shape = merged ? [first!.size * second!.size] : places.map((p) => p.size)
     const converted = this.converted(pairs ? this.wide(value) : value, chosen)
     return { kind: "store", buffer: this.buffer(chosen, shape), axes, index, value: converted }
+  }
+
+  /** What differs from one place of the last axis to the next, now and then, whatever is loaded there. */
+  placed(value: Bounded, axes: readonly Axis[]): Bounded {
+    const last = axes.at(-1)
+    if (last === undefined || !this.choose.chance(40)) return value
+    const { x, limit } = this.clamped(value, 512)
+    return { x: add(x, apply("toF32", variable(last.name))), limit: limit + maximum(last.extent) }
   }
 
   /** More bits than packed memory holds, so that stores round. */

@@ -8,13 +8,14 @@
 
 import fc from "fast-check"
 import { literalExtent } from "../../compiler/ir/dim.js"
-import { freeVariables, walk } from "../../compiler/ir/expression.js"
+import { add, freeVariables, literal, walk } from "../../compiler/ir/expression.js"
 import type { Kernel, Store } from "../../compiler/ir/kernel.js"
 import { packed } from "../../compiler/ir/loop.js"
 import type { TileOptions } from "../../compiler/ir/machine.js"
 import type { Expression, Load } from "../../compiler/ir/nodes.js"
 import { chainOf, outermostFolds } from "../../compiler/ir/query.js"
 import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../../compiler/ir/schedule.js"
+import type { Axis } from "../../compiler/ir/tensor.js"
 import { sharedFolds } from "../../compiler/schedule/compute-with.js"
 import { Choices } from "./choices.js"
 
@@ -73,7 +74,10 @@ function storeSchedule(
   const reduce = foldings(store, lanes, choose)
   const staged = choose.chance(chunking) ? chunks(store, reduce, lanes, choose, halves) : undefined
   const shares = Object.values(reduce).some((r) => (r.group ?? 1) > 1) && staged === undefined
-  const vectored = choose.chance(40) && !shares ? store.axes[store.axes.length - 1 - choose.below(2)]?.name : undefined
+  // The last axis or the one before; most often one that ends with a whole vector.
+  const [near, even] = [store.axes.slice(-2).reverse(), (a: Axis) => (literalExtent(a.extent) ?? 2) % 2 === 0]
+  const fitting = near.some(even) && !choose.chance(10) ? near.filter(even) : near
+  const vectored = choose.chance(40) && !shares ? choose.of(fitting)?.name : undefined
   const tile: Record<string, AxisTile> = {}
   const ends = new Set(outermostFolds(store.value).flatMap((r) => [...freeVariables(r.extent)]))
   for (const { name, extent } of store.axes) {
@@ -83,18 +87,16 @@ function storeSchedule(
     // A block that takes chunks has a known number of points; now and then one asks for another.
     const known = staged === undefined || literalExtent(extent) !== undefined || choose.chance(5)
     const perThread = choose.of(shares ? [1, 1, 1, 1, 2] : [1, 1, 1, 2, 4, 3])
-    const vector = name === vectored ? choose.of([4, 2, 8]) : choose.chance(1) ? 2 : 1
+    const vector = name === vectored ? width(extent, [4, 2, 8], choose) : choose.chance(1) ? 2 : 1
     const step = perThread * vector
-    const block = choose.of<number | "all">([
-      known ? "all" : 4 * step,
-      step,
-      2 * step,
-      3 * step,
-      step,
-      4 * step,
-      step + (choose.chance(6) ? 1 : 0),
-      8 * step,
-    ])
+    const odd = step + (choose.chance(6) ? 1 : 0)
+    const all = known ? "all" : 4 * step
+    // In chunks lanes have several points now and then, each with accumulators of its own.
+    const block = choose.of<number | "all">(
+      staged === undefined
+        ? [all, step, 2 * step, 3 * step, step, 4 * step, odd, 8 * step]
+        : [all, 2 * step, all, 4 * step, all, 3 * step, odd, 8 * step],
+    )
     tile[name] = { block, ...(perThread > 1 ? { perThread } : {}), ...(vector > 1 ? { vector } : {}) }
   }
   const order = store.axes.map((a) => a.name)
@@ -124,7 +126,8 @@ function chunks(
   for (const axis of Object.keys(reduce)) delete reduce[axis]
   const step = choose.of([1, 1, 2, 4])
   const tail = step === 1 && choose.chance(30) ? { peelTail: false } : choose.chance(40) ? { stages: 2 } : {}
-  const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
+  // Accumulators of all chunks most often, else of each.
+  const run = choose.chance(25) ? { run: choose.of([1, 2, 3]) } : {}
   const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { innerUnroll: step } : {}), ...tail, ...run }
   for (const r of folds) {
     const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
@@ -135,31 +138,44 @@ function chunks(
   walk(store.value, (x) => {
     if (x.kind === "load") loads.set(x.buffer, x)
   })
+  const extents = [...foldedExtents(store.value), ...store.axes.map((a) => [a.name, a.extent] as const)]
+  const filled = ([axis, extent]: (typeof extents)[number], by: "vector" | "perThread") => {
+    const size = reduce[axis]?.chunk
+    return { [axis]: { [by]: width(size === undefined ? extent : literal(size), [2, 4], choose) } }
+  }
   for (const name of [...loads.keys(), "scores"]) {
     const last = loads.get(name)?.index.at(-1)
     if (halves.has(name) && last?.kind === "variable" && choose.chance(80)) {
       const pad = choose.chance(20) ? { pad: choose.of([4, 2, 1]) } : {}
       staged[name] = { tile: { [last.name]: { vector: choose.of([2, 4]) } }, packed: true, ...pad }
       if (reduce[last.name]?.chunk !== undefined && !choose.chance(10)) {
-        const even = { ...chunk, chunk: 4 * step * choose.of([1, 2]) }
+        const even = { ...chunk, chunk: Math.max(4, step) * choose.of([1, 2]) }
         for (const axis of Object.keys(reduce)) reduce[axis] = even
       }
     } else if (choose.chance(60)) {
       const registers = choose.chance(30) ? choose.of(["vector", "perThread"] as const) : undefined
-      const places = [...foldedAxes([store.value]), ...store.axes.map((a) => a.name)]
-      const tile =
-        registers === undefined || places.length === 0
-          ? {}
-          : { [choose.of(places)]: { [registers]: choose.of([2, 4]) } }
+      const load = loads.get(name)
+      const along = extents.filter(([a]) => load === undefined || load.index.some((x) => freeVariables(x).has(a)))
+      const even = along.filter(([a, e]) => (reduce[a]?.chunk ?? literalExtent(e) ?? 2) % 2 === 0)
+      const places = even.length > 0 && !choose.chance(10) ? even : along
+      const tile = registers === undefined || places.length === 0 ? {} : filled(choose.of(places), registers)
       const fold =
         name === "scores" && choose.chance(75)
           ? { fold: folding(choose.chance(90) ? sharing(lanes, choose) : 1, choose, [1, 2, 3]) }
           : {}
-      const interleave = choose.chance(20) && places.length > 0 ? { interleave: choose.of(places) } : {}
+      const interleave = choose.chance(25) && places.length > 0 ? { interleave: choose.of(places)[0] } : {}
       staged[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold, ...interleave }
     }
   }
   return staged
+}
+
+/** Elements at once: a number that divides the extent where that is known, 1 if none does, but now and then. */
+function width(extent: Expression, widths: readonly number[], choose: Choices): number {
+  const known = literalExtent(extent)
+  if (known === undefined || choose.chance(10)) return choose.of(widths)
+  const divisors = widths.filter((n) => known % n === 0)
+  return divisors.length === 0 ? 1 : choose.of(divisors)
 }
 
 /** Lanes that share a reduction: a power of two that divides the workgroup's, but now and then. */
@@ -176,11 +192,14 @@ function folding(lanes: number, choose: Choices, unrolls = [1, 1, 2, 1, 3]): Red
   return { ...(vector > 1 ? { vector } : {}), ...(accumulators > 1 ? { accumulators } : {}), ...shared, ...run }
 }
 
-export function foldedAxes(values: readonly Expression[]): ReadonlySet<string> {
-  const found = new Set<string>()
-  for (const v of values)
-    walk(v, (x) => {
-      if (x.kind === "reduce" || x.kind === "scan") found.add(x.axis)
-    })
+export const foldedAxes = (values: readonly Expression[]): ReadonlySet<string> =>
+  new Set(values.flatMap((v) => [...foldedExtents(v).keys()]))
+
+function foldedExtents(value: Expression): ReadonlyMap<string, Expression> {
+  const found = new Map<string, Expression>()
+  walk(value, (x) => {
+    if (x.kind === "reduce") found.set(x.axis, x.extent)
+    else if (x.kind === "scan") found.set(x.axis, add(x.at, literal(1)))
+  })
   return found
 }
