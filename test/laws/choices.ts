@@ -6,6 +6,8 @@
  * A list that has run out answers 0, so that a shorter list is a simpler object and 0 is the simplest decision everywhere: lists of options stand
  * with the plainest first. That is all that shrinking needs.
  */
+import fc from "fast-check"
+
 export class Choices {
   readonly #numbers: readonly number[]
   #next = 0
@@ -28,6 +30,10 @@ export class Choices {
     return this.below(100) >= 100 - percent
   }
 }
+
+/** Such lists: all as likely as any other, for fast-check prefers short ones of small numbers, and those are the simplest objects. */
+export const decisions = (shortest: number, longest: number): fc.Arbitrary<readonly number[]> =>
+  fc.noBias(fc.array(fc.nat(9999), { minLength: shortest, maxLength: longest, size: "max" }))
 
 /** Repeatable numbers in 0 … 2^32 − 1 from a seed: the data of a program. */
 export function scrambled(seed: number): () => number {

@@ -30,7 +30,7 @@ import { argmax, carried, max, min, product, sum, top } from "../../compiler/ir/
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import { recipeOf } from "../../compiler/ir/recipes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { Choices } from "./choices.js"
+import { Choices, decisions } from "./choices.js"
 import type { Regime } from "./program.js"
 
 export interface FoldRecipe {
@@ -41,7 +41,7 @@ export interface FoldRecipe {
 }
 
 export const foldRecipes: fc.Arbitrary<FoldRecipe> = fc.record({
-  numbers: fc.array(fc.nat(9999), { minLength: 30, maxLength: 70, size: "max" }),
+  numbers: decisions(30, 70),
   seq: fc.constantFrom(4, 6, 1, 5, 3, 0, 6, 2),
   past: fc.constantFrom(5, 9, 0, 7, 2, 8, 1),
   seed: fc.nat(0xffff),

@@ -61,7 +61,7 @@ test(
       unchanged(program, after)
     }
     pool.law("gather", check, describe)
-    expect(changed).toBeGreaterThan(runs(40))
+    expect(changed).toBeGreaterThan(runs(60))
   },
   patience,
 )

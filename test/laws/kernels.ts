@@ -29,7 +29,7 @@ import { argmax, type Monoid, max, min, monoidParts, product, sum, top } from ".
 import type { Expression, Reduce, Scan } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { Choices } from "./choices.js"
+import { Choices, decisions } from "./choices.js"
 
 export interface KernelRecipe {
   readonly numbers: readonly number[]
@@ -38,7 +38,7 @@ export interface KernelRecipe {
 }
 
 export const kernelRecipes: fc.Arbitrary<KernelRecipe> = fc.record({
-  numbers: fc.array(fc.nat(9999), { minLength: 8, maxLength: 160, size: "max" }),
+  numbers: decisions(8, 160),
   seq: fc.constantFrom(3, 7, 0, 1, 2, 5),
   seed: fc.nat(0xffff),
 })

@@ -89,5 +89,5 @@ function once<T>(make: () => T): () => T {
   }
 }
 
-/** The slowest fault is found by about 40 programs in the median. */
-export const levels = poolOf(cases, 150, levelOf)
+/** The slowest fault is found by about 16 programs in the median. */
+export const levels = poolOf(cases, 100, levelOf)

@@ -6,7 +6,7 @@
  * Most are legal; a few ask for what `tile` has to refuse (a block that is no multiple of its registers, two vector axes, lanes that do not divide).
  */
 
-import fc from "fast-check"
+import type fc from "fast-check"
 import { literalExtent } from "../../compiler/ir/dim.js"
 import { add, freeVariables, literal, walk } from "../../compiler/ir/expression.js"
 import type { Kernel, Store } from "../../compiler/ir/kernel.js"
@@ -17,10 +17,10 @@ import { chainOf, outermostFolds } from "../../compiler/ir/query.js"
 import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 import { sharedFolds } from "../../compiler/schedule/compute-with.js"
-import { Choices } from "./choices.js"
+import { Choices, decisions } from "./choices.js"
 
 /** Numbers that schedules are drawn from. */
-export const scheduleNumbers: fc.Arbitrary<readonly number[]> = fc.array(fc.nat(9999), { minLength: 48, maxLength: 48 })
+export const scheduleNumbers: fc.Arbitrary<readonly number[]> = decisions(48, 48)
 
 export interface Scheduled {
   readonly schedule: Schedule
