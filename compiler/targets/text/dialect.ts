@@ -58,7 +58,7 @@ export interface Dialect {
   readonly fetch: (context: Context, x: Fetch, offset: string) => string
   /** Whether the text of an access has its offset more than once. */
   readonly repeatsOffset: (x: Fetch) => boolean
-  /** An expression by what the language has (`rewriter`): one, or several that together are a vector too wide for it. */
+  /** An expression by what the language has (`unrolling`): one, or several that together are a vector too wide for it. */
   readonly lowered: (context: Context, x: Expression) => readonly Expression[]
 
   /** A statement that gives a value a name; `value` is not in parentheses. */

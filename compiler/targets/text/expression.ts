@@ -6,10 +6,11 @@
  *   → let t1 = x[i] - m;
  *     y[i] = t1 * t1;
  *
- * How a node is spelled is the dialect's; first it rewrites an expression by what the language has (`Dialect.lowered`, with `rewriter`).
+ * How a node is spelled is the dialect's; first it rewrites an expression by what the language has (`Dialect.lowered`, with `unrolling`).
  */
 import { fault } from "../../../runtime/errors.js"
-import { isLiteral, operands, rebuild } from "../../ir/expression.js"
+import { isLiteral, operands, type Replace, rewriter } from "../../ir/expression.js"
+import { memoized } from "../../ir/memoized.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Context, Printed } from "./dialect.js"
 import { bare } from "./literals.js"
@@ -17,22 +18,9 @@ import { bare } from "./literals.js"
 /** Nesting of parentheses beyond which a subexpression gets a name. */
 const deepest = 24
 
-/** Rewrites expressions: numbers for the variables of loops that are being unrolled, and what `own` answers. Remembers what it has made. */
-export function rewriter(
-  context: Context,
-  own: (x: Expression) => Expression | undefined = () => undefined,
-): (x: Expression) => Expression {
-  const memo = new Map<Expression, Expression>()
-  const visit = (x: Expression): Expression => {
-    const known = memo.get(x)
-    if (known !== undefined) return known
-    const given = x.kind === "variable" ? (context.unrolled.get(x.name) ?? x) : own(x)
-    const made = given ?? rebuild(x, operands(x).map(visit))
-    memo.set(x, made)
-    return made
-  }
-  return visit
-}
+/** A `rewriter` that takes the numbers of loops that are being unrolled for their variables. */
+export const unrolling = (context: Context, replace: Replace = () => undefined): ((x: Expression) => Expression) =>
+  rewriter((x, again) => (x.kind === "variable" ? (context.unrolled.get(x.name) ?? x) : replace(x, again)))
 
 /** The name of a part of a variable that is several in the text. */
 export const partName = (name: string, parts: number, part: number): string =>
@@ -46,21 +34,15 @@ export function printed(context: Context, roots: readonly Expression[], named: r
   const { dialect } = context
   const uses = countUses(context, roots)
   for (const x of named) uses.set(x, 2)
-  const texts = new Map<Expression, Nested>()
-
-  const visit = (x: Expression): Nested => {
-    const known = texts.get(x)
-    if (known !== undefined) return known
+  const visit: (x: Expression) => Nested = memoized((x) => {
     const inner = dialect.operands(x).map(visit)
     if (dialect.namesConstants && x.kind === "operation" && x.args.every(isConstant))
       inner[0] = bind(x.args[0]!, inner[0]!.text)
     const node = nodeText(context, x, inner)
     const depth = 1 + inner.reduce((d, i) => Math.max(d, i.depth), 0)
     const shared = (uses.get(x) ?? 0) > 1 && !isAtom(x)
-    const made = shared || depth > deepest ? bind(x, node.text) : { ...node, depth }
-    texts.set(x, made)
-    return made
-  }
+    return shared || depth > deepest ? bind(x, node.text) : { ...node, depth }
+  })
   const bind = (x: Expression, text: string): Nested => {
     const name = context.temporary()
     context.line(dialect.declaration(name, x, bare(text), false))

@@ -7,9 +7,10 @@
 import { fault } from "../../../runtime/errors.js"
 import { add, apply, fetch, lane, literal, ramp, splat, variable, vector } from "../../ir/expression.js"
 import { packed } from "../../ir/loop.js"
+import { memoized } from "../../ir/memoized.js"
 import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { Context } from "../text/dialect.js"
-import { partName, printed, rewriter } from "../text/expression.js"
+import { partName, printed, unrolling } from "../text/expression.js"
 import { bare } from "../text/literals.js"
 import { type ArrayLayout, type Layouts, layoutOf, unitIndex } from "./arrays.js"
 
@@ -17,17 +18,13 @@ import { type ArrayLayout, type Layouts, layoutOf, unitIndex } from "./arrays.js
 export function inHalves(context: Context, layouts: Layouts, whole: Expression): readonly Expression[] {
   const halfMemo = [new Map<Expression, Expression>(), new Map<Expression, Expression>()] as const
 
-  const narrow: (x: Expression) => Expression = rewriter(context, (x) => {
+  const narrow = unrolling(context, (x, again) => {
     if (x.kind === "lane" && x.of.width === 8) return lane(half(x.of, x.lane >> 2), x.lane & 3)
-    if (x.kind === "fetch") return unitFetch(layouts, x, narrow(x.offset))
+    if (x.kind === "fetch") return unitFetch(layouts, x, again(x.offset))
     return undefined
   })
-  const half = (x: Expression, h: number): Expression => {
-    if (x.width !== 8) return narrow(x)
-    const made = halfMemo[h]!.get(x) ?? halved(x, h)
-    halfMemo[h]!.set(x, made)
-    return made
-  }
+  const halves = halfMemo.map((made, h) => memoized((x: Expression) => halved(x, h), made))
+  const half = (x: Expression, h: number): Expression => (x.width === 8 ? halves[h]!(x) : narrow(x))
   const halved = (x: Expression, h: number): Expression => {
     switch (x.kind) {
       case "operation":

@@ -10,7 +10,7 @@ import { everyStatement } from "../../../compiler/ir/loop-visit.js"
 import type { Expression, Literal } from "../../../compiler/ir/nodes.js"
 import { expand } from "../../../compiler/targets/expand.js"
 import type { Context, Dialect, ValueType } from "../../../compiler/targets/text/dialect.js"
-import { printed, rewriter, spelled } from "../../../compiler/targets/text/expression.js"
+import { printed, spelled, unrolling } from "../../../compiler/targets/text/expression.js"
 import { argument, bare, literalText, shortest } from "../../../compiler/targets/text/literals.js"
 import { callOf } from "../../../compiler/targets/text/operations.js"
 import { cHelper, cOperations, helperStems, lacking, typeText, wideStem } from "./operations.js"
@@ -52,7 +52,7 @@ export function cDialect(kernel: LoopKernel): Dialect {
       return `load_${access(x.array, x.width)}(${from})`
     },
     repeatsOffset: () => false,
-    lowered: (context, x) => [rewriter(context)(expand(x, lacking, expansions))],
+    lowered: (context, x) => [unrolling(context)(expand(x, lacking, expansions))],
     declaration: (name, type, value, mutable) =>
       `${mutable ? "" : "const "}${typeText(type.dtype, type.width)} ${name} = ${value};`,
     array: ({ name: key, size, space }, name) =>
