@@ -113,6 +113,8 @@ export const operations = {
     rule: { from: ["f32"], to: "u32" },
     on: float,
     evaluate: (_, a) => {
+      // Of all NaN, whichever of them JavaScript has made.
+      if (Number.isNaN(a!)) return 0x7fc00000
       view.setFloat32(0, a!)
       return view.getUint32(0)
     },

@@ -105,6 +105,13 @@ describe("constructors", () => {
       runs,
     ))
 
+  it("fold the bits of any NaN to those of one", () => {
+    const bits = (x: Expression) => apply("bits", x)
+    const made = [apply("fromBits", literal(0x7fffffff, "u32")), apply("sqrt", literal(-1, "f32"))]
+    for (const order of [made, [...made].reverse()])
+      withTable(() => expect(order.map((x) => bits(x))).toEqual(order.map(() => literal(0x7fc00000, "u32"))))
+  })
+
   it("fold index arithmetic without changing a value", () => {
     const only = new Set<Operation>(["add", "sub", "mul", "floordiv", "floormod", "min", "max", "lt", "eq", "select"])
     const index = fc.constantFrom("i32" as const, "u32" as const).chain((dtype) => tree(dtype, 5, only))
