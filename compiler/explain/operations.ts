@@ -10,10 +10,12 @@
  * depend on the axes of the tile; a fold once per point that it depends on, what does not depend on the folded axis outside of the loop; what
  * depends on the block alone once per worker of the block; a local once per element that a block holds. So arithmetic that fusion repeats shows.
  */
-import { freeVariables, operands, substitute, variable, walk } from "../ir/expression.js"
+
+import { freeVariables, operands, substitute, variable } from "../ir/expression.js"
 import type { Item, Kernel, Local, Store } from "../ir/kernel.js"
 import { type Monoid, type MonoidPart, monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
+import { someNode } from "../ir/query.js"
 import { type Recipe, recipeOf, type Term } from "../ir/recipes.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { isInTurn, prefixSteps } from "../tile/prefix.js"
@@ -217,7 +219,11 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
     sum += executions(x) * (tile === undefined ? turns : prefixSteps(tile) / tile) * combineOperations(x.monoid)
     const { level, nest } = placed(freeVariables(x))
     const twin = loops.find(
-      (l) => l.of.kind === x.kind && sameLoop(l, x, bound) && !reaches(x, l.of) && !reaches(l.of, x),
+      (l) =>
+        l.of.kind === x.kind &&
+        sameLoop(l, x, bound) &&
+        !someNode(x, (y) => y === l.of) &&
+        !someNode(l.of, (y) => y === x),
     )
     const axis = twin?.axis ?? `${x.axis}'`
     if (twin === undefined) loops.push({ of: x, axis, level, nest: new Map(nest).set(axis, turns) })
@@ -236,14 +242,6 @@ const sameLoop = ({ of }: Loop, x: Reduce | Scan, bound: Expression): boolean =>
   (of.kind === "reduce" ? of.extent : of.at) === bound && sameNames(freeVariables(of), freeVariables(x))
 
 const sameNames = (a: ReadonlySet<string>, b: ReadonlySet<string>) => a.size === b.size && [...a].every((n) => b.has(n))
-
-function reaches(from: Expression, to: Expression): boolean {
-  let found = false
-  walk(from, (x) => {
-    if (x === to) found = true
-  })
-  return found
-}
 
 /** Operations that take one more element into a fold. */
 export function combineOperations(monoid: Monoid): number {

@@ -10,10 +10,11 @@
  * again is a matter of caches. Where an index comes from data, as many rows count as there are indices, and never more than there are rows.
  */
 
-import { operands, walk } from "../ir/expression.js"
+import { operands } from "../ir/expression.js"
 import { bufferOf, type Item, type Kernel } from "../ir/kernel.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Expression, Load, LocalRead } from "../ir/nodes.js"
+import { nodesOf } from "../ir/query.js"
 import { between, narrow, placesOf, pointsOf, type Range, type Ranges, rangeOf } from "./ranges.js"
 
 export interface BufferTraffic {
@@ -51,19 +52,8 @@ export function trafficOf(kernel: Kernel, sizes: ReadonlyMap<string, number>): r
 }
 
 /** The extents of the folds of some values. */
-export function extentsIn(values: readonly Expression[]): readonly Expression[] {
-  const found: Expression[] = []
-  const seen = new Set<Expression>()
-  for (const value of values)
-    walk(
-      value,
-      (x) => {
-        if (x.kind === "reduce") found.push(x.extent)
-      },
-      seen,
-    )
-  return found
-}
+export const extentsIn = (values: readonly Expression[]): readonly Expression[] =>
+  nodesOf(values, "reduce").map((r) => r.extent)
 
 /** The ranges of an item's axes; undefined when there is no point. */
 function axesOf(item: Item, sizes: ReadonlyMap<string, number>): Ranges | undefined {

@@ -10,7 +10,7 @@
  */
 import { extentAt } from "../ir/dim.js"
 import { literal, variable, withTable } from "../ir/expression.js"
-import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
+import { type Kernel, type Local, mapItem, type Store, written } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
 import { inPasses } from "./carried.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
@@ -85,12 +85,7 @@ function compiledOf(kernel: Kernel, arithmetic: Arithmetic): Compiled {
 function spelledInPasses(kernel: Kernel): Kernel {
   const memo = new Map<Expression, Expression>()
   const spell = (x: Expression) => inPasses(x, memo)
-  const items = kernel.items.map((item) =>
-    item.kind === "local"
-      ? { ...item, value: spell(item.value) }
-      : { ...item, value: spell(item.value), index: item.index.map(spell) },
-  )
-  return { ...kernel, items }
+  return { ...kernel, items: kernel.items.map((item) => mapItem(item, spell)) }
 }
 
 function compile(kernel: Kernel, arithmetic: Arithmetic): Compiled {

@@ -55,6 +55,16 @@ export const bufferOf = (kernel: Kernel, name: string): KernelBuffer => {
   return found
 }
 
+/** The expressions of an item: where it stores, and what. */
+export const rootsOf = (item: Item): readonly Expression[] =>
+  item.kind === "local" ? [item.value] : [...item.index, item.value]
+
+/** The item with its expressions replaced. */
+export function mapItem(item: Item, change: (x: Expression) => Expression): Item {
+  const value = change(item.value)
+  return item.kind === "local" ? { ...item, value } : { ...item, value, index: item.index.map(change) }
+}
+
 /** The buffers that an item's stores write. */
 export const written = (kernel: Kernel): ReadonlySet<string> =>
   new Set(kernel.items.flatMap((i) => (i.kind === "store" ? [i.buffer] : [])))

@@ -1,6 +1,40 @@
-/** Finders of folds in expressions. */
-import { freeVariables, operands } from "./expression.js"
-import type { Expression, Reduce } from "./nodes.js"
+/**
+ * Finders: which nodes of some kind expressions consist of, and how their folds lie in one another.
+ *
+ *   nodesOf([value], "load", "localRead")   // what is read below, each node once, operands first
+ *   outermostFolds(value).flatMap(chainOf)
+ */
+import { freeVariables, operands, walk } from "./expression.js"
+import type { Expression, Load, LocalRead, Reduce } from "./nodes.js"
+
+/** The nodes of some kinds in expressions, each once, operands first. */
+export function nodesOf<K extends Expression["kind"]>(
+  roots: readonly Expression[],
+  ...kinds: readonly K[]
+): readonly Extract<Expression, { kind: K }>[] {
+  const found: Expression[] = []
+  const seen = new Set<Expression>()
+  const see = (x: Expression) => {
+    if ((kinds as readonly string[]).includes(x.kind)) found.push(x)
+  }
+  for (const root of roots) walk(root, see, seen)
+  return found as Extract<Expression, { kind: K }>[]
+}
+
+/** The names of the buffers that are loaded from. */
+export const loadedIn = (roots: readonly Expression[]): ReadonlySet<string> =>
+  new Set(nodesOf(roots, "load").map((l) => l.buffer))
+
+/** Whether a node is or consists of one of which something holds. */
+export function someNode(root: Expression, holds: (x: Expression) => boolean): boolean {
+  const seen = new Set<Expression>()
+  const visit = (x: Expression): boolean => {
+    if (seen.has(x)) return false
+    seen.add(x)
+    return holds(x) || operands(x).some(visit)
+  }
+  return visit(root)
+}
 
 /** A fold and those that its lift consists of, outermost first. */
 export function chainOf(root: Reduce): readonly Reduce[] {
@@ -16,15 +50,27 @@ export function chainOf(root: Reduce): readonly Reduce[] {
 }
 
 /** Folds that are in no other fold. */
-export function outermostFolds(root: Expression): readonly Reduce[] {
-  const found = new Set<Reduce>()
+export const outermostFolds = (root: Expression): readonly Reduce[] =>
+  topmost([root], (x) => x.kind === "reduce").filter((x) => x.kind === "reduce")
+
+/** Folds whose lifts are no folds: those that have accumulators in the innermost loops. */
+export const leavesOf = (folds: readonly Reduce[]): readonly Reduce[] =>
+  folds.filter((r) => nodesOf(r.lift, "reduce").length === 0)
+
+/** Loads, and reads of locals, outside of folds. */
+export const ownLoads = (values: readonly Expression[]): readonly (Load | LocalRead)[] =>
+  topmost(values, (x) => x.kind === "reduce" || x.kind === "scan").filter(
+    (x) => x.kind === "load" || x.kind === "localRead",
+  )
+
+/** The nodes from some values down to those at which the search ends, each once, before their operands. */
+function topmost(values: readonly Expression[], ends: (x: Expression) => boolean): readonly Expression[] {
   const seen = new Set<Expression>()
   const visit = (x: Expression) => {
     if (seen.has(x)) return
     seen.add(x)
-    if (x.kind === "reduce") found.add(x)
-    else for (const o of operands(x)) visit(o)
+    if (!ends(x)) for (const o of operands(x)) visit(o)
   }
-  visit(root)
-  return [...found]
+  values.forEach(visit)
+  return [...seen]
 }

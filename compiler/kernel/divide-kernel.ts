@@ -12,21 +12,20 @@
  * Rows are those of the slowest axis. Stores that bind too much together become kernels of their own, side by side. A store that binds too
  * much alone becomes several that run one after the other: each computes the rows of some of the parts and leaves the others as they were.
  */
+
 import { WeftError } from "../../runtime/errors.js"
 import { literalExtent } from "../ir/dim.js"
-import { and, apply, freeVariables, literal, load, substitute, variable, walk } from "../ir/expression.js"
-import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
+import { and, apply, freeVariables, literal, load, substitute, variable } from "../ir/expression.js"
+import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf, type Store } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
+import { loadedIn, nodesOf } from "../ir/query.js"
 import { type BindingParts, type Move, moved, partName, type Rows, relocate, type Stretch } from "./binding-parts.js"
 import { canonical } from "./name-buffers.js"
 
 /** The axis of a store along which all that is read of `buffer` can be divided: its rows, read one by one. */
 function dividedAxis(item: Item, buffer: string): string | undefined {
   if (item.kind === "local") return undefined
-  const rows = new Set<Expression>()
-  const seen = new Set<Expression>()
-  for (const x of [item.value, ...item.index])
-    walk(x, (y) => y.kind === "load" && y.buffer === buffer && rows.add(y.index[0]!), seen)
+  const rows = new Set(nodesOf(rootsOf(item), "load").flatMap((l) => (l.buffer === buffer ? [l.index[0]!] : [])))
   const [row, ...others] = rows
   if (row?.kind !== "variable" || others.length > 0) return undefined
   const axis = item.axes.find((a) => a.name === row.name)
@@ -172,16 +171,8 @@ function renamed(store: Store, suffix: string): Store {
 /** Rows that data choose, each a function of the store's axes, with the buffers of which nothing else is read. */
 function chosenRows(store: Store, among: readonly string[]) {
   const rows = new Map<string, Set<Expression>>()
-  const seen = new Set<Expression>()
-  for (const x of [store.value, ...store.index])
-    walk(
-      x,
-      (y) => {
-        if (y.kind === "load" && among.includes(y.buffer))
-          rows.set(y.buffer, (rows.get(y.buffer) ?? new Set()).add(y.index[0]!))
-      },
-      seen,
-    )
+  for (const { buffer, index } of nodesOf([store.value, ...store.index], "load"))
+    if (among.includes(buffer)) rows.set(buffer, (rows.get(buffer) ?? new Set()).add(index[0]!))
   const buffers = new Map<Expression, string[]>()
   for (const [buffer, [row, ...others]] of rows) {
     const own = [...freeVariables(row!)].every((v) => store.axes.some((a) => a.name === v))
@@ -225,10 +216,8 @@ function needed(store: Store, locals: ReadonlyMap<string, Local>): readonly Item
   const found = new Set<Item>()
   const visit = (item: Item) => {
     found.add(item)
-    for (const x of expressionsOf(item))
-      walk(x, (y) => {
-        if (y.kind === "localRead" && !found.has(locals.get(y.local)!)) visit(locals.get(y.local)!)
-      })
+    for (const { local } of nodesOf(rootsOf(item), "localRead"))
+      if (!found.has(locals.get(local)!)) visit(locals.get(local)!)
   }
   visit(store)
   return [...found]
@@ -238,10 +227,7 @@ function boundBy(items: readonly Item[]): Set<string> {
   const names = new Set<string>()
   for (const item of items) {
     if (item.kind === "store") names.add(item.buffer)
-    for (const x of expressionsOf(item)) walk(x, (y) => y.kind === "load" && names.add(y.buffer))
+    for (const name of loadedIn(rootsOf(item))) names.add(name)
   }
   return names
 }
-
-const expressionsOf = (item: Item): readonly Expression[] =>
-  item.kind === "store" ? [item.value, ...item.index] : [item.value]

@@ -10,9 +10,10 @@
 import type { Span } from "../../runtime/errors.js"
 import { maximum } from "../ir/dim.js"
 import { add, identity, variable, walk } from "../ir/expression.js"
-import type { Item, Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
+import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf, type Store } from "../ir/kernel.js"
 import type { Storage } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
+import { loadedIn } from "../ir/query.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
@@ -304,27 +305,15 @@ function needed(
   return [...found.values()]
 }
 
-function loads(items: readonly Item[]): ReadonlySet<string> {
-  const names = new Set<string>()
-  const see = (x: Expression) => {
-    if (x.kind === "load") names.add(x.buffer)
-  }
-  for (const item of items) {
-    walk(item.value, see)
-    if (item.kind === "store") for (const i of item.index) walk(i, see)
-  }
-  return names
-}
-
 /** What items read, with a name for each part of a buffer whose parts they have to read at once. */
 function bindings(items: readonly Item[], naming: Naming, { bindingBytes }: FuseOptions): ReadonlySet<string> {
-  const whole = loads(items)
+  const whole = loadedIn(items.flatMap(rootsOf))
   if (bindingBytes === undefined) return whole
   const names = new Set(whole)
   for (const name of whole) {
     const buffer = naming.buffers().get(name)!
     const parts = buffer.role === "input" ? partsOf(buffer, bindingBytes) : undefined
-    if (parts === undefined || items.every((i) => !loads([i]).has(name) || readsInParts(i, name))) continue
+    if (parts === undefined || items.every((i) => !loadedIn(rootsOf(i)).has(name) || readsInParts(i, name))) continue
     for (let part = 1; part < parts.count; part++) names.add(`${name}/${part}`)
   }
   return names
@@ -407,7 +396,10 @@ function toKernel(tasks: readonly Task[], naming: Naming): Kernel {
       name ||= naming.buffer(make.tensor)
     }
   const list = [...items.values()]
-  const buffers = new Set([...loads(list), ...list.flatMap((i) => (i.kind === "store" ? [i.buffer] : []))])
+  const buffers = new Set([
+    ...loadedIn(list.flatMap(rootsOf)),
+    ...list.flatMap((i) => (i.kind === "store" ? [i.buffer] : [])),
+  ])
   return { name, buffers: [...buffers].map((b) => plain(naming.buffers().get(b)!)), items: list, spans }
 }
 

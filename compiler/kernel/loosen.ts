@@ -7,9 +7,10 @@
  * A maximum that keeps NaN is eight instructions, and one that does not is one. What a recipe makes of a sum as a whole may read the pivots, too.
  */
 import { component, operands, reduce, rewriter } from "../ir/expression.js"
-import type { Item, Kernel } from "../ir/kernel.js"
+import { type Kernel, mapItem, rootsOf } from "../ir/kernel.js"
 import { type Carried, loose } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
+import { nodesOf } from "../ir/query.js"
 import { recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 
@@ -24,28 +25,12 @@ export function loosen(kernel: Kernel): Kernel {
       ? reduce(x.axis, again(x.extent), loose(x.monoid), x.lift.map(again))
       : undefined,
   )
-  const items = kernel.items.map((item): Item => {
-    const value = visit(item.value)
-    return item.kind === "local" ? { ...item, value } : { ...item, value, index: item.index.map(visit) }
-  })
-  return { ...kernel, items }
+  return { ...kernel, items: kernel.items.map((item) => mapItem(item, visit)) }
 }
-
-const rootsOf = (item: Item): readonly Expression[] =>
-  item.kind === "local" ? [item.value] : [item.value, ...item.index]
 
 /** The carried folds whose pivots are read, other than as a part of their sums. */
 function readPivots(roots: readonly Expression[]): ReadonlySet<Expression> {
-  const folds = new Set<CarriedFold>()
-  const known = new Set<Expression>()
-  const collect = (x: Expression) => {
-    if (known.has(x)) return
-    known.add(x)
-    if (isCarried(x)) folds.add(x)
-    operands(x).forEach(collect)
-  }
-  roots.forEach(collect)
-  const wholes = new Map([...folds].flatMap(wholesOf))
+  const wholes = new Map(nodesOf(roots, "reduce").filter(isCarried).flatMap(wholesOf))
   const read = new Set<Expression>()
   const seen = new Set<Expression>()
   const visit = (x: Expression) => {

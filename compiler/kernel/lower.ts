@@ -7,6 +7,7 @@
  * Everything is inlined until a tensor that has memory (a buffer or a local). Coordinates are substituted, so slices, renames, rolls and
  * gathers cost nothing and only what is asked for is computed.
  */
+
 import { fault } from "../../runtime/errors.js"
 import type { Dim } from "../ir/dim.js"
 import {
@@ -23,9 +24,9 @@ import {
   sub,
   substitute,
   variable,
-  walk,
 } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
+import { nodesOf } from "../ir/query.js"
 import { prefixAt, type Tensor, type Reduce as TensorReduce } from "../ir/tensor.js"
 
 export type Coordinates = ReadonlyMap<string, Expression>
@@ -127,12 +128,7 @@ export function createLowering(
  */
 function boundName(axis: string, args: readonly Tensor[], at: Coordinates): string {
   const stem = `${axis}.${args.map(identity).join(".")}`
-  const taken = new Set<string>()
-  const seen = new Set<Expression>()
-  const see = (x: Expression) => {
-    if (x.kind === "reduce" || x.kind === "scan") taken.add(x.axis)
-  }
-  for (const x of at.values()) walk(x, see, seen)
+  const taken = new Set(nodesOf([...at.values()], "reduce", "scan").map((x) => x.axis))
   let name = stem
   for (let n = 1; taken.has(name); n++) name = `${stem}.${n}`
   return name

@@ -7,7 +7,7 @@
  * Folds are joined before the program is cut into kernels; where a cut has parted them again, an item keeps the channels that it reads.
  */
 import { component, operands, reduce, rewriter } from "../ir/expression.js"
-import type { Item, Kernel } from "../ir/kernel.js"
+import { type Item, type Kernel, mapItem, rootsOf } from "../ir/kernel.js"
 import { pivotMonoid } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { recipeOf } from "../ir/recipes.js"
@@ -16,13 +16,12 @@ import { instantiate } from "../ir/terms.js"
 export const prune = (kernel: Kernel): Kernel => ({ ...kernel, items: kernel.items.map(pruneItem) })
 
 function pruneItem(item: Item): Item {
-  const roots = item.kind === "local" ? [item.value] : [item.value, ...item.index]
-  const used = usedComponents(roots)
+  const used = usedComponents(rootsOf(item))
   if (used.size === 0) return item
-  const visit = rewriter((x, again) => prunedComponent(x, used, again))
-  return item.kind === "local"
-    ? { ...item, value: visit(item.value) }
-    : { ...item, value: visit(item.value), index: item.index.map(visit) }
+  return mapItem(
+    item,
+    rewriter((x, again) => prunedComponent(x, used, again)),
+  )
 }
 
 const isCarried = (x: Expression): x is Reduce => x.kind === "reduce" && x.monoid.kind === "carried"

@@ -24,14 +24,13 @@ import {
   sub,
   substitute,
   variable,
-  walk,
 } from "../ir/expression.js"
 import { capacityAlong, longestLoop } from "../ir/fold-lengths.js"
 import type { KernelBuffer, Store } from "../ir/kernel.js"
 import type { SplitLimits } from "../ir/machine.js"
 import { type Carried, componentCount, type Monoid, monoidTypes } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
-import { outermostFolds } from "../ir/query.js"
+import { loadedIn, nodesOf, outermostFolds } from "../ir/query.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
 import type { Axis } from "../ir/tensor.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
@@ -143,7 +142,7 @@ function splitKernel(
   const most = Math.max(...folds.map((r) => Math.min(maximum(r.extent), capacityAlong(r, kernel))))
   const long = most > longestLoop
   const made = (items: readonly Store[], suffix: string): KernelStep => {
-    const used = new Set(items.flatMap((s) => [s.buffer, ...loaded(s)]))
+    const used = new Set(items.flatMap((s) => [s.buffer, ...loadedIn([s.value, ...s.index])]))
     const declared: KernelBuffer[] = [...used].map((name) => {
       const own = kernel.buffers.find((b) => b.name === name)
       const { dtype, storage, shape } = own ?? buffers.get(name)!
@@ -210,7 +209,7 @@ const replaced = (t: Term, names: Readonly<Record<string, string>>): Term =>
 /** How many parts, or undefined when there are blocks enough or too few elements. */
 function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }: SplitLimits): number | undefined {
   const size = (a: Axis) => Math.max(1, hinted(a.extent))
-  const moving = folds.flatMap((r) => r.lift.flatMap((l) => loadsAlong(l, r.axis)))
+  const moving = folds.flatMap((r) => nodesOf(r.lift, "load").filter((l) => freeVariables(l).has(r.axis)))
   // Carried: a block has all rows that fold the same elements. Others have blocks of few points.
   const heavy = folds.some((r) => r.monoid.kind === "carried")
   // Plain folds run in vectors and are soon done.
@@ -224,21 +223,4 @@ function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }
   const room = Math.floor(hinted(folds[0]!.extent) / (heavy ? least : 32 * least))
   const count = 2 ** Math.floor(Math.log2(Math.min(parts, room, Math.floor(busy / blocks))))
   return count >= 2 ? count : undefined
-}
-
-function loadsAlong(root: Expression, axis: string): readonly Expression[] {
-  const found: Expression[] = []
-  walk(root, (x) => {
-    if (x.kind === "load" && freeVariables(x).has(axis)) found.push(x)
-  })
-  return found
-}
-
-function loaded(store: Store): readonly string[] {
-  const found = new Set<string>()
-  for (const root of [store.value, ...store.index])
-    walk(root, (x) => {
-      if (x.kind === "load") found.add(x.buffer)
-    })
-  return [...found]
 }

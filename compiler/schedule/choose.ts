@@ -10,12 +10,12 @@
  */
 
 import { hinted, literalExtent } from "../ir/dim.js"
-import { freeVariables, literal, operands, walk } from "../ir/expression.js"
+import { freeVariables, literal } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { ScheduleTarget } from "../ir/machine.js"
-import type { Expression, Load, LocalRead, Reduce, Scan } from "../ir/nodes.js"
-import { chainOf } from "../ir/query.js"
+import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
+import { chainOf, leavesOf, nodesOf, outermostFolds, ownLoads } from "../ir/query.js"
 import type { AxisTile, ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { blockAlong } from "../tile/prefix.js"
@@ -23,7 +23,7 @@ import { stepsInside } from "../tile/values.js"
 import { flatten, lanesOf, type VectorAxis } from "../tile/vector.js"
 import { chunkSchedule } from "./chunks.js"
 import { sharedFolds } from "./compute-with.js"
-import { heldLocals, heldRows, leavesOf, registerTile } from "./one-lane.js"
+import { heldLocals, heldRows, registerTile } from "./one-lane.js"
 import { inPairs } from "./pairs.js"
 
 export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule {
@@ -42,7 +42,7 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
     if (item.kind === "local") {
-      const wide = reductions([item.value]).filter((r) => wideAlong(r, kernel, target.vector))
+      const wide = nodesOf([item.value], "reduce").filter((r) => wideAlong(r, kernel, target.vector))
       for (const r of wide) locals[r.axis] = { vector: target.vector }
       shareFolds(wide, [item.value], locals, target.subgroup, target)
     }
@@ -61,7 +61,7 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
 }
 
 function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): StoreSchedule {
-  const folds = reductions([store.value, ...store.index])
+  const folds = nodesOf([store.value, ...store.index], "reduce")
   const reduce: Record<string, ReductionTile> = {}
   for (const r of folds) if (wideAlong(r, kernel, target.vector)) reduce[r.axis] = { vector: target.vector }
   const folded = folds.some((r) => reduce[r.axis] !== undefined)
@@ -132,7 +132,7 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   )
   if (plain) shareFolds(shared, [store.value], reduce, few ? target.threads : target.subgroup, target)
   // What a reduction does not depend on stays in one block, so that it is computed once there; but a block holds its part of the locals.
-  const held = new Set(localReads([store.value, ...store.index]).flatMap((x) => [...freeVariables(x)]))
+  const held = new Set(nodesOf([store.value, ...store.index], "localRead").flatMap((x) => [...freeVariables(x)]))
   for (const a of axes) {
     const heavy = held.has(a.name) && (literalExtent(a.extent) ?? Number.POSITIVE_INFINITY) > target.block
     if (!heavy && folds.length > 0 && folds.every((r) => !freeVariables(r).has(a.name)))
@@ -140,7 +140,7 @@ function storeSchedule(store: Store, kernel: Kernel, target: ScheduleTarget): St
   }
   // Blocks: whole tiles along the last axes until there is enough work, and no lane without any.
   // What the block computes for its points has to serve several of them.
-  const serves = localReads([store.value]).length > 0
+  const serves = nodesOf([store.value], "localRead").length > 0
   const least = Math.max(
     target.threads / target.subgroup,
     serves ? Math.ceil((2 * target.block) / Math.max(1, folds.length)) : 1,
@@ -194,66 +194,10 @@ function shareFolds(
   target: ScheduleTarget,
 ): void {
   if (target.subgroup === 1 || folds.length === 0) return
-  const outer = outermost(values)
+  const outer = new Set(values.flatMap((v) => outermostFolds(v).flatMap(chainOf)))
   const long = (r: Reduce) => hinted(r.extent) >= count * (into[r.axis]?.vector ?? 1)
   if (!folds.every((r) => outer.has(r) && long(r))) return
   for (const r of folds) into[r.axis] = { ...into[r.axis], group: count }
-}
-
-/** Folds that are in no other fold's lift, and those that such a fold consists of. */
-function outermost(values: readonly Expression[]): ReadonlySet<Reduce> {
-  const found = new Set<Reduce>()
-  const seen = new Set<Expression>()
-  const visit = (x: Expression) => {
-    if (seen.has(x)) return
-    seen.add(x)
-    if (x.kind === "reduce") for (const r of chainOf(x)) found.add(r)
-    else for (const o of operands(x)) visit(o)
-  }
-  for (const v of values) visit(v)
-  return found
-}
-
-/** The reductions in some values, scans as reductions of their own kind excluded. */
-function reductions(values: readonly Expression[]): readonly Reduce[] {
-  const found = new Set<Reduce>()
-  for (const v of values)
-    walk(v, (x) => {
-      if (x.kind === "reduce") found.add(x)
-    })
-  return [...found]
-}
-
-function scans(values: readonly Expression[]): readonly Scan[] {
-  const found = new Set<Scan>()
-  for (const v of values)
-    walk(v, (x) => {
-      if (x.kind === "scan") found.add(x)
-    })
-  return [...found]
-}
-
-function localReads(values: readonly Expression[]): readonly LocalRead[] {
-  const found = new Set<LocalRead>()
-  for (const v of values)
-    walk(v, (x) => {
-      if (x.kind === "localRead") found.add(x)
-    })
-  return [...found]
-}
-
-/** Loads of a value outside of inner reductions. */
-function ownLoads(values: readonly Expression[]): readonly (Load | LocalRead)[] {
-  const found = new Set<Load | LocalRead>()
-  const seen = new Set<Expression>()
-  const visit = (x: Expression) => {
-    if (seen.has(x) || x.kind === "reduce" || x.kind === "scan") return
-    seen.add(x)
-    if (x.kind === "load" || x.kind === "localRead") found.add(x)
-    for (const o of operands(x)) visit(o)
-  }
-  for (const v of values) visit(v)
-  return [...found]
 }
 
 function consecutive(x: Load | LocalRead, axis: VectorAxis, kernel: Kernel): boolean {
@@ -284,7 +228,7 @@ function wideAlong(r: Reduce, kernel: Kernel, width: number): boolean {
   if (width === 1 || !simple || (extent !== undefined && extent < width)) return false
   const axis: VectorAxis = { name: r.axis, base: literal(0), width }
   const loads = ownLoads(r.lift)
-  const inner = reductions(r.lift).some((i) => freeVariables(i).has(r.axis))
+  const inner = nodesOf(r.lift, "reduce").some((i) => freeVariables(i).has(r.axis))
   return !inner && loads.some((l) => freeVariables(l).has(r.axis)) && loads.every((l) => consecutive(l, axis, kernel))
 }
 
@@ -292,8 +236,8 @@ function wideStore(store: Store, last: Axis, kernel: Kernel, width: number): boo
   const extent = literalExtent(last.extent)
   if (extent !== undefined && extent % width !== 0) return false
   const axis: VectorAxis = { name: last.name, base: literal(0), width }
-  const folds = reductions([store.value])
-  const inside = [...folds, ...scans([store.value])]
+  const folds = nodesOf([store.value], "reduce")
+  const inside = [...folds, ...nodesOf([store.value], "scan")]
   const loads = [...ownLoads([store.value]), ...inside.flatMap((r) => ownLoads(r.lift))]
   const simple =
     folds.every((r) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min") &&

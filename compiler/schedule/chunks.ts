@@ -9,12 +9,12 @@
  */
 
 import { hinted, literalExtent } from "../ir/dim.js"
-import { freeVariables, walk } from "../ir/expression.js"
+import { freeVariables } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store, written } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { ChunkTarget } from "../ir/machine.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
-import { chainOf, outermostFolds } from "../ir/query.js"
+import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import type { AxisTile, ReductionTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { factorsOf } from "../tile/staging/stage.js"
@@ -40,23 +40,9 @@ const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
 /** The largest power of two up to n. */
 const power = (n: number) => 2 ** Math.floor(Math.log2(Math.max(1, n)))
 
-function loadsOf(values: readonly Expression[]): readonly Load[] {
-  const found = new Set<Load>()
-  for (const v of values)
-    walk(v, (x) => {
-      if (x.kind === "load") found.add(x)
-    })
-  return [...found]
-}
-
 /** Loads, and reads of locals, the ones with most axes first. */
-function readsOf(root: Expression): readonly (Load | LocalRead)[] {
-  const found = new Set<Load | LocalRead>()
-  walk(root, (x) => {
-    if (x.kind === "load" || x.kind === "localRead") found.add(x)
-  })
-  return [...found].sort((a, b) => b.index.length - a.index.length)
-}
+const readsOf = (root: Expression): readonly (Load | LocalRead)[] =>
+  [...nodesOf([root], "load", "localRead")].sort((a, b) => b.index.length - a.index.length)
 
 /** The axis along which a load is consecutive in memory. */
 function consecutiveAxis(l: Load | LocalRead): string | undefined {
@@ -225,7 +211,10 @@ function carriedSchedule(
   const { axis } = first!
   const score = first!.lift[0]!
   if (!folds.every((r) => r.axis === axis && r.lift[0] === score)) return undefined
-  const moving = loadsOf(folds.flatMap((r) => r.lift)).filter((l) => freeVariables(l).has(axis))
+  const moving = nodesOf(
+    folds.flatMap((r) => r.lift),
+    "load",
+  ).filter((l) => freeVariables(l).has(axis))
   const inScore = (a: Axis) => freeVariables(score).has(a.name)
   const steady = (a: Axis) => moving.every((l) => !freeVariables(l).has(a.name))
   const wide = store.axes.filter((a) => !inScore(a))
@@ -283,13 +272,13 @@ function carriedSchedule(
   for (const [name, r] of scoreRows) scoreTile[name] = { perThread: r }
   for (const r of inner) {
     const extent = literalExtent(r.extent) ?? 0
-    const direct = loadsOf(r.lift).every((l) => !freeVariables(l).has(r.axis) || consecutiveAxis(l) === r.axis)
+    const direct = nodesOf(r.lift, "load").every((l) => !freeVariables(l).has(r.axis) || consecutiveAxis(l) === r.axis)
     if (!direct || extent % 4 !== 0) continue
     if (oneLane || small) reduce[r.axis] = { vector: 4 }
     else if (many) reduce[r.axis] = { innerUnroll: 4 }
     else reduce[r.axis] = { vector: 4, ...(target.subgroup >= 8 && extent % 32 === 0 ? { group: 8 } : {}) }
     if (many && !oneLane && target.contraction)
-      for (const l of loadsOf(r.lift))
+      for (const l of nodesOf(r.lift, "load"))
         if (
           freeVariables(l).has(axis) &&
           4 * chunk * (extent + 4) + 4 * rowCount * (chunk + 4) + 8 * rowCount <= target.sharedBytes

@@ -8,11 +8,13 @@
  * doubled one after the other, that which saves most first, while accumulators are left and it saves a tenth of the loads. The first is one along
  * which much of memory need not be read again: without such, rows side by side would only spoil the order of a single stream.
  */
+
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, substitute, variable, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { Expression, Load, Reduce } from "../ir/nodes.js"
+import { leavesOf, nodesOf } from "../ir/query.js"
 import type { AxisTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { alignLocals, wantedLocals } from "../tile/staging/locals.js"
@@ -64,18 +66,6 @@ function allows(axis: Axis, registers: number, steps: ReadonlyMap<string, number
   return extent === undefined ? hinted(axis.extent) >= count : extent % count === 0
 }
 
-/** Folds whose lifts are no folds: those that have accumulators in the innermost loops. */
-export function leavesOf(folds: readonly Reduce[]): readonly Reduce[] {
-  return folds.filter((r) => {
-    let leaf = true
-    for (const l of r.lift)
-      walk(l, (x) => {
-        if (x.kind === "reduce") leaf = false
-      })
-    return leaf
-  })
-}
-
 function operandsOf(leaves: readonly Reduce[], axes: readonly Axis[], kernel: Kernel): readonly Operand[] {
   const seen = new Set<Expression>()
   const found: Operand[] = []
@@ -125,7 +115,9 @@ export function heldRows(
     const wide = reduce[r.axis]?.vector ?? vector
     if (r.monoid.kind !== "sum" || length === undefined || length % wide !== 0) continue
     // The load of the most axes that many points share: the other factors go along with it.
-    const rows = factors.flatMap(loadsOf).filter((l) => freeVariables(l).has(r.axis) && shared(l, tile, store) >= 16)
+    const rows = factors
+      .flatMap((f) => nodesOf([f], "load"))
+      .filter((l) => freeVariables(l).has(r.axis) && shared(l, tile, store) >= 16)
     const [row] = rows.sort((a, b) => freeVariables(b).size - freeVariables(a).size)
     if (row === undefined) continue
     const within = (x: Expression) => [...freeVariables(x)].every((v) => freeVariables(row).has(v))
@@ -177,12 +169,4 @@ const owned = (tile: AxisTile | undefined, axis: Axis | undefined): number => {
   const extent = axis === undefined ? undefined : literalExtent(axis.extent)
   if (tile?.block === "all") return extent ?? Number.POSITIVE_INFINITY
   return Math.min(tile?.block ?? Number.POSITIVE_INFINITY, extent ?? Number.POSITIVE_INFINITY)
-}
-
-function loadsOf(x: Expression): readonly Load[] {
-  const found: Load[] = []
-  walk(x, (e) => {
-    if (e.kind === "load") found.push(e)
-  })
-  return found
 }

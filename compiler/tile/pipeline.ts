@@ -9,11 +9,11 @@
  */
 
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, freeVariables, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mul, substitute, variable } from "../ir/expression.js"
 import { elementsInside, longestLoop } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
-import { chainOf, outermostFolds } from "../ir/query.js"
+import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import { type BlockAxis, Refused } from "./block.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { emitWeights } from "./online.js"
@@ -239,7 +239,7 @@ function emitOperands(c: Chunking, scope: Scope, whole: boolean, next = false): 
   const filled = new Set<string>()
   for (const l of operands) {
     // One that is made of another waits for it.
-    if (readsLocal(l.local.value, filled)) {
+    if (nodesOf([l.local.value], "localRead").some((x) => filled.has(x.local))) {
       if (l.half !== undefined)
         throw new Refused("reduce/chunk", "operands that are made of others are held one chunk at a time")
       fence(c, scope)
@@ -260,14 +260,6 @@ function emitAllScores(c: Chunking, scope: Scope, whole: boolean, count: Express
     fence(c, scope)
     emitWeights(x, local, c.chunk, count, whole, scope, () => fence(c, scope), c.lowerer, c.parts, c.run)
   }
-}
-
-function readsLocal(root: Expression, names: ReadonlySet<string>): boolean {
-  let found = false
-  walk(root, (x) => {
-    if (x.kind === "localRead" && names.has(x.local)) found = true
-  })
-  return found
 }
 
 /** The scores of a chunk; where all of them count, without looking at each. */

@@ -9,9 +9,11 @@
  * passes through more additions than log2 of the block. A scan over the whole of a short axis is a block, too. Elsewhere (a boundary, a
  * tile of another length) each place folds what is before it.
  */
+
 import { literalExtent } from "../ir/dim.js"
-import { add, apply, freeVariables, literal, mul, rewrite, substitute, variable, walk } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mul, rewrite, substitute, variable } from "../ir/expression.js"
 import type { Expression, Scan } from "../ir/nodes.js"
+import { nodesOf } from "../ir/query.js"
 import type { AxisTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import type { BlockAxis } from "./block.js"
@@ -22,15 +24,14 @@ const longestTile = 32
 
 /** Places of the blocks in which a value's scans run along an axis, when there are such scans. */
 export function blockAlong(value: Expression, axis: Axis): number | undefined {
-  let found: number | undefined
-  walk(value, (x) => {
-    if (x.kind !== "scan") return
+  const blocks = nodesOf([value], "scan").map((x) => {
     const { at } = x
     const block =
       at.kind === "operation" && at.operation === "floormod" ? literalExtent(at.args[1]!) : literalExtent(axis.extent)
-    if (block !== undefined && block > 1 && block <= longestTile && runsAlong(x, axis, block)) found = block
+    const short = block !== undefined && block > 1 && block <= longestTile
+    return short && runsAlong(x, axis, block) ? block : undefined
   })
-  return found
+  return blocks.findLast((block) => block !== undefined)
 }
 
 /** Whether a perThread tile along an axis takes a scan in turn. */
@@ -78,12 +79,8 @@ export function valuesAt(
   const stride = axes.slice(axes.indexOf(along) + 1).reduce((n, a) => n * (a.tile.perThread ?? 1), 1)
   const first = firsts.get(name)!
   const inBlock = atFirst(value, name, block)
-  const scans = new Set<Scan>()
-  walk(inBlock, (x) => {
-    const whole = along.axis.extent
-    if (x.kind === "scan" && runsAlong(x, { name, extent: whole }, block)) scans.add(x)
-  })
-  const prefixes = new Map([...scans].map((s) => [s, prefixesOf(s, block)] as const))
+  const scans = nodesOf([inBlock], "scan").filter((s) => runsAlong(s, { name, extent: along.axis.extent }, block))
+  const prefixes = new Map(scans.map((s) => [s, prefixesOf(s, block)] as const))
   return copies.map((copy, i) => {
     const number = Math.floor(i / stride) % block
     const here = rewrite(inBlock, (x) =>

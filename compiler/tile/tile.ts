@@ -10,13 +10,14 @@
  */
 
 import { type Dim, literalExtent, maximum } from "../ir/dim.js"
-import { add, apply, literal, mul, substitute, variable, walk } from "../ir/expression.js"
+import { add, apply, literal, mul, substitute, variable } from "../ir/expression.js"
 import { foldLengths } from "../ir/fold-lengths.js"
 import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
 import { type LoopKernel, packed, type Statement, storageBytes } from "../ir/loop.js"
 import { everyStatement, symbolsOf } from "../ir/loop-visit.js"
 import type { TileOptions } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
+import { loadedIn } from "../ir/query.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, everywhere, laneGroup, Refused } from "./block.js"
@@ -97,11 +98,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   if (half !== undefined)
     throw new Refused("store/packed", `two elements of '${half}' share a word; a store has to write both`)
   const writes = written(kernel)
-  const reads = new Set<string>()
-  for (const item of kernel.items)
-    walk(item.value, (x) => {
-      if (x.kind === "load") reads.add(x.buffer)
-    })
+  const reads = loadedIn(kernel.items.map((item) => item.value))
   return {
     name: kernel.name,
     buffers: kernel.buffers.map(({ name, dtype, storage, shape }) => ({

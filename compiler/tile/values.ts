@@ -20,11 +20,11 @@ import {
   rewrite,
   substitute,
   variable,
-  walk,
 } from "../ir/expression.js"
 import { elementsInside } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
+import { nodesOf } from "../ir/query.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, share, tree } from "./accumulators.js"
 import { append, combine, isSelective, mayChange } from "./fold.js"
@@ -49,12 +49,8 @@ export function solve(
 ): ReadonlyMap<Expression, readonly Expression[]> {
   const solved = new Map(scope.solved)
   for (;;) {
-    const available = new Set<Reduce>()
-    for (const v of values)
-      walk(v, (x) => {
-        if (x.kind === "reduce" && !solved.has(x) && [...freeVariables(x)].every((n) => scope.bound.has(n)))
-          available.add(x)
-      })
+    const computable = (r: Reduce) => !solved.has(r) && [...freeVariables(r)].every((n) => scope.bound.has(n))
+    const available = new Set(nodesOf(values, "reduce").filter(computable))
     const ready = [...available].filter((r) => !mentions(r, available, solved))
     const [first] = ready
     if (first === undefined) return solved
@@ -74,14 +70,8 @@ export function solve(
 const inLanes = (r: Reduce, { vector }: Scope): boolean => vector !== undefined && freeVariables(r).has(vector.name)
 
 /** Whether a reduction waits for another one that is to be computed first. */
-function mentions(r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap<Expression, unknown>): boolean {
-  let found = false
-  const see = (x: Expression) => {
-    if (x !== r && available.has(x as Reduce) && !solved.has(x)) found = true
-  }
-  for (const o of operands(r)) walk(o, see)
-  return found
-}
+const mentions = (r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap<Expression, unknown>): boolean =>
+  nodesOf(operands(r), "reduce").some((x) => available.has(x) && !solved.has(x))
 
 const sameFolding = (a: ReductionTile, b: ReductionTile) =>
   a.vector === b.vector &&
@@ -231,14 +221,8 @@ function foldLeaves(
 const simple = (r: Reduce) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
 
 /** Whether a fold inside of `x` ends elsewhere in each lane along `axis`: a prefix up to it. Such a loop cannot be a vector's. */
-export function stepsInside(x: Expression, axis: string): boolean {
-  let found = false
-  walk(x, (o) => {
-    const end = o.kind === "scan" ? o.at : o.kind === "reduce" ? o.extent : undefined
-    if (end !== undefined && freeVariables(end).has(axis)) found = true
-  })
-  return found
-}
+export const stepsInside = (x: Expression, axis: string): boolean =>
+  nodesOf([x], "reduce", "scan").some((o) => freeVariables(o.kind === "scan" ? o.at : o.extent).has(axis))
 
 /**
  * for i: accumulate the lift at i (or at the i-th vectors, one per set of accumulators). Lanes of a group take turns. With runs the

@@ -8,6 +8,7 @@
  * A coordinate is "same" in all lanes, "step" (consecutive lanes are consecutive), or neither. A fetch is wide when its flat offset steps
  * and starts at a multiple of the width.
  */
+
 import {
   add,
   apply,
@@ -21,11 +22,11 @@ import {
   sub,
   substitute,
   vector,
-  walk,
 } from "../ir/expression.js"
 import { divided } from "../ir/linear.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
+import { nodesOf } from "../ir/query.js"
 
 /** The variable that runs over the lanes: lane j stands for base + j. */
 export interface VectorAxis {
@@ -109,7 +110,7 @@ export function wideFetch(
   if (start !== undefined) return fetch(array, translate(start), dtype, axis.width)
   const lanes = Array.from({ length: axis.width }, (_, j) => j)
   // Offsets of their own keep their form, so that neighbours can be read together; what they read themselves is read for all lanes at once.
-  if (!readsMemory(offset)) {
+  if (nodesOf([offset], "load", "localRead", "reduce", "scan").length === 0) {
     const at = (j: number) => rewrite(substitute(offset, new Map([[axis.name, add(axis.base, literal(j))]])), known)
     return vector(lanes.map((j) => fetch(array, translate(at(j)), dtype)))
   }
@@ -126,14 +127,6 @@ function known(x: Expression): Expression | undefined {
   const parts = by.kind === "literal" ? divided(x.args[0]!, by.value) : undefined
   if (parts === undefined) return undefined
   return x.operation === "floordiv" ? parts.quotient : literal(parts.rest)
-}
-
-function readsMemory(x: Expression): boolean {
-  let found = false
-  walk(x, (o) => {
-    if (o.kind === "load" || o.kind === "localRead" || o.kind === "reduce" || o.kind === "scan") found = true
-  })
-  return found
 }
 
 /** The offset of lane 0 when a wide access is possible there. */

@@ -10,7 +10,7 @@
  * that the text is as long as the DAG.
  */
 import { identity, operands, print, rebuild, rewrite, variable, walk, withTable } from "../expression.js"
-import type { Item, Kernel, KernelBuffer } from "../kernel.js"
+import { type Item, type Kernel, type KernelBuffer, rootsOf } from "../kernel.js"
 import type { Expression } from "../nodes.js"
 import type { Axis } from "../tensor.js"
 
@@ -29,9 +29,6 @@ export function printKernel(kernel: Kernel): string {
 function printBuffer({ name, dtype, storage, shape }: KernelBuffer): string {
   return `${name}: ${dtype}${storage === dtype ? "" : ` as ${storage}`} [${shape.join(", ")}]`
 }
-
-const rootsOf = (item: Item): readonly Expression[] =>
-  item.kind === "local" ? [item.value] : [...item.index, item.value]
 
 function printItem(item: Item, names: Names): string {
   const text = (x: Expression) => print(shorten(x, names))

@@ -7,12 +7,14 @@
  * reads what another stores, index arity and dtypes. Not checked, for it needs values: that indices stay within capacities and that distinct points
  * store to distinct elements; the interpreter faults there.
  */
+
 import { freeVariables, print, walk } from "../expression.js"
-import type { Item, Kernel, KernelBuffer, Local } from "../kernel.js"
+import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf } from "../kernel.js"
 import { storageType } from "../loop.js"
 import { liftCount, monoidKey, monoidParts, partOf } from "../monoid.js"
 import type { Component, Expression } from "../nodes.js"
 import type { DType } from "../operations.js"
+import { loadedIn, nodesOf } from "../query.js"
 
 export type KernelProblemCode =
   | "kernel/name" /* a name that means nothing or two things */
@@ -47,7 +49,7 @@ export function verifyKernel(kernel: Kernel): KernelProblem[] {
   kernel.items.forEach((item, i) => {
     const report = reporter(`item ${i} (${item.kind} ${item.kind === "local" ? item.name : item.buffer}): `)
     verifyItem(item, buffers, report)
-    for (const x of expressionsOf(item)) verifyFree(x, item, report)
+    for (const x of rootsOf(item)) verifyFree(x, item, report)
     for (const a of item.axes) {
       bind(a.name, a, axes, report)
       if (a.extent.dtype !== "i32" || freeVariables(a.extent).size > 0)
@@ -55,7 +57,7 @@ export function verifyKernel(kernel: Kernel): KernelProblem[] {
     }
     const seen = new Set<Expression>()
     const see = (x: Expression) => verifyNode(x, { buffers, locals, before, axes, report })
-    for (const x of expressionsOf(item)) walk(x, see, seen)
+    for (const x of rootsOf(item)) walk(x, see, seen)
     if (item.kind !== "local") return
     if (before.has(item.name) || buffers.has(item.name)) report("kernel/name", `'${item.name}' is a name already`)
     before.add(item.name)
@@ -63,9 +65,6 @@ export function verifyKernel(kernel: Kernel): KernelProblem[] {
   verifyHazards(kernel, reporter)
   return problems
 }
-
-const expressionsOf = (item: Item): readonly Expression[] =>
-  item.kind === "local" ? [item.value] : [...item.index, item.value]
 
 function verifyBuffers(kernel: Kernel, report: Report): ReadonlyMap<string, KernelBuffer> {
   const found = new Map<string, KernelBuffer>()
@@ -105,15 +104,8 @@ function verifyPosition(index: readonly Expression[], arity: number, of: string,
 /** What owns the axes of folds: folds side by side may share a name (and a schedule), never one inside of the other. */
 const folds = {}
 
-function isFoldedInside(name: string, roots: readonly Expression[]): boolean {
-  let found = false
-  const seen = new Set<Expression>()
-  const see = (x: Expression) => {
-    if ((x.kind === "reduce" || x.kind === "scan") && x.axis === name) found = true
-  }
-  for (const x of roots) walk(x, see, seen)
-  return found
-}
+const isFoldedInside = (name: string, roots: readonly Expression[]): boolean =>
+  nodesOf(roots, "reduce", "scan").some((x) => x.axis === name)
 
 /** An axis belongs to one item or to folds. */
 function bind(name: string, owner: object, axes: Map<string, object>, report: Report): void {
@@ -212,16 +204,7 @@ function verifyComponent({ of, index, slot }: Component, report: Report): void {
 
 function verifyHazards(kernel: Kernel, reporter: (where: string) => Report): void {
   kernel.items.forEach((item, i) => {
-    const seen = new Set<Expression>()
-    const read = new Set<string>()
-    for (const x of expressionsOf(item))
-      walk(
-        x,
-        (y) => {
-          if (y.kind === "load") read.add(y.buffer)
-        },
-        seen,
-      )
+    const read = loadedIn(rootsOf(item))
     kernel.items.forEach((other, j) => {
       if (i !== j && other.kind === "store" && read.has(other.buffer))
         reporter("")("kernel/hazard", `item ${i} reads '${other.buffer}', which item ${j} stores`)

@@ -8,11 +8,12 @@
  * A bool is stored as u32. Offsets count elements; `unitIndex` turns one into an index of units.
  */
 import { fault } from "../../../runtime/errors.js"
-import { add, apply, isLiteral, literal, mul, sub, walk } from "../../ir/expression.js"
+import { add, apply, isLiteral, literal, mul, sub } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Storage } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
+import { nodesOf } from "../../ir/query.js"
 import { typeText } from "./types.js"
 
 export interface ArrayLayout {
@@ -36,10 +37,9 @@ export function arrayLayouts(kernel: LoopKernel): Layouts {
   const narrowest = new Map<string, number>()
   const touch = (array: string, width: number) =>
     narrowest.set(array, Math.min(width, narrowest.get(array) ?? Number.POSITIVE_INFINITY))
-  const seen = new Set<Expression>()
   for (const s of statements) {
     if (s.kind === "store") touch(s.array, s.value.width)
-    for (const e of expressionsOf(s)) walk(e, (x) => x.kind === "fetch" && touch(x.array, x.width), seen)
+    for (const x of nodesOf(expressionsOf(s), "fetch")) touch(x.array, x.width)
   }
   const layouts = new Map<string, ArrayLayout>()
   const place = (name: string, dtype: DType, storage: Storage) => {

@@ -6,11 +6,12 @@
  *
  * An operation on constants only goes through a `let`, for WGSL evaluates constant expressions itself and refuses an infinite result.
  */
-import { freeVariables, walk } from "../../ir/expression.js"
+import { freeVariables } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression, Fetch, OperationNode } from "../../ir/nodes.js"
 import type { Operation } from "../../ir/operations.js"
+import { nodesOf } from "../../ir/query.js"
 import { expand } from "../expand.js"
 import type { Context, Dialect, Printed } from "../text/dialect.js"
 import { printed, spelled } from "../text/expression.js"
@@ -122,16 +123,8 @@ function opaque(s: Statement & { kind: "for" }, extent: number, registers: Reado
   return !everyStatement(s.body).some((inner) => {
     if (inner.kind === "let" && depends(inner.value)) derived.add(inner.name)
     if (inner.kind === "store" && registers.has(inner.array) && depends(inner.offset)) return true
-    return expressionsOf(inner).some((e) => fetches(e).some((x) => registers.has(x.array) && depends(x.offset)))
+    return nodesOf(expressionsOf(inner), "fetch").some((x) => registers.has(x.array) && depends(x.offset))
   })
-}
-
-function fetches(root: Expression): readonly Fetch[] {
-  const found: Fetch[] = []
-  walk(root, (x) => {
-    if (x.kind === "fetch") found.push(x)
-  })
-  return found
 }
 
 function printStore(c: Context, layouts: Layouts, s: Statement & { kind: "store" }): void {

@@ -7,11 +7,12 @@
  * whole. Places beyond the end of an axis are filled from its last element; nobody reads them.
  */
 
-import { add, apply, literal, mul, substitute, variable, walk } from "../../ir/expression.js"
+import { add, apply, literal, mul, substitute, variable } from "../../ir/expression.js"
 import type { Store } from "../../ir/kernel.js"
 import { difference, divided } from "../../ir/linear.js"
 import type { Half, Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
+import { nodesOf } from "../../ir/query.js"
 import type { StagedTile } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { type BlockAxis, type Build, exchangeOf, laneGroup, Refused } from "../block.js"
@@ -79,10 +80,7 @@ export function emitFill(
     index,
     value: substitute(value, at),
   }
-  let together = 1
-  walk(value, (x) => {
-    if (x.kind === "reduce") together = Math.max(together, lowerer.folding(x.axis).group ?? 1)
-  })
+  const together = Math.max(1, ...nodesOf([value], "reduce").map((r) => lowerer.folding(r.axis).group ?? 1))
   emitPoints(store, axes, together, { ...scope, lanes: laneGroup(together, parts) }, lowerer, parts, together === 1)
 }
 

@@ -9,10 +9,11 @@
  */
 
 import { literalExtent } from "../../ir/dim.js"
-import { add, literal, mul, substitute, variable, walk } from "../../ir/expression.js"
+import { add, literal, mul, substitute, variable } from "../../ir/expression.js"
 import { bufferOf, type Local } from "../../ir/kernel.js"
 import { type Half, packed, type Statement } from "../../ir/loop.js"
 import type { Expression, LocalRead } from "../../ir/nodes.js"
+import { nodesOf } from "../../ir/query.js"
 import type { StagedTile } from "../../ir/schedule.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
@@ -178,14 +179,14 @@ function emitScalar(
 /** The locals that are read, those that they read first. */
 export function wantedLocals(values: readonly Expression[], locals: readonly Local[]): readonly Local[] {
   const names = new Set<string>()
-  const visit = (x: Expression) =>
-    walk(x, (e) => {
-      if (e.kind !== "localRead" || names.has(e.local)) return
-      names.add(e.local)
-      const local = locals.find((l) => l.name === e.local)
-      if (local !== undefined) visit(local.value)
-    })
-  for (const v of values) visit(v)
+  const visit = (roots: readonly Expression[]): void => {
+    for (const { local: name } of nodesOf(roots, "localRead")) {
+      if (names.has(name)) continue
+      names.add(name)
+      visit(locals.filter((l) => l.name === name).map((l) => l.value))
+    }
+  }
+  visit(values)
   return locals.filter((l) => names.has(l.name))
 }
 
@@ -214,18 +215,16 @@ export function alignLocals(
     const before = found.get(read.local)
     found.set(read.local, before === undefined ? seen : before.map((b, i) => (b === seen[i] ? b : undefined)))
   }
-  const reads = (x: Expression, follow: (x: Expression) => string | undefined) =>
-    walk(x, (e) => {
-      if (e.kind === "localRead") note(e, follow)
-    })
-  for (const x of values) reads(x, (e) => (e.kind === "variable" && names.has(e.name) ? e.name : undefined))
+  for (const x of nodesOf(values, "localRead"))
+    note(x, (e) => (e.kind === "variable" && names.has(e.name) ? e.name : undefined))
   // Readers before what they read: the list is in order of computation.
   for (const local of [...wanted].reverse()) {
     const mine = found.get(local.name) ?? local.axes.map(() => undefined)
-    reads(locals.find((l) => l.name === local.name)!.value, (e) => {
-      const i = e.kind === "variable" ? local.axes.findIndex((a) => a.name === e.name) : -1
-      return i < 0 ? undefined : mine[i]
-    })
+    for (const x of nodesOf([locals.find((l) => l.name === local.name)!.value], "localRead"))
+      note(x, (e) => {
+        const i = e.kind === "variable" ? local.axes.findIndex((a) => a.name === e.name) : -1
+        return i < 0 ? undefined : mine[i]
+      })
   }
   // What does not move with the chunk stays as it is for all of the folds around it.
   for (const [name, along] of found)

@@ -6,9 +6,10 @@
  *
  * Held are all factors of a product that depend on no more axes than the one that loads the buffer. Folds that hold the same share one local.
  */
-import { freeVariables, localRead, mul, reduce, rewrite, substitute, variable, walk } from "../../ir/expression.js"
+import { freeVariables, localRead, mul, reduce, rewrite, substitute, variable } from "../../ir/expression.js"
 import type { Local, Store } from "../../ir/kernel.js"
 import type { Expression } from "../../ir/nodes.js"
+import { nodesOf } from "../../ir/query.js"
 import { renamedTile, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
@@ -48,7 +49,8 @@ export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: st
     const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
     const factors = factorsOf(lift)
     const all = own(lift).length
-    const found = factors.flatMap((f) => heldLoads(f, staged).map((l) => ({ factor: f, load: l })))[0]
+    const loads = factors.flatMap((factor) => nodesOf([factor], "load").map((load) => ({ factor, load })))
+    const found = loads.find(({ load }) => staged[load.buffer] !== undefined)
     if (found === undefined || own(found.factor).length === all) return lift
     const order = [...new Set([...found.load.index.flatMap((i) => own(i)), ...own(found.factor)])]
     const inside = (f: Expression) => own(f).every((a) => order.includes(a))
@@ -76,12 +78,4 @@ export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: st
   const value =
     Object.keys(staged).length === 0 ? given.value : visit(given.value, new Map(given.axes.map((a) => [a.name, a])))
   return { store: { ...given, value }, locals: [...locals.values()], tiles }
-}
-
-function heldLoads(x: Expression, held: NonNullable<StoreSchedule["staged"]>) {
-  const found: Extract<Expression, { kind: "load" }>[] = []
-  walk(x, (e) => {
-    if (e.kind === "load" && held[e.buffer] !== undefined) found.push(e)
-  })
-  return found
 }

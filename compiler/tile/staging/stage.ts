@@ -24,13 +24,12 @@ import {
   rewriter,
   substitute,
   variable,
-  walk,
 } from "../../ir/expression.js"
 import type { Local, Store } from "../../ir/kernel.js"
 import { memoized } from "../../ir/memoized.js"
 import { type Carried as CarriedMonoid, sum } from "../../ir/monoid.js"
-import type { Expression, Load, LocalRead, Reduce } from "../../ir/nodes.js"
-import { chainOf, outermostFolds } from "../../ir/query.js"
+import type { Expression, LocalRead, Reduce } from "../../ir/nodes.js"
+import { chainOf, nodesOf, outermostFolds } from "../../ir/query.js"
 import { type RecipeName, recipeOf } from "../../ir/recipes.js"
 import { type ReductionTile, renamedTile, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
@@ -105,7 +104,7 @@ export function stage(
   const value = unite(given.value, folds, chain, chunked)
 
   const axes = new Map<string, Axis>(given.axes.map((a) => [a.name, a]))
-  for (const r of allFolds(value)) axes.set(r.axis, { name: r.axis, extent: r.extent })
+  for (const r of nodesOf([value], "reduce")) axes.set(r.axis, { name: r.axis, extent: r.extent })
   const locals: Local[] = []
   const origins = new Map<string, string>()
   const tiles = new Map<string, StagedTile>()
@@ -228,14 +227,6 @@ function chunkChain(r: Reduce, reduce: Readonly<Record<string, ReductionTile>>):
   return at < 0 ? undefined : chain.slice(0, at + 1)
 }
 
-function allFolds(root: Expression): readonly Reduce[] {
-  const found: Reduce[] = []
-  walk(root, (x) => {
-    if (x.kind === "reduce") found.push(x)
-  })
-  return found
-}
-
 /** Gives the folds the axes of the first one's chain. */
 function unite(
   value: Expression,
@@ -264,13 +255,7 @@ function createStaging(
   hold: (stem: string, value: Expression, order: readonly string[], tile: StagedTile) => Expression,
 ): (x: Expression) => Expression {
   const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
-  const wanted = (x: Expression): Load | undefined => {
-    let found: Load | undefined
-    walk(x, (e) => {
-      if (e.kind === "load" && held[e.buffer] !== undefined) found = e
-    })
-    return found
-  }
+  const wanted = (x: Expression) => nodesOf([x], "load").findLast((l) => held[l.buffer] !== undefined)
   const operand: (x: Expression) => Expression = memoized((x) => {
     const load = wanted(x)
     if (load === undefined || x.kind === "localRead") return x
