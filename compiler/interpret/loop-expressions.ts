@@ -23,131 +23,125 @@ export interface Names {
 }
 
 export interface ExpressionCompiler {
-  /** The value of lane `lane` of a vector; of a scalar, its value. */
-  readonly compile: (x: Expression, lane?: number) => Value
-  /** To be called when an array's name gets a new meaning. */
-  readonly forget: () => void
+  readonly machine: Machine
+  readonly names: Names
+  /** Nodes that occur more than once in some statement. */
+  readonly shared: ReadonlySet<Expression>
+  /** Whether f32 results stay unrounded. */
+  readonly float64: boolean
+  /** What is compiled, lane by lane; to be cleared when an array's name gets a new meaning. */
+  readonly compiled: Map<Expression, Value[]>
 }
 
-/**
- * @param shared nodes that occur more than once in some statement
- * @param float64 whether f32 results stay unrounded
- */
-export function expressionCompiler(
-  machine: Machine,
-  names: Names,
-  shared: ReadonlySet<Expression>,
-  float64: boolean,
-): ExpressionCompiler {
-  let memo = new Map<Expression, Value[]>()
-
-  const compile = (x: Expression, lane = 0): Value => {
-    const index = x.width === 1 ? 0 : lane
-    let lanes = memo.get(x)
-    if (lanes === undefined) {
-      lanes = []
-      memo.set(x, lanes)
-    }
-    lanes[index] ??= make(x, index)
-    return lanes[index]
+/** The value of lane `lane` of a vector; of a scalar, its value. */
+export function compile(compiler: ExpressionCompiler, x: Expression, lane = 0): Value {
+  const index = x.width === 1 ? 0 : lane
+  let lanes = compiler.compiled.get(x)
+  if (lanes === undefined) {
+    lanes = []
+    compiler.compiled.set(x, lanes)
   }
+  lanes[index] ??= make(compiler, x, index)
+  return lanes[index]
+}
 
-  const make = (x: Expression, lane: number): Value => {
-    switch (x.kind) {
-      case "literal": {
-        const { value } = x
-        return () => value
-      }
-      case "variable": {
-        const slot = names.slotOf(x.name) + lane
-        return () => machine.variables[machine.base + slot]!
-      }
-      case "symbol": {
-        const index = names.symbolOf(x.name)
-        return () => machine.symbols[index]!
-      }
-      case "operation":
-        return cached(x, operationValue(x, lane))
-      case "fetch":
-        return cached(x, fetchValue(x, lane))
-      case "splat":
-        return compile(x.of)
-      case "ramp": {
-        const first = compile(x.of)
-        return () => (first() + lane) | 0
-      }
-      case "lane":
-        return compile(x.of, x.lane)
-      case "vector":
-        return compile(x.args[lane]!)
-      case "load":
-      case "localRead":
-      case "reduce":
-      case "scan":
-      case "component":
-        return fault(machine, "malformed", `a ${x.kind} is not of the loop language: ${print(x)}`)
-      default:
-        return x satisfies never
+function make(compiler: ExpressionCompiler, x: Expression, lane: number): Value {
+  const { machine, names } = compiler
+  switch (x.kind) {
+    case "literal": {
+      const { value } = x
+      return () => value
     }
+    case "variable": {
+      const slot = names.slotOf(x.name) + lane
+      return () => machine.variables[machine.base + slot]!
+    }
+    case "symbol": {
+      const index = names.symbolOf(x.name)
+      return () => machine.symbols[index]!
+    }
+    case "operation":
+      return cached(compiler, x, operationValue(compiler, x, lane))
+    case "fetch":
+      return cached(compiler, x, fetchValue(compiler, x, lane))
+    case "splat":
+      return compile(compiler, x.of)
+    case "ramp": {
+      const first = compile(compiler, x.of)
+      return () => (first() + lane) | 0
+    }
+    case "lane":
+      return compile(compiler, x.of, x.lane)
+    case "vector":
+      return compile(compiler, x.args[lane]!)
+    case "load":
+    case "localRead":
+    case "reduce":
+    case "scan":
+    case "component":
+      return fault(machine, "malformed", `a ${x.kind} is not of the loop language: ${print(x)}`)
+    default:
+      return x satisfies never
   }
+}
 
-  const operationValue = (x: OperationNode, lane: number): Value => {
-    const { evaluate } = operation(x.operation)
-    const of = x.args[0]!.dtype
-    const [a, b, c] = x.args.map((arg) => compile(arg, lane)) as [Value, Value, Value]
-    if (x.operation === "floordiv" || x.operation === "floormod") {
-      const divisor = x.args[1]!
-      if (!(isLiteral(divisor) && divisor.value > 0))
-        return () => {
-          const by = b()
-          if (!(by > 0)) fault(machine, "division", `${x.operation} by ${by}`)
-          return roundTo(of, evaluate(of, a(), by))
-        }
-    }
-    const to = x.dtype
-    const direct = x.args.length === 2 && !float64 ? directly(x.operation, of, a, b) : undefined
-    if (direct !== undefined) return direct
-    if (float64 && to === "f32") {
-      if (x.args.length === 1) return () => evaluate(of, a())
-      return x.args.length === 2 ? () => evaluate(of, a(), b()) : () => evaluate(of, a(), b(), c())
-    }
-    if (x.args.length === 1) return () => roundTo(to, evaluate(of, a()))
-    return x.args.length === 2
-      ? () => roundTo(to, evaluate(of, a(), b()))
-      : () => roundTo(to, evaluate(of, a(), b(), c()))
-  }
-
-  const fetchValue = (x: Fetch, lane: number): Value => {
-    const array = names.arrayOf(x.array)
-    const offset = compile(x.offset)
-    const { width } = x
-    if (array.space === "buffer" && array.access === "read")
+function operationValue(compiler: ExpressionCompiler, x: OperationNode, lane: number): Value {
+  const { machine, float64 } = compiler
+  const { evaluate } = operation(x.operation)
+  const of = x.args[0]!.dtype
+  const [a, b, c] = x.args.map((arg) => compile(compiler, arg, lane)) as [Value, Value, Value]
+  if (x.operation === "floordiv" || x.operation === "floormod") {
+    const divisor = x.args[1]!
+    if (!(isLiteral(divisor) && divisor.value > 0))
       return () => {
-        const at = offset()
-        checkRange(machine, array, at, width)
-        return array.values[at + lane]!
+        const by = b()
+        if (!(by > 0)) fault(machine, "division", `${x.operation} by ${by}`)
+        return roundTo(of, evaluate(of, a(), by))
       }
+  }
+  const to = x.dtype
+  const direct = x.args.length === 2 && !float64 ? directly(x.operation, of, a, b) : undefined
+  if (direct !== undefined) return direct
+  if (float64 && to === "f32") {
+    if (x.args.length === 1) return () => evaluate(of, a())
+    return x.args.length === 2 ? () => evaluate(of, a(), b()) : () => evaluate(of, a(), b(), c())
+  }
+  if (x.args.length === 1) return () => roundTo(to, evaluate(of, a()))
+  return x.args.length === 2
+    ? () => roundTo(to, evaluate(of, a(), b()))
+    : () => roundTo(to, evaluate(of, a(), b(), c()))
+}
+
+function fetchValue(compiler: ExpressionCompiler, x: Fetch, lane: number): Value {
+  const { machine, names } = compiler
+  const array = names.arrayOf(x.array)
+  const offset = compile(compiler, x.offset)
+  const { width } = x
+  if (array.space === "buffer" && array.access === "read")
     return () => {
       const at = offset()
       checkRange(machine, array, at, width)
-      return readArray(machine, array, at + lane)
+      return array.values[at + lane]!
     }
+  return () => {
+    const at = offset()
+    checkRange(machine, array, at, width)
+    return readArray(machine, array, at + lane)
   }
+}
 
-  const cached = (x: Expression, value: Value): Value => {
-    if (!shared.has(x)) return value
-    let epoch = -1
-    let last = 0
-    return () => {
-      if (epoch !== machine.epoch) {
-        last = value()
-        epoch = machine.epoch
-      }
-      return last
+function cached(compiler: ExpressionCompiler, x: Expression, value: Value): Value {
+  if (!compiler.shared.has(x)) return value
+  const { machine } = compiler
+  let epoch = -1
+  let last = 0
+  return () => {
+    if (epoch !== machine.epoch) {
+      last = value()
+      epoch = machine.epoch
     }
+    return last
   }
-
-  return { compile, forget: () => (memo = new Map()) }
 }
 
 /** What most of a kernel consists of, without the table of operations between. */

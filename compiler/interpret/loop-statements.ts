@@ -12,7 +12,7 @@
 
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
-import { type ExpressionCompiler, expressionCompiler, sharedNodes, type Value } from "./loop-expressions.js"
+import { compile, type ExpressionCompiler, sharedNodes, type Value } from "./loop-expressions.js"
 import { type ArrayState, checkRange, fault, type Machine, newArray, newMachine, writeArray } from "./loop-machine.js"
 
 /** Executes for the machine's current lane and answers which instruction is next. */
@@ -44,195 +44,239 @@ export interface Program {
   readonly slots: number
 }
 
+/** A program that grows by statements. */
+interface Compilation extends Program {
+  readonly code: Instruction[]
+  readonly meetings: Map<number, Meeting>
+  readonly arrays: ArrayState[]
+  readonly symbols: string[]
+  slots: number
+  /** A name has one slot for each width: scopes side by side share it, and expressions over it stay compiled. */
+  readonly slotsByName: Map<string, number>
+  /** What is in scope. */
+  readonly variables: Map<string, number>
+  readonly liveArrays: Map<string, ArrayState>
+  readonly everArrays: Set<string>
+  /** Slots of the loops around. */
+  readonly counters: number[]
+  readonly expressions: ExpressionCompiler
+  /** Where the next instructions come from. */
+  statement: Statement
+}
+
 export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
   const machine = newMachine()
-  const code: Instruction[] = []
-  const meetings = new Map<number, Meeting>()
-  const arrays: ArrayState[] = []
-  const symbols: string[] = []
-  let slots = 0
-  const slotsByName = new Map<string, number>()
-  const variables = new Map<string, number>()
-  const liveArrays = new Map<string, ArrayState>()
-  const everArrays = new Set<string>()
-  const counters: number[] = []
-
-  const reserve = (width: number): number => {
-    slots += width
-    return slots - width
+  const names = {
+    slotOf: (name: string) => slotOf(program, name),
+    arrayOf: (name: string) => arrayOf(program, name),
+    symbolOf: (name: string) => symbolOf(program, name),
   }
-  /** A name has one slot for each width: scopes side by side share it, and expressions over it stay compiled. */
-  const declare = (name: string, width: number): number => {
-    if (variables.has(name)) fault(machine, "malformed", `'${name}' is declared twice`)
-    const key = `${width} ${name}`
-    const slot = slotsByName.get(key) ?? reserve(width)
-    slotsByName.set(key, slot)
-    variables.set(name, slot)
-    return slot
-  }
-  const declareArray = (array: ArrayState) => {
-    if (liveArrays.has(array.name)) fault(machine, "malformed", `'${array.name}' is declared twice`)
-    if (everArrays.has(array.name)) expressions.forget()
-    everArrays.add(array.name)
-    liveArrays.set(array.name, array)
-    arrays.push(array)
-  }
-  const slotOf = (name: string) => variables.get(name) ?? fault(machine, "malformed", `'${name}' is not declared`)
-  const arrayOf = (name: string) => liveArrays.get(name) ?? fault(machine, "malformed", `'${name}' is not an array`)
-  const symbolOf = (name: string): number => {
-    if (!symbols.includes(name)) symbols.push(name)
-    return symbols.indexOf(name)
-  }
-  const expressions: ExpressionCompiler = expressionCompiler(
+  const program: Compilation = {
     machine,
-    { slotOf, arrayOf, symbolOf },
-    sharedNodes(kernel.body),
-    float64,
-  )
-  const value = (x: Expression): Value => expressions.compile(x)
-  const lanesOf = (x: Expression): Value[] => Array.from({ length: x.width }, (_, i) => expressions.compile(x, i))
-
-  for (const b of kernel.buffers) declareArray(newArray(b.name, b.storage, "buffer", b.access, -1, 0))
-
-  let statement: Statement
-  const emit = (make: (next: number) => Instruction): void => {
-    machine.statements[code.length] = statement
-    code.push(make(code.length + 1))
+    code: [],
+    meetings: new Map(),
+    arrays: [],
+    symbols: [],
+    slots: 0,
+    slotsByName: new Map(),
+    variables: new Map(),
+    liveArrays: new Map(),
+    everArrays: new Set(),
+    counters: [],
+    expressions: { machine, names, shared: sharedNodes(kernel.body), float64, compiled: new Map() },
+    statement: { kind: "barrier" },
   }
-  const scope = (body: readonly Statement[]): void => {
-    const [variablesBefore, arraysBefore] = [new Set(variables.keys()), new Set(liveArrays.keys())]
-    for (const s of body) add(s)
-    for (const name of variables.keys()) if (!variablesBefore.has(name)) variables.delete(name)
-    for (const name of liveArrays.keys()) if (!arraysBefore.has(name)) liveArrays.delete(name)
-  }
+  for (const b of kernel.buffers) declareArray(program, newArray(b.name, b.storage, "buffer", b.access, -1, 0))
+  scope(program, kernel.body)
+  return program
+}
 
-  const add = (s: Statement): void => {
-    statement = s
-    machine.at = code.length
-    machine.statements[code.length] = s
-    switch (s.kind) {
-      case "for":
-        addFor(s)
-        break
-      case "if":
-        addIf(s)
-        break
-      case "block":
-        scope(s.body)
-        break
-      case "let": {
-        const values = lanesOf(s.value)
-        emitSet(declare(s.name, s.value.width), values)
-        break
-      }
-      case "assign":
-        emitSet(slotOf(s.name), lanesOf(s.value))
-        break
-      case "alloc": {
-        const life = reserve(1)
-        declareArray(newArray(s.name, s.storage ?? s.dtype, s.space, "readwrite", life, s.size))
-        const shared = s.space === "shared"
-        emit((next) => () => {
-          const { variables, base } = machine
-          variables[base + life] = shared ? variables[base + machine.gridSlot]! + 1 : ++machine.lives
-          return next
-        })
-        break
-      }
-      case "store": {
-        const [array, offset, values] = [arrayOf(s.array), value(s.offset), lanesOf(s.value)]
-        const made = new Float64Array(values.length)
-        emit((next) => () => {
-          const at = offset()
-          for (let i = 0; i < values.length; i++) made[i] = values[i]!()
-          checkRange(machine, array, at, values.length)
-          for (let i = 0; i < values.length; i++) writeArray(machine, array, at + i, made[i]!)
-          return next
-        })
-        break
-      }
-      case "shuffle": {
-        const [values, from, to] = [lanesOf(s.value), reserve(s.value.width), declare(s.name, s.value.width)]
-        meetings.set(code.length, { kind: "shuffle", from, to, width: s.value.width, mask: s.mask })
-        emit(() => setter(from, values, wait))
-        break
-      }
-      case "barrier":
-        meetings.set(code.length, { kind: "barrier", counters: [...counters] })
-        emit(() => () => wait)
-        break
-      default:
-        s satisfies never
+function reserve(program: Compilation, width: number): number {
+  program.slots += width
+  return program.slots - width
+}
+
+function declare(program: Compilation, name: string, width: number): number {
+  if (program.variables.has(name)) fault(program.machine, "malformed", `'${name}' is declared twice`)
+  const key = `${width} ${name}`
+  const slot = program.slotsByName.get(key) ?? reserve(program, width)
+  program.slotsByName.set(key, slot)
+  program.variables.set(name, slot)
+  return slot
+}
+
+function declareArray(program: Compilation, array: ArrayState) {
+  if (program.liveArrays.has(array.name)) fault(program.machine, "malformed", `'${array.name}' is declared twice`)
+  if (program.everArrays.has(array.name)) program.expressions.compiled.clear()
+  program.everArrays.add(array.name)
+  program.liveArrays.set(array.name, array)
+  program.arrays.push(array)
+}
+
+const slotOf = (program: Compilation, name: string) =>
+  program.variables.get(name) ?? fault(program.machine, "malformed", `'${name}' is not declared`)
+
+const arrayOf = (program: Compilation, name: string) =>
+  program.liveArrays.get(name) ?? fault(program.machine, "malformed", `'${name}' is not an array`)
+
+function symbolOf(program: Compilation, name: string): number {
+  if (!program.symbols.includes(name)) program.symbols.push(name)
+  return program.symbols.indexOf(name)
+}
+
+const value = (program: Compilation, x: Expression): Value => compile(program.expressions, x)
+
+const lanesOf = (program: Compilation, x: Expression): Value[] =>
+  Array.from({ length: x.width }, (_, i) => compile(program.expressions, x, i))
+
+function emit(program: Compilation, make: (next: number) => Instruction): void {
+  program.machine.statements[program.code.length] = program.statement
+  program.code.push(make(program.code.length + 1))
+}
+
+function scope(program: Compilation, body: readonly Statement[]): void {
+  const [variablesBefore, arraysBefore] = [new Set(program.variables.keys()), new Set(program.liveArrays.keys())]
+  for (const s of body) add(program, s)
+  for (const name of program.variables.keys()) if (!variablesBefore.has(name)) program.variables.delete(name)
+  for (const name of program.liveArrays.keys()) if (!arraysBefore.has(name)) program.liveArrays.delete(name)
+}
+
+function add(program: Compilation, s: Statement): void {
+  const { machine } = program
+  program.statement = s
+  machine.at = program.code.length
+  machine.statements[program.code.length] = s
+  switch (s.kind) {
+    case "for":
+      addFor(program, s)
+      break
+    case "if":
+      addIf(program, s)
+      break
+    case "block":
+      scope(program, s.body)
+      break
+    case "let": {
+      const values = lanesOf(program, s.value)
+      emitSet(program, declare(program, s.name, s.value.width), values)
+      break
     }
-  }
-
-  const setter = (slot: number, values: readonly Value[], next: number): Instruction => {
-    const [only] = values
-    if (values.length === 1 && only !== undefined)
-      return () => {
-        machine.variables[machine.base + slot] = only()
+    case "assign":
+      emitSet(program, slotOf(program, s.name), lanesOf(program, s.value))
+      break
+    case "alloc": {
+      const life = reserve(program, 1)
+      declareArray(program, newArray(s.name, s.storage ?? s.dtype, s.space, "readwrite", life, s.size))
+      const shared = s.space === "shared"
+      emit(program, (next) => () => {
+        const { variables, base } = machine
+        variables[base + life] = shared ? variables[base + machine.gridSlot]! + 1 : ++machine.lives
         return next
-      }
-    const made = new Float64Array(values.length)
+      })
+      break
+    }
+    case "store":
+      addStore(program, s)
+      break
+    case "shuffle": {
+      const [values, from, to] = [
+        lanesOf(program, s.value),
+        reserve(program, s.value.width),
+        declare(program, s.name, s.value.width),
+      ]
+      program.meetings.set(program.code.length, { kind: "shuffle", from, to, width: s.value.width, mask: s.mask })
+      emit(program, () => setter(program, from, values, wait))
+      break
+    }
+    case "barrier":
+      program.meetings.set(program.code.length, { kind: "barrier", counters: [...program.counters] })
+      emit(program, () => () => wait)
+      break
+    default:
+      s satisfies never
+  }
+}
+
+function setter(program: Compilation, slot: number, values: readonly Value[], next: number): Instruction {
+  const { machine } = program
+  const [only] = values
+  if (values.length === 1 && only !== undefined)
     return () => {
-      for (let i = 0; i < values.length; i++) made[i] = values[i]!()
-      machine.variables.set(made, machine.base + slot)
+      machine.variables[machine.base + slot] = only()
       return next
     }
+  const made = new Float64Array(values.length)
+  return () => {
+    for (let i = 0; i < values.length; i++) made[i] = values[i]!()
+    machine.variables.set(made, machine.base + slot)
+    return next
   }
-  const emitSet = (slot: number, values: readonly Value[]): void => emit((next) => setter(slot, values, next))
+}
 
-  const addFor = (s: Statement & { kind: "for" }): void => {
-    const extent = value(s.extent)
-    const limit = reserve(1)
-    const slot = declare(s.variable, 1)
-    if (s.bind === "lane")
-      emit((next) => () => {
-        machine.variables[machine.base + slot] = machine.lane
-        return next
-      })
-    if (s.bind === "grid") machine.gridSlot = slot
-    let end = 0
-    const grid = s.bind === "grid"
-    if (s.bind !== "lane") {
-      counters.push(slot)
-      emit((next) => () => {
-        const { variables, base } = machine
-        const first = grid ? machine.group : 0
-        variables[base + slot] = first
-        variables[base + limit] = extent()
-        return first < variables[base + limit]! ? next : end
-      })
-    }
-    const start = code.length
-    scope(s.body)
-    variables.delete(s.variable)
-    if (s.bind === "lane") return
-    counters.pop()
-    statement = s
-    emit(() => () => {
-      const { variables, base } = machine
-      const index = variables[base + slot]! + (grid ? machine.groups : 1)
-      variables[base + slot] = index
-      return index < variables[base + limit]! ? start : end
+const emitSet = (program: Compilation, slot: number, values: readonly Value[]): void =>
+  emit(program, (next) => setter(program, slot, values, next))
+
+function addFor(program: Compilation, s: Statement & { kind: "for" }): void {
+  const { machine } = program
+  const extent = value(program, s.extent)
+  const limit = reserve(program, 1)
+  const slot = declare(program, s.variable, 1)
+  if (s.bind === "lane")
+    emit(program, (next) => () => {
+      machine.variables[machine.base + slot] = machine.lane
+      return next
     })
-    end = code.length
+  if (s.bind === "grid") machine.gridSlot = slot
+  let end = 0
+  const grid = s.bind === "grid"
+  if (s.bind !== "lane") {
+    program.counters.push(slot)
+    emit(program, (next) => () => {
+      const { variables, base } = machine
+      const first = grid ? machine.group : 0
+      variables[base + slot] = first
+      variables[base + limit] = extent()
+      return first < variables[base + limit]! ? next : end
+    })
   }
+  const start = program.code.length
+  scope(program, s.body)
+  program.variables.delete(s.variable)
+  if (s.bind === "lane") return
+  program.counters.pop()
+  program.statement = s
+  emit(program, () => () => {
+    const { variables, base } = machine
+    const index = variables[base + slot]! + (grid ? machine.groups : 1)
+    variables[base + slot] = index
+    return index < variables[base + limit]! ? start : end
+  })
+  end = program.code.length
+}
 
-  const addIf = (s: Statement & { kind: "if" }): void => {
-    const condition = value(s.condition)
-    let [otherwise, end] = [0, 0]
-    emit((next) => () => (condition() ? next : otherwise))
-    scope(s.body)
-    if (s.otherwise.length > 0) {
-      statement = s
-      emit(() => () => end)
-    }
-    otherwise = code.length
-    scope(s.otherwise)
-    end = code.length
+function addIf(program: Compilation, s: Statement & { kind: "if" }): void {
+  const condition = value(program, s.condition)
+  let [otherwise, end] = [0, 0]
+  emit(program, (next) => () => (condition() ? next : otherwise))
+  scope(program, s.body)
+  if (s.otherwise.length > 0) {
+    program.statement = s
+    emit(program, () => () => end)
   }
+  otherwise = program.code.length
+  scope(program, s.otherwise)
+  end = program.code.length
+}
 
-  scope(kernel.body)
-  return { machine, code, meetings, arrays, symbols, slots }
+function addStore(program: Compilation, s: Statement & { kind: "store" }): void {
+  const { machine } = program
+  const [array, offset, values] = [arrayOf(program, s.array), value(program, s.offset), lanesOf(program, s.value)]
+  const made = new Float64Array(values.length)
+  emit(program, (next) => () => {
+    const at = offset()
+    for (let i = 0; i < values.length; i++) made[i] = values[i]!()
+    checkRange(machine, array, at, values.length)
+    for (let i = 0; i < values.length; i++) writeArray(machine, array, at + i, made[i]!)
+    return next
+  })
 }
