@@ -45,8 +45,8 @@ export function compileNest(
   names: ReadonlyMap<Tensor, string>,
   arithmetic: Arithmetic,
 ): CompiledNest {
-  const lowering = createLowering(kept)
-  const values = tensors.map((t) => lowering.value(t))
+  const lowering: Lowering = { kept, byName: new Map(), memo: new Map() }
+  const values = tensors.map((t) => spell(lowering, t, new Map(t.axes.map((a) => [a.name, variable(a.name)]))))
   const arrays: Tensor[] = [...tensors]
   const access = (t: Tensor): ArrayAccess => {
     const known = arrays.indexOf(t)
@@ -56,7 +56,7 @@ export function compileNest(
   }
   const emitter = new Emitter(
     arithmetic,
-    createLeaves((x) => access(lowering.sourceOf(x.kind === "load" ? x.buffer : x.local))),
+    createLeaves((x) => access(lowering.byName.get(x.kind === "load" ? x.buffer : x.local)!)),
   )
   const body = emitter.inside(false, new Map(), () => {
     nest(emitter, loopAxes(tensors[0]!), () => {
@@ -92,78 +92,83 @@ function loopAxes(t: Tensor): readonly Axis[] {
 /** The variable that counts a folded axis; a slot may have the axis' own name. */
 const folded = (axis: string) => `${axis}'`
 
-function createLowering(kept: ReadonlySet<Tensor>) {
-  const byName = new Map<string, Tensor>()
-  const memo = new Map<string, Expression>()
+interface Lowering {
+  readonly kept: ReadonlySet<Tensor>
+  /** The tensors that are loaded. */
+  readonly byName: Map<string, Tensor>
+  readonly memo: Map<string, Expression>
+}
 
-  const elementOf = (t: Tensor, at: Coordinates): Expression => {
-    const point = t.axes.map((a) => at.get(a.name)!)
-    const key = `${identity(t)} ${point.map(identity).join(" ")}`
-    const known = memo.get(key)
-    if (known !== undefined) return known
-    const made = kept.has(t) || t.kind === "input" || t.kind === "constant" ? read(t, point) : spell(t, at)
-    memo.set(key, made)
-    return made
-  }
-  const read = (t: Tensor, point: readonly Expression[]) => {
-    const name = `${identity(t)}`
-    byName.set(name, t)
-    return load(name, point, t.dtype)
-  }
-  const plain = (axes: readonly Axis[]): Coordinates => new Map(axes.map((a) => [a.name, variable(a.name)]))
+function elementOf(lowering: Lowering, t: Tensor, at: Coordinates): Expression {
+  const point = t.axes.map((a) => at.get(a.name)!)
+  const key = `${identity(t)} ${point.map(identity).join(" ")}`
+  const known = lowering.memo.get(key)
+  if (known !== undefined) return known
+  const made =
+    lowering.kept.has(t) || t.kind === "input" || t.kind === "constant"
+      ? read(lowering, t, point)
+      : spell(lowering, t, at)
+  lowering.memo.set(key, made)
+  return made
+}
 
-  /** The meaning of a node at a point of its axes. */
-  const spell = (t: Tensor, at: Coordinates): Expression => {
-    switch (t.kind) {
-      case "iota":
-        return add(at.get(t.axes[0]!.name)!, t.start)
-      case "map":
-        return substitute(t.body, new Map(t.args.map((x, i) => [`$${i}`, elementOf(x, at)])))
-      case "reindex": {
-        const old = new Map(t.arg.axes.map((a) => [a.name, substitute(t.index.get(a.name)!, at)]))
-        const value = elementOf(t.arg, old)
-        return t.valid === undefined ? value : apply("select", substitute(t.valid, at), value, literal(t.fill, t.dtype))
-      }
-      case "gather": {
-        const last = sub(axisOf(t.arg, t.axis)!.extent, literal(1))
-        const index = apply("max", literal(0), apply("min", elementOf(t.index, at), last))
-        return elementOf(t.arg, new Map([...at, [t.axis, index]]))
-      }
-      case "update":
-        return updated(t, at)
-      case "reduce":
-        return fold(t, at)
-      case "scan": {
-        const axis = folded(t.axis)
-        const { end, place } = prefixAt(at.get(t.axis)!, variable(axis), t.block)
-        return scan(axis, end, t.monoid, [elementOf(t.arg, new Map([...at, [t.axis, place]]))])
-      }
-      default:
-        throw fault(`${t.kind} has no element of its own`)
+function read(lowering: Lowering, t: Tensor, point: readonly Expression[]) {
+  const name = `${identity(t)}`
+  lowering.byName.set(name, t)
+  return load(name, point, t.dtype)
+}
+
+/** The meaning of a node at a point of its axes. */
+function spell(lowering: Lowering, t: Tensor, at: Coordinates): Expression {
+  switch (t.kind) {
+    case "iota":
+      return add(at.get(t.axes[0]!.name)!, t.start)
+    case "map":
+      return substitute(t.body, new Map(t.args.map((x, i) => [`$${i}`, elementOf(lowering, x, at)])))
+    case "reindex": {
+      const old = new Map(t.arg.axes.map((a) => [a.name, substitute(t.index.get(a.name)!, at)]))
+      const value = elementOf(lowering, t.arg, old)
+      return t.valid === undefined ? value : apply("select", substitute(t.valid, at), value, literal(t.fill, t.dtype))
     }
+    case "gather": {
+      const last = sub(axisOf(t.arg, t.axis)!.extent, literal(1))
+      const index = apply("max", literal(0), apply("min", elementOf(lowering, t.index, at), last))
+      return elementOf(lowering, t.arg, new Map([...at, [t.axis, index]]))
+    }
+    case "update":
+      return updated(lowering, t, at)
+    case "reduce":
+      return fold(lowering, t, at)
+    case "scan": {
+      const axis = folded(t.axis)
+      const { end, place } = prefixAt(at.get(t.axis)!, variable(axis), t.block)
+      return scan(axis, end, t.monoid, [elementOf(lowering, t.arg, new Map([...at, [t.axis, place]]))])
+    }
+    default:
+      throw fault(`${t.kind} has no element of its own`)
   }
+}
 
-  const updated = (t: Update, at: Coordinates): Expression => {
-    if (t.axis === undefined) return elementOf(t.value, at)
-    const position = at.get(t.axis)!
-    const inside = sub(position, t.at)
-    const extent = axisOf(t.value, t.axis)!.extent
-    const written = and(apply("ge", inside, literal(0)), apply("lt", inside, extent))
-    return apply("select", written, elementOf(t.value, new Map([...at, [t.axis, inside]])), elementOf(t.state, at))
-  }
+function updated(lowering: Lowering, t: Update, at: Coordinates): Expression {
+  if (t.axis === undefined) return elementOf(lowering, t.value, at)
+  const position = at.get(t.axis)!
+  const inside = sub(position, t.at)
+  const extent = axisOf(t.value, t.axis)!.extent
+  const written = and(apply("ge", inside, literal(0)), apply("lt", inside, extent))
+  return apply(
+    "select",
+    written,
+    elementOf(lowering, t.value, new Map([...at, [t.axis, inside]])),
+    elementOf(lowering, t.state, at),
+  )
+}
 
-  const fold = (t: Reduce, at: Coordinates): Expression => {
-    const axis = variable(folded(t.axis))
-    const inner = new Map([...at, [t.axis, axis]])
-    const lift = t.args.map((x) => elementOf(x, inner))
-    const ranked = t.monoid.kind === "argmax" || t.monoid.kind === "top"
-    const extent = unite(t.args).find((a) => a.name === t.axis)!.extent
-    const whole = reduce(axis.name, extent, t.monoid, ranked ? [...lift, axis] : lift) as Fold
-    return inPasses(componentOf(whole, t.component, t.slot === undefined ? undefined : at.get(t.slot)!))
-  }
-
-  return {
-    value: (t: Tensor) => spell(t, plain(t.axes)),
-    sourceOf: (name: string) => byName.get(name)!,
-  }
+function fold(lowering: Lowering, t: Reduce, at: Coordinates): Expression {
+  const axis = variable(folded(t.axis))
+  const inner = new Map([...at, [t.axis, axis]])
+  const lift = t.args.map((x) => elementOf(lowering, x, inner))
+  const ranked = t.monoid.kind === "argmax" || t.monoid.kind === "top"
+  const extent = unite(t.args).find((a) => a.name === t.axis)!.extent
+  const whole = reduce(axis.name, extent, t.monoid, ranked ? [...lift, axis] : lift) as Fold
+  return inPasses(componentOf(whole, t.component, t.slot === undefined ? undefined : at.get(t.slot)!))
 }
