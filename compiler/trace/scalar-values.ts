@@ -119,9 +119,8 @@ export function operate(
 
   if (operation in comparisons) return { typed: apply(comparisons[operation]!, ...at(dtype ?? "f32")) }
   if (operation in logical) return { typed: apply(logical[operation]!, ...at("bool")) }
-  if (operation === "isNaN" || operation === "isFinite" || operation === "isInteger") {
+  if (operation === "isNaN" || operation === "isFinite" || operation === "isInteger")
     return { typed: tested(operation, at(dtype ?? "f32")[0]!) }
-  }
   switch (operation) {
     case "bits":
       return { typed: apply("bits", settle(args[0]!, "f32")) }

@@ -81,10 +81,8 @@ export function emitComplex(
       code.op(name === "shl" ? "i32.shl" : signed ? "i32.shr_s" : "i32.shr_u")
       return
     case "rem":
-      divide(context, push, a, b, signed, true)
-      return
     case "div":
-      divide(context, push, a, b, signed, false)
+      divide(context, push, a, b, signed, name === "rem")
       return
     case "floordiv":
     case "floormod":

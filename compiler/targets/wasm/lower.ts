@@ -37,7 +37,18 @@ interface ArrayName {
   readonly storage: Storage | undefined
 }
 
+/** What is known of a kernel as it is lowered. */
+interface Lowering {
+  readonly kernel: LoopKernel
+  readonly mutable: Set<string>
+  readonly expanded: Map<Expression, Expression>
+  readonly inVectors: Map<Expression, Expression>
+  /** Names that have been given. */
+  count: number
+}
+
 interface Scope {
+  readonly lowering: Lowering
   readonly names: Map<string, Expression>
   readonly arrays: Map<string, ArrayName>
 }
@@ -85,115 +96,133 @@ export interface Lowered {
 
 export function lower(kernel: LoopKernel): Lowered {
   const mutable = new Set<string>()
-  const expanded = new Map<Expression, Expression>()
-  let count = 0
-  const unique = (name: string) => `${name}#${count++}`
-  const widened4 = new Map<Expression, Expression>()
-  const finish = (x: Expression) => expand(rewrite(x, inVectors, widened4), lacks, expanded)
-  const stable = (x: Expression) => !readsMemory(x) && ![...freeVariables(x)].some((name) => mutable.has(name))
+  const lowering: Lowering = { kernel, mutable, expanded: new Map(), inVectors: new Map(), count: 0 }
+  const arrays = new Map<string, ArrayName>(kernel.buffers.map((b) => [b.name, b]))
+  return { body: list({ lowering, names: new Map(), arrays }, kernel.body), mutable }
+}
 
-  const inner = (scope: Scope): Scope => ({ names: new Map(scope.names), arrays: new Map(scope.arrays) })
-  const array = (scope: Scope, name: string): ArrayName => {
-    const found = scope.arrays.get(name)
-    if (found === undefined) throw fault(`no array '${name}' in kernel '${kernel.name}'`)
-    return found
-  }
-  const read = (scope: Scope, x: Fetch, offset: Expression): Expression => {
-    const { name, storage } = array(scope, x.array)
-    if (storage === undefined || !packed(storage)) return fetch(name, offset, x.dtype, x.width)
-    return widen(storage, fetch(name, offset, "u32", x.width))
-  }
-  const renamed = (scope: Scope, x: Expression): Expression =>
-    rewrite(x, (node, again) => {
-      if (node.kind === "variable") return scope.names.get(node.name) ?? node
-      return node.kind === "fetch" ? read(scope, node, again(node.offset)) : undefined
-    })
-  const value = (scope: Scope, x: Expression) => finish(renamed(scope, x))
+const unique = ({ lowering }: Scope, name: string) => `${name}#${lowering.count++}`
 
-  const list = (scope: Scope, statements: readonly Statement[]): Statement[] => statements.flatMap((s) => one(scope, s))
-  const bind = (scope: Scope, name: string, x: Expression): string => {
-    const fresh = unique(name)
-    scope.names.set(name, variable(fresh, x.dtype, x.width))
-    return fresh
-  }
-  const substituted = (scope: Scope, name: string, i: number, body: readonly Statement[]): Statement => {
-    const scoped = inner(scope)
-    scoped.names.set(name, literal(i))
-    return { kind: "block", body: list(scoped, body) }
-  }
+const finish = ({ lowering }: Scope, x: Expression) =>
+  expand(rewrite(x, inVectors, lowering.inVectors), lacks, lowering.expanded)
 
-  const one = (scope: Scope, s: Statement): readonly Statement[] => {
-    switch (s.kind) {
-      case "for": {
-        const extent = value(scope, s.extent)
-        const times = isLiteral(extent) ? extent.value : undefined
-        if (times !== undefined && times <= 0) return []
-        if (
-          times !== undefined &&
-          s.bind !== "grid" &&
-          (times === 1 || s.bind === "unroll" || weight(s) <= mostUnrolled)
-        )
-          return Array.from({ length: times }, (_, i) => substituted(scope, s.variable, i, s.body))
-        const scoped = inner(scope)
-        const name = bind(scoped, s.variable, extent)
-        return [
-          { ...s, variable: name, extent, bind: s.bind === "unroll" ? "serial" : s.bind, body: list(scoped, s.body) },
-        ]
-      }
-      case "if": {
-        const condition = value(scope, s.condition)
-        if (isLiteral(condition)) return list(inner(scope), condition.value ? s.body : s.otherwise)
-        return [{ ...s, condition, body: list(inner(scope), s.body), otherwise: list(inner(scope), s.otherwise) }]
-      }
-      case "block":
-        return [{ ...s, body: list(inner(scope), s.body) }]
-      case "let": {
-        const x = value(scope, s.value)
-        if (!s.mutable && stable(x) && (isPlain(x) || (x.dtype === "i32" && x.width === 1))) {
-          scope.names.set(s.name, x)
-          return []
-        }
-        const name = bind(scope, s.name, x)
-        if (s.mutable) mutable.add(name)
-        return [{ ...s, name, value: x }]
-      }
-      case "assign": {
-        const target = scope.names.get(s.name)
-        if (target?.kind !== "variable") throw fault(`no variable '${s.name}' in kernel '${kernel.name}'`)
-        return [{ ...s, name: target.name, value: widened(value(scope, s.value), target.width) }]
-      }
-      case "alloc": {
-        const name = unique(s.name)
-        scope.arrays.set(s.name, { name, dtype: s.dtype, storage: s.storage })
-        return [{ ...s, name }]
-      }
-      case "store": {
-        const { name, storage } = array(scope, s.array)
-        const offset = value(scope, s.offset)
-        if (storage === undefined || !packed(storage))
-          return [{ ...s, array: name, offset, value: value(scope, s.value) }]
-        const from = s.value.kind === "fetch" ? array(scope, s.value.array) : undefined
-        // Halves that are moved stay what they are.
-        if (s.value.kind === "fetch" && from?.storage === storage) {
-          const moved = fetch(from.name, value(scope, s.value.offset), "u32", s.value.width)
-          return [{ ...s, array: name, offset, value: moved }]
-        }
-        return [{ ...s, array: name, offset, value: finish(narrow(storage, renamed(scope, s.value))) }]
-      }
-      case "shuffle": {
-        const x = value(scope, s.value)
-        const name = bind(scope, s.name, x)
-        return [kernel.threads === 1 ? { kind: "let", name, value: x, mutable: false } : { ...s, name, value: x }]
-      }
-      case "barrier":
-        return kernel.threads === 1 ? [] : [s]
-      default:
-        return s satisfies never
+const stable = ({ lowering }: Scope, x: Expression) =>
+  !readsMemory(x) && ![...freeVariables(x)].some((name) => lowering.mutable.has(name))
+
+const inner = (scope: Scope): Scope => ({ ...scope, names: new Map(scope.names), arrays: new Map(scope.arrays) })
+
+function array(scope: Scope, name: string): ArrayName {
+  const found = scope.arrays.get(name)
+  if (found === undefined) throw fault(`no array '${name}' in kernel '${scope.lowering.kernel.name}'`)
+  return found
+}
+
+function read(scope: Scope, x: Fetch, offset: Expression): Expression {
+  const { name, storage } = array(scope, x.array)
+  if (storage === undefined || !packed(storage)) return fetch(name, offset, x.dtype, x.width)
+  return widen(storage, fetch(name, offset, "u32", x.width))
+}
+
+const renamed = (scope: Scope, x: Expression): Expression =>
+  rewrite(x, (node, again) => {
+    if (node.kind === "variable") return scope.names.get(node.name) ?? node
+    return node.kind === "fetch" ? read(scope, node, again(node.offset)) : undefined
+  })
+
+const value = (scope: Scope, x: Expression) => finish(scope, renamed(scope, x))
+
+const list = (scope: Scope, statements: readonly Statement[]): Statement[] => statements.flatMap((s) => one(scope, s))
+
+function bind(scope: Scope, name: string, x: Expression): string {
+  const fresh = unique(scope, name)
+  scope.names.set(name, variable(fresh, x.dtype, x.width))
+  return fresh
+}
+
+function substituted(scope: Scope, name: string, i: number, body: readonly Statement[]): Statement {
+  const scoped = inner(scope)
+  scoped.names.set(name, literal(i))
+  return { kind: "block", body: list(scoped, body) }
+}
+
+function one(scope: Scope, s: Statement): readonly Statement[] {
+  switch (s.kind) {
+    case "for":
+      return loop(scope, s)
+    case "if": {
+      const condition = value(scope, s.condition)
+      if (isLiteral(condition)) return list(inner(scope), condition.value ? s.body : s.otherwise)
+      return [
+        {
+          ...s,
+          condition,
+          body: list(inner(scope), s.body),
+          otherwise: list(inner(scope), s.otherwise),
+        },
+      ]
     }
+    case "block":
+      return [{ ...s, body: list(inner(scope), s.body) }]
+    case "let": {
+      const x = value(scope, s.value)
+      if (!s.mutable && stable(scope, x) && (isPlain(x) || (x.dtype === "i32" && x.width === 1))) {
+        scope.names.set(s.name, x)
+        return []
+      }
+      const name = bind(scope, s.name, x)
+      if (s.mutable) scope.lowering.mutable.add(name)
+      return [{ ...s, name, value: x }]
+    }
+    case "assign": {
+      const target = scope.names.get(s.name)
+      if (target?.kind !== "variable") throw fault(`no variable '${s.name}' in kernel '${scope.lowering.kernel.name}'`)
+      return [{ ...s, name: target.name, value: widened(value(scope, s.value), target.width) }]
+    }
+    case "alloc": {
+      const name = unique(scope, s.name)
+      scope.arrays.set(s.name, { name, dtype: s.dtype, storage: s.storage })
+      return [{ ...s, name }]
+    }
+    case "store":
+      return store(scope, s)
+    case "shuffle": {
+      const x = value(scope, s.value)
+      const name = bind(scope, s.name, x)
+      return [
+        scope.lowering.kernel.threads === 1
+          ? { kind: "let", name, value: x, mutable: false }
+          : { ...s, name, value: x },
+      ]
+    }
+    case "barrier":
+      return scope.lowering.kernel.threads === 1 ? [] : [s]
+    default:
+      return s satisfies never
   }
+}
 
-  const buffers = kernel.buffers.map((b): [string, ArrayName] => [b.name, b])
-  return { body: list({ names: new Map(), arrays: new Map(buffers) }, kernel.body), mutable }
+function loop(scope: Scope, s: Extract<Statement, { kind: "for" }>): readonly Statement[] {
+  const extent = value(scope, s.extent)
+  const times = isLiteral(extent) ? extent.value : undefined
+  if (times !== undefined && times <= 0) return []
+  if (times !== undefined && s.bind !== "grid" && (times === 1 || s.bind === "unroll" || weight(s) <= mostUnrolled))
+    return Array.from({ length: times }, (_, i) => substituted(scope, s.variable, i, s.body))
+  const scoped = inner(scope)
+  const name = bind(scoped, s.variable, extent)
+  return [{ ...s, variable: name, extent, bind: s.bind === "unroll" ? "serial" : s.bind, body: list(scoped, s.body) }]
+}
+
+function store(scope: Scope, s: Extract<Statement, { kind: "store" }>): readonly Statement[] {
+  const { name, storage } = array(scope, s.array)
+  const offset = value(scope, s.offset)
+  if (storage === undefined || !packed(storage)) return [{ ...s, array: name, offset, value: value(scope, s.value) }]
+  const from = s.value.kind === "fetch" ? array(scope, s.value.array) : undefined
+  // Halves that are moved stay what they are.
+  if (s.value.kind === "fetch" && from?.storage === storage) {
+    const moved = fetch(from.name, value(scope, s.value.offset), "u32", s.value.width)
+    return [{ ...s, array: name, offset, value: moved }]
+  }
+  return [{ ...s, array: name, offset, value: finish(scope, narrow(storage, renamed(scope, s.value))) }]
 }
 
 /** An exponential takes one lane of a vector: clamping and rounding scalars has branches. */
