@@ -17,6 +17,8 @@ import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import { Misfit, operate, settle, truth, type Value, weak } from "./scalar-values.js"
 
+type ScalarFunction = Extract<ScalarAttachment, { kind: "function" }>
+
 /**
  * The body of a scalar function over `$0, $1, …` of the given dtypes. A result of numbers alone is of the type `claimed`. `fallback` is the place
  * of the call, for errors without one of their own.
@@ -43,7 +45,7 @@ export function typeScalar(
   )
 }
 
-function known(fn: unknown, fallback: Span | undefined): ScalarAttachment & { kind: "function" } {
+function known(fn: unknown, fallback: Span | undefined): ScalarFunction {
   const attachment = scalarAttachment(fn)
   if (attachment === undefined)
     throw new WeftError("scalar/unknown", "this is not a scalar function that the compiler has read", {
@@ -86,7 +88,7 @@ function placed<T>(of: ScalarAttachment, at: ScalarPlace, fallback: Span | undef
 }
 
 function inline(
-  of: ScalarAttachment & { kind: "function" },
+  of: ScalarFunction,
   args: readonly Value[],
   stack: readonly unknown[],
   fallback: Span | undefined,
@@ -112,40 +114,10 @@ function inline(
         return args[x.index]!
       case "local":
         return locals[x.index]!
-      case "capture": {
-        const value = captures[x.name]
-        if (typeof value === "number") return weak(value)
-        if (typeof value === "boolean") return truth(value)
-        throw error(
-          of,
-          x.span,
-          fallback,
-          `the captured '${x.name}' is ${value === null ? "null" : typeof value}, not a number`,
-          "capture a const number",
-        )
-      }
-      case "call": {
-        const attachment = scalarAttachment(captures[x.name])
-        if (attachment === undefined)
-          throw error(
-            of,
-            x.span,
-            fallback,
-            `'${x.name}' is not a scalar function that the compiler has read`,
-            "its package must be built with weft, or write the function here",
-          )
-        if (attachment.kind === "refused")
-          throw new WeftError("scalar/refused", attachment.message, { span: attachment.span, hint: attachment.hint })
-        if (attachment.parameters.length !== x.args.length)
-          throw error(
-            of,
-            x.span,
-            fallback,
-            `'${x.name}' takes ${attachment.parameters.length} arguments, not ${x.args.length}`,
-            "pass every argument",
-          )
-        return inline(attachment, x.args.map(visit), [...stack, of], fallback)
-      }
+      case "capture":
+        return captured(of, x, captures[x.name], fallback)
+      case "call":
+        return inline(called(of, x, captures[x.name], fallback), x.args.map(visit), [...stack, of], fallback)
       case "operation":
         return operate(x.operation, x.args.map(visit), (fail) => placed(of, x.span, fallback, fail))
       default:
@@ -154,4 +126,38 @@ function inline(
   }
   for (const local of of.locals) locals.push(visit(local))
   return visit(of.result)
+}
+
+/** A captured number or truth value. */
+function captured(
+  of: ScalarAttachment,
+  x: Extract<ScalarSource, { kind: "capture" }>,
+  value: unknown,
+  fallback: Span | undefined,
+): Value {
+  if (typeof value === "number") return weak(value)
+  if (typeof value === "boolean") return truth(value)
+  const what = `the captured '${x.name}' is ${value === null ? "null" : typeof value}, not a number`
+  throw error(of, x.span, fallback, what, "capture a const number")
+}
+
+/** The scalar function that a call names. */
+function called(
+  of: ScalarAttachment,
+  x: Extract<ScalarSource, { kind: "call" }>,
+  captured: unknown,
+  fallback: Span | undefined,
+): ScalarFunction {
+  const attachment = scalarAttachment(captured)
+  const problem = (message: string, hint: string) => error(of, x.span, fallback, `'${x.name}' ${message}`, hint)
+  if (attachment === undefined)
+    throw problem(
+      "is not a scalar function that the compiler has read",
+      "its package must be built with weft, or write the function here",
+    )
+  if (attachment.kind === "refused")
+    throw new WeftError("scalar/refused", attachment.message, { span: attachment.span, hint: attachment.hint })
+  if (attachment.parameters.length !== x.args.length)
+    throw problem(`takes ${attachment.parameters.length} arguments, not ${x.args.length}`, "pass every argument")
+  return attachment
 }
