@@ -194,48 +194,45 @@ function writesOf(roots: readonly ir.Tensor[]): readonly { readonly state: ir.In
 const isSpec = (kind: string) => (x: unknown) =>
   typeof x === "object" && x !== null && (x as { kind?: unknown }).kind === kind
 
+/** The inputs of a program's weights, in its tree of them; tied weights are one. */
+function weightInputs(program: Program, storage: ProgramOptions["storage"]) {
+  const weights = new Map<unknown, TracedWeight>()
+  const tree = mapTree(program.weights, isSpec("weight"), (x, path) => {
+    const known = weights.get(x)
+    if (known !== undefined) return known.input
+    const spec = x as WeightSpec
+    const dimensions = [...(spec.stack === undefined ? [] : [spec.stack]), ...spec.dimensions.flat()]
+    const axes = dimensions.map((d) => ({ name: d.axis, extent: dim(d.extent as number) }))
+    const capacity = dimensions.map((d) => d.extent as number)
+    const input = ir.input(`weights.${path}`, "weight", axes, "f32", storage(spec), capacity)
+    weights.set(x, { input, spec })
+    return input
+  })
+  return { tree: tree as Tree, weights: [...weights.values()] }
+}
+
+/** The inputs of a program's states, in its tree of them. */
+function stateInputs(program: Program, past: Dim, storage: ProgramOptions["states"]) {
+  const states: ir.Input[] = []
+  const tree = mapTree(program.states, isSpec("state"), (x, path) => {
+    const spec = x as StateSpec
+    const axes = spec.axes.map((a) => ({ name: a.axis, extent: a.grows ? past : dim(a.extent) }))
+    const capacity = spec.axes.map((a) => a.extent)
+    const made = ir.input(`states.${path}`, "state", axes, spec.dtype, storage?.(spec) ?? spec.dtype, capacity)
+    states.push(made)
+    return made
+  })
+  return { tree: tree as Tree, states }
+}
+
 /** Traces the entries named in `names` (all of them by default). */
 export function traceModel(program: Program, options: ProgramOptions, names?: readonly string[]): TracedModel {
   const { facts } = program
   const context = facts?.context ?? 0
   const past = symbol("past", context, Math.min(context, 512))
   const sizes = createSymbols(facts === undefined ? undefined : options.chunk)
-  const weights: TracedWeight[] = []
-  const states: ir.Input[] = []
-
-  const inputs = new Map<unknown, ir.Input>()
-  const weightTree = mapTree(program.weights, isSpec("weight"), (x, path) => {
-    const known = inputs.get(x)
-    if (known !== undefined) return known
-    const spec = x as WeightSpec
-    const dimensions = [...(spec.stack === undefined ? [] : [spec.stack]), ...spec.dimensions.flat()]
-    const axes = dimensions.map((d) => ({ name: d.axis, extent: dim(d.extent as number) }))
-    const made = ir.input(
-      `weights.${path}`,
-      "weight",
-      axes,
-      "f32",
-      options.storage(spec),
-      dimensions.map((d) => d.extent as number),
-    )
-    inputs.set(x, made)
-    weights.push({ input: made, spec })
-    return made
-  })
-  const stateTree = mapTree(program.states, isSpec("state"), (x, path) => {
-    const spec = x as StateSpec
-    const axes = spec.axes.map((a) => ({ name: a.axis, extent: a.grows ? past : dim(a.extent) }))
-    const made = ir.input(
-      `states.${path}`,
-      "state",
-      axes,
-      spec.dtype,
-      options.states?.(spec) ?? spec.dtype,
-      spec.axes.map((a) => a.extent),
-    )
-    states.push(made)
-    return made
-  })
+  const { weights, tree: weightTree } = weightInputs(program, options.storage)
+  const { states, tree: stateTree } = stateInputs(program, past, options.states)
 
   const entries = program.entries
     .filter((e) => names === undefined || names.includes(e.name))
@@ -248,7 +245,7 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
       const inputTree = Object.fromEntries(given) as unknown as Record<string, Traced>
       const known = [...weights.map(({ input }) => input), ...states, ...given.map(([, input]) => input)]
       const { outputs, states: after } = withTracing(createTracing(known), () =>
-        entry.run(inputTree, weightTree as Tree, stateTree as Tree),
+        entry.run(inputTree, weightTree, stateTree),
       )
       const results = declaredOutputs(entry, outputs)
       refuseForeign([...results.map(({ tensor }) => tensor), ...tensorsOf(after)], known)
