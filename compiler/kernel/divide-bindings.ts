@@ -33,94 +33,88 @@ export interface Divided {
 
 type Division = ReadonlyMap<string, BindingParts>
 
+/** What several programs share as they are divided: units, each fused once, and kernels. */
+interface Divider {
+  readonly fuseUnit: (unit: Unit) => Fused
+  readonly limits: BindingLimits | undefined
+  readonly fused: Map<Unit, Fused>
+  readonly units: Map<Unit, Map<string, Divided>>
+  readonly kernels: Map<KernelStep, Map<string, readonly KernelStep[]>>
+}
+
 /** Divides programs that may share units, each of which is fused once. `limits`: none when left out. */
 export function createDivider(fuseUnit: (unit: Unit) => Fused, limits?: BindingLimits): (entry: Fused) => Divided {
-  const fused = new Map<Unit, Fused>()
-  const units = new Map<Unit, Map<string, Divided>>()
-  const kernels = new Map<KernelStep, Map<string, readonly KernelStep[]>>()
-
-  const unitOf = (unit: Unit): Fused => {
-    const made = fused.get(unit) ?? fuseUnit(unit)
-    fused.set(unit, made)
-    return made
-  }
-
-  const bodyOf = (unit: Unit, division: Division): Divided => {
-    const known = units.get(unit) ?? new Map<string, Divided>()
-    units.set(unit, known)
-    const key = keyOf(
-      unit.inputs.map((i) => i.name),
-      division,
-    )
-    let made = known.get(key)
-    if (made === undefined) {
-      made = divided(
-        unitOf(unit),
-        division,
-        namesOf(
-          unit.inputs.map((i) => i.name),
-          division,
-        ),
-      )
-      known.set(key, made)
-    }
-    return made
-  }
-
-  /** A step over what it binds: itself, or kernels over parts of it. */
-  const piecesOf = (step: KernelStep, division: Division): readonly KernelStep[] => {
-    const of = step.bindings.flatMap((b, i) =>
-      division.has(b) ? [[step.kernel.buffers[i]!.name, division.get(b)!] as const] : [],
-    )
-    if (of.length === 0) return [step]
-    const known = kernels.get(step) ?? new Map<string, readonly KernelStep[]>()
-    kernels.set(step, known)
-    const key = keyOf(step.bindings, division)
-    const made =
-      known.get(key) ??
-      divideKernel(step.kernel, new Map(of), limits!.bindings).map(({ kernel, bindings }): KernelStep => {
-        const names = bindings.map(({ binding, part }) => {
-          const name = step.bindings[binding]!
-          return division.has(name) ? partName(name, part) : name
-        })
-        return { ...step, kernel, bindings: names }
-      })
-    known.set(key, made)
-    return made
-  }
-
-  const divided = (program: Fused, given: Division, inputs: readonly string[]): Divided => {
-    const division = new Map(given)
-    const stepsOf = (step: Step): readonly (KernelStep | DividedCall)[] => {
-      if (step.kind === "kernel") return piecesOf(step, division)
-      const inner = new Map(
-        step.unit.inputs.flatMap(({ name }, i) => {
-          const parts = division.get(step.args[i]!)
-          return parts === undefined ? [] : [[name, parts] as const]
-        }),
-      )
-      const body = bodyOf(step.unit, inner)
-      const results = step.results.flatMap((name, i) => {
-        // What a unit hands on lies where it has been given.
-        const parts = inner.get(unitOf(step.unit).results[i]!)
-        if (parts === undefined) return [name]
-        if (name !== undefined) division.set(name, parts)
-        return Array.from({ length: parts.count }, (_, part) => name && partName(name, part))
-      })
-      return [{ kind: "call", unit: step.unit, body, args: namesOf(step.args, division), results }]
-    }
-    const steps = program.steps.flatMap(stepsOf)
-    const buffers = new Map([...program.buffers].flatMap(([name, b]) => partsIn(name, b, division.get(name))))
-    return { steps, buffers, inputs, results: namesOf(program.results, division) }
-  }
-
+  const divider: Divider = { fuseUnit, limits, fused: new Map(), units: new Map(), kernels: new Map() }
   return (entry) => {
     const weights = [...entry.buffers].flatMap(([name, b]) => {
       const parts = limits && b.input?.role === "weight" ? partsOf(b, limits.bindingBytes) : undefined
       return parts === undefined ? [] : [[name, parts] as const]
     })
-    return divided(entry, new Map(weights), [])
+    return divided(divider, entry, new Map(weights), [])
   }
+}
+
+function unitOf(divider: Divider, unit: Unit): Fused {
+  const made = divider.fused.get(unit) ?? divider.fuseUnit(unit)
+  divider.fused.set(unit, made)
+  return made
+}
+
+function bodyOf(divider: Divider, unit: Unit, division: Division): Divided {
+  const known = divider.units.get(unit) ?? new Map<string, Divided>()
+  divider.units.set(unit, known)
+  const names = unit.inputs.map((i) => i.name)
+  const key = keyOf(names, division)
+  const made = known.get(key) ?? divided(divider, unitOf(divider, unit), division, namesOf(names, division))
+  known.set(key, made)
+  return made
+}
+
+/** A step over what it binds: itself, or kernels over parts of it. */
+function piecesOf(divider: Divider, step: KernelStep, division: Division): readonly KernelStep[] {
+  const of = step.bindings.flatMap((b, i) =>
+    division.has(b) ? [[step.kernel.buffers[i]!.name, division.get(b)!] as const] : [],
+  )
+  if (of.length === 0) return [step]
+  const known = divider.kernels.get(step) ?? new Map<string, readonly KernelStep[]>()
+  divider.kernels.set(step, known)
+  const key = keyOf(step.bindings, division)
+  const made =
+    known.get(key) ??
+    divideKernel(step.kernel, new Map(of), divider.limits!.bindings).map(({ kernel, bindings }): KernelStep => {
+      const names = bindings.map(({ binding, part }) => {
+        const name = step.bindings[binding]!
+        return division.has(name) ? partName(name, part) : name
+      })
+      return { ...step, kernel, bindings: names }
+    })
+  known.set(key, made)
+  return made
+}
+
+function divided(divider: Divider, program: Fused, given: Division, inputs: readonly string[]): Divided {
+  const division = new Map(given)
+  const stepsOf = (step: Step): readonly (KernelStep | DividedCall)[] => {
+    if (step.kind === "kernel") return piecesOf(divider, step, division)
+    const inner = new Map(
+      step.unit.inputs.flatMap(({ name }, i) => {
+        const parts = division.get(step.args[i]!)
+        return parts === undefined ? [] : [[name, parts] as const]
+      }),
+    )
+    const body = bodyOf(divider, step.unit, inner)
+    const results = step.results.flatMap((name, i) => {
+      // What a unit hands on lies where it has been given.
+      const parts = inner.get(unitOf(divider, step.unit).results[i]!)
+      if (parts === undefined) return [name]
+      if (name !== undefined) division.set(name, parts)
+      return Array.from({ length: parts.count }, (_, part) => name && partName(name, part))
+    })
+    return [{ kind: "call", unit: step.unit, body, args: namesOf(step.args, division), results }]
+  }
+  const steps = program.steps.flatMap(stepsOf)
+  const buffers = new Map([...program.buffers].flatMap(([name, b]) => partsIn(name, b, division.get(name))))
+  return { steps, buffers, inputs, results: namesOf(program.results, division) }
 }
 
 const keyOf = (names: readonly string[], division: Division): string =>

@@ -61,65 +61,65 @@ export function createLowering(
     const known = memo.get(key)
     if (known !== undefined) return known
     see?.(t, at)
-    const made = compute(t, at)
+    const made = compute(t, at, value)
     memo.set(key, made)
     return made
   }
 
-  const compute = (t: Tensor, at: Coordinates): Expression => {
-    switch (t.kind) {
-      case "input":
-      case "call":
-      case "update":
-        throw fault(`'${t.kind}' has no memory`)
-      case "constant":
-        if (t.axes.length > 0) throw fault("a constant with axes has no memory")
-        return literal(t.values[0]!, t.dtype)
-      case "iota":
-        return add(coordinate(at, t.axes[0]!.name), t.start)
-      case "map": {
-        const args = t.args.map((a) => value(a, at))
-        return rewrite(t.body, (x) => (x.kind === "variable" ? args[Number(x.name.slice(1))] : undefined))
-      }
-      case "reduce":
-        return lowerReduce(t, at)
-      case "scan": {
-        const bound = variable(boundName(t.axis, [t.arg], at))
-        const { end, place } = prefixAt(coordinate(at, t.axis), bound, t.block)
-        return scan(bound.name, end, t.monoid, [value(t.arg, new Map(at).set(t.axis, place))])
-      }
-      case "reindex": {
-        const valid = t.valid === undefined ? undefined : substitute(t.valid, at)
-        const inner = new Map<string, Expression>()
-        for (const [axis, index] of t.index) {
-          const moved = substitute(index, at)
-          inner.set(axis, valid === undefined ? moved : apply("select", valid, moved, literal(0)))
-        }
-        const found = value(t.arg, inner)
-        return valid === undefined ? found : apply("select", valid, found, literal(t.fill, t.dtype))
-      }
-      case "gather": {
-        const extent = t.arg.axes.find((a) => a.name === t.axis)!.extent
-        const index = clamp(value(t.index, at), extent)
-        return value(t.arg, new Map(at).set(t.axis, index))
-      }
-      default:
-        return t satisfies never
-    }
-  }
-
-  const lowerReduce = (t: TensorReduce, at: Coordinates): Expression => {
-    const bound = variable(boundName(t.axis, t.args, at))
-    const inner = new Map(at).set(t.axis, bound)
-    const extent = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!.extent
-    const lift = t.args.map((a) => value(a, inner))
-    if (t.monoid.kind === "argmax" || t.monoid.kind === "top") lift.push(bound)
-    const folded = reduce(bound.name, extent, t.monoid, lift)
-    if (folded.kind !== "reduce") return folded
-    return component(folded, t.component, t.slot === undefined ? undefined : coordinate(at, t.slot))
-  }
-
   return { value }
+}
+
+function compute(t: Tensor, at: Coordinates, value: Lowering["value"]): Expression {
+  switch (t.kind) {
+    case "input":
+    case "call":
+    case "update":
+      throw fault(`'${t.kind}' has no memory`)
+    case "constant":
+      if (t.axes.length > 0) throw fault("a constant with axes has no memory")
+      return literal(t.values[0]!, t.dtype)
+    case "iota":
+      return add(coordinate(at, t.axes[0]!.name), t.start)
+    case "map": {
+      const args = t.args.map((a) => value(a, at))
+      return rewrite(t.body, (x) => (x.kind === "variable" ? args[Number(x.name.slice(1))] : undefined))
+    }
+    case "reduce":
+      return lowerReduce(t, at, value)
+    case "scan": {
+      const bound = variable(boundName(t.axis, [t.arg], at))
+      const { end, place } = prefixAt(coordinate(at, t.axis), bound, t.block)
+      return scan(bound.name, end, t.monoid, [value(t.arg, new Map(at).set(t.axis, place))])
+    }
+    case "reindex": {
+      const valid = t.valid === undefined ? undefined : substitute(t.valid, at)
+      const inner = new Map<string, Expression>()
+      for (const [axis, index] of t.index) {
+        const moved = substitute(index, at)
+        inner.set(axis, valid === undefined ? moved : apply("select", valid, moved, literal(0)))
+      }
+      const found = value(t.arg, inner)
+      return valid === undefined ? found : apply("select", valid, found, literal(t.fill, t.dtype))
+    }
+    case "gather": {
+      const extent = t.arg.axes.find((a) => a.name === t.axis)!.extent
+      const index = clamp(value(t.index, at), extent)
+      return value(t.arg, new Map(at).set(t.axis, index))
+    }
+    default:
+      return t satisfies never
+  }
+}
+
+function lowerReduce(t: TensorReduce, at: Coordinates, value: Lowering["value"]): Expression {
+  const bound = variable(boundName(t.axis, t.args, at))
+  const inner = new Map(at).set(t.axis, bound)
+  const extent = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!.extent
+  const lift = t.args.map((a) => value(a, inner))
+  if (t.monoid.kind === "argmax" || t.monoid.kind === "top") lift.push(bound)
+  const folded = reduce(bound.name, extent, t.monoid, lift)
+  if (folded.kind !== "reduce") return folded
+  return component(folded, t.component, t.slot === undefined ? undefined : coordinate(at, t.slot))
 }
 
 /**

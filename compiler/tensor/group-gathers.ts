@@ -34,12 +34,12 @@ export function groupGathers(
   limits: GatherLimits = defaultGatherLimits,
   memo: Memo = new Map(),
 ): readonly ir.Tensor[] {
-  const grouping = createGrouping(limits)
+  const grouping: Grouping = { limits, taken: new Map(), known: new Map(), moved: new Map() }
   for (const t of ir.topological(roots)) {
     if (memo.has(t)) continue
     const now = ir.sources(t).map((s) => memo.get(s) as ir.Tensor)
     const rebuilt = t.kind === "call" ? ir.call(groupedUnit(t.unit, limits, memo), now, t.result) : ir.rebuild(t, now)
-    const made = rebuilt.kind === "reduce" ? grouping(rebuilt) : rebuilt
+    const made = rebuilt.kind === "reduce" ? grouped(grouping, rebuilt) : rebuilt
     ir.mark(rebuilt, ir.spansOf(t))
     ir.mark(made, ir.spansOf(t))
     memo.set(t, made)
@@ -55,100 +55,109 @@ function groupedUnit(unit: ir.Unit, limits: GatherLimits, memo: Memo): ir.Unit {
   return made
 }
 
-function createGrouping(limits: GatherLimits): (t: ir.Reduce) => ir.Tensor {
-  const taken = new Map<ir.Tensor, Grouped>()
-  const known = new Map<string, Groups>()
-  const moved = new Map<string, ir.Tensor>()
+interface Grouping {
+  readonly limits: GatherLimits
+  readonly taken: Map<ir.Tensor, Grouped>
+  /** Groups by index and number of values. */
+  readonly known: Map<string, Groups>
+  /** Tensors at the places of groups. */
+  readonly moved: Map<string, ir.Tensor>
+}
 
-  const groupsOf = (g: ir.Gather, rows: RowList): Groups => {
-    const values = extentOf(g.arg, g.axis)
-    const key = `${identity(g.index)} ${identity(values)}`
-    const made = known.get(key) ?? groupRows(g.index, rows, values, limits.block)
-    known.set(key, made)
-    return made
-  }
+/** A fold in groups, taken back to the order of its rows, where that is worth it. */
+function grouped(grouping: Grouping, t: ir.Reduce): ir.Tensor {
+  const groups = contracted(grouping, t) ?? foldOfGroups(grouping, t)
+  if (groups === undefined) return t
+  const tensor = ir.rebuild(
+    t,
+    t.args.map((a) => regroup(grouping, a, groups)),
+  )
+  // What is the same for all rows of a block has nothing to share.
+  if (ir.axisOf(tensor, groups.place.name) === undefined) return t
+  ir.mark(tensor, ir.spansOf(t))
+  const made = toRows(tensor, groups, t.axes)
+  grouping.taken.set(made, { groups, tensor })
+  return made
+}
 
-  /** `t` with the block and the place in place of its rows. */
-  const regroup = (t: ir.Tensor, groups: Groups): ir.Tensor => {
-    const key = `${identity(t)} ${identity(groups)}`
-    const made = moved.get(key) ?? moveToPlaces(t, groups)
-    moved.set(key, made)
-    ir.mark(made, ir.spansOf(t))
-    return made
-  }
+function groupsOf(grouping: Grouping, g: ir.Gather, rows: RowList): Groups {
+  const values = extentOf(g.arg, g.axis)
+  const key = `${identity(g.index)} ${identity(values)}`
+  const made = grouping.known.get(key) ?? groupRows(g.index, rows, values, grouping.limits.block)
+  grouping.known.set(key, made)
+  return made
+}
 
-  const moveToPlaces = (t: ir.Tensor, groups: Groups): ir.Tensor => {
-    const already = taken.get(t)
-    if (already?.groups === groups) return already.tensor
-    if (!hasRows(t, groups)) return t
-    if (t.kind === "gather" && isChosen(t, groups)) return ir.gather(t.arg, t.axis, groups.owner)
-    if (!stays(t, groups)) return toPlaces(t, groups)
-    return ir.rebuild(
-      t,
-      ir.sources(t).map((s) => regroup(s, groups)),
-    )
-  }
+/** `t` with the block and the place in place of its rows. */
+function regroup(grouping: Grouping, t: ir.Tensor, groups: Groups): ir.Tensor {
+  const key = `${identity(t)} ${identity(groups)}`
+  const made = grouping.moved.get(key) ?? moveToPlaces(grouping, t, groups)
+  grouping.moved.set(key, made)
+  ir.mark(made, ir.spansOf(t))
+  return made
+}
 
-  /** Whether `t` is computed row by row at the places, rather than fetched for them. */
-  const stays = (t: ir.Tensor, groups: Groups): boolean => {
-    if (t.kind === "map") return t.args.some((a) => follows(a, groups)) || isLight(t)
-    return isFoldOfRows(t, groups) && (t.args.some((a) => follows(a, groups)) || t.args.every(isWhole))
-  }
+function moveToPlaces(grouping: Grouping, t: ir.Tensor, groups: Groups): ir.Tensor {
+  const already = grouping.taken.get(t)
+  if (already?.groups === groups) return already.tensor
+  if (!hasRows(t, groups)) return t
+  if (t.kind === "gather" && isChosen(t, groups)) return ir.gather(t.arg, t.axis, groups.owner)
+  if (!stays(grouping, t, groups)) return toPlaces(t, groups)
+  return ir.rebuild(
+    t,
+    ir.sources(t).map((s) => regroup(grouping, s, groups)),
+  )
+}
 
-  /** Whether something in groups is below `t`, row by row. */
-  const follows = (t: ir.Tensor, groups: Groups): boolean => {
-    if (taken.get(t)?.groups === groups) return true
-    if (t.kind === "gather") return isChosen(t, groups)
-    return (t.kind === "map" || isFoldOfRows(t, groups)) && t.args.some((a) => follows(a, groups))
-  }
+/** Whether `t` is computed row by row at the places, rather than fetched for them. */
+function stays(grouping: Grouping, t: ir.Tensor, groups: Groups): boolean {
+  if (t.kind === "map") return t.args.some((a) => follows(grouping, a, groups)) || isLight(t)
+  return isFoldOfRows(t, groups) && (t.args.some((a) => follows(grouping, a, groups)) || t.args.every(isWhole))
+}
 
-  return (t) => {
-    const groups = contracted(t) ?? foldOfGroups(t)
-    if (groups === undefined) return t
-    const tensor = ir.rebuild(
-      t,
-      t.args.map((a) => regroup(a, groups)),
-    )
-    // What is the same for all rows of a block has nothing to share.
-    if (ir.axisOf(tensor, groups.place.name) === undefined) return t
-    ir.mark(tensor, ir.spansOf(t))
-    const made = toRows(tensor, groups, t.axes)
-    taken.set(made, { groups, tensor })
-    return made
-  }
+/** Whether something in groups is below `t`, row by row. */
+function follows(grouping: Grouping, t: ir.Tensor, groups: Groups): boolean {
+  if (grouping.taken.get(t)?.groups === groups) return true
+  if (t.kind === "gather") return isChosen(t, groups)
+  return (t.kind === "map" || isFoldOfRows(t, groups)) && t.args.some((a) => follows(grouping, a, groups))
+}
 
-  /** The groups of a contraction with an operand that is worth sharing among rows. */
-  function contracted(t: ir.Reduce): Groups | undefined {
-    for (const g of gathersBelow(t.args)) {
-      const rows = rowList(g.index)
-      const inner = g.arg.axes.filter((a) => a.name !== g.axis && a.name !== t.axis)
-      if (rows === undefined) continue
-      const fits =
-        rows.axes.every((r) => ir.axisOf(t, r.name) && !ir.axisOf(g.arg, r.name)) &&
-        ir.axisOf(g.arg, t.axis) !== undefined &&
-        g.axis !== t.axis &&
-        inner.some((a) => ir.axisOf(t, a.name))
-      if (fits && hinted(rows.count) >= limits.rows * hinted(extentOf(g.arg, g.axis))) return groupsOf(g, rows)
-    }
-    return undefined
+/** The groups of a contraction with an operand that is worth sharing among rows. */
+function contracted(grouping: Grouping, t: ir.Reduce): Groups | undefined {
+  for (const g of gathersBelow(grouping, t.args)) {
+    const rows = rowList(g.index)
+    const inner = g.arg.axes.filter((a) => a.name !== g.axis && a.name !== t.axis)
+    if (rows === undefined) continue
+    const fits =
+      rows.axes.every((r) => ir.axisOf(t, r.name) && !ir.axisOf(g.arg, r.name)) &&
+      ir.axisOf(g.arg, t.axis) !== undefined &&
+      g.axis !== t.axis &&
+      inner.some((a) => ir.axisOf(t, a.name))
+    if (fits && hinted(rows.count) >= grouping.limits.rows * hinted(extentOf(g.arg, g.axis)))
+      return groupsOf(grouping, g, rows)
   }
+  return undefined
+}
 
-  /** A fold of what is in groups already, not along its rows: one more axis of the same contraction. */
-  function foldOfGroups(t: ir.Reduce): Groups | undefined {
-    const [arg] = t.args
-    const found = t.args.length === 1 ? taken.get(arg!)?.groups : undefined
-    return found?.rows.some((r) => r.name === t.axis) ? undefined : found
-  }
+/** A fold of what is in groups already, not along its rows: one more axis of the same contraction. */
+function foldOfGroups(grouping: Grouping, t: ir.Reduce): Groups | undefined {
+  const [arg] = t.args
+  const found = t.args.length === 1 ? grouping.taken.get(arg!)?.groups : undefined
+  return found?.rows.some((r) => r.name === t.axis) ? undefined : found
+}
 
-  /** Gathers that are operands of a fold, through maps and folds inside of it; each tensor is looked at once, however many read it. */
-  function gathersBelow(args: readonly ir.Tensor[], seen: Set<ir.Tensor> = new Set()): readonly ir.Gather[] {
-    return args.flatMap((a) => {
-      if (taken.has(a) || seen.has(a)) return []
-      seen.add(a)
-      if (a.kind === "gather") return [a]
-      return a.kind === "map" || a.kind === "reduce" ? gathersBelow(a.args, seen) : []
-    })
-  }
+/** Gathers that are operands of a fold, through maps and folds inside of it; each tensor is looked at once, however many read it. */
+function gathersBelow(
+  grouping: Grouping,
+  args: readonly ir.Tensor[],
+  seen: Set<ir.Tensor> = new Set(),
+): readonly ir.Gather[] {
+  return args.flatMap((a) => {
+    if (grouping.taken.has(a) || seen.has(a)) return []
+    seen.add(a)
+    if (a.kind === "gather") return [a]
+    return a.kind === "map" || a.kind === "reduce" ? gathersBelow(grouping, a.args, seen) : []
+  })
 }
 
 const extentOf = (t: ir.Tensor, axis: string): Dim => ir.axisOf(t, axis)!.extent
