@@ -136,23 +136,7 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
     const scoped: Statement = { kind: "block", body: start }
     innermost.push({ kind: "if", condition: apply("lt", from, full), body: [scoped], otherwise: [] })
   }
-  const each = (): readonly Statement[] => {
-    if (!deep) return one(whole, here)
-    const out: Statement[] = []
-    const inside: Scope = { ...scope, out, vector: undefined }
-    fence(c, inside)
-    const ahead: Statement[] = []
-    emitOperands(c, { ...inside, out: ahead }, true, true)
-    out.push({
-      kind: "if",
-      condition: apply("lt", add(variable(c.number), literal(1)), full),
-      body: ahead,
-      otherwise: [],
-    })
-    emitAllScores(c, inside, true, here)
-    body(out, here)
-    return out
-  }
+  const each = () => (deep ? fillAhead(c, scope, full, here, body) : one(whole, here))
   if (literalExtent(from) === 0) {
     if (literalExtent(full) !== 0)
       innermost.push({ kind: "for", variable: c.number, extent: full, bind: "serial", body: each() })
@@ -178,6 +162,26 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
     return [{ kind: "for", variable: loop.name, extent: substitute(axis.extent, bases), bind: "serial", body: inner }]
   }, innermost)
   start.out.push(...nest)
+}
+
+/** A chunk that is there already, while the next one is filled into the other half. */
+function fillAhead(
+  c: Chunking,
+  scope: Scope,
+  chunks: Expression,
+  count: Expression,
+  body: (out: Statement[], count: Expression) => void,
+): readonly Statement[] {
+  const out: Statement[] = []
+  const inside: Scope = { ...scope, out, vector: undefined }
+  fence(c, inside)
+  const ahead: Statement[] = []
+  emitOperands(c, { ...inside, out: ahead }, true, true)
+  const more = apply("lt", add(variable(c.number), literal(1)), chunks)
+  out.push({ kind: "if", condition: more, body: ahead, otherwise: [] })
+  emitAllScores(c, inside, true, count)
+  body(out, count)
+  return out
 }
 
 /** The first chunk and the last element that can count for the block, by the predicates of the folds. */

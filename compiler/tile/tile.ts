@@ -48,14 +48,8 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       "schedule/shape",
       `the kernel has ${stores.length} stores but the schedule ${schedule.stores.length}`,
     )
-  const counts = new Map<string, number>()
-  const fresh = (stem: string) => {
-    const clean = stem.replace(/[^A-Za-z0-9]/g, "_")
-    const n = counts.get(clean) ?? 0
-    counts.set(clean, n + 1)
-    return `${clean}_${n}`
-  }
-  const parts: Build = { kernel, schedule, fresh, shared: new Map(), taken: new Set(), lengths: foldLengths(kernel) }
+  const lengths = foldLengths(kernel)
+  const parts: Build = { kernel, schedule, fresh: freshNames(), shared: new Map(), taken: new Set(), lengths }
   const group = variable("group")
   const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, schedule), parts))
   let start: Expression = literal(0)
@@ -97,22 +91,37 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   const half = storedSingly(kernel, body)
   if (half !== undefined)
     throw new Refused("store/packed", `two elements of '${half}' share a word; a store has to write both`)
-  const writes = written(kernel)
-  const reads = loadedIn(kernel.items.map((item) => item.value))
   return {
     name: kernel.name,
-    buffers: kernel.buffers.map(({ name, dtype, storage, shape }) => ({
-      name,
-      dtype,
-      storage,
-      size: literal(shape.reduce((n, s) => n * s, 1)),
-      access: writes.has(name) ? (reads.has(name) ? "readwrite" : "write") : "read",
-    })),
+    buffers: loopBuffers(kernel),
     symbols: [...symbolsOf(body)].sort(),
     threads: schedule.threads,
     groups: Math.max(1, Math.min(options.maxGroups, maximum(total))),
     body,
   }
+}
+
+/** Names of which none is given twice. */
+function freshNames(): (stem: string) => string {
+  const counts = new Map<string, number>()
+  return (stem) => {
+    const clean = stem.replace(/[^A-Za-z0-9]/g, "_")
+    const n = counts.get(clean) ?? 0
+    counts.set(clean, n + 1)
+    return `${clean}_${n}`
+  }
+}
+
+function loopBuffers(kernel: Kernel): LoopKernel["buffers"] {
+  const writes = written(kernel)
+  const reads = loadedIn(kernel.items.map((item) => item.value))
+  return kernel.buffers.map(({ name, dtype, storage, shape }) => ({
+    name,
+    dtype,
+    storage,
+    size: literal(shape.reduce((n, s) => n * s, 1)),
+    access: writes.has(name) ? (reads.has(name) ? "readwrite" : "write") : "read",
+  }))
 }
 
 /** An array of halves of which some store writes one alone. */
@@ -171,20 +180,7 @@ function emitSection(
   parts: Build,
 ): readonly Statement[] {
   const out: Statement[] = []
-  // The block's number along each axis.
-  let rest = cell
-  const order = rasterOf(axes, schedule.raster)
-  for (const [i, a] of [...order].reverse().entries()) {
-    if (a.cell === undefined) continue
-    const slowest = order.slice(0, order.length - 1 - i).every((b) => b.cell === undefined)
-    const number = slowest ? rest : apply("rem", rest, a.cells)
-    out.push({ kind: "let", name: a.cell.name, value: number, mutable: false })
-    if (!slowest) {
-      const name = parts.fresh("cell")
-      out.push({ kind: "let", name, value: apply("div", rest, a.cells), mutable: false })
-      rest = variable(name)
-    }
-  }
+  emitCells(rasterOf(axes, schedule.raster), cell, parts, out)
   const folding: Lowerer["folding"] = (axis) => schedule.reduce[axis] ?? {}
   const locals = parts.kernel.items.filter((i) => i.kind === "local")
   const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
@@ -230,6 +226,22 @@ function emitSection(
   const solved = solve([value, ...index], start, lowerer)
   emitPoints({ ...store, value, index }, axes, together, { ...start, solved }, lowerer, parts)
   return out
+}
+
+/** The block's number along each axis, from its number among all. */
+function emitCells(order: readonly BlockAxis[], cell: Expression, parts: Build, out: Statement[]): void {
+  let rest = cell
+  for (const [i, a] of [...order].reverse().entries()) {
+    if (a.cell === undefined) continue
+    const slowest = order.slice(0, order.length - 1 - i).every((b) => b.cell === undefined)
+    const number = slowest ? rest : apply("rem", rest, a.cells)
+    out.push({ kind: "let", name: a.cell.name, value: number, mutable: false })
+    if (!slowest) {
+      const name = parts.fresh("cell")
+      out.push({ kind: "let", name, value: apply("div", rest, a.cells), mutable: false })
+      rest = variable(name)
+    }
+  }
 }
 
 /** The axes in the order in which blocks are numbered, the slowest first. */
