@@ -103,19 +103,7 @@ function attempt(
 ): Fused | { readonly cuts: ReadonlySet<Tensor> } {
   const order = topological([...copies.keys(), ...results])
   const calls = order.filter((t) => t.kind === "call")
-  const roots = new Set<Tensor>()
-  for (const t of order) {
-    if (t.kind === "update") roots.add(t)
-    if (t.kind === "call") for (const a of t.args) if (!hasMemory(a)) roots.add(a)
-  }
-  for (const t of results) if (!hasMemory(t)) roots.add(t)
-  // A state that is read as it was and replaced as a whole is replaced through a buffer of its own.
-  const raw = new Set(order.flatMap((t) => (t.kind === "update" ? [] : [...directInputs(t)])))
-  for (const t of order)
-    if (t.kind === "update" && t.axis === undefined && raw.has(t.state) && !hasMemory(t.value)) roots.add(t.value)
-
-  for (const t of [...copies.keys(), ...forced]) roots.add(t)
-  const cuts = chooseCuts([...roots], options.cuts ?? defaultCutLimits)
+  const cuts = chooseCuts(memoryRoots(order, results, [...copies.keys(), ...forced]), options.cuts ?? defaultCutLimits)
   const storage = options.storage?.(results) ?? ((t: Tensor) => t.dtype)
   const naming = createNaming(order, cuts.locals, (t) => copies.get(t) ?? storage(t))
   const memory = (t: Tensor): Memory | undefined => {
@@ -161,10 +149,43 @@ function attempt(
     const store = { kind: "store", buffer: "", axes, index: [], value } as const
     return bindings([...needed(value, locals), store], naming, options).size
   }
+  const more = tooMany(tasks, reads, (s) => memory(s) !== undefined, options.bindings)
+  if (more.size > 0) return { cuts: more }
+  const steps = group(tasks, naming, options)
+  return { steps, buffers: naming.buffers(), results: results.map((t) => naming.buffer(t)) }
+}
+
+/** What must get memory: what is written, what units are given, and what is asked for. */
+function memoryRoots(
+  order: readonly Tensor[],
+  results: readonly Tensor[],
+  besides: readonly Tensor[],
+): readonly Tensor[] {
+  const roots = new Set<Tensor>()
+  for (const t of order) {
+    if (t.kind === "update") roots.add(t)
+    if (t.kind === "call") for (const a of t.args) if (!hasMemory(a)) roots.add(a)
+  }
+  for (const t of results) if (!hasMemory(t)) roots.add(t)
+  // A state that is read as it was and replaced as a whole is replaced through a buffer of its own.
+  const raw = new Set(order.flatMap((t) => (t.kind === "update" ? [] : [...directInputs(t)])))
+  for (const t of order)
+    if (t.kind === "update" && t.axis === undefined && raw.has(t.state) && !hasMemory(t.value)) roots.add(t.value)
+  for (const t of besides) roots.add(t)
+  return [...roots]
+}
+
+/** Tensors to cut so that kernels bind at most `limit` buffers. `reads` says how many buffers computing a tensor binds, over axes of its own. */
+function tooMany(
+  tasks: readonly Task[],
+  reads: (t: Tensor, axes?: readonly Axis[]) => number,
+  hasHome: (t: Tensor) => boolean,
+  limit: number,
+): ReadonlySet<Tensor> {
   const more = new Set<Tensor>()
   const seen = new Set<Tensor>()
   for (const task of tasks) {
-    let excess = bound([task]) - options.bindings
+    let excess = bound([task]) - limit
     if (task.make.kind !== "store" || excess <= 0) continue
     const { tensor, computes } = task.make
     if ([...computes].some((t) => seen.has(t))) continue
@@ -177,22 +198,14 @@ function attempt(
     }
     const binds = (t: Tensor) => reads(t, itemAxes(t, "probe").list) + 1
     for (let root: Tensor = computed(tensor); excess > 0; ) {
-      const cut = lighten(
-        root,
-        (t) => memory(t) !== undefined,
-        count,
-        (t) => binds(t) <= options.bindings,
-        excess,
-      )
+      const cut = lighten(root, hasHome, count, (t) => binds(t) <= limit, excess)
       if (cut === undefined) break
       more.add(cut)
       root = cut
-      excess = binds(cut) - options.bindings
+      excess = binds(cut) - limit
     }
   }
-  if (more.size > 0) return { cuts: more }
-  const steps = group(tasks, naming, options)
-  return { steps, buffers: naming.buffers(), results: results.map((t) => naming.buffer(t)) }
+  return more
 }
 
 /** How many buffers a kernel of these tasks binds. */

@@ -26,7 +26,7 @@ import {
   variable,
 } from "../ir/expression.js"
 import { capacityAlong, longestLoop } from "../ir/fold-lengths.js"
-import type { KernelBuffer, Store } from "../ir/kernel.js"
+import type { Kernel, KernelBuffer, Store } from "../ir/kernel.js"
 import type { SplitLimits } from "../ir/machine.js"
 import { type Carried, componentCount, type Monoid, monoidTypes } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
@@ -45,6 +45,27 @@ export function splitReductions(fused: Fused, limits: SplitLimits): Fused {
     return made ?? [step]
   })
   return { ...fused, steps, buffers }
+}
+
+/** A kernel's folds as they are split. */
+interface Split {
+  readonly step: KernelStep
+  readonly store: Store
+  /** The axis that is folded, and that of the parts. */
+  readonly folded: Axis
+  readonly axis: Axis
+  /** Where a part starts along the folded axis, and its elements. */
+  readonly start: Expression
+  readonly extent: Expression
+  /** By the identity of what is folded. */
+  readonly parts: Map<number, Part>
+}
+
+/** A component of a fold, part by part: its buffer, whose axes after that of the parts are `axes`. */
+interface Part {
+  readonly buffer: FusedBuffer
+  readonly axes: readonly Axis[]
+  readonly store: Store
 }
 
 function splitKernel(
@@ -66,100 +87,90 @@ function splitKernel(
   if (!folds.every((r) => [...freeVariables(r)].every((v) => own.has(v)))) return undefined
   const count = partsFor(store, folds, limits)
   if (count === undefined) return undefined
-  const axis: Axis = { name: `${first.axis}_part`, extent: literal(count) }
+  const folded: Axis = { name: first.axis, extent: first.extent }
+  const axis: Axis = { name: `${folded.name}_part`, extent: literal(count) }
   // A part is a whole number of 16 elements, so that vectors start at multiples.
-  const each = mul(apply("floordiv", add(first.extent, literal(16 * count - 1)), literal(16 * count)), literal(16))
+  const each = mul(apply("floordiv", add(folded.extent, literal(16 * count - 1)), literal(16 * count)), literal(16))
   const start = mul(variable(axis.name), each)
-  const extent = apply("max", literal(0), apply("min", each, sub(first.extent, start)))
-  const parts = new Map<
-    number,
-    { readonly buffer: FusedBuffer; readonly axes: readonly Axis[]; readonly store: Store }
-  >()
-  const partOf = (r: Reduce, at: number): Expression => {
-    const pruned = alone(r, at)
-    const own = store.axes.filter((a) => freeVariables(pruned).has(a.name))
-    const key = identity(pruned)
-    let known = parts.get(key)
-    if (known === undefined) {
-      const name = `${step.bindings[kernel.buffers.findIndex((b) => b.name === store.buffer)]}.part${parts.size}`
-      const dtype = monoidTypes(
-        r.monoid,
-        r.lift.map((x) => x.dtype),
-      )[at]!
-      const shape = [count, ...own.map((a) => maximum(a.extent))]
-      const buffer: FusedBuffer = { name, dtype, storage: dtype, shape, role: "scratch" }
-      buffers.set(name, buffer)
-      const shifted = rewrite(pruned, (x) => {
-        if (x.kind !== "reduce" || x.axis !== first.axis) return undefined
-        const place = new Map([[x.axis, add(start, variable(x.axis))]])
-        return reduce(
-          x.axis,
-          extent,
-          x.monoid,
-          x.lift.map((l) => substitute(l, place)),
-        )
-      })
-      // The axes of items have names of their own.
-      const fresh = new Map([axis, ...own].map((a) => [a.name, `${a.name}_part${parts.size}`] as const))
-      const names = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
-      const axes = [axis, ...own].map((a) => ({ name: fresh.get(a.name)!, extent: a.extent }))
-      const made: Store = {
-        kind: "store",
-        buffer: name,
-        axes,
-        index: axes.map((a) => variable(a.name)),
-        value: substitute(shifted, names),
-      }
-      known = { buffer, axes: own, store: made }
-      parts.set(key, known)
-    }
-    return load(
-      known.buffer.name,
-      [variable(axis.name), ...known.axes.map((a) => variable(a.name))],
-      known.buffer.dtype,
-    )
-  }
-  const merged = new Map<Reduce, Reduce>()
-  for (const r of folds) {
-    const components = Array.from({ length: componentCount(r.monoid) }, (_, i) => i)
-    merged.set(
-      r,
-      reduce(
-        axis.name,
-        axis.extent,
-        r.monoid,
-        components.map((i) => partOf(r, i)),
-      ) as Reduce,
-    )
-  }
+  const extent = apply("max", literal(0), apply("min", each, sub(folded.extent, start)))
+  const split: Split = { step, store, folded, axis, start, extent, parts: new Map() }
+  const merged = new Map(folds.map((r) => [r, mergedParts(split, r)] as const))
   const value = rewrite(store.value, (x) => {
     if (x.kind === "component" && merged.has(x.of as Reduce))
       return component(merged.get(x.of as Reduce)!, x.index, x.slot)
     return x.kind === "reduce" ? merged.get(x) : undefined
   })
-  const outer = new Map(kernel.buffers.map((b, i) => [b.name, step.bindings[i]!] as const))
+  const parts = [...split.parts.values()]
+  for (const { buffer } of parts) buffers.set(buffer.name, buffer)
   // What is short here is part of what is not.
-  const most = Math.max(...folds.map((r) => Math.min(maximum(r.extent), capacityAlong(r, kernel))))
-  const long = most > longestLoop
-  const made = (items: readonly Store[], suffix: string): KernelStep => {
-    const used = new Set(items.flatMap((s) => [s.buffer, ...loadedIn([s.value, ...s.index])]))
-    const declared: KernelBuffer[] = [...used].map((name) => {
-      const own = kernel.buffers.find((b) => b.name === name)
-      const { dtype, storage, shape } = own ?? buffers.get(name)!
-      return { name, dtype, storage, shape }
-    })
-    const { kernel: plain, bindings } = canonical({
-      ...kernel,
-      ...(long && { long: [first.axis, axis.name] }),
-      name: `${kernel.name}${suffix}`,
-      buffers: declared,
-      items,
-    })
-    return { kind: "kernel", kernel: plain, bindings: bindings.map((b) => outer.get(b) ?? b), computes: step.computes }
-  }
+  const longest = Math.max(...folds.map((r) => Math.min(maximum(r.extent), capacityAlong(r, kernel))))
+  const long = longest > longestLoop ? { long: [folded.name, axis.name] } : {}
   // The largest first: the others go along with it.
-  const stores = [...parts.values()].map((p) => p.store).sort((a, b) => b.axes.length - a.axes.length)
-  return [made(stores, "_parts"), made([{ ...store, value }], "_whole")]
+  const stores = parts.map((p) => p.store).sort((a, b) => b.axes.length - a.axes.length)
+  return [
+    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_parts`, items: stores }, buffers),
+    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_whole`, items: [{ ...store, value }] }, buffers),
+  ]
+}
+
+/** The fold of the parts of `r`. */
+function mergedParts(split: Split, r: Reduce): Reduce {
+  const lift = Array.from({ length: componentCount(r.monoid) }, (_, i) => {
+    const { buffer, axes } = partOf(split, r, i)
+    return load(
+      buffer.name,
+      [split.axis, ...axes].map((a) => variable(a.name)),
+      buffer.dtype,
+    )
+  })
+  return reduce(split.axis.name, split.axis.extent, r.monoid, lift) as Reduce
+}
+
+/** Component `at` of `r`, part by part. */
+function partOf({ step, store, folded, axis, start, extent, parts }: Split, r: Reduce, at: number): Part {
+  const pruned = alone(r, at)
+  const known = parts.get(identity(pruned))
+  if (known !== undefined) return known
+  const own = store.axes.filter((a) => freeVariables(pruned).has(a.name))
+  const suffix = `part${parts.size}`
+  const name = `${step.bindings[step.kernel.buffers.findIndex((b) => b.name === store.buffer)]}.${suffix}`
+  const types = r.lift.map((x) => x.dtype)
+  const dtype = monoidTypes(r.monoid, types)[at]!
+  const shape = [axis, ...own].map((a) => maximum(a.extent))
+  const shifted = rewrite(pruned, (x) => {
+    if (x.kind !== "reduce" || x.axis !== folded.name) return undefined
+    const place = new Map([[x.axis, add(start, variable(x.axis))]])
+    const lift = x.lift.map((l) => substitute(l, place))
+    return reduce(x.axis, extent, x.monoid, lift)
+  })
+  // The axes of items have names of their own.
+  const axes = [axis, ...own].map((a) => ({ name: `${a.name}_${suffix}`, extent: a.extent }))
+  const index = axes.map((a) => variable(a.name))
+  const value = substitute(shifted, new Map([axis, ...own].map((a, i) => [a.name, index[i]!] as const)))
+  const made: Part = {
+    buffer: { name, dtype, storage: dtype, shape, role: "scratch" },
+    axes: own,
+    store: { kind: "store", buffer: name, axes, index, value },
+  }
+  parts.set(identity(pruned), made)
+  return made
+}
+
+/** A kernel that stands in place of `step`, over what its stores bind. */
+function kernelOf(
+  step: KernelStep,
+  kernel: Omit<Kernel, "buffers" | "items"> & { readonly items: readonly Store[] },
+  buffers: ReadonlyMap<string, FusedBuffer>,
+): KernelStep {
+  const { buffers: given } = step.kernel
+  const used = new Set(kernel.items.flatMap((s) => [s.buffer, ...loadedIn([s.value, ...s.index])]))
+  const declared = [...used].map((name): KernelBuffer => {
+    const { dtype, storage, shape } = given.find((b) => b.name === name) ?? buffers.get(name)!
+    return { name, dtype, storage, shape }
+  })
+  const { kernel: plain, bindings } = canonical({ ...kernel, buffers: declared })
+  const bound = bindings.map((b) => step.bindings[given.findIndex((x) => x.name === b)] ?? b)
+  return { kind: "kernel", kernel: plain, bindings: bound, computes: step.computes }
 }
 
 /** One component by itself: of a carried fold only the channel that is asked for. */
