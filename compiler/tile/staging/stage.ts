@@ -72,6 +72,29 @@ export interface Staged {
   readonly outer: readonly Axis[]
 }
 
+/** What a workgroup holds, as the folds of its stores are taken apart. */
+interface Staging {
+  readonly name: string
+  readonly given: Store
+  readonly schedule: StoreSchedule
+  /** The folds from one that is taken in chunks down to its axis, if it is. */
+  readonly chunked: (r: Reduce) => readonly Reduce[] | undefined
+  /** The axis whose elements come in chunks. */
+  readonly axis: string
+  /** Those of the store and of its folds. */
+  readonly axes: ReadonlyMap<string, Axis>
+  readonly locals: Local[]
+  readonly origins: Map<string, string>
+  readonly tiles: Map<string, StagedTile>
+  readonly carried: Carried[]
+  /** Scores by what they are scores of. */
+  readonly scored: Map<string, { readonly read: LocalRead; readonly scores: string }>
+  /** Scores that some fold may not lose. */
+  readonly strict: Set<string>
+  /** The operand of a fold over what is held. */
+  readonly operand: (x: Expression) => Expression
+}
+
 /** The staged store and those made along with it, or undefined when its schedule asks for no chunk. */
 export function stage(
   given: Store,
@@ -86,102 +109,21 @@ export function stage(
   const chain = chunked(first)!
   const last = chain.at(-1)!
   const wanted = schedule.reduce[last.axis]!
-  if (wanted.vector !== undefined || wanted.accumulators !== undefined || wanted.group !== undefined)
-    throw new Refused("reduce/chunk", `'${last.axis}' is taken in chunks, and so has no vectors or lanes of its own`)
-  const steady = (axis: string, extent: Expression) => {
-    if ([...freeVariables(extent)].some((v) => (schedule.tile[v]?.block ?? 1) !== 1))
-      throw new Refused("reduce/chunk", `the extent of '${axis}' differs from point to point`)
-  }
-  for (const r of chain) steady(r.axis, r.extent)
-  const points = new Set(given.axes.map((a) => a.name))
-  if (!folds.every((r) => [...freeVariables(r)].every((v) => points.has(v))))
-    throw new Refused("reduce/chunk", "a fold inside of a prefix is not taken in chunks")
-  if (wanted.stages !== undefined && (wanted.peelTail === false || wanted.stages < 1 || wanted.stages > 2))
-    throw new Refused(
-      "reduce/chunk",
-      `the chunks of '${last.axis}' are held one or two at a time, and have bodies of their own`,
-    )
+  checkChunks(given, schedule, folds, chain)
   const value = unite(given.value, folds, chain, chunked)
-
   const axes = new Map<string, Axis>(given.axes.map((a) => [a.name, a]))
   for (const r of nodesOf([value], "reduce")) axes.set(r.axis, { name: r.axis, extent: r.extent })
-  const locals: Local[] = []
-  const origins = new Map<string, string>()
-  const tiles = new Map<string, StagedTile>()
-  const hold = (stem: string, held: Expression, order: readonly string[], tile: StagedTile): LocalRead => {
-    const local = `${name}_${stem}_${locals.length}`
-    const fresh = new Map(order.map((a) => [a, `${a}_${local}`] as const))
-    for (const [from, to] of fresh) origins.set(to, from)
-    const extents = order.map((a) => {
-      const { extent } = axes.get(a)!
-      steady(a, extent)
-      return { name: fresh.get(a)!, extent }
-    })
-    const renamed = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
-    locals.push({ kind: "local", name: local, axes: extents, value: substitute(held, renamed) })
-    tiles.set(
-      local,
-      renamedTile(tile, (a) => fresh.get(a) ?? a),
-    )
-    return localRead(
-      local,
-      order.map((a) => variable(a)),
-      held.dtype,
-    )
+  const block: Staging = {
+    ...{ name, given, schedule, chunked, axis: last.axis, axes },
+    locals: [],
+    origins: new Map(),
+    tiles: new Map(),
+    carried: [],
+    scored: new Map(),
+    strict: new Set(),
+    operand: createStaging(schedule.staged ?? {}, axes, (...held) => hold(block, ...held)),
   }
-
-  const staging = createStaging(schedule.staged ?? {}, axes, hold)
-  const carried: Carried[] = []
-  const scored = new Map<string, { readonly read: LocalRead; readonly scores: string }>()
-  const strict = new Set<string>()
-  const scoresOf = (r: Reduce, { recipe, loose }: CarriedMonoid) => {
-    const score = r.lift[0]!
-    const key = `${recipe} ${identity(score)}`
-    const known = scored.get(key)
-    if (known !== undefined) {
-      if (loose !== true) strict.add(known.scores)
-      return known
-    }
-    const rows = [...freeVariables(score)].filter((a) => a !== r.axis)
-    const order = [...given.axes.map((a) => a.name).filter((a) => rows.includes(a)), r.axis]
-    if (order.length !== rows.length + 1)
-      throw new Refused("reduce/chunk", "the scores of a carried fold depend on another fold")
-    const read = hold("scores", staging(score), order, schedule.staged?.scores ?? { tile: {} })
-    const { name: scores, axes: held } = locals.at(-1)!
-    if (loose !== true) strict.add(scores)
-    carried.push({ scores, read, recipe, loose: true, rows: held.slice(0, -1) })
-    const made = { read, scores }
-    scored.set(key, made)
-    return made
-  }
-
-  const visit = rewriter((x) => {
-    const of = x.kind === "component" ? x.of : x
-    if (of.kind === "reduce" && chunkChain(of, schedule.reduce) !== undefined) {
-      if (of.monoid.kind !== "carried") {
-        const made = restage(of)
-        return x.kind === "component" ? component(made, x.index, x.slot) : made
-      }
-      const { read, scores } = scoresOf(of, of.monoid)
-      const at = x.kind === "component" ? x.index : 0
-      const pivots = recipeOf(of.monoid.recipe).pivots.length
-      if (at < pivots) return localRead(pivotName(scores, at), read.index.slice(0, -1), "f32")
-      const factor = of.lift[1 + at - pivots]!
-      const one = factor.kind === "literal" && factor.value === 1
-      return reduce(of.axis, of.extent, sum, [one ? read : mul(read, staging(factor))])
-    }
-    return undefined
-  })
-  /** The fold over staged operands; the folds of its chain stay what they are. */
-  const restage = (r: Reduce): Reduce => {
-    const inner = r.lift[0]!
-    const deeper = chainOf(r).length > 1 && r.axis !== last.axis
-    return reduce(r.axis, r.extent, r.monoid, deeper ? [restage(inner as Reduce)] : r.lift.map(staging)) as Reduce
-  }
-
-  const masks = outermostFolds(value)
-    .filter((r) => chunked(r) !== undefined)
-    .map((r) => maskOf(r, given.axes))
+  const visit = restaged(block)
   const store: Store = { ...given, value: visit(value) }
   const beside = along.map((s): Store => ({ ...s, value: visit(unite(s.value, [], chain, chunked)) }))
   const chunk = {
@@ -193,18 +135,108 @@ export function stage(
     depth: wanted.stages ?? 1,
     run: wanted.run,
   }
-  const known = masks.every((m) => m !== undefined) ? (masks as readonly Masked[]) : []
-  return {
-    store,
-    beside,
-    locals,
-    origins,
-    tiles,
-    carried: carried.map((c) => ({ ...c, loose: !strict.has(c.scores) })),
-    chunk,
-    masks: known,
-    outer: chain.slice(0, -1).map((r) => ({ name: r.axis, extent: r.extent })),
+  const carried = block.carried.map((c) => ({ ...c, loose: !block.strict.has(c.scores) }))
+  const found = outermostFolds(value).flatMap((r) => (chunked(r) === undefined ? [] : [maskOf(r, given.axes)]))
+  const masks = found.every((m) => m !== undefined) ? (found as readonly Masked[]) : []
+  const outer = chain.slice(0, -1).map((r) => ({ name: r.axis, extent: r.extent }))
+  const { locals, origins, tiles } = block
+  return { store, beside, locals, origins, tiles, carried, chunk, masks, outer }
+}
+
+/** Refuses what is not taken in chunks. */
+function checkChunks(given: Store, schedule: StoreSchedule, folds: readonly Reduce[], chain: readonly Reduce[]): void {
+  const { axis } = chain.at(-1)!
+  const { vector, accumulators, group, stages, peelTail } = schedule.reduce[axis]!
+  if (vector !== undefined || accumulators !== undefined || group !== undefined)
+    throw new Refused("reduce/chunk", `'${axis}' is taken in chunks, and so has no vectors or lanes of its own`)
+  for (const r of chain) steady(schedule, r.axis, r.extent)
+  const points = new Set(given.axes.map((a) => a.name))
+  if (!folds.every((r) => [...freeVariables(r)].every((v) => points.has(v))))
+    throw new Refused("reduce/chunk", "a fold inside of a prefix is not taken in chunks")
+  if (stages !== undefined && (peelTail === false || stages < 1 || stages > 2))
+    throw new Refused(
+      "reduce/chunk",
+      `the chunks of '${axis}' are held one or two at a time, and have bodies of their own`,
+    )
+}
+
+/** Folds that are taken in chunks, over what the block holds of each chunk. */
+function restaged(block: Staging): (x: Expression) => Expression {
+  return rewriter((x) => {
+    const of = x.kind === "component" ? x.of : x
+    if (of.kind !== "reduce" || block.chunked(of) === undefined) return undefined
+    if (of.monoid.kind !== "carried") {
+      const made = restage(block, of)
+      return x.kind === "component" ? component(made, x.index, x.slot) : made
+    }
+    const { read, scores } = scoresOf(block, of, of.monoid)
+    const at = x.kind === "component" ? x.index : 0
+    const pivots = recipeOf(of.monoid.recipe).pivots.length
+    if (at < pivots) return localRead(pivotName(scores, at), read.index.slice(0, -1), "f32")
+    const factor = of.lift[1 + at - pivots]!
+    const one = factor.kind === "literal" && factor.value === 1
+    return reduce(of.axis, of.extent, sum, [one ? read : mul(read, block.operand(factor))])
+  })
+}
+
+function steady(schedule: StoreSchedule, axis: string, extent: Expression) {
+  if ([...freeVariables(extent)].some((v) => (schedule.tile[v]?.block ?? 1) !== 1))
+    throw new Refused("reduce/chunk", `the extent of '${axis}' differs from point to point`)
+}
+
+function hold(block: Staging, stem: string, held: Expression, order: readonly string[], tile: StagedTile): LocalRead {
+  const local = `${block.name}_${stem}_${block.locals.length}`
+  const fresh = new Map(order.map((a) => [a, `${a}_${local}`] as const))
+  for (const [from, to] of fresh) block.origins.set(to, from)
+  const extents = order.map((a) => {
+    const { extent } = block.axes.get(a)!
+    steady(block.schedule, a, extent)
+    return { name: fresh.get(a)!, extent }
+  })
+  const renamed = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
+  block.locals.push({ kind: "local", name: local, axes: extents, value: substitute(held, renamed) })
+  block.tiles.set(
+    local,
+    renamedTile(tile, (a) => fresh.get(a) ?? a),
+  )
+  return localRead(
+    local,
+    order.map((a) => variable(a)),
+    held.dtype,
+  )
+}
+
+function scoresOf(block: Staging, r: Reduce, { recipe, loose }: CarriedMonoid) {
+  const score = r.lift[0]!
+  const key = `${recipe} ${identity(score)}`
+  const known = block.scored.get(key)
+  if (known !== undefined) {
+    if (loose !== true) block.strict.add(known.scores)
+    return known
   }
+  const rows = [...freeVariables(score)].filter((a) => a !== r.axis)
+  const order = [...block.given.axes.map((a) => a.name).filter((a) => rows.includes(a)), r.axis]
+  if (order.length !== rows.length + 1)
+    throw new Refused("reduce/chunk", "the scores of a carried fold depend on another fold")
+  const read = hold(block, "scores", block.operand(score), order, block.schedule.staged?.scores ?? { tile: {} })
+  const { name: scores, axes: held } = block.locals.at(-1)!
+  if (loose !== true) block.strict.add(scores)
+  block.carried.push({ scores, read, recipe, loose: true, rows: held.slice(0, -1) })
+  const made = { read, scores }
+  block.scored.set(key, made)
+  return made
+}
+
+/** The fold over staged operands; the folds of its chain stay what they are. */
+function restage(block: Staging, r: Reduce): Reduce {
+  const inner = r.lift[0]!
+  const deeper = chainOf(r).length > 1 && r.axis !== block.axis
+  return reduce(
+    r.axis,
+    r.extent,
+    r.monoid,
+    deeper ? [restage(block, inner as Reduce)] : r.lift.map(block.operand),
+  ) as Reduce
 }
 
 /** The predicate of a fold's lift, where elements that fail it may be left out. */
