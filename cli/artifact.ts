@@ -6,8 +6,8 @@
 
 import { join, resolve } from "node:path"
 import { configOf } from "../compiler/frontend/host.js"
+import type { AdapterFacts } from "../compiler/ir/machine.js"
 import type { TunedRecord } from "../compiler/schedule/tuned/record.js"
-import type { AdapterFacts } from "../compiler/targets/target.js"
 import { families } from "../models/index.js"
 import type { Artifact, ArtifactTarget, Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"

@@ -6,7 +6,7 @@
  *     wasm     WebAssembly
  */
 import { tmpdir } from "node:os"
-import type { AdapterFacts } from "../compiler/targets/target.js"
+import type { AdapterFacts } from "../compiler/ir/machine.js"
 import {
   type Artifact,
   type ArtifactTarget,

@@ -19,8 +19,8 @@ import { configOf, filePath, typed } from "./frontend/host.js"
 import { type LoadedModel, loadModel } from "./frontend/load.js"
 import type { Observed } from "./frontend/observed.js"
 import { placed } from "./frontend/stack.js"
+import type { AdapterFacts } from "./ir/machine.js"
 import { checkTuned, type TunedRecord } from "./schedule/tuned/record.js"
-import type { AdapterFacts } from "./targets/target.js"
 import { treeLeaves } from "./trace/tree.js"
 
 export interface CompiledFile {

@@ -15,8 +15,8 @@ export type { WeightType } from "../runtime/weights/dtypes.js"
 export type { NameRules } from "../runtime/weights/names.js"
 export type { Parameter } from "../runtime/weights/parameters.js"
 export type { CompileModelOptions } from "./compile-file.js"
+export type { AdapterFacts } from "./ir/machine.js"
 export type { TunedRecord } from "./schedule/tuned/record.js"
-export type { AdapterFacts } from "./targets/target.js"
 
 /**
  * Compiles the model of `modelFile` with the content of a config.json, or its program (with `{}`), for one target.

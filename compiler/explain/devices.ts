@@ -5,7 +5,7 @@
  *
  * A new device is one line. `adapter` is what the compiler may know of it; rates are of f32 arithmetic without matrix units.
  */
-import type { AdapterFacts } from "../targets/target.js"
+import type { AdapterFacts } from "../ir/machine.js"
 
 export interface DeviceRecord {
   /** For people. */

@@ -40,7 +40,14 @@ export interface TileOptions {
   readonly sharedBytes: number
 }
 
+/**
+ * Which rules of `schedule/` hold: for one lane with vectors that runs a block by itself, for a workgroup that a processor runs, or for hardware
+ * of many lanes that wait for memory in turn.
+ */
+export type MachineClass = "lane" | "software" | "simt"
+
 export interface ScheduleTarget {
+  readonly rules: MachineClass
   /** Lanes of a workgroup; 1: a block is run by one thread. */
   readonly threads: number
   /** Elements of a vector; 1: none. */
@@ -62,10 +69,7 @@ export interface ScheduleTarget {
 export interface ChunkTarget {
   /** Lanes of a workgroup at most. */
   readonly threads: number
-  readonly vector: number
   readonly subgroup: number
-  /** Accumulators that a lane may have along one axis. */
-  readonly registers: number
   /** Bytes that a workgroup may hold. */
   readonly sharedBytes: number
   /** Elements of a chunk of a contraction at most; as many as the rules say when left out. */
@@ -74,4 +78,18 @@ export interface ChunkTarget {
   readonly packed?: boolean
   /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */
   readonly contraction: boolean
+}
+
+/** What the compiler may know of the adapter that will run the artifact. */
+export interface AdapterFacts {
+  /** Lanes of the smallest subgroup; 0: no subgroups. */
+  readonly subgroupSize: number
+  /** Bytes of a buffer that it binds; what every adapter grants when left out. */
+  readonly bindingBytes?: number
+  /** Bytes that a workgroup may hold; what every adapter grants when left out. */
+  readonly workgroupBytes?: number
+  /** Buffers that a kernel may bind; what every adapter grants when left out. */
+  readonly storageBuffers?: number
+  /** Whether it has arithmetic of f16; used where results need not be exact. */
+  readonly f16?: boolean
 }

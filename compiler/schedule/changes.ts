@@ -14,6 +14,7 @@ import type { ScheduleTarget } from "../ir/machine.js"
 import { outermostFolds } from "../ir/query.js"
 import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { tuneRules } from "./rules.js"
 
 export interface Change {
   /** What is changed; two changes of one knob make no pair. */
@@ -22,13 +23,7 @@ export interface Change {
   readonly apply: (schedule: Schedule) => Schedule | undefined
 }
 
-/** Elements that a lane may accumulate at once: more never stay in registers, and make kernels that take seconds to compile. */
-const mostElements = 128
-
-/** Lanes of a workgroup that every implementation grants. */
-const mostLanes = 256
-
-const powers = [1, 2, 4, 8]
+const { powers } = tuneRules
 
 /** The changes that a schedule suggests, those of the store that computes most first. */
 export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTarget): readonly Change[] {
@@ -49,7 +44,7 @@ export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTa
       })
   if (target.threads > 1)
     for (const threads of [schedule.threads * 2, schedule.threads / 2])
-      if (Number.isInteger(threads) && threads <= mostLanes)
+      if (Number.isInteger(threads) && threads <= tuneRules.threads)
         changes.push({
           knob: "threads",
           apply: (s) => ({ ...s, threads, ...(s.subgroup && { subgroup: Math.min(s.subgroup, threads) }) }),
@@ -130,7 +125,7 @@ function storeChanges(
     (r) => own.reduce[r.axis] === undefined && r.monoid.kind === "sum",
   )
   if (chunked.length === 0 && bare.length > 0)
-    for (const accumulators of [2, 4])
+    for (const accumulators of tuneRules.accumulators)
       changes.push({
         knob: "reduce bare",
         apply: (s) =>
@@ -140,14 +135,14 @@ function storeChanges(
           })),
       })
   for (const [name, given] of Object.entries(own.staged ?? {})) {
-    for (const next of heldTiles(given, target))
+    for (const next of stagedTiles(given, target))
       changes.push({
-        knob: `held ${name}`,
+        knob: `staged ${name}`,
         apply: (s) => editStore(s, i, (store) => ({ ...store, staged: { ...store.staged, [name]: next } })),
       })
     if (name !== "scores")
       changes.push({
-        knob: `held ${name}`,
+        knob: `staged ${name}`,
         apply: (s) =>
           editStore(s, i, (store) => {
             const { [name]: _, ...staged } = store.staged ?? {}
@@ -180,7 +175,7 @@ function withTile(store: StoreSchedule, axis: Axis, next: AxisTile): StoreSchedu
   })
   const tile = { ...Object.fromEntries(others), [axis.name]: { ...next, block } }
   const elements = Object.values(tile).reduce((n, t) => n * (t.perThread ?? 1) * (t.vector ?? 1), 1)
-  return elements > mostElements ? undefined : { ...store, tile }
+  return elements > tuneRules.elementsPerThread ? undefined : { ...store, tile }
 }
 
 function* tiles(given: AxisTile, axis: Axis, last: boolean, target: ScheduleTarget): Iterable<AxisTile> {
@@ -207,11 +202,12 @@ function* foldings(given: ReductionTile, target: ScheduleTarget): Iterable<Reduc
     for (const next of powers) if (next !== innerUnroll) yield { ...given, innerUnroll: next }
     return
   }
-  for (const next of powers) if (next !== accumulators && next * vector <= 32) yield { ...given, accumulators: next }
+  for (const next of powers)
+    if (next !== accumulators && next * vector <= tuneRules.accumulated) yield { ...given, accumulators: next }
   if (vector > 1) yield { ...given, vector: 1 }
   else if (target.vector > 1) yield { ...given, vector: target.vector }
   for (let next = 1; next <= target.threads; next *= 2)
-    if (next !== group && (next === 1 || next >= 4)) yield { ...given, group: next }
+    if (next !== group && (next === 1 || next >= tuneRules.group)) yield { ...given, group: next }
 }
 
 function* chunks(given: ReductionTile): Iterable<ReductionTile> {
@@ -221,14 +217,14 @@ function* chunks(given: ReductionTile): Iterable<ReductionTile> {
   for (const next of powers) if (next !== innerUnroll && chunk % next === 0) yield { ...given, innerUnroll: next }
 }
 
-function* heldTiles(given: StagedTile, target: ScheduleTarget): Iterable<StagedTile> {
+function* stagedTiles(given: StagedTile, target: ScheduleTarget): Iterable<StagedTile> {
   const { pad = 0, tile, fold } = given
-  if (target.threads > 1) for (const next of [0, 1, 4]) if (next !== pad) yield { ...given, pad: next }
+  if (target.threads > 1) for (const next of tuneRules.pads) if (next !== pad) yield { ...given, pad: next }
   if (fold === undefined) yield { ...given, packed: given.packed !== true }
   for (const [name, { perThread = 1, vector = 1 }] of Object.entries(tile)) {
     if (vector > 1) yield { ...given, tile: { ...tile, [name]: {} } }
     else
-      for (const next of [1, 2, 4])
+      for (const next of tuneRules.fills)
         if (next !== perThread) yield { ...given, tile: { ...tile, [name]: { perThread: next } } }
   }
   if (fold !== undefined) for (const next of foldings(fold, target)) yield { ...given, fold: next }

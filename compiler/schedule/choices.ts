@@ -15,6 +15,7 @@ import { isRefusal, tile } from "../tile/tile.js"
 import { changesOf } from "./changes.js"
 import { chooseSchedule } from "./choose.js"
 import { firstPossible } from "./fallbacks.js"
+import { tuneRules } from "./rules.js"
 
 export interface Choices {
   /** The heuristic one first; none when nothing can be scheduled. */
@@ -30,7 +31,7 @@ export interface ChoiceLimits {
   readonly tries: number
 }
 
-export const defaultChoiceLimits: ChoiceLimits = { most: 120, tries: 360 }
+export const defaultChoiceLimits: ChoiceLimits = { most: tuneRules.schedules, tries: tuneRules.tries }
 
 export function choices(
   kernel: Kernel,
@@ -61,9 +62,9 @@ export function choices(
     return made !== undefined && accept(made)
   })
   // Pairs that are near in the list come first: those of one store, and of what matters most.
-  for (let apart = 1; apart < single.length && !full(); apart++)
-    for (let i = 0; i + apart < single.length && !full(); i++) {
-      const [p, q] = [single[i]!, single[i + apart]!]
+  for (let distance = 1; distance < single.length && !full(); distance++)
+    for (let i = 0; i + distance < single.length && !full(); i++) {
+      const [p, q] = [single[i]!, single[i + distance]!]
       if (p.knob === q.knob) continue
       const made = p.apply(first.schedule)
       const both = made === undefined ? undefined : q.apply(made)
@@ -75,20 +76,20 @@ export function choices(
 /** Targets that the heuristics may take this one for. */
 function* neighbours(target: ScheduleTarget): Iterable<ScheduleTarget> {
   const { chunks, ...plain } = target
-  for (const factor of [4, 2, 0.5, 0.25]) {
+  for (const factor of tuneRules.factors) {
     const [registers, block] = [target.registers * factor, target.block * factor]
     if (registers >= 1) yield { ...target, registers }
     if (block >= 1) yield { ...target, block }
     if (registers >= 1 && block >= 1) yield { ...target, registers, block }
   }
-  yield { ...target, busy: target.busy === 1 ? 64 : 1 }
+  yield { ...target, busy: target.busy === 1 ? tuneRules.busy : 1 }
   yield { ...target, vector: 1 }
   if (target.subgroup > 1) yield { ...target, subgroup: 1 }
   if (target.threads > 1) for (const threads of [target.threads * 2, target.threads / 2]) yield { ...target, threads }
   if (chunks === undefined) return
   yield plain
   yield { ...target, chunks: { ...chunks, contraction: !chunks.contraction } }
-  for (const factor of [0.5, 0.25]) {
+  for (const factor of tuneRules.memory) {
     const sharedBytes = chunks.sharedBytes * factor
     yield { ...target, chunks: { ...chunks, sharedBytes } }
     yield { ...target, chunks: { ...chunks, sharedBytes, contraction: !chunks.contraction } }

@@ -4,7 +4,7 @@
  *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, { block: 32, chunks }, … { block: 1, chunks },
  *                               { block: 64 }, … { block: 1 }
  *
- * Shorter chunks and smaller blocks hold less, and without chunks nothing is held of them.
+ * Shorter chunks and smaller blocks take less memory, and without chunks nothing is staged.
  */
 
 import type { Kernel } from "../ir/kernel.js"
@@ -13,6 +13,7 @@ import type { ScheduleTarget, TileOptions } from "../ir/machine.js"
 import type { Refusal, Schedule } from "../ir/schedule.js"
 import { isRefusal, tile } from "../tile/tile.js"
 import { chooseSchedule } from "./choose.js"
+import { shorterChunks } from "./rules.js"
 
 export interface Possible {
   readonly schedule: Schedule
@@ -35,7 +36,7 @@ function* assumptions(target: ScheduleTarget): Iterable<ScheduleTarget> {
   yield target
   const { chunks, ...plain } = target
   if (chunks?.contraction === true)
-    for (const longest of [16, 8, 4]) yield { ...target, chunks: { ...chunks, longest } }
+    for (const longest of shorterChunks) yield { ...target, chunks: { ...chunks, longest } }
   for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
   for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
 }

@@ -19,6 +19,7 @@ import type { AxisTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { alignLocals, wantedLocals } from "../tile/staging/locals.js"
 import { factorsOf } from "../tile/staging/stage.js"
+import { laneRules } from "./rules.js"
 
 /** What has to be loaded for one product, by the axes of the store that it depends on. */
 interface Operand {
@@ -51,7 +52,7 @@ export function registerTile(
       if (taken.size === 0 && !saves(a)) continue
       if (!leaves.some((r) => freeVariables(r).has(a.name)) || !allows(a, 2 * (taken.get(a.name) ?? 1), steps)) continue
       const more = new Map(taken).set(a.name, 2 * (taken.get(a.name) ?? 1))
-      if (loads(more) <= (best === undefined ? 0.9 * now : loads(best))) best = more
+      if (loads(more) <= (best === undefined ? laneRules.loadsLeft * now : loads(best))) best = more
     }
     if (best === undefined) break
     for (const [name, count] of best) taken.set(name, count)
@@ -79,27 +80,24 @@ function operandsOf(leaves: readonly Reduce[], axes: readonly Axis[], kernel: Ke
         if (![...along(r).values()].some((v) => freeVariables(x).has(v.name))) return
         const own = axes.filter((a) => freeVariables(x).has(a.name)).map((a) => a.name)
         const half = x.kind === "load" && packed(bufferOf(kernel, x.buffer).storage)
-        found.push({ axes: new Set(own), cost: half ? 2 : 1 })
+        found.push({ axes: new Set(own), cost: half ? laneRules.loadOfHalves : 1 })
       })
   return found
 }
-
-/** Elements that a block may hold of rows, so that they stay near. */
-const mostHeld = 8192
 
 /**
  * Operands that are worth making once for all of a block, rather than in every product: those that are more than one load of f32, and those of
  * vectors as long as a load of halves, for which the elements of several loads are put in order. They do not depend on some axis of the store
  * that the block owns many elements of.
  */
-export function heldRows(
+export function stagedRows(
   folds: readonly Reduce[],
   { tile, reduce }: StoreSchedule,
   store: Store,
   kernel: Kernel,
   vector: number,
 ): Readonly<Record<string, StagedTile>> {
-  const held: Record<string, StagedTile> = {}
+  const staged: Record<string, StagedTile> = {}
   const folded = new Map(folds.map((r) => [r.axis, r.extent]))
   const size = (v: string) => {
     const extent = folded.get(v)
@@ -117,39 +115,39 @@ export function heldRows(
     // The load of the most axes that many points share: the other factors go along with it.
     const rows = factors
       .flatMap((f) => nodesOf([f], "load"))
-      .filter((l) => freeVariables(l).has(r.axis) && shared(l, tile, store) >= 16)
+      .filter((l) => freeVariables(l).has(r.axis) && shared(l, tile, store) >= laneRules.readsOfStaged)
     const [row] = rows.sort((a, b) => freeVariables(b).size - freeVariables(a).size)
     if (row === undefined) continue
     const within = (x: Expression) => [...freeVariables(x)].every((v) => freeVariables(row).has(v))
     const operand = factors.filter(within)
     const simple = operand.length === 1 && operand[0] === row && !packed(bufferOf(kernel, row.buffer).storage)
     if (simple && wide <= vector) continue
-    if ([...freeVariables(row)].reduce((n, v) => n * size(v), 1) <= mostHeld)
-      held[row.buffer] = { tile: { [r.axis]: { vector: wide } } }
+    if ([...freeVariables(row)].reduce((n, v) => n * size(v), 1) <= laneRules.stagedElements)
+      staged[row.buffer] = { tile: { [r.axis]: { vector: wide } } }
   }
-  return held
+  return staged
 }
 
-/** Locals that a block holds whole rows of are made a vector at a time, unless there is a fold in each of their elements. */
-export function heldLocals(
+/** Locals that a block stages whole rows of are made a vector at a time, unless there is a fold in each of their elements. */
+export function stagedLocals(
   store: Store,
   kernel: Kernel,
   vectors: readonly number[],
 ): Readonly<Record<string, StagedTile>> {
   const locals = kernel.items.filter((i) => i.kind === "local")
   const values = [store.value, ...store.index]
-  const wanted = wantedLocals(values, locals)
-  const along = alignLocals({ values, axes: store.axes.map((axis) => ({ axis })), locals, chunk: undefined }, wanted)
-  const held: Record<string, StagedTile> = {}
-  for (const { name, axes, value } of wanted) {
+  const needed = wantedLocals(values, locals)
+  const along = alignLocals({ values, axes: store.axes.map((axis) => ({ axis })), locals, chunk: undefined }, needed)
+  const staged: Record<string, StagedTile> = {}
+  for (const { name, axes, value } of needed) {
     const last = axes.at(-1)
     const extent = last === undefined ? undefined : literalExtent(last.extent)
     const vector = extent === undefined ? undefined : vectors.find((n) => extent % n === 0)
     if (last === undefined || vector === undefined) continue
     if (along.get(name)?.at(-1) !== undefined || foldsAlong(value, last.name)) continue
-    held[name] = { tile: { [last.name]: { vector } } }
+    staged[name] = { tile: { [last.name]: { vector } } }
   }
-  return held
+  return staged
 }
 
 function foldsAlong(value: Expression, axis: string): boolean {

@@ -25,7 +25,7 @@ export function inPairs(schedule: StoreSchedule, store: Store, kernel: Kernel): 
     ? { ...given, perThread: even ? perThread / 2 : 1, vector: 2 }
     : { ...given, perThread: even ? perThread : 2 }
   const block = given.block === "all" ? given.block : given.block + (even ? 0 : given.block % 2)
-  const staged = chunked ? dealt(schedule.staged, axis, store) : schedule.staged
+  const staged = chunked ? interleaved(schedule.staged, axis, store) : schedule.staged
   return {
     ...schedule,
     tile: { ...unvectored(schedule.tile), [axis]: { ...tile, block } },
@@ -34,14 +34,14 @@ export function inPairs(schedule: StoreSchedule, store: Store, kernel: Kernel): 
 }
 
 /** Operands with a row for each place of an axis: a lane with two neighbours reads a row that is next to that of the next lane. */
-function dealt(held: StoreSchedule["staged"], axis: string, store: Store): StoreSchedule["staged"] {
-  const made = { ...held }
+function interleaved(staged: StoreSchedule["staged"], axis: string, store: Store): StoreSchedule["staged"] {
+  const made = { ...staged }
   walk(store.value, (x) => {
     if (x.kind !== "load" || made[x.buffer] === undefined) return
     const at = x.index.findIndex((i) => i.kind === "variable" && i.name === axis)
     if (at >= 0 && at < x.index.length - 1) made[x.buffer] = { ...made[x.buffer]!, interleave: axis }
   })
-  return held === undefined ? undefined : made
+  return staged === undefined ? undefined : made
 }
 
 /** Vectors along other axes become registers: a vector is stored at once only along the last axis of memory. */

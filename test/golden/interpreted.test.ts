@@ -1,6 +1,6 @@
 /** The same goldens through the kernel and the loop interpreter: fuse, tile and clean keep the meaning. */
 import { describe, expect, test } from "vitest"
-import type { AdapterFacts } from "../../compiler/targets/target.js"
+import type { AdapterFacts } from "../../compiler/ir/machine.js"
 import type { ArtifactTarget } from "../../runtime/artifact.js"
 import { long } from "../laws/settings.js"
 import { compileCheckpoint, logitsOf, openSession } from "../support/driver.js"

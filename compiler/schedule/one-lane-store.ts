@@ -1,0 +1,61 @@
+/**
+ * Stores of the class `lane`: one lane with vectors runs a block by itself.
+ *
+ *   y[s, o] = sum_{k}(x[s, k] · w[o, k])   →   { s: { block: …, perThread: 4 }, o: { block: …, perThread: 2 } }, k by vectors
+ *   y[o]    = sum_{k}(x[k] · w[o, k])      →   { o: { block: … } }, k by vectors, of halves by as many as come in one load
+ *
+ * Registers go first to rows and columns that save loads, then to several vectors of the folded axis, so that what is read once is read in
+ * order. Operands that many points of a block read are staged once for all of them.
+ */
+
+import type { Kernel, Store } from "../ir/kernel.js"
+import type { ScheduleTarget } from "../ir/machine.js"
+import { leavesOf } from "../ir/query.js"
+import type { StoreSchedule } from "../ir/schedule.js"
+import { registerTile, stagedRows } from "./one-lane.js"
+import { laneRules, storeRules } from "./rules.js"
+import {
+  accumulate,
+  accumulatorsFor,
+  draftStore,
+  pointsForLocals,
+  type StoreDraft,
+  setBlocks,
+  sharedReads,
+  tilesOf,
+} from "./store-draft.js"
+import { streamsOfHalves } from "./vectors.js"
+
+export function laneStore(store: Store, kernel: Kernel, machine: ScheduleTarget): StoreSchedule {
+  const { vector, halves = vector, registers } = machine
+  const draft = draftStore(store, kernel, vector)
+  const { folds, reduce, tiles, inTurn } = draft
+  const byVectors = Object.keys(reduce).length > 0
+  let accumulators = accumulatorsFor(folds, registers)
+  if (inTurn === undefined && folds.length > 0) {
+    const shared = sharedReads(draft)
+    const steps = new Map([...tiles].map(([name, t]) => [name, t.vector] as const))
+    const saves = (a: (typeof store.axes)[number]) => shared(a) >= storeRules.readAgain
+    const rows = registerTile(folds, store.axes, steps, kernel, registers, saves)
+    for (const [name, count] of rows) {
+      tiles.get(name)!.perThread = count
+      accumulators = Math.floor(accumulators / count)
+    }
+    if (rows.size === 0) for (const r of streamsOfHalves(folds, kernel, halves)) reduce[r.axis] = { vector: halves }
+  }
+  // A lane has no more registers than for that many vectors, and what is loaded for them.
+  const elements = storeRules.accumulators * vector
+  accumulate(draft, (width) => Math.min(accumulators, Math.ceil(elements / width / leavesOf(folds).length)))
+  setBlocks(draft, machine.block, pointsOfBlock(draft, machine))
+  const tile = tilesOf(draft)
+  if (vector === 1) return { tile, reduce }
+  return { tile, reduce, staged: byVectors ? stagedRows(folds, { tile, reduce }, store, kernel, vector) : {} }
+}
+
+function pointsOfBlock(draft: StoreDraft, { block, busy }: ScheduleTarget): number {
+  const { points, inTurn } = draft
+  // It has nobody to share rows with, but other threads want blocks, too.
+  const longest = Math.max(block, Math.min(laneRules.blocks * block, points / laneRules.blocksForThreads))
+  const even = Math.min(longest, Math.max(pointsForLocals(draft, block), Math.floor(points / busy)))
+  return inTurn === undefined ? even : Math.max(even, inTurn.block)
+}

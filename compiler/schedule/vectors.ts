@@ -1,0 +1,82 @@
+/**
+ * What can be taken by vectors: folds along which every load is consecutive or constant, and stores along their last axis.
+ *
+ *   sum_{k}(x[s, k] · w[o, k])   along k: both loads are consecutive, four products at once
+ *   y[s, o] = x[s] · b[o]        along o: x is constant, b and y are consecutive
+ */
+
+import { literalExtent } from "../ir/dim.js"
+import { freeVariables, literal } from "../ir/expression.js"
+import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import { packed } from "../ir/loop.js"
+import type { Load, LocalRead, Reduce } from "../ir/nodes.js"
+import { leavesOf, nodesOf, ownLoads } from "../ir/query.js"
+import type { Axis } from "../ir/tensor.js"
+import { stepsInside } from "../tile/values.js"
+import { flatten, lanesOf, type VectorAxis } from "../tile/vector.js"
+
+const addsUp = ({ monoid }: Reduce) => monoid.kind === "sum" || monoid.kind === "max" || monoid.kind === "min"
+
+/** Whether a fold can be taken by vectors of `width` elements. */
+export function wideAlong(r: Reduce, kernel: Kernel, width: number): boolean {
+  const extent = literalExtent(r.extent)
+  if (width === 1 || !addsUp(r) || (extent !== undefined && extent < width)) return false
+  const axis: VectorAxis = { name: r.axis, base: literal(0), width }
+  const loads = ownLoads(r.lift)
+  const inner = nodesOf(r.lift, "reduce").some((i) => freeVariables(i).has(r.axis))
+  return !inner && loads.some((l) => freeVariables(l).has(r.axis)) && loads.every((l) => consecutive(l, axis, kernel))
+}
+
+/** Whether a store can be made by vectors of `width` elements along its last axis. */
+export function wideStore(store: Store, last: Axis, kernel: Kernel, width: number): boolean {
+  const extent = literalExtent(last.extent)
+  if (width === 1 || (extent !== undefined && extent % width !== 0)) return false
+  const axis: VectorAxis = { name: last.name, base: literal(0), width }
+  const folds = nodesOf([store.value], "reduce")
+  const inside = [...folds, ...nodesOf([store.value], "scan")]
+  const loads = [...ownLoads([store.value]), ...inside.flatMap((r) => ownLoads(r.lift))]
+  const at = lanesOf(flatten(store.index, bufferOf(kernel, store.buffer).shape), axis)
+  return (
+    folds.every(addsUp) &&
+    !stepsInside(store.value, last.name) &&
+    at?.kind === "step" &&
+    loads.every((l) => consecutive(l, axis, kernel))
+  )
+}
+
+/**
+ * The folds that take as many elements at once as come in one load of halves: those that stream through memory, which no row of a perThread
+ * tile waits for. One row at a time: neighbouring rows side by side are half as fast, for hardware reads ahead along one.
+ */
+export function streamsOfHalves(folds: readonly Reduce[], kernel: Kernel, width: number): readonly Reduce[] {
+  const leaves = leavesOf(folds)
+  const streams = (r: Reduce) =>
+    (literalExtent(r.extent) ?? 1) % width === 0 &&
+    wideAlong(r, kernel, width) &&
+    ownLoads(r.lift).some(
+      (l) => l.kind === "load" && packed(bufferOf(kernel, l.buffer).storage) && freeVariables(l).has(r.axis),
+    )
+  return leaves.every(streams) ? leaves : []
+}
+
+function consecutive(x: Load | LocalRead, axis: VectorAxis, kernel: Kernel): boolean {
+  if (!freeVariables(x).has(axis.name)) return true
+  if (x.kind === "localRead")
+    return x.index.every(
+      (i, at) => !freeVariables(i).has(axis.name) || (at === x.index.length - 1 && lanesOf(i, axis)?.kind === "step"),
+    )
+  const { shape } = bufferOf(kernel, x.buffer)
+  const lanes = lanesOf(flatten(x.index, shape), axis)
+  return lanes?.kind === "step" && multiples(x, axis, shape)
+}
+
+/** The strides of the other indices keep the alignment. */
+function multiples(x: Load, axis: VectorAxis, shape: readonly number[]): boolean {
+  let stride = 1
+  for (let i = x.index.length - 1; i >= 0; i--) {
+    if (!freeVariables(x.index[i]!).has(axis.name) && x.index[i]!.kind !== "literal" && stride % axis.width !== 0)
+      return false
+    stride *= shape[i]!
+  }
+  return true
+}

@@ -1,0 +1,97 @@
+/**
+ * Stores of the classes `software` and `simt`: the threads of a workgroup take the points of a block, or share the folds of each.
+ *
+ *   y[o] = sum_{k}(x[k] · w[o, k])   →   { o: { block: 8 } }, k by vectors, shared by a subgroup, so that neighbours read neighbours
+ *   y    = sum_{k}(x[k] · w[k])      →   the same, shared by the whole workgroup
+ *
+ * A thread has one accumulator by the rules of both classes: on hardware others hide what one waits for, and software compiles every
+ * further statement for long. The tuner supposes more.
+ */
+
+import { hinted, literalExtent } from "../ir/dim.js"
+import { freeVariables } from "../ir/expression.js"
+import type { Kernel, Store } from "../ir/kernel.js"
+import type { ScheduleTarget } from "../ir/machine.js"
+import type { Expression, Reduce } from "../ir/nodes.js"
+import { chainOf, outermostFolds } from "../ir/query.js"
+import type { ReductionTile, StoreSchedule } from "../ir/schedule.js"
+import { storeRules, workgroupRules } from "./rules.js"
+import {
+  accumulate,
+  accumulatorsFor,
+  draftStore,
+  hasLocals,
+  pointsForLocals,
+  type StoreDraft,
+  setBlocks,
+  sharedReads,
+  tilesOf,
+} from "./store-draft.js"
+
+export function workgroupStore(store: Store, kernel: Kernel, machine: ScheduleTarget): StoreSchedule {
+  const { threads, subgroup } = machine
+  const draft = draftStore(store, kernel, machine.vector)
+  const { folds, reduce, tiles, points } = draft
+  const accumulators = placesPerThread(draft, accumulatorsFor(folds, machine.registers))
+  accumulate(draft, () => Math.min(accumulators, storeRules.accumulators))
+  if ([...tiles.values()].every((t) => t.perThread * t.vector === 1)) {
+    const worthSharing = folds.filter(
+      (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
+    )
+    shareFolds(
+      worthSharing,
+      [store.value],
+      reduce,
+      points <= workgroupRules.pointsOfShared ? threads : subgroup,
+      machine,
+    )
+  }
+  setBlocks(draft, machine.block, pointsOfBlock(draft, machine))
+  return { tile: tilesOf(draft), reduce }
+}
+
+function pointsOfBlock(draft: StoreDraft, { block, busy, threads, subgroup }: ScheduleTarget): number {
+  const { points, inTurn } = draft
+  // No thread is to be without any.
+  const least = Math.max(threads / subgroup, pointsForLocals(draft, block))
+  const longest = hasLocals(draft) ? workgroupRules.blocksWithLocals * block : block
+  const even = Math.min(longest, Math.max(least, Math.floor(points / busy)))
+  return inTurn === undefined ? even : Math.max(even, threads * inTurn.block)
+}
+
+/** Accumulators along the axes that save most reading first; gives those that are left for the folded axis. */
+function placesPerThread(draft: StoreDraft, accumulators: number): number {
+  const { store, folds, tiles, inTurn } = draft
+  if (inTurn !== undefined || accumulators === 1) return accumulators
+  const shared = sharedReads(draft)
+  const worthwhile = store.axes.filter(
+    (a) => folds.some((r) => freeVariables(r).has(a.name)) && shared(a) >= storeRules.readAgain,
+  )
+  let left = accumulators
+  for (const a of worthwhile.sort((p, q) => shared(q) - shared(p))) {
+    const known = literalExtent(a.extent)
+    const tile = tiles.get(a.name)!
+    const divides = (places: number) =>
+      hinted(a.extent) >= places * tile.vector && (known === undefined || known % (places * tile.vector) === 0)
+    let places = Math.min(left, workgroupRules.perThread)
+    while (places > 1 && !divides(places)) places--
+    tile.perThread = places
+    left = Math.floor(left / places)
+  }
+  return left
+}
+
+/** Long folds are shared by `count` threads, so that neighbours read neighbours. Folds inside of folds are not. */
+export function shareFolds(
+  folds: readonly Reduce[],
+  values: readonly Expression[],
+  into: Record<string, ReductionTile>,
+  count: number,
+  { subgroup }: Pick<ScheduleTarget, "subgroup">,
+): void {
+  if (subgroup === 1 || folds.length === 0) return
+  const outer = new Set(values.flatMap((v) => outermostFolds(v).flatMap(chainOf)))
+  const long = (r: Reduce) => hinted(r.extent) >= count * (into[r.axis]?.vector ?? 1)
+  if (!folds.every((r) => outer.has(r) && long(r))) return
+  for (const r of folds) into[r.axis] = { ...into[r.axis], group: count }
+}

@@ -1,0 +1,101 @@
+/**
+ * The machines of the targets: what schedules may assume of each, and what one kernel may use there.
+ *
+ *   wasm                        lane       one lane, vectors of 128 bits
+ *   WebGPU, nothing known       software   what every adapter grants: 16 KiB, 8 bindings, no subgroups
+ *   WebGPU, subgroups below 16  software   an adapter that a processor runs, such as lavapipe
+ *   WebGPU, wide subgroups      simt       hardware, such as an H200
+ *
+ * Each number says its unit, its reason, and the device that it was measured on, as those of `schedule/rules.ts` do.
+ */
+import type { AdapterFacts, Machine, ScheduleTarget } from "../ir/machine.js"
+
+export const wasmMachine: Machine = {
+  schedule: {
+    rules: "lane",
+    threads: 1,
+    // Elements of f32 in 128 bits; halves of one load of 128 bits.
+    vector: 4,
+    halves: 8,
+    // Vectors, of the sixteen that x86 has: the rest hold what is loaded. Not measured against others.
+    registers: 8,
+    // Points. Longer blocks repeat less of what a block computes for all of them. Chosen for WebAssembly by trials; no figures are on record.
+    block: 128,
+    // Blocks. A block is as good as many, to one lane.
+    busy: 1,
+    subgroup: 1,
+    // Bytes. Chunks and their scores stay in the first two caches. Not measured.
+    chunks: { threads: 1, subgroup: 1, sharedBytes: 1 << 16, contraction: false },
+  },
+  // Groups and bytes: no limits of WebAssembly, but more than any kernel of a model has asked for.
+  tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
+  // Rows. Four share what they load of a weight, as many as a register tile has. On WebAssembly by trials; no figures are on record.
+  gather: { rows: 4, block: 4 },
+  // Memories of one kernel, and the bytes of all memory that 32 bits address.
+  bindings: 32,
+  bindingBytes: 2 ** 32,
+}
+
+/** What holds of all WebGPU adapters; threads, points and blocks are those of software. */
+const schedule: ScheduleTarget = {
+  rules: "software",
+  // Threads. A processor runs them one vector after the other: more wait for each other at barriers. Not measured.
+  threads: 32,
+  // Elements of 16 bytes, which WGSL loads at once.
+  vector: 4,
+  // Accumulators. Others hide what a thread of hardware waits for; software adapters compile large bodies slowly.
+  registers: 1,
+  // Points. Few long blocks run better in software than many short ones. Trials on a software adapter; no figures are on record.
+  block: 64,
+  // Blocks. The threads of a processor are few, and each block is long.
+  busy: 1,
+  subgroup: 1,
+}
+
+/** The limits that every WebGPU implementation grants. */
+export const anyAdapter: Machine = {
+  schedule,
+  // Workgroups: far below the 65,535 of the standard, for each takes several blocks in turn then. Bytes: the standard's.
+  tile: { maxGroups: 4096, sharedBytes: 16384 },
+  // Bindings and bytes: the standard's.
+  bindings: 8,
+  bindingBytes: 2 ** 27,
+}
+
+/** Lanes of the smallest subgroup from which an adapter is hardware: those of software have 4 or 8, as many as a vector of the processor. */
+const lanesOfHardware = 16
+
+/** Lanes that share a fold at most: of wider subgroups a part, so that schedules are the same for all hardware. */
+const widestSubgroup = 32
+
+/** What hardware has in place of software's; the trials were made on NVIDIA's cards, and of them no figures are on record. */
+const hardware = {
+  schedule: {
+    rules: "simt",
+    // Threads: 8 subgroups wait in turn. By trials: 128 before.
+    threads: 256,
+    // Points: many short blocks fill the device. By trials.
+    block: 16,
+    // Blocks: about four for each of the 132 multiprocessors of an H200. Counted.
+    busy: 512,
+  },
+  // Blocks, parts and elements. Two blocks for each multiprocessor do not need to be split further; a part of 64 elements is one chunk. Not measured.
+  split: { busy: 256, parts: 64, least: 64 },
+} as const
+
+/** The machine behind an adapter; with `f16` operands that are halves are staged as such. */
+export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Machine {
+  const lanes = adapter?.subgroupSize || 1
+  const isHardware = lanes >= lanesOfHardware
+  const sharedBytes = adapter?.workgroupBytes ?? anyAdapter.tile.sharedBytes
+  const subgroup = Math.min(lanes, widestSubgroup)
+  const own = { ...schedule, ...(isHardware ? hardware.schedule : {}), subgroup }
+  const chunks = { threads: own.threads, subgroup, sharedBytes, contraction: isHardware, packed: f16 }
+  return {
+    schedule: { ...own, chunks },
+    tile: { ...anyAdapter.tile, sharedBytes },
+    bindings: adapter?.storageBuffers ?? anyAdapter.bindings,
+    bindingBytes: adapter?.bindingBytes ?? anyAdapter.bindingBytes,
+    ...(isHardware ? { split: hardware.split } : {}),
+  }
+}
