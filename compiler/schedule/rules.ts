@@ -6,11 +6,11 @@
  *   software   a workgroup that a processor runs, vector by vector: it compiles slowly, and its lanes share the registers of one core
  *   simt       hardware of many lanes that wait for memory in turn
  *
- * Each number says its unit, why it is what it is, and the device that it was measured on. "Not measured" is said where no figure is on
- * record: such a number was chosen by its reason, or by trials of which only the outcome was kept. `weft tune` tries others around them.
+ * Each number says its unit, why it is what it is, and the device that it was measured on. "Counted" is what follows from registers and bytes;
+ * "no figures are on record" what was tried and of which the outcome alone was kept; "not measured" the rest. `weft tune` tries others around them.
  */
 
-/** Loads of all classes come in words of 16 bytes. */
+/** Elements of f32 in one load: loads of all classes come in words of 16 bytes. Counted. */
 export const elementsOfLoad = 4
 
 /** What holds for stores whose folds are taken element by element, on every machine. */
@@ -21,8 +21,8 @@ export const storeRules = {
    */
   readAgain: 0.2,
   /**
-   * Vectors of a folded axis that a thread accumulates at once at most: additions take about four cycles on common processors, and so many
-   * accumulators hide them. Not measured.
+   * Vectors of a folded axis that a thread accumulates at once at most: an addition waits for the one before into the same accumulator, about
+   * four cycles on common processors. Not measured.
    */
   accumulators: 4,
   /**
@@ -43,8 +43,7 @@ export const laneRules = {
   blocksForThreads: 64,
   /**
    * Share of the loads of one product (0 to 1) that doubling the registers along an axis may leave: a tenth saved pays for the moves between
-   * registers. 4 rows × 2 columns came out of it for contractions of f32 on the two x86 cores that the WebAssembly device was built on; no
-   * figures are on record.
+   * registers. Of eight accumulators it makes 4 rows × 2 columns. Chosen for WebAssembly; no figures are on record.
    */
   loadsLeft: 0.9,
   /** Instructions that load a vector of halves, which come as words and are widened; one of f32 is one. Counted in the text, not measured. */
@@ -80,36 +79,36 @@ export const contractionRules = {
   blockRowsOfSeveral: 64,
   /** Columns of a block of a wide product. Not measured. */
   blockColumns: 128,
-  /** Columns of a block of a narrow product, so that there are enough blocks. On an H200: narrow blocks came with workgroups of 256 threads. */
+  /** Columns of a block of a narrow product, so that there are enough blocks. Not measured. */
   blockColumnsOfNarrow: 64,
-  /** Columns up to which a product is narrow. On an H200, with the products of the 0.6B model; no figures are on record. */
+  /** Columns up to which a product is narrow. Not measured. */
   narrowColumns: 2048,
   /**
    * Elements of a block below which it gets more threads of fewer rows: a block of few threads waits for memory, whatever each of them has
-   * to do. On an H200; no figures are on record.
+   * to do. No figures are on record.
    */
   elementsOfLarge: 64 * 128,
   /** Rows, and columns, that a thread accumulates: 64 accumulators and 16 operands leave room in 255 registers. Not measured. */
   perThread: 8,
-  /** Rows that a thread accumulates of small blocks, and of several folds side by side. On an H200; no figures are on record. */
+  /** Rows that a thread accumulates of small blocks, and of several folds side by side. No figures are on record. */
   rowsPerThreadOfSmall: 4,
-  /** Threads of a workgroup at least: a subgroup of hardware. */
+  /** Threads of a workgroup at least: a subgroup of hardware. Counted. */
   threads: 32,
-  /** Elements of a chunk at most, of small blocks that copy their operands. On an H200; no figures are on record. */
+  /** Elements of a chunk at most, of small blocks that copy their operands: little else is in memory. No figures are on record. */
   chunkOfCopies: 32,
   /** Elements of a chunk of large blocks, or of operands that are computed, which takes registers. Not measured. */
   chunk: 16,
   /** Elements of a chunk where a workgroup may hold little: two operands of 128 rows are 8 KiB then. Counted. */
   chunkOfLittleMemory: 8,
-  /** Bytes of a workgroup below which that is so. */
+  /** Bytes of a workgroup below which that is so. Not measured. */
   littleMemory: 32768,
-  /** Elements of a chunk that one iteration takes: one load along the folded axis. */
+  /** Elements of a chunk that one iteration takes: one load along the folded axis. Counted. */
   innerUnroll: 4,
-  /** The same for sums in f16, which are added in f32: the longer they are, the fewer conversions; half-products.ts takes no more than 8. */
+  /** The same for sums in f16, which are added in f32: the longer they are, the fewer conversions; half-products.ts takes no more than 8. Counted. */
   innerUnrollOfHalves: 8,
-  /** Elements added to a row that is written transposed, by vectors: rows stay at multiples of a vector and start at other banks. */
+  /** Elements added to a row that is written transposed, by vectors: rows stay at multiples of a vector and start at other banks. Counted. */
   padOfVectors: 4,
-  /** Elements added to a row that is written element by element: one is enough to start at another bank. */
+  /** Elements added to a row that is written element by element: one is enough to start at another bank. Counted. */
   pad: 1,
 } as const
 
@@ -117,36 +116,38 @@ export const contractionRules = {
 export const onlineRules = {
   /** Rows that fold the same keys from which they are a tile of a product, rather than a few vectors. Not measured. */
   rowsOfTile: 16,
-  /** Elements added to a row of staged scores and keys, so that rows start at other banks and stay at multiples of a vector. */
+  /** Elements added to a row of staged scores and keys, so that rows start at other banks and stay at multiples of a vector. Counted. */
   pad: 4,
   lane: {
-    /** Rows of a block: their scores (16 × 32 of f32) stay in the first cache. Not measured. */
+    /** Rows of a block: their scores (16 × 32 of f32, 2 KiB) stay in the first cache. Not measured. */
     blockRows: 16,
-    /** Keys of a chunk. Not measured. */
+    /** Keys of a chunk: scores and values of so many stay in the first cache. Not measured. */
     chunk: 32,
-    /** Rows, and vectors of channels, that are accumulated at once: eight accumulators of the sixteen registers. Counted. */
+    /** Rows that are accumulated at once: with 4 vectors of channels eight accumulators, of sixteen registers. Counted. */
     rowsPerThread: 2,
+    /** Vectors of channels that are accumulated at once. Counted, as the rows are. */
     columnsPerThread: 4,
-    /** Rows × keys of scores made at once: 8 products for 6 loads. On the two x86 cores of the WebAssembly device; no figures are on record. */
+    /** Rows of scores made at once: with 2 keys 8 products for 6 loads. Chosen for WebAssembly; no figures are on record. */
     scoreRows: 4,
+    /** Keys of scores made at once. Chosen for WebAssembly along with the rows; no figures are on record. */
     scoreKeys: 2,
   },
   workgroup: {
-    /** Rows of a block where a workgroup may hold much, */
+    /** Rows of a block where a workgroup may hold much: they share what is read of keys. Counted, see below. */
     blockRowsOfMuchMemory: 128,
-    /** which is from so many bytes: scores of 128 rows × 32 keys, a tile of keys and the running maxima. Counted. */
+    /** Bytes of a workgroup from which that is so: scores of 128 rows × 32 keys, a tile of keys and the running maxima. Counted. */
     muchMemory: 40960,
-    /** and elsewhere. */
+    /** Rows of a block elsewhere: a quarter of the bytes. Counted. */
     blockRows: 32,
     /** Keys of a chunk with a tile of rows. Not measured. */
     chunkOfTile: 32,
     /** Keys of a chunk with few rows, which read each key once: longer chunks have fewer barriers. Not measured. */
     chunk: 64,
-    /** Threads of a workgroup at least: a subgroup of hardware. */
+    /** Threads of a workgroup at least: a subgroup of hardware. Counted. */
     threads: 32,
   },
   software: {
-    /** Rows and channels that are accumulated at once: adapters compile every statement for seconds (a minute became seconds with 1). On lavapipe. */
+    /** Rows and channels that are accumulated at once: adapters compile every statement for seconds. Lavapipe: a minute became seconds. */
     perThread: 1,
   },
   simt: {
@@ -154,10 +155,11 @@ export const onlineRules = {
     rowsPerThread: 8,
     /** Vectors of channels that a thread accumulates with a tile of rows. Not measured. */
     columnsPerThread: 2,
-    /** Keys of a chunk, or elements of a score, that one iteration takes: one load. */
+    /** Keys of a chunk, or elements of a score, that one iteration takes: one load. Counted. */
     innerUnroll: 4,
-    /** Rows of scores, and keys, that a thread makes at once with a tile of rows at most: 16 products for 8 loads. Counted. */
+    /** Rows of scores that a thread makes at once with a tile of rows at most: with 4 keys 16 products for 8 loads. Counted. */
     scoreRows: 4,
+    /** Keys of scores that a thread makes at once at most. Counted, as the rows are. */
     scoreKeys: 4,
     /** Threads that share the sum of one score where rows are few: 8 × 16 bytes is a line of 128 bytes. Counted. */
     scoreGroup: 8,
@@ -166,34 +168,36 @@ export const onlineRules = {
 
 /** What `weft tune` tries around a schedule. */
 export const tuneRules = {
-  /** Schedules of one kernel at most, and those put to `tile` at most: at a tenth of a second each, a large model is tuned in about an hour. */
+  /** Schedules of one kernel at most. Not measured. */
   schedules: 120,
+  /** Schedules that are put to `tile` at most, those that it refuses included. Not measured. */
   tries: 360,
-  /** Factors of the machine's accumulators and blocks under which the rules are asked again. */
+  /** Factors of the machine's accumulators and blocks under which the rules are asked again. Not measured: neighbouring powers of two. */
   factors: [4, 2, 0.5, 0.25],
-  /** Factors of the bytes of a workgroup, likewise. */
+  /** Factors of the bytes of a workgroup, likewise: smaller blocks leave room for a second workgroup. Not measured. */
   memory: [0.5, 0.25],
-  /** Blocks that a device is supposed to need, where it is said to need one. */
+  /** Blocks that a device is supposed to need, where its record says one. Not measured. */
   busy: 64,
-  /** Places per thread, accumulators, and elements of an iteration. */
+  /** Places per thread, accumulators, and elements of an iteration: the powers of two that registers have room for. Counted. */
   powers: [1, 2, 4, 8],
-  /** Accumulators of folds that the rules leave as they are. */
+  /** Accumulators of folds that the rules leave as they are. Not measured. */
   accumulators: [2, 4],
-  /** Elements that all accumulators of one fold have at most: half of 64 registers. Counted. */
+  /** Elements that all accumulators of one fold have at most: eight vectors. Not measured. */
   accumulated: 32,
   /**
-   * Elements that a thread accumulates at most: more never stay in registers, and make kernels that take seconds to compile. On lavapipe.
+   * Elements that a thread accumulates at most: more never stay in registers, and make kernels that take seconds to compile in software. No
+   * figures are on record.
    */
   elementsPerThread: 128,
-  /** Threads of a workgroup that every WebGPU implementation grants. */
+  /** Threads of a workgroup that every WebGPU implementation grants: the standard's, not measured. */
   threads: 256,
-  /** Threads that share a fold at least, where any do: fewer save no levels that vectors do not. Not measured. */
+  /** Threads that share a fold at least, where any do: two exchange as much as they save. Not measured. */
   group: 4,
-  /** Elements added to a staged row: none, another bank, another bank at multiples of a vector. */
+  /** Elements added to a staged row: none, another bank, another bank at multiples of a vector. Counted. */
   pads: [0, 1, 4],
-  /** Places of a staged operand that a thread fills at once. */
+  /** Places of a staged operand that a thread fills at once. Not measured. */
   fills: [1, 2, 4],
 } as const
 
-/** Elements of a chunk at most, one after the other, where the chunk of the rules does not fit: 4 is one load. */
+/** Elements of a chunk at most, tried one after the other where the chunk of the rules does not fit: 4 is one load. Counted. */
 export const shorterChunks: readonly number[] = [16, 8, 4]

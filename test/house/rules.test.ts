@@ -1,0 +1,34 @@
+/** Numbers that steer schedules: each has a comment of its own, which says whether it was measured. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { ts } from "ts-morph"
+import { expect, test } from "vitest"
+import { root } from "../support/goldens.js"
+
+const file = "compiler/schedule/rules.ts"
+const text = readFileSync(join(root, file), "utf8")
+const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+
+/** The constants and fields that hold no further fields, each with the comment above it. */
+function numbers(): readonly { readonly name: string; readonly comment: string }[] {
+  const found: { name: string; comment: string }[] = []
+  const add = (node: ts.Node, name: string) => {
+    const [comment] = (ts.getLeadingCommentRanges(text, node.getFullStart()) ?? []).slice(-1)
+    found.push({ name, comment: comment === undefined ? "" : text.slice(comment.pos, comment.end) })
+  }
+  const visit = (node: ts.Node): void => {
+    const [declared] = ts.isVariableStatement(node) ? node.declarationList.declarations : []
+    if (ts.isPropertyAssignment(node) && !ts.isObjectLiteralExpression(node.initializer)) add(node, node.name.getText())
+    else if (declared !== undefined && !ts.isAsExpression(declared.initializer!)) add(node, declared.name.getText())
+    else ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+test("each number of the rules says whether it was measured", () => {
+  const all = numbers()
+  expect(all.length).toBeGreaterThan(50)
+  const silent = all.filter(({ comment }) => !/not\s+measured|counted|figures|measured\s+on|lavapipe:/i.test(comment))
+  expect(silent.map((n) => n.name)).toEqual([])
+})
