@@ -6,15 +6,13 @@
  *
  * What is inlined is written out once for each place that it is asked at, so such a program grows faster than its text does, first in the
  * compiler and then on the device. The places are followed from each kernel's own point downwards, and where a tensor has more than
- * `mostPlaces` of them it is cut: below a cut there is one place again. Never are more than that followed.
+ * `cutRules.places` of them it is cut: below a cut there is one place again. Never are more than that followed.
  */
 import { apply, identity, literal, substitute, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import { prefixAt, sources, type Tensor } from "../ir/tensor.js"
 import type { Coordinates } from "./lower.js"
-
-/** Places at which a kernel computes one tensor for each of its points: the taps of a stencil are fewer, or each its own element. */
-const mostPlaces = 16
+import { cutRules } from "./rules.js"
 
 /** What there is to do in deciding: the places that were followed. A test counts them. */
 export interface Following {
@@ -43,7 +41,7 @@ export function crowded(
     for (const t of cone(root, ends).sort((a, b) => position.get(b)! - position.get(a)!)) {
       const here = places.get(t)
       if (here === undefined) continue // only below what is cut by now
-      if (here.size > mostPlaces && t !== root && computes(t) && again(t, cut)) {
+      if (here.size > cutRules.places && t !== root && computes(t) && again(t, cut)) {
         cut.add(t)
         continue
       }

@@ -21,6 +21,7 @@ import { sources, type Tensor, topological } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
 import { crowded } from "./crowded.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"
+import { cutRules } from "./rules.js"
 
 export interface CutLimits {
   /** Elements of a local that a block may hold. */
@@ -33,12 +34,8 @@ export interface CutLimits {
   readonly recompute: number
 }
 
-export const defaultCutLimits: CutLimits = {
-  localElements: 4096,
-  localWork: 4096,
-  localCost: 16,
-  recompute: 16384,
-}
+const { localElements, localWork, localCost, recompute } = cutRules
+export const defaultCutLimits: CutLimits = { localElements, localWork, localCost, recompute }
 
 export interface Cuts {
   /** Tensors with a buffer of their own, roots included, sources first. */
@@ -60,7 +57,7 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
   const permuted = new Set(order.flatMap((t) => (t.kind === "gather" ? [behind(t.arg)] : [])).filter(isContraction))
   for (;;) {
     const demand = demands(order, buffers, locals)
-    const scattered = (t: Tensor) => permuted.has(t) && 4 * (demand.get(t) ?? 0) >= size(t)
+    const scattered = (t: Tensor) => permuted.has(t) && (demand.get(t) ?? 0) >= cutRules.shareBehindIndex * size(t)
     const next = [...order]
       .reverse()
       .find(
@@ -92,16 +89,13 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
   }
 }
 
-/** Operations inside of one another that a kernel's expression may have: whoever walks one does it by recursion. */
-const deepest = 512
-
-/** The first map below which more than that would be inlined. */
+/** The first map below which more operations inside of one another would be inlined than a kernel may have. */
 function tooDeep(order: readonly Tensor[], memory: (t: Tensor) => boolean): Tensor | undefined {
   const depths = new Map<Tensor, number>()
   for (const t of order) {
     const below = Math.max(0, ...sources(t).map((s) => (memory(s) ? 0 : (depths.get(s) ?? 0))))
     const depth = below + (t.kind === "map" ? bodyDepth(t.body) : 1)
-    if (depth > deepest && below > 0 && t.kind === "map" && !memory(t)) return t
+    if (depth > cutRules.depth && below > 0 && t.kind === "map" && !memory(t)) return t
     depths.set(t, depth)
   }
   return undefined
@@ -254,13 +248,13 @@ function wasteful(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLim
 
 /** A map that is worth a kernel of its own rather than being computed again and again. */
 function costly(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLimits): boolean {
-  if (t.kind !== "map" || bodyCost(t.body) < 12) return false
+  if (t.kind !== "map" || bodyCost(t.body) < cutRules.costOfMap) return false
   return ((demand.get(t) ?? 0) - size(t)) * bodyCost(t.body) > limits.recompute
 }
 
 /** A map of little arithmetic that many elements ask for: worth a local where a block reads all of it, never a kernel. */
 function cheap(t: Tensor, demand: ReadonlyMap<Tensor, number>): boolean {
-  return t.kind === "map" && bodyCost(t.body) >= 1 && (demand.get(t) ?? 0) >= 16 * size(t)
+  return t.kind === "map" && bodyCost(t.body) >= 1 && (demand.get(t) ?? 0) >= cutRules.readsOfLocal * size(t)
 }
 
 /** Whether the kernels that read `t` can keep it as a local: see the header. */

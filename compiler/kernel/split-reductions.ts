@@ -35,6 +35,7 @@ import { recipeOf, type Term } from "../ir/recipes.js"
 import type { Axis } from "../ir/tensor.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
 import { canonical } from "./name-buffers.js"
+import { splitRules } from "./rules.js"
 
 /** The steps with long folds split, and the buffers of the parts. */
 export function splitReductions(fused: Fused, limits: SplitLimits): Fused {
@@ -89,8 +90,9 @@ function splitKernel(
   if (count === undefined) return undefined
   const folded: Axis = { name: first.axis, extent: first.extent }
   const axis: Axis = { name: `${folded.name}_part`, extent: literal(count) }
-  // A part is a whole number of 16 elements, so that vectors start at multiples.
-  const each = mul(apply("floordiv", add(folded.extent, literal(16 * count - 1)), literal(16 * count)), literal(16))
+  const { multiple } = splitRules
+  const whole = add(folded.extent, literal(multiple * count - 1))
+  const each = mul(apply("floordiv", whole, literal(multiple * count)), literal(multiple))
   const start = mul(variable(axis.name), each)
   const extent = apply("max", literal(0), apply("min", each, sub(folded.extent, start)))
   const split: Split = { step, store, folded, axis, start, extent, parts: new Map() }
@@ -229,9 +231,9 @@ function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }
   const apart = (a: Axis) => !heavy || (scored(a) && moving.some((l) => freeVariables(l).has(a.name)))
   const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
   // Many rows that fold the same elements fill the device, and have ranges of their own.
-  if (heavy && volume(store.axes.filter((a) => scored(a) && !apart(a))) >= 16) return undefined
+  if (heavy && volume(store.axes.filter((a) => scored(a) && !apart(a))) >= splitRules.rows) return undefined
   const blocks = volume(store.axes.filter(apart))
-  const room = Math.floor(hinted(folds[0]!.extent) / (heavy ? least : 32 * least))
+  const room = Math.floor(hinted(folds[0]!.extent) / (heavy ? least : splitRules.plainElements * least))
   const count = 2 ** Math.floor(Math.log2(Math.min(parts, room, Math.floor(busy / blocks))))
   return count >= 2 ? count : undefined
 }

@@ -1,0 +1,36 @@
+/**
+ * The numbers that steer what becomes a kernel. Each says its unit, why it is what it is, and the device that it was measured on, as those of
+ * `schedule/rules.ts` do. They are the same for all machines; a machine's own limits stand in its record.
+ */
+
+export const cutRules = {
+  /** Elements of a local that a block may hold: 16 KiB of f32, what every adapter grants a workgroup. Counted; not measured against others. */
+  localElements: 4096,
+  /** Operations that a block may spend on one local: about one for each element that it may hold. Not measured. */
+  localWork: 4096,
+  /** Operations of one element of a row that a block may compute whatever its length: less than a load costs. Not measured. */
+  localCost: 16,
+  /** Operations in all up to which recomputing is cheaper than a launch and a way through memory. Not measured. */
+  recompute: 16384,
+  /** Operations of an element of a map from which it is worth memory: one call of `exp`, by the costs of `cuts.ts`. Not measured. */
+  costOfMap: 12,
+  /** How often each element of a cheap map is asked for, from which it is worth a local. Not measured. */
+  readsOfLocal: 16,
+  /** Share of a contraction's elements that is read behind an index of data, from which it has memory. Not measured. */
+  shareBehindIndex: 1 / 4,
+  /** Operations inside of one another that a kernel's expression may have: whoever walks one does it by recursion. Not measured. */
+  depth: 512,
+  /**
+   * Places at which a kernel computes one tensor for each of its points: the taps of a stencil are fewer, or each its own element. Not measured.
+   */
+  places: 16,
+} as const
+
+export const splitRules = {
+  /** Elements that a part is a multiple of, so that vectors start at multiples: two loads of halves. Counted. */
+  multiple: 16,
+  /** Rows that fold the same elements, from which they fill the device by themselves, with ranges of their own. Not measured. */
+  rows: 16,
+  /** Elements of a part of a plain fold for each of an online fold, which does so much more for one. Not measured. */
+  plainElements: 32,
+} as const
