@@ -207,10 +207,7 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
     folds.add(x)
     const variables = new Map([...scope.extents, ...loops.flatMap((l) => [...l.nest].map(asRange))])
     const bound = x.kind === "reduce" ? x.extent : x.at
-    // The mean over the places that the extent depends on.
-    const places = placesOf(x.kind === "reduce" ? [bound] : [], { sizes: scope.sizes, variables })
-    const longest = places.map((at) => Math.max(0, rangeOf(bound, at).high + (x.kind === "reduce" ? 0 : 1)))
-    const extent = longest.reduce((a, b) => a + b) / places.length
+    const extent = meanExtent(x, bound, { sizes: scope.sizes, variables })
     visit(bound, false)
     if (extent === 0) return
     // A prefix is half as long on the average; one that is taken in turn takes in one element, with the steps that its tile has for each.
@@ -233,6 +230,13 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
   for (const value of values) visit(value, true)
   for (const i of index) visit(i, false)
   return sum
+}
+
+/** The mean over the places that the extent depends on. */
+function meanExtent(x: Reduce | Scan, bound: Expression, ranges: Parameters<typeof placesOf>[1]): number {
+  const places = placesOf(x.kind === "reduce" ? [bound] : [], ranges)
+  const longest = places.map((at) => Math.max(0, rangeOf(bound, at).high + (x.kind === "reduce" ? 0 : 1)))
+  return longest.reduce((a, b) => a + b) / places.length
 }
 
 const asRange = ([name, turns]: [string, number]) => [name, between(0, Math.ceil(turns) - 1)] as const

@@ -12,7 +12,7 @@ import { freeVariables, print, walk } from "../expression.js"
 import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf } from "../kernel.js"
 import { storageType } from "../loop.js"
 import { liftCount, monoidKey, monoidParts, partOf } from "../monoid.js"
-import type { Component, Expression } from "../nodes.js"
+import type { Component, Expression, Reduce, Scan } from "../nodes.js"
 import type { DType } from "../operations.js"
 import { loadedIn, nodesOf } from "../query.js"
 
@@ -124,16 +124,13 @@ interface Scope {
 
 function verifyNode(x: Expression, { buffers, locals, before, axes, report }: Scope): void {
   if (x.width !== 1) report("kernel/node", `${x.kind} has ${x.width} lanes`)
-  const expect = (found: DType, wanted: DType, of: string) => {
-    if (found !== wanted) report("kernel/dtype", `${of} is ${wanted}, not ${found}`)
-  }
   switch (x.kind) {
     case "literal":
     case "symbol":
     case "operation":
       return
     case "variable":
-      expect(x.dtype, "i32", `'${x.name}'`)
+      expect(report, x.dtype, "i32", `'${x.name}'`)
       return
     case "load": {
       const buffer = buffers.get(x.buffer)
@@ -141,7 +138,7 @@ function verifyNode(x: Expression, { buffers, locals, before, axes, report }: Sc
         report("kernel/name", `there is no buffer '${x.buffer}'`)
         return
       }
-      expect(x.dtype, buffer.dtype, `'${x.buffer}'`)
+      expect(report, x.dtype, buffer.dtype, `'${x.buffer}'`)
       verifyPosition(x.index, buffer.shape.length, `'${x.buffer}'`, report)
       return
     }
@@ -152,30 +149,14 @@ function verifyNode(x: Expression, { buffers, locals, before, axes, report }: Sc
         return
       }
       if (!before.has(x.local)) report("kernel/order", `local '${x.local}' is read before it is computed`)
-      expect(x.dtype, local.value.dtype, `local '${x.local}'`)
+      expect(report, x.dtype, local.value.dtype, `local '${x.local}'`)
       verifyPosition(x.index, local.axes.length, `local '${x.local}'`, report)
       return
     }
     case "reduce":
-    case "scan": {
-      bind(x.axis, folds, axes, report)
-      if (isFoldedInside(x.axis, x.lift)) report("kernel/axis", `axis '${x.axis}' is bound inside of itself`)
-      expect(x.kind === "reduce" ? x.extent.dtype : x.at.dtype, "i32", `the extent of '${x.axis}'`)
-      const arity = liftCount(x.monoid)
-      if (x.lift.length !== arity) {
-        report("kernel/arity", `${monoidKey(x.monoid)} folds ${arity} values, not ${x.lift.length}`)
-        return
-      }
-      for (const { monoid, at } of monoidParts(x.monoid)) {
-        if (monoid.kind === "argmax" || monoid.kind === "top")
-          expect(x.lift[at + 1]!.dtype, "i32", `the index of ${monoidKey(monoid)}`)
-        if (monoid.kind !== "carried") continue
-        if (x.kind === "scan") report("kernel/monoid", `a prefix of ${monoidKey(monoid)} is not defined`)
-        for (const l of x.lift.slice(at, at + liftCount(monoid)))
-          expect(l.dtype, "f32", `what ${monoidKey(monoid)} folds`)
-      }
+    case "scan":
+      verifyFold(x, axes, report)
       return
-    }
     case "component":
       verifyComponent(x, report)
       return
@@ -188,6 +169,29 @@ function verifyNode(x: Expression, { buffers, locals, before, axes, report }: Sc
       return
     default:
       x satisfies never
+  }
+}
+
+function expect(report: Report, found: DType, wanted: DType, of: string): void {
+  if (found !== wanted) report("kernel/dtype", `${of} is ${wanted}, not ${found}`)
+}
+
+function verifyFold(x: Reduce | Scan, axes: Map<string, object>, report: Report): void {
+  bind(x.axis, folds, axes, report)
+  if (isFoldedInside(x.axis, x.lift)) report("kernel/axis", `axis '${x.axis}' is bound inside of itself`)
+  expect(report, x.kind === "reduce" ? x.extent.dtype : x.at.dtype, "i32", `the extent of '${x.axis}'`)
+  const arity = liftCount(x.monoid)
+  if (x.lift.length !== arity) {
+    report("kernel/arity", `${monoidKey(x.monoid)} folds ${arity} values, not ${x.lift.length}`)
+    return
+  }
+  for (const { monoid, at } of monoidParts(x.monoid)) {
+    if (monoid.kind === "argmax" || monoid.kind === "top")
+      expect(report, x.lift[at + 1]!.dtype, "i32", `the index of ${monoidKey(monoid)}`)
+    if (monoid.kind !== "carried") continue
+    if (x.kind === "scan") report("kernel/monoid", `a prefix of ${monoidKey(monoid)} is not defined`)
+    for (const l of x.lift.slice(at, at + liftCount(monoid)))
+      expect(report, l.dtype, "f32", `what ${monoidKey(monoid)} folds`)
   }
 }
 

@@ -169,14 +169,7 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     code.end()
     return
   }
-  const shift = name === "shl" || name === "shr"
-  if (width > 1 && shift && b!.kind === "splat") {
-    if (name === "shl" && isLiteral(b!.of) && b!.of.value === 16 && upperHalves(e, a!, p)) return
-    part(e, a!, p)
-    part(e, b!.of)
-    code.op(name === "shl" ? "i32x4.shl" : dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
-    return
-  }
+  if (width > 1 && (name === "shl" || name === "shr") && shiftedAlike(e, name, args, p)) return
   if (dtype === "f32" && floats(e, name, args, width, p)) return
   const direct = (width > 1 ? instructions.vector : instructions.scalar)[dtype][name]
   if (direct !== undefined) {
@@ -212,6 +205,16 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     return
   }
   lanewise(e, context, name, args, p, Math.min(4, width - 4 * p))
+}
+
+/** A shift of all lanes by the same; false where lanes differ. */
+function shiftedAlike(e: Emission, name: "shl" | "shr", [a, b]: readonly Expression[], p: number): boolean {
+  if (b!.kind !== "splat") return false
+  if (name === "shl" && isLiteral(b!.of) && b!.of.value === 16 && upperHalves(e, a!, p)) return true
+  part(e, a!, p)
+  part(e, b!.of)
+  e.code.op(name === "shl" ? "i32x4.shl" : a!.dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
+  return true
 }
 
 /** Operations of f32 that are no single instruction; false where `name` is another. */
