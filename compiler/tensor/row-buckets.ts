@@ -67,37 +67,89 @@ export function rowList(index: Tensor): RowList | undefined {
   return { axes, strides, count: mul(axes[0]!.extent, literal(strides[0]!)) }
 }
 
+/** A counting sort of rows in parts: its axes. */
+interface Sorting {
+  readonly rows: RowList
+  /** Rows of a block, and of a part. */
+  readonly size: number
+  readonly length: number
+  readonly part: Axis
+  readonly member: Axis
+  readonly row: Axis
+  readonly other: Axis
+  readonly value: Axis
+  /** The parts, and the end. */
+  readonly edge: Axis
+  readonly block: Axis
+  readonly place: Axis
+}
+
+const divided = (x: Expression, by: number) => apply("floordiv", x, literal(by))
+
+/** Where row number `at` stands along each axis. */
+const position = ({ axes, strides }: RowList, at: Expression) =>
+  axes.map((a, i) => {
+    const along = divided(at, strides[i]!)
+    return [a.name, i === 0 ? along : apply("floormod", along, a.extent)] as const
+  })
+
 /** Groups of the rows of `index` into blocks of `size` rows, for values 0 ≤ value < `values`; others count as the nearest of these. */
 export function groupRows(index: Tensor, rows: RowList, values: Dim, size: number): Groups {
-  const axis = (name: string, extent: Dim): Axis => ({ name: `${name}.${identity(index)}.${identity(values)}`, extent })
-  const { axes, strides, count } = rows
-  const divided = (x: Expression, by: number) => apply("floordiv", x, literal(by))
+  const sorting = sortingOf(index, rows, values, size)
+  const { length, part, member, row, value, block, place } = sorting
+  const last = sub(values, one)
+  const clamped = over((x) => apply("max", zero, apply("min", x, last)), index)
+  const number = add(mul(variable(part.name), literal(length)), variable(member.name))
+  const inside = apply("lt", number, rows.count)
+  /** −1 is nobody's value: the rows that the last part lacks. */
+  const parted = reindex(clamped, [part, member], new Map(position(rows, number)), inside, -1)
+  const listed = reindex(clamped, [row], new Map(position(rows, variable(row.name))))
 
+  const upto = countBefore(sorting, listed)
+  const total = atEdge(sorting, upto, [], part.extent)
+  const blocks = over((x) => divided(add(x, literal(size - 1)), size), total)
+  const end = scan(sum, value.name, blocks)
+  const first = over(apart("sub"), end, blocks)
+
+  const placed = placeRows(sorting, parted, upto, first)
+  const mine = rows.axes.reduce<Expression>((n, a, i) => add(n, mul(variable(a.name), literal(rows.strides[i]!))), zero)
+  const inPart = new Map([
+    [part.name, divided(mine, length)],
+    [member.name, apply("floormod", mine, literal(length))],
+  ])
+  const own = reindex(placed, rows.axes, inPart)
+  const blockOf = over((k) => divided(k, size), own)
+  const placeOf = over((k) => apply("floormod", k, literal(size)), own)
+
+  const ended = over((e, b) => countIf(apply("le", e, b)), end, iota(block, zero))
+  const owner = over((x) => apply("min", x, last), reduce(sum, value.name, [ended]))
+  const source = findRows(sorting, placed, upto, first, owner)
+  return { index, values, rows: rows.axes, block, place, owner, source, blockOf, placeOf }
+}
+
+function sortingOf(index: Tensor, rows: RowList, values: Dim, size: number): Sorting {
+  const axis = (name: string, extent: Dim): Axis => ({ name: `${name}.${identity(index)}.${identity(values)}`, extent })
+  const { count } = rows
   // Counting before parts takes rows · parts · values steps, counting within them rows · length.
   const length = 2 ** Math.max(2, Math.round(Math.log2(hinted(count) * hinted(values)) / 2))
   const part = axis("part", divided(add(count, literal(length - 1)), length))
-  const member = axis("member", literal(length))
-  const row = axis("row", count)
-  const other = axis("other", literal(length))
-  const value = axis("value", values)
-  const block = axis("block", divided(add(count, mul(apply("min", count, values), literal(size - 1))), size))
-  const place = axis("place", literal(size))
+  return {
+    rows,
+    size,
+    length,
+    part,
+    member: axis("member", literal(length)),
+    row: axis("row", count),
+    other: axis("other", literal(length)),
+    value: axis("value", values),
+    edge: axis("edge", add(part.extent, one)),
+    block: axis("block", divided(add(count, mul(apply("min", count, values), literal(size - 1))), size)),
+    place: axis("place", literal(size)),
+  }
+}
 
-  const last = sub(values, one)
-  const clamped = over((x) => apply("max", zero, apply("min", x, last)), index)
-  /** Where row number `at` stands along each axis. */
-  const position = (at: Expression) =>
-    axes.map((a, i) => {
-      const along = divided(at, strides[i]!)
-      return [a.name, i === 0 ? along : apply("floormod", along, a.extent)] as const
-    })
-  const number = add(mul(variable(part.name), literal(length)), variable(member.name))
-  /** −1 is nobody's value: the rows that the last part lacks. */
-  const parted = reindex(clamped, [part, member], new Map(position(number)), apply("lt", number, count), -1)
-
-  const listed = reindex(clamped, [row], new Map(position(variable(row.name))))
-  /** The rows of each value before each part, and before the end. */
-  const edge = axis("edge", add(part.extent, one))
+/** The rows of each value before each part, and before the end. */
+function countBefore({ length, row, value, edge }: Sorting, listed: Tensor): Tensor {
   const counted = over(
     (x, v, r, p) => countIf(apply("and", apply("eq", x, v), apply("lt", r, mul(p, literal(length))))),
     listed,
@@ -105,23 +157,22 @@ export function groupRows(index: Tensor, rows: RowList, values: Dim, size: numbe
     iota(row, zero),
     iota(edge, zero),
   )
-  const upto = reduce(sum, row.name, [counted])
-  const at = (to: Axis[], place: Expression) =>
-    reindex(
-      upto,
-      [value, ...to],
-      new Map([
-        [value.name, variable(value.name)],
-        [edge.name, place],
-      ]),
-    )
-  const before = at([part], variable(part.name))
-  const total = at([], part.extent)
+  return reduce(sum, row.name, [counted])
+}
 
-  const blocks = over((x) => divided(add(x, literal(size - 1)), size), total)
-  const end = scan(sum, value.name, blocks)
-  const first = over(apart("sub"), end, blocks)
+const atEdge = ({ value, edge }: Sorting, upto: Tensor, axes: readonly Axis[], at: Expression) =>
+  reindex(
+    upto,
+    [value, ...axes],
+    new Map([
+      [value.name, variable(value.name)],
+      [edge.name, at],
+    ]),
+  )
 
+/** The place of each row among all, block after block; `first` is the first block of each value. */
+function placeRows(sorting: Sorting, parted: Tensor, upto: Tensor, first: Tensor): Tensor {
+  const { size, part, member, other, value } = sorting
   const earlier = over(
     (x, y, i, j) => countIf(apply("and", apply("eq", x, y), apply("lt", i, j))),
     rename(parted, member.name, other),
@@ -129,25 +180,23 @@ export function groupRows(index: Tensor, rows: RowList, values: Dim, size: numbe
     iota(other, zero),
     iota(member, zero),
   )
-  /** The place of each row among all, block after block. */
-  const placed = over(
+  return over(
     (x, f, n, k) => apply("select", apply("lt", x, zero), x, add(mul(f, literal(size)), add(n, k))),
     parted,
     gather(first, value.name, parted),
-    gather(before, value.name, parted),
+    gather(atEdge(sorting, upto, [part], variable(part.name)), value.name, parted),
     reduce(sum, other.name, [earlier]),
   )
-  const mine = axes.reduce<Expression>((n, a, i) => add(n, mul(variable(a.name), literal(strides[i]!))), zero)
-  const inPart = new Map([
-    [part.name, divided(mine, length)],
-    [member.name, apply("floormod", mine, literal(length))],
-  ])
-  const own = reindex(placed, axes, inPart)
-  const blockOf = over((k) => divided(k, size), own)
-  const placeOf = over((k) => apply("floormod", k, literal(size)), own)
+}
 
-  const ended = over((e, b) => countIf(apply("le", e, b)), end, iota(block, zero))
-  const owner = over((x) => apply("min", x, last), reduce(sum, value.name, [ended]))
+/** Where the row at each place stands along each of the rows' axes. */
+function findRows(
+  { rows, size, length, part, member, value, edge, block, place }: Sorting,
+  placed: Tensor,
+  upto: Tensor,
+  first: Tensor,
+  owner: Tensor,
+): Groups["source"] {
   // The last part before which there are no more rows of the value than before the place: none is before the first part.
   const begun = over(
     (n, b, f, r) => countIf(apply("le", n, add(mul(sub(b, f), literal(size)), r))),
@@ -165,10 +214,10 @@ export function groupRows(index: Tensor, rows: RowList, values: Dim, size: numbe
     iota(member, zero),
   )
   const inside = reduce(max, member.name, [found])
-  const source = position(add(mul(argument(0), literal(length)), argument(1))).map(
+  const source = position(rows, add(mul(argument(0), literal(length)), argument(1))).map(
     ([name, at]) => [name, over(() => at, home, inside)] as const,
   )
-  return { index, values, rows: axes, block, place, owner, source: new Map(source), blockOf, placeOf }
+  return new Map(source)
 }
 
 /** What stands at each place, from what belongs to the rows. */

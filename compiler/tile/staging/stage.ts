@@ -114,7 +114,12 @@ export function stage(
   const axes = new Map<string, Axis>(given.axes.map((a) => [a.name, a]))
   for (const r of nodesOf([value], "reduce")) axes.set(r.axis, { name: r.axis, extent: r.extent })
   const block: Staging = {
-    ...{ name, given, schedule, chunked, axis: last.axis, axes },
+    name,
+    given,
+    schedule,
+    chunked,
+    axis: last.axis,
+    axes,
     locals: [],
     origins: new Map(),
     tiles: new Map(),
