@@ -63,94 +63,100 @@ const volume = (s: Store): number => {
   return points * (1 + outermostFolds(s.value).reduce((n, r) => n + Math.max(1, hinted(r.extent)), 0))
 }
 
+/** The stores of a kernel as they are scheduled, and the number of the one that is changed. */
+interface Scheduled {
+  readonly stores: readonly Store[]
+  readonly schedule: Schedule
+  readonly at: number
+}
+
 function storeChanges(
   stores: readonly Store[],
-  i: number,
+  at: number,
   schedule: Schedule,
   target: ScheduleTarget,
 ): readonly Change[] {
-  const own = schedule.stores[i]!
-  const { axes } = stores[i]!
-  const changes: Change[] = []
+  const of = { stores, schedule, at }
+  const changes = [...tileChanges(of, target), ...foldChanges(of, target), ...stagedChanges(of, target)]
+  return changes.map((c) => ({ ...c, knob: `${c.knob}@${at}` }))
+}
+
+function* tileChanges({ stores, schedule, at }: Scheduled, target: ScheduleTarget): Iterable<Change> {
+  const { axes } = stores[at]!
+  const { tile } = schedule.stores[at]!
   // The axes of other stores that stand where this one does and are laid out alike.
   const alike = (position: number) =>
     stores.flatMap((s, j): readonly { readonly store: number; readonly axis: Axis }[] => {
-      const at = position === axes.length - 1 ? s.axes.length - 1 : position
-      const axis = s.axes[at]
+      const axis = s.axes[position === axes.length - 1 ? s.axes.length - 1 : position]
       const same =
         axis !== undefined &&
-        JSON.stringify(schedule.stores[j]!.tile[axis.name]) === JSON.stringify(own.tile[axes[position]!.name])
+        JSON.stringify(schedule.stores[j]!.tile[axis.name]) === JSON.stringify(tile[axes[position]!.name])
       return same ? [{ store: j, axis }] : []
     })
   for (const [position, axis] of axes.entries()) {
-    const given = own.tile[axis.name] ?? { block: 1 }
     const places = alike(position)
-    for (const next of tiles(given, axis, position === axes.length - 1, target))
-      changes.push({
+    for (const next of tiles(tile[axis.name] ?? { block: 1 }, axis, position === axes.length - 1, target))
+      yield {
         knob: `tile ${axis.name}`,
         apply: (s) =>
           places.reduce<Schedule | undefined>(
             (made, p) => made && editStore(made, p.store, (store) => withTile(store, p.axis, next)),
             s,
           ),
-      })
+      }
   }
-  const folds = Object.entries(own.reduce)
-  const chunked = folds.filter(([, r]) => r.chunk !== undefined)
-  const foldsAlike = (given: ReductionTile) =>
-    new Map(
-      schedule.stores.map((s, j) => [
-        j,
-        Object.keys(s.reduce).filter((name) => JSON.stringify(s.reduce[name]) === JSON.stringify(given)),
-      ]),
-    )
-  const setFolds = (given: ReductionTile, next: ReductionTile): Change["apply"] => {
-    const places = foldsAlike(given)
-    return (s) => {
-      let made: Schedule | undefined = s
-      for (const [j, names] of places)
-        for (const name of names)
-          made = made && editStore(made, j, (store) => ({ ...store, reduce: { ...store.reduce, [name]: next } }))
-      return made
+}
+
+function* foldChanges({ stores, schedule, at }: Scheduled, target: ScheduleTarget): Iterable<Change> {
+  const { reduce } = schedule.stores[at]!
+  for (const [name, given] of Object.entries(reduce))
+    for (const next of given.chunk === undefined ? foldings(given, target) : chunks(given))
+      yield { knob: given.chunk === undefined ? `reduce ${name}` : "chunk", apply: setFolds(schedule, given, next) }
+  // Folds that the rules leave as they are.
+  const bare = outermostFolds(stores[at]!.value).filter((r) => reduce[r.axis] === undefined && r.monoid.kind === "sum")
+  if (bare.length === 0 || Object.values(reduce).some((r) => r.chunk !== undefined)) return
+  for (const accumulators of tuneRules.accumulators) {
+    const own = Object.fromEntries(bare.map((r) => [r.axis, { accumulators }]))
+    yield {
+      knob: "reduce bare",
+      apply: (s) => editStore(s, at, (store) => ({ ...store, reduce: { ...store.reduce, ...own } })),
     }
   }
-  for (const [name, given] of folds)
-    for (const next of given.chunk === undefined ? foldings(given, target) : chunks(given))
-      changes.push({
-        knob: chunked.length > 0 && given.chunk !== undefined ? "chunk" : `reduce ${name}`,
-        apply: setFolds(given, next),
-      })
-  // Folds that the heuristics leave as they are.
-  const bare = outermostFolds(stores[i]!.value).filter(
-    (r) => own.reduce[r.axis] === undefined && r.monoid.kind === "sum",
+}
+
+/** All folds of a schedule that are done alike, another way. */
+function setFolds(schedule: Schedule, given: ReductionTile, next: ReductionTile): Change["apply"] {
+  const places = schedule.stores.flatMap(({ reduce }, store) =>
+    Object.keys(reduce)
+      .filter((name) => JSON.stringify(reduce[name]) === JSON.stringify(given))
+      .map((name) => ({ store, name })),
   )
-  if (chunked.length === 0 && bare.length > 0)
-    for (const accumulators of tuneRules.accumulators)
-      changes.push({
-        knob: "reduce bare",
-        apply: (s) =>
-          editStore(s, i, (store) => ({
-            ...store,
-            reduce: { ...store.reduce, ...Object.fromEntries(bare.map((r) => [r.axis, { accumulators }])) },
-          })),
-      })
-  for (const [name, given] of Object.entries(own.staged ?? {})) {
+  return (s) =>
+    places.reduce<Schedule | undefined>(
+      (made, { store, name }) =>
+        made && editStore(made, store, (own) => ({ ...own, reduce: { ...own.reduce, [name]: next } })),
+      s,
+    )
+}
+
+function* stagedChanges({ schedule, at }: Scheduled, target: ScheduleTarget): Iterable<Change> {
+  for (const [name, given] of Object.entries(schedule.stores[at]!.staged ?? {})) {
+    const knob = `staged ${name}`
     for (const next of stagedTiles(given, target))
-      changes.push({
-        knob: `staged ${name}`,
-        apply: (s) => editStore(s, i, (store) => ({ ...store, staged: { ...store.staged, [name]: next } })),
-      })
-    if (name !== "scores")
-      changes.push({
-        knob: `staged ${name}`,
-        apply: (s) =>
-          editStore(s, i, (store) => {
-            const { [name]: _, ...staged } = store.staged ?? {}
-            return { ...store, staged }
-          }),
-      })
+      yield {
+        knob,
+        apply: (s) => editStore(s, at, (store) => ({ ...store, staged: { ...store.staged, [name]: next } })),
+      }
+    if (name === "scores") continue
+    yield {
+      knob,
+      apply: (s) =>
+        editStore(s, at, (store) => {
+          const { [name]: _, ...staged } = store.staged ?? {}
+          return { ...store, staged }
+        }),
+    }
   }
-  return changes.map((c) => ({ ...c, knob: `${c.knob}@${i}` }))
 }
 
 const editStore = (
