@@ -100,4 +100,10 @@ const reserved: ReadonlySet<string> = new Set([
   ),
   ...types,
   ...helperStems,
+  // What prelude.h defines for each type and width; arrays that lanes exchange values through are called alike.
+  ...[...types, "bf16", "f16"].flatMap((type) =>
+    ["", "x2", "x4", "x8"].flatMap((width) =>
+      ["load", "save", "exchange", "splat"].map((name) => `${name}_${type}${width}`),
+    ),
+  ),
 ])
