@@ -1,14 +1,14 @@
 /**
  * Schedules: how a kernel is laid out over workgroups, lanes, registers and vectors. Data, keyed by axis name.
  *
- *   { lanes: 1, stores: [{ tile: { seq: { block: 1 }, out: { block: 64, register: 4 } }, reduce: { embed: { vector: 4 } } }] }
+ *   { threads: 1, stores: [{ tile: { seq: { block: 1 }, out: { block: 64, perThread: 4 } }, reduce: { embed: { vector: 4 } } }] }
  *
  * One entry of `stores` per store of the kernel, in order. An axis that is not named has block 1. Nothing here changes what is computed;
  * `tile` refuses what it cannot do.
  */
 
 export interface AxisTile {
-  /** Elements of this axis that one workgroup owns; "all": the whole axis. A multiple of register · vector. */
+  /** Elements of this axis that one workgroup owns; "all": the whole axis. A multiple of perThread · vector. */
   readonly block: number | "all"
   /** Consecutive elements (or vectors) that one lane holds at once. */
   readonly perThread?: number

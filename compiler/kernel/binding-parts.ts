@@ -1,5 +1,5 @@
 /**
- * Buffers in parts, and how values read them: what `shard` builds its kernels of.
+ * Buffers in parts, and how values read them: what `divideKernel` builds its kernels of.
  *
  *   a stretch from row 4 in part 2     w[out, k]      →   w/2[out2, k]              out stands for out2 + 4
  *   a row that data choose             w[id[i], k]    →   select(id[i] < 2, w/0[min(id[i], 1), k], select(id[i] < 4, w/1[…], w/2[…]))

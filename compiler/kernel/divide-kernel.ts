@@ -1,5 +1,5 @@
 /**
- * shard: weights larger than a device binds at once lie in several buffers of whole rows, and kernels read them there.
+ * divide-kernel: weights larger than a device binds at once lie in several buffers of whole rows, and kernels read them there.
  *
  *   limit: 2 rows of w[out < 5, k]
  *   store y[out] over out < 5 = sum_k(x[k] · w[out, k])          a stored axis: a store for each buffer, each reading its own

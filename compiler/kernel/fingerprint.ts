@@ -1,5 +1,5 @@
 /**
- * structure: kernel → a key that equal structures share, in every process and whatever the model calls its parts.
+ * fingerprint: kernel → a key that equal structures share, in every process and whatever the model calls its parts.
  *
  *   y[seq, out] = sum_{embed < 64}(x[seq, embed] · w[out, embed])   seq < n (hint 128)   →   { key: "6d1c…", axes: ["seq", "out", "embed"] }
  *

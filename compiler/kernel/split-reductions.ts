@@ -1,5 +1,5 @@
 /**
- * split: a kernel with few blocks and a long fold → one that folds parts of the axis in blocks of their own, and one that folds the parts.
+ * split-reductions: a kernel with few blocks and a long fold → one that folds parts of the axis in blocks of their own, and one that folds the parts.
  *
  *   y[h, d] = carried_{key < n}(s, 1, v).2 / carried_{key < n}(s, 1, v).1
  *   →   part0[i, h] = carried_{key < p}(…).0, part1[i, h] = ….1, part2[i, h, d] = ….2          over i < 16, the keys from i · p on

@@ -1,5 +1,5 @@
 /**
- * halve: loop → loop. Sums of products that read halves are taken in f16, a few at a time; what they are added to stays f32.
+ * half-products: loop → loop. Sums of products that read halves are taken in f16, a few at a time; what they are added to stays f32.
  *
  *   acc = acc + a · b;  acc = acc + c · d     with b and d in bf16   →   s = half(half(256 a · b) + half(256 c · d)), all factors rounded to f16
  *                                                                        if s is finite: acc = acc + s / 256, else as before

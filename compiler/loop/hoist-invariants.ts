@@ -1,5 +1,5 @@
 /**
- * invariants: loop → loop. Moves out of a loop what is the same in every iteration.
+ * hoist-invariants: loop → loop. Moves out of a loop what is the same in every iteration.
  *
  *   for k { a = a + x[k] * (1 / sqrt(m)) }   →   let v = 1 / sqrt(m); for k { a = a + x[k] * v }
  *

@@ -1,5 +1,5 @@
 /**
- * vectors: loop → loop. Four fetches side by side become one.
+ * merge-loads: loop → loop. Four fetches side by side become one.
  *
  *   let a = x[4·i]; let b = x[4·i + 1]; …   →   let w = x[4·i : 4]; let a = w.0; let b = w.1; …
  *

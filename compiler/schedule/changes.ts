@@ -1,8 +1,8 @@
 /**
  * Changes of a schedule: one field another value, and what has to follow it.
  *
- *   { seq: { block: 4, register: 4 } }   register 8   →   { seq: { block: 8, register: 8 } }
- *   { embed: { vector: 4, unroll: 4 } }  unroll 1     →   { embed: { vector: 4 } }
+ *   { seq: { block: 4, perThread: 4 } }   perThread 8   →   { seq: { block: 8, perThread: 8 } }
+ *   { embed: { vector: 4, accumulators: 4 } }  accumulators 1   →   { embed: { vector: 4 } }
  *
  * Stores whose schedules say the same of the axis in question change together, like those of siblings that read one input. Whether a change is
  * legal is for `tile` to say; here only what cannot be better is left out: blocks beyond an extent, and more elements than a lane can hold.

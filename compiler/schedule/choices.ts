@@ -2,7 +2,7 @@
  * choices: kernel × target → the legal schedules around the heuristic one, that one first.
  *
  *   y[s, o] = sum_k(x[s, k] · w[o, k])   →   heuristic;  what it is for other targets (registers 4, 16; blocks 32, 256);
- *                                             o: block 32, 128, all; o: register 2, 4; k: unroll 1, 2, 8; … ; two such changes at once
+ *                                             o: block 32, 128, all; o: perThread 2, 4; k: accumulators 1, 2, 8; … ; two such changes at once
  *
  * First come the schedules that the heuristics make of changed assumptions, then single changes (`changes.ts`) of the heuristic schedule, then
  * pairs of them. Every one has been accepted by `tile`; none is there twice. Nothing is known here but axes, folds and the target.

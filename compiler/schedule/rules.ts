@@ -147,7 +147,7 @@ export const onlineRules = {
     threads: 32,
   },
   software: {
-    /** Rows and channels that are accumulated at once: adapters compile every statement for seconds. Lavapipe: a minute became seconds. */
+    /** Rows and channels that are accumulated at once: adapters compile every statement for seconds. Not measured. */
     perThread: 1,
   },
   simt: {

@@ -68,13 +68,13 @@ const lanesOfHardware = 16
 /** Lanes that share a fold at most: of wider subgroups a part, so that schedules are the same for all hardware. */
 const widestSubgroup = 32
 
-/** What hardware has in place of software's; the trials were made on NVIDIA's cards, and of them no figures are on record. */
+/** What hardware has in place of software's; chosen by trials of which no figures are on record. */
 const hardware = {
   schedule: {
     rules: "simt",
-    // Threads: 8 subgroups wait in turn. By trials: 128 before.
+    // Threads: 8 subgroups wait in turn. By trials; no figures are on record.
     threads: 256,
-    // Points: many short blocks fill the device. By trials.
+    // Points: many short blocks fill the device. By trials; no figures are on record.
     block: 16,
     // Blocks: about four for each of the 132 multiprocessors of an H200. Counted.
     busy: 512,

@@ -26,11 +26,11 @@ export interface Target extends Machine {
 
 const common: readonly LoopPass[] = [
   { name: "clean", run: clean },
-  { name: "invariants", run: hoistInvariants },
+  { name: "hoist-invariants", run: hoistInvariants },
 ]
 /** Devices that fetch four elements at once. */
-const wide: readonly LoopPass[] = [...common, { name: "vectors", run: mergeLoads }]
-const halves: LoopPass = { name: "halve", run: halveProducts }
+const wide: readonly LoopPass[] = [...common, { name: "merge-loads", run: mergeLoads }]
+const halves: LoopPass = { name: "half-products", run: halveProducts }
 
 export const wasmTarget: Target = { name: "wasm", ...wasmMachine, loopPasses: common, emit: wasmKernels }
 

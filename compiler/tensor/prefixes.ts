@@ -6,7 +6,7 @@
  *                              before = scan sum over c of totals             rewritten in the same way
  *                              y[n]   = n < 16 ? within[n] : before[n // 16 − 1] + within[n]
  *
- * A scan that is folded place by place takes n² / 2 steps. In blocks each place folds what is before it in its own (`tile-prefix.ts`: each
+ * A scan that is folded place by place takes n² / 2 steps. In blocks each place folds what is before it in its own (`tile/prefix.ts`: each
  * from the one before), and takes what the blocks before hold from a scan of a sixteenth of the length: a few steps for each element, whatever
  * the order of the axes. The last block need not be whole, for nobody asks for its total.
  *

@@ -1,7 +1,7 @@
 /**
  * Blocks: the part of a store that one workgroup owns, and what its lanes share.
  *
- *   axis o of 256, { block: 64, register: 4 }   →   4 cells; the block's first element 64 · cell; 16 points of 4 elements
+ *   axis o of 256, { block: 64, perThread: 4 }   →   4 cells; the block's first element 64 · cell; 16 points of 4 elements
  */
 
 import { type Dim, literalExtent } from "../ir/dim.js"
@@ -41,7 +41,7 @@ export interface Build {
 export interface BlockAxis {
   readonly axis: Axis
   readonly tile: AxisTile
-  /** Elements of one point: register · vector. */
+  /** Elements of one point: perThread · vector. */
   readonly step: number
   /** Blocks along the axis. */
   readonly cells: Dim

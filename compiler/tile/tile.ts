@@ -1,7 +1,7 @@
 /**
  * tile: kernel × schedule → loops, or a refusal with code and reason.
  *
- *   Store y[s, o] = sum_k(x[s, k] · w[o, k])   with   { tile: { o: { block: 64, register: 4 } }, reduce: { k: { vector: 4 } } }
+ *   Store y[s, o] = sum_k(x[s, k] · w[o, k])   with   { tile: { o: { block: 64, perThread: 4 } }, reduce: { k: { vector: 4 } } }
  *   →  for g grid { for lane { for p < 16 { 4 accumulators; for k { … } 4 stores } } }
  *
  * The grid is the concatenation of the stores' blocks. A block first computes the locals that its store reads (over the part that it owns),
