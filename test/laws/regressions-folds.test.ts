@@ -209,6 +209,21 @@ test("what a fold inside of a held operand runs over is no axis of the operand",
     for (const lanes of [1, 2]) expect(tiled(kernel, store, lanes)).toBe(undefined)
   }))
 
+test("an operand of a prefix inside of a chunked fold is not staged", () =>
+  withTable(() => {
+    const products = total("k", 3, mul(x("w", "a", "p", "k"), x("q", "s", "k")))
+    const prefix = scan("p", variable("b"), sum, [products])
+    const kernel = kernelOf({
+      shapes: { w: [3, 3, 3], q: [4, 3] },
+      axes: { s: 4 },
+      value: total("a", 3, total("b", 3, prefix)),
+    })
+    for (const reduce of [{ a: { chunk: 1 } }, {}]) {
+      const store: StoreSchedule = { tile: { s: all }, reduce, staged: { w: { tile: {} } } }
+      for (const lanes of [1, 2]) expect(tiled(kernel, store, lanes)).toBe(undefined)
+    }
+  }))
+
 test("a local does not lie where lanes exchange the values of its folds", () =>
   withTable(() => {
     const folded = kernelOf({ shapes: { q: [3] }, axes: { one: 1 }, value: total("a", 3, x("q", "a")) })

@@ -55,6 +55,8 @@ export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: st
     const order = [...new Set([...found.load.index.flatMap((i) => own(i)), ...own(found.factor)])]
     const inside = (f: Expression) => own(f).every((a) => order.includes(a))
     const operand = factors.filter(inside).reduce((a, b) => mul(a, b))
+    // What a prefix around it runs over is no axis that can be staged.
+    if ([...freeVariables(operand)].some((v) => !axes.has(v))) return lift
     const read = hold(operand, order, axes, staged[found.load.buffer]!)
     return [read, ...factors.filter((f) => !inside(f))].reduce((a, b) => mul(a, b))
   }

@@ -296,6 +296,8 @@ function createStaging(
   const operand: (x: Expression) => Expression = memoized((x) => {
     const load = wanted(x)
     if (load === undefined || x.kind === "localRead") return x
+    // What a prefix inside of the fold runs over is no axis that can be staged.
+    if ([...freeVariables(x)].some((v) => !axes.has(v))) return x
     // In the order of memory; what a fold inside of the operand runs over is not the operand's.
     const mine = new Set(own(x))
     const order = new Set(load.index.flatMap((i) => [...freeVariables(i)]).filter((v) => mine.has(v)))
