@@ -1,7 +1,7 @@
 /**
  * The read ceiling: how fast this device reads memory when a kernel does nothing else. The kernel is made by the project's own compiler.
  *
- *     for g in grid: for l in lanes: for k: for u in 8: sum_u += x[((g · K + k) · 8 + u) · lanes · 4 + 4 l … + 4]     16 bytes a load
+ *     for g in grid: for l in threads: for k: for u in 8: sum_u += x[((g · K + k) · 8 + u) · threads · 4 + 4 l … + 4]     16 bytes a load
  */
 import { add, fetch, literal, mul, splat, variable, withTable } from "../compiler/ir/expression.js"
 import type { LoopKernel, Statement } from "../compiler/ir/loop.js"
@@ -17,21 +17,21 @@ const groups = 256
 
 /** Bytes per second, the best of `repetitions`; at least 64 MiB are read each time. */
 export async function readCeiling(device: Device, repetitions = 7): Promise<number> {
-  const lanes = device.kind === "wasm" ? 1 : 64
-  const perStep = groups * lanes * unrolled * width * 4
+  const threads = device.kind === "wasm" ? 1 : 64
+  const perStep = groups * threads * unrolled * width * 4
   const bytes = Math.floor(Math.min(mostBytes, device.limits.bindingBytes) / perStep) * perStep
-  const kernel = withTable(() => readKernel(lanes, bytes / perStep))
+  const kernel = withTable(() => readKernel(threads, bytes / perStep))
   const emitted = device.kind === "wasm" ? emitWasm([kernel]) : undefined
   const source = emitted === undefined ? wgslKernel(kernel, { symbolOrder: [] }).source : ""
   const bindings = kernel.buffers.map(({ access }) => ({ access }))
   const scratch = emitted === undefined ? 0 : emitted.kernels[0]!.scratch
   const compiled = await device.compile(
-    [{ name: kernel.name, source, bindings, lanes, scratch }],
+    [{ name: kernel.name, source, bindings, threads, scratch }],
     emitted?.module ?? new Uint8Array(0),
     0,
   )
   const from = device.allocate(bytes, "ceiling")
-  const to = device.allocate(groups * lanes * width * 4, "ceiling sums")
+  const to = device.allocate(groups * threads * width * 4, "ceiling sums")
   try {
     // Pages that were never written are one page of zeros, which every cache holds.
     const ones = new Uint8Array(new Float32Array(1 << 20).fill(1).buffer)
@@ -51,7 +51,7 @@ export async function readCeiling(device: Device, repetitions = 7): Promise<numb
   }
 }
 
-/** Each lane of each group reads `steps` · 8 vectors and stores their sum. */
+/** Each thread of each group reads `steps` · 8 vectors and stores their sum. */
 function readKernel(threads: number, steps: number): LoopKernel {
   const n = (value: number) => literal(value)
   const sum = (u: number) => variable(`sum${u}`, "f32", width)

@@ -30,7 +30,7 @@ import { fromHost } from "./host.js"
 const storageBytes: Readonly<Record<StorageName, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, bf16: 2, f16: 2 }
 const roles: readonly string[] = ["weight", "constant", "state", "input", "output", "scratch"]
 const accesses: readonly string[] = ["read", "write", "readwrite"]
-const mostLanes = 1024
+const mostThreads = 1024
 const mostGroups = 65535 ** 2
 
 /** @throws WeftError `artifact/version` for another format or version, `artifact/invalid` naming the place and what stands there */
@@ -121,7 +121,7 @@ function checkBuffer(b: Fields, at: string): void {
 
 function checkKernel(k: Fields, at: string): void {
   text(k.source, `${at}.source`)
-  integer(k.lanes, 1, mostLanes, `${at}.lanes`)
+  integer(k.threads, 1, mostThreads, `${at}.threads`)
   integer(k.scratch, 0, mostCount, `${at}.scratch`)
   for (const [i, binding] of list(k.bindings, `${at}.bindings`).entries())
     oneOf(record(binding, `${at}.bindings[${i}]`).access, accesses, `${at}.bindings[${i}].access`)

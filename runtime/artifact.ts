@@ -6,7 +6,7 @@
  */
 import type { Span } from "./errors.js"
 
-export const artifactVersion = 2
+export const artifactVersion = 3
 
 /** What artifacts are compiled for, which is a device's kind, too. */
 export const targetNames = ["webgpu", "wasm"] as const
@@ -69,8 +69,8 @@ export interface ArtifactKernel {
   /** WGSL text; empty on WebAssembly, where all kernels are exports of `module`, named like the kernel. */
   readonly source: string
   readonly bindings: readonly { readonly access: "read" | "write" | "readwrite" }[]
-  /** Lanes per workgroup. */
-  readonly lanes: number
+  /** Threads of a workgroup. */
+  readonly threads: number
   /** Bytes of private memory that a worker needs (WebAssembly). */
   readonly scratch: number
   readonly span?: Span

@@ -34,16 +34,16 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
     if (block === undefined) return sum
     // What a workgroup holds of a chunk is a local, too: computed once for all points of a block.
     const along = besides(i, stores, schedule)
-    const staged = stage(given, schedule.stores[i]!, "held", along)
+    const staged = stage(given, schedule.stores[i]!, "staged", along)
     const { value, index } = staged?.store ?? given
     const values = [value, ...(staged?.beside ?? along).map((s) => s.value)]
     const locals = [...kernel.items, ...(staged?.locals ?? [])].filter((item): item is Local => item.kind === "local")
     // The mean over the places that the length of a chunked fold depends on.
     const places = placesOf(extentsIn(values), { sizes, variables: block.extents })
     const holding = places.reduce((n, { variables }) => {
-      const held = heldBy([...values, ...index], locals, block, variables)
+      const held = stagedBy([...values, ...index], locals, block, variables)
       const filled = locals.reduce((m, local) => m + localOperations(local, held.get(local.name), block), 0)
-      const weighed = (staged?.carried ?? []).reduce(
+      const weighed = (staged?.online ?? []).reduce(
         (m, { scores, recipe }) => m + elementsOf(held.get(scores), block) * operationsOfWeight(recipeOf(recipe)),
         0,
       )
@@ -112,7 +112,7 @@ function extentsOf(item: Item, sizes: ReadonlyMap<string, number>): ReadonlyMap<
 }
 
 /** The part of each local that one block holds: what its points read, and what is read for that. */
-function heldBy(
+function stagedBy(
   values: readonly Expression[],
   locals: readonly Local[],
   { owned, extents, sizes }: Block,
@@ -254,7 +254,7 @@ export function combineOperations(monoid: Monoid): number {
 
 function combinePart(part: MonoidPart): number {
   if (part.kind === "top") return part.k
-  if (part.kind !== "carried") return 1
+  if (part.kind !== "online") return 1
   // Each channel moves with the pivots, and takes in a weight times a value; the factor of the move is the same for all of them.
   const recipe = recipeOf(part.recipe)
   return operationsOfWeight(recipe) + operationsOfTerm(recipe.advance) - 1 + 3 * part.channels

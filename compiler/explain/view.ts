@@ -74,7 +74,7 @@ export interface KernelView {
   readonly loops: string
   /** WGSL; empty on WebAssembly, whose module is binary. */
   readonly source: string
-  readonly lanes: number
+  readonly threads: number
   readonly groups: number
 }
 
@@ -116,7 +116,7 @@ function kernelView({ artifact, kernels }: Compilation, number: number, steps: r
     tiled: printLoop(tiled),
     loops: printLoop(loops),
     source: artifact.kernels[number]!.source,
-    lanes: loops.threads,
+    threads: loops.threads,
     groups: loops.groups,
   }
 }

@@ -4,7 +4,7 @@
  *   sum_{k < 64}(x[i, k] * w[k])   →   s = 0; for (let k = 0; k < 64; k++) { s = s + Math.fround(x[o + k] * w[k]) } s = Math.fround(s)
  *
  * An index is checked in the block of its own variables, so an inner loop checks only what it counts; offsets grow from the outer to the inner
- * variables for the same reason. Carried monoids have been spelled as two passes (carried.ts). A reduction is computed once per point of its free variables: its state is declared where they are bound; where it
+ * variables for the same reason. Online monoids have been spelled as two passes (online.ts). A reduction is computed once per point of its free variables: its state is declared where they are bound; where it
  * stands behind a guard, a flag remembers that it is done. A scan keeps its state between the points of `at` and only catches up.
  */
 import { add, freeVariables, identity, literal, mul } from "../ir/expression.js"

@@ -14,13 +14,13 @@ import type { DType } from "../ir/operations.js"
 import { contestBound } from "./scalar-bounds.js"
 import { roundText } from "./scalar-operations.js"
 
-/** What is folded one tuple at a time; carried monoids are spelled as the two passes that they stand for (carried.ts). */
-export type PlainPart = Exclude<MonoidPart, { kind: "carried" }>
+/** What is folded one tuple at a time; online monoids are spelled as the two passes that they stand for (online.ts). */
+export type PlainPart = Exclude<MonoidPart, { kind: "online" }>
 
-/** The parts of a monoid none of which is carried, with the offsets of their first components. */
+/** The parts of a monoid none of which is online, with the offsets of their first components. */
 export const plainParts = (monoid: Monoid): readonly { readonly monoid: PlainPart; readonly at: number }[] =>
   monoidParts(monoid).map(({ monoid: part, at }) => {
-    if (part.kind === "carried") throw fault("a carried monoid is not folded by the interpreters")
+    if (part.kind === "online") throw fault("an online monoid is not folded by the interpreters")
     return { monoid: part, at }
   })
 

@@ -24,8 +24,8 @@ import {
 } from "../ir/expression.js"
 import type { Expression, Reduce as Fold } from "../ir/nodes.js"
 import { type Axis, axisOf, prefixAt, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
-import { inPasses } from "./carried.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
+import { inPasses } from "./online.js"
 import { Emitter } from "./scalar.js"
 import type { Arithmetic } from "./scalar-operations.js"
 

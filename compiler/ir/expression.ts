@@ -143,7 +143,7 @@ export function reduce(axis: string, extent: Expression, monoid: Monoid, lift: r
 }
 
 export function scan(axis: string, at: Expression, monoid: Monoid, lift: readonly Expression[]): Scan {
-  if (monoid.kind === "carried") throw new TypeProblem(`a prefix of ${monoidKey(monoid)} is not defined`)
+  if (monoid.kind === "online") throw new TypeProblem(`a prefix of ${monoidKey(monoid)} is not defined`)
   const dtype = foldType(monoid, lift)
   const key = `scan ${axis} ${identity(at)} ${monoidKey(monoid)} ${ids(lift)}`
   return intern(key, () => ({ kind: "scan", dtype, width: 1, axis, at, monoid, lift }))

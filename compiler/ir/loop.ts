@@ -1,7 +1,7 @@
 /**
  * The loop language: a scheduled imperative program, the last before text.
  *
- * A kernel is run by `groups` workgroups of `lanes` lanes. Its body is one `for … grid` whose iterations are shared out over the workgroups
+ * A kernel is run by `groups` workgroups of `threads` lanes. Its body is one `for … grid` whose iterations are shared out over the workgroups
  * (a workgroup may run several: `for (g = workgroup; g < extent; g += workgroups)`), around one `for … lane` whose iterations are the lanes.
  * Everything inside runs on every lane; `shared` arrays are common to the lanes of a workgroup and need a `barrier` between a write by one lane and
  * a read by another; `register` arrays and variables belong to a lane. Array contents are undefined until they are stored.

@@ -6,10 +6,10 @@
  *   argmax         (value, index), the lowest index on ties; NaN comes before every number
  *   top(k)         k ordered (value, index) pairs, the lowest index first on ties; its results gain a slot
  *   loose max      max, but where an element is NaN, or the largest are zeros of both signs, any of them; for pivots
- *   carried        the pivots and channels of a recipe (recipes.ts), lifted from the score and one value per channel
+ *   online        the pivots and channels of a recipe (recipes.ts), lifted from the score and one value per channel
  *   product        several monoids side by side over one axis; the components follow one another
  *
- * An element is lifted from as many values as it has components, but for a carried one: there the recipe says how many pivots come of a score.
+ * An element is lifted from as many values as it has components, but for an online one: there the recipe says how many pivots come of a score.
  */
 import type { DType } from "./operations.js"
 import { type Pivot, type RecipeName, recipeOf } from "./recipes.js"
@@ -18,11 +18,11 @@ export type Monoid =
   | { readonly kind: "sum" | "min" | "argmax" }
   | { readonly kind: "max"; readonly loose?: boolean }
   | { readonly kind: "top"; readonly k: number }
-  | Carried
+  | Online
   | { readonly kind: "product"; readonly parts: readonly Monoid[] }
 
-export interface Carried {
-  readonly kind: "carried"
+export interface Online {
+  readonly kind: "online"
   readonly recipe: RecipeName
   readonly channels: number
   /** Whether nobody reads the pivots but the fold itself: those that may lose NaN do then. */
@@ -37,8 +37,8 @@ export const max: Monoid = { kind: "max" }
 export const min: Monoid = { kind: "min" }
 export const argmax: Monoid = { kind: "argmax" }
 export const top = (k: number): Monoid => ({ kind: "top", k })
-export const carried = (recipe: RecipeName, channels: number): Carried => ({ kind: "carried", recipe, channels })
-export const loose = (m: Carried): Carried => ({ ...m, loose: true })
+export const onlineMonoid = (recipe: RecipeName, channels: number): Online => ({ kind: "online", recipe, channels })
+export const loose = (m: Online): Online => ({ ...m, loose: true })
 /** The fold of a pivot by itself. */
 export const pivotMonoid = (pivot: Pivot, loose = false): Monoid =>
   loose && pivot.loose === true ? { kind: "max", loose } : { kind: pivot.fold }
@@ -47,27 +47,27 @@ export const product = (...parts: Monoid[]): Monoid => ({ kind: "product", parts
 /** How many values are lifted into an element. */
 export function liftCount(m: Monoid): number {
   if (m.kind === "product") return m.parts.reduce((n, p) => n + liftCount(p), 0)
-  if (m.kind === "carried") return 1 + m.channels
+  if (m.kind === "online") return 1 + m.channels
   return m.kind === "argmax" || m.kind === "top" ? 2 : 1
 }
 
 /** How many components an element has. */
 export function componentCount(m: Monoid): number {
   if (m.kind === "product") return m.parts.reduce((n, p) => n + componentCount(p), 0)
-  return m.kind === "carried" ? recipeOf(m.recipe).pivots.length + m.channels : liftCount(m)
+  return m.kind === "online" ? recipeOf(m.recipe).pivots.length + m.channels : liftCount(m)
 }
 
 export function monoidKey(m: Monoid): string {
   if (m.kind === "product") return `(${m.parts.map(monoidKey).join(" × ")})`
-  const prefix = (m.kind === "max" || m.kind === "carried") && m.loose === true ? "loose " : ""
-  if (m.kind === "carried") return `${prefix}carried(${m.recipe}, ${m.channels})`
+  const prefix = (m.kind === "max" || m.kind === "online") && m.loose === true ? "loose " : ""
+  if (m.kind === "online") return `${prefix}online(${m.recipe}, ${m.channels})`
   return m.kind === "top" ? `top${m.k}` : `${prefix}${m.kind}`
 }
 
-/** The dtypes of the components, given those of the lifted values; an index is i32, and all that is carried is f32. */
+/** The dtypes of the components, given those of the lifted values; an index is i32, and all of an online one is f32. */
 export function monoidTypes(m: Monoid, lift: readonly DType[]): readonly DType[] {
   if (m.kind === "product") return monoidParts(m).flatMap(({ monoid, at }) => monoidTypes(monoid, lift.slice(at)))
-  if (m.kind === "carried") return Array.from({ length: componentCount(m) }, () => "f32" as const)
+  if (m.kind === "online") return Array.from({ length: componentCount(m) }, () => "f32" as const)
   return m.kind === "argmax" || m.kind === "top" ? [lift[0]!, "i32"] : [lift[0]!]
 }
 

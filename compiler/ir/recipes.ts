@@ -1,5 +1,5 @@
 /**
- * Recipes as data: how folds that depend on one another over one axis become one fold that runs once (a carried monoid).
+ * Recipes as data: how folds that depend on one another over one axis become one fold that runs once (an online monoid).
  *
  *   m = max s;  l = Σ exp(s − m);  o = Σ exp(s − m) · v     →   one fold that carries (m, l, o) and is lifted from (s, 1, v)
  *

@@ -21,14 +21,14 @@ export interface ReductionTile {
   readonly vector?: number
   /** Vectors taken at once, each with an accumulator of its own. */
   readonly accumulators?: number
-  /** Lanes of the workgroup that share one reduction; a power of two that divides `lanes`. */
+  /** Lanes of the workgroup that share one reduction; a power of two that divides `threads`. */
   readonly group?: number
   /**
-   * Elements that the workgroup takes together: what is held of them is filled once for all its points. All points of the block keep their
-   * accumulators from chunk to chunk. Goes with `step` only.
+   * Elements that the workgroup takes together: what is staged of them is filled once for all its points. All points of the block keep their
+   * accumulators from chunk to chunk. Goes with `innerUnroll` only.
    */
   readonly chunk?: number
-  /** Chunks whose operands are held at once, 1 or 2: with two the next one is filled while this one is folded. */
+  /** Chunks whose operands are staged at once, 1 or 2: with two the next one is filled while this one is folded. */
   readonly stages?: number
   /**
    * Whether chunks that reach over the end of the axis, or over what counts, have a body of their own. They have when left out; without, there
@@ -44,7 +44,7 @@ export interface ReductionTile {
   readonly run?: number
 }
 
-/** What a workgroup keeps near for its points: an operand of a fold, or the scores of a carried one. */
+/** What a workgroup stages for its points: an operand of a fold, or the scores of an online one. */
 export interface StagedTile {
   /** What one lane fills at once, by axis of the operand. */
   readonly tile: Readonly<Record<string, { readonly perThread?: number; readonly vector?: number }>>
@@ -64,8 +64,8 @@ export function renamedTile({ interleave, ...tile }: StagedTile, to: (axis: stri
     const name = to(a)
     return name === undefined ? [] : [[name, t] as const]
   })
-  const dealt = interleave === undefined ? undefined : to(interleave)
-  return { ...tile, tile: Object.fromEntries(along), ...(dealt === undefined ? {} : { interleave: dealt }) }
+  const interleaved = interleave === undefined ? undefined : to(interleave)
+  return { ...tile, tile: Object.fromEntries(along), ...(interleaved === undefined ? {} : { interleave: interleaved }) }
 }
 
 export interface StoreSchedule {
@@ -74,8 +74,8 @@ export interface StoreSchedule {
   /** The order in which workgroups run over blocks: all axes of the store, the slowest first; their own order when left out. */
   readonly raster?: readonly string[]
   /**
-   * By buffer: the factor of a chunked fold that loads it is copied to the workgroup's memory first. `scores` stands for those of a carried
-   * fold, which are held in any case.
+   * By buffer: the factor of a chunked fold that loads it is copied to the workgroup's memory first. `scores` stands for those of an online
+   * fold, which are staged in any case.
    */
   readonly staged?: Readonly<Record<string, StagedTile>>
   /**

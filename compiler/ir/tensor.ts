@@ -216,7 +216,7 @@ export function reduce(monoid: Monoid, axis: string, args: readonly Tensor[], co
     monoid,
     args.map((a) => a.dtype),
   )
-  if (monoid.kind === "carried" && args.some((a) => a.dtype !== "f32"))
+  if (monoid.kind === "online" && args.some((a) => a.dtype !== "f32"))
     throw new TypeProblem(`${monoidKey(monoid)} folds f32, not ${args.map((a) => a.dtype).join(", ")}`)
   const dtype = types[component]
   if (dtype === undefined) throw new TypeProblem(`${monoidKey(monoid)} has no component ${component}`)

@@ -7,7 +7,7 @@
  * Start with everything inlined. A reduction (or a costly map) that would be computed more often than it has elements is given memory:
  * a `local` of the consuming kernel, when the kernel's blocks can own it at little extra work, else a buffer of its own. A cut moves
  * forward over maps that are its only consumers and no larger, so that they become the producer's epilogue. A cheap map that many elements
- * ask for (a normalised row) is a local or stays inlined, never a buffer. The scores of a carried fold are computed once, for the workgroup
+ * ask for (a normalised row) is a local or stays inlined, never a buffer. The scores of an online fold are computed once, for the workgroup
  * holds them chunk by chunk. First of all, what one kernel would write out at many places is cut (`crowded.ts`). Costs are counts of scalar operations at the symbols' hints.
  */
 
@@ -169,7 +169,7 @@ function demands(
     demand.set(t, points)
     if (t.kind === "update") demand.set(t.value, (demand.get(t.value) ?? 0) + size(t.value))
     for (const s of t.kind === "update" || t.kind === "call" ? [] : sources(t)) {
-      if (t.kind === "reduce" && t.monoid.kind === "carried" && s === t.args[0]) {
+      if (t.kind === "reduce" && t.monoid.kind === "online" && s === t.args[0]) {
         // Once for all components.
         const fold = `${t.axis} ${t.args.map(identity).join(" ")}`
         if (!scored.has(fold)) demand.set(s, (demand.get(s) ?? 0) + Math.min(points * foldedExtent(t, s), size(s)))
@@ -186,7 +186,7 @@ function demands(
 }
 
 const isPivot = (t: Tensor): boolean =>
-  t.kind === "reduce" && t.monoid.kind === "carried" && t.component < recipeOf(t.monoid.recipe).pivots.length
+  t.kind === "reduce" && t.monoid.kind === "online" && t.component < recipeOf(t.monoid.recipe).pivots.length
 
 const foldedExtent = (t: Tensor & { axis: string }, s: Tensor): number => {
   const slots = t.kind === "reduce" && t.monoid.kind === "top" ? t.monoid.k : 1

@@ -1,8 +1,8 @@
 /**
- * prune: kernel → kernel. What nobody reads of a carried fold goes.
+ * prune: kernel → kernel. What nobody reads of an online fold goes.
  *
- *   y[i] = carried(exp, 2)_{k}(s, 1, v).1   →   y[i] = carried(exp, 1)_{k}(s, 1).1
- *   y[i] = carried(exp, 1)_{k}(s, 1)        →   y[i] = max_{k}(s)
+ *   y[i] = online(exp, 2)_{k}(s, 1, v).1   →   y[i] = online(exp, 1)_{k}(s, 1).1
+ *   y[i] = online(exp, 1)_{k}(s, 1)        →   y[i] = max_{k}(s)
  *
  * Folds are joined before the program is cut into kernels; where a cut has parted them again, an item keeps the channels that it reads.
  */
@@ -24,16 +24,16 @@ function pruneItem(item: Item): Item {
   )
 }
 
-const isCarried = (x: Expression): x is Reduce => x.kind === "reduce" && x.monoid.kind === "carried"
+const isOnline = (x: Expression): x is Reduce => x.kind === "reduce" && x.monoid.kind === "online"
 
-/** The components that some values read of each carried fold; the fold itself is its component 0. */
+/** The components that some values read of each online fold; the fold itself is its component 0. */
 function usedComponents(roots: readonly Expression[]): ReadonlyMap<Reduce, ReadonlySet<number>> {
   const used = new Map<Reduce, Set<number>>()
   const seen = new Set<Expression>()
   const read = (of: Reduce, index: number) => used.set(of, (used.get(of) ?? new Set<number>()).add(index))
   const visit = (x: Expression) => {
-    if (isCarried(x)) read(x, 0)
-    const fold = x.kind === "component" && isCarried(x.of) ? x.of : undefined
+    if (isOnline(x)) read(x, 0)
+    const fold = x.kind === "component" && isOnline(x.of) ? x.of : undefined
     if (fold !== undefined && x.kind === "component") read(fold, x.index)
     if (seen.has(x)) return
     seen.add(x)
@@ -43,14 +43,14 @@ function usedComponents(roots: readonly Expression[]): ReadonlyMap<Reduce, Reado
   return used
 }
 
-/** A component of a carried fold without the channels that nobody reads. */
+/** A component of an online fold without the channels that nobody reads. */
 function prunedComponent(
   x: Expression,
   used: ReadonlyMap<Reduce, ReadonlySet<number>>,
   visit: (x: Expression) => Expression,
 ): Expression | undefined {
   const fold = x.kind === "component" ? x.of : x
-  if (fold.kind !== "reduce" || fold.monoid.kind !== "carried") return undefined
+  if (fold.kind !== "reduce" || fold.monoid.kind !== "online") return undefined
   const index = x.kind === "component" ? x.index : 0
   const { axis, extent, lift } = fold
   const { recipe, channels } = fold.monoid

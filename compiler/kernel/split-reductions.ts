@@ -1,11 +1,11 @@
 /**
  * split-reductions: a kernel with few blocks and a long fold → one that folds parts of the axis in blocks of their own, and one that folds the parts.
  *
- *   y[h, d] = carried_{key < n}(s, 1, v).2 / carried_{key < n}(s, 1, v).1
- *   →   part0[i, h] = carried_{key < p}(…).0, part1[i, h] = ….1, part2[i, h, d] = ….2          over i < 16, the keys from i · p on
- *       y[h, d] = carried_{i < 16}(part0, part1, part2).2 / carried_{i < 16}(part0, part1, part2).1
+ *   y[h, d] = online_{key < n}(s, 1, v).2 / online_{key < n}(s, 1, v).1
+ *   →   part0[i, h] = online_{key < p}(…).0, part1[i, h] = ….1, part2[i, h, d] = ….2          over i < 16, the keys from i · p on
+ *       y[h, d] = online_{i < 16}(part0, part1, part2).2 / online_{i < 16}(part0, part1, part2).1
  *
- * Sums, maxima and arguments of maxima are folded with themselves. A carried fold is, when its channels move with the pivots as a weight would
+ * Sums, maxima and arguments of maxima are folded with themselves. An online fold is, when its channels move with the pivots as a weight would
  * move: then the pivots of the parts are scores, and their channels are values. Parts beyond the end are empty and hold identities.
  */
 
@@ -28,7 +28,7 @@ import {
 import { capacityAlong, longestLoop } from "../ir/fold-lengths.js"
 import type { Kernel, KernelBuffer, Store } from "../ir/kernel.js"
 import type { SplitLimits } from "../ir/machine.js"
-import { type Carried, componentCount, type Monoid, monoidTypes } from "../ir/monoid.js"
+import { componentCount, type Monoid, monoidTypes, type Online } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { loadedIn, nodesOf, outermostFolds } from "../ir/query.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
@@ -175,13 +175,13 @@ function kernelOf(
   return { kind: "kernel", kernel: plain, bindings: bound, computes: step.computes }
 }
 
-/** One component by itself: of a carried fold only the channel that is asked for. */
+/** One component by itself: of an online fold only the channel that is asked for. */
 function alone(r: Reduce, at: number): Expression {
-  if (r.monoid.kind !== "carried") return component(r, at)
+  if (r.monoid.kind !== "online") return component(r, at)
   const pivots = recipeOf(r.monoid.recipe).pivots.length
   const [score] = r.lift
   const over = (channels: number, ...values: readonly Expression[]) =>
-    reduce(r.axis, r.extent, { ...(r.monoid as Carried), channels }, [score!, ...values]) as Reduce
+    reduce(r.axis, r.extent, { ...(r.monoid as Online), channels }, [score!, ...values]) as Reduce
   return at < pivots ? component(over(0), at) : component(over(1, r.lift[1 + at - pivots]!), pivots)
 }
 
@@ -206,7 +206,7 @@ function alongOneAxis(store: Store): Store {
 /** Whether folding the folds of parts with the same monoid gives the fold of the whole. */
 function splittable(m: Monoid): boolean {
   if (m.kind === "sum" || m.kind === "max" || m.kind === "min" || m.kind === "argmax") return true
-  if (m.kind !== "carried") return false
+  if (m.kind !== "online") return false
   const { pivots, weight, advance } = recipeOf(m.recipe)
   const moved: Term = ["mul", "$c", replaced(weight, { $0: "$p0", $p0: "$q0" })]
   return pivots.length === 1 && pivots[0]!.of === "$0" && JSON.stringify(advance) === JSON.stringify(moved)
@@ -223,10 +223,10 @@ const replaced = (t: Term, names: Readonly<Record<string, string>>): Term =>
 function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }: SplitLimits): number | undefined {
   const size = (a: Axis) => Math.max(1, hinted(a.extent))
   const moving = folds.flatMap((r) => nodesOf(r.lift, "load").filter((l) => freeVariables(l).has(r.axis)))
-  // Carried: a block has all rows that fold the same elements. Others have blocks of few points.
-  const heavy = folds.some((r) => r.monoid.kind === "carried")
+  // Online: a block has all rows that fold the same elements. Others have blocks of few points.
+  const heavy = folds.some((r) => r.monoid.kind === "online")
   // Plain folds run in vectors and are soon done.
-  if (!folds.some((r) => r.monoid.kind === "carried" || r.monoid.kind === "argmax")) return undefined
+  if (!folds.some((r) => r.monoid.kind === "online" || r.monoid.kind === "argmax")) return undefined
   const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
   const apart = (a: Axis) => !heavy || (scored(a) && moving.some((l) => freeVariables(l).has(a.name)))
   const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)

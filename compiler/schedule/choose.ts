@@ -52,7 +52,7 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
 function chunkSchedule(store: Store, kernel: Kernel, { chunks, rules }: ScheduleTarget): Chunked | undefined {
   const folds = outermostFolds(store.value)
   if (chunks === undefined || folds.length === 0) return undefined
-  if (folds.every((r) => r.monoid.kind === "carried")) return onlineSchedule(store, folds, kernel, chunks, rules)
+  if (folds.every((r) => r.monoid.kind === "online")) return onlineSchedule(store, folds, kernel, chunks, rules)
   return chunks.contraction && folds.every((r) => r.monoid.kind === "sum")
     ? contractionSchedule(store, folds, kernel, chunks)
     : undefined

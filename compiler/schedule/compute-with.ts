@@ -1,7 +1,7 @@
 /**
  * Stores that are made along with another one: their folds are among its own, over some of its axes.
  *
- *   o[r, d] = carried_{key}(s[r, key], 1, v[key, d]).2   l[r'] = carried_{key}(s[r', key], 1).1     →   l goes along with o, r' stands for r
+ *   o[r, d] = online_{key}(s[r, key], 1, v[key, d]).2   l[r'] = online_{key}(s[r', key], 1).1     →   l goes along with o, r' stands for r
  */
 
 import { freeVariables, substitute, variable } from "../ir/expression.js"
@@ -48,6 +48,6 @@ function axesIn(store: Store, host: Store): Readonly<Record<string, string>> | u
 /** Whether a fold is another one, or over the same scores: then the other's weights are its own, whatever its channels are. */
 function within(r: Reduce, t: Reduce): boolean {
   if (r === t) return true
-  if (r.monoid.kind !== "carried" || t.monoid.kind !== "carried" || r.monoid.recipe !== t.monoid.recipe) return false
+  if (r.monoid.kind !== "online" || t.monoid.kind !== "online" || r.monoid.recipe !== t.monoid.recipe) return false
   return r.axis === t.axis && r.extent === t.extent && r.lift[0] === t.lift[0]
 }

@@ -1,7 +1,7 @@
 /**
  * Online folds, in chunks of what they fold: their scores stay with the workgroup, and no row of them is ever whole in memory.
  *
- *   y[r, d] = carried_{key}(score[r, key], v[key, d])   →   rows that share their keys in one block, all of d, 32 keys at a time
+ *   y[r, d] = online_{key}(score[r, key], v[key, d])   →   rows that share their keys in one block, all of d, 32 keys at a time
  *
  * Rows are the axes of the scores along which the operands are the same, so that a chunk of keys is read once for all of them; channels are the
  * axes of the store that the scores do not have. How many of each a block and a thread have is said by the class of the machine.

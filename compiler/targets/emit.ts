@@ -54,6 +54,6 @@ const kernelOf = (loops: LoopKernel, own: Pick<ArtifactKernel, "source" | "scrat
   name: loops.name,
   source: own.source,
   bindings: loops.buffers.map((b) => ({ access: b.access })),
-  lanes: loops.threads,
+  threads: loops.threads,
   scratch: own.scratch,
 })

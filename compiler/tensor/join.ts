@@ -1,8 +1,8 @@
 /**
- * Carried folds that a map brings together become channels of one.
+ * Online folds that a map brings together become channels of one.
  *
- *   map $0 / $1 of (carried(exp, 1) over k of (s, v), carried(exp, 1) over k of (s, 1))
- *   →   map $0 / $1 of (c.2, c.1)    c = carried(exp, 2) over k of (s, 1, v)
+ *   map $0 / $1 of (online(exp, 1) over k of (s, v), online(exp, 1) over k of (s, 1))
+ *   →   map $0 / $1 of (c.2, c.1)    c = online(exp, 2) over k of (s, 1, v)
  *
  * Also through maps between, and with folds that are pivots already (the m of m + log l). A channel joins only where it brings no axes that the
  * widest does not have: two values with channels of their own are two folds.
@@ -11,7 +11,7 @@
 import { literalExtent } from "../ir/dim.js"
 import { identity, variable } from "../ir/expression.js"
 import { memoized } from "../ir/memoized.js"
-import { carried, max, sum } from "../ir/monoid.js"
+import { max, onlineMonoid, sum } from "../ir/monoid.js"
 import { type Pivot, type RecipeName, recipeOf } from "../ir/recipes.js"
 import * as ir from "../ir/tensor.js"
 import { instantiate } from "../ir/terms.js"
@@ -57,7 +57,7 @@ function leavesOf(root: ir.Map): readonly ir.Reduce[] {
 
 const isPermutation = (t: ir.Tensor): boolean => t.kind === "reindex" && inOrder(t.arg, t.axes) === t
 
-/** One component of a carried fold: a channel with the value x, or a pivot. */
+/** One component of an online fold: a channel with the value x, or a pivot. */
 interface Component {
   readonly leaf: ir.Reduce
   readonly value: ir.Tensor | undefined
@@ -74,7 +74,7 @@ interface Group {
 function groupsOf(leaves: readonly ir.Reduce[]): readonly Group[] {
   const groups = new Map<string, Group>()
   for (const leaf of leaves) {
-    if (leaf.monoid.kind !== "carried") continue
+    if (leaf.monoid.kind !== "online") continue
     const { recipe } = leaf.monoid
     const [score, ...values] = leaf.args
     const key = `${recipe} ${leaf.axis} ${identity(score!)}`
@@ -126,7 +126,7 @@ function replacements({ recipe, axis, score, members }: Group): ReadonlyMap<ir.R
     const list = lists.find((s) => value === undefined || s.includes(value))
     if (list === undefined) continue
     const component = value === undefined ? pivot : pivots + list.indexOf(value)
-    const fold = ir.reduce(carried(recipe, list.length), axis, [score, ...list], component)
+    const fold = ir.reduce(onlineMonoid(recipe, list.length), axis, [score, ...list], component)
     ir.mark(fold, ir.spansOf(leaf))
     made.set(leaf, fold)
   }

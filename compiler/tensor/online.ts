@@ -1,7 +1,7 @@
 /**
  * online: tensor → tensor. Folds that wait for one another along an axis become one fold that runs once.
  *
- *   m = max_k s;  l = Σ_k exp(s − m);  o = Σ_k exp(s − m) · v     →   (m, l, o) = carried(exp, 2) over k of (s, 1, v)
+ *   m = max_k s;  l = Σ_k exp(s − m);  o = Σ_k exp(s − m) · v     →   (m, l, o) = online(exp, 2) over k of (s, 1, v)
  *
  * A sum is matched when its lift is a recipe's weight (recipes.ts) times factors that do not depend on the pivots, and what the weight names as
  * pivots are folds of its score along the same axis. Then sums over one score that a map brings together share one fold (join.ts).
@@ -12,7 +12,7 @@
 
 import { literalExtent } from "../ir/dim.js"
 import { apply, literal, variable } from "../ir/expression.js"
-import { carried } from "../ir/monoid.js"
+import { onlineMonoid } from "../ir/monoid.js"
 import type { Expression } from "../ir/nodes.js"
 import { type Recipe, type RecipeName, recipeOf, recipes, type Term } from "../ir/recipes.js"
 import * as ir from "../ir/tensor.js"
@@ -44,11 +44,11 @@ export function online(
   limits: OnlineLimits = defaultOnlineLimits,
   units: OnlineUnits = { matched: new Map(), joined: new Map() },
 ): readonly ir.Tensor[] {
-  const matched = rewritten(roots, (facts) => (t) => carriedSum(t, limits, facts) ?? t, units.matched)
+  const matched = rewritten(roots, (facts) => (t) => onlineSum(t, limits, facts) ?? t, units.matched)
   return join(matched, units.joined)
 }
 
-function carriedSum(t: ir.Tensor, limits: OnlineLimits, facts: Facts): ir.Tensor | undefined {
+function onlineSum(t: ir.Tensor, limits: OnlineLimits, facts: Facts): ir.Tensor | undefined {
   if (t.kind !== "reduce" || t.monoid.kind !== "sum" || t.dtype !== "f32") return undefined
   const [arg] = t.args
   if (arg?.kind !== "map") return undefined
@@ -56,7 +56,7 @@ function carriedSum(t: ir.Tensor, limits: OnlineLimits, facts: Facts): ir.Tensor
   for (const name of Object.keys(recipes) as RecipeName[]) {
     const found = matchWeight(recipeOf(name), factors, t.axis)
     if (found === undefined || !pays(found.score, t.axis, limits)) continue
-    const made = carriedOf(t, name, found)
+    const made = onlineOf(t, name, found)
     if (made !== undefined) return made
   }
   return undefined
@@ -128,14 +128,14 @@ function pivotsOf(recipe: Recipe, names: Names, axis: string, rest: readonly Fac
   return right ? { score, pivots: pivots as ir.Tensor[], rest } : undefined
 }
 
-function carriedOf(t: ir.Reduce, name: RecipeName, { score, pivots, rest }: Match): ir.Tensor | undefined {
+function onlineOf(t: ir.Reduce, name: RecipeName, { score, pivots, rest }: Match): ir.Tensor | undefined {
   const recipe = recipeOf(name)
   const isFree = (f: Factor) => ir.axisOf(f.tensor, t.axis) === undefined
   const value = productOf(rest.filter((f) => !isFree(f)))
   const waits = ir.topological([value]).some((x) => pivots.includes(x) && x.kind === "reduce")
   const isOne = value.kind === "constant" && value.axes.length === 0 && value.values[0] === 1
   if (waits || (!recipe.values && !isOne)) return undefined
-  const fold = ir.reduce(carried(name, 1), t.axis, [score, value], recipe.pivots.length)
+  const fold = ir.reduce(onlineMonoid(name, 1), t.axis, [score, value], recipe.pivots.length)
   ir.mark(fold, ir.spansOf(t))
   const { extent } = ir.axisOf(score, t.axis)!
   const whole = wholeOf(recipe, fold, pivots, extent)

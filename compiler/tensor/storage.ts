@@ -77,7 +77,7 @@ function jumpsAlong(t: Tensor, consumer: Tensor): boolean {
     case "map":
       return consumer.args.some((a, i) => a === t && jumps(consumer.body, `$${i}`))
     case "reduce":
-      return !["sum", "max", "min", "carried"].includes(consumer.monoid.kind)
+      return !["sum", "max", "min", "online"].includes(consumer.monoid.kind)
     case "scan":
       return !["sum", "max", "min"].includes(consumer.monoid.kind)
     case "gather":

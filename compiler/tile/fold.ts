@@ -4,7 +4,7 @@
  *   sum      acc + v
  *   argmax   (v > acc || v == acc && i < at) ? (v, i) : (acc, at)      and NaN before numbers
  *   top(k)   insertion into k ordered pairs, unrolled
- *   carried  the terms of its recipe (online-step.ts)
+ *   online  the terms of its recipe (online-step.ts)
  *
  * An accumulator is a flat list of expressions: per part of a product its components, for `top` the k values and then the k indices.
  */
@@ -22,7 +22,7 @@ import {
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import { recipeOf } from "../ir/recipes.js"
-import { carriedAppend, carriedIdentity, carriedMerge } from "./online-step.js"
+import { onlineAppend, onlineIdentity, onlineMerge } from "./online-step.js"
 
 const partSize = (m: MonoidPart): number => (m.kind === "top" ? 2 * m.k : componentCount(m))
 
@@ -36,7 +36,7 @@ export function identityOf(m: Monoid, types: readonly DType[], width: number): r
     const dtype = types[at]!
     if (monoid.kind === "sum" || monoid.kind === "max" || monoid.kind === "min")
       return [splat(literal(identityValue(monoid.kind, dtype), dtype), width)]
-    if (monoid.kind === "carried") return carriedIdentity(recipeOf(monoid.recipe), monoid.channels, width)
+    if (monoid.kind === "online") return onlineIdentity(recipeOf(monoid.recipe), monoid.channels, width)
     const k = monoid.kind === "top" ? monoid.k : 1
     const values = Array.from({ length: k }, () => splat(literal(identityValue("max", dtype), dtype), width))
     return [...values, ...Array.from({ length: k }, () => splat(literal(noIndex), width))]
@@ -65,7 +65,7 @@ export function combine(m: Monoid, left: readonly Expression[], right: readonly 
     const a = left.slice(from, from + size)
     const b = right.slice(from, from + size)
     from += size
-    if (monoid.kind === "carried") return carriedMerge(recipeOf(monoid.recipe), a, b, monoid.loose)
+    if (monoid.kind === "online") return onlineMerge(recipeOf(monoid.recipe), a, b, monoid.loose)
     if (monoid.kind !== "top") return appendPart(monoid, a, b)
     let merged: readonly Expression[] = a
     for (let s = 0; s < monoid.k; s++) merged = appendPart(monoid, merged, [b[s]!, b[monoid.k + s]!])
@@ -97,8 +97,8 @@ function appendPart(m: MonoidPart, acc: readonly Expression[], lift: readonly Ex
         ...Array.from({ length: k }, (_, s) => place(s, k, lift[1]!)),
       ]
     }
-    case "carried":
-      return carriedAppend(recipeOf(m.recipe), acc, lift, m.loose)
+    case "online":
+      return onlineAppend(recipeOf(m.recipe), acc, lift, m.loose)
     default:
       return m satisfies never
   }

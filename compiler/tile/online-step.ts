@@ -1,5 +1,5 @@
 /**
- * Carried monoids in the loop language: identity, append and merge of (pivots …, channels …), made of a recipe's terms.
+ * Online monoids in the loop language: identity, append and merge of (pivots …, channels …), made of a recipe's terms.
  *
  *   exp, append (s, x)      →   [max(p, s),  c · exp(p − max(p, s)) + exp(s − max(p, s)) · x]
  *   exp, merge (p′, c′)     →   [q = max(p, p′),  c · exp(p − q) + c′ · exp(p′ − q)]
@@ -16,7 +16,7 @@ import { instantiate, numbered } from "../ir/terms.js"
 /** Pivots, then channels. */
 type Element = readonly Expression[]
 
-export function carriedIdentity(recipe: Recipe, channels: number, width: number): Element {
+export function onlineIdentity(recipe: Recipe, channels: number, width: number): Element {
   const pivots = recipe.pivots.map((p) => identityValue(p.fold, "f32"))
   return [...pivots, ...Array.from({ length: channels }, () => 0)].map((n) => splat(literal(n, "f32"), width))
 }
@@ -28,7 +28,7 @@ export function pivotOperation(pivot: Pivot, loose: boolean): Operation {
 }
 
 /** The element after one more (score, value of each channel). */
-export function carriedAppend(recipe: Recipe, element: Element, [score, ...values]: Element, loose = false): Element {
+export function onlineAppend(recipe: Recipe, element: Element, [score, ...values]: Element, loose = false): Element {
   const lifted = recipe.pivots.map((p) => instantiate(p.of, { $0: score! }))
   const pivots = folded(recipe, element, lifted, loose)
   const weight = instantiate(recipe.weight, { $0: score!, ...numbered("$p", pivots) })
@@ -42,7 +42,7 @@ export function carriedAppend(recipe: Recipe, element: Element, [score, ...value
 }
 
 /** Two elements into one. */
-export function carriedMerge(recipe: Recipe, left: Element, right: Element, loose = false): Element {
+export function onlineMerge(recipe: Recipe, left: Element, right: Element, loose = false): Element {
   const pivots = folded(recipe, left, right, loose)
   const others = advanced(recipe, right, pivots)
   return [...pivots, ...advanced(recipe, left, pivots).map((c, i) => apply("add", c, others[i]!))]

@@ -1,5 +1,5 @@
 /**
- * Carried folds in chunks: the pivots of each row move once per chunk, the scores become weights, and the sums of all points follow.
+ * Online folds in chunks: the pivots of each row move once per chunk, the scores become weights, and the sums of all points follow.
  *
  *   for c { fill scores; old = pivot; pivot = max(old, max scores); scores = exp(scores − pivot);   … sum = sum · exp(old − pivot) + … }
  *
@@ -16,23 +16,23 @@ import { assign } from "./accumulators.js"
 import type { Build, Home } from "./block.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { pivotOperation } from "./online-step.js"
-import { allocate, emitFill, type Held, heldOffset, heldShape } from "./staging/fill.js"
+import { allocate, emitFill, type StagedAxis, stagedOffset, stagedShape } from "./staging/fill.js"
 import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
-import { type Carried, pivotName } from "./staging/stage.js"
+import { type Online, pivotName } from "./staging/stage.js"
 import type { Accumulators } from "./turns.js"
 import { lowerValues } from "./values.js"
 
-export interface CarriedArrays extends Carried {
+export interface OnlineArrays extends Online {
   /** Per pivot: the arrays of its value before this chunk and now. */
   readonly arrays: readonly { readonly old: string | undefined; readonly now: string }[]
-  readonly held: readonly Held[]
+  readonly staged: readonly StagedAxis[]
 }
 
 const oldName = (scores: string, i: number) => `${pivotName(scores, i)}_old`
 
-/** Allocates the pivots of a carried fold and gives them their identities; those before a chunk are kept where they move from chunk to chunk. */
+/** Allocates the pivots of an online fold and gives them their identities; those before a chunk are kept where they move from chunk to chunk. */
 export function emitIdentities(
-  carried: Carried,
+  online: Online,
   local: ChunkLocal,
   homes: Map<string, Home>,
   shapes: Map<string, readonly number[]>,
@@ -40,28 +40,28 @@ export function emitIdentities(
   lowerer: Lowerer,
   parts: Build,
   moving: boolean,
-): CarriedArrays {
-  const held = local.held(false).slice(0, -1)
-  const shape = heldShape(held, 0)
+): OnlineArrays {
+  const staged = local.staged(false).slice(0, -1)
+  const shape = stagedShape(staged, 0)
   const size = shape.reduce((n, s) => n * s, 1)
   const place = (name: string): string => {
     const array = allocate(name, "f32", size, parts, scope.out)
     shapes.set(array, shape)
-    homes.set(name, { array, scalar: undefined, offset: heldOffset(held, shape) })
+    homes.set(name, { array, scalar: undefined, offset: stagedOffset(staged, shape) })
     return array
   }
-  const arrays = recipeOf(carried.recipe).pivots.map((pivot, i) => {
-    const old = moving ? place(oldName(carried.scores, i)) : undefined
-    const made = { old, now: place(pivotName(carried.scores, i)) }
-    emitFill(made.now, held, literal(identityValue(pivot.fold, "f32"), "f32"), {}, scope, lowerer, parts)
+  const arrays = recipeOf(online.recipe).pivots.map((pivot, i) => {
+    const old = moving ? place(oldName(online.scores, i)) : undefined
+    const made = { old, now: place(pivotName(online.scores, i)) }
+    emitFill(made.now, staged, literal(identityValue(pivot.fold, "f32"), "f32"), {}, scope, lowerer, parts)
     return made
   })
-  return { ...carried, arrays, held }
+  return { ...online, arrays, staged }
 }
 
 /** A chunk's scores move the pivots, or have pivots of their own in runs of `run`, and become weights. */
 export function emitWeights(
-  c: CarriedArrays,
+  c: OnlineArrays,
   local: ChunkLocal,
   chunk: OpenChunk,
   count: Expression,
@@ -73,12 +73,12 @@ export function emitWeights(
   run: number | undefined,
 ): void {
   const recipe = recipeOf(c.recipe)
-  const rows = c.held.map((h) => variable(h.axis.name))
+  const rows = c.staged.map((h) => variable(h.axis.name))
   const pivots = (name: (scores: string, i: number) => string) =>
     c.arrays.map((_, i) => localRead(name(c.scores, i), rows, "f32"))
   const now = pivots(pivotName)
   for (const [i, { old }] of c.arrays.entries())
-    if (old !== undefined) emitFill(old, c.held, now[i]!, {}, scope, lowerer, parts)
+    if (old !== undefined) emitFill(old, c.staged, now[i]!, {}, scope, lowerer, parts)
   if (run === undefined) fence()
   const element = lowerer.fresh(`${chunk.name}_score`)
   const score = localRead(c.scores, [...rows, add(chunk.base, variable(element))], "f32")
@@ -89,19 +89,19 @@ export function emitWeights(
   for (const [i, pivot] of recipe.pivots.entries()) {
     const seen = reduce(element, count, pivotMonoid(pivot, c.loose), [instantiate(pivot.of, { $0: score })])
     const moved = run === undefined ? apply(pivotOperation(pivot, c.loose), before[i]!, seen) : seen
-    emitFill(c.arrays[i]!.now, c.held, moved, {}, scope, { ...lowerer, folding, longest }, parts)
+    emitFill(c.arrays[i]!.now, c.staged, moved, {}, scope, { ...lowerer, folding, longest }, parts)
   }
   fence()
-  const held = local.held(whole)
-  const place = variable(held.at(-1)!.axis.name)
+  const staged = local.staged(whole)
+  const place = variable(staged.at(-1)!.axis.name)
   const weight = instantiate(recipe.weight, {
     $0: localRead(c.scores, [...rows, place], "f32"),
     ...numbered("$p", now),
   })
   // The places beyond the end hold no scores of this chunk, and nobody reads them.
-  const unclamped = held.map((h) => ({ ...h, end: undefined }))
+  const unclamped = staged.map((h) => ({ ...h, end: undefined }))
   const vector = local.tile.fold?.vector ?? 1
-  const tile = held.at(-1)!.size % vector === 0 ? { [held.at(-1)!.axis.name]: { vector } } : {}
+  const tile = staged.at(-1)!.size % vector === 0 ? { [staged.at(-1)!.axis.name]: { vector } } : {}
   emitFill(local.array, unclamped, weight, tile, scope, lowerer, parts)
   fence()
 }
@@ -110,14 +110,14 @@ export function emitWeights(
 export function advance(
   folds: readonly Reduce[],
   open: Accumulators,
-  carried: readonly CarriedArrays[],
+  online: readonly OnlineArrays[],
   scope: Scope,
   lowerer: Lowerer,
 ): void {
   const targets: Expression[] = []
   const values: Expression[] = []
   for (const [i, r] of folds.entries()) {
-    const found = scoresIn(r, carried)
+    const found = scoresIn(r, online)
     if (found === undefined) continue
     const { read, of } = found
     const rows = read.index.slice(0, -1)
@@ -145,12 +145,12 @@ export function advance(
 /** The scores that a fold weighs with. */
 export function scoresIn(
   r: Reduce,
-  carried: readonly CarriedArrays[],
-): { readonly read: LocalRead; readonly of: CarriedArrays } | undefined {
-  let found: { read: LocalRead; of: CarriedArrays } | undefined
+  online: readonly OnlineArrays[],
+): { readonly read: LocalRead; readonly of: OnlineArrays } | undefined {
+  let found: { read: LocalRead; of: OnlineArrays } | undefined
   for (const l of r.lift)
     walk(l, (x) => {
-      const of = x.kind === "localRead" ? carried.find((c) => c.scores === x.local) : undefined
+      const of = x.kind === "localRead" ? online.find((c) => c.scores === x.local) : undefined
       if (of !== undefined) found = { read: x as LocalRead, of }
     })
   return found

@@ -9,7 +9,7 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import type { BlockAxis, Build } from "./block.js"
 import { Refused } from "./block.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import type { CarriedArrays } from "./online.js"
+import type { OnlineArrays } from "./online.js"
 import { advance } from "./online.js"
 import { createRuns, fitInLine } from "./runs.js"
 import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
@@ -24,7 +24,7 @@ export interface Chunking {
   /** The variable that holds the number of the chunk. */
   readonly number: string
   readonly locals: readonly ChunkLocal[]
-  readonly carried: readonly CarriedArrays[]
+  readonly online: readonly OnlineArrays[]
   readonly axes: readonly BlockAxis[]
   readonly parts: Build
   readonly lowerer: Lowerer
@@ -41,7 +41,7 @@ export function emitFold(
   scope: Scope,
 ): void {
   const leaves = folds.map((f) => f.leaf)
-  if (c.run === undefined) advance(leaves, open, c.carried, scope, c.lowerer)
+  if (c.run === undefined) advance(leaves, open, c.online, scope, c.lowerer)
   const apart = folds.map(({ leaf }) => foldsAlone(c, leaf, scope))
   const pick = <T>(list: readonly T[], which: boolean) => list.filter((_, i) => apart[i] === which)
   if (apart.includes(true)) emitAlone(c, pick(folds, true), pick(open, true), count, scope)
@@ -60,8 +60,8 @@ const foldsAlone = (c: Chunking, leaf: Reduce, { vector }: Scope): boolean =>
   widthAlone(c) !== undefined
 
 /** Vectors of the scores are those of what is folded of them. */
-const widthAlone = ({ locals, carried }: Chunking): number | undefined =>
-  locals.find((l) => carried.some((x) => x.scores === l.local.name))?.tile.fold?.vector
+const widthAlone = ({ locals, online }: Chunking): number | undefined =>
+  locals.find((l) => online.some((x) => x.scores === l.local.name))?.tile.fold?.vector
 
 function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
   const element = c.lowerer.fresh(c.chunk.name)

@@ -1,7 +1,7 @@
 /**
- * Chunks: folds that a workgroup takes part by part, with what it holds of each part.
+ * Chunks: folds that a workgroup takes part by part, with what it stages of each part.
  *
- *   y[s, o] = sum_{k}(x.held{s, k} · w.held{o, k})   →   64 accumulators; for c { barrier; fill x.held, w.held; barrier; for k < 16 { … } }; 64 stores
+ *   y[s, o] = sum_{k}(x.staged{s, k} · w.staged{o, k})   →   64 accumulators; for c { barrier; fill x.staged, w.staged; barrier; for k < 16 { … } }; 64 stores
  *
  * All points of the block keep their accumulators from chunk to chunk: in variables when every lane has one point, in arrays when it has
  * several turns. All lanes go the same way: coordinates stay inside of the domain, and only points inside of it are stored. A chunk that
@@ -74,12 +74,12 @@ export function emitChunked(c: Chunking, start: Scope): void {
 
 /** Those of all chunks, or of each chunk. */
 function accumulatorsOf(c: Chunking, folds: readonly Fold[], turn: Turn, scope: Scope): Kept {
-  const { staged, carried, chunk, parts, lowerer } = c
+  const { staged, online, chunk, parts, lowerer } = c
   const whole = folds.map((f) => f.whole)
   if (c.run === undefined) return createAccumulators(whole, turn, scope, parts, lowerer)
   const around = staged.outer.reduce((n, a) => n * lowerer.longest(a.name), 1)
   const chunks = around * Math.ceil(lowerer.longest(chunk.name) / chunk.size)
-  return createChunkRuns(folds, turn, staged, carried, chunks, scope, lowerer)
+  return createChunkRuns(folds, turn, staged, online, chunks, scope, lowerer)
 }
 
 /** The variables of the loops around a chunk. */
@@ -94,7 +94,7 @@ function foldsOf(
 ): readonly Fold[] {
   const found = new Map<Expression, Fold>()
   for (const r of [staged.store, ...staged.beside].flatMap((s) => outermostFolds(s.value))) {
-    const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
+    const chain = r.monoid.kind === "online" ? [r] : chainOf(r)
     const at = chain.findIndex((x) => x.axis === chunk.name)
     if (at < 0) continue
     for (const copy of copies) {
@@ -223,7 +223,7 @@ function spanOf(a: BlockAxis): Span {
   return { low: a.base, high }
 }
 
-/** What the workgroup holds of a chunk. The scores of a carried fold come last, for they are made of the rest. */
+/** What the workgroup stages of a chunk. The scores of an online fold come last, for they are made of the rest. */
 function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
   if (c.locals.length === 0) return
   fence(c, scope)
@@ -237,7 +237,7 @@ function fence(c: Chunking, scope: Scope): void {
 
 /** Fills the operands of this chunk, or of the next one. */
 function emitOperands(c: Chunking, scope: Scope, whole: boolean, next = false): boolean {
-  const scores = new Set(c.carried.map((x) => x.scores))
+  const scores = new Set(c.online.map((x) => x.scores))
   const operands = c.locals.filter((l) => !scores.has(l.local.name))
   const later = new Map(next ? [[c.number, add(variable(c.number), literal(1))] as const] : [])
   const filled = new Set<string>()
@@ -245,12 +245,12 @@ function emitOperands(c: Chunking, scope: Scope, whole: boolean, next = false): 
     // One that is made of another waits for it.
     if (nodesOf([l.local.value], "localRead").some((x) => filled.has(x.local))) {
       if (l.half !== undefined)
-        throw new Refused("reduce/chunk", "operands that are made of others are held one chunk at a time")
+        throw new Refused("reduce/chunk", "operands that are made of others are staged one chunk at a time")
       fence(c, scope)
     }
-    const held = l.held(whole).map((h) => ({ ...h, base: substitute(h.base, later) }))
+    const staged = l.staged(whole).map((h) => ({ ...h, base: substitute(h.base, later) }))
     const half = l.half === undefined ? [] : [substitute(l.half, later)]
-    emitFill(l.array, held, l.local.value, l.tile.tile, scope, c.lowerer, c.parts, half)
+    emitFill(l.array, staged, l.local.value, l.tile.tile, scope, c.lowerer, c.parts, half)
     filled.add(l.local.name)
   }
   return operands.length > 0
@@ -258,7 +258,7 @@ function emitOperands(c: Chunking, scope: Scope, whole: boolean, next = false): 
 
 /** Scores are made of what is filled. */
 function emitAllScores(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
-  for (const x of c.carried) {
+  for (const x of c.online) {
     const local = c.locals.find((l) => l.local.name === x.scores)!
     emitScores(c, local, scope, whole)
     fence(c, scope)
@@ -268,16 +268,16 @@ function emitAllScores(c: Chunking, scope: Scope, whole: boolean, count: Express
 
 /** The scores of a chunk; where all of them count, without looking at each. */
 function emitScores(c: Chunking, local: ChunkLocal, scope: Scope, whole: boolean): void {
-  const held = local.held(whole)
+  const staged = local.staged(whole)
   const fill = (value: Expression, out: Statement[]) =>
-    emitFill(local.array, held, value, local.tile.tile, { ...scope, out }, c.lowerer, c.parts)
+    emitFill(local.array, staged, value, local.tile.tile, { ...scope, out }, c.lowerer, c.parts)
   const mask = whole && c.staged.masks.length > 0 ? maskedLift(local.local.value, "max") : undefined
   if (mask === undefined) {
     fill(local.local.value, scope.out)
     return
   }
   const spans = new Map(
-    held.map((h) => [h.axis.name, { low: h.base, high: add(h.base, literal(h.size - 1)) }] as const),
+    staged.map((h) => [h.axis.name, { low: h.base, high: add(h.base, literal(h.size - 1)) }] as const),
   )
   const [plain, masked]: [Statement[], Statement[]] = [[], []]
   fill(mask.value, plain)

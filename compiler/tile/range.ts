@@ -1,11 +1,11 @@
 /**
  * Ranges: which part of a folded axis can contribute to a block, read off the predicate of its lift.
  *
- *   carried_{key}(select(key <= past + s && key > past + s - 16, …, lowest))   for the rows 64·b ≤ s < 64·b + 64
+ *   online_{key}(select(key <= past + s && key > past + s - 16, …, lowest))   for the rows 64·b ≤ s < 64·b + 64
  *   →   keys from past + 64·b - 15 up to past + 64·b + 63
  *
  * A predicate is a conjunction of comparisons that are linear in the axes. An element whose predicate fails adds the identity, so it may be left
- * out; in a carried fold this is done only where every row has some element that counts, so that no block is left without any.
+ * out; in an online fold this is done only where every row has some element that counts, so that no block is left without any.
  */
 import { add, apply, freeVariables, literal, mul, substitute } from "../ir/expression.js"
 import { fromLinear, type Linear, linear } from "../ir/linear.js"

@@ -7,7 +7,7 @@
  *   run 1   merged with level 0, kept at level 1               run 3   merged with level 0 and level 1, kept at level 2   …
  *
  * A level is kept while its bit is set in the number of runs that are done, as in a binary counter; at the end the kept ones are merged, the
- * lowest level first. Merging is the monoid's own, so that what is said of sums holds for carried folds. Of the roundings that one element
+ * lowest level first. Merging is the monoid's own, so that what is said of sums holds for online folds. Of the roundings that one element
  * goes through, 7 are in its run, one is at each level, and log2 of the accumulators side by side come after: less than 8 + log2 n in all,
  * the rounding of a product included.
  *
@@ -37,7 +37,7 @@ export const fitInLine = (turns: number, runs: number): boolean =>
 /** Whether the order of merging shows in the result. */
 export const rounds = (r: Reduce): boolean =>
   monoidParts(r.monoid).some(
-    ({ monoid, at }) => monoid.kind === "carried" || (monoid.kind === "sum" && r.lift[at]!.dtype === "f32"),
+    ({ monoid, at }) => monoid.kind === "online" || (monoid.kind === "sum" && r.lift[at]!.dtype === "f32"),
   )
 
 /**

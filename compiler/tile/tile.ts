@@ -184,14 +184,14 @@ function emitSection(
   const folding: Lowerer["folding"] = (axis) => schedule.reduce[axis] ?? {}
   const locals = parts.kernel.items.filter((i) => i.kind === "local")
   const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
-  const staged = stage(store, schedule, parts.fresh("held"), beside)
+  const staged = stage(store, schedule, parts.fresh("staged"), beside)
   if (staged === undefined && beside.length > 0)
     throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
   if (staged !== undefined) {
     emitStaged(staged, schedule, axes, locals, folding, cells, parts, out)
     return out
   }
-  const rows = stageRows(store, schedule, parts.fresh("near"))
+  const rows = stageRows(store, schedule, parts.fresh("staged"))
   const tiles = new Map([...Object.entries(schedule.staged ?? {}), ...rows.tiles])
   const values = [rows.store.value, ...store.index]
   const reader = {
@@ -276,20 +276,20 @@ function emitStaged(
   const values = [
     ...[staged.store, ...staged.beside].flatMap((s) => [s.value, ...s.index]),
     // A pivot is moved by scores that nothing else may read.
-    ...staged.carried.map((c) => c.read),
+    ...staged.online.map((c) => c.read),
   ]
   const tiles = new Map([...Object.entries(schedule.staged ?? {}), ...staged.tiles])
-  const once = new Set(staged.carried.map((c) => c.scores))
+  const once = new Set(staged.online.map((c) => c.scores))
   const reader = { values, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding, once }
   const { homes, shapes, chunked } = emitLocals(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding, shapes)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
   const run = runOfChunks(staged, lowerer)
-  const carried = staged.carried.map((c) => {
+  const online = staged.online.map((c) => {
     const scores = chunked.find((l) => l.local.name === c.scores)!
     return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts, run === undefined)
   })
   // Where no chunk is folded, other lanes read the identities.
-  if (carried.length > 0 && parts.schedule.threads > 1) out.push({ kind: "barrier" })
-  emitChunked({ staged, chunk, number, locals: chunked, carried, axes, parts, lowerer, run }, scope)
+  if (online.length > 0 && parts.schedule.threads > 1) out.push({ kind: "barrier" })
+  emitChunked({ staged, chunk, number, locals: chunked, online, axes, parts, lowerer, run }, scope)
 }

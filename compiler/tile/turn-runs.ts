@@ -15,7 +15,7 @@ import { instantiate, numbered } from "../ir/terms.js"
 import { declare } from "./accumulators.js"
 import { combine, identityOf, isComponentwise } from "./fold.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import { type CarriedArrays, scoresIn } from "./online.js"
+import { type OnlineArrays, scoresIn } from "./online.js"
 import { pivotOperation } from "./online-step.js"
 import { createPairs, levelsFor, type Merge, type Places } from "./runs.js"
 import { pivotName, type Staged } from "./staging/stage.js"
@@ -40,14 +40,14 @@ export function createChunkRuns(
   folds: readonly Fold[],
   turn: Turn,
   staged: Staged,
-  carried: readonly CarriedArrays[],
+  online: readonly OnlineArrays[],
   chunks: number,
   scope: Scope,
   lowerer: Lowerer,
 ): Kept {
   const widthOf = (x: Expression) =>
     turn.vector !== undefined && freeVariables(x).has(turn.vector.name) ? turn.vector.width : 1
-  const pivots = pivotsOf(folds, turn, staged, carried)
+  const pivots = pivotsOf(folds, turn, staged, online)
   const open = (out: Statement[]): Accumulators =>
     folds.map(({ whole }) => declare(whole, widthOf(whole), out, lowerer))
   const named = (values: readonly Expression[], out: Statement[]): readonly Expression[] =>
@@ -60,7 +60,7 @@ export function createChunkRuns(
   const several = turn.count > 1
   const places = several ? { count: turn.count, at: variable(turn.name) as Places["at"] } : undefined
   if (!several) scope.out.push(...turn.before)
-  const merge = mergeOf(folds, pivots, carried, [...identities, ...open([]).flat()])
+  const merge = mergeOf(folds, pivots, online, [...identities, ...open([]).flat()])
   const pairs = createPairs(merge, levelsFor(chunks), scope.out, lowerer, places)
   const around = (to: Statement[], fill: (inner: Statement[]) => void) => {
     const inner: Statement[] = several ? [...turn.before] : []
@@ -87,16 +87,16 @@ export function createChunkRuns(
   }
 }
 
-/** Pivots, then the components of the folds: those of a carried fold move with its pivots. */
+/** Pivots, then the components of the folds: those of an online fold move with its pivots. */
 function mergeOf(
   folds: readonly Fold[],
   pivots: readonly Pivot[],
-  carried: readonly CarriedArrays[],
+  online: readonly OnlineArrays[],
   components: readonly Expression[],
 ): Merge {
   const places = folds.map(({ leaf }) => {
-    const reads = pivotsFor(leaf, carried).map(({ read }) => pivots.findIndex((p) => p.read === read))
-    return { recipe: scoresIn(leaf, carried)?.of.recipe, reads }
+    const reads = pivotsFor(leaf, online).map(({ read }) => pivots.findIndex((p) => p.read === read))
+    return { recipe: scoresIn(leaf, online)?.of.recipe, reads }
   })
   const combineAll: Merge["combine"] = (left, right) => {
     const moved = pivots.map(({ of, loose }, i) => apply(pivotOperation(of, loose), left[i]!, right[i]!))
@@ -142,13 +142,13 @@ function pivotsOf(
   folds: readonly Fold[],
   turn: Turn,
   { store, beside }: Staged,
-  carried: readonly CarriedArrays[],
+  online: readonly OnlineArrays[],
 ): readonly Pivot[] {
   const known = new Map<string, Omit<Pivot, "read">>()
-  for (const { scores, recipe, loose } of carried)
+  for (const { scores, recipe, loose } of online)
     for (const [i, of] of recipeOf(recipe).pivots.entries()) known.set(pivotName(scores, i), { of, loose })
   const found = new Map<LocalRead, Pivot>()
-  for (const { leaf } of folds) for (const p of pivotsFor(leaf, carried)) found.set(p.read, p)
+  for (const { leaf } of folds) for (const p of pivotsFor(leaf, online)) found.set(p.read, p)
   for (const s of [store, ...beside])
     for (const copy of turn.copies)
       walk(substitute(s.value, copy.at), (x) => {
@@ -159,8 +159,8 @@ function pivotsOf(
 }
 
 /** The pivots of the scores that a fold weighs with. */
-function pivotsFor(leaf: Reduce, carried: readonly CarriedArrays[]): readonly Pivot[] {
-  const found = scoresIn(leaf, carried)
+function pivotsFor(leaf: Reduce, online: readonly OnlineArrays[]): readonly Pivot[] {
+  const found = scoresIn(leaf, online)
   if (found === undefined) return []
   const { read, of } = found
   const rows = read.index.slice(0, -1)

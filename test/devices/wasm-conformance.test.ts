@@ -10,7 +10,7 @@ const emit: Emit = (kernels, symbols) => {
       name: k.name,
       source: "",
       bindings: k.buffers.map((b) => ({ access: b.access })),
-      lanes: k.threads,
+      threads: k.threads,
       scratch: out.kernels[i]!.scratch,
     })),
   }

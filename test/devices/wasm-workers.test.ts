@@ -35,7 +35,7 @@ const kernel = (name: string, factor: number) =>
 async function compile(device: Device, name: string, factor: number) {
   const k = kernel(name, factor)
   const out = emitWasm([k])
-  const record = { name, source: "", bindings: k.buffers, lanes: 1, scratch: out.kernels[0]!.scratch }
+  const record = { name, source: "", bindings: k.buffers, threads: 1, scratch: out.kernels[0]!.scratch }
   const [compiled] = await device.compile([record], out.module, out.symbols.length)
   const [x, y] = [device.allocate(4 * size, "x"), device.allocate(4 * size, "y")]
   const recording = device.record([{ kernel: compiled!, buffers: [x, y], groups: size }])

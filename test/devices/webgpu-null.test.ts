@@ -37,7 +37,7 @@ it.skipIf(!present)("allocates, records and submits on the null backend", async 
         name: "nothing",
         source: "@compute @workgroup_size(1) fn main() {}",
         bindings: [{ access: "read" }],
-        lanes: 1,
+        threads: 1,
         scratch: 0,
       },
     ],
@@ -53,7 +53,7 @@ it.skipIf(!present)("allocates, records and submits on the null backend", async 
 
 it("names the feature that a kernel needs and the adapter lacks", async () => {
   const { compile } = createPipelines({ features: new Set(["subgroups"]) } as unknown as GPUDevice, 8, () => {})
-  const kernel = (source: string) => ({ name: "k1", source, bindings: [], lanes: 1, scratch: 0 })
+  const kernel = (source: string) => ({ name: "k1", source, bindings: [], threads: 1, scratch: 0 })
   await expect(compile([kernel("enable subgroups;\nenable f16;\n")])).rejects.toMatchObject({
     code: "webgpu/feature",
     message: expect.stringContaining("'k1' needs 'shader-f16'"),

@@ -17,7 +17,7 @@ const broken = {
   name: "broken sum",
   source: "@compute @workgroup_size(1) fn main() {\n  let x: u32 = 1f;\n}",
   bindings: [],
-  lanes: 1,
+  threads: 1,
   scratch: 0,
 }
 const nothing = { ...broken, name: "nothing", source: "@compute @workgroup_size(1) fn main() {}" }

@@ -16,7 +16,7 @@ import {
   variable,
 } from "../../compiler/ir/expression.js"
 import type { Item, Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
-import { carried, max, sum, top } from "../../compiler/ir/monoid.js"
+import { max, onlineMonoid, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Schedule } from "../../compiler/ir/schedule.js"
 import * as ir from "../../compiler/ir/tensor.js"
@@ -119,10 +119,10 @@ test("the k best of n: k comparisons for each element", () => {
   expect(operationsOf(rank, plain({ o: { block: "all" } }), sizes)).toBe(3 * 64)
 })
 
-describe("a carried fold", () => {
+describe("an online fold", () => {
   // y[c] = Σ_k exp(s[k] − max s) · v[k, c] / Σ_k exp(s[k] − max s)
   const lift = [load("s", [k], "f32"), literal(1, "f32"), load("v", [k, c], "f32")]
-  const fold = reduce("k", literal(64), carried("exp", 2), lift) as Reduce
+  const fold = reduce("k", literal(64), onlineMonoid("exp", 2), lift) as Reduce
   const mean = kernel(
     [buffer("s", [64]), buffer("v", [64, 8]), buffer("y", [8])],
     store("y", [axis("c", 8)], [c], apply("div", component(fold, 2), component(fold, 1))),

@@ -7,7 +7,7 @@ import { refusal } from "./model.js"
 /** y = kernel(x), with a weight; every kind of part once. */
 const small: Artifact = {
   format: "weft",
-  version: 2,
+  version: 3,
   target: "wasm",
   precision: "exact",
   model: { family: "small", context: 8, chunk: 4, vocabulary: 16, endTokens: [1] },
@@ -29,7 +29,7 @@ const small: Artifact = {
       name: "k",
       source: "",
       bindings: [{ access: "read" }, { access: "write" }, { access: "read" }],
-      lanes: 1,
+      threads: 1,
       scratch: 0,
     },
   ],
@@ -162,7 +162,7 @@ describe("refused", () => {
       'launches[3].buffers[0] is "z"; expected "y" in slot 2',
     ],
     ["an access that is none", (a) => Object.assign(a.kernels[0].bindings[0], { access: "all" }), "bindings[0].access"],
-    ["too many lanes", (a) => Object.assign(a.kernels[0], { lanes: 4096 }), "lanes is 4096"],
+    ["too many threads", (a) => Object.assign(a.kernels[0], { threads: 4096 }), "threads is 4096"],
     ["no list of launches", (a) => Object.assign(a.entries, { step: {} }), "entries.step.launches"],
   ])("%s", async (_, change, message) => {
     expect(await broken(change)).toContain(message)

@@ -110,7 +110,7 @@ describe("the text of a kernel", () => {
       printLoop(k),
     ).toBe(`kernel test(x: f32 as bf16 [(length * 4)] read, y: f32 [64] write, h: f32 as f16 [64] readwrite, count: i32 [4] readwrite)
 symbols length
-lanes 4, groups 16
+threads 4, groups 16
 for block < 16 grid {
   shared tile: f32[8]
   for lane < 4 lane {
@@ -270,7 +270,7 @@ describe("the verifier refuses", () => {
     "a grid loop without a lane loop": [kernelOf([gridLoop()]), "shape: 0 lane loops instead of one, in: kernel test"],
     "a lane loop of another length": [
       kernelOf([gridLoop(laneLoop())], { threads: 8 }),
-      "shape: the lane loop does not have the kernel's 8 lanes, in: for lane < 4 lane {",
+      "shape: the lane loop does not have the kernel's 8 threads, in: for lane < 4 lane {",
     ],
     "a statement beside the lane loop": [
       kernelOf([gridLoop(store("y", block, f(1)), laneLoop())]),
@@ -314,7 +314,7 @@ describe("the verifier refuses", () => {
     ],
     "a shuffle beyond the lanes": [
       kernel({ kind: "shuffle", name: "s", value: lane, mask: 4 }),
-      "number: the mask is not below the 4 lanes, in: shuffle s: i32 = lane across 4",
+      "number: the mask is not below the 4 threads, in: shuffle s: i32 = lane across 4",
     ],
     "symbols that the list lacks or has too many of": [
       kernelOf([gridLoop(laneLoop(loop(length, "serial")))], { symbols: ["rows"] }),
@@ -326,9 +326,9 @@ describe("the verifier refuses", () => {
     ],
     "a kernel of no lanes": [
       kernelOf([gridLoop(laneLoop())], { threads: 0, groups: 1.5 }),
-      "number: the number of lanes is 0, not a whole number from 1 on",
+      "number: the number of threads is 0, not a whole number from 1 on",
       "number: the number of groups is 1.5, not a whole number from 1 on",
-      "shape: the lane loop does not have the kernel's 0 lanes, in: for lane < 4 lane {",
+      "shape: the lane loop does not have the kernel's 0 threads, in: for lane < 4 lane {",
     ],
   }
   for (const [what, [k, ...expected]] of Object.entries(refused)) it(what, () => expect(problems(k)).toEqual(expected))

@@ -6,9 +6,9 @@ import { printTensor } from "../../compiler/ir/print/tensor.js"
 import { choices } from "../../compiler/schedule/choices.js"
 import { chooseSchedule } from "../../compiler/schedule/choose.js"
 import { targetFor, wasmTarget } from "../../compiler/targets/target.js"
-import { carried, dependentRecipes } from "./carried.js"
 import { buildProgram, recipes, rootsOf } from "./generate.js"
 import { checkTiling } from "./meaning.js"
+import { dependentRecipes, withOnlineFolds } from "./online.js"
 import { law, patience } from "./settings.js"
 
 const targets = [
@@ -31,7 +31,7 @@ const seen = { kernels: 0, choices: 0, refused: 0, none: 0 }
 const check = ({ recipe, target, pick }: Case) =>
   withTable(() => {
     let none = 0
-    const codes = checkTiling(carried(buildProgram(recipe)), undefined, (kernel, turn) => {
+    const codes = checkTiling(withOnlineFolds(buildProgram(recipe)), undefined, (kernel, turn) => {
       const { schedules, refused } = choices(kernel, target, limits)
       seen.kernels++
       seen.choices += schedules.length

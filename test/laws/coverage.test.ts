@@ -12,7 +12,6 @@ import { type Monoid, monoidParts } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { AxisTile, Schedule } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { carried, dependentRecipes } from "./carried.js"
 import { fuseProgram } from "./execute.js"
 import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
 import { buildProgram, nodesOf, recipes, rootsOf } from "./generate.js"
@@ -20,6 +19,7 @@ import { buildKernel, kernelRecipes } from "./kernels.js"
 import { cutLimits } from "./limits.js"
 import { loopsOf } from "./loops.js"
 import { kernelsOf } from "./meaning.js"
+import { dependentRecipes, withOnlineFolds } from "./online.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
 import { runs, seed } from "./settings.js"
 
@@ -47,7 +47,7 @@ function* monoidsOf(m: Monoid): Generator<string> {
   if (m.kind === "product") yield "monoid product"
   for (const { monoid } of monoidParts(m)) {
     yield `monoid ${monoid.kind}`
-    if (monoid.kind === "carried") yield `monoid carried ${monoid.recipe}`
+    if (monoid.kind === "online") yield `monoid online ${monoid.recipe}`
   }
 }
 
@@ -143,7 +143,7 @@ beforeAll(() => {
       if (boundary) shapes.boundary++
       countKernel(buildKernel(c.kernel), c.schedule, 0, new Map([["seq", c.kernel.seq]]))
       countKernel(buildFolds(c.folds).kernel, c.schedule, 0, foldSymbols(c.folds), 75)
-      const dependent = carried(buildProgram(c.dependent))
+      const dependent = withOnlineFolds(buildProgram(c.dependent))
       kernelsOf(fuseProgram(dependent)).forEach((k, i) => {
         countKernel(k, c.schedule, i, dependent.values)
       })
@@ -155,7 +155,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   dtype: ["f32", "i32", "u32", "bool"],
   storage: ["f32", "i32", "u32", "bool", "bf16", "f16"],
   monoid: ["sum", "max", "min", "argmax", "top", "product"],
-  folded: ["sum", "max", "min", "argmax", "top", "product", "carried", "carried exp", "carried moments"],
+  folded: ["sum", "max", "min", "argmax", "top", "product", "online", "online exp", "online moments"],
   item: ["local", "store"],
   expression: ["literal", "variable", "symbol", "operation", "load", "localRead", "reduce", "scan", "component"],
   statement: [

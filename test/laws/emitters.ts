@@ -14,7 +14,7 @@ export const wasmEmit: Emit = (loops) => {
       name: l.name,
       source: "",
       bindings: l.buffers,
-      lanes: l.threads,
+      threads: l.threads,
       scratch: kernels[i]!.scratch,
     })),
   }

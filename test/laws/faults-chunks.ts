@@ -1,7 +1,7 @@
 /**
  * Planted faults of folds in chunks: wrong fills, ranges, pivots, steps and merged fetches, as a mistake in tile or vectors would make them.
  *
- *   for turn { held[p] = x[min(64 · c + p, n - 1)] }   →   for turn { held[p] = x[64 · c + p] }      a fill beyond the end
+ *   for turn { staged[p] = x[min(64 · c + p, n - 1)] }   →   for turn { held[p] = x[64 · c + p] }      a fill beyond the end
  *
  * They find their places by the names that tile gives.
  */
@@ -19,7 +19,7 @@ const isOperation = (x: Expression | undefined, name: Operation): x is Operation
   x?.kind === "operation" && x.operation === name
 
 // The names that tile gives to what it makes.
-const heldName = /^held_/
+const stagedName = /^staged_/
 const pivotName = /_pivot\d+_\d+$/
 const oldName = /_pivot\d+_old_\d+$/
 const fetches = (x: Expression | undefined, name: RegExp): x is Fetch => x?.kind === "fetch" && name.test(x.array)
@@ -71,7 +71,7 @@ const withoutBarrier =
       loops,
       (body) => {
         const at = body.findIndex(
-          (s, i) => s.kind === "barrier" && body[i + side] !== undefined && storesTo(body[i + side]!, heldName),
+          (s, i) => s.kind === "barrier" && body[i + side] !== undefined && storesTo(body[i + side]!, stagedName),
         )
         return at < 0 ? undefined : body.filter((_, i) => i !== at)
       },
@@ -87,8 +87,8 @@ const letOf = (name: RegExp, change: (value: Expression) => Expression) =>
 const isMaskChoice = (s: Statement): s is Statement & { kind: "if" } =>
   s.kind === "if" &&
   s.otherwise.length > 0 &&
-  s.body.some((b) => storesTo(b, heldName)) &&
-  s.otherwise.some((b) => storesTo(b, heldName))
+  s.body.some((b) => storesTo(b, stagedName)) &&
+  s.otherwise.some((b) => storesTo(b, stagedName))
 
 const ofMaskChoice = (change: (s: Statement & { kind: "if" }) => readonly Statement[] | undefined) =>
   rules({ statement: (s) => (isMaskChoice(s) ? change(s) : undefined) })
@@ -106,10 +106,10 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
   "no barrier after a fill": withoutBarrier(-1),
   "a fill reaches beyond the end": rules({
     statement: (s) => {
-      if (s.kind !== "store" || !heldName.test(s.array)) return undefined
+      if (s.kind !== "store" || !stagedName.test(s.array)) return undefined
       const change = (x: Expression): Expression =>
         rewrite(x, (o) =>
-          o.kind === "fetch" && !heldName.test(o.array) && unclamped(o.offset) !== o.offset
+          o.kind === "fetch" && !stagedName.test(o.array) && unclamped(o.offset) !== o.offset
             ? fetch(o.array, unclamped(o.offset), o.dtype, o.width)
             : undefined,
         )
@@ -132,7 +132,7 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
         const [score, kept] = x.args[0].args
         // Kept finite.
         const pivot = isOperation(kept, "looseMax") ? kept.args[0]! : kept!
-        if (!fetches(score, heldName) || oldName.test(score.array) || !fetches(pivot, pivotName)) return undefined
+        if (!fetches(score, stagedName) || oldName.test(score.array) || !fetches(pivot, pivotName)) return undefined
         const stem = pivot.array.replace(/_\d+$/, "_old_")
         const old = arrays.find((a) => a.startsWith(stem))
         return old === undefined ? undefined : apply("exp", apply("sub", score, fetch(old, pivot.offset, "f32")))
@@ -178,9 +178,9 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
       return add(turn, literal(at.value - 1))
     },
   }),
-  "a read of what is held forgets the pad": rules({
+  "a read of what is staged forgets the pad": rules({
     expression: (x) => {
-      if (!fetches(x, heldName)) return undefined
+      if (!fetches(x, stagedName)) return undefined
       let changed = false
       const offset = rewrite(x.offset, (o) => {
         if (changed || !isOperation(o, "mul") || o.args[1]?.kind !== "literal" || o.args[1].value < 2) return undefined
@@ -192,17 +192,17 @@ export const chunkFaults: Readonly<Record<string, ChunkFault>> = {
   }),
   "odd places one further than they lie": rules({
     statement: (s) => {
-      if (s.kind !== "store" || !heldName.test(s.array)) return undefined
+      if (s.kind !== "store" || !stagedName.test(s.array)) return undefined
       const halved = (x: Expression, name: Operation) =>
         isOperation(x, name) && x.args[1]?.kind === "literal" && x.args[1].value === 2 ? x.args[0] : undefined
-      const dealt = new Set<Expression>()
+      const interleaved = new Set<Expression>()
       walk(s.offset, (x) => {
         const of = halved(x, "floormod")
-        if (of !== undefined) dealt.add(of)
+        if (of !== undefined) interleaved.add(of)
       })
       const offset = rewrite(s.offset, (x) => {
         const of = halved(x, "floordiv")
-        return of !== undefined && dealt.has(of) ? apply("floordiv", add(of, literal(1)), literal(2)) : undefined
+        return of !== undefined && interleaved.has(of) ? apply("floordiv", add(of, literal(1)), literal(2)) : undefined
       })
       return offset === s.offset ? undefined : [{ ...s, offset }]
     },

@@ -1,5 +1,5 @@
 /**
- * Planted faults of carried folds: wrong ways to begin, append and merge, as a mistake in a recipe or in its use would make them, and wrong
+ * Planted faults of online folds: wrong ways to begin, append and merge, as a mistake in a recipe or in its use would make them, and wrong
  * programs, as hoist and online would make them.
  *
  *   merge: advance(c, p, q) + c′            the second side is not rescaled
@@ -12,7 +12,7 @@ import type { Operation } from "../../compiler/ir/operations.js"
 import { type Recipe, recipeOf } from "../../compiler/ir/recipes.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { instantiate, numbered } from "../../compiler/ir/terms.js"
-import { carriedAppend, carriedIdentity, carriedMerge } from "../../compiler/tile/online-step.js"
+import { onlineAppend, onlineIdentity, onlineMerge } from "../../compiler/tile/online-step.js"
 import type { Rules } from "./mutate.js"
 import { rightTerms, type Terms } from "./recipe-algebra.js"
 
@@ -25,13 +25,13 @@ const parts = (recipe: Recipe, element: readonly Expression[]) => ({
 
 /** Of any recipe. */
 export const recipeFaults: Readonly<Record<string, Terms>> = {
-  "forgotten rescale in an append": { ...rightTerms, append: (recipe, e, x) => carriedAppend(stuck(recipe), e, x) },
-  "forgotten rescale in a merge": { ...rightTerms, merge: (recipe, l, r) => carriedMerge(stuck(recipe), l, r) },
+  "forgotten rescale in an append": { ...rightTerms, append: (recipe, e, x) => onlineAppend(stuck(recipe), e, x) },
+  "forgotten rescale in a merge": { ...rightTerms, merge: (recipe, l, r) => onlineMerge(stuck(recipe), l, r) },
   "one side of a merge not rescaled": {
     ...rightTerms,
     merge: (recipe, l, r) => {
       const [left, right] = [parts(recipe, l), parts(recipe, r)]
-      const { pivots } = parts(recipe, carriedMerge(recipe, l, r))
+      const { pivots } = parts(recipe, onlineMerge(recipe, l, r))
       const names = { ...numbered("$p", left.pivots), ...numbered("$q", pivots) }
       const advanced = left.channels.map((c) => instantiate(recipe.advance, { ...names, $c: c }))
       return [...pivots, ...advanced.map((c, i) => apply("add", c, right.channels[i]!))]
@@ -40,7 +40,7 @@ export const recipeFaults: Readonly<Record<string, Terms>> = {
   "wrong identity of the pivot": {
     ...rightTerms,
     identity: (recipe, channels, width) =>
-      carriedIdentity(recipe, channels, width).map((x, i) => {
+      onlineIdentity(recipe, channels, width).map((x, i) => {
         const pivot = recipe.pivots[i]
         return pivot === undefined ? x : literal(pivot.fold === "max" ? 0 : 1, "f32")
       }),
@@ -49,7 +49,7 @@ export const recipeFaults: Readonly<Record<string, Terms>> = {
     ...rightTerms,
     append: (recipe, e, [score, ...values]) => {
       const none = values.map(() => literal(0, "f32"))
-      const { pivots, channels } = parts(recipe, carriedAppend(recipe, e, [score!, ...none]))
+      const { pivots, channels } = parts(recipe, onlineAppend(recipe, e, [score!, ...none]))
       const stale = instantiate(recipe.weight, { $0: score!, ...numbered("$p", parts(recipe, e).pivots) })
       return [...pivots, ...channels.map((c, i) => apply("add", c, apply("mul", stale, values[i]!)))]
     },
@@ -85,7 +85,7 @@ export const hoistFaults: Readonly<Record<string, Fault>> = {
   },
 }
 
-/** Wrong carried programs, as online would make them. */
+/** Wrong online programs, as online would make them. */
 export const onlineFaults: Readonly<Record<string, Fault>> = {
   "the pivot of another tensor taken for that of the score": (t) => {
     if (t.kind !== "map" || t.args.length !== 2) return undefined
@@ -95,14 +95,14 @@ export const onlineFaults: Readonly<Record<string, Fault>> = {
     return ir.axisOf(s, m.axis) === undefined ? undefined : ir.map(t.body, [s, ir.reduce(max, m.axis, [s])])
   },
   "another channel": (t) => {
-    if (t.kind !== "reduce" || t.monoid.kind !== "carried" || t.monoid.channels < 2) return undefined
+    if (t.kind !== "reduce" || t.monoid.kind !== "online" || t.monoid.channels < 2) return undefined
     const pivots = recipeOf(t.monoid.recipe).pivots.length
     if (t.component < pivots) return undefined
     const next = pivots + ((t.component - pivots + 1) % t.monoid.channels)
     return ir.reduce(t.monoid, t.axis, t.args, next)
   },
   "the value of a channel forgotten": (t) => {
-    if (t.kind !== "reduce" || t.monoid.kind !== "carried") return undefined
+    if (t.kind !== "reduce" || t.monoid.kind !== "online") return undefined
     const values = t.args.slice(1).map((v) => (v.axes.length > 0 ? ir.map(literal(1, "f32"), [v]) : v))
     return ir.reduce(t.monoid, t.axis, [t.args[0]!, ...values], t.component)
   },
@@ -110,14 +110,14 @@ export const onlineFaults: Readonly<Record<string, Fault>> = {
     binary(t, "div") && isSum(t.args[0]!) && t.args[0]!.axes.length === t.axes.length ? t.args[0] : undefined,
 }
 
-/** A fold, or what a program's sum is by a carried one. */
+/** A fold, or what a program's sum is by an online one. */
 const isSum = (t: ir.Tensor): boolean =>
-  t.kind === "reduce" || (t.kind === "map" && t.args[0]?.kind === "reduce" && t.args[0].monoid.kind === "carried")
+  t.kind === "reduce" || (t.kind === "map" && t.args[0]?.kind === "reduce" && t.args[0].monoid.kind === "online")
 
 const isOperation = (x: Expression | undefined, name: Operation): x is OperationNode =>
   x?.kind === "operation" && x.operation === name
 
-/** Wrong loops of carried folds. */
+/** Wrong loops of online folds. */
 export const loopFaultsOnline: Readonly<Record<string, Rules>> = {
   "a sum is not rescaled": {
     expression: (x) => (isOperation(x, "mul") && isOperation(x.args[1], "exp") ? x.args[0] : undefined),

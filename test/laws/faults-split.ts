@@ -61,8 +61,8 @@ export const splitFaults: Readonly<
   "an empty part is 0, not the identity": inStep(0, (x) => {
     const of = x.kind === "component" ? x.of : x
     if (of.kind !== "reduce" || (x.kind === "component" && x.index > 0)) return undefined
-    const pivot = of.monoid.kind === "max" || of.monoid.kind === "argmax" || of.monoid.kind === "carried"
-    if (!pivot || (x.kind === "reduce" && x.monoid.kind === "carried" && x.monoid.channels > 0)) return undefined
+    const pivot = of.monoid.kind === "max" || of.monoid.kind === "argmax" || of.monoid.kind === "online"
+    if (!pivot || (x.kind === "reduce" && x.monoid.kind === "online" && x.monoid.channels > 0)) return undefined
     return apply("select", apply("gt", of.extent, literal(0)), x, literal(0, x.dtype))
   }),
   "place within the part for the place": inStep(
@@ -83,13 +83,13 @@ export const splitFaults: Readonly<
   "sums of parts not rescaled": inStep(
     1,
     inReduce((r) =>
-      r.monoid.kind === "carried" && r.monoid.channels > 0
+      r.monoid.kind === "online" && r.monoid.channels > 0
         ? reduce(r.axis, r.extent, r.monoid, [literal(0, "f32"), ...r.lift.slice(1)])
         : undefined,
     ),
   ),
   "another component of a part": inStep(1, (x) => {
-    if (x.kind !== "component" || x.of.kind !== "reduce" || x.of.monoid.kind !== "carried") return undefined
+    if (x.kind !== "component" || x.of.kind !== "reduce" || x.of.monoid.kind !== "online") return undefined
     const { lift } = x.of
     if (lift.length < 3 || x.index === 0) return undefined
     return component(x.of, x.index === 1 ? 2 : 1)

@@ -47,10 +47,10 @@ function note({ kernel, fold, masked }: FoldKernel, drawn: Scheduled, refusal: s
   if (typeof loops === "string") return
   // The names that tile gives: the first chunk of a range, and its last element.
   const named = new Set(everyStatement(loops.tiled.body).flatMap((s) => (s.kind === "let" ? [s.name] : [])))
-  const isCarried = fold === "exp" || fold === "moments"
+  const isOnline = fold === "exp" || fold === "moments"
   for (const end of ["from", "end"])
     if ([...named].some((name) => new RegExp(`^key_${end}_\\d+$`).test(name)))
-      count(`${isCarried ? "carried" : "plain"} range ${end}`)
+      count(`${isOnline ? "online" : "plain"} range ${end}`)
 }
 
 const describe = ({ recipe }: { readonly recipe: FoldRecipe }): string =>
@@ -63,7 +63,7 @@ test(
     console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
     const least = Math.min(runs(400), 400) / 125
     const kinds = ["exp", "moments", "sum", "max"]
-    const ranges = ["plain range from", "plain range end", "carried range from", "carried range end"]
+    const ranges = ["plain range from", "plain range end", "online range from", "online range end"]
     for (const name of [...kinds.map((k) => `masked ${k}`), "with", ...ranges])
       expect(counts.get(name) ?? 0, name).toBeGreaterThan(least)
   },

@@ -1,11 +1,11 @@
 /**
  * Random kernels of long folds, for what workgroups do with such: chunks, ranges, held operands and scores, stores along with others, parts.
  *
- *   y[r, d]  = carried_{key < past + seq}(select(key <= past + r && key > past + r - 5, q[r] · k[key], lowest), 1, v[key, d]).2 / ….1
+ *   y[r, d]  = online_{key < past + seq}(select(key <= past + r && key > past + r - 5, q[r] · k[key], lowest), 1, v[key, d]).2 / ….1
  *   l[r']    = the same fold's total            made of the same fold over fewer axes
  *
  * Predicates are conjunctions of comparisons: of before and after, windows, ends that a symbol sets, rows for which none holds, some that are
- * not linear or that data decide. Sums and maxima are of small integers and exact, carried folds are not.
+ * not linear or that data decide. Sums and maxima are of small integers and exact, online folds are not.
  */
 import fc from "fast-check"
 import { maximum } from "../../compiler/ir/dim.js"
@@ -26,7 +26,7 @@ import {
 } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
 import { type Storage, storageType } from "../../compiler/ir/loop.js"
-import { argmax, carried, max, min, product, sum, top } from "../../compiler/ir/monoid.js"
+import { argmax, max, min, onlineMonoid, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import { recipeOf } from "../../compiler/ir/recipes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
@@ -278,10 +278,10 @@ function valuesOf(
       const valued = recipeOf(fold).values
       const value = valued ? making.operand([...(choose.chance(30) ? rows : []), long, ...wide]) : literal(1, "f32")
       const one = literal(1, "f32")
-      const r = reduce(key, long.extent, carried(fold, 2), [safe, one, value])
+      const r = reduce(key, long.extent, onlineMonoid(fold, 2), [safe, one, value])
       const pivots = recipeOf(fold).pivots.length
       const [total, sums] = [component(r, pivots), component(r, pivots + 1)]
-      const alone = reduce(key, long.extent, carried(fold, 1), [safe, one])
+      const alone = reduce(key, long.extent, onlineMonoid(fold, 1), [safe, one])
       const whole = choose.of([apply("div", sums, apply("add", total, literal(0.5, "f32"))), sums])
       const parts = [component(alone, pivots), component(r, 0), total, component(alone, 0)]
       return { values: { whole, parts }, regime: "analytic" }

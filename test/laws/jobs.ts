@@ -16,13 +16,13 @@ import { chooseSchedule } from "../../compiler/schedule/choose.js"
 import type { Target } from "../../compiler/targets/target.js"
 import type { ArtifactKernel, Precision } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
-import { carried, dependentRecipes } from "./carried.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
 import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
 import { buildProgram, recipes } from "./generate.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { buildKernel, kernelRecipes } from "./kernels.js"
 import { type Effect, effectOf, loopsOf, wrongEffect } from "./loops.js"
+import { dependentRecipes, withOnlineFolds } from "./online.js"
 import { drawSchedule, type Scheduled, scheduleNumbers } from "./schedules.js"
 
 export interface Job {
@@ -92,7 +92,7 @@ export function jobsOf(
       return jobs
     }
     const drawn = buildProgram(recipe)
-    const p = online ? carried(drawn) : simplified(drawn)
+    const p = online ? withOnlineFolds(drawn) : simplified(drawn)
     execute(fuseProgram(p, undefined, undefined, precision), p, (k, buffers) => {
       const effect = effectOf(k, buffers, p.values, p.regime)
       add(effect, p.values, chosen ? own(k) : drawSchedule(k, schedule, jobs.length))

@@ -1,16 +1,16 @@
 /**
  * Random kernels large enough for what the compiler does on hardware only: contractions with much reuse, whose operands the workgroup holds, and
- * carried folds of many rows.
+ * online folds of many rows.
  *
  *   y[r, c] = sum_{k < 32}(x[r, k] · w[c, k])                      rows and columns of 32 and more, that blocks do not divide
- *   o[r, d] = carried_{key}(select(key <= past + r, sum_{dim}(q · k), lowest), 1, v).2 / ….1
+ *   o[r, d] = online_{key}(select(key <= past + r, sum_{dim}(q · k), lowest), 1, v).2 / ….1
  */
 import fc from "fast-check"
 import { maximum } from "../../compiler/ir/dim.js"
 import { add, apply, component, literal, load, mul, reduce, symbol, variable } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
 import { type Storage, storageType } from "../../compiler/ir/loop.js"
-import { carried, sum } from "../../compiler/ir/monoid.js"
+import { onlineMonoid, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 import { Choices } from "./choices.js"
@@ -53,8 +53,8 @@ class Making {
 export function buildLarge({ numbers }: FoldRecipe): { readonly kernel: Kernel; readonly regime: Regime } {
   const choose = new Choices(numbers)
   const making = new Making()
-  const isCarried = choose.chance(40)
-  const made = isCarried ? rowsOfKeys(making, choose) : product(making, choose)
+  const isOnline = choose.chance(40)
+  const made = isOnline ? rowsOfKeys(making, choose) : product(making, choose)
   const store: Store = {
     kind: "store",
     buffer: making.place(made.axes, choose.of<Storage>(["f32", "bf16"])),
@@ -63,7 +63,7 @@ export function buildLarge({ numbers }: FoldRecipe): { readonly kernel: Kernel; 
     value: made.value,
   }
   const kernel = { name: "large", buffers: making.buffers, items: [store], spans: [] }
-  return { kernel, regime: isCarried ? "analytic" : "exact" }
+  return { kernel, regime: isOnline ? "analytic" : "exact" }
 }
 
 interface Made {
@@ -117,6 +117,6 @@ function rowsOfKeys(making: Making, choose: Choices): Made {
   const counts = choose.chance(40) ? apply("and", before, near) : before
   const masked = inOrder ? apply("select", counts, scaled, literal(Number.NEGATIVE_INFINITY, "f32")) : scaled
   const values = making.load([key, wide], choose.of<Storage>(["f32", "bf16"]))
-  const r = reduce(key.name, key.extent, carried("exp", 2), [masked, literal(1, "f32"), values])
+  const r = reduce(key.name, key.extent, onlineMonoid("exp", 2), [masked, literal(1, "f32"), values])
   return { axes: [row, ...repeat, wide], value: apply("div", component(r, 2), component(r, 1)) }
 }

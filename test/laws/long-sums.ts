@@ -11,7 +11,7 @@ import fc from "fast-check"
 import { allocateBuffer, type Memory, writeElement } from "../../compiler/interpret/memory.js"
 import { apply, component, literal, load, mul, reduce, symbol, variable } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
-import { carried, max, product, sum } from "../../compiler/ir/monoid.js"
+import { max, onlineMonoid, product, sum } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 
@@ -93,11 +93,11 @@ export function buildLong({ shape, count: n, rows, open }: LongRecipe): LongKern
       }
       case "exp": {
         const score = mul(read("x", "row", "a"), literal(1 / 16, "f32"))
-        const r = reduce("a", a, carried("exp", 2), [score, literal(1, "f32"), read("w", "out", "a")]) as Reduce
+        const r = reduce("a", a, onlineMonoid("exp", 2), [score, literal(1, "f32"), read("w", "out", "a")]) as Reduce
         return apply("div", component(r, 2), component(r, 1))
       }
       case "moments": {
-        const r = reduce("a", a, carried("moments", 1), [read("x", "row", "a"), literal(1, "f32")]) as Reduce
+        const r = reduce("a", a, onlineMonoid("moments", 1), [read("x", "row", "a"), literal(1, "f32")]) as Reduce
         return apply("div", component(r, 2), component(r, 0))
       }
       default:

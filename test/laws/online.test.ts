@@ -5,7 +5,6 @@ import { withTable } from "../../compiler/ir/expression.js"
 import { printTensor } from "../../compiler/ir/print/tensor.js"
 import type * as ir from "../../compiler/ir/tensor.js"
 import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
-import { carried, dependentRecipes, hoisted, withRoots } from "./carried.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
 import { changeTensors, hoistFaults, loopFaultsOnline, onlineFaults } from "./faults-online.js"
 import { buildProgram, type LawProgram, nodesOf, type Recipe, recipes, rootsOf } from "./generate.js"
@@ -13,6 +12,7 @@ import { cutLimits } from "./limits.js"
 import { effectOf, isWrong, LawBroken, loopsOf } from "./loops.js"
 import { checkKernels, checkTiling, meaning } from "./meaning.js"
 import { changeLoops } from "./mutate.js"
+import { dependentRecipes, hoisted, withOnlineFolds, withRoots } from "./online.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
 import { foundBy, law, patience, runs, seed } from "./settings.js"
 import { difference } from "./tolerance.js"
@@ -33,7 +33,7 @@ const show = (recipe: Recipe, pass: (p: LawProgram) => LawProgram) =>
     return `${printTensor(rootsOf(p))}\n${JSON.stringify([...p.values])}\n\n${printTensor(rootsOf(pass(p)))}`
   })
 
-const isCarried = (t: ir.Tensor): t is ir.Reduce => t.kind === "reduce" && t.monoid.kind === "carried"
+const isOnline = (t: ir.Tensor): t is ir.Reduce => t.kind === "reduce" && t.monoid.kind === "online"
 
 const isLaw = (pass: (p: LawProgram) => LawProgram) => (recipe: Recipe) =>
   withTable(() => {
@@ -46,18 +46,18 @@ describe("meaning", () => {
 
   test(
     "online keeps it",
-    () => law("online", dependentRecipes(), 100, isLaw(carried), (r) => show(r, carried)),
+    () => law("online", dependentRecipes(), 100, isLaw(withOnlineFolds), (r) => show(r, withOnlineFolds)),
     patience,
   )
 })
 
 describe("kernels and loops", () => {
   const cases = fc.record({ recipe: dependentRecipes(), cuts: cutLimits, schedule: scheduleNumbers })
-  const found = { programs: 0, carried: 0, exp: 0, moments: 0, several: 0 }
+  const found = { programs: 0, online: 0, exp: 0, moments: 0, several: 0 }
   const outcomes = new Map<string, number>()
 
   test(
-    "of carried folds compute what the program means",
+    "of online folds compute what the program means",
     () => {
       law(
         "online, tiled",
@@ -66,12 +66,12 @@ describe("kernels and loops", () => {
         ({ recipe, cuts, schedule }) =>
           withTable(() => {
             const p = buildProgram(recipe)
-            const after = carried(p)
-            const folds = nodesOf(rootsOf(after)).filter(isCarried)
+            const after = withOnlineFolds(p)
+            const folds = nodesOf(rootsOf(after)).filter(isOnline)
             found.programs++
-            if (folds.length > 0) found.carried++
+            if (folds.length > 0) found.online++
             for (const { monoid } of folds) {
-              if (monoid.kind !== "carried") continue
+              if (monoid.kind !== "online") continue
               found[monoid.recipe]++
               if (monoid.channels > 1) found.several++
             }
@@ -79,10 +79,10 @@ describe("kernels and loops", () => {
             for (const code of checkTiling(after, cuts, (k, turn) => drawSchedule(k, schedule, turn)))
               outcomes.set(code ?? "tiled", (outcomes.get(code ?? "tiled") ?? 0) + 1)
           }),
-        ({ recipe }) => show(recipe, carried),
+        ({ recipe }) => show(recipe, withOnlineFolds),
       )
       console.log(JSON.stringify({ ...found, outcomes: [...outcomes] }))
-      expect(found.carried / found.programs).toBeGreaterThan(runs(100) < 100 ? 0 : 0.4)
+      expect(found.online / found.programs).toBeGreaterThan(runs(100) < 100 ? 0 : 0.4)
       const least = 4 * Math.min(1, runs(100) / 100)
       expect(Math.min(found.exp, found.moments, found.several)).toBeGreaterThanOrEqual(Math.floor(least))
     },
@@ -130,16 +130,16 @@ describe("planted faults", () => {
 
   test.each(Object.keys(onlineFaults))("online: %s", (name) =>
     hunt("online", name, (p, n) => {
-      const changed = changeTensors(rootsOf(carried(p)), onlineFaults[name]!, n % 3)
+      const changed = changeTensors(rootsOf(withOnlineFolds(p)), onlineFaults[name]!, n % 3)
       return changed && isSeen(p, withRoots(p, changed))
     }),
   )
 
   test.each(Object.keys(loopFaultsOnline))("loops: %s", (name) =>
-    hunt("loops of carried folds", name, (p, n) => {
+    hunt("loops of online folds", name, (p, n) => {
       let seen: boolean | undefined
       let turn = 0
-      execute(fuseProgram(carried(p)), p, (kernel, buffers) => {
+      execute(fuseProgram(withOnlineFolds(p)), p, (kernel, buffers) => {
         const effect = effectOf(kernel, buffers, p.values, "analytic")
         const loops = loopsOf(kernel, drawSchedule(kernel, drawn[n]!.schedule, turn++))
         const changed = typeof loops === "string" ? undefined : changeLoops(loops.tiled, loopFaultsOnline[name]!, n % 3)

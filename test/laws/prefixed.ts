@@ -8,9 +8,9 @@ import { apply, literal, mul, substitute, variable } from "../../compiler/ir/exp
 import type { Expression } from "../../compiler/ir/nodes.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { blockPrefixes } from "../../compiler/tensor/prefixes.js"
-import { withRoots } from "./carried.js"
 import { simplified } from "./execute.js"
 import { type LawProgram, type Recipe, recipes, rootsOf } from "./generate.js"
+import { withRoots } from "./online.js"
 import { choosesPrefix } from "./steps.js"
 
 /** Programs of which every other step is a prefix: of inputs, of what is computed, of prefixes, and inside of units. */

@@ -8,7 +8,7 @@ import { compileScalar } from "../../compiler/interpret/scalar.js"
 import { variable } from "../../compiler/ir/expression.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Recipe, RecipeName } from "../../compiler/ir/recipes.js"
-import { carriedAppend, carriedIdentity, carriedMerge } from "../../compiler/tile/online-step.js"
+import { onlineAppend, onlineIdentity, onlineMerge } from "../../compiler/tile/online-step.js"
 
 type Element = readonly number[]
 
@@ -28,11 +28,11 @@ function compiled(results: readonly Expression[], parameters: readonly Expressio
 
 /** How elements are made, as the compiler does it; faults do it otherwise. */
 export interface Terms {
-  readonly identity: typeof carriedIdentity
-  readonly append: typeof carriedAppend
-  readonly merge: typeof carriedMerge
+  readonly identity: typeof onlineIdentity
+  readonly append: typeof onlineAppend
+  readonly merge: typeof onlineMerge
 }
-export const rightTerms: Terms = { identity: carriedIdentity, append: carriedAppend, merge: carriedMerge }
+export const rightTerms: Terms = { identity: onlineIdentity, append: onlineAppend, merge: onlineMerge }
 
 export function algebraOf(recipe: Recipe, channels: number, terms: Terms = rightTerms): Algebra {
   const identity = terms.identity(recipe, channels, 1)
@@ -83,7 +83,7 @@ export const inTwoPasses: Readonly<Record<RecipeName, (row: Row, channels: numbe
 /** Below this float64 underflows. */
 const smallest = 1e-300
 
-/** What is wrong with a carried element, to 1e-12 of the scale. */
+/** What is wrong with an online element, to 1e-12 of the scale. */
 export function wrongElement(found: Element, expected: readonly Expected[]): string | undefined {
   for (const [i, { value, scale }] of expected.entries())
     if (found[i] !== value && !(Math.abs(found[i]! - value) <= 1e-12 * scale + smallest))

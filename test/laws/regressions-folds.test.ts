@@ -16,7 +16,7 @@ import {
   withTable,
 } from "../../compiler/ir/expression.js"
 import type { Kernel, Local, Store } from "../../compiler/ir/kernel.js"
-import { carried, sum } from "../../compiler/ir/monoid.js"
+import { onlineMonoid, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import type { Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
@@ -80,9 +80,9 @@ test("a fold inside of a chunk depends on the loop around the chunk", () =>
     expect(tiled(kernel, { tile: { row: all }, reduce: { key: { chunk: 3 } } })).toBe(undefined)
   }))
 
-test("a store that reads the pivot of a carried fold, and nothing of its sums", () =>
+test("a store that reads the pivot of an online fold, and nothing of its sums", () =>
   withTable(() => {
-    const fold = reduce("key", literal(12), carried("exp", 1), [x("s", "row", "key"), literal(1, "f32")])
+    const fold = reduce("key", literal(12), onlineMonoid("exp", 1), [x("s", "row", "key"), literal(1, "f32")])
     const kernel = kernelOf({ shapes: { s: [4, 12] }, axes: { row: 4 }, value: component(fold, 0) })
     for (const lanes of [1, 2])
       expect(tiled(kernel, { tile: { row: all }, reduce: { key: { chunk: 4 } } }, lanes)).toBe(undefined)

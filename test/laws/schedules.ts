@@ -130,7 +130,7 @@ function chunks(
   const run = choose.chance(25) ? { run: choose.of([1, 2, 3]) } : {}
   const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { innerUnroll: step } : {}), ...tail, ...run }
   for (const r of folds) {
-    const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
+    const chain = r.monoid.kind === "online" ? [r] : chainOf(r)
     reduce[choose.chance(70) ? chain.at(-1)!.axis : r.axis] = chunk
   }
   const staged: Record<string, StagedTile> = {}

@@ -14,7 +14,6 @@ import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import type { Fused, KernelStep } from "../../compiler/kernel/fuse.js"
 import { splitReductions } from "../../compiler/kernel/split-reductions.js"
-import { carried, dependentRecipes } from "./carried.js"
 import { type Compiled, execute, found, fuseProgram, poisoned } from "./execute.js"
 import { splitFaults } from "./faults-split.js"
 import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
@@ -22,6 +21,7 @@ import { buildProgram, recipes } from "./generate.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, copied, type Effect, effectOf, LawBroken, wrongEffect } from "./loops.js"
 import { agree, meaning } from "./meaning.js"
+import { dependentRecipes, withOnlineFolds } from "./online.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
 import { foundBy, law, patience, runs, seed } from "./settings.js"
 
@@ -141,7 +141,7 @@ describe("meaning", () => {
       law("split programs", programs, 200, ({ recipe, limits, online }) =>
         withTable(() => {
           const drawn = buildProgram(recipe)
-          const p = online ? carried(drawn) : drawn
+          const p = online ? withOnlineFolds(drawn) : drawn
           const whole = fuseProgram(p)
           const units = new Map<unknown, Fused>()
           const compiled: Compiled = {

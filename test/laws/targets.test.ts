@@ -13,13 +13,13 @@ import type { Schedule } from "../../compiler/ir/schedule.js"
 import type { Fused } from "../../compiler/kernel/fuse.js"
 import { splitReductions } from "../../compiler/kernel/split-reductions.js"
 import { type Target, targetFor } from "../../compiler/targets/target.js"
-import { carried, dependentRecipes } from "./carried.js"
 import { type Compiled, execute, fuseProgram, simplified } from "./execute.js"
 import { buildFolds, type FoldRecipe, foldRecipes, foldSymbols } from "./folds.js"
 import { buildProgram, recipes } from "./generate.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { buildLarge, largeRecipes } from "./large.js"
 import { type Effect, effectOf, LawBroken, runLoops, wrongEffect } from "./loops.js"
+import { dependentRecipes, withOnlineFolds } from "./online.js"
 import { law, patience, runs } from "./settings.js"
 
 const hardware = targetFor("webgpu", { subgroupSize: 32, workgroupBytes: 49152 })
@@ -80,7 +80,7 @@ function check({ target: name, recipe, folds, online }: Case): void {
       return
     }
     const drawn = buildProgram(recipe)
-    const p = online ? carried(drawn) : simplified(drawn)
+    const p = online ? withOnlineFolds(drawn) : simplified(drawn)
     const whole = fuseProgram(p)
     const units = new Map<unknown, Fused>()
     const compiled: Compiled = {

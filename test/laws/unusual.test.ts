@@ -17,7 +17,6 @@ import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice, type WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import { available } from "../devices/conformance.js"
-import { carried, withRoots } from "./carried.js"
 import { wasmEmit, webgpuEmitter } from "./emitters.js"
 import { changeTensors } from "./faults-online.js"
 import { dataOf, type LawProgram, rootsOf } from "./generate.js"
@@ -25,6 +24,7 @@ import { type Emit, type Job, jobOf, runJobs } from "./jobs.js"
 import { buildLong, type LongRecipe, longMemories } from "./long-sums.js"
 import { isWrong, LawBroken, loopsOf, runLoops, wrongEffect } from "./loops.js"
 import { changeLoops } from "./mutate.js"
+import { withOnlineFolds, withRoots } from "./online.js"
 import { drawSchedule, type Scheduled } from "./schedules.js"
 import { law, patience, runs, seed } from "./settings.js"
 import { difference } from "./tolerance.js"
@@ -65,7 +65,7 @@ test(
         withTable(() => {
           const p = waitingProgram(waiting)
           const expected = meaning(p)
-          for (const [i, { data }] of meaning(carried(p)).entries()) {
+          for (const [i, { data }] of meaning(withOnlineFolds(p)).entries()) {
             const { data: wanted, bound } = expected[i]!
             const problem = difference({ name: `result ${i}`, expected: wanted, found: data, bound, special: true })
             if (problem !== undefined) throw new LawBroken(problem)
@@ -80,7 +80,7 @@ test("fault: a row of nothing but −∞ sums up to 0", () =>
     const drawn = fc.sample(unusualCases, { seed, numRuns: runs(200) })
     const found = drawn.findIndex(({ waiting }) => {
       const p = waitingProgram(waiting)
-      const joined = carried(p)
+      const joined = withOnlineFolds(p)
       const expected = meaning(joined)
       // A share has a divisor that is NaN, too.
       return [0, 1, 2].some((n) => {
@@ -97,7 +97,7 @@ test("fault: a row of nothing but −∞ sums up to 0", () =>
 
 /** The loops of a case under its schedule, and what they must do. */
 function* loopsOfCase(c: Unusual) {
-  for (const [i, { effect, symbols }] of effectsOf(c, carried).entries()) {
+  for (const [i, { effect, symbols }] of effectsOf(c, withOnlineFolds).entries()) {
     const made = loopsOf(effect.kernel, drawSchedule(effect.kernel, c.schedule, i, 60))
     if (typeof made !== "string") yield { effect, symbols, loops: made.merged }
   }
@@ -172,7 +172,7 @@ async function check(count: number, target: Target, device: Device, emit: Emit, 
   const drawn = fc.sample(unusualCases, { seed, numRuns: runs(count) })
   const jobs = withTable(() =>
     drawn.flatMap((c) =>
-      effectsOf(c, carried).flatMap(({ effect, symbols }, i) => {
+      effectsOf(c, withOnlineFolds).flatMap(({ effect, symbols }, i) => {
         const own: Scheduled = { schedule: chooseSchedule(effect.kernel, target.schedule), options: target.tile }
         const scheduled = c.chosen ? own : drawSchedule(effect.kernel, c.schedule, i, 60)
         const job = jobOf(effect, symbols, scheduled, target)

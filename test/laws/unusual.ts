@@ -145,7 +145,7 @@ export function waitingProgram({ rows, keys, seed }: Unusual["waiting"]): LawPro
 
 /** The sum over a row in which no score has moved the pivot is left at 0. */
 export const withoutWhole = (t: ir.Tensor): ir.Tensor | undefined => {
-  if (t.kind !== "map" || t.args[0]!.kind !== "reduce" || t.args[0]!.monoid.kind !== "carried") return undefined
+  if (t.kind !== "map" || t.args[0]!.kind !== "reduce" || t.args[0]!.monoid.kind !== "online") return undefined
   const [sumOf] = t.args
   return t.args.length === 2 && t.args[1]!.kind === "reduce" && t.args[1]!.component === 0 ? sumOf : undefined
 }

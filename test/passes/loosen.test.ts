@@ -1,4 +1,4 @@
-/** Which carried folds may lose NaN in their pivots: those whose pivots are no part of a result. */
+/** Which online folds may lose NaN in their pivots: those whose pivots are no part of a result. */
 import { expect, test } from "vitest"
 import {
   apply,
@@ -12,7 +12,7 @@ import {
   withTable,
 } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
-import { carried, monoidKey } from "../../compiler/ir/monoid.js"
+import { monoidKey, onlineMonoid } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import { loosen } from "../../compiler/kernel/loosen.js"
@@ -29,7 +29,7 @@ const fold = () => {
   const [r, k] = [variable("row"), variable("key")]
   const score = mul(load("s", [r, k], "f32"), literal(0.5, "f32"))
   const lift = [score, literal(1, "f32"), load("v", [k], "f32")]
-  return reduce("key", literal(8192), carried("exp", 2), lift) as Reduce
+  return reduce("key", literal(8192), onlineMonoid("exp", 2), lift) as Reduce
 }
 const store = (buffer: string, value: Expression): Store => ({
   kind: "store",
@@ -55,9 +55,9 @@ test("a share reads no pivot, and a sum as a whole reads it for itself", () =>
   withTable(() => {
     const f = fold()
     expect(monoidsOf(loosen(kernelOf(apply("div", component(f, 2), component(f, 1)))))).toEqual([
-      "loose carried(exp, 2)",
+      "loose online(exp, 2)",
     ])
-    expect(monoidsOf(loosen(kernelOf(apply("div", whole(f, 2), whole(f, 1)))))).toEqual(["loose carried(exp, 2)"])
+    expect(monoidsOf(loosen(kernelOf(apply("div", whole(f, 2), whole(f, 1)))))).toEqual(["loose online(exp, 2)"])
   }))
 
 test("a pivot that is a result, or part of one, keeps NaN, wherever in the kernel it is read", () =>
@@ -69,7 +69,7 @@ test("a pivot that is a result, or part of one, keeps NaN, wherever in the kerne
       [apply("sub", component(f, 1), apply("sub", f, literal(1, "f32")))],
       [apply("sub", apply("sub", f, f), component(f, 1))],
     ])
-      expect(monoidsOf(loosen(kernelOf(...values)))).toEqual(["carried(exp, 2)"])
+      expect(monoidsOf(loosen(kernelOf(...values)))).toEqual(["online(exp, 2)"])
   }))
 
 test("loops of a loose fold have no maximum that keeps NaN", () =>

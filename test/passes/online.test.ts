@@ -81,10 +81,10 @@ test("shares times values are one fold of two channels; the divisor leaves the s
         "%1 = map tanh($0) of %0 : [row, key] f32",
         "%2 = constant 1 : [] f32",
         "%3 = input v input : [key: seq, dim: 8] f32",
-        "%4 = reduce carried(exp, 2).2 over key of %1, %2, %3 : [row, dim] f32",
-        "%5 = reduce carried(exp, 2) over key of %1, %2, %3 : [row, dim] f32",
+        "%4 = reduce online(exp, 2).2 over key of %1, %2, %3 : [row, dim] f32",
+        "%5 = reduce online(exp, 2) over key of %1, %2, %3 : [row, dim] f32",
         "%6 = map select((seq > 0), ($0 - ($1 - $1)), $0) of %4, %5 : [row, dim] f32",
-        "%7 = reduce carried(exp, 2).1 over key of %1, %2, %3 : [row, dim] f32",
+        "%7 = reduce online(exp, 2).1 over key of %1, %2, %3 : [row, dim] f32",
         "%8 = map select((seq > 0), ($0 - ($1 - $1)), $0) of %7, %5 : [row, dim] f32",
         "%9 = map select((seq > 0), ($0 / $1), 0.0) of %6, %8 : [row, dim] f32",
         "return %9",
@@ -93,7 +93,7 @@ test("shares times values are one fold of two channels; the divisor leaves the s
   })
 })
 
-test("nothing that scores are made of is a choice: it may lie in memory in half the bytes, as without a carried fold", () => {
+test("nothing that scores are made of is a choice: it may lie in memory in half the bytes, as without an online fold", () => {
   withTable(() => {
     const g = given()
     const [q, k] = [one("tanh", input("q", ["row", "dim"], g.all)), one("tanh", input("k", ["key", "dim"], g.all))]
@@ -117,7 +117,7 @@ test("the logarithm of a sum of exponentials takes its pivot from the fold", () 
       const m = largest("key", s)
       return [two("add", m, one("log", total("key", shifted(s, m))))]
     }),
-  ).toEqual(["carried(exp, 1) key", "carried(exp, 1).1 key"])
+  ).toEqual(["online(exp, 1) key", "online(exp, 1).1 key"])
 })
 
 const deviations = ({ all }: Given, count: number) => {
@@ -128,10 +128,7 @@ const deviations = ({ all }: Given, count: number) => {
 }
 
 test("squared deviations and their mean are one fold", () =>
-  expect(reductions((g) => [deviations(g, 2048)])).toEqual([
-    "carried(moments, 1).1 step",
-    "carried(moments, 1).2 step",
-  ]))
+  expect(reductions((g) => [deviations(g, 2048)])).toEqual(["online(moments, 1).1 step", "online(moments, 1).2 step"]))
 
 test("two values with channels of their own are two folds", () =>
   expect(
@@ -140,7 +137,7 @@ test("two values with channels of their own are two folds", () =>
       const [a, b] = [g.v, w].map((y) => total("key", two("mul", shares(g), y)))
       return [two("mul", a!, b!)]
     }),
-  ).toEqual(["carried(exp, 2).2 key", "carried(exp, 2) key", "carried(exp, 2).1 key", "carried(exp, 1).1 key"]))
+  ).toEqual(["online(exp, 2).2 key", "online(exp, 2) key", "online(exp, 2).1 key", "online(exp, 1).1 key"]))
 
 test.each<readonly [string, readonly string[], (g: Given) => readonly ir.Tensor[]]>([
   [
@@ -158,7 +155,7 @@ test.each<readonly [string, readonly string[], (g: Given) => readonly ir.Tensor[
   [
     // The divisor, which leaves the sum, matches by itself.
     "a value waits for the pivot, too",
-    ["max key", "sum key", "carried(exp, 1).1 key", "carried(exp, 1) key"],
+    ["max key", "sum key", "online(exp, 1).1 key", "online(exp, 1) key"],
     (g) => [total("key", two("mul", shifted(g.s, largest("key", g.s)), shares(g)))],
   ],
 ])("left alone: %s", (_, expected, make) => expect(reductions(make)).toEqual(expected))
@@ -174,8 +171,8 @@ test("scores that lie in memory, and axes that a block holds, are taken in two p
   }
   expect(reductions(short)).toEqual(["max dim", "sum dim"])
   expect(reductions(stored)).toEqual(["max key", "sum key"])
-  expect(reductions(short, { held: 4, stored: false })).toEqual(["carried(exp, 1).1 dim", "carried(exp, 1) dim"])
-  expect(reductions(stored, { held: 1024, stored: true })).toEqual(["carried(exp, 1).1 key", "carried(exp, 1) key"])
+  expect(reductions(short, { held: 4, stored: false })).toEqual(["online(exp, 1).1 dim", "online(exp, 1) dim"])
+  expect(reductions(stored, { held: 1024, stored: true })).toEqual(["online(exp, 1).1 key", "online(exp, 1) key"])
 })
 
 test("a factor leaves where that saves work, and stays where others read the product or the sum is larger", () => {
@@ -197,7 +194,7 @@ test("a factor leaves where that saves work, and stays where others read the pro
   expect(texts((g) => [total("dim", wide(g))])).toEqual(["($0 * $1) [dim, row]", "($0 * $1) [dim, row, step]"])
 })
 
-test("a layer has one carried fold over key, and no other fold over it", async () => {
+test("a layer has one online fold over key, and no other fold over it", async () => {
   const program = (await qwen3()).configure({
     model_type: "qwen3",
     vocab_size: 512,
@@ -222,9 +219,9 @@ test("a layer has one carried fold over key, and no other fold over it", async (
         expect(new Set(folds.map((t) => t.args.length))).toEqual(new Set([3]))
         expect(new Set(folds.map((t) => t.args.map((a) => ir.axisNames(a).join(" ")).join(", "))).size).toBe(1)
         expect(folds.map((t) => [t.monoid, t.component]).sort()).toEqual([
-          [{ kind: "carried", recipe: "exp", channels: 2 }, 0],
-          [{ kind: "carried", recipe: "exp", channels: 2 }, 1],
-          [{ kind: "carried", recipe: "exp", channels: 2 }, 2],
+          [{ kind: "online", recipe: "exp", channels: 2 }, 0],
+          [{ kind: "online", recipe: "exp", channels: 2 }, 1],
+          [{ kind: "online", recipe: "exp", channels: 2 }, 2],
         ])
       }
     }

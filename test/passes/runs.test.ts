@@ -100,7 +100,7 @@ describe("runs", () => {
     withTable(() =>
       expect(textOf(kernelOf(literal(8192)))).toMatchInlineSnapshot(`
       "kernel long(x: f32 [1048576] read, y: f32 [1] write)
-      lanes 1, groups 1
+      threads 1, groups 1
       for group < 1 grid {
         for lane < 1 lane {
           var k_0: f32 = 0.0

@@ -92,7 +92,7 @@ export async function run(kernel: LoopKernel, inputs: Readonly<Record<string, Da
     const { module, kernels, symbols } = emitWasm([kernel])
     const scratch = kernels[0]!.scratch
     const [compiled] = await device.compile(
-      [{ name: kernel.name, source: "", bindings: kernel.buffers, lanes: kernel.threads, scratch }],
+      [{ name: kernel.name, source: "", bindings: kernel.buffers, threads: kernel.threads, scratch }],
       module,
       symbols.length,
     )

@@ -331,7 +331,7 @@ describe("refusals", () => {
     const shared: Statement = { kind: "alloc", name: "tile", dtype: "f32", size: 5000, space: "shared" }
     expect(code(kernel([shared]))).toBe("wgsl/shared-bytes")
     expect(code(kernel([{ ...shared, storage: "bf16" }]))).toBeUndefined()
-    expect(code(kernel([], [], 257))).toBe("wgsl/lanes")
+    expect(code(kernel([], [], 257))).toBe("wgsl/threads")
     expect(
       code(
         kernel(

@@ -37,7 +37,7 @@ const kept = withTable(() => {
 const recorded = (change: (record: TunedRecord) => unknown = (r) => r) => {
   const { key, axes, schedule } = structuredClone(kept)
   const kernels = { [key]: { axes, schedule, microseconds: 80, heuristicMicroseconds: 100 } }
-  return change({ format: 2, target: "wasm", device: "wasm-test", measured: "a test", kernels })
+  return change({ format: 3, target: "wasm", device: "wasm-test", measured: "a test", kernels })
 }
 
 test("a schedule is used for its structure, in the kernel's own names", () => {
@@ -81,7 +81,7 @@ test.each([
         ...schedules.filter((_, i) => i % 3 === 0),
       ]) {
         const kernels = { [key]: { axes, schedule: tried, microseconds: 80, heuristicMicroseconds: 100 } }
-        const made = { format: 2, target: target.name, device: "test", measured: "a test", kernels } as const
+        const made = { format: 3, target: target.name, device: "test", measured: "a test", kernels } as const
         const record = checkTuned(JSON.parse(tunedText(made)), "a record")
         const found = tunedSchedule(renamed, record)
         expect(JSON.stringify(found)).not.toMatch(/"(row|out|inner)"/)
@@ -119,7 +119,7 @@ test("a file is compiled with a record, and says which of its schedules are refu
   const [first, second] = plain.kernels.map(({ kernel, schedule }) => ({ ...fingerprintOf(kernel), schedule }))
   const timed = { microseconds: 1, heuristicMicroseconds: 2 }
   const tuned: TunedRecord = {
-    format: 2,
+    format: 3,
     target: "wasm",
     device: "wasm-test",
     measured: "a test",
@@ -169,7 +169,7 @@ const withSchedule = (change: (schedule: Record<string, unknown>) => unknown) =>
 
 test.each<[string, () => unknown, RegExp]>([
   ["a list", () => [], /the record is not an object/],
-  ["another format", () => recorded((r) => ({ ...r, format: 1 })), /format is 1, this compiler reads 2/],
+  ["another format", () => recorded((r) => ({ ...r, format: 2 })), /format is 2, this compiler reads 3/],
   ["no target", () => recorded(({ target: _, ...r }) => r), /target is none of webgpu, wasm/],
   ["no device", () => recorded((r) => ({ ...r, device: 3 })), /device is not a text/],
   [

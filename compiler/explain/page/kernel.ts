@@ -21,12 +21,12 @@ export function kernelCard(kernel: KernelView, explanation: Explanation, _option
     first !== undefined &&
     html`<span class="cost">${bytesText(first.launch.cost.bytes)} · ${countText(first.launch.cost.operations)} operations</span>`
   }</summary>
-<p class="caption"><code>${kernel.name}</code>: ${plural(kernel.groups, "workgroup")} of ${plural(kernel.lanes, "lane")}.
+<p class="caption"><code>${kernel.name}</code>: ${plural(kernel.groups, "workgroup")} of ${plural(kernel.threads, "thread")}.
 ${lines.length > 0 && html`From ${lines.map((p) => html`<a class="chip" href="#${anchorOf(p)}">${p.slice(explanation.main.length + 1)}</a> `)}`}</p>
 ${first !== undefined && traffic(first.launch)}
 ${form("Tensor program", "the values that it computes, as the model asks for them: one line each, sources first", tensors.join("\n"), true)}
 ${form("Kernel", "fused: what is stored, as a formula over what is read; a local is kept by the workgroup", kernel.kernel, true)}
-${form("Schedule", "how the work is laid out: elements of each axis that a workgroup and a lane own, vectors, shared folds", kernel.schedule)}
+${form("Schedule", "how the work is laid out: elements of each axis that a workgroup and a thread own, vectors, shared folds", kernel.schedule)}
 ${kernel.tiled === kernel.loops ? undefined : form("Loops, after tile", "the schedule carried out, before it is cleaned up", kernel.tiled)}
 ${form("Loops, after clean", "what is emitted: index arithmetic simplified, invariant parts moved out of loops", kernel.loops)}
 ${kernel.source === "" ? html`<p class="caption">On WebAssembly the last loops are encoded as instructions, one export of a module for each kernel.</p>` : form("WGSL", "the text that the device compiles", kernel.source)}

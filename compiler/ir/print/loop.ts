@@ -3,7 +3,7 @@
  *
  *   kernel rowSum(x: f32 as bf16 [rows * 64] read, y: f32 [rows] write)
  *   symbols rows
- *   lanes 1, groups 8
+ *   threads 1, groups 8
  *   for row < rows grid {
  *     for lane < 1 lane {
  *       var total: f32 = 0.0
@@ -22,7 +22,7 @@ export function printLoop(kernel: LoopKernel): string {
   return [
     `kernel ${kernel.name}(${kernel.buffers.map(printBuffer).join(", ")})`,
     ...(kernel.symbols.length > 0 ? [`symbols ${kernel.symbols.join(" ")}`] : []),
-    `lanes ${kernel.threads}, groups ${kernel.groups}`,
+    `threads ${kernel.threads}, groups ${kernel.groups}`,
     ...lines(kernel.body, ""),
   ].join("\n")
 }

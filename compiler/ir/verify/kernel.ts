@@ -25,7 +25,7 @@ export type KernelProblemCode =
   | "kernel/arity" /* the wrong number of indices, lifted values or ranks */
   | "kernel/dtype" /* a dtype that is not the buffer's, the local's or the index's */
   | "kernel/node" /* a node of another language */
-  | "kernel/monoid" /* a prefix of a carried monoid */
+  | "kernel/monoid" /* a prefix of an online monoid */
   | "kernel/shape" /* a capacity that is no count */
 
 export interface KernelProblem {
@@ -188,7 +188,7 @@ function verifyFold(x: Reduce | Scan, axes: Map<string, object>, report: Report)
   for (const { monoid, at } of monoidParts(x.monoid)) {
     if (monoid.kind === "argmax" || monoid.kind === "top")
       expect(report, x.lift[at + 1]!.dtype, "i32", `the index of ${monoidKey(monoid)}`)
-    if (monoid.kind !== "carried") continue
+    if (monoid.kind !== "online") continue
     if (x.kind === "scan") report("kernel/monoid", `a prefix of ${monoidKey(monoid)} is not defined`)
     for (const l of x.lift.slice(at, at + liftCount(monoid)))
       expect(report, l.dtype, "f32", `what ${monoidKey(monoid)} folds`)

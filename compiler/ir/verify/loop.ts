@@ -67,7 +67,7 @@ interface Check {
 /** The rules that a kernel breaks; none when it is well formed. */
 export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
   const check: Check = { kernel, problems: [], names: new Map(), symbols: new Set(), where: "" }
-  wholeNumber(check, "the number of lanes", kernel.threads, 1)
+  wholeNumber(check, "the number of threads", kernel.threads, 1)
   wholeNumber(check, "the number of groups", kernel.groups, 1)
   for (const b of kernel.buffers) checkBuffer(check, b)
   checkScope(check, kernel.body, { within: "kernel", uniform: true })
@@ -199,7 +199,7 @@ function checkFor(check: Check, s: Extract<Statement, { kind: "for" }>, place: P
     require(check, isLiteral(s.extent), "number", () => "the extent of an unrolled loop is not a literal")
   if (s.bind === "lane")
     require(check, isLiteral(s.extent) && s.extent.value === check.kernel.threads, "shape", () =>
-      `the lane loop does not have the kernel's ${check.kernel.threads} lanes`)
+      `the lane loop does not have the kernel's ${check.kernel.threads} threads`)
   declare(check, s.variable, { kind: "variable", dtype: "i32", uniform: uniform && place.uniform })
   const within = s.bind === "grid" ? "grid" : s.bind === "lane" ? "lane" : place.within
   checkScope(check, s.body, { within, uniform: place.uniform && (uniform || s.bind === "lane") })
@@ -260,7 +260,7 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
     case "shuffle":
       wholeNumber(check, "the mask", s.mask, 1)
       require(check, s.mask < check.kernel.threads, "number", () =>
-        `the mask is not below the ${check.kernel.threads} lanes`)
+        `the mask is not below the ${check.kernel.threads} threads`)
       require(check, place.uniform, "barrier", () => "a shuffle under control flow that may differ between lanes")
       declare(check, s.name, { kind: "variable", dtype: s.value.dtype, width: s.value.width })
       break

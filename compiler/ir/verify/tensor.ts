@@ -209,7 +209,7 @@ function verifyReduce(t: Reduce, report: Report): void {
   const wanted = types[t.component]
   if (wanted === undefined) report("tensor/arity", `${monoidKey(t.monoid)} has no component ${t.component}`)
   else expectType(t.dtype, wanted, "the value", report)
-  if (t.monoid.kind === "carried")
+  if (t.monoid.kind === "online")
     for (const [i, a] of t.args.entries()) expectType(a.dtype, "f32", `argument ${i}`, report)
   if (!all.delete(t.axis)) report("tensor/axes", `there is no axis '${t.axis}' to reduce`)
   const slot = t.axes.find((a) => a.name === t.slot)

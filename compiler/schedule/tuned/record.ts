@@ -1,7 +1,7 @@
 /**
  * What tuning found for one device: schedules by the structure of kernels. `weft tune` writes such records, compiling takes from them.
  *
- *   { "format": 2, "target": "wasm", "device": "wasm-amd-epyc", "measured": "WebAssembly, 1 thread",
+ *   { "format": 3, "target": "wasm", "device": "wasm-amd-epyc", "measured": "WebAssembly, 1 thread",
  *     "kernels": { "6d1c…": { "axes": ["seq", "out", "embed"], "schedule": { … }, "microseconds": 81.2, "heuristicMicroseconds": 103.7 } } }
  *
  * A record whose form is wrong is refused with the place. A schedule in it that `tile` does not accept (the compiler has changed since) is
@@ -12,7 +12,7 @@ import { printable, WeftError } from "../../../runtime/errors.js"
 import type { Schedule } from "../../ir/schedule.js"
 import { checkKernel, type Fail } from "./check.js"
 
-export const tunedFormat = 2
+export const tunedFormat = 3
 
 export interface TunedKernel {
   /** The names that the schedule uses for the structure's axes, in their order; another kernel of this structure has its own. */

@@ -75,7 +75,7 @@ export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly s
 /** The kernel as an artifact holds it. */
 export function wgslKernel(kernel: LoopKernel, options: WgslOptions): ArtifactKernel {
   const bindings = kernel.buffers.map((b) => ({ access: b.access }))
-  return { name: kernel.name, source: emitWgsl(kernel, options).source, bindings, lanes: kernel.threads, scratch: 0 }
+  return { name: kernel.name, source: emitWgsl(kernel, options).source, bindings, threads: kernel.threads, scratch: 0 }
 }
 
 /** WGSL's own are less accurate than the table: absolute 2^-11 for sine and cosine, 1e-5 for tanh, an error that grows

@@ -14,7 +14,7 @@ import { packed, storageBytes } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
 
 export interface WgslLimits {
-  /** Lanes of a workgroup. */
+  /** Threads of a workgroup. */
   readonly invocations: number
   /** Bytes of `var<workgroup>` arrays. */
   readonly workgroupBytes: number
@@ -53,7 +53,7 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
   const shared = statements.reduce((n, s) => (s.kind === "alloc" && s.space === "shared" ? n + paddedBytes(s) : n), 0)
 
   if (kernel.threads > limits.invocations)
-    return refuse("wgsl/lanes", `has ${kernel.threads} lanes; the adapter allows ${limits.invocations}`)
+    return refuse("wgsl/threads", `has ${kernel.threads} threads; the adapter allows ${limits.invocations}`)
   if (kernel.buffers.length > limits.storageBuffers)
     return refuse("wgsl/buffers", `binds ${kernel.buffers.length} buffers; the adapter allows ${limits.storageBuffers}`)
   if (shared > limits.workgroupBytes)

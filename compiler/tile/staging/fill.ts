@@ -1,9 +1,9 @@
 /**
  * Fills: the lanes of a workgroup compute what it keeps of a local, as if it were a store into the workgroup's own memory.
  *
- *   w[o, k] of the block's 64 o and a chunk of 16 k   →   for turn { held[o · 20 + k] = w[64·block + o, 16·chunk + k] }
+ *   w[o, k] of the block's 64 o and a chunk of 16 k   →   for turn { staged[o · 20 + k] = w[64·block + o, 16·chunk + k] }
  *
- * An axis is held along a block (its part of a store's axis), along a chunk (of a folded axis), at one place (of a loop that is open), or
+ * An axis is staged along a block (its part of a store's axis), along a chunk (of a folded axis), at one place (of a loop that is open), or
  * whole. Places beyond the end of an axis are filled from its last element; nobody reads them.
  */
 
@@ -19,7 +19,7 @@ import { type BlockAxis, type Build, exchangeOf, laneGroup, Refused } from "../b
 import type { Lowerer, Scope } from "../lowerer.js"
 import { emitPoints } from "../points.js"
 
-export interface Held {
+export interface StagedAxis {
   readonly axis: Axis
   /** Elements in memory. */
   readonly size: number
@@ -28,28 +28,28 @@ export interface Held {
   /** The end of the axis, where the places may reach beyond it. */
   readonly end: Expression | undefined
   /** Whether the even places come before the odd ones. */
-  readonly dealt: boolean
+  readonly interleaved: boolean
 }
 
 /** Where a place of an axis lies. */
-function placeOf({ size, dealt }: Held, place: Expression): Expression {
+function placeOf({ size, interleaved }: StagedAxis, place: Expression): Expression {
   if (size === 1) return literal(0)
-  if (!dealt) return place
+  if (!interleaved) return place
   const known = divided(place, 2)
   if (known !== undefined) return add(known.quotient, literal((known.rest * size) / 2))
   const two = literal(2)
   return add(mul(apply("floormod", place, two), literal(size / 2)), apply("floordiv", place, two))
 }
 
-/** The layout of what is held: row-major, the last axis padded. */
-export const heldShape = (held: readonly Held[], pad: number): readonly number[] =>
-  held.map((h, i) => (i === held.length - 1 ? h.size + pad : h.size))
+/** The layout of what is staged: row-major, the last axis padded. */
+export const stagedShape = (staged: readonly StagedAxis[], pad: number): readonly number[] =>
+  staged.map((h, i) => (i === staged.length - 1 ? h.size + pad : h.size))
 
-/** The flat offset of an index of what is held. */
-export const heldOffset =
-  (held: readonly Held[], shape: readonly number[]) =>
+/** The flat offset of an index of what is staged. */
+export const stagedOffset =
+  (staged: readonly StagedAxis[], shape: readonly number[]) =>
   (index: readonly Expression[]): Expression =>
-    held.reduce<Expression>(
+    staged.reduce<Expression>(
       (flat, h, i) => add(mul(flat, literal(shape[i]!)), placeOf(h, difference(index[i]!, h.base))),
       literal(0),
     )
@@ -57,7 +57,7 @@ export const heldOffset =
 /** Emits the fill of `array` with `value`, which is over the axes' own names; `half`: which part of an array that holds two chunks. */
 export function emitFill(
   array: string,
-  held: readonly Held[],
+  staged: readonly StagedAxis[],
   value: Expression,
   tile: StagedTile["tile"],
   scope: Scope,
@@ -66,13 +66,13 @@ export function emitFill(
   half: readonly Expression[] = [],
 ): void {
   const at = new Map<string, Expression>()
-  const axes = held.map((h): BlockAxis => {
+  const axes = staged.map((h): BlockAxis => {
     const place = variable(h.axis.name)
     const element = h.size === 1 ? h.base : add(h.base, place)
     at.set(h.axis.name, h.end === undefined ? element : apply("min", element, apply("sub", h.end, literal(1))))
     return placeAxis(h, tile[h.axis.name] ?? {})
   })
-  const index = [...half, ...held.map((h) => placeOf(h, variable(h.axis.name)))]
+  const index = [...half, ...staged.map((h) => placeOf(h, variable(h.axis.name)))]
   const store: Store = {
     kind: "store",
     buffer: array,
@@ -84,8 +84,8 @@ export function emitFill(
   emitPoints(store, axes, together, { ...scope, lanes: laneGroup(together, parts) }, lowerer, parts, together === 1)
 }
 
-/** The places of a held axis, all of them the block's. */
-export function placeAxis(h: Held, tile: { readonly perThread?: number; readonly vector?: number }): BlockAxis {
+/** The places of a staged axis, all of them the block's. */
+export function placeAxis(h: StagedAxis, tile: { readonly perThread?: number; readonly vector?: number }): BlockAxis {
   const step = (tile.perThread ?? 1) * (tile.vector ?? 1)
   if (h.size % step !== 0)
     throw new Refused("tile/indivisible", `${h.size} places of '${h.axis.name}' are no multiple of ${step}`)

@@ -18,7 +18,7 @@ import type { StagedTile } from "../../ir/schedule.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { lowerValues } from "../values.js"
-import { allocate, emitFill, type Held, heldOffset, heldShape } from "./fill.js"
+import { allocate, emitFill, type StagedAxis, stagedOffset, stagedShape } from "./fill.js"
 
 /** What the locals of a store are read by. */
 export interface Reader {
@@ -31,7 +31,7 @@ export interface Reader {
   /** The chunked axis and those that are folded around it. */
   readonly chunk: OpenChunk | undefined
   readonly folding: Lowerer["folding"]
-  /** Locals of which one chunk is held, whatever the schedule says: scores. */
+  /** Locals of which one chunk is staged, whatever the schedule says: scores. */
   readonly once: ReadonlySet<string>
 }
 
@@ -42,7 +42,7 @@ export interface OpenChunk {
   readonly extent: Expression
   readonly base: Expression
   readonly outer: ReadonlyMap<string, Expression>
-  /** Which half of an array the chunk is in, when two are held. */
+  /** Which half of an array the chunk is in, when two are staged. */
   readonly half: Expression | undefined
 }
 
@@ -52,8 +52,8 @@ export interface ChunkLocal {
   readonly array: string
   readonly tile: StagedTile
   readonly half: Expression | undefined
-  /** What is held of it; `whole`: the chunk ends before the axis does. */
-  held(whole: boolean): readonly Held[]
+  /** What is staged of it; `whole`: the chunk ends before the axis does. */
+  staged(whole: boolean): readonly StagedAxis[]
 }
 
 export interface BlockLocals {
@@ -77,18 +77,18 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
     const along = alignments.get(local.name)!
     const tile = reader.tiles.get(local.name) ?? { tile: {} }
     const inChunks = reader.chunk !== undefined && along.includes(reader.chunk.name)
-    const heldAt = (whole: boolean) =>
+    const stagedAt = (whole: boolean) =>
       local.axes.map(
-        (axis, i): Held => ({
-          ...heldAxis(axis, along[i], reader, inChunks, local.name, whole),
-          dealt: tile.interleave === axis.name,
+        (axis, i): StagedAxis => ({
+          ...stagedAxis(axis, along[i], reader, inChunks, local.name, whole),
+          interleaved: tile.interleave === axis.name,
         }),
       )
-    const held = heldAt(false)
-    if (held.some((h) => h.dealt && h.size > 1 && h.size % 2 !== 0))
+    const staged = stagedAt(false)
+    if (staged.some((h) => h.interleaved && h.size > 1 && h.size % 2 !== 0))
       throw new Refused("tile/indivisible", `an odd number of places of '${tile.interleave}' has no halves`)
-    const size = held.reduce((n, h) => n * h.size, 1)
-    const one = heldShape(held, tile.pad ?? 0)
+    const size = staged.reduce((n, h) => n * h.size, 1)
+    const one = stagedShape(staged, tile.pad ?? 0)
     const half = inChunks && !reader.once.has(local.name) ? reader.chunk?.half : undefined
     const shape = half === undefined ? one : [2, ...one]
     if (size === 0) {
@@ -96,12 +96,12 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       homes.set(local.name, { array: undefined, scalar: literal(0, local.value.dtype), offset: () => literal(0) })
       continue
     }
-    const within = heldOffset(held, one)
+    const within = stagedOffset(staged, one)
     const whole = one.reduce((n, s) => n * s, 1)
     const offset: Home["offset"] =
       half === undefined ? within : (index) => add(mul(half, literal(whole)), within(index))
     if (size === 1 && parts.schedule.threads === 1 && !inChunks) {
-      const kept = emitScalar(local, held, bound, lowerer, parts, out)
+      const kept = emitScalar(local, staged, bound, lowerer, parts, out)
       homes.set(local.name, { array: undefined, scalar: kept, offset })
       continue
     }
@@ -114,10 +114,10 @@ export function emitLocals(reader: Reader, parts: Build, out: Statement[]): Bloc
       tile.packed === true ? storageOf(local, parts) : undefined,
     )
     shapes.set(array, shape)
-    if (inChunks) chunked.push({ local, array, tile, half, held: heldAt })
+    if (inChunks) chunked.push({ local, array, tile, half, staged: stagedAt })
     else {
       const scope: Scope = { out, bound, vector: undefined, lanes: undefined, solved: new Map() }
-      emitFill(array, held, local.value, tile.tile, scope, lowerer, parts)
+      emitFill(array, staged, local.value, tile.tile, scope, lowerer, parts)
       if (parts.schedule.threads > 1) out.push({ kind: "barrier" })
     }
     homes.set(local.name, { array, scalar: undefined, offset })
@@ -133,14 +133,14 @@ function storageOf({ name, value }: Local, { kernel }: Build): Half {
   return storage
 }
 
-function heldAxis(
+function stagedAxis(
   axis: Local["axes"][number],
   along: string | undefined,
   { axes, chunk }: Reader,
   inChunks: boolean,
   name: string,
   whole: boolean,
-): Omit<Held, "dealt"> {
+): Omit<StagedAxis, "interleaved"> {
   if (chunk !== undefined && along === chunk.name)
     return { axis, size: chunk.size, base: chunk.base, end: whole ? undefined : chunk.extent }
   const open = inChunks && along !== undefined ? chunk?.outer.get(along) : undefined
@@ -162,13 +162,13 @@ function heldAxis(
 /** The only element of a local that one lane owns: a name. */
 function emitScalar(
   local: Local,
-  held: readonly Held[],
+  staged: readonly StagedAxis[],
   bound: ReadonlySet<string>,
   lowerer: Lowerer,
   parts: Build,
   out: Statement[],
 ): Expression {
-  const at = new Map(held.map((h) => [h.axis.name, h.base] as const))
+  const at = new Map(staged.map((h) => [h.axis.name, h.base] as const))
   const scope: Scope = { out, bound, vector: undefined, lanes: laneGroup(1, parts), solved: new Map() }
   const [value] = lowerValues([substitute(local.value, at)], scope, lowerer)
   const kept = parts.fresh(local.name)

@@ -1,10 +1,10 @@
 /**
- * Rows: a store × what its schedule holds of folds that are not taken in chunks → the store over rows that are made once for all of a block.
+ * Rows: a store × what its schedule stages of folds that are not taken in chunks → the store over rows that are made once for all of a block.
  *
- *   y[s, o] = sum_{k}(g[k] · x[s, k] · r[s] · w[o, k])   with   { held: { x: { tile: { k: { vector: 4 } } } } }
- *   →  local held[s, k] = g[k] · x[s, k] · r[s];   y[s, o] = sum_{k}(held{s, k} · w[o, k])
+ *   y[s, o] = sum_{k}(g[k] · x[s, k] · r[s] · w[o, k])   with   { staged: { x: { tile: { k: { vector: 4 } } } } }
+ *   →  local staged[s, k] = g[k] · x[s, k] · r[s];   y[s, o] = sum_{k}(staged{s, k} · w[o, k])
  *
- * Held are all factors of a product that depend on no more axes than the one that loads the buffer. Folds that hold the same share one local.
+ * Staged are all factors of a product that depend on no more axes than the one that loads the buffer. Folds that stage the same share one local.
  */
 import { freeVariables, localRead, mul, reduce, rewrite, substitute, variable } from "../../ir/expression.js"
 import type { Local, Store } from "../../ir/kernel.js"
@@ -15,23 +15,28 @@ import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { factorsOf } from "./stage.js"
 
-export interface HeldRows {
+export interface StagedRows {
   readonly store: Store
   readonly locals: readonly Local[]
   /** How a local is filled; keys are axes of the local. */
   readonly tiles: ReadonlyMap<string, StagedTile>
 }
 
-export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: string): HeldRows {
+export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: string): StagedRows {
   const locals = new Map<Expression, Local>()
   const tiles = new Map<string, StagedTile>()
 
-  const hold = (operand: Expression, order: readonly string[], axes: ReadonlyMap<string, Axis>, tile: StagedTile) => {
+  const stageOperand = (
+    operand: Expression,
+    order: readonly string[],
+    axes: ReadonlyMap<string, Axis>,
+    tile: StagedTile,
+  ) => {
     const fresh = new Map(order.map((a, i) => [a, `${name}_axis${i}`] as const))
     const value = substitute(operand, new Map([...fresh].map(([from, to]) => [from, variable(to)] as const)))
     const extents = order.map((a): Axis => ({ name: fresh.get(a)!, extent: axes.get(a)!.extent }))
     if (extents.some((a) => freeVariables(a.extent).size > 0))
-      throw new Refused("local/unowned", `an axis of what '${given.buffer}' holds differs from point to point`)
+      throw new Refused("local/unowned", `an axis of what '${given.buffer}' stages differs from point to point`)
     const local = locals.get(value) ?? { kind: "local", name: `${name}_rows${locals.size}`, axes: extents, value }
     locals.set(value, local)
     tiles.set(
@@ -57,7 +62,7 @@ export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: st
     const operand = factors.filter(inside).reduce((a, b) => mul(a, b))
     // What a prefix around it runs over is no axis that can be staged.
     if ([...freeVariables(operand)].some((v) => !axes.has(v))) return lift
-    const read = hold(operand, order, axes, staged[found.load.buffer]!)
+    const read = stageOperand(operand, order, axes, staged[found.load.buffer]!)
     return [read, ...factors.filter((f) => !inside(f))].reduce((a, b) => mul(a, b))
   }
 

@@ -1,16 +1,16 @@
 /**
- * stage: a store × its schedule → the store over what its workgroup holds, chunk by chunk.
+ * stage: a store × its schedule → the store over what its workgroup stages, chunk by chunk.
  *
- *   y[s, o] = sum_{k}(x[s, k] · w[o, k])   with   { reduce: { k: { chunk: 16 } }, held: { x: …, w: … } }
- *   →  local x.held[s, k] = x[s, k];  local w.held[o, k] = w[o, k];  y[s, o] = sum_{k}(x.held{s, k} · w.held{o, k})
+ *   y[s, o] = sum_{k}(x[s, k] · w[o, k])   with   { reduce: { k: { chunk: 16 } }, staged: { x: …, w: … } }
+ *   →  local x.staged[s, k] = x[s, k];  local w.staged[o, k] = w[o, k];  y[s, o] = sum_{k}(x.staged{s, k} · w.staged{o, k})
  *
- * The factors of a fold are told apart by what they depend on, so that all of x · scale[s] · weight[k] is one operand. A carried fold becomes
- * plain sums over scores that are held:
+ * The factors of a fold are told apart by what they depend on, so that all of x · scale[s] · weight[k] is one operand. An online fold becomes
+ * plain sums over scores that are staged:
  *
- *   carried_{key}(s, 1, v)   →   local scores[row, key] = s;  sum_{key}(scores), sum_{key}(scores · v)
+ *   online_{key}(s, 1, v)   →   local scores[row, key] = s;  sum_{key}(scores), sum_{key}(scores · v)
  *
  * `tile` turns each chunk of scores into weights before it is read, and advances the sums when the pivots move. Folds side by side of one
- * extent get one axis, so that they share what is held.
+ * extent get one axis, so that they share what is staged.
  */
 
 import {
@@ -27,7 +27,7 @@ import {
 } from "../../ir/expression.js"
 import type { Local, Store } from "../../ir/kernel.js"
 import { memoized } from "../../ir/memoized.js"
-import { type Carried as CarriedMonoid, sum } from "../../ir/monoid.js"
+import { type Online as OnlineMonoid, sum } from "../../ir/monoid.js"
 import type { Expression, LocalRead, Reduce } from "../../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../../ir/query.js"
 import { type RecipeName, recipeOf } from "../../ir/recipes.js"
@@ -36,8 +36,8 @@ import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { everyRowCounts, type Masked, maskedLift } from "../range.js"
 
-/** Scores of a carried fold: the local holds them, then their weights. */
-export interface Carried {
+/** Scores of an online fold: the local holds them, then their weights. */
+export interface Online {
   readonly scores: string
   /** A score at its own place. */
   readonly read: LocalRead
@@ -57,7 +57,7 @@ export interface Staged {
   readonly origins: ReadonlyMap<string, string>
   /** How a local is filled; keys are axes of the local. */
   readonly tiles: ReadonlyMap<string, StagedTile>
-  readonly carried: readonly Carried[]
+  readonly online: readonly Online[]
   /** The chunked axis and the axes that are folded around it, outermost first. */
   readonly chunk: Axis & {
     readonly size: number
@@ -72,7 +72,7 @@ export interface Staged {
   readonly outer: readonly Axis[]
 }
 
-/** What a workgroup holds, as the folds of its stores are taken apart. */
+/** What a workgroup stages, as the folds of its stores are taken apart. */
 interface Staging {
   readonly name: string
   readonly given: Store
@@ -86,12 +86,12 @@ interface Staging {
   readonly locals: Local[]
   readonly origins: Map<string, string>
   readonly tiles: Map<string, StagedTile>
-  readonly carried: Carried[]
+  readonly online: Online[]
   /** Scores by what they are scores of. */
   readonly scored: Map<string, { readonly read: LocalRead; readonly scores: string }>
   /** Scores that some fold may not lose. */
   readonly strict: Set<string>
-  /** The operand of a fold over what is held. */
+  /** The operand of a fold over what is staged. */
   readonly operand: (x: Expression) => Expression
 }
 
@@ -123,10 +123,10 @@ export function stage(
     locals: [],
     origins: new Map(),
     tiles: new Map(),
-    carried: [],
+    online: [],
     scored: new Map(),
     strict: new Set(),
-    operand: createStaging(schedule.staged ?? {}, axes, (...held) => hold(block, ...held)),
+    operand: createStaging(schedule.staged ?? {}, axes, (...staged) => stageOperand(block, ...staged)),
   }
   const visit = restaged(block)
   const store: Store = { ...given, value: visit(value) }
@@ -140,12 +140,12 @@ export function stage(
     depth: wanted.stages ?? 1,
     run: wanted.run,
   }
-  const carried = block.carried.map((c) => ({ ...c, loose: !block.strict.has(c.scores) }))
+  const online = block.online.map((c) => ({ ...c, loose: !block.strict.has(c.scores) }))
   const found = outermostFolds(value).flatMap((r) => (chunked(r) === undefined ? [] : [maskOf(r, given.axes)]))
   const masks = found.every((m) => m !== undefined) ? (found as readonly Masked[]) : []
   const outer = chain.slice(0, -1).map((r) => ({ name: r.axis, extent: r.extent }))
   const { locals, origins, tiles } = block
-  return { store, beside, locals, origins, tiles, carried, chunk, masks, outer }
+  return { store, beside, locals, origins, tiles, online, chunk, masks, outer }
 }
 
 /** Refuses what is not taken in chunks. */
@@ -161,16 +161,16 @@ function checkChunks(given: Store, schedule: StoreSchedule, folds: readonly Redu
   if (stages !== undefined && (peelTail === false || stages < 1 || stages > 2))
     throw new Refused(
       "reduce/chunk",
-      `the chunks of '${axis}' are held one or two at a time, and have bodies of their own`,
+      `the chunks of '${axis}' are staged one or two at a time, and have bodies of their own`,
     )
 }
 
-/** Folds that are taken in chunks, over what the block holds of each chunk. */
+/** Folds that are taken in chunks, over what the block stages of each chunk. */
 function restaged(block: Staging): (x: Expression) => Expression {
   return rewriter((x) => {
     const of = x.kind === "component" ? x.of : x
     if (of.kind !== "reduce" || block.chunked(of) === undefined) return undefined
-    if (of.monoid.kind !== "carried") {
+    if (of.monoid.kind !== "online") {
       const made = restage(block, of)
       return x.kind === "component" ? component(made, x.index, x.slot) : made
     }
@@ -189,7 +189,13 @@ function steady(schedule: StoreSchedule, axis: string, extent: Expression) {
     throw new Refused("reduce/chunk", `the extent of '${axis}' differs from point to point`)
 }
 
-function hold(block: Staging, stem: string, held: Expression, order: readonly string[], tile: StagedTile): LocalRead {
+function stageOperand(
+  block: Staging,
+  stem: string,
+  operand: Expression,
+  order: readonly string[],
+  tile: StagedTile,
+): LocalRead {
   const local = `${block.name}_${stem}_${block.locals.length}`
   const fresh = new Map(order.map((a) => [a, `${a}_${local}`] as const))
   for (const [from, to] of fresh) block.origins.set(to, from)
@@ -199,7 +205,7 @@ function hold(block: Staging, stem: string, held: Expression, order: readonly st
     return { name: fresh.get(a)!, extent }
   })
   const renamed = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
-  block.locals.push({ kind: "local", name: local, axes: extents, value: substitute(held, renamed) })
+  block.locals.push({ kind: "local", name: local, axes: extents, value: substitute(operand, renamed) })
   block.tiles.set(
     local,
     renamedTile(tile, (a) => fresh.get(a) ?? a),
@@ -207,11 +213,11 @@ function hold(block: Staging, stem: string, held: Expression, order: readonly st
   return localRead(
     local,
     order.map((a) => variable(a)),
-    held.dtype,
+    operand.dtype,
   )
 }
 
-function scoresOf(block: Staging, r: Reduce, { recipe, loose }: CarriedMonoid) {
+function scoresOf(block: Staging, r: Reduce, { recipe, loose }: OnlineMonoid) {
   const score = r.lift[0]!
   const key = `${recipe} ${identity(score)}`
   const known = block.scored.get(key)
@@ -222,11 +228,11 @@ function scoresOf(block: Staging, r: Reduce, { recipe, loose }: CarriedMonoid) {
   const rows = [...freeVariables(score)].filter((a) => a !== r.axis)
   const order = [...block.given.axes.map((a) => a.name).filter((a) => rows.includes(a)), r.axis]
   if (order.length !== rows.length + 1)
-    throw new Refused("reduce/chunk", "the scores of a carried fold depend on another fold")
-  const read = hold(block, "scores", block.operand(score), order, block.schedule.staged?.scores ?? { tile: {} })
-  const { name: scores, axes: held } = block.locals.at(-1)!
+    throw new Refused("reduce/chunk", "the scores of an online fold depend on another fold")
+  const read = stageOperand(block, "scores", block.operand(score), order, block.schedule.staged?.scores ?? { tile: {} })
+  const { name: scores, axes: staged } = block.locals.at(-1)!
   if (loose !== true) block.strict.add(scores)
-  block.carried.push({ scores, read, recipe, loose: true, rows: held.slice(0, -1) })
+  block.online.push({ scores, read, recipe, loose: true, rows: staged.slice(0, -1) })
   const made = { read, scores }
   block.scored.set(key, made)
   return made
@@ -248,7 +254,7 @@ function restage(block: Staging, r: Reduce): Reduce {
 function maskOf(r: Reduce, rows: readonly Axis[]): Masked | undefined {
   const { kind } = r.monoid
   if (kind === "sum" || kind === "max" || kind === "min") return maskedLift(r.lift[0]!, kind)
-  if (kind !== "carried") return undefined
+  if (kind !== "online") return undefined
   const [pivot] = recipeOf(r.monoid.recipe).pivots
   const mask = pivot?.of === "$0" ? maskedLift(r.lift[0]!, pivot.fold) : undefined
   return mask !== undefined && everyRowCounts(mask, { name: r.axis, extent: r.extent }, rows) ? mask : undefined
@@ -259,7 +265,7 @@ export const pivotName = (scores: string, i: number): string => `${scores}_pivot
 
 /** The folds from `r` to the first chunked one, when its chain has one. */
 function chunkChain(r: Reduce, reduce: Readonly<Record<string, ReductionTile>>): readonly Reduce[] | undefined {
-  const chain = r.monoid.kind === "carried" ? [r] : chainOf(r)
+  const chain = r.monoid.kind === "online" ? [r] : chainOf(r)
   const at = chain.findIndex((c) => reduce[c.axis]?.chunk !== undefined)
   return at < 0 ? undefined : chain.slice(0, at + 1)
 }
@@ -285,14 +291,14 @@ function unite(
   })
 }
 
-/** Replaces the operands that load a held buffer by reads of locals, in all folds of a value. */
+/** Replaces the operands that load a staged buffer by reads of locals, in all folds of a value. */
 function createStaging(
-  held: Readonly<Record<string, StagedTile>>,
+  staged: Readonly<Record<string, StagedTile>>,
   axes: ReadonlyMap<string, Axis>,
-  hold: (stem: string, value: Expression, order: readonly string[], tile: StagedTile) => Expression,
+  stageOperand: (stem: string, value: Expression, order: readonly string[], tile: StagedTile) => Expression,
 ): (x: Expression) => Expression {
   const own = (x: Expression) => [...freeVariables(x)].filter((v) => axes.has(v))
-  const wanted = (x: Expression) => nodesOf([x], "load").findLast((l) => held[l.buffer] !== undefined)
+  const wanted = (x: Expression) => nodesOf([x], "load").findLast((l) => staged[l.buffer] !== undefined)
   const operand: (x: Expression) => Expression = memoized((x) => {
     const load = wanted(x)
     if (load === undefined || x.kind === "localRead") return x
@@ -302,7 +308,7 @@ function createStaging(
     const mine = new Set(own(x))
     const order = new Set(load.index.flatMap((i) => [...freeVariables(i)]).filter((v) => mine.has(v)))
     for (const v of mine) order.add(v)
-    return hold(load.buffer, x, [...order], held[load.buffer]!)
+    return stageOperand(load.buffer, x, [...order], staged[load.buffer]!)
   })
   const inside = (lift: Expression): Expression => {
     const factors = factorsOf(lift)

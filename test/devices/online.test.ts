@@ -1,5 +1,5 @@
 /**
- * Carried folds on devices: shares of masked rows, the logarithm of a sum of exponentials and squared deviations, under the compiler's own schedules.
+ * Online folds on devices: shares of masked rows, the logarithm of a sum of exponentials and squared deviations, under the compiler's own schedules.
  *
  *   row 0 sees no key: its shares are equal, as in two passes
  */
@@ -79,7 +79,7 @@ function jobs(target: Target): readonly Job[] {
   return withTable(() => {
     const p = program()
     const after: LawProgram = { ...p, outputs: online(hoist(p.outputs), defaultOnlineLimits) }
-    const folds = ir.topological(after.outputs).filter((t) => t.kind === "reduce" && t.monoid.kind === "carried")
+    const folds = ir.topological(after.outputs).filter((t) => t.kind === "reduce" && t.monoid.kind === "online")
     expect(folds.length).toBeGreaterThanOrEqual(4)
     checkKernels(p, after)
     const made: Job[] = []

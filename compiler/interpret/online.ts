@@ -1,7 +1,7 @@
 /**
- * What a carried monoid means: the folds, one after the other, that it does at once.
+ * What an online monoid means: the folds, one after the other, that it does at once.
  *
- *   carried(exp, 2)_{k < n}(s, 1, v).2   →   sum_{k'< n}(exp(s − max_{k < n}(s)) * v)
+ *   online(exp, 2)_{k < n}(s, 1, v).2   →   sum_{k'< n}(exp(s − max_{k < n}(s)) * v)
  *
  * The interpreters compute this and never append or merge: they are the more accurate side, and the programs that do both are compared with
  * them. Components of one reduction become reductions of their own.
@@ -12,13 +12,13 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import { recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 
-const isCarried = (m: Monoid): boolean => monoidParts(m).some(({ monoid }) => monoid.kind === "carried")
+const isOnline = (m: Monoid): boolean => monoidParts(m).some(({ monoid }) => monoid.kind === "online")
 
 /** The expression over plain monoids only. */
 export function inPasses(root: Expression, memo: Map<Expression, Expression> = new Map()): Expression {
   const visit = rewriter((x) => {
     const fold = x.kind === "component" ? x.of : x
-    return fold.kind === "reduce" && isCarried(fold.monoid)
+    return fold.kind === "reduce" && isOnline(fold.monoid)
       ? componentInPasses(fold, x.kind === "component" ? x.index : 0, x.kind === "component" ? x.slot : undefined)
       : undefined
   }, memo)
@@ -26,18 +26,18 @@ export function inPasses(root: Expression, memo: Map<Expression, Expression> = n
     const { monoid, at, component } = partOf(fold.monoid, index)!
     const lift = fold.lift.slice(at).map(visit)
     const extent = visit(fold.extent)
-    if (monoid.kind !== "carried") {
+    if (monoid.kind !== "online") {
       const alone = reduce(fold.axis, extent, monoid, lift.slice(0, liftCount(monoid)))
       return componentOf(alone, index - component, slot === undefined ? undefined : visit(slot))
     }
-    return carriedInPasses({ axis: fold.axis, extent, lift }, monoid, index - component)
+    return onlineInPasses({ axis: fold.axis, extent, lift }, monoid, index - component)
   }
   return visit(root)
 }
 
-function carriedInPasses(
+function onlineInPasses(
   { axis, extent, lift }: Pick<Reduce, "axis" | "extent" | "lift">,
-  monoid: Monoid & { kind: "carried" },
+  monoid: Monoid & { kind: "online" },
   index: number,
 ): Expression {
   const recipe = recipeOf(monoid.recipe)

@@ -1,7 +1,7 @@
 /**
  * Programs with folds that wait for one another, before and after hoist and online.
  *
- *   carried(buildProgram(recipe))   →   the program with one fold for each group of them, however short the axis and wherever the score lies
+ *   withOnlineFolds(buildProgram(recipe))   →   the program with one fold for each group of them, however short the axis and wherever the score lies
  */
 
 import type fc from "fast-check"
@@ -29,5 +29,5 @@ export function withRoots(p: LawProgram, roots: readonly ir.Tensor[]): LawProgra
 
 export const hoisted = (p: LawProgram): LawProgram => withRoots(p, hoist(rootsOf(simplified(p))))
 
-export const carried = (p: LawProgram): LawProgram =>
+export const withOnlineFolds = (p: LawProgram): LawProgram =>
   withRoots(p, online(rootsOf(hoisted(p)), { held: 0, stored: true }))
