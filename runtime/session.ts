@@ -2,16 +2,12 @@
  * A session: an artifact on a device. Memory is planned and checked, then allocated; weights are uploaded tensor by tensor; kernels are
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
-import { type Artifact, type ArtifactWeight, extentAt, weightBytes } from "./artifact.js"
+import { type Artifact, extentAt } from "./artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
-import { printable, thrownText, WeftError } from "./errors.js"
+import { WeftError } from "./errors.js"
 import { fromHost, functionOf, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
-
-/** Where weights come from: bytes of a tensor in the storage that the artifact names. */
-export interface WeightSource {
-  read(weight: ArtifactWeight, byteOffset: number, byteLength: number): Promise<Uint8Array>
-}
+import { uploadWeights, type WeightSource } from "./weights/upload.js"
 
 export interface SessionTimings {
   /** Milliseconds. */
@@ -41,8 +37,8 @@ export interface SessionOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
-/** Bytes that one upload takes at most: a tensor is never read whole when it is larger. */
-const uploadBytes = 16 << 20
+/** Zeros that are uploaded at a time. */
+const zeroBytes = 16 << 20
 
 /**
  * What a host gives for the options of a load: an object with a device, whose memory limit is a number.
@@ -63,24 +59,6 @@ export function checkedOptions<T extends SessionOptions & { readonly device: Dev
     functionOf(onProgress, "session/option", "onProgress")
     return given
   })
-}
-
-/** Bytes of a weight from the host's source, which must be as many as were asked for. */
-async function readPart(source: WeightSource, weight: ArtifactWeight, from: number, length: number) {
-  const refuse = (what: string, cause?: unknown) =>
-    new WeftError("session/weights", `the source of weights ${what} for ${printable(weight.tensor)}`, {
-      hint: "its function 'read' gives the bytes of a tensor from an offset on, as many as it is asked for",
-      cause,
-    })
-  let part: unknown
-  try {
-    part = await source.read(weight, from, length)
-  } catch (cause) {
-    throw cause instanceof WeftError ? cause : refuse(`failed (${thrownText(cause)})`, cause)
-  }
-  if (!ArrayBuffer.isView(part)) throw refuse(`gave ${hostText(part)}`)
-  if (part.byteLength !== length) throw refuse(`gave ${part.byteLength} bytes in place of ${length}`)
-  return new Uint8Array(part.buffer as ArrayBuffer, part.byteOffset, length)
 }
 
 /** @throws WeftError `session/target`, `session/binding`, `session/memory` before anything is allocated, and what the device throws */
@@ -111,18 +89,9 @@ export async function createSession(
     await device.settle?.(slots)
     const at = (buffer: number) => slots[artifact.buffers[buffer]!.slot]!
     for (const c of artifact.constants) device.upload(at(c.buffer), 0, fromBase64(c.base64))
-    const total = artifact.weights.reduce((n, w) => n + weightBytes(w), 0)
-    let done = 0
-    for (const w of artifact.weights) {
-      const bytes = weightBytes(w)
-      for (let offset = 0; offset < bytes; offset += uploadBytes) {
-        const length = Math.min(uploadBytes, bytes - offset)
-        const part = await readPart(source, w, (w.part?.begin ?? 0) + offset, length)
-        device.upload(at(w.buffer), w.offset + offset, part)
-      }
-      done += bytes
+    const onProgress = (done: number, total: number) =>
       fromHost("session/option", "onProgress failed", () => options.onProgress?.(done, total))
-    }
+    await uploadWeights(artifact, device, at, source, onProgress)
     const uploaded = performance.now()
     const kernels = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)
     const recordings = recordEntries(artifact, device, kernels, at)
@@ -248,8 +217,8 @@ function createStates({ buffers }: Artifact, device: Device, slots: readonly Dev
 
 function zero(device: Device, buffer: DeviceBuffer, bytes: number): void {
   if (bytes > 0 && device.clear !== undefined) device.clear(buffer, bytes)
-  for (let offset = 0; device.clear === undefined && offset < bytes; offset += uploadBytes)
-    device.upload(buffer, offset, new Uint8Array(Math.min(uploadBytes, bytes - offset)))
+  for (let offset = 0; device.clear === undefined && offset < bytes; offset += zeroBytes)
+    device.upload(buffer, offset, new Uint8Array(Math.min(zeroBytes, bytes - offset)))
 }
 
 /** Page-safe base64. */

@@ -34,6 +34,22 @@ export interface DeviceLimits {
   readonly memoryBytes?: number
 }
 
+/** Bytes of a buffer. */
+export interface Region {
+  readonly to: DeviceBuffer
+  readonly offset: number
+  readonly bytes: number
+}
+
+/** Memory for what regions are to hold. */
+export interface Filling {
+  /** One for each region; nobody's after `finish` or `abandon`. */
+  readonly parts: readonly Uint8Array[]
+  /** Puts the parts where they belong, before whatever is uploaded or submitted next. */
+  finish(): void
+  abandon(): void
+}
+
 export interface Device {
   readonly kind: ArtifactTarget
   /** For people: adapter or engine, threads. */
@@ -44,6 +60,11 @@ export interface Device {
   /** Zeroed memory. */
   allocate(bytes: number, label: string): DeviceBuffer
   upload(to: DeviceBuffer, offset: number, data: Uint8Array): void
+  /**
+   * Memory to read what regions are to hold into, with the fewest copies that the device can do with. Several may be open at a time; who asks
+   * for more than the device has ready waits. Absent where `upload` is as good.
+   */
+  stage?(regions: readonly Region[]): Promise<Filling>
   /** Zeroes the first `bytes` of a buffer, a multiple of 4. Where it is absent, zeros are uploaded. */
   clear?(buffer: DeviceBuffer, bytes: number): void
   /** Makes all kernels ready to run; `module` holds them all on WebAssembly. Rejects with a WeftError that names the kernel. */

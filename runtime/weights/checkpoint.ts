@@ -36,11 +36,12 @@ export interface Checkpoint {
   /** A text file of the checkpoint, or `undefined` when it has none of that name. */
   readText(name: TextFile): Promise<string | undefined>
   /**
-   * Bytes of a tensor: all of them, or `byteLength` from `byteOffset` inside the tensor. The caller must not write to them.
+   * Bytes of a tensor: all of them, or `byteLength` from `byteOffset` inside the tensor. The caller must not write to them. They may have been
+   * read into `into`, which has that length, and is what is returned then.
    *
    * @throws WeftError `checkpoint/range` outside the tensor, `checkpoint/truncated`, `checkpoint/unreadable`
    */
-  read(tensor: StoredTensor, byteOffset?: number, byteLength?: number): Promise<Uint8Array>
+  read(tensor: StoredTensor, byteOffset?: number, byteLength?: number, into?: Uint8Array): Promise<Uint8Array>
   /** Closes the files; may be called twice. */
   close(): Promise<void>
 }
@@ -56,7 +57,7 @@ export function assembleCheckpoint({ sources, ...parts }: CheckpointParts): Chec
   let closed: Promise<unknown> | undefined
   return {
     ...parts,
-    async read(tensor, byteOffset = 0, byteLength = tensor.byteLength - byteOffset) {
+    async read(tensor, byteOffset = 0, byteLength = tensor.byteLength - byteOffset, into) {
       const source = sources.get(tensor.file)
       const name = `${parts.folder}: ${tensor.name}`
       if (closed || source === undefined || parts.tensors.get(tensor.name) !== tensor) {
@@ -67,7 +68,7 @@ export function assembleCheckpoint({ sources, ...parts }: CheckpointParts): Chec
         )
       }
       checkRange(name, tensor.byteLength, byteOffset, byteLength)
-      return source.read(tensor.begin + byteOffset, byteLength)
+      return source.read(tensor.begin + byteOffset, byteLength, into)
     },
     async close() {
       closed ??= Promise.all([...sources.values()].map((source) => source.close()))

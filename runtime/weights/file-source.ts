@@ -111,10 +111,10 @@ function fileSource(name: string, handle: FileHandle, size: number): ByteSource 
   return {
     name,
     size,
-    async read(offset, length) {
+    async read(offset, length, into) {
       checkRange(name, size, offset, length)
       try {
-        const bytes = new Uint8Array(length)
+        const bytes = into ?? new Uint8Array(length)
         for (let at = 0; at < length; ) {
           const want = Math.min(length - at, maxBytesPerRead)
           const { bytesRead } = await handle.read(bytes, at, want, offset + at)

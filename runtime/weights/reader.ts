@@ -20,14 +20,19 @@ const blockBytes = 2 ** 24
  * @throws WeftError `checkpoint/storage` when a tensor is not stored as the artifact takes it, or holds a double that no float32 is near
  */
 export function weightReader(checkpoint: Pick<Checkpoint, "read">, tensors: ReadonlyMap<string, WeightTensor>) {
-  return async ({ tensor, storage }: ArtifactWeight, offset: number, length: number): Promise<Uint8Array> => {
+  return async (
+    { tensor, storage }: ArtifactWeight,
+    offset: number,
+    length: number,
+    into?: Uint8Array,
+  ): Promise<Uint8Array> => {
     const found = tensors.get(tensor)
     const formats: readonly string[] = stored[storage]
     if (found === undefined || !formats.includes(found.dtype))
       throw new WeftError("checkpoint/storage", `${tensor} is ${found?.dtype}, the artifact takes ${formats[0]}`, {
         hint: "compile the model for this checkpoint",
       })
-    if (found.dtype !== "F64") return checkpoint.read(found, offset, length)
+    if (found.dtype !== "F64") return checkpoint.read(found, offset, length, into)
     const bytes = await checkpoint.read(found, offset * 2, length * 2)
     const rounded = toFloat32("F64", bytes)
     const doubles = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -12,12 +12,13 @@ export interface ByteSource {
   /** Bytes in the whole file. */
   readonly size: number
   /**
-   * Exactly `length` bytes from `offset`; the caller must not write to them.
+   * Exactly `length` bytes from `offset`; the caller must not write to them. A source that reads rather than has them may read into `into`,
+   * which has that length, and return it.
    *
    * @throws WeftError `checkpoint/range` outside the file, `checkpoint/truncated` when the file ends early,
    * `checkpoint/unreadable` when the medium fails.
    */
-  read(offset: number, length: number): Promise<Uint8Array>
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>
   close(): Promise<void>
 }
 

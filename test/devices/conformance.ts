@@ -214,6 +214,46 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
       expect(await codeOf(() => device.clear!(buffer, 40))).toBe("device/out-of-range")
     })
 
+    it("fills regions that are read into, whole words or not, before what comes next", async () => {
+      const mebi = 1 << 20
+      const large = device.allocate(2 * mebi + 7, "large")
+      const small = device.allocate(18, "small")
+      device.upload(large, 0, new Uint8Array(4).fill(1))
+      device.upload(small, 4, Uint8Array.of(1))
+      device.upload(small, 11, Uint8Array.of(1))
+      const { parts, finish } = await device.stage!([
+        { to: large, offset: 8, bytes: 2 * mebi - 8 },
+        { to: small, offset: 5, bytes: 6 },
+        { to: large, offset: 2 * mebi, bytes: 7 },
+        { to: small, offset: 12, bytes: 4 },
+      ])
+      expect(parts.map((p) => p.length)).toEqual([2 * mebi - 8, 6, 7, 4])
+      for (const [i, part] of parts.entries()) part.fill(i + 2)
+      finish()
+      device.upload(small, 12, Uint8Array.of(9, 9, 9, 9))
+      expect([...(await device.read(large, 0, 12))]).toEqual([1, 1, 1, 1, 0, 0, 0, 0, 2, 2, 2, 2])
+      expect([...(await device.read(large, 2 * mebi - 2, 9))]).toEqual([2, 2, 4, 4, 4, 4, 4, 4, 4])
+      expect([...(await device.read(small, 0, 18))]).toEqual([0, 0, 0, 0, 1, 3, 3, 3, 3, 3, 3, 1, 9, 9, 9, 9, 0, 0])
+    })
+
+    it("fills many regions at a time, leaves out what is abandoned, and refuses what is outside", async () => {
+      const mebi = 1 << 20
+      const large = device.allocate(20 * mebi, "large")
+      const fill = async (i: number) => {
+        const { parts, finish, abandon } = await device.stage!([{ to: large, offset: i * mebi, bytes: mebi }])
+        parts[0]!.fill(i + 1)
+        await Promise.resolve()
+        if (i !== 7) finish()
+        else abandon()
+      }
+      await Promise.all(Array.from({ length: 20 }, (_, i) => fill(i)))
+      for (let i = 0; i < 20; i++)
+        if (i !== 7) expect([...(await device.read(large, (i + 1) * mebi - 3, 3))]).toEqual(Array(3).fill(i + 1))
+      expect(await codeOf(async () => device.stage!([{ to: large, offset: 4, bytes: 20 * mebi }]))).toBe(
+        "device/out-of-range",
+      )
+    })
+
     it("keeps the order of uploads and reads", async () => {
       const buffer = device.allocate(4, "order")
       device.upload(buffer, 0, Uint8Array.of(1, 1, 1, 1))

@@ -13,7 +13,17 @@
 import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import { hostText } from "../../host.js"
-import type { Command, CompiledKernel, Device, DeviceBuffer, DeviceLimits, Recording } from "../device.js"
+import { fillAside } from "../aside.js"
+import type {
+  Command,
+  CompiledKernel,
+  Device,
+  DeviceBuffer,
+  DeviceLimits,
+  Filling,
+  Recording,
+  Region,
+} from "../device.js"
 import { Heap, pageBytes } from "./memory.js"
 import { compileModule, hasMultiplyAdd, type KernelFunction, withMultiplyAdd, withSharedMemory } from "./module.js"
 import type { Spawn } from "./spawn.js"
@@ -161,6 +171,15 @@ class WasmDevice implements Device {
 
   upload(to: DeviceBuffer, offset: number, data: Uint8Array): void {
     this.bytes(to, offset, data.byteLength).set(data)
+  }
+
+  /** The memory itself; where it is not shared it moves when it grows, so that what is read meanwhile is read aside. */
+  async stage(regions: readonly Region[]): Promise<Filling> {
+    const parts = regions.map((r) => this.bytes(r.to, r.offset, r.bytes))
+    const { buffer } = this.heap.memory
+    if (typeof SharedArrayBuffer === "undefined" || !(buffer instanceof SharedArrayBuffer))
+      return fillAside(this, regions)
+    return { parts, finish: () => {}, abandon: () => {} }
   }
 
   clear(buffer: DeviceBuffer, bytes: number): void {

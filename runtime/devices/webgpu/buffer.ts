@@ -14,6 +14,8 @@ export interface WebgpuBuffer extends DeviceBuffer {
   readonly label: string
   readonly destroyed: boolean
   write(offset: number, data: Uint8Array): void
+  /** Forgets what the host wrote of whole words, which other bytes take the place of. */
+  overwritten(offset: number, bytes: number): void
   /** Zeroes whole words from the start, in the order of writes and submits. */
   clear(bytes: number): void
 }
@@ -34,9 +36,14 @@ export function createBuffer(device: GPUDevice, bytes: number, label: string, fr
     device.queue.writeBuffer(gpu, word, whole)
   }
 
+  const overwritten = (offset: number, bytes: number) => {
+    for (const word of split.keys()) if (word >= offset && word < offset + bytes) split.delete(word)
+  }
+
   return {
     bytes,
     gpu,
+    overwritten,
     label,
     get destroyed() {
       return destroyed
@@ -48,13 +55,13 @@ export function createBuffer(device: GPUDevice, bytes: number, label: string, fr
       if (middle > 0) {
         const start = data.byteOffset + head
         device.queue.writeBuffer(gpu, offset + head, data.buffer as ArrayBuffer, start, middle)
-        for (const word of split.keys()) if (word >= offset + head && word < offset + head + middle) split.delete(word)
+        overwritten(offset + head, middle)
       }
       const tail = data.length - head - middle
       if (tail > 0) writePart(offset + head + middle, 0, data.subarray(head + middle))
     },
     clear(bytes) {
-      for (const word of split.keys()) if (word < bytes) split.delete(word)
+      overwritten(0, bytes)
       const encoder = device.createCommandEncoder()
       encoder.clearBuffer(gpu, 0, bytes)
       device.queue.submit([encoder.finish()])

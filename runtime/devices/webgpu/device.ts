@@ -14,6 +14,7 @@
 import { WeftError } from "../../errors.js"
 import type { Command, Device, DeviceBuffer, Recording } from "../device.js"
 import { describe, findAdapter, isSoftware, type WebgpuOptions } from "./adapter.js"
+import { createBelt } from "./belt.js"
 import { createBuffer, type WebgpuBuffer } from "./buffer.js"
 import { bufferUsage, dispatchLimit, symbolBytes } from "./constants.js"
 import { createPipelines, type WebgpuKernel } from "./pipelines.js"
@@ -193,6 +194,12 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       )
     },
 
+    stage(regions) {
+      alive()
+      for (const { to, offset, bytes } of regions) inside(own(to), offset, bytes, "upload")
+      return orLost(belt.stage(regions))
+    },
+
     clear(cleared, bytes) {
       alive()
       const buffer = own(cleared)
@@ -281,6 +288,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       disposed = true
       for (const buffer of [...buffers]) buffer.destroy()
       staging.destroy()
+      belt.destroy()
       symbolBuffer.destroy()
       pipelines.clear()
       // Dawn for Node never frees a device with a listener that leads back to it.
@@ -289,6 +297,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       endWaiting("this device has been disposed of")
     },
   }
+  const belt = createBelt(gpu, { own, alive, upload: device.upload })
   const symbolProblem = await symbolError.then(refusal("symbols", symbolBytes))
   if (symbolProblem !== undefined) {
     device.dispose()
