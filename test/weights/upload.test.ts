@@ -41,9 +41,10 @@ function noting(bytes: number, staged: boolean) {
   return { device, memory, log }
 }
 
-const byteAt = ({ tensor }: ArtifactWeight, at: number) => (Number(tensor.slice(1)) * 31 + at * 7 + (at >> 8)) & 255
-const bytesOf = (weight: ArtifactWeight, from: number, length: number, into: Uint8Array = new Uint8Array(length)) => {
-  for (let i = 0; i < length; i++) into[i] = byteAt(weight, from + i)
+/** The number of the tensor, and at each 4,096th byte which one that is. */
+function bytesOf(weight: ArtifactWeight, from: number, length: number, into: Uint8Array = new Uint8Array(length)) {
+  into.fill(Number(weight.tensor.slice(1)) + 100)
+  for (let at = Math.ceil(from / 4096) * 4096; at < from + length; at += 4096) into[at - from] = (at >> 12) & 255
   return into
 }
 const to: DeviceBuffer = { bytes: 0, destroy: () => {} }
