@@ -74,6 +74,8 @@ export interface ChunkTarget {
   readonly sharedBytes: number
   /** Elements of a chunk of a contraction at most; as many as the rules say when left out. */
   readonly longest?: number
+  /** Rows of a block of an online fold at most; as many as the rules say when left out. */
+  readonly rows?: number
   /** Whether operands that are halves in memory are held as such, by kernels that half-products.ts takes in f16. */
   readonly packed?: boolean
   /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */

@@ -1,10 +1,11 @@
 /**
  * What schedules may assume of a target, from the best to the least; and the first schedule of theirs that `tile` carries out.
  *
- *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, { block: 32, chunks }, … { block: 1, chunks },
- *                               { block: 64 }, … { block: 1 }
+ *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, … with 64, 32, … 1 rows of online folds,
+ *                               { block: 32, chunks }, … { block: 1, chunks }, { block: 64 }, … { block: 1 }
  *
- * Shorter chunks and smaller blocks take less memory, and without chunks nothing is staged.
+ * Shorter chunks, fewer rows and smaller blocks take less memory, and without chunks nothing is staged: then the scores of an online fold are
+ * computed again for each of its channels, so that this comes last.
  */
 
 import type { Kernel } from "../ir/kernel.js"
@@ -13,18 +14,24 @@ import type { ScheduleTarget, TileOptions } from "../ir/machine.js"
 import type { Refusal, Schedule } from "../ir/schedule.js"
 import { isRefusal, tile } from "../tile/tile.js"
 import { chooseSchedule } from "./choose.js"
-import { shorterChunks } from "./rules.js"
+import { onlineRules, shorterChunks } from "./rules.js"
 
 export interface Possible {
   readonly schedule: Schedule
   readonly tiled: LoopKernel
 }
 
+const mostRows = onlineRules.workgroup.blockRowsOfMuchMemory
+
 /** The heuristic schedule and its loops, or the first refusal when none is left. */
 export function firstPossible(kernel: Kernel, target: ScheduleTarget, options: TileOptions): Possible | Refusal {
   let refusal: Refusal | undefined
+  const refused = new Set<string>()
   for (const assumed of assumptions(target)) {
     const schedule = chooseSchedule(kernel, assumed)
+    const key = JSON.stringify(schedule)
+    if (refused.has(key)) continue
+    refused.add(key)
     const tiled = tile(kernel, schedule, options)
     if (!isRefusal(tiled)) return { schedule, tiled }
     refusal ??= tiled
@@ -37,6 +44,8 @@ function* assumptions(target: ScheduleTarget): Iterable<ScheduleTarget> {
   const { chunks, ...plain } = target
   if (chunks?.contraction === true)
     for (const longest of shorterChunks) yield { ...target, chunks: { ...chunks, longest } }
+  if (chunks !== undefined)
+    for (let rows = mostRows >> 1; rows > 0; rows >>= 1) yield { ...target, chunks: { ...chunks, rows } }
   for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
   for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
 }

@@ -126,7 +126,8 @@ function rolesOf(store: Store, folds: readonly Reduce[], kernel: Kernel): Roles 
 const bytesOf = (rows: number, chunk: number, extent: number) =>
   4 * chunk * (extent + rules.pad) + 4 * rows * (chunk + rules.pad) + 8 * rows
 
-const rowsOf = ({ rows }: Roles, count: number) => spread(rows, Math.min(count, power(volume(rows))))
+const rowsOf = ({ rows }: Roles, count: number, { rows: most = count }: ChunkTarget) =>
+  spread(rows, Math.min(count, most, power(volume(rows))))
 
 /** Vectors of the last channel axis that a thread accumulates, at most `limit`. */
 const vectorsOf = ({ channels }: Roles, vector: number, limit: number) => {
@@ -134,8 +135,8 @@ const vectorsOf = ({ channels }: Roles, vector: number, limit: number) => {
   return last === undefined ? 1 : divisor(Math.max(1, hinted(last.extent)) / vector, limit)
 }
 
-function laneLayout(roles: Roles): Layout {
-  const rows = rowsOf(roles, rules.lane.blockRows)
+function laneLayout(roles: Roles, target: ChunkTarget): Layout {
+  const rows = rowsOf(roles, rules.lane.blockRows, target)
   const vector = roles.byVectors ? wide : 1
   return {
     rows,
@@ -160,7 +161,8 @@ function workgroupLayout(
   const { workgroup } = rules
   const { tileOfRows } = roles
   const muchMemory = target.sharedBytes >= workgroup.muchMemory
-  const rows = rowsOf(roles, muchMemory ? workgroup.blockRowsOfMuchMemory : workgroup.blockRows)
+  const most = muchMemory ? workgroup.blockRowsOfMuchMemory : workgroup.blockRows
+  const rows = rowsOf(roles, most, target)
   const rowRegisters = registers(rows, perThread.rows)
   const vector = roles.byVectors && tileOfRows ? wide : 1
   const columns = { vector, perThread: vectorsOf(roles, vector, perThread.columns) }
