@@ -43,6 +43,8 @@ export interface Arguments {
   readonly json?: boolean
   readonly "ignore-eos"?: boolean
   readonly "no-cache"?: boolean
+  readonly "random-weights"?: boolean
+  readonly "first-token"?: boolean
   readonly watch?: boolean
   readonly help?: boolean
 }
@@ -53,7 +55,15 @@ export type Reader = readonly [read: (text: string) => unknown, takes: string]
 type Read = Reader[0]
 
 /** Flags without a value. */
-export const switches: readonly Flag[] = ["json", "ignore-eos", "no-cache", "watch", "help"]
+export const switches: readonly Flag[] = [
+  "json",
+  "ignore-eos",
+  "no-cache",
+  "random-weights",
+  "first-token",
+  "watch",
+  "help",
+]
 const text: Read = (value) => value
 const number: Read = (value) => (value.trim() === "" || !Number.isFinite(Number(value)) ? undefined : Number(value))
 const whole: Read = (value) => (/^\d+$/.test(value) && Number.isSafeInteger(Number(value)) ? Number(value) : undefined)

@@ -95,7 +95,7 @@ export function weightsOf(
 }
 
 /** The file of the model that reads a checkpoint. */
-export function familyFile({ config, folder }: Checkpoint): string {
+export function familyFile({ config, folder }: Pick<Checkpoint, "config" | "folder">): string {
   const type = config.model_type
   if (typeof type === "string" && Object.hasOwn(families, type)) return join(packageFolder, "models", families[type]!)
   const shown = typeof type === "string" ? printable(type) : "missing"

@@ -21,7 +21,7 @@ const loaders: Readonly<Record<CommandName, () => Promise<Command>>> = {
   compile: async () => (await import("./compile.js")).compile,
   explain: async () => (await import("./explain.js")).explain,
   tune: async () => (await import("./tune.js")).tune,
-  bench: async () => (await import("./bench.js")).bench,
+  bench: async () => (await import("./bench/bench.js")).bench,
 }
 
 /** Runs the command that `args` name; resolves to the exit code, when what went wrong has been told. */

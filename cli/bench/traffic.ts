@@ -4,7 +4,7 @@
  * Counted whole: every weight that a launch of `step` binds. Of a stack (the experts of a layer) only the share that is active. Of a table
  * with a row per token of the vocabulary only a row, unless it is the one that the step binds last: the head.
  */
-import type { Artifact, ArtifactWeight } from "../runtime/artifact.js"
+import { type Artifact, type ArtifactWeight, weightBytes as bytesOf } from "../../runtime/artifact.js"
 
 /** @param active members of each stack that a token uses */
 export function weightBytesPerToken(artifact: Artifact, active: number): number {
@@ -38,3 +38,11 @@ function partsOf({ buffers, weights }: Artifact, used: Iterable<number>) {
   }
   return found.values()
 }
+
+/** Bytes of all weights. */
+export const weightBytes = ({ weights }: Pick<Artifact, "weights">): number =>
+  weights.reduce((n, w) => n + bytesOf(w), 0)
+
+/** Bytes of the states that one step reads after `past` tokens: a row for each, where a state has rows. */
+export const stateBytesPerToken = ({ buffers }: Pick<Artifact, "buffers">, past: number): number =>
+  buffers.reduce((n, b) => n + (b.role === "state" && b.row !== undefined ? Math.min(b.bytes, b.row * past) : 0), 0)

@@ -3,12 +3,12 @@
  *
  *     for g in grid: for l in threads: for k: for u in 8: sum_u += x[((g · K + k) · 8 + u) · threads · 4 + 4 l … + 4]     16 bytes a load
  */
-import { add, fetch, literal, mul, splat, variable, withTable } from "../compiler/ir/expression.js"
-import type { LoopKernel, Statement } from "../compiler/ir/loop.js"
-import type { Expression } from "../compiler/ir/nodes.js"
-import { emitWasm } from "../compiler/targets/wasm/emit.js"
-import { wgslKernel } from "../compiler/targets/wgsl/emit.js"
-import type { Device } from "../runtime/devices/device.js"
+import { add, fetch, literal, mul, splat, variable, withTable } from "../../compiler/ir/expression.js"
+import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import { emitWasm } from "../../compiler/targets/wasm/emit.js"
+import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
+import type { Device } from "../../runtime/devices/device.js"
 
 const unrolled = 8
 const width = 4

@@ -1,0 +1,105 @@
+/**
+ * A model of a config alone: its weights are random, so that its speed can be measured without a checkpoint.
+ *
+ *     weft bench --config qwen3-8b.json --random-weights
+ *
+ * Matrices are uniform with the variance of one over their row, vectors are near one: activations keep their size from layer to layer, the
+ * logits differ, and a router spreads tokens over its members.
+ */
+import { resolve } from "node:path"
+import { configOf } from "../../compiler/frontend/host.js"
+import type { ArtifactWeight } from "../../runtime/artifact.js"
+import { load } from "../../runtime/generate/load.js"
+import type { WeightSource } from "../../runtime/weights/upload.js"
+import type { Arguments } from "../arguments.js"
+import { familyFile } from "../artifact.js"
+import { keptArtifact } from "../cache.js"
+import { chooseDevice, deviceNames, precisionFor } from "../device.js"
+import type { LoadedModel } from "../node.js"
+import { readObject } from "../subject.js"
+import { tunedFor } from "../tuned.js"
+
+/** @throws WeftError `cli/file`, `model/family`, `device/…`, `webgpu/…`, and what compiling and loading throw */
+export async function openRandom(file: string, values: Arguments): Promise<LoadedModel> {
+  const started = performance.now()
+  const config = await readObject(file)
+  const given = values["model-file"]
+  const modelFile = given === undefined ? familyFile({ config, folder: file }) : resolve(given)
+  const { device, adapter, reason } = await chooseDevice(
+    deviceNames.find((name) => name === values.device) ?? "auto",
+    values.threads,
+  )
+  try {
+    const target = device.kind
+    const precision = values.precision ?? precisionFor(device)
+    const tuned = await tunedFor(device, values.tuned)
+    const { context } = values
+    const cache = values["no-cache"] === true ? false : undefined
+    const parts = [configOf(config), "random weights", target, adapter, precision, context, tuned]
+    const { artifact, cached } = await keptArtifact(
+      { cache, label: `random-${target}`, modelFile, parts },
+      async () => {
+        const { compileFile } = await import("../../compiler/internal.js")
+        return compileFile(modelFile, config, target, {
+          tensors: (expected) => new Map(expected.map(({ name }) => [name, { dtype: "BF16" as const }])),
+          context,
+          adapter,
+          precision,
+          tuned,
+        })
+      },
+    )
+    const artifactMs = performance.now() - started
+    const weights = randomWeights(values.seed ?? 0)
+    const model = await load(artifact, { device, weights, onDispose: () => device.dispose() })
+    return { ...model, reason, loading: { artifactMs, totalMs: performance.now() - started, cached } }
+  } catch (error) {
+    device.dispose()
+    throw error
+  }
+}
+
+/** Elements of a block. A prime, so that rows do not repeat after a few. */
+const blockElements = 4_194_301
+
+/** Weights in bf16, the same for the same seed: a block for each length of a row, from which each tensor takes its values at a place of its own. */
+export function randomWeights(seed: number): WeightSource {
+  const blocks = new Map<number, Uint8Array>()
+  return {
+    async read({ tensor, shape }: ArtifactWeight, byteOffset, byteLength, into) {
+      const row = shape.length > 1 ? shape.at(-1)! : 0
+      const block = blocks.get(row) ?? randomBlock(seed, row)
+      blocks.set(row, block)
+      let from = (2 * hash(tensor) + byteOffset) % block.length
+      for (let at = 0; at < byteLength; from = 0) {
+        const part = block.subarray(from, from + byteLength - at)
+        into.set(part, at)
+        at += part.length
+      }
+      return into
+    },
+  }
+}
+
+/** `row` elements are summed with such weights; 0 for weights that are near one. */
+function randomBlock(seed: number, row: number): Uint8Array {
+  const values = new Float32Array(blockElements)
+  const words = new Uint32Array(values.buffer)
+  const [mean, most] = row === 0 ? [1, 0.1] : [0, Math.sqrt(3 / row)]
+  // Marsaglia's xorshift (2003) with the shifts 13, 17, 5; a state of 0 would stay 0.
+  let state = (seed * 2654435761 + row * 40503 + 1) >>> 0 || 1
+  for (let i = 0; i < blockElements; i++) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    values[i] = mean + most * ((state >>> 0) / 2 ** 31 - 1)
+  }
+  return new Uint8Array(Uint16Array.from(words, (bits) => (bits + 0x8000) >>> 16).buffer)
+}
+
+/** FNV-1a of the name's characters. */
+function hash(name: string): number {
+  let found = 2166136261
+  for (const c of name) found = Math.imul(found ^ c.codePointAt(0)!, 16777619) >>> 0
+  return found
+}
