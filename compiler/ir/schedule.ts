@@ -5,94 +5,248 @@
  *
  * One entry of `stores` per store of the kernel, in order. An axis that is not named has block 1. Nothing here changes what is computed;
  * `tile` refuses what it cannot do.
+ *
+ * `scheduleFields` is the one list of what a schedule may say. From it follow the types, how a file is checked (`schedule/tuned/check.ts`), how
+ * axes are renamed, when two schedules say the same, what the tests draw, and the lists in `schedule/README.md`.
  */
 
-export interface AxisTile {
-  /** Elements of this axis that one workgroup owns; "all": the whole axis. A multiple of perThread · vector. */
-  readonly block: number | "all"
-  /** Consecutive elements (or vectors) that one lane holds at once. */
-  readonly perThread?: number
-  /** Lanes of a vector along this axis; at most one axis of a store has one. */
-  readonly vector?: number
+/** What may stand at a field. */
+export type Form =
+  /** A whole number. */
+  | { readonly kind: "count"; readonly least: number; readonly most?: number }
+  /** A whole number from 1 on, or "all". */
+  | { readonly kind: "extent" }
+  | { readonly kind: "truth" }
+  /** The name of an axis. */
+  | { readonly kind: "axis" }
+  | { readonly kind: "list"; readonly of: Form }
+  | { readonly kind: "keyed"; readonly by: "axis" | "buffer"; readonly of: Form }
+  | { readonly kind: "fields"; readonly of: Fields }
+
+export interface Field {
+  readonly form: Form
+  /** What is meant where the field is left out: a value, or in words what decides then. Without it the field has to be there. */
+  readonly leftOut?: number | boolean | string | Readonly<Record<string, never>>
+  readonly about: string
 }
 
-export interface ReductionTile {
-  /** Elements taken at once by a vector accumulator. */
-  readonly vector?: number
-  /** Vectors taken at once, each with an accumulator of its own. */
-  readonly accumulators?: number
-  /** Lanes of the workgroup that share one reduction; a power of two that divides `threads`. */
-  readonly group?: number
-  /**
-   * Elements that the workgroup takes together: what is staged of them is filled once for all its points. All points of the block keep their
-   * accumulators from chunk to chunk. Goes with `innerUnroll` only.
-   */
-  readonly chunk?: number
-  /** Chunks whose operands are staged at once, 1 or 2: with two the next one is filled while this one is folded. */
-  readonly stages?: number
-  /**
-   * Whether chunks that reach over the end of the axis, or over what counts, have a body of their own. They have when left out; without, there
-   * is less text and a little more work.
-   */
-  readonly peelTail?: boolean
-  /** Elements of a chunk that one iteration takes, one after the other into the same accumulator. */
-  readonly innerUnroll?: number
-  /**
-   * Turns of the loop that are added one after the other, before the result is merged by pairs with those of other runs. Left out: 8 where
-   * the axis may have more than 4,096 elements, for which no more are allowed; else all of them.
-   */
-  readonly run?: number
-}
+export type Fields = Readonly<Record<string, Field>>
 
+const count = { kind: "count", least: 1 } as const
+const truth = { kind: "truth" } as const
+const axis = { kind: "axis" } as const
+const list = <F extends Form>(of: F) => ({ kind: "list", of }) as const
+const keyed = <B extends "axis" | "buffer", F extends Form>(by: B, of: F) => ({ kind: "keyed", by, of }) as const
+const fields = <F extends Fields>(of: F) => ({ kind: "fields", of }) as const
+
+const perThread = {
+  form: count,
+  leftOut: 1,
+  about: "Consecutive elements (or vectors) of the axis that one lane holds at once.",
+} as const
+
+const axisFields = {
+  block: {
+    form: { kind: "extent" },
+    about: 'Elements of the axis that one workgroup owns; "all": the whole axis. A multiple of perThread · vector.',
+  },
+  perThread,
+  vector: {
+    form: count,
+    leftOut: 1,
+    about: "Lanes of a vector along the axis; at most one axis of a store has one.",
+  },
+} as const satisfies Fields
+
+const reductionFields = {
+  vector: { form: count, leftOut: 1, about: "Elements taken at once by a vector accumulator." },
+  accumulators: { form: count, leftOut: 1, about: "Vectors taken at once, each with an accumulator of its own." },
+  group: {
+    form: count,
+    leftOut: 1,
+    about: "Lanes of the workgroup that share one reduction; a power of two that divides `threads`.",
+  },
+  chunk: {
+    form: count,
+    leftOut: "no chunks",
+    about:
+      "Elements that the workgroup takes together: what is staged of them is filled once for all its points, which keep their accumulators from chunk to chunk. Goes with `innerUnroll` only.",
+  },
+  stages: {
+    form: { kind: "count", least: 1, most: 2 },
+    leftOut: 1,
+    about: "Chunks whose operands are staged at once: with two the next one is filled while this one is folded.",
+  },
+  peelTail: {
+    form: truth,
+    leftOut: true,
+    about:
+      "Whether chunks that reach over the end of the axis, or over what counts, have a body of their own. Without, there is less text and a little more work.",
+  },
+  innerUnroll: {
+    form: count,
+    leftOut: 1,
+    about: "Elements of a chunk that one iteration takes, one after the other into the same accumulator.",
+  },
+  run: {
+    form: count,
+    leftOut: "8 where the axis may have more than 4,096 elements, for which no more are allowed; else all of them",
+    about: "Turns of the loop that are added one after the other, before the result is merged by pairs with others.",
+  },
+} as const satisfies Fields
+
+const filledFields = {
+  perThread,
+  vector: { form: count, leftOut: 1, about: "Lanes of a vector along the axis, of loads and of stores." },
+} as const satisfies Fields
+
+const stagedFields = {
+  tile: { form: keyed("axis", fields(filledFields)), about: "What one lane fills at once, by axis of the operand." },
+  pad: {
+    form: { kind: "count", least: 0 },
+    leftOut: 0,
+    about: "Elements added to each row in memory, against bank conflicts.",
+  },
+  interleave: {
+    form: axis,
+    leftOut: "none",
+    about:
+      "An axis of which the even places come first in memory, then the odd ones: lanes that have pairs of neighbours along it read neighbours.",
+  },
+  packed: {
+    form: truth,
+    leftOut: false,
+    about:
+      "Two elements to a word, as in the buffer that they are loaded from: half the memory, decoded at each read. Of plain loads only.",
+  },
+  fold: {
+    form: fields(reductionFields),
+    leftOut: {},
+    about: "Of scores: how a row of a chunk is folded for its pivot; its vectors are those of the weights, too.",
+  },
+} as const satisfies Fields
+
+const storeFields = {
+  tile: { form: keyed("axis", fields(axisFields)), about: "How the store's axes are laid out." },
+  reduce: { form: keyed("axis", fields(reductionFields)), about: "How its folds are done, by the axis folded over." },
+  raster: {
+    form: list(axis),
+    leftOut: "their own order",
+    about: "The order in which workgroups run over blocks: all axes of the store, the slowest first.",
+  },
+  staged: {
+    form: keyed("buffer", fields(stagedFields)),
+    leftOut: {},
+    about:
+      "The factor of a fold that loads the buffer is copied to the workgroup's memory first. `scores` stands for those of an online fold, which are staged in any case.",
+  },
+  computeWith: {
+    form: fields({
+      store: { form: { kind: "count", least: 0 }, about: "The number of the other store." },
+      axes: { form: keyed("axis", axis), about: "Which of its axes each axis here stands for." },
+    }),
+    leftOut: "made by itself",
+    about: "The store is made along with another one, whose folds it shares. The rest of such a schedule is empty.",
+  },
+} as const satisfies Fields
+
+const kernelFields = {
+  threads: { form: count, about: "Lanes of a workgroup." },
+  subgroup: {
+    form: count,
+    leftOut: 1,
+    about: "Lanes that exchange values without shared memory, a power of two; 1: none do.",
+  },
+  stores: { form: list(fields(storeFields)), about: "One for each store of the kernel." },
+  locals: {
+    form: keyed("axis", fields(reductionFields)),
+    about: "How reductions inside of locals are done, by the axis folded over.",
+  },
+} as const satisfies Fields
+
+/** All fields, by what they are said of. */
+export const scheduleFields = {
+  kernel: kernelFields,
+  store: storeFields,
+  axis: axisFields,
+  reduction: reductionFields,
+  staged: stagedFields,
+  filled: filledFields,
+} as const satisfies Readonly<Record<string, Fields>>
+
+type Value<F> = F extends { readonly kind: "count" }
+  ? number
+  : F extends { readonly kind: "extent" }
+    ? number | "all"
+    : F extends { readonly kind: "truth" }
+      ? boolean
+      : F extends { readonly kind: "axis" }
+        ? string
+        : F extends { readonly kind: "list"; readonly of: infer E }
+          ? readonly Value<E>[]
+          : F extends { readonly kind: "keyed"; readonly of: infer E }
+            ? Readonly<Record<string, Value<E>>>
+            : F extends { readonly kind: "fields"; readonly of: infer T }
+              ? Said<T>
+              : never
+
+/** The objects that fields are said in. */
+type Said<T> = {
+  readonly [K in keyof T as T[K] extends { readonly leftOut: unknown } ? never : K]: Value<FormOf<T[K]>>
+} & { readonly [K in keyof T as T[K] extends { readonly leftOut: unknown } ? K : never]?: Value<FormOf<T[K]>> }
+
+type FormOf<F> = F extends { readonly form: infer X } ? X : never
+
+export interface AxisTile extends Said<typeof axisFields> {}
+export interface ReductionTile extends Said<typeof reductionFields> {}
 /** What a workgroup stages for its points: an operand of a fold, or the scores of an online one. */
-export interface StagedTile {
-  /** What one lane fills at once, by axis of the operand. */
-  readonly tile: Readonly<Record<string, { readonly perThread?: number; readonly vector?: number }>>
-  /** Elements added to each row in memory, against bank conflicts. */
-  readonly pad?: number
-  /** An axis of which the even places come first in memory, then the odd ones: lanes that have pairs of neighbours along it read neighbours. */
-  readonly interleave?: string
-  /** Two elements to a word, as in the buffer that they are loaded from: half the memory, decoded at each read. Of plain loads only. */
-  readonly packed?: boolean
-  /** Of scores: how a row of a chunk is folded for its pivot; its vectors are those of the weights, too. */
-  readonly fold?: ReductionTile
+export interface StagedTile extends Said<typeof stagedFields> {}
+export interface StoreSchedule extends Said<typeof storeFields> {}
+export interface Schedule extends Said<typeof kernelFields> {}
+
+export const scheduleForm: Form = fields(kernelFields)
+
+/** What is said of axes, over other axes; what is said of those without a new name is dropped. */
+export function renamedAxes(form: Form, value: unknown, to: (axis: string) => string | undefined): unknown {
+  switch (form.kind) {
+    case "axis":
+      return to(value as string)
+    case "list":
+      return (value as readonly unknown[]).map((x) => renamedAxes(form.of, x, to)).filter((x) => x !== undefined)
+    case "keyed":
+    case "fields":
+      return Object.fromEntries(
+        Object.entries(value as object).flatMap(([name, x]) => {
+          const key = form.kind === "keyed" && form.by === "axis" ? to(name) : name
+          const inner = form.kind === "keyed" ? form.of : form.of[name]!.form
+          const said = key === undefined || x === undefined ? undefined : renamedAxes(inner, x, to)
+          return said === undefined ? [] : [[key, said]]
+        }),
+      )
+    default:
+      return value
+  }
 }
 
-/** The tile over other axes; what is said of those without a new name is dropped. */
-export function renamedTile({ interleave, ...tile }: StagedTile, to: (axis: string) => string | undefined): StagedTile {
-  const along = Object.entries(tile.tile).flatMap(([a, t]) => {
-    const name = to(a)
-    return name === undefined ? [] : [[name, t] as const]
+/** The tile of what is staged over other axes; what is said of those without a new name is dropped. */
+export const renamedTile = (tile: StagedTile, to: (axis: string) => string | undefined): StagedTile =>
+  renamedAxes(fields(stagedFields), tile, to) as StagedTile
+
+/** Equal for schedules that say the same: what is meant where nothing is said is left out, and the order of names is of no matter. */
+export const scheduleKey = (schedule: Schedule): string => JSON.stringify(canonical(scheduleForm, schedule))
+
+function canonical(form: Form, value: unknown): unknown {
+  if (form.kind === "list") return (value as readonly unknown[]).map((x) => canonical(form.of, x))
+  if (form.kind !== "keyed" && form.kind !== "fields") return value
+  const said = Object.entries(value as object).flatMap(([name, x]): readonly (readonly [string, unknown])[] => {
+    if (x === undefined) return []
+    if (form.kind === "keyed") return [[name, canonical(form.of, x)]]
+    const { form: inner, leftOut } = form.of[name]!
+    const made = canonical(inner, x)
+    const meant = typeof leftOut !== "string" && JSON.stringify(made) === JSON.stringify(leftOut)
+    return meant ? [] : [[name, made]]
   })
-  const interleaved = interleave === undefined ? undefined : to(interleave)
-  return { ...tile, tile: Object.fromEntries(along), ...(interleaved === undefined ? {} : { interleave: interleaved }) }
-}
-
-export interface StoreSchedule {
-  readonly tile: Readonly<Record<string, AxisTile>>
-  readonly reduce: Readonly<Record<string, ReductionTile>>
-  /** The order in which workgroups run over blocks: all axes of the store, the slowest first; their own order when left out. */
-  readonly raster?: readonly string[]
-  /**
-   * By buffer: the factor of a chunked fold that loads it is copied to the workgroup's memory first. `scores` stands for those of an online
-   * fold, which are staged in any case.
-   */
-  readonly staged?: Readonly<Record<string, StagedTile>>
-  /**
-   * The store is made along with another one, whose folds it shares: the number of that store, and which of its axes each axis here stands
-   * for. The rest of such a schedule is empty.
-   */
-  readonly computeWith?: { readonly store: number; readonly axes: Readonly<Record<string, string>> }
-}
-
-export interface Schedule {
-  /** Lanes of a workgroup. */
-  readonly threads: number
-  /** Lanes that exchange values without shared memory, a power of two; 1 or left out: none do. */
-  readonly subgroup?: number
-  readonly stores: readonly StoreSchedule[]
-  /** How reductions inside of locals are done, by axis name. */
-  readonly locals: Readonly<Record<string, ReductionTile>>
+  return Object.fromEntries(said.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** Why a schedule cannot be carried out. */

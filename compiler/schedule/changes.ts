@@ -12,9 +12,17 @@ import { hinted, literalExtent } from "../ir/dim.js"
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { ScheduleTarget } from "../ir/machine.js"
 import { outermostFolds } from "../ir/query.js"
-import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../ir/schedule.js"
+import {
+  type AxisTile,
+  type Fields,
+  type ReductionTile,
+  type Schedule,
+  type StagedTile,
+  type StoreSchedule,
+  scheduleFields,
+} from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { tuneRules } from "./rules.js"
+import { triedValues, tuneRules } from "./rules.js"
 
 export interface Change {
   /** What is changed; two changes of one knob make no pair. */
@@ -49,6 +57,8 @@ export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTa
           knob: "threads",
           apply: (s) => ({ ...s, threads, ...(s.subgroup && { subgroup: Math.min(s.subgroup, threads) }) }),
         })
+  for (const next of tried("kernel", schedule, target))
+    changes.push({ knob: "kernel", apply: (s) => ({ ...s, ...next }) })
   return changes.filter(({ knob, apply }) => {
     // Siblings suggest what has been suggested for all of them.
     const made = JSON.stringify([knob.split("@")[0], apply(schedule)])
@@ -77,7 +87,10 @@ function storeChanges(
   target: ScheduleTarget,
 ): readonly Change[] {
   const of = { stores, schedule, at }
-  const changes = [...tileChanges(of, target), ...foldChanges(of, target), ...stagedChanges(of, target)]
+  const own = [...tried("store", schedule.stores[at]!, target)].map(
+    (next): Change => ({ knob: "store", apply: (s) => editStore(s, at, (store) => ({ ...store, ...next })) }),
+  )
+  const changes = [...tileChanges(of, target), ...foldChanges(of, target), ...stagedChanges(of, target), ...own]
   return changes.map((c) => ({ ...c, knob: `${c.knob}@${at}` }))
 }
 
@@ -110,7 +123,7 @@ function* tileChanges({ stores, schedule, at }: Scheduled, target: ScheduleTarge
 function* foldChanges({ stores, schedule, at }: Scheduled, target: ScheduleTarget): Iterable<Change> {
   const { reduce } = schedule.stores[at]!
   for (const [name, given] of Object.entries(reduce))
-    for (const next of given.chunk === undefined ? foldings(given, target) : chunks(given))
+    for (const next of given.chunk === undefined ? foldings(given, target) : chunks(given, target))
       yield { knob: given.chunk === undefined ? `reduce ${name}` : "chunk", apply: setFolds(schedule, given, next) }
   // Folds that the rules leave as they are.
   const bare = outermostFolds(stores[at]!.value).filter((r) => reduce[r.axis] === undefined && r.monoid.kind === "sum")
@@ -199,6 +212,7 @@ function* tiles(given: AxisTile, axis: Axis, last: boolean, target: ScheduleTarg
   if (vector > 1) yield { ...given, vector: 1, perThread: perThread * vector }
   if (vector > 1) yield { ...given, vector: 1 }
   if (last && vector === 1 && target.vector > 1) yield { ...given, vector: target.vector }
+  for (const next of tried("axis", given, target)) yield { ...given, ...next }
 }
 
 /** Other ways to fold: vectors, several at once, lanes that share. */
@@ -214,18 +228,20 @@ function* foldings(given: ReductionTile, target: ScheduleTarget): Iterable<Reduc
   else if (target.vector > 1) yield { ...given, vector: target.vector }
   for (let next = 1; next <= target.threads; next *= 2)
     if (next !== group && (next === 1 || next >= tuneRules.group)) yield { ...given, group: next }
+  for (const next of tried("reduction", given, target)) yield { ...given, ...next }
 }
 
-function* chunks(given: ReductionTile): Iterable<ReductionTile> {
+function* chunks(given: ReductionTile, target: ScheduleTarget): Iterable<ReductionTile> {
   const { chunk = 1, innerUnroll = 1 } = given
   for (const next of [chunk * 2, chunk / 2, chunk * 4, chunk / 4])
     if (Number.isInteger(next) && next >= innerUnroll) yield { ...given, chunk: next }
   for (const next of powers) if (next !== innerUnroll && chunk % next === 0) yield { ...given, innerUnroll: next }
+  for (const next of tried("reduction", given, target)) yield { ...given, ...next }
 }
 
 function* stagedTiles(given: StagedTile, target: ScheduleTarget): Iterable<StagedTile> {
-  const { pad = 0, tile, fold } = given
-  if (target.threads > 1) for (const next of tuneRules.pads) if (next !== pad) yield { ...given, pad: next }
+  const { tile, fold } = given
+  for (const next of tried("staged", given, target)) yield { ...given, ...next }
   if (fold === undefined) yield { ...given, packed: given.packed !== true }
   for (const [name, { perThread = 1, vector = 1 }] of Object.entries(tile)) {
     if (vector > 1) yield { ...given, tile: { ...tile, [name]: {} } }
@@ -234,4 +250,14 @@ function* stagedTiles(given: StagedTile, target: ScheduleTarget): Iterable<Stage
         if (next !== perThread) yield { ...given, tile: { ...tile, [name]: { perThread: next } } }
   }
   if (fold !== undefined) for (const next of foldings(fold, target)) yield { ...given, fold: next }
+}
+
+/** Other values of the fields that are tried whatever else is said. */
+function* tried(place: keyof typeof scheduleFields, given: object, target: ScheduleTarget): Iterable<object> {
+  if (target.threads === 1) return
+  const said = new Map<string, unknown>(Object.entries(given))
+  for (const [name, values] of Object.entries(triedValues[place] ?? {})) {
+    const { leftOut } = (scheduleFields[place] as Fields)[name]!
+    for (const value of values) if (value !== (said.get(name) ?? leftOut)) yield { [name]: value }
+  }
 }

@@ -10,7 +10,7 @@
 
 import type { Kernel } from "../ir/kernel.js"
 import type { Machine, ScheduleTarget } from "../ir/machine.js"
-import type { Refusal, Schedule } from "../ir/schedule.js"
+import { type Refusal, type Schedule, scheduleKey } from "../ir/schedule.js"
 import { isRefusal, tile } from "../tile/tile.js"
 import { changesOf } from "./changes.js"
 import { chooseSchedule } from "./choose.js"
@@ -94,13 +94,4 @@ function* neighbours(target: ScheduleTarget): Iterable<ScheduleTarget> {
     yield { ...target, chunks: { ...chunks, sharedBytes } }
     yield { ...target, chunks: { ...chunks, sharedBytes, contraction: !chunks.contraction } }
   }
-}
-
-/** Equal for schedules that say the same: ones are what is meant where nothing is said, and the order of names is of no matter. */
-export function scheduleKey(schedule: Schedule): string {
-  return JSON.stringify(schedule, (_, value: unknown) => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return value
-    const said = Object.entries(value).filter(([name, v]) => name === "block" || (v !== 1 && v !== undefined))
-    return Object.fromEntries(said.sort(([a], [b]) => (a < b ? -1 : 1)))
-  })
 }

@@ -10,6 +10,8 @@
  * "no figures are on record" what was tried and of which the outcome alone was kept; "not measured" the rest. `weft tune` tries others around them.
  */
 
+import type { scheduleFields } from "../ir/schedule.js"
+
 /** Elements of f32 in one load: loads of all classes come in words of 16 bytes. Counted. */
 export const elementsOfLoad = 4
 
@@ -193,11 +195,21 @@ export const tuneRules = {
   threads: 256,
   /** Threads that share a fold at least, where any do: two exchange as much as they save. Not measured. */
   group: 4,
-  /** Elements added to a staged row: none, another bank, another bank at multiples of a vector. Counted. */
-  pads: [0, 1, 4],
   /** Places of a staged operand that a thread fills at once. Not measured. */
   fills: [1, 2, 4],
 } as const
+
+/** Values that `weft tune` tries whatever else is said, on machines of several threads, by what the fields are said of. Not measured. */
+export const triedValues: {
+  readonly [P in keyof typeof scheduleFields]?: {
+    readonly [F in keyof (typeof scheduleFields)[P]]?: readonly unknown[]
+  }
+} = {
+  staged: {
+    /** None, another bank, another bank at multiples of a vector. Counted. */
+    pad: [0, 1, 4],
+  },
+}
 
 /** Elements of a chunk at most, tried one after the other where the chunk of the rules does not fit: 4 is one load. Counted. */
 export const shorterChunks: readonly number[] = [16, 8, 4]

@@ -10,7 +10,7 @@ import type { Kernel } from "../../compiler/ir/kernel.js"
 import { everyStatement, expressionsOf } from "../../compiler/ir/loop-visit.js"
 import { type Monoid, monoidParts } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
-import type { AxisTile, Schedule } from "../../compiler/ir/schedule.js"
+import { type AxisTile, type Fields, type Schedule, scheduleFields } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 import { fuseProgram } from "./execute.js"
 import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
@@ -59,9 +59,9 @@ function hasBoundary(axis: Axis, tile: AxisTile | undefined, symbols: ReadonlyMa
   return extent > 0 && (extent % block !== 0 || extent % step !== 0)
 }
 
-function countSchedule({ threads, subgroup, stores, locals }: Schedule): void {
+function countSchedule(schedule: Schedule): void {
+  const { threads, stores, locals } = schedule
   count(`schedule lanes ${threads > 1 ? "several" : "one"}`)
-  if (subgroup !== undefined) count("schedule subgroup")
   const tiles = stores.flatMap((s) => Object.values(s.tile))
   const folds = stores.flatMap((s) => Object.values(s.reduce))
   const fields = (xs: readonly object[], of: string) =>
@@ -70,15 +70,15 @@ function countSchedule({ threads, subgroup, stores, locals }: Schedule): void {
   const filled = staged.flatMap((h) => Object.values(h.tile))
   const scores = staged.flatMap((h) => (h.fold === undefined ? [] : [h.fold]))
   countAll([
-    ...fields(tiles, "tile"),
-    ...fields(folds, "reduce"),
+    ...fields([schedule], "kernel"),
+    ...fields(stores, "store"),
+    ...fields(tiles, "axis"),
+    ...fields(folds, "reduction"),
     ...fields(Object.values(locals), "locals"),
     ...fields(staged, "staged"),
     ...fields(filled, "filled"),
     ...fields(scores, "scores"),
   ])
-  if (stores.some((s) => s.computeWith !== undefined)) count("schedule computeWith")
-  if (stores.some((s) => s.raster !== undefined)) count("schedule raster")
   if (tiles.some((t) => t.block === "all")) count("schedule block all")
   if (tiles.some((t) => t.block !== "all")) count("schedule block some")
 }
@@ -176,36 +176,19 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   schedule: [
     "lanes one",
     "lanes several",
-    "subgroup",
-    "tile.block",
-    "tile.perThread",
-    "tile.vector",
     "block all",
     "block some",
-    "reduce.vector",
-    "reduce.accumulators",
-    "reduce.group",
-    "reduce.run",
+    // Every field that there is, and those of reductions also where they are done in another way.
+    ...Object.entries(scheduleFields).flatMap(([place, fields]) =>
+      Object.keys(fields as Fields).map((name) => `${place}.${name}`),
+    ),
     "locals.run",
     "locals.vector",
     "locals.accumulators",
     "locals.group",
-    "reduce.chunk",
-    "reduce.peelTail",
-    "reduce.stages",
-    "raster",
-    "reduce.innerUnroll",
-    "staged.tile",
-    "staged.pad",
-    "staged.interleave",
-    "staged.packed",
-    "staged.fold",
-    "filled.perThread",
-    "filled.vector",
     "scores.vector",
     "scores.accumulators",
     "scores.group",
-    "computeWith",
   ],
 }
 

@@ -14,7 +14,15 @@ import { packed } from "../../compiler/ir/loop.js"
 import type { TileOptions } from "../../compiler/ir/machine.js"
 import type { Expression, Load } from "../../compiler/ir/nodes.js"
 import { chainOf, outermostFolds } from "../../compiler/ir/query.js"
-import type { AxisTile, ReductionTile, Schedule, StagedTile, StoreSchedule } from "../../compiler/ir/schedule.js"
+import {
+  type AxisTile,
+  type Fields,
+  type ReductionTile,
+  type Schedule,
+  type StagedTile,
+  type StoreSchedule,
+  scheduleFields,
+} from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
 import { sharedFolds } from "../../compiler/schedule/compute-with.js"
 import { Choices, decisions } from "./choices.js"
@@ -52,7 +60,8 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
     }
   const options = { maxGroups: choose.of([65536, 2, 1, 7]), sharedBytes: 1 << 20 }
   const subgroup = choose.of([1, 4, 8, 2].filter((n) => n <= threads))
-  return { schedule: { threads, stores, locals, ...(subgroup > 1 ? { subgroup } : {}) }, options }
+  const more = others("kernel", choose)
+  return { schedule: { threads, stores, locals, ...(subgroup > 1 ? { subgroup } : {}), ...more }, options }
 }
 
 /** `halves`: the buffers with two elements to a word. Vectors and even registers along the last axis of memory store whole words. */
@@ -97,11 +106,16 @@ function storeSchedule(
         ? [all, step, 2 * step, 3 * step, step, 4 * step, odd, 8 * step]
         : [all, 2 * step, all, 4 * step, all, 3 * step, odd, 8 * step],
     )
-    tile[name] = { block, ...(perThread > 1 ? { perThread } : {}), ...(vector > 1 ? { vector } : {}) }
+    tile[name] = {
+      block,
+      ...(perThread > 1 ? { perThread } : {}),
+      ...(vector > 1 ? { vector } : {}),
+      ...others("axis", choose),
+    }
   }
   const order = store.axes.map((a) => a.name)
   const raster = order.length > 1 && choose.chance(20) ? { raster: [...order.slice(1), order[0]!] } : {}
-  return { tile, reduce, ...raster, ...(staged === undefined ? {} : { staged }) }
+  return { tile, reduce, ...raster, ...(staged === undefined ? {} : { staged }), ...others("store", choose) }
 }
 
 /** How the folds of a store are done, all by the same number of lanes. */
@@ -128,7 +142,13 @@ function chunks(
   const tail = step === 1 && choose.chance(30) ? { peelTail: false } : choose.chance(40) ? { stages: 2 } : {}
   // Accumulators of all chunks most often, else of each.
   const run = choose.chance(25) ? { run: choose.of([1, 2, 3]) } : {}
-  const chunk = { chunk: step * choose.of([1, 2, 3, 4]), ...(step > 1 ? { innerUnroll: step } : {}), ...tail, ...run }
+  const chunk = {
+    chunk: step * choose.of([1, 2, 3, 4]),
+    ...(step > 1 ? { innerUnroll: step } : {}),
+    ...tail,
+    ...run,
+    ...others("reduction", choose),
+  }
   for (const r of folds) {
     const chain = r.monoid.kind === "online" ? [r] : chainOf(r)
     reduce[choose.chance(70) ? chain.at(-1)!.axis : r.axis] = chunk
@@ -141,13 +161,14 @@ function chunks(
   const extents = [...foldedExtents(store.value), ...store.axes.map((a) => [a.name, a.extent] as const)]
   const filled = ([axis, extent]: (typeof extents)[number], by: "vector" | "perThread") => {
     const size = reduce[axis]?.chunk
-    return { [axis]: { [by]: width(size === undefined ? extent : literal(size), [2, 4], choose) } }
+    const wide = width(size === undefined ? extent : literal(size), [2, 4], choose)
+    return { [axis]: { [by]: wide, ...others("filled", choose) } }
   }
   for (const name of [...loads.keys(), "scores"]) {
     const last = loads.get(name)?.index.at(-1)
     if (halves.has(name) && last?.kind === "variable" && choose.chance(80)) {
-      const pad = choose.chance(20) ? { pad: choose.of([4, 2, 1]) } : {}
-      staged[name] = { tile: { [last.name]: { vector: choose.of([2, 4]) } }, packed: true, ...pad }
+      const more = others("staged", choose)
+      staged[name] = { tile: { [last.name]: { vector: choose.of([2, 4]) } }, packed: true, ...more }
       if (reduce[last.name]?.chunk !== undefined && !choose.chance(10)) {
         const even = { ...chunk, chunk: Math.max(4, step) * choose.of([1, 2]) }
         for (const axis of Object.keys(reduce)) reduce[axis] = even
@@ -164,7 +185,7 @@ function chunks(
           ? { fold: folding(choose.chance(90) ? sharing(lanes, choose) : 1, choose, [1, 2, 3]) }
           : {}
       const interleave = choose.chance(25) && places.length > 0 ? { interleave: choose.of(places)[0] } : {}
-      staged[name] = { tile, ...(choose.chance(40) ? { pad: choose.of([1, 4]) } : {}), ...fold, ...interleave }
+      staged[name] = { tile, ...others("staged", choose), ...fold, ...interleave }
     }
   }
   return staged
@@ -189,7 +210,35 @@ function folding(lanes: number, choose: Choices, unrolls = [1, 1, 2, 1, 3]): Red
   const accumulators = choose.of(unrolls)
   const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
   const shared = lanes > 1 ? { group: lanes } : {}
-  return { ...(vector > 1 ? { vector } : {}), ...(accumulators > 1 ? { accumulators } : {}), ...shared, ...run }
+  return {
+    ...(vector > 1 ? { vector } : {}),
+    ...(accumulators > 1 ? { accumulators } : {}),
+    ...shared,
+    ...run,
+    ...others("reduction", choose),
+  }
+}
+
+/** Fields that are drawn above, with what they hang together with. */
+const drawn: { readonly [P in keyof typeof scheduleFields]: readonly (keyof (typeof scheduleFields)[P])[] } = {
+  kernel: ["threads", "subgroup", "stores", "locals"],
+  store: ["tile", "reduce", "raster", "staged", "computeWith"],
+  axis: ["block", "perThread", "vector"],
+  reduction: ["vector", "accumulators", "group", "chunk", "stages", "peelTail", "innerUnroll", "run"],
+  staged: ["tile", "interleave", "packed", "fold"],
+  filled: ["perThread", "vector"],
+}
+
+/** All other truths and numbers that may be said, now and then. */
+function others<P extends keyof typeof scheduleFields>(place: P, choose: Choices): Readonly<Record<string, never>> {
+  const known = new Set<string>(drawn[place] as readonly string[])
+  const said = Object.entries(scheduleFields[place] as Fields).flatMap(([name, { form, leftOut }]) => {
+    if (known.has(name)) return []
+    const numbers = form.kind === "count" ? [1, 4, 2].filter((n) => n >= form.least && n <= (form.most ?? n)) : []
+    const values = (form.kind === "truth" ? [false, true] : numbers).filter((x) => x !== leftOut)
+    return values.length > 0 && choose.chance(40) ? [[name, choose.of<number | boolean>(values)]] : []
+  })
+  return Object.fromEntries(said)
 }
 
 export const foldedAxes = (values: readonly Expression[]): ReadonlySet<string> =>

@@ -6,7 +6,7 @@
  * Buffers and locals need no names of their own: those of a kernel that is compiled are canonical.
  */
 import type { Kernel } from "../../ir/kernel.js"
-import { renamedTile, type Schedule, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
+import { renamedAxes, type Schedule, scheduleForm } from "../../ir/schedule.js"
 import { fingerprintOf } from "../../kernel/fingerprint.js"
 import type { TunedRecord } from "./record.js"
 
@@ -16,27 +16,5 @@ export function tunedSchedule(kernel: Kernel, record: TunedRecord): Schedule | u
   const found = Object.hasOwn(record.kernels, key) ? record.kernels[key] : undefined
   if (found === undefined || found.axes.length !== axes.length) return undefined
   const names = new Map(found.axes.map((name, i) => [name, axes[i]!]))
-  return renamedAxes(found.schedule, (name) => names.get(name) ?? name)
-}
-
-function renamedAxes(schedule: Schedule, to: (name: string) => string): Schedule {
-  const keys = <T>(given: Readonly<Record<string, T>>): Record<string, T> =>
-    Object.fromEntries(Object.entries(given).map(([name, x]) => [to(name), x]))
-  const held = (given: Readonly<Record<string, StagedTile>>) =>
-    Object.fromEntries(Object.entries(given).map(([name, h]) => [name, renamedTile(h, to)]))
-  const store = (s: StoreSchedule): StoreSchedule => ({
-    tile: keys(s.tile),
-    reduce: keys(s.reduce),
-    ...(s.raster === undefined ? {} : { raster: s.raster.map(to) }),
-    ...(s.staged === undefined ? {} : { staged: held(s.staged) }),
-    ...(s.computeWith === undefined
-      ? {}
-      : {
-          computeWith: {
-            store: s.computeWith.store,
-            axes: Object.fromEntries(Object.entries(s.computeWith.axes).map(([mine, host]) => [to(mine), to(host)])),
-          },
-        }),
-  })
-  return { ...schedule, stores: schedule.stores.map(store), locals: keys(schedule.locals) }
+  return renamedAxes(scheduleForm, found.schedule, (name) => names.get(name) ?? name) as Schedule
 }
