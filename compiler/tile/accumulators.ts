@@ -34,6 +34,9 @@ export interface Naming {
   fresh(stem: string): string
 }
 
+/** Per fold: the variables of its accumulator. */
+export type Accumulators = readonly (readonly Expression[])[]
+
 /** Mutable variables for one accumulator. */
 export function declare(r: Reduce, width: number, out: Statement[], naming: Naming): readonly Expression[] {
   const types = r.lift.map((l) => l.dtype)

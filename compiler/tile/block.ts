@@ -8,7 +8,7 @@ import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, apply, literal, mul, variable } from "../ir/expression.js"
 import type { FoldLengths } from "../ir/fold-lengths.js"
 import { bufferOf, type Kernel } from "../ir/kernel.js"
-import type { Half } from "../ir/loop.js"
+import { type Half, packed } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule } from "../ir/schedule.js"
@@ -105,7 +105,7 @@ export const laneVariable = variable("lane")
 /** The groups of `together` lanes that a workgroup has, and the number of this lane's. */
 export function workersOf(
   together: number,
-  { schedule: { threads } }: Build,
+  threads: number,
 ): { readonly workers: number; readonly worker: Expression } {
   if (threads % together !== 0 || (together & (together - 1)) !== 0)
     throw new Refused("reduce/group", `${together} lanes do not divide the workgroup's ${threads}`)
@@ -151,6 +151,8 @@ export function createLowerer(
     long: (axis) => parts.lengths.long.has(axis),
     longest: (axis) => parts.lengths.longest.get(axis) ?? Number.POSITIVE_INFINITY,
     shape: (buffer) => shapes.get(buffer) ?? bufferOf(parts.kernel, buffer).shape,
+    inPairs: (array) => parts.kernel.buffers.some((b) => b.name === array && packed(b.storage)),
+    threads: parts.schedule.threads,
     scalar: (local) => homes.get(local)?.scalar,
     place: (x) => {
       if (x.kind === "load")

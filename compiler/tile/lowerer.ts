@@ -22,6 +22,10 @@ export interface Lowerer extends Naming {
   place(x: Expression & { kind: "load" | "localRead" }): { readonly array: string; readonly offset: Expression }
   /** The layout of a buffer. */
   shape(buffer: string): readonly number[]
+  /** Whether two elements of an array share a word of memory, so that stores write both. */
+  inPairs(array: string): boolean
+  /** Lanes of a workgroup. */
+  readonly threads: number
   /** A local that the block keeps in a variable. */
   scalar(local: string): Expression | undefined
   /** How the schedule wants an axis folded. */

@@ -1,21 +1,21 @@
 /**
- * One chunk into the accumulators of a turn: folds side by side, those that all lanes share by themselves, and in runs where the fold is long.
+ * One chunk into the accumulators of a point: folds side by side, those that all lanes share by themselves, and in runs where the fold is long.
  */
 
 import { literalExtent } from "../ir/dim.js"
 import { add, freeVariables, literal, mul, reduce, substitute, variable } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
+import type { Accumulators } from "./accumulators.js"
 import type { BlockAxis, Build } from "./block.js"
 import { Refused } from "./block.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import type { OnlineArrays } from "./online.js"
 import { advance } from "./online.js"
+import type { Fold } from "./pipeline-runs.js"
 import { createRuns, fitInLine } from "./runs.js"
 import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
 import type { Staged } from "./staging/stage.js"
-import type { Fold } from "./turn-runs.js"
-import type { Accumulators } from "./turns.js"
 import { accumulate, emitTurns, lowerValues } from "./values.js"
 
 export interface Chunking {
@@ -32,7 +32,7 @@ export interface Chunking {
   readonly run: number | undefined
 }
 
-/** One chunk into the accumulators of a turn. */
+/** One chunk into the accumulators of a point. */
 export function emitFold(
   c: Chunking,
   folds: readonly Fold[],
@@ -49,7 +49,7 @@ export function emitFold(
 }
 
 /**
- * Whether a fold is taken for itself, in vectors along the chunk: it is the same in all lanes of the turn's vector, so that among vectors its
+ * Whether a fold is taken for itself, in vectors along the chunk: it is the same in all lanes of the point's vector, so that among vectors its
  * accumulators would only take registers, and one lane has nobody else to spread it over.
  */
 const foldsAlone = (c: Chunking, leaf: Reduce, { vector }: Scope): boolean =>

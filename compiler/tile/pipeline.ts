@@ -4,7 +4,7 @@
  *   y[s, o] = sum_{k}(x.staged{s, k} · w.staged{o, k})   →   64 accumulators; for c { barrier; fill x.staged, w.staged; barrier; for k < 16 { … } }; 64 stores
  *
  * All points of the block keep their accumulators from chunk to chunk: in variables when every lane has one point, in arrays when it has
- * several turns. All lanes go the same way: coordinates stay inside of the domain, and only points inside of it are stored. A chunk that
+ * several points. All lanes go the same way: coordinates stay inside of the domain, and only points inside of it are stored. A chunk that
  * reaches over the end of the axis is a second body, for what is left.
  */
 
@@ -15,16 +15,18 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import { type BlockAxis, Refused } from "./block.js"
+import { copiesOf, firstPlaces, type Iterations, iterationsOf } from "./iterations.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { emitWeights } from "./online.js"
+import { createAccumulators, type Kept } from "./pipeline-accumulators.js"
 import { type Chunking, emitFold } from "./pipeline-folds.js"
+import { createChunkRuns, type Fold } from "./pipeline-runs.js"
 import { allCount, contributing, maskedLift, type Span } from "./range.js"
 import { longestRun, runOf } from "./runs.js"
 import { emitFill } from "./staging/fill.js"
 import type { ChunkLocal } from "./staging/locals.js"
 import type { Staged } from "./staging/stage.js"
-import { createChunkRuns, type Fold } from "./turn-runs.js"
-import { createAccumulators, emitStores, firstPlaces, type Kept, type Turn, turnOf } from "./turns.js"
+import { type Copies, emitStores } from "./store-copies.js"
 import { scansAsReductions } from "./values.js"
 
 /** Elements of the runs that a chunk is taken in, or undefined where all chunks have the same accumulators. */
@@ -50,16 +52,18 @@ function insideOf({ store, beside, chunk }: Staged, { longest }: Lowerer): numbe
 }
 
 export function emitChunked(c: Chunking, start: Scope): void {
-  const { staged, parts, lowerer } = c
-  const turn = turnOf(c.axes, parts, start)
-  const bound = new Set([...turn.bound, ...outerNames(c)])
-  const scope: Scope = { ...start, bound, vector: turn.vector }
+  const { staged, lowerer } = c
+  const iterations = iterationsOf(c.axes, { together: 1, spread: true, uniform: true }, start, lowerer)
+  const made = copiesOf(iterations, lowerer)
+  const { copies, vector } = made
+  const bound = new Set([...iterations.bound, ...(vector === undefined ? [] : [vector.name]), ...outerNames(c)])
+  const scope: Scope = { ...start, bound, vector }
   const folds = foldsOf(
     staged,
-    turn.copies.map((copy) => copy.at),
+    copies.map((copy) => copy.at),
     c,
   )
-  const accumulators = accumulatorsOf(c, folds, turn, scope)
+  const accumulators = accumulatorsOf(c, folds, iterations, made, scope)
   emitLoops(c, start, (out, count) => {
     accumulators.each(out, (body, open) => emitFold(c, folds, open, count, { ...scope, out: body }))
   })
@@ -67,19 +71,25 @@ export function emitChunked(c: Chunking, start: Scope): void {
     const solved = new Map([...scope.solved, ...known])
     // As the values will be looked at.
     for (const [i, f] of folds.entries()) solved.set(scansAsReductions(f.whole), open[i]!)
-    emitStores(staged.store, turn, { ...scope, out: body, solved }, lowerer)
-    for (const s of staged.beside) emitStores(s, firstPlaces(turn, s), { ...scope, out: body, solved }, lowerer)
+    emitStores(staged.store, made, { ...scope, out: body, solved }, lowerer)
+    for (const s of staged.beside) emitStores(s, firstPlaces(made, s), { ...scope, out: body, solved }, lowerer)
   })
 }
 
 /** Those of all chunks, or of each chunk. */
-function accumulatorsOf(c: Chunking, folds: readonly Fold[], turn: Turn, scope: Scope): Kept {
-  const { staged, online, chunk, parts, lowerer } = c
+function accumulatorsOf(
+  c: Chunking,
+  folds: readonly Fold[],
+  iterations: Iterations,
+  { copies }: Copies,
+  scope: Scope,
+): Kept {
+  const { staged, online, chunk, lowerer } = c
   const whole = folds.map((f) => f.whole)
-  if (c.run === undefined) return createAccumulators(whole, turn, scope, parts, lowerer)
+  if (c.run === undefined) return createAccumulators(whole, iterations, scope, lowerer)
   const around = staged.outer.reduce((n, a) => n * lowerer.longest(a.name), 1)
   const chunks = around * Math.ceil(lowerer.longest(chunk.name) / chunk.size)
-  return createChunkRuns(folds, turn, staged, online, chunks, scope, lowerer)
+  return createChunkRuns(folds, iterations, copies, staged, online, chunks, scope, lowerer)
 }
 
 /** The variables of the loops around a chunk. */

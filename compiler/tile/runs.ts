@@ -20,7 +20,7 @@ import { longestLoop } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import { monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
-import { assign, declare, type Naming } from "./accumulators.js"
+import { type Accumulators, assign, declare, type Naming } from "./accumulators.js"
 import { Refused } from "./block.js"
 import { combine, isComponentwise } from "./fold.js"
 
@@ -60,7 +60,7 @@ export function runOf(
 }
 
 /** Per set, per fold, the components of an accumulator. */
-export type Sets = readonly (readonly (readonly Expression[])[])[]
+export type Sets = readonly Accumulators[]
 
 /** The loops around the innermost one. */
 export interface Around {
@@ -96,7 +96,7 @@ export interface RunShape {
 /** The runs of some folds, which end in `totals`; those that never round go there at once. */
 export function createRuns(
   group: readonly Reduce[],
-  totals: Sets[number],
+  totals: Accumulators,
   { turns, sets, most, inLine = false }: RunShape,
   { out, after }: Pick<Around, "out" | "after">,
   naming: Naming,
@@ -129,7 +129,7 @@ export function createRuns(
 }
 
 /** Merges accumulators that stand side by side into the first. */
-function inPairs(r: Reduce, accumulators: Sets[number], body: Statement[], naming: Naming): void {
+function inPairs(r: Reduce, accumulators: Accumulators, body: Statement[], naming: Naming): void {
   for (let apart = 1; apart < accumulators.length; apart *= 2)
     for (let i = 0; i + apart < accumulators.length; i += 2 * apart) {
       const [first, other] = [accumulators[i]!, accumulators[i + apart]!]
@@ -163,7 +163,7 @@ export interface Places {
 export const levelsFor = (runs: number): number => Math.floor(Math.log2(Math.max(1, Math.min(runs, 2 ** 31)))) + 1
 
 /** The accumulators of several folds as one. */
-function mergeOf(group: readonly Reduce[], like: Sets[number]): Merge {
+function mergeOf(group: readonly Reduce[], like: Accumulators): Merge {
   const parts = (flat: readonly Expression[]) => {
     let from = 0
     return like.map((components) => {

@@ -21,10 +21,10 @@ import { loadedIn } from "../ir/query.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, everywhere, laneGroup, Refused } from "./block.js"
+import { emitIterations } from "./iterations.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { emitIdentities } from "./online.js"
 import { emitChunked, runOfChunks } from "./pipeline.js"
-import { emitPoints } from "./points.js"
 import { emitLocals, type OpenChunk } from "./staging/locals.js"
 import { type Staged, stage } from "./staging/stage.js"
 import { stageRows } from "./staging/stage-rows.js"
@@ -224,7 +224,7 @@ function emitSection(
   const value = substitute(rows.store.value, fixed)
   const index = store.index.map((i) => substitute(i, fixed))
   const solved = solve([value, ...index], start, lowerer)
-  emitPoints({ ...store, value, index }, axes, together, { ...start, solved }, lowerer, parts)
+  emitIterations({ ...store, value, index }, axes, { together, spread: false }, { ...start, solved }, lowerer)
   return out
 }
 

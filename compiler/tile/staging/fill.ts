@@ -1,7 +1,7 @@
 /**
  * Fills: the lanes of a workgroup compute what it keeps of a local, as if it were a store into the workgroup's own memory.
  *
- *   w[o, k] of the block's 64 o and a chunk of 16 k   →   for turn { staged[o · 20 + k] = w[64·block + o, 16·chunk + k] }
+ *   w[o, k] of the block's 64 o and a chunk of 16 k   →   for i { staged[o · 20 + k] = w[64·block + o, 16·chunk + k] }
  *
  * An axis is staged along a block (its part of a store's axis), along a chunk (of a folded axis), at one place (of a loop that is open), or
  * whole. Places beyond the end of an axis are filled from its last element; nobody reads them.
@@ -16,8 +16,8 @@ import { nodesOf } from "../../ir/query.js"
 import type { StagedTile } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { type BlockAxis, type Build, exchangeOf, laneGroup, Refused } from "../block.js"
+import { emitIterations } from "../iterations.js"
 import type { Lowerer, Scope } from "../lowerer.js"
-import { emitPoints } from "../points.js"
 
 export interface StagedAxis {
   readonly axis: Axis
@@ -81,7 +81,8 @@ export function emitFill(
     value: substitute(value, at),
   }
   const together = Math.max(1, ...nodesOf([value], "reduce").map((r) => lowerer.folding(r.axis).group ?? 1))
-  emitPoints(store, axes, together, { ...scope, lanes: laneGroup(together, parts) }, lowerer, parts, together === 1)
+  const sharing = { together, spread: together === 1 }
+  emitIterations(store, axes, sharing, { ...scope, lanes: laneGroup(together, parts) }, lowerer)
 }
 
 /** The places of a staged axis, all of them the block's. */

@@ -1,25 +1,27 @@
 /**
- * Turns in runs: each chunk of a long fold is one run, whose accumulators are merged by pairs with those of other chunks.
+ * Chunks in runs: each chunk of a long fold is one run, whose accumulators are merged by pairs with those of other chunks.
  *
- *   for c { fill scores; pivot = max scores; scores = exp(scores − pivot);   for turn { sum = Σ scores · v;   merge (pivot, sum) by pairs } }
+ *   for c { fill scores; pivot = max scores; scores = exp(scores − pivot);   for point { sum = Σ scores · v;   merge (pivot, sum) by pairs } }
  *
  * A chunk has pivots of its own, which a lane keeps with its sums for the rows of its points; at the end each point has the pivots of all.
  */
 
-import { apply, freeVariables, literal, localRead, splat, substitute, variable, walk } from "../ir/expression.js"
+import { apply, literal, localRead, splat, substitute, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import { identityValue } from "../ir/monoid.js"
 import type { Expression, LocalRead, Reduce } from "../ir/nodes.js"
 import { type Pivot as PivotOf, recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
-import { declare } from "./accumulators.js"
+import { type Accumulators, declare } from "./accumulators.js"
 import { combine, identityOf, isComponentwise } from "./fold.js"
+import { eachIteration, type Iterations } from "./iterations.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { type OnlineArrays, scoresIn } from "./online.js"
 import { pivotOperation } from "./online-step.js"
+import { countOf, type Kept, widthIn } from "./pipeline-accumulators.js"
 import { createPairs, levelsFor, type Merge, type Places } from "./runs.js"
 import { pivotName, type Staged } from "./staging/stage.js"
-import type { Accumulators, Kept, Turn } from "./turns.js"
+import type { Copy } from "./store-copies.js"
 import { lowerValues } from "./values.js"
 
 /** A fold of one point: `whole` is what the value reads, `leaf` what a chunk adds to it. */
@@ -28,7 +30,7 @@ export interface Fold {
   readonly leaf: Reduce
 }
 
-/** A pivot of some rows of a turn's points. */
+/** A pivot of some rows of a point. */
 interface Pivot {
   readonly read: LocalRead
   readonly of: PivotOf
@@ -38,16 +40,16 @@ interface Pivot {
 /** Accumulators that each chunk starts anew; `chunks`: how many there are at most. */
 export function createChunkRuns(
   folds: readonly Fold[],
-  turn: Turn,
+  iterations: Iterations,
+  copies: readonly Copy[],
   staged: Staged,
   online: readonly OnlineArrays[],
   chunks: number,
   scope: Scope,
   lowerer: Lowerer,
 ): Kept {
-  const widthOf = (x: Expression) =>
-    turn.vector !== undefined && freeVariables(x).has(turn.vector.name) ? turn.vector.width : 1
-  const pivots = pivotsOf(folds, turn, staged, online)
+  const widthOf = (x: Expression) => widthIn(scope, x)
+  const pivots = pivotsOf(folds, copies, staged, online)
   const open = (out: Statement[]): Accumulators =>
     folds.map(({ whole }) => declare(whole, widthOf(whole), out, lowerer))
   const named = (values: readonly Expression[], out: Statement[]): readonly Expression[] =>
@@ -57,16 +59,15 @@ export function createChunkRuns(
       return variable(name, value.dtype, value.width)
     })
   const identities = pivots.map(({ of, read }) => splat(literal(identityValue(of.fold, "f32"), "f32"), widthOf(read)))
-  const several = turn.count > 1
-  const places = several ? { count: turn.count, at: variable(turn.name) as Places["at"] } : undefined
-  if (!several) scope.out.push(...turn.before)
+  const count = countOf(iterations)
+  const places = count > 1 ? { count, at: variable(iterations.name) as Places["at"] } : undefined
   const merge = mergeOf(folds, pivots, online, [...identities, ...open([]).flat()])
   const pairs = createPairs(merge, levelsFor(chunks), scope.out, lowerer, places)
   const around = (to: Statement[], fill: (inner: Statement[]) => void) => {
-    const inner: Statement[] = several ? [...turn.before] : []
-    fill(inner)
-    if (several) to.push({ kind: "for", variable: turn.name, extent: literal(turn.count), bind: "serial", body: inner })
-    else to.push({ kind: "block", body: inner })
+    if (count > 1) return eachIteration(iterations, to, fill)
+    const body: Statement[] = []
+    fill(body)
+    to.push({ kind: "block", body })
   }
   return {
     each: (to, body) =>
@@ -137,10 +138,10 @@ const declaredCount = (r: Reduce): number =>
     1,
   ).length
 
-/** The pivots that the sums of a turn are relative to, and those that its values read. */
+/** The pivots that the sums of a point are relative to, and those that its values read. */
 function pivotsOf(
   folds: readonly Fold[],
-  turn: Turn,
+  copies: readonly Copy[],
   { store, beside }: Staged,
   online: readonly OnlineArrays[],
 ): readonly Pivot[] {
@@ -150,7 +151,7 @@ function pivotsOf(
   const found = new Map<LocalRead, Pivot>()
   for (const { leaf } of folds) for (const p of pivotsFor(leaf, online)) found.set(p.read, p)
   for (const s of [store, ...beside])
-    for (const copy of turn.copies)
+    for (const copy of copies)
       walk(substitute(s.value, copy.at), (x) => {
         const pivot = x.kind === "localRead" ? known.get(x.local) : undefined
         if (pivot !== undefined) found.set(x as LocalRead, { read: x as LocalRead, ...pivot })
