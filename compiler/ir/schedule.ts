@@ -86,7 +86,8 @@ const reductionFields = {
   innerUnroll: {
     form: count,
     leftOut: 1,
-    about: "Elements of a chunk that one iteration takes, one after the other into the same accumulator.",
+    about:
+      "Elements of the axis, or of a chunk, that one iteration takes, one after the other into the same accumulator; what is folded inside of each shares one pass.",
   },
   run: {
     form: count,

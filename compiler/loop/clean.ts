@@ -15,45 +15,63 @@ import type { Expression, OperationNode } from "../ir/nodes.js"
 import { type Range, rangeOf } from "../ir/ranges.js"
 
 export function clean(kernel: LoopKernel): LoopKernel {
-  const ranges = new Map<string, Range>()
-  ranges.set("lane", { low: 0, high: kernel.threads - 1 })
-  const simplify = simplifier(ranges)
-  const body = dropUnused(cleanBody(kernel.body, ranges, simplify))
+  const known = createRanges()
+  known.set("lane", { low: 0, high: kernel.threads - 1 })
+  const body = dropUnused(cleanBody(kernel.body, known))
   return { ...kernel, body, symbols: [...symbolsOf(body)].sort() }
 }
 
-function cleanBody(
-  body: readonly Statement[],
-  ranges: Map<string, Range>,
-  simplify: (x: Expression) => Expression,
-): readonly Statement[] {
+/** What is known of names so far. */
+interface Ranges {
+  set(name: string, range: Range): void
+  of(x: Expression): Range
+  simplify(x: Expression): Expression
+}
+
+/** Names are bound before use. Where one is bound again elsewhere to other numbers, what was made under the first ones does not hold. */
+function createRanges(): Ranges {
+  const ranges = new Map<string, Range>()
+  let simplify = simplifier(ranges)
+  return {
+    set: (name, range) => {
+      const before = ranges.get(name)
+      if (before !== undefined && (before.low !== range.low || before.high !== range.high))
+        simplify = simplifier(ranges)
+      ranges.set(name, range)
+    },
+    of: (x) => rangeOf(x, ranges),
+    simplify: (x) => simplify(x),
+  }
+}
+
+function cleanBody(body: readonly Statement[], known: Ranges): readonly Statement[] {
+  const inside = (list: readonly Statement[]) => cleanBody(list, known)
   return body.flatMap((s): readonly Statement[] => {
     switch (s.kind) {
       case "for": {
-        const extent = simplify(s.extent)
+        const extent = known.simplify(s.extent)
         if (extent.kind === "literal" && extent.value <= 0 && s.bind !== "grid" && s.bind !== "lane") return []
-        ranges.set(s.variable, { low: 0, high: Math.max(0, rangeOf(extent, ranges).high - 1) })
-        return [{ ...s, extent, body: cleanBody(s.body, ranges, simplify) }]
+        known.set(s.variable, { low: 0, high: Math.max(0, known.of(extent).high - 1) })
+        return [{ ...s, extent, body: inside(s.body) }]
       }
       case "if": {
-        const condition = simplify(s.condition)
-        if (condition.kind === "literal") return cleanBody(condition.value ? s.body : s.otherwise, ranges, simplify)
-        return [withBodies({ ...s, condition }, (body) => cleanBody(body, ranges, simplify))]
+        const condition = known.simplify(s.condition)
+        if (condition.kind === "literal") return inside(condition.value ? s.body : s.otherwise)
+        return [withBodies({ ...s, condition }, inside)]
       }
       case "block":
-        return [withBodies(s, (body) => cleanBody(body, ranges, simplify))]
+        return [withBodies(s, inside)]
       case "let": {
-        const value = simplify(s.value)
-        if (value.dtype === "i32" && value.width === 1 && !s.mutable) ranges.set(s.name, rangeOf(value, ranges))
+        const value = known.simplify(s.value)
+        if (value.dtype === "i32" && value.width === 1 && !s.mutable) known.set(s.name, known.of(value))
         return [{ ...s, value }]
       }
       default:
-        return [mapExpressions(s, simplify)]
+        return [mapExpressions(s, known.simplify)]
     }
   })
 }
 
-/** Names are unique in a kernel and bound before use, so one memo serves all scopes. */
 function simplifier(ranges: ReadonlyMap<string, Range>): (x: Expression) => Expression {
   return rewriter((x, again) => {
     const inner = mapOperands(x, again)

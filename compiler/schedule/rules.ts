@@ -63,6 +63,11 @@ export const workgroupRules = {
   /** Points of a store up to which all threads of a workgroup share each of its folds: otherwise nearly all would idle. Not measured. */
   pointsOfShared: 4,
   /**
+   * Elements of a fold, on hardware, up to which the folds inside of all of them are taken in one pass: as many loads of 16 bytes under way at
+   * once leave room in 255 registers. Not measured.
+   */
+  foldsSideBySide: 8,
+  /**
    * Blocks, as a multiple of the machine's own, of a store that computes something for all points of a block: more points for each such
    * computation, as long as there are blocks enough. Not measured.
    */

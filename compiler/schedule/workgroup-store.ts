@@ -13,8 +13,9 @@ import { freeVariables } from "../ir/expression.js"
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
-import { chainOf, outermostFolds } from "../ir/query.js"
+import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import type { ReductionTile, StoreSchedule } from "../ir/schedule.js"
+import { alikeInLanes } from "../tile/values.js"
 import { storeRules, workgroupRules } from "./rules.js"
 import {
   accumulate,
@@ -81,17 +82,31 @@ function placesPerThread(draft: StoreDraft, accumulators: number): number {
   return left
 }
 
-/** Long folds are shared by `count` threads, so that neighbours read neighbours. Folds inside of folds are not. */
+/**
+ * Long folds are shared by `count` threads, so that neighbours read neighbours; those inside of others are where all threads go through the
+ * others side by side. A short fold around them takes all of its elements at once: what is inside of them shares one pass.
+ *
+ *   max_{d < 4}(f(sum_{k}(x[d, k])))   →   four sums side by side, each shared
+ */
 export function shareFolds(
   folds: readonly Reduce[],
   values: readonly Expression[],
   into: Record<string, ReductionTile>,
   count: number,
-  { subgroup }: Pick<ScheduleTarget, "subgroup">,
+  { subgroup, rules }: Pick<ScheduleTarget, "subgroup" | "rules">,
 ): void {
   if (subgroup === 1 || folds.length === 0) return
   const outer = new Set(values.flatMap((v) => outermostFolds(v).flatMap(chainOf)))
-  const long = (r: Reduce) => hinted(r.extent) >= count * (into[r.axis]?.vector ?? 1)
-  if (!folds.every((r) => outer.has(r) && long(r))) return
+  const shared = new Set(folds)
+  const inside = folds.filter((r) => !outer.has(r))
+  const around = nodesOf(values, "reduce").filter((o) => nodesOf(o.lift, "reduce").some((x) => inside.includes(x)))
+  if (!around.every((o) => !shared.has(o) && alikeInLanes(o.extent))) return
+  if (!folds.every((r) => hinted(r.extent) >= count * (into[r.axis]?.vector ?? 1))) return
   for (const r of folds) into[r.axis] = { ...into[r.axis], group: count }
+  if (rules !== "simt") return
+  for (const o of around) {
+    const extent = literalExtent(o.extent) ?? Number.POSITIVE_INFINITY
+    if (chainOf(o).length === 1 && extent <= workgroupRules.foldsSideBySide)
+      into[o.axis] = { ...into[o.axis], innerUnroll: extent }
+  }
 }

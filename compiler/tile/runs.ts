@@ -73,6 +73,8 @@ export interface Around {
   readonly nested: boolean
   /** Whether one of them is part of a longer one. */
   readonly long: boolean
+  /** Whether all lanes of a workgroup run them equally often. */
+  readonly alike: boolean
 }
 
 /** The accumulators of each run. */

@@ -60,8 +60,9 @@ export function solve(
         sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)) &&
         inLanes(r, scope) === inLanes(first, scope),
     )
-    // What is the same in all lanes of a vector is folded once.
-    const here = { ...scope, solved, vector: inLanes(first, scope) ? scope.vector : undefined }
+    // What is the same in all lanes of a vector is folded once. Lanes exchange single values.
+    const vector = inLanes(first, scope) ? scope.vector : undefined
+    const here = { ...scope, solved, vector, lanes: vector === undefined ? scope.lanes : undefined }
     for (const [r, accumulator] of fold(together, here, lowerer)) solved.set(r, accumulator)
   }
 }
@@ -100,7 +101,7 @@ function fold(
   const after: Statement[] = []
   let inner: Scope = scope
   let leaves = group
-  let [around, long] = [1, false]
+  let [around, long, alike] = [1, false, true]
   const open: {
     readonly name: string
     readonly extent: Expression
@@ -111,6 +112,7 @@ function fold(
     const name = lowerer.fresh(leaves[0]!.axis)
     around *= lowerer.longest(leaves[0]!.axis)
     long ||= lowerer.long(leaves[0]!.axis)
+    alike &&= alikeInLanes(leaves[0]!.extent)
     const axes = new Map(leaves.map((r) => [r.axis, variable(name)] as const))
     const body: Statement[] = []
     open.push({ name, extent: translator(inner, lowerer)(leaves[0]!.extent), body, out: inner.out })
@@ -127,7 +129,7 @@ function fold(
     leaves,
     accumulators,
     inner,
-    { out: scope.out, after, turns: around, nested: open.length > 0, long },
+    { out: scope.out, after, turns: around, nested: open.length > 0, long, alike },
     lowerer,
   )
   for (const { name, extent, body, out } of open.reverse())
@@ -172,7 +174,9 @@ function foldLeaves(
   const copies = wide ? (wanted.accumulators ?? 1) : 1
   const step = width * copies
   const lanes = scope.lanes !== undefined && wanted.group !== undefined ? scope.lanes : undefined
-  const inner: Scope = { ...scope, lanes: undefined }
+  // Lanes that do not share this fold go through it side by side, and may share those inside.
+  const sideBySide = lanes === undefined && around.alike && alikeInLanes(group[0]!.extent)
+  const inner: Scope = { ...scope, lanes: sideBySide ? scope.lanes : undefined }
   const longest = lowerer.longest(group[0]!.axis)
   const long = around.long || lowerer.long(group[0]!.axis)
   const inside = elementsInside(group, lowerer.longest)
@@ -218,6 +222,10 @@ function foldLeaves(
   else scope.out.push({ kind: "if", condition: apply("eq", lanes.index, literal(0)), body: tail, otherwise: [] })
 }
 
+/** Whether all lanes of a workgroup know an extent to be the same: nothing of it comes from memory or from where a lane is. */
+export const alikeInLanes = (extent: Expression): boolean =>
+  freeVariables(extent).size === 0 && nodesOf([extent], "load", "localRead", "reduce", "scan").length === 0
+
 const simple = (r: Reduce) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
 
 /** Whether a fold inside of `x` ends elsewhere in each lane along `axis`: a prefix up to it. Such a loop cannot be a vector's. */
@@ -244,11 +252,22 @@ function loop(
     const at = lanes === undefined ? turn : add(mul(turn, literal(lanes.count)), lanes.index)
     const body: Statement[] = []
     const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
+    const bases = sets.map((_, copy) => add(mul(at, literal(width * sets.length)), literal(copy * width)))
+    // Folds inside of several elements share one pass.
+    const together =
+      width === 1 &&
+      sets.length > 1 &&
+      nodesOf(
+        group.flatMap((r) => r.lift),
+        "reduce",
+      ).length > 0
+    const lifted = together ? liftsTogether(group, bases, inside, lowerer) : undefined
     for (const [copy, accumulators] of sets.entries()) {
-      const base = add(mul(at, literal(width * sets.length)), literal(copy * width))
-      const lifted =
-        width === 1 ? lifts(group, base, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer)
-      accumulate(group, accumulators, lifted, body, lowerer)
+      const base = bases[copy]!
+      const own =
+        lifted?.[copy] ??
+        (width === 1 ? lifts(group, base, inside, lowerer) : wideLifts(group, { base, width }, inside, lowerer))
+      accumulate(group, accumulators, own, body, lowerer)
     }
     const size = literalExtent(extent)
     const guarded = lanes !== undefined && (size === undefined || size % lanes.count !== 0)
@@ -285,6 +304,10 @@ export function emitTurns(
 ): void {
   const name = lowerer.fresh(group[0]!.axis)
   const body: Statement[] = []
+  if (runs === undefined && literalExtent(turns) === 1) {
+    emit(literal(0), sets, scope.out)
+    return
+  }
   if (runs === undefined) {
     emit(variable(name), sets, body)
     scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body })
@@ -305,14 +328,19 @@ export function emitTurns(
 }
 
 /** The lifts of a group at a point of the folded axis, lowered together. */
-function lifts(
+const lifts = (group: readonly Reduce[], at: Expression, scope: Scope, lowerer: Lowerer) =>
+  liftsTogether(group, [at], scope, lowerer)[0]!
+
+/** The lifts of a group at several points of the folded axis, lowered together: per point, per fold. */
+function liftsTogether(
   group: readonly Reduce[],
-  at: Expression,
+  points: readonly Expression[],
   scope: Scope,
   lowerer: Lowerer,
-): readonly (readonly Expression[])[] {
-  const placed = group.map((r) => r.lift.map((l) => substitute(l, new Map([[r.axis, at]]))))
-  return unflatten(lowerValues(placed.flat(), scope, lowerer), placed)
+): readonly Sets[number][] {
+  const placed = points.flatMap((at) => group.map((r) => r.lift.map((l) => substitute(l, new Map([[r.axis, at]])))))
+  const lowered = unflatten(lowerValues(placed.flat(), scope, lowerer), placed)
+  return points.map((_, i) => lowered.slice(i * group.length, (i + 1) * group.length))
 }
 
 function wideLifts(
@@ -346,7 +374,8 @@ export function accumulate(
   lowerer: Lowerer,
 ): void {
   const [only] = group
-  if (group.length === 1 && isSelective(only!.monoid) && lifted[0]![0]!.width === 1) {
+  const single = accumulators[0]![0]!.width === 1 && lifted[0]![0]!.width === 1
+  if (group.length === 1 && isSelective(only!.monoid) && single) {
     const [value, ...rest] = lifted[0]!
     const name = lowerer.fresh("v")
     body.push({ kind: "let", name, value: value!, mutable: false })

@@ -11,6 +11,7 @@ import {
   apply,
   component,
   fetch,
+  freeVariables,
   lane,
   literal,
   localRead,
@@ -146,6 +147,27 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
   "wrong partner in a shared fold": () => ({
     expression: operationFault("bitxor", ([a, b]) => (b!.kind === "literal" && b.dtype === "i32" ? a! : undefined)),
     statement: (s) => (s.kind === "shuffle" ? [{ ...s, mask: s.mask === 1 ? 2 : s.mask >> 1 }] : undefined),
+  }),
+  "lanes that share a fold inside of another keep their own": () => ({
+    statement: (s) => {
+      if (s.kind !== "for" || s.bind !== "serial" || s.variable.startsWith("point")) return undefined
+      const kept = s.body.map((x, i): Statement => {
+        if (x.kind === "shuffle") return { kind: "let", name: x.name, value: x.value, mutable: false }
+        const before = s.body[i - 2]
+        return x.kind === "let" && x.name.startsWith("other_") && before?.kind === "store"
+          ? { ...x, value: before.value }
+          : x
+      })
+      return kept.some((x, i) => x !== s.body[i]) ? [{ ...s, body: kept }] : undefined
+    },
+  }),
+  "last of the elements that are taken together dropped": () => ({
+    statement: (s) => {
+      if (s.kind !== "for" || s.bind !== "serial") return undefined
+      const adds = s.body.flatMap((x) => (x.kind === "assign" && freeVariables(x.value).has(x.name) ? [x] : []))
+      const last = adds.find((x, i) => adds.findIndex((y) => y.name === x.name) < i)
+      return last === undefined ? undefined : [{ ...s, body: s.body.filter((x) => x !== last) }]
+    },
   }),
   "store one element on": () => ({
     statement: (s) => (s.kind === "store" ? [{ ...s, offset: add(s.offset, literal(s.value.width)) }] : undefined),

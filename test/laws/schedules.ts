@@ -123,7 +123,12 @@ function foldings(store: Store, lanes: number, choose: Choices): Record<string, 
   const axes = foldedAxes([store.value, ...store.index])
   const together = axes.size > 0 && choose.chance(45) ? sharing(lanes, choose) : 1
   const reduce: Record<string, ReductionTile> = {}
-  for (const axis of axes) if (choose.chance(60)) reduce[axis] = folding(together, choose)
+  // Folds inside of others are shared by lanes that go through the others side by side.
+  const outer = new Set([store.value, ...store.index].flatMap((x) => outermostFolds(x).map((r) => r.axis)))
+  const inside = axes.size > outer.size && choose.chance(70) ? sharing(lanes, choose) : 1
+  for (const axis of axes)
+    if (inside > 1) reduce[axis] = folding(outer.has(axis) ? 1 : inside, choose)
+    else if (choose.chance(60)) reduce[axis] = folding(together, choose)
   return reduce
 }
 
@@ -210,11 +215,13 @@ function folding(lanes: number, choose: Choices, unrolls = [1, 1, 2, 1, 3]): Red
   const accumulators = choose.of(unrolls)
   const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
   const shared = lanes > 1 ? { group: lanes } : {}
+  const unroll = choose.chance(25) ? { innerUnroll: choose.of([2, 4, 3, 8]) } : {}
   return {
     ...(vector > 1 ? { vector } : {}),
     ...(accumulators > 1 ? { accumulators } : {}),
     ...shared,
     ...run,
+    ...unroll,
     ...others("reduction", choose),
   }
 }

@@ -1,0 +1,99 @@
+/** What lanes of hardware do in kernels that read much and compute little: counted in the loops that the rules make. */
+import { expect, test } from "vitest"
+import { compileKernel } from "../../compiler/compile-kernels.js"
+import { devices } from "../../compiler/explain/devices.js"
+import { apply, literal, load, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
+import type { Statement, Storage } from "../../compiler/ir/loop.js"
+import { everyStatement } from "../../compiler/ir/loop-visit.js"
+import { argmax, max, sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { clean } from "../../compiler/loop/clean.js"
+import { targetFor } from "../../compiler/targets/target.js"
+import { isRefusal, tile } from "../../compiler/tile/tile.js"
+import { serialSteps, underWay } from "../support/lanes.js"
+
+const hardware = targetFor("webgpu", devices["nvidia-h200"]!.adapter, "fast")
+const $ = (name: string) => variable(name)
+const times = (...x: readonly Expression[]) => x.reduce((a, b) => apply("mul", a, b))
+
+const array = (name: string, shape: readonly number[], storage: Storage = "f32"): KernelBuffer => ({
+  name,
+  dtype: "f32",
+  storage,
+  shape,
+})
+
+/** y[o] = value, over `outputs` places. */
+const kernelOf = (outputs: number, value: Expression, ...buffers: readonly KernelBuffer[]): Kernel => ({
+  name: "many",
+  buffers: [array("y", [outputs]), ...buffers],
+  items: [{ kind: "store", buffer: "y", axes: [{ name: "o", extent: literal(outputs) }], index: [$("o")], value }],
+  spans: [],
+})
+
+const compiled = (kernel: Kernel) => compileKernel(kernel, hardware, { verify: true })
+
+test("lanes share the folds inside of a short fold, and take them side by side", () => {
+  withTable(() => {
+    const product = times(load("x", [$("s"), $("h")], "f32"), load("w", [$("s"), $("o"), $("h")], "f32"))
+    const rows = reduce("h", literal(768), sum, [product])
+    const value = reduce("s", literal(8), sum, [times(load("c", [$("s")], "f32"), rows)])
+    const given = kernelOf(2048, value, array("c", [8]), array("x", [8, 768]), array("w", [8, 2048, 768], "bf16"))
+    const { loops } = compiled(given)
+    expect(serialSteps(loops)).toBeLessThanOrEqual(16)
+    expect(underWay(loops, "w")).toBeGreaterThanOrEqual(8 * 4)
+  })
+})
+
+test("candidates that are compared with one long sum each are summed in one pass", () => {
+  withTable(() => {
+    const least = apply("toF32", $("d"))
+    const kept = apply(
+      "select",
+      apply("ge", load("x", [$("k")], "f32"), least),
+      load("x", [$("k")], "f32"),
+      literal(0, "f32"),
+    )
+    const total = reduce("k", literal(4096), sum, [kept])
+    const value = reduce("d", literal(4), max, [
+      apply("select", apply("ge", total, literal(1, "f32")), least, literal(0, "f32")),
+    ])
+    const { loops } = compiled(kernelOf(1, value, array("x", [4096])))
+    expect(serialSteps(loops)).toBeLessThanOrEqual(4)
+  })
+})
+
+test("an argument of a maximum that is the same in both lanes of a vector is looked for in single values", () => {
+  withTable(() => {
+    const row = apply("toF32", apply("floordiv", $("o"), literal(2)))
+    const best = reduce("k", literal(3), argmax, [apply("add", row, load("x", [$("k")], "f32")), $("k")])
+    const schedule = {
+      threads: 1,
+      stores: [{ tile: { o: { block: "all", vector: 2 } }, reduce: {} }],
+      locals: {},
+    } as const
+    const loops = tile(kernelOf(16, best, array("x", [3])), schedule, hardware.tile)
+    expect(isRefusal(loops) ? loops.why : verifyLoop(loops)).toEqual([])
+  })
+})
+
+test("what holds of a loop variable does not hold of a later one of the same name", () => {
+  withTable(() => {
+    const store = (): Statement => ({
+      kind: "store",
+      array: "y",
+      offset: $("i"),
+      value: apply("toF32", apply("lt", $("i"), literal(2))),
+    })
+    const body: readonly Statement[] = [
+      { kind: "for", variable: "i", extent: literal(2), bind: "serial", body: [store()] },
+      { kind: "block", body: [{ kind: "let", name: "i", value: literal(2), mutable: false }, store()] },
+    ]
+    const buffers = [{ name: "y", dtype: "f32", storage: "f32", size: literal(3), access: "write" }] as const
+    const made = clean({ name: "tail", buffers, symbols: [], threads: 1, groups: 1, body })
+    const values = everyStatement(made.body).flatMap((s) => (s.kind === "store" ? [s.value] : []))
+    expect(values).toEqual([literal(1, "f32"), literal(0, "f32")])
+  })
+})
