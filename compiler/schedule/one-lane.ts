@@ -17,7 +17,7 @@ import type { Expression, Load, Reduce } from "../ir/nodes.js"
 import { leavesOf, nodesOf } from "../ir/query.js"
 import type { AxisTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { alignLocals, wantedLocals } from "../tile/staging/locals.js"
+import { alignLocals, wantedLocals } from "../tile/staging/homes.js"
 import { factorsOf } from "../tile/staging/stage.js"
 import { laneRules } from "./rules.js"
 
@@ -137,7 +137,11 @@ export function stagedLocals(
   const locals = kernel.items.filter((i) => i.kind === "local")
   const values = [store.value, ...store.index]
   const needed = wantedLocals(values, locals)
-  const along = alignLocals({ values, axes: store.axes.map((axis) => ({ axis })), locals, chunk: undefined }, needed)
+  const along = alignLocals(
+    values,
+    needed,
+    store.axes.map((a) => a.name),
+  )
   const staged: Record<string, StagedTile> = {}
   for (const { name, axes, value } of needed) {
     const last = axes.at(-1)

@@ -132,25 +132,20 @@ export function laneGroup(count: number, parts: Build): LaneGroup | undefined {
 /** Where a local lives for one block. */
 export interface Home {
   readonly array: string | undefined
+  readonly shape: readonly number[]
   /** The value itself, when the block owns one element and one lane. */
   readonly scalar: Expression | undefined
   /** The offset in the array of an index. */
   readonly offset: (index: readonly Expression[]) => Expression
 }
 
-/** `shapes`: the layouts of arrays that are stored to besides the kernel's buffers. */
-export function createLowerer(
-  parts: Build,
-  homes: ReadonlyMap<string, Home>,
-  folding: Lowerer["folding"],
-  shapes: ReadonlyMap<string, readonly number[]> = new Map(),
-): Lowerer {
+export function createLowerer(parts: Build, homes: ReadonlyMap<string, Home>, folding: Lowerer["folding"]): Lowerer {
   return {
     fresh: parts.fresh,
     folding,
     long: (axis) => parts.lengths.long.has(axis),
     longest: (axis) => parts.lengths.longest.get(axis) ?? Number.POSITIVE_INFINITY,
-    shape: (buffer) => shapes.get(buffer) ?? bufferOf(parts.kernel, buffer).shape,
+    shape: (array) => [...homes.values()].find((h) => h.array === array)?.shape ?? bufferOf(parts.kernel, array).shape,
     inPairs: (array) => parts.kernel.buffers.some((b) => b.name === array && packed(b.storage)),
     threads: parts.schedule.threads,
     scalar: (local) => homes.get(local)?.scalar,

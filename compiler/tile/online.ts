@@ -13,103 +13,91 @@ import type { Expression, LocalRead, Reduce } from "../ir/nodes.js"
 import { recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 import { type Accumulators, assign } from "./accumulators.js"
-import type { Build, Home } from "./block.js"
+import type { Build } from "./block.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { pivotOperation } from "./online-step.js"
-import { allocate, emitFill, type StagedAxis, stagedOffset, stagedShape } from "./staging/fill.js"
-import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
+import { emitFill, type Fences } from "./staging/fill.js"
+import type { OpenChunk } from "./staging/homes.js"
 import { type Online, pivotName } from "./staging/stage.js"
+import type { StagedArray, StagedLocal } from "./staging/staged.js"
 import { lowerValues } from "./values.js"
 
-export interface OnlineArrays extends Online {
-  /** Per pivot: the arrays of its value before this chunk and now. */
-  readonly arrays: readonly { readonly old: string | undefined; readonly now: string }[]
-  readonly staged: readonly StagedAxis[]
+/** What the chunks of a store share. */
+export interface InChunks {
+  readonly chunk: OpenChunk
+  /** What is staged, by the names of its locals. */
+  readonly arrays: ReadonlyMap<string, StagedArray>
+  readonly online: readonly Online[]
+  readonly parts: Build
+  readonly lowerer: Lowerer
+  /** Elements of a run, where each chunk has accumulators and pivots of its own. */
+  readonly run: number | undefined
 }
 
 const oldName = (scores: string, i: number) => `${pivotName(scores, i)}_old`
 
-/** Allocates the pivots of an online fold and gives them their identities; those before a chunk are kept where they move from chunk to chunk. */
-export function emitIdentities(
-  online: Online,
-  local: ChunkLocal,
-  homes: Map<string, Home>,
-  shapes: Map<string, readonly number[]>,
-  scope: Scope,
-  lowerer: Lowerer,
-  parts: Build,
-  moving: boolean,
-): OnlineArrays {
-  const staged = local.staged(false).slice(0, -1)
-  const shape = stagedShape(staged, 0)
-  const size = shape.reduce((n, s) => n * s, 1)
-  const place = (name: string): string => {
-    const array = allocate(name, "f32", size, parts, scope.out)
-    shapes.set(array, shape)
-    homes.set(name, { array, scalar: undefined, offset: stagedOffset(staged, shape) })
-    return array
-  }
-  const arrays = recipeOf(online.recipe).pivots.map((pivot, i) => {
-    const old = moving ? place(oldName(online.scores, i)) : undefined
-    const made = { old, now: place(pivotName(online.scores, i)) }
-    emitFill(made.now, staged, literal(identityValue(pivot.fold, "f32"), "f32"), {}, scope, lowerer, parts)
-    return made
+/** The pivots of an online fold at some rows: those of now, or those before this chunk. */
+const pivotsAt = ({ scores, recipe }: Online, rows: readonly Expression[], name = pivotName): readonly LocalRead[] =>
+  recipeOf(recipe).pivots.map((_, i) => localRead(name(scores, i), rows, "f32"))
+
+/** The pivots of an online fold as values that are staged; those before a chunk are kept where they move from chunk to chunk. */
+export function stagedPivots({ scores, recipe, rows }: Online, moving: boolean): readonly StagedLocal[] {
+  return recipeOf(recipe).pivots.flatMap((pivot, i) => {
+    const value = literal(identityValue(pivot.fold, "f32"), "f32")
+    const made = { kind: "local", axes: rows, value, tile: { tile: {} }, moves: true } as const
+    const now = { ...made, name: pivotName(scores, i) }
+    return moving ? [{ ...made, name: oldName(scores, i), empty: true }, now] : [now]
   })
-  return { ...online, arrays, staged }
 }
 
-/** A chunk's scores move the pivots, or have pivots of their own in runs of `run`, and become weights. */
-export function emitWeights(
-  c: OnlineArrays,
-  local: ChunkLocal,
-  chunk: OpenChunk,
-  count: Expression,
-  whole: boolean,
-  scope: Scope,
-  fence: () => void,
-  lowerer: Lowerer,
-  parts: Build,
-  run: number | undefined,
-): void {
-  const recipe = recipeOf(c.recipe)
-  const rows = c.staged.map((h) => variable(h.axis.name))
-  const pivots = (name: (scores: string, i: number) => string) =>
-    c.arrays.map((_, i) => localRead(name(c.scores, i), rows, "f32"))
-  const now = pivots(pivotName)
-  for (const [i, { old }] of c.arrays.entries())
-    if (old !== undefined) emitFill(old, c.staged, now[i]!, {}, scope, lowerer, parts)
-  if (run === undefined) fence()
+/** The reads that decide where an online fold's scores and pivots lie, for nothing else may read them. */
+export const stagedReads = (online: Online, moving: boolean): readonly LocalRead[] => [
+  online.read,
+  ...pivotsAt(online, online.read.index.slice(0, -1)),
+  ...(moving ? pivotsAt(online, online.read.index.slice(0, -1), oldName) : []),
+]
+
+/** A chunk's scores move the pivots, or have pivots of their own in runs, and become weights. */
+export function emitWeights(x: Online, c: InChunks, count: Expression, fences: Fences, scope: Scope): void {
+  const { chunk, lowerer, parts, run } = c
+  const recipe = recipeOf(x.recipe)
+  const scores = c.arrays.get(x.scores)!
+  const rows = x.rows.map((a) => variable(a.name))
+  const now = pivotsAt(x, rows)
+  const before = pivotsAt(x, rows, oldName)
+  const write = (to: StagedArray, value: Expression, by = lowerer) => {
+    fences.before(to, value, scope.out)
+    emitFill(to, value, scope, by, parts)
+  }
+  if (run === undefined) for (const [i, old] of before.entries()) write(c.arrays.get(old.local)!, now[i]!)
   const element = lowerer.fresh(`${chunk.name}_score`)
-  const score = localRead(c.scores, [...rows, add(chunk.base, variable(element))], "f32")
-  const before = pivots(oldName)
-  const own = run === undefined ? local.tile.fold : { ...local.tile.fold, run }
+  const score = localRead(x.scores, [...rows, add(chunk.base, variable(element))], "f32")
+  const { fold } = scores.local.tile
+  const own = run === undefined ? fold : { ...fold, run }
   const folding: Lowerer["folding"] = (axis) => (axis === element ? (own ?? {}) : lowerer.folding(axis))
   const longest: Lowerer["longest"] = (axis) => (axis === element ? chunk.size : lowerer.longest(axis))
   for (const [i, pivot] of recipe.pivots.entries()) {
-    const seen = reduce(element, count, pivotMonoid(pivot, c.loose), [instantiate(pivot.of, { $0: score })])
-    const moved = run === undefined ? apply(pivotOperation(pivot, c.loose), before[i]!, seen) : seen
-    emitFill(c.arrays[i]!.now, c.staged, moved, {}, scope, { ...lowerer, folding, longest }, parts)
+    const seen = reduce(element, count, pivotMonoid(pivot, x.loose), [instantiate(pivot.of, { $0: score })])
+    const moved = run === undefined ? apply(pivotOperation(pivot, x.loose), before[i]!, seen) : seen
+    write(c.arrays.get(now[i]!.local)!, moved, { ...lowerer, folding, longest })
   }
-  fence()
-  const staged = local.staged(whole)
-  const place = variable(staged.at(-1)!.axis.name)
+  const place = scores.axes.at(-1)!
   const weight = instantiate(recipe.weight, {
-    $0: localRead(c.scores, [...rows, place], "f32"),
+    $0: localRead(x.scores, [...rows, variable(place.axis.name)], "f32"),
     ...numbered("$p", now),
   })
   // The places beyond the end hold no scores of this chunk, and nobody reads them.
-  const unclamped = staged.map((h) => ({ ...h, end: undefined }))
-  const vector = local.tile.fold?.vector ?? 1
-  const tile = staged.at(-1)!.size % vector === 0 ? { [staged.at(-1)!.axis.name]: { vector } } : {}
-  emitFill(local.array, unclamped, weight, tile, scope, lowerer, parts)
-  fence()
+  const axes = scores.axes.map((a) => ({ ...a, end: undefined }))
+  const vector = fold?.vector ?? 1
+  const tile = { tile: place.size % vector === 0 ? { [place.axis.name]: { vector } } : {} }
+  write({ ...scores, axes, local: { ...scores.local, tile } }, weight)
 }
 
 /** What the sums of a turn become when the pivots have moved. */
 export function advance(
   folds: readonly Reduce[],
   open: Accumulators,
-  online: readonly OnlineArrays[],
+  online: readonly Online[],
   scope: Scope,
   lowerer: Lowerer,
 ): void {
@@ -120,15 +108,13 @@ export function advance(
     if (found === undefined) continue
     const { read, of } = found
     const rows = read.index.slice(0, -1)
-    const pivots = (name: (scores: string, i: number) => string) =>
-      of.arrays.map((_, p) => localRead(name(of.scores, p), rows, "f32"))
     const [sum] = open[i]!
     targets.push(sum!)
     values.push(
       instantiate(recipeOf(of.recipe).advance, {
         $c: sum!,
-        ...numbered("$p", pivots(oldName)),
-        ...numbered("$q", pivots(pivotName)),
+        ...numbered("$p", pivotsAt(of, rows, oldName)),
+        ...numbered("$q", pivotsAt(of, rows)),
       }),
     )
   }
@@ -144,9 +130,9 @@ export function advance(
 /** The scores that a fold weighs with. */
 export function scoresIn(
   r: Reduce,
-  online: readonly OnlineArrays[],
-): { readonly read: LocalRead; readonly of: OnlineArrays } | undefined {
-  let found: { read: LocalRead; of: OnlineArrays } | undefined
+  online: readonly Online[],
+): { readonly read: LocalRead; readonly of: Online } | undefined {
+  let found: { read: LocalRead; of: Online } | undefined
   for (const l of r.lift)
     walk(l, (x) => {
       const of = x.kind === "localRead" ? online.find((c) => c.scores === x.local) : undefined

@@ -7,29 +7,20 @@ import { add, freeVariables, literal, mul, reduce, substitute, variable } from "
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import type { Accumulators } from "./accumulators.js"
-import type { BlockAxis, Build } from "./block.js"
+import type { BlockAxis } from "./block.js"
 import { Refused } from "./block.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import type { OnlineArrays } from "./online.js"
-import { advance } from "./online.js"
+import { advance, type InChunks } from "./online.js"
 import type { Fold } from "./pipeline-runs.js"
 import { createRuns, fitInLine } from "./runs.js"
-import type { ChunkLocal, OpenChunk } from "./staging/locals.js"
 import type { Staged } from "./staging/stage.js"
 import { accumulate, emitTurns, lowerValues } from "./values.js"
 
-export interface Chunking {
+export interface Chunking extends InChunks {
   readonly staged: Staged
-  readonly chunk: OpenChunk
   /** The variable that holds the number of the chunk. */
   readonly number: string
-  readonly locals: readonly ChunkLocal[]
-  readonly online: readonly OnlineArrays[]
   readonly axes: readonly BlockAxis[]
-  readonly parts: Build
-  readonly lowerer: Lowerer
-  /** Elements of a run, where each chunk has accumulators of its own. */
-  readonly run: number | undefined
 }
 
 /** One chunk into the accumulators of a point. */
@@ -60,8 +51,8 @@ const foldsAlone = (c: Chunking, leaf: Reduce, { vector }: Scope): boolean =>
   widthAlone(c) !== undefined
 
 /** Vectors of the scores are those of what is folded of them. */
-const widthAlone = ({ locals, online }: Chunking): number | undefined =>
-  locals.find((l) => online.some((x) => x.scores === l.local.name))?.tile.fold?.vector
+const widthAlone = ({ arrays, online: [first] }: Chunking): number | undefined =>
+  first && arrays.get(first.scores)!.local.tile.fold?.vector
 
 function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, count: Expression, scope: Scope): void {
   const element = c.lowerer.fresh(c.chunk.name)

@@ -16,11 +16,11 @@ import { type Accumulators, declare } from "./accumulators.js"
 import { combine, identityOf, isComponentwise } from "./fold.js"
 import { eachIteration, type Iterations } from "./iterations.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import { type OnlineArrays, scoresIn } from "./online.js"
+import { scoresIn } from "./online.js"
 import { pivotOperation } from "./online-step.js"
 import { countOf, type Kept, widthIn } from "./pipeline-accumulators.js"
 import { createPairs, levelsFor, type Merge, type Places } from "./runs.js"
-import { pivotName, type Staged } from "./staging/stage.js"
+import { type Online, pivotName, type Staged } from "./staging/stage.js"
 import type { Copy } from "./store-copies.js"
 import { lowerValues } from "./values.js"
 
@@ -43,7 +43,7 @@ export function createChunkRuns(
   iterations: Iterations,
   copies: readonly Copy[],
   staged: Staged,
-  online: readonly OnlineArrays[],
+  online: readonly Online[],
   chunks: number,
   scope: Scope,
   lowerer: Lowerer,
@@ -92,7 +92,7 @@ export function createChunkRuns(
 function mergeOf(
   folds: readonly Fold[],
   pivots: readonly Pivot[],
-  online: readonly OnlineArrays[],
+  online: readonly Online[],
   components: readonly Expression[],
 ): Merge {
   const places = folds.map(({ leaf }) => {
@@ -143,7 +143,7 @@ function pivotsOf(
   folds: readonly Fold[],
   copies: readonly Copy[],
   { store, beside }: Staged,
-  online: readonly OnlineArrays[],
+  online: readonly Online[],
 ): readonly Pivot[] {
   const known = new Map<string, Omit<Pivot, "read">>()
   for (const { scores, recipe, loose } of online)
@@ -160,7 +160,7 @@ function pivotsOf(
 }
 
 /** The pivots of the scores that a fold weighs with. */
-function pivotsFor(leaf: Reduce, online: readonly OnlineArrays[]): readonly Pivot[] {
+function pivotsFor(leaf: Reduce, online: readonly Online[]): readonly Pivot[] {
   const found = scoresIn(leaf, online)
   if (found === undefined) return []
   const { read, of } = found

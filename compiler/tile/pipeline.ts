@@ -23,9 +23,9 @@ import { type Chunking, emitFold } from "./pipeline-folds.js"
 import { createChunkRuns, type Fold } from "./pipeline-runs.js"
 import { allCount, contributing, maskedLift, type Span } from "./range.js"
 import { longestRun, runOf } from "./runs.js"
-import { emitFill } from "./staging/fill.js"
-import type { ChunkLocal } from "./staging/locals.js"
+import { createFences, emitFill, type Fences, inChunk, inWholeChunk } from "./staging/fill.js"
 import type { Staged } from "./staging/stage.js"
+import type { StagedArray } from "./staging/staged.js"
 import { type Copies, emitStores } from "./store-copies.js"
 import { scansAsReductions } from "./values.js"
 
@@ -126,7 +126,7 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
   const scope: Scope = { ...start, bound }
   const one = (whole: boolean, count: Expression): readonly Statement[] => {
     const out: Statement[] = []
-    emitFills(c, { ...scope, out, vector: undefined }, whole, count)
+    fillChunk(c, { ...scope, out, vector: undefined }, whole, count)
     body(out, count)
     return out
   }
@@ -141,8 +141,9 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
   if (deep) {
     // The first chunk; then each fills the next one, in the other half, when all lanes are done with the one before.
     const start: Statement[] = [number(from)]
-    fence(c, { ...scope, out: innermost })
-    emitOperands(c, { ...scope, out: start, vector: undefined }, true)
+    const fences = createFences(c.parts)
+    fences.barrier(innermost)
+    fillOperands(c, fences, { ...scope, out: start, vector: undefined }, true)
     const scoped: Statement = { kind: "block", body: start }
     innermost.push({ kind: "if", condition: apply("lt", from, full), body: [scoped], otherwise: [] })
   }
@@ -184,12 +185,14 @@ function fillAhead(
 ): readonly Statement[] {
   const out: Statement[] = []
   const inside: Scope = { ...scope, out, vector: undefined }
-  fence(c, inside)
+  const fences = createFences(c.parts)
+  fences.barrier(out)
   const ahead: Statement[] = []
-  emitOperands(c, { ...inside, out: ahead }, true, true)
+  // The other half, which nobody reads before the next barrier.
+  fillOperands(c, createFences(c.parts), { ...inside, out: ahead }, true, true)
   const more = apply("lt", add(variable(c.number), literal(1)), chunks)
   out.push({ kind: "if", condition: more, body: ahead, otherwise: [] })
-  emitAllScores(c, inside, true, count)
+  fillScores(c, fences, inside, true, count)
   body(out, count)
   return out
 }
@@ -234,63 +237,52 @@ function spanOf(a: BlockAxis): Span {
 }
 
 /** What the workgroup stages of a chunk. The scores of an online fold come last, for they are made of the rest. */
-function emitFills(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
-  if (c.locals.length === 0) return
-  fence(c, scope)
-  if (emitOperands(c, scope, whole)) fence(c, scope)
-  emitAllScores(c, scope, whole, count)
-}
-
-function fence(c: Chunking, scope: Scope): void {
-  if (c.parts.schedule.threads > 1) scope.out.push({ kind: "barrier" })
+function fillChunk(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
+  if (![...c.arrays.values()].some((a) => a.perChunk)) return
+  const fences = createFences(c.parts)
+  fences.barrier(scope.out)
+  fillOperands(c, fences, scope, whole)
+  fillScores(c, fences, scope, whole, count)
 }
 
 /** Fills the operands of this chunk, or of the next one. */
-function emitOperands(c: Chunking, scope: Scope, whole: boolean, next = false): boolean {
-  const scores = new Set(c.online.map((x) => x.scores))
-  const operands = c.locals.filter((l) => !scores.has(l.local.name))
-  const later = new Map(next ? [[c.number, add(variable(c.number), literal(1))] as const] : [])
-  const filled = new Set<string>()
-  for (const l of operands) {
-    // One that is made of another waits for it.
-    if (nodesOf([l.local.value], "localRead").some((x) => filled.has(x.local))) {
-      if (l.half !== undefined)
-        throw new Refused("reduce/chunk", "operands that are made of others are staged one chunk at a time")
-      fence(c, scope)
-    }
-    const staged = l.staged(whole).map((h) => ({ ...h, base: substitute(h.base, later) }))
-    const half = l.half === undefined ? [] : [substitute(l.half, later)]
-    emitFill(l.array, staged, l.local.value, l.tile.tile, scope, c.lowerer, c.parts, half)
-    filled.add(l.local.name)
+function fillOperands(c: Chunking, fences: Fences, scope: Scope, whole: boolean, next = false): void {
+  const at = new Map(next ? [[c.number, add(variable(c.number), literal(1))] as const] : [])
+  for (const a of c.arrays.values()) {
+    const { value, moves } = a.local
+    if (!a.perChunk || moves === true) continue
+    if (a.half !== undefined && nodesOf([value], "localRead").some((x) => c.arrays.get(x.local)?.perChunk))
+      throw new Refused("reduce/chunk", "operands that are made of others are staged one chunk at a time")
+    fences.before(a, value, scope.out)
+    emitFill(inChunk(whole ? inWholeChunk(a) : a, at), value, scope, c.lowerer, c.parts)
   }
-  return operands.length > 0
 }
 
-/** Scores are made of what is filled. */
-function emitAllScores(c: Chunking, scope: Scope, whole: boolean, count: Expression): void {
+/** Scores are made of what is filled, and become weights; then all of the chunk is there. */
+function fillScores(c: Chunking, fences: Fences, scope: Scope, whole: boolean, count: Expression): void {
   for (const x of c.online) {
-    const local = c.locals.find((l) => l.local.name === x.scores)!
-    emitScores(c, local, scope, whole)
-    fence(c, scope)
-    emitWeights(x, local, c.chunk, count, whole, scope, () => fence(c, scope), c.lowerer, c.parts, c.run)
+    const scores = c.arrays.get(x.scores)!
+    fences.before(scores, scores.local.value, scope.out)
+    emitScores(c, whole ? inWholeChunk(scores) : scores, scope, whole)
+    emitWeights(x, c, count, fences, scope)
   }
+  fences.settle(scope.out)
 }
 
 /** The scores of a chunk; where all of them count, without looking at each. */
-function emitScores(c: Chunking, local: ChunkLocal, scope: Scope, whole: boolean): void {
-  const staged = local.staged(whole)
-  const fill = (value: Expression, out: Statement[]) =>
-    emitFill(local.array, staged, value, local.tile.tile, { ...scope, out }, c.lowerer, c.parts)
-  const mask = whole && c.staged.masks.length > 0 ? maskedLift(local.local.value, "max") : undefined
+function emitScores(c: Chunking, to: StagedArray, scope: Scope, whole: boolean): void {
+  const fill = (value: Expression, out: Statement[]) => emitFill(to, value, { ...scope, out }, c.lowerer, c.parts)
+  const { value } = to.local
+  const mask = whole && c.staged.masks.length > 0 ? maskedLift(value, "max") : undefined
   if (mask === undefined) {
-    fill(local.local.value, scope.out)
+    fill(value, scope.out)
     return
   }
   const spans = new Map(
-    staged.map((h) => [h.axis.name, { low: h.base, high: add(h.base, literal(h.size - 1)) }] as const),
+    to.axes.map((a) => [a.axis.name, { low: a.base, high: add(a.base, literal(a.size - 1)) }] as const),
   )
   const [plain, masked]: [Statement[], Statement[]] = [[], []]
   fill(mask.value, plain)
-  fill(local.local.value, masked)
+  fill(value, masked)
   scope.out.push({ kind: "if", condition: allCount(mask, spans), body: plain, otherwise: masked })
 }

@@ -12,7 +12,7 @@
 import { type Dim, literalExtent, maximum } from "../ir/dim.js"
 import { add, apply, literal, mul, substitute, variable } from "../ir/expression.js"
 import { foldLengths } from "../ir/fold-lengths.js"
-import { type Kernel, type Local, type Store, written } from "../ir/kernel.js"
+import { type Kernel, type Store, written } from "../ir/kernel.js"
 import { type LoopKernel, packed, type Statement, storageBytes } from "../ir/loop.js"
 import { everyStatement, symbolsOf } from "../ir/loop-visit.js"
 import type { TileOptions } from "../ir/machine.js"
@@ -23,11 +23,12 @@ import type { Axis } from "../ir/tensor.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, everywhere, laneGroup, Refused } from "./block.js"
 import { emitIterations } from "./iterations.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import { emitIdentities } from "./online.js"
+import { stagedPivots, stagedReads } from "./online.js"
 import { emitChunked, runOfChunks } from "./pipeline.js"
-import { emitLocals, type OpenChunk } from "./staging/locals.js"
+import { emitStaged, type OpenChunk } from "./staging/homes.js"
 import { type Staged, stage } from "./staging/stage.js"
 import { stageRows } from "./staging/stage-rows.js"
+import type { StagedLocal } from "./staging/staged.js"
 import { solve, stepsInside } from "./values.js"
 
 export const isRefusal = (x: LoopKernel | Refusal): x is Refusal => "code" in x
@@ -182,28 +183,23 @@ function emitSection(
   const out: Statement[] = []
   emitCells(rasterOf(axes, schedule.raster), cell, parts, out)
   const folding: Lowerer["folding"] = (axis) => schedule.reduce[axis] ?? {}
-  const locals = parts.kernel.items.filter((i) => i.kind === "local")
+  const own = parts.kernel.items.filter((i) => i.kind === "local")
+  const locals = own.map((l): StagedLocal => ({ ...l, tile: schedule.staged?.[l.name] ?? { tile: {} } }))
   const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
   const staged = stage(store, schedule, parts.fresh("staged"), beside)
   if (staged === undefined && beside.length > 0)
     throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
   if (staged !== undefined) {
-    emitStaged(staged, schedule, axes, locals, folding, cells, parts, out)
+    emitInChunks(staged, axes, locals, folding, cells, parts, out)
     return out
   }
   const rows = stageRows(store, schedule, parts.fresh("staged"))
-  const tiles = new Map([...Object.entries(schedule.staged ?? {}), ...rows.tiles])
   const values = [rows.store.value, ...store.index]
-  const reader = {
-    values,
-    axes,
-    locals: [...locals, ...rows.locals],
-    tiles,
-    chunk: undefined,
-    folding,
-    once: new Set<string>(),
-  }
-  const { homes } = emitLocals(reader, parts, out)
+  const { homes } = emitStaged(
+    { values, axes, locals: [...locals, ...rows.locals], chunk: undefined, folding },
+    parts,
+    out,
+  )
   const lowerer = createLowerer(parts, homes, folding)
   const shares = new Set(
     Object.values(schedule.reduce).flatMap((r) => (r.group !== undefined && r.group > 1 ? [r.group] : [])),
@@ -254,11 +250,10 @@ function rasterOf(axes: readonly BlockAxis[], raster: readonly string[] | undefi
 }
 
 /** A store whose workgroup takes its folds in chunks. */
-function emitStaged(
+function emitInChunks(
   staged: Staged,
-  schedule: StoreSchedule,
   axes: readonly BlockAxis[],
-  locals: readonly Local[],
+  locals: readonly StagedLocal[],
   folding: Lowerer["folding"],
   cells: readonly string[],
   parts: Build,
@@ -273,23 +268,16 @@ function emitStaged(
     outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
     half: staged.chunk.depth === 2 ? apply("bitand", variable(number), literal(1)) : undefined,
   }
+  const run = runOfChunks(staged, createLowerer(parts, new Map(), folding))
+  const moving = run === undefined
   const values = [
     ...[staged.store, ...staged.beside].flatMap((s) => [s.value, ...s.index]),
-    // A pivot is moved by scores that nothing else may read.
-    ...staged.online.map((c) => c.read),
+    ...staged.online.flatMap((x) => stagedReads(x, moving)),
   ]
-  const tiles = new Map([...Object.entries(schedule.staged ?? {}), ...staged.tiles])
-  const once = new Set(staged.online.map((c) => c.scores))
-  const reader = { values, axes, locals: [...locals, ...staged.locals], tiles, chunk, folding, once }
-  const { homes, shapes, chunked } = emitLocals(reader, parts, out)
-  const lowerer = createLowerer(parts, homes, folding, shapes)
+  const pivots = staged.online.flatMap((x) => stagedPivots(x, moving))
+  const reader = { values, axes, locals: [...locals, ...staged.locals, ...pivots], chunk, folding }
+  const { homes, arrays } = emitStaged(reader, parts, out)
+  const lowerer = createLowerer(parts, homes, folding)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
-  const run = runOfChunks(staged, lowerer)
-  const online = staged.online.map((c) => {
-    const scores = chunked.find((l) => l.local.name === c.scores)!
-    return emitIdentities(c, scores, homes, shapes, scope, lowerer, parts, run === undefined)
-  })
-  // Where no chunk is folded, other lanes read the identities.
-  if (online.length > 0 && parts.schedule.threads > 1) out.push({ kind: "barrier" })
-  emitChunked({ staged, chunk, number, locals: chunked, online, axes, parts, lowerer, run }, scope)
+  emitChunked({ staged, chunk, number, arrays, online: staged.online, axes, parts, lowerer, run }, scope)
 }

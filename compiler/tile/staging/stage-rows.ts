@@ -7,24 +7,22 @@
  * Staged are all factors of a product that depend on no more axes than the one that loads the buffer. Folds that stage the same share one local.
  */
 import { freeVariables, localRead, mul, reduce, rewrite, substitute, variable } from "../../ir/expression.js"
-import type { Local, Store } from "../../ir/kernel.js"
+import type { Store } from "../../ir/kernel.js"
 import type { Expression } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
 import { renamedTile, type StagedTile, type StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { factorsOf } from "./stage.js"
+import type { StagedLocal } from "./staged.js"
 
 export interface StagedRows {
   readonly store: Store
-  readonly locals: readonly Local[]
-  /** How a local is filled; keys are axes of the local. */
-  readonly tiles: ReadonlyMap<string, StagedTile>
+  readonly locals: readonly StagedLocal[]
 }
 
 export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: string): StagedRows {
-  const locals = new Map<Expression, Local>()
-  const tiles = new Map<string, StagedTile>()
+  const locals = new Map<Expression, StagedLocal>()
 
   const stageOperand = (
     operand: Expression,
@@ -37,14 +35,11 @@ export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: st
     const extents = order.map((a): Axis => ({ name: fresh.get(a)!, extent: axes.get(a)!.extent }))
     if (extents.some((a) => freeVariables(a.extent).size > 0))
       throw new Refused("local/unowned", `an axis of what '${given.buffer}' stages differs from point to point`)
-    const local = locals.get(value) ?? { kind: "local", name: `${name}_rows${locals.size}`, axes: extents, value }
-    locals.set(value, local)
-    tiles.set(
-      local.name,
-      renamedTile(tile, (a) => fresh.get(a)),
-    )
+    const local = locals.get(value)?.name ?? `${name}_rows${locals.size}`
+    const own = renamedTile(tile, (a) => fresh.get(a))
+    locals.set(value, { kind: "local", name: local, axes: extents, value, tile: own })
     return localRead(
-      local.name,
+      local,
       order.map((a) => variable(a)),
       operand.dtype,
     )
@@ -84,5 +79,5 @@ export function stageRows(given: Store, { staged = {} }: StoreSchedule, name: st
     )
   const value =
     Object.keys(staged).length === 0 ? given.value : visit(given.value, new Map(given.axes.map((a) => [a.name, a])))
-  return { store: { ...given, value }, locals: [...locals.values()], tiles }
+  return { store: { ...given, value }, locals: [...locals.values()] }
 }

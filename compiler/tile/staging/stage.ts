@@ -25,7 +25,7 @@ import {
   substitute,
   variable,
 } from "../../ir/expression.js"
-import type { Local, Store } from "../../ir/kernel.js"
+import type { Store } from "../../ir/kernel.js"
 import { memoized } from "../../ir/memoized.js"
 import { type Online as OnlineMonoid, sum } from "../../ir/monoid.js"
 import type { Expression, LocalRead, Reduce } from "../../ir/nodes.js"
@@ -35,6 +35,7 @@ import { type ReductionTile, renamedTile, type StagedTile, type StoreSchedule } 
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { everyRowCounts, type Masked, maskedLift } from "../range.js"
+import type { StagedLocal } from "./staged.js"
 
 /** Scores of an online fold: the local holds them, then their weights. */
 export interface Online {
@@ -52,11 +53,9 @@ export interface Staged {
   readonly store: Store
   /** Stores that are made along with it, over its axes. */
   readonly beside: readonly Store[]
-  readonly locals: readonly Local[]
+  readonly locals: readonly StagedLocal[]
   /** The axis of the item's own that an axis of such a local stands for. */
   readonly origins: ReadonlyMap<string, string>
-  /** How a local is filled; keys are axes of the local. */
-  readonly tiles: ReadonlyMap<string, StagedTile>
   readonly online: readonly Online[]
   /** The chunked axis and the axes that are folded around it, outermost first. */
   readonly chunk: Axis & {
@@ -83,9 +82,8 @@ interface Staging {
   readonly axis: string
   /** Those of the store and of its folds. */
   readonly axes: ReadonlyMap<string, Axis>
-  readonly locals: Local[]
+  readonly locals: StagedLocal[]
   readonly origins: Map<string, string>
-  readonly tiles: Map<string, StagedTile>
   readonly online: Online[]
   /** Scores by what they are scores of. */
   readonly scored: Map<string, { readonly read: LocalRead; readonly scores: string }>
@@ -122,7 +120,6 @@ export function stage(
     axes,
     locals: [],
     origins: new Map(),
-    tiles: new Map(),
     online: [],
     scored: new Map(),
     strict: new Set(),
@@ -144,8 +141,8 @@ export function stage(
   const found = outermostFolds(value).flatMap((r) => (chunked(r) === undefined ? [] : [maskOf(r, given.axes)]))
   const masks = found.every((m) => m !== undefined) ? (found as readonly Masked[]) : []
   const outer = chain.slice(0, -1).map((r) => ({ name: r.axis, extent: r.extent }))
-  const { locals, origins, tiles } = block
-  return { store, beside, locals, origins, tiles, online, chunk, masks, outer }
+  const { locals, origins } = block
+  return { store, beside, locals, origins, online, chunk, masks, outer }
 }
 
 /** Refuses what is not taken in chunks. */
@@ -195,6 +192,7 @@ function stageOperand(
   operand: Expression,
   order: readonly string[],
   tile: StagedTile,
+  moves = false,
 ): LocalRead {
   const local = `${block.name}_${stem}_${block.locals.length}`
   const fresh = new Map(order.map((a) => [a, `${a}_${local}`] as const))
@@ -205,11 +203,9 @@ function stageOperand(
     return { name: fresh.get(a)!, extent }
   })
   const renamed = new Map([...fresh].map(([from, to]) => [from, variable(to)] as const))
-  block.locals.push({ kind: "local", name: local, axes: extents, value: substitute(operand, renamed) })
-  block.tiles.set(
-    local,
-    renamedTile(tile, (a) => fresh.get(a) ?? a),
-  )
+  const own = renamedTile(tile, (a) => fresh.get(a) ?? a)
+  const value = substitute(operand, renamed)
+  block.locals.push({ kind: "local", name: local, axes: extents, value, tile: own, moves })
   return localRead(
     local,
     order.map((a) => variable(a)),
@@ -229,7 +225,14 @@ function scoresOf(block: Staging, r: Reduce, { recipe, loose }: OnlineMonoid) {
   const order = [...block.given.axes.map((a) => a.name).filter((a) => rows.includes(a)), r.axis]
   if (order.length !== rows.length + 1)
     throw new Refused("reduce/chunk", "the scores of an online fold depend on another fold")
-  const read = stageOperand(block, "scores", block.operand(score), order, block.schedule.staged?.scores ?? { tile: {} })
+  const read = stageOperand(
+    block,
+    "scores",
+    block.operand(score),
+    order,
+    block.schedule.staged?.scores ?? { tile: {} },
+    true,
+  )
   const { name: scores, axes: staged } = block.locals.at(-1)!
   if (loose !== true) block.strict.add(scores)
   block.online.push({ scores, read, recipe, loose: true, rows: staged.slice(0, -1) })
