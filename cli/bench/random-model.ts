@@ -60,7 +60,7 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
 }
 
 /** Elements of a block. A prime, so that rows do not repeat after a few. */
-const blockElements = 4_194_301
+const blockElements = 1_048_573
 
 /** Weights in bf16, the same for the same seed: a block for each length of a row, from which each tensor takes its values at a place of its own. */
 export function randomWeights(seed: number): WeightSource {

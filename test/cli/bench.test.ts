@@ -25,7 +25,7 @@ it("gives matrices the variance of one over their row, vectors values near one",
 
 it("gives the same tensor the same values in whatever parts it is read, and others others", async () => {
   const w = weight("a", [40_000, 256])
-  const end = 4_194_301
+  const end = 1_048_573
   const whole = await read(7, w, 0, 1000)
   const around = await read(7, w, end - 500, 1000)
   expect(await read(7, w, end, 500)).toEqual(around.subarray(500))
