@@ -99,7 +99,11 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const program = shortenContext(given, options.context)
     const target = targetFor(options.target, options.adapter, precision)
     const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }
-    const chunk = Math.min(options.chunk ?? 128, program.facts?.context ?? Number.POSITIVE_INFINITY)
+    const chunk = chunkFor(
+      options.chunk ?? target.chunk,
+      program.facts,
+      options.chunk === undefined ? limits.bindingBytes : undefined,
+    )
 
     // Model → tensor programs.
     const states = (spec: StateSpec) => stateStorage(spec, precision)
@@ -132,6 +136,15 @@ export function compileProgram(given: Program, family: string, options: CompileO
   })
 }
 
+/** Tokens of a step: no more than the context has, nor, where nobody asked for so many, than one buffer holds the f32 logits of. */
+function chunkFor(wanted: number, facts: Program["facts"], bindingBytes = Number.POSITIVE_INFINITY): number {
+  const { context = Number.POSITIVE_INFINITY, vocabulary = 1 } = facts ?? {}
+  const fits = (tokens: number) => 4 * tokens * vocabulary <= bindingBytes
+  let tokens = wanted
+  while (tokens > 128 && !fits(tokens)) tokens /= 2
+  return Math.min(tokens, context)
+}
+
 /** An entry's tensor program after each pass. */
 function rewriteEntry(
   { name, outputs, updates }: TracedEntry,
@@ -159,7 +172,7 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   const cuts = { ...defaultCutLimits, localElements }
   return (results: readonly Tensor[]): Fused => {
     const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
-    return target.split === undefined ? fused : splitReductions(fused, target.split)
+    return target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
   }
 }
 

@@ -5,6 +5,8 @@
 export interface Machine extends BindingLimits {
   readonly schedule: ScheduleTarget
   readonly tile: TileOptions
+  /** Tokens that one step of a prompt takes where nobody says otherwise. */
+  readonly chunk: number
   /** When rows are grouped by what data choose for them: it pays where a register tile runs along the places. Never when left out. */
   readonly gather?: GatherLimits
   /** When long folds are split over blocks; never when left out. */

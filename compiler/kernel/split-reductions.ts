@@ -37,13 +37,16 @@ import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
 import { canonical } from "./name-buffers.js"
 import { splitRules } from "./rules.js"
 
-/** The steps with long folds split, and the buffers of the parts. */
-export function splitReductions(fused: Fused, limits: SplitLimits): Fused {
+/** The steps with long folds split where one kernel may bind what that takes, and the buffers of the parts. */
+export function splitReductions(fused: Fused, limits: SplitLimits, bindings = Number.POSITIVE_INFINITY): Fused {
   const buffers = new Map(fused.buffers)
   const steps = fused.steps.flatMap((step): readonly Step[] => {
     if (step.kind !== "kernel") return [step]
-    const made = splitKernel(step, limits, buffers)
-    return made ?? [step]
+    const own = new Map<string, FusedBuffer>()
+    const made = splitKernel(step, limits, own)
+    if (made === undefined || made.some((s) => s.kind === "kernel" && s.bindings.length > bindings)) return [step]
+    for (const [name, buffer] of own) buffers.set(name, buffer)
+    return made
   })
   return { ...fused, steps, buffers }
 }

@@ -10,6 +10,9 @@
  */
 import type { AdapterFacts, Machine, ScheduleTarget } from "../ir/machine.js"
 
+/** Tokens of a step. One thread gains nothing by more of them, and what a step keeps grows with them. Not measured. */
+const tokensOfAny = 128
+
 export const wasmMachine: Machine = {
   schedule: {
     rules: "lane",
@@ -29,6 +32,7 @@ export const wasmMachine: Machine = {
   },
   // Groups and bytes: no limits of WebAssembly, but more than any kernel of a model has asked for.
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
+  chunk: tokensOfAny,
   // Rows. Four share what they load of a weight, as many as a register tile has. On WebAssembly by trials; no figures are on record.
   gather: { rows: 4, block: 4 },
   // Memories of one kernel, and the bytes of all memory that 32 bits address.
@@ -57,6 +61,7 @@ export const anyAdapter: Machine = {
   schedule,
   // Workgroups: far below the 65,535 of the standard, for each takes several blocks in turn then. Bytes: the standard's.
   tile: { maxGroups: 4096, sharedBytes: 16384 },
+  chunk: tokensOfAny,
   // Bindings and bytes: the standard's.
   bindings: 8,
   bindingBytes: 2 ** 27,
@@ -79,6 +84,8 @@ const hardware = {
     // Blocks: about four for each of the 132 multiprocessors of an H200. Counted.
     busy: 512,
   },
+  // Tokens of a step: 128 leave most of 132 multiprocessors without a block of rows. 8B reads 512 tokens at 757 tok/s by 128 on an H200.
+  chunk: 512,
   // Blocks, parts and elements. Two blocks for each multiprocessor do not need to be split further; a part of 64 elements is one chunk. Not measured.
   split: { busy: 256, parts: 64, least: 64 },
 } as const
@@ -94,6 +101,7 @@ export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Mach
   return {
     schedule: { ...own, chunks },
     tile: { ...anyAdapter.tile, sharedBytes },
+    chunk: isHardware ? hardware.chunk : tokensOfAny,
     bindings: adapter?.storageBuffers ?? anyAdapter.bindings,
     bindingBytes: adapter?.bindingBytes ?? anyAdapter.bindingBytes,
     ...(isHardware ? { split: hardware.split } : {}),
