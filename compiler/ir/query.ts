@@ -5,6 +5,7 @@
  *   outermostFolds(value).flatMap(chainOf)
  */
 import { freeVariables, operands, walk } from "./expression.js"
+import type { Local } from "./kernel.js"
 import type { Expression, Load, LocalRead, Reduce } from "./nodes.js"
 
 /** The nodes of some kinds in expressions, each once, operands first. */
@@ -24,6 +25,21 @@ export function nodesOf<K extends Expression["kind"]>(
 /** The names of the buffers that are loaded from. */
 export const loadedIn = (roots: readonly Expression[]): ReadonlySet<string> =>
   new Set(nodesOf(roots, "load").map((l) => l.buffer))
+
+/** The locals that expressions read, each after those that it reads itself. */
+export function localsIn<L extends Local>(roots: readonly Expression[], locals: ReadonlyMap<string, L>): readonly L[] {
+  const found = new Set<L>()
+  const visit = (values: readonly Expression[]): void => {
+    for (const { local: name } of nodesOf(values, "localRead")) {
+      const local = locals.get(name)
+      if (local === undefined || found.has(local)) continue
+      visit([local.value])
+      found.add(local)
+    }
+  }
+  visit(roots)
+  return [...found]
+}
 
 /** Whether a node is or consists of one of which something holds. */
 export function someNode(root: Expression, holds: (x: Expression) => boolean): boolean {

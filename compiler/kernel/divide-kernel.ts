@@ -18,7 +18,7 @@ import { literalExtent } from "../ir/dim.js"
 import { and, apply, freeVariables, literal, load, substitute, variable } from "../ir/expression.js"
 import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf, type Store } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
-import { loadedIn, nodesOf } from "../ir/query.js"
+import { loadedIn, localsIn, nodesOf } from "../ir/query.js"
 import { type BindingParts, type Move, moved, partName, type Rows, relocate, type Stretch } from "./binding-parts.js"
 import { canonical } from "./name-buffers.js"
 
@@ -66,7 +66,7 @@ export function divideKernel(kernel: Kernel, parts: ReadonlyMap<string, BindingP
   const locals = new Map<string, Local>()
   for (const item of kernel.items)
     if (item.kind === "local") locals.set(item.name, { ...item, value: relocate(item.value, { parts }) })
-  const fits = (store: Store) => boundBy(needed(store, locals)).size <= most
+  const fits = (store: Store) => boundBy(withLocals(store, locals)).size <= most
   const stores = kernel.items.flatMap((item) =>
     item.kind === "local" ? [] : divide(item, parts).flatMap((d) => inTurns(item, d, parts, fits, kernel)),
   )
@@ -197,7 +197,7 @@ function packed(
 ): readonly (readonly Item[])[] {
   const bins: { readonly items: Set<Item>; bound: Set<string> }[] = []
   for (const store of stores) {
-    const items = needed(store, locals)
+    const items = withLocals(store, locals)
     const bound = boundBy(items)
     const keeps = boundBy([{ ...store, buffer: "" }]).has(store.buffer)
     const bin = keeps ? undefined : bins.find((b) => new Set([...b.bound, ...bound]).size <= most)
@@ -212,16 +212,11 @@ function packed(
   return bins.map((b) => [...b.items].sort((p, q) => rank(p) - rank(q)))
 }
 
-function needed(store: Store, locals: ReadonlyMap<string, Local>): readonly Item[] {
-  const found = new Set<Item>()
-  const visit = (item: Item) => {
-    found.add(item)
-    for (const { local } of nodesOf(rootsOf(item), "localRead"))
-      if (!found.has(locals.get(local)!)) visit(locals.get(local)!)
-  }
-  visit(store)
-  return [...found]
-}
+/** A store and the locals that it reads. */
+const withLocals = (store: Store, locals: ReadonlyMap<string, Local>): readonly Item[] => [
+  store,
+  ...localsIn(rootsOf(store), locals),
+]
 
 function boundBy(items: readonly Item[]): Set<string> {
   const names = new Set<string>()

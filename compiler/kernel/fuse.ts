@@ -9,11 +9,11 @@
 
 import type { Span } from "../../runtime/errors.js"
 import { maximum } from "../ir/dim.js"
-import { add, identity, variable, walk } from "../ir/expression.js"
+import { add, identity, variable } from "../ir/expression.js"
 import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf, type Store } from "../ir/kernel.js"
 import type { Storage } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
-import { loadedIn } from "../ir/query.js"
+import { loadedIn, localsIn } from "../ir/query.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
@@ -147,7 +147,7 @@ function attempt(
   const reads = (t: Tensor, axes: readonly Axis[] = []) => {
     const value = lowering.value(t, itemAxes(t, "probe").point)
     const store = { kind: "store", buffer: "", axes, index: [], value } as const
-    return bindings([...needed(value, locals), store], naming, options).size
+    return bindings([...localsIn([value], locals), store], naming, options).size
   }
   const more = tooMany(tasks, reads, (s) => memory(s) !== undefined, options.bindings)
   if (more.size > 0) return { cuts: more }
@@ -283,7 +283,7 @@ function storeTask(
     t.kind === "update" && a === t.axis ? add(axes.point.get(a)!, t.at) : axes.point.get(a)!,
   )
   const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value }
-  const items: readonly Item[] = [...needed(value, locals), store]
+  const items: readonly Item[] = [...localsIn([value], locals), store]
   return {
     reads: bindings(items, naming, options),
     writes: [store.buffer],
@@ -301,21 +301,6 @@ function inlined(t: Tensor, hasBuffer: (t: Tensor) => boolean): ReadonlySet<Tens
   }
   sources(t).forEach(visit)
   return found
-}
-
-/** The locals that a value reads, those that they read first. */
-function needed(
-  value: Expression,
-  locals: ReadonlyMap<string, Local>,
-  found: Map<string, Local> = new Map(),
-): readonly Local[] {
-  walk(value, (x) => {
-    if (x.kind !== "localRead" || found.has(x.local)) return
-    const local = locals.get(x.local)!
-    needed(local.value, locals, found)
-    found.set(x.local, local)
-  })
-  return [...found.values()]
 }
 
 /** What items read, with a name for each part of a buffer whose parts they have to read at once. */
