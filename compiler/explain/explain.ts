@@ -9,7 +9,8 @@ import type { ArtifactTarget } from "../../runtime/artifact.js"
 import { memoryOf } from "../../runtime/memory.js"
 import { type CompileModelOptions, compileFile } from "../compile-file.js"
 import type { DeviceRecord } from "./devices.js"
-import type { Facts } from "./facts.js"
+import type { Facts, Sizes } from "./facts.js"
+import { compilationCosts, type EntryCost, type KernelCost } from "./kernels.js"
 import { explainPage } from "./page/page.js"
 import { type Explanation, viewOf } from "./view.js"
 
@@ -25,6 +26,14 @@ export interface ExplainOptions extends CompileModelOptions {
   readonly measured?: ReadonlyMap<string, number> | undefined
 }
 
+/** What is printed as JSON: the facts, each entry and each kernel with its costs, and what it took to find them. */
+export interface ExplainedFacts extends MeasuredFacts {
+  /** The device that times are estimated for. */
+  readonly device: string | null
+  readonly entries: Readonly<Record<string, EntryCost>>
+  readonly kernels: readonly KernelCost[]
+}
+
 /** The facts with what it took to find them. */
 export interface MeasuredFacts extends Facts {
   /** From the model's file to all kernels and the plan. */
@@ -34,7 +43,7 @@ export interface MeasuredFacts extends Facts {
 }
 
 export interface Explained {
-  readonly facts: MeasuredFacts
+  readonly facts: ExplainedFacts
   readonly explanation: Explanation
   readonly page: () => string
 }
@@ -54,15 +63,20 @@ export async function explain(
   const peakRssBytes = process.resourceUsage().maxRSS * 1024
 
   const { artifact, traced } = file.compilation
-  const entries =
+  const sizesOf = (entry: string): Sizes =>
     artifact.model === undefined
-      ? [{ name: Object.keys(artifact.entries)[0]!, sizes: new Map(traced.symbols.map((s) => [s.name, s.max])) }]
-      : [
-          { name: "step", sizes: sizes(past, 1) },
-          { name: "prefill", sizes: sizes(0, Math.min(seq, artifact.model.chunk)) },
-        ]
-  const explanation = viewOf(file, entries)
-  const facts = { ...explanation.facts, compileSeconds, peakRssBytes }
+      ? new Map(traced.symbols.map((s) => [s.name, s.max]))
+      : entry === "step"
+        ? sizes(past, 1)
+        : sizes(0, Math.min(seq, artifact.model.chunk))
+  const shown = artifact.model === undefined ? Object.keys(artifact.entries).slice(0, 1) : ["step", "prefill"]
+  const costs = compilationCosts(file.compilation, sizesOf, device, options.measured)
+  const explanation = viewOf(
+    file,
+    shown.map((name) => ({ name, sizes: sizesOf(name) })),
+    costs.kernels,
+  )
+  const facts = { ...explanation.facts, device: device?.title ?? null, ...costs, compileSeconds, peakRssBytes }
   const memory = memoryOf(artifact)
   return {
     facts,

@@ -17,6 +17,7 @@ import { sources, spansOf, type Tensor, topological, type Unit } from "../ir/ten
 import { type Divided, kernelSteps } from "../kernel/divide-bindings.js"
 import type { KernelStep } from "../kernel/fuse.js"
 import { type Cost, costOf, entryFacts, type Facts, factsOf, type Sizes, type StepFacts } from "./facts.js"
+import type { KernelCost } from "./kernels.js"
 import { applications } from "./unfused.js"
 
 export interface Explanation {
@@ -27,6 +28,8 @@ export interface Explanation {
   readonly main: string
   readonly entries: readonly EntryView[]
   readonly kernels: readonly KernelView[]
+  /** What launches cost, of all entries. */
+  readonly costs: readonly KernelCost[]
 }
 
 export interface EntryView {
@@ -78,10 +81,12 @@ export interface KernelView {
   readonly groups: number
 }
 
-/** @param entries the entries to show, with the values of the size symbols */
+/** @param entries the entries to show, with the values of the size symbols
+ * @param costs what launches cost */
 export function viewOf(
   { compilation, family, files, main }: CompiledFile,
   entries: readonly { readonly name: string; readonly sizes: Sizes }[],
+  costs: readonly KernelCost[],
 ): Explanation {
   const { artifact } = compilation
   const known = compilation.entries.map((e) => e.name)
@@ -98,6 +103,7 @@ export function viewOf(
     facts: factsOf(compilation, shown.find((e) => e.name === "step")?.sizes ?? new Map()),
     files,
     main,
+    costs,
     entries: shown.map(({ name, sizes }) => entryView(compilation, name, sizes)),
     kernels: [...steps].sort(([a], [b]) => a - b).map(([number, of]) => kernelView(compilation, number, of)),
   }

@@ -1,0 +1,309 @@
+/**
+ * The loops of a kernel as the lanes of one workgroup go through them.
+ *
+ *   for i < 4748 serial { for j < 8 serial { acc = acc + select(b3[…] ≥ t, b4[…], 0) } }     37,984 steps, one after the other, of every lane
+ *   if lane < 32 { … }                                                                        32 lanes that are busy
+ *
+ * A loop is not run to its end: an iteration in its middle stands for all, or the first, a middle and the last where conditions in it depend on
+ * which it is. What is counted is of the loops that are emitted, so no schedule can promise what they do not do. Conditions that hang on data
+ * count as true, both sides of them where there are two.
+ */
+import type { LoopKernel, Statement } from "../../ir/loop.js"
+import { accessed, arraysOf, privateArray } from "./arrays.js"
+import { laneValueOf, type Names, type Place } from "./evaluate.js"
+import { carriesLoads, isInnermost, variesWith } from "./shape.js"
+import type { BlockWork, State, Walk } from "./state.js"
+import { type Active, countOf, distinct, known, type LaneValue, marked, subgroup, where } from "./values.js"
+
+/** Cycles of an exchange within a subgroup, and of a barrier. On NVIDIA hardware; assumed. */
+const exchangeCycles = 25
+const barrierCycles = 30
+/** Instructions and cycles of a loop's counter and branch. Assumed. */
+const loopInstructions = 2
+const loopCycles = 4
+
+const nothing = {
+  distinctWork: 0,
+  laneWork: 0,
+  operations: 0,
+  instructions: 0,
+  sharedCycles: 0,
+  requested: 0,
+  steps: 0,
+  barriers: 0,
+  cycles: 0,
+  inFlight: 0,
+}
+
+/** Walks one workgroup through a kernel for one element of the grid. */
+export function walkBlock(kernel: LoopKernel, group: number, walk: Walk): BlockWork {
+  const variables = new Map<string, LaneValue>()
+  const names: Names = {
+    variable: (name) => variables.get(name)!,
+    symbol: (name) => walk.sizes.get(name) ?? 1,
+    fetch: (array, offset, width, place) => accessed(state, array, offset, width, place),
+  }
+  const state: State = {
+    kernel,
+    walk,
+    group,
+    names,
+    variables,
+    mutable: new Set(),
+    arrays: arraysOf(kernel, walk.latency),
+    work: { ...nothing },
+    loops: [],
+    times: 1,
+    active: undefined,
+    lanes: kernel.threads,
+    warps: Math.ceil(kernel.threads / subgroup),
+    skipped: 0,
+    elements: 0,
+    asked: 0,
+    mostAsked: 0,
+  }
+  const place = newPlace(undefined, 0)
+  scope(state, kernel.body, place)
+  stretchEnds(state)
+  return { ...state.work, cycles: place.issued + state.skipped }
+}
+
+const newPlace = (outer: Place | undefined, begin: number): Place => ({
+  effort: outer?.effort ?? { instructions: 0, operations: 0 },
+  kept: new Map(),
+  outer,
+  begin,
+  issued: begin,
+})
+
+function scope(state: State, body: readonly Statement[], place: Place): void {
+  for (const s of body) run(state, s, place)
+}
+
+function run(state: State, s: Statement, place: Place): void {
+  const { variables, work } = state
+  switch (s.kind) {
+    case "for":
+      if (s.bind === "grid") variables.set(s.variable, known(state.group))
+      if (s.bind === "lane")
+        variables.set(s.variable, known(Float64Array.from({ length: state.kernel.threads }, (_, i) => i)))
+      if (s.bind === "grid" || s.bind === "lane") scope(state, s.body, place)
+      else loop(state, s, place)
+      return
+    case "if":
+      branch(state, s, place)
+      return
+    case "block":
+      scope(state, s.body, place)
+      return
+    case "alloc":
+      state.arrays.set(s.name, privateArray(s))
+      return
+    case "barrier":
+      place.issued += barrierCycles
+      place.begin = place.issued
+      work.barriers += state.times
+      work.instructions += state.times * state.warps
+      stretchEnds(state)
+      return
+    case "let":
+    case "assign": {
+      const value = counted(state, place, 0, () => laneValueOf(s.value, state.names, place))
+      if (s.kind === "let" && s.mutable) state.mutable.add(s.name)
+      variables.set(s.name, state.mutable.has(s.name) ? { ...value, steady: false } : { ...value, steady: true })
+      return
+    }
+    case "store":
+      store(state, s, place)
+      return
+    case "shuffle": {
+      const value = counted(state, place, 2, () => laneValueOf(s.value, state.names, place))
+      const { at } = value
+      const other = typeof at === "number" ? at : at.map((_, lane) => at[lane ^ s.mask]!)
+      variables.set(s.name, { known: value.known, at: other, ready: value.ready + exchangeCycles, steady: true })
+      place.issued = Math.max(place.issued, value.ready)
+      return
+    }
+    default:
+      s satisfies never
+  }
+}
+
+/** Evaluates something and notes what it took, for the lanes that take part. */
+function counted(state: State, { effort }: Place, instructions: number, evaluate: () => LaneValue): LaneValue {
+  const [before, operations] = [effort.instructions, effort.operations]
+  state.elements = 0
+  const value = evaluate()
+  const { work, times, kernel } = state
+  work.instructions += times * state.warps * (effort.instructions - before + instructions)
+  const computed = effort.operations - operations
+  const amount = computed + state.elements
+  if (amount > 0 && state.lanes > 0) {
+    const apart = distinct(value.at, state.active, 0, kernel.threads)
+    work.distinctWork += times * amount * apart
+    work.laneWork += times * amount
+    work.operations += times * computed * apart
+  }
+  return value
+}
+
+function store(state: State, s: Statement & { readonly kind: "store" }, place: Place): void {
+  const { names, arrays } = state
+  counted(state, place, 0, () => {
+    const value = laneValueOf(s.value, names, place)
+    const offset = laneValueOf(s.offset, names, place)
+    const array = arrays.get(s.array)!
+    place.issued = Math.max(place.issued, value.ready, offset.ready)
+    if (array.space === "register") {
+      arrays.set(s.array, { ...array, holds: marked(array.word, [offset.at, value.at]) })
+    } else {
+      accessed(state, s.array, offset, s.value.width, place, true)
+    }
+    return { ...value, at: marked(5, [offset.at, value.at]) }
+  })
+}
+
+/** What a stretch of code between loops, branches and barriers has asked buffers for is under way at once. */
+function stretchEnds(state: State): void {
+  const total = state.asked * state.times
+  if (total > state.mostAsked) {
+    state.mostAsked = total
+    state.work.inFlight = state.asked
+  }
+  state.asked = 0
+}
+
+/** Runs code for fewer lanes. */
+function among(state: State, active: Active, body: () => void): void {
+  const before = { active: state.active, lanes: state.lanes, warps: state.warps }
+  Object.assign(state, {
+    active,
+    lanes: countOf(active, state.kernel.threads),
+    warps: warpsOf(active, state.kernel.threads),
+  })
+  body()
+  Object.assign(state, before)
+}
+
+function warpsOf(active: Active, threads: number): number {
+  let warps = 0
+  for (let from = 0; from < threads; from += subgroup)
+    if (active === undefined || active.subarray(from, from + subgroup).includes(1)) warps++
+  return warps
+}
+
+function branch(state: State, s: Statement & { readonly kind: "if" }, place: Place): void {
+  const condition = counted(state, place, 1, () => laneValueOf(s.condition, state.names, place))
+  stretchEnds(state)
+  const begin = Math.max(place.issued, condition.ready)
+  const ends: number[] = []
+  const sides = [
+    [s.body, true],
+    [s.otherwise, false],
+  ] as const
+  const { threads } = state.kernel
+  for (const [body, truth] of sides) {
+    const active = condition.known ? where(condition.at, truth, state.active, threads) : state.active
+    if (body.length === 0 || countOf(active, threads) === 0) continue
+    const skipped = state.skipped
+    const inner = newPlace(place, begin)
+    among(state, active, () => scope(state, body, inner))
+    stretchEnds(state)
+    ends.push(inner.issued + state.skipped - skipped - begin)
+    state.skipped = skipped
+  }
+  // Sides that lanes of different subgroups take run beside each other.
+  const together = condition.known && typeof condition.at !== "number" && !dividesSubgroups(condition.at)
+  const length = together ? Math.max(0, ...ends) : ends.reduce((a, b) => a + b, 0)
+  place.issued = begin + length
+  place.begin = place.issued
+}
+
+function dividesSubgroups(at: Float64Array): boolean {
+  for (let from = 0; from < at.length; from += subgroup)
+    for (let lane = from + 1; lane < Math.min(at.length, from + subgroup); lane++)
+      if ((at[lane] !== 0) !== (at[from] !== 0)) return true
+  return false
+}
+
+function loop(state: State, s: Statement & { readonly kind: "for" }, place: Place): void {
+  const extent = counted(state, place, 0, () => laneValueOf(s.extent, state.names, place))
+  stretchEnds(state)
+  const longest = !extent.known
+    ? state.walk.expected
+    : typeof extent.at === "number"
+      ? extent.at
+      : extent.at.reduce((most, e, lane) => (state.active?.[lane] === 0 ? most : Math.max(most, e)), 0)
+  if (longest < 1 || state.lanes === 0) return
+  place.issued = Math.max(place.issued, extent.ready)
+  const innermost = isInnermost(s)
+  if (longest > 1) state.loops.push({ variable: s.variable, extent: longest })
+  for (const { at, weight } of samples(s, longest, innermost)) {
+    const active =
+      extent.known && typeof extent.at !== "number"
+        ? where(
+            extent.at.map((e) => Number(e > at)),
+            true,
+            state.active,
+            state.kernel.threads,
+          )
+        : state.active
+    const begin = place.issued
+    const { times, skipped } = state
+    const inner = newPlace(place, begin)
+    state.times = times * weight
+    state.variables.set(s.variable, { ...known(at), slopes: new Map([[s.variable, 1]]) })
+    if (innermost) state.work.steps += state.times
+    state.work.instructions += state.times * state.warps * loopInstructions
+    const before = numbersOf(state)
+    among(state, active, () => scope(state, s.body, inner))
+    stretchEnds(state)
+    state.times = times
+    place.issued = inner.issued + loopCycles
+    place.begin = place.issued
+    state.skipped += (weight - 1) * (place.issued - begin + state.skipped - skipped)
+    advance(state, before, weight)
+  }
+  if (longest > 1) state.loops.pop()
+  state.variables.delete(s.variable)
+}
+
+/** The iterations that stand for all, and for how many each. */
+function samples(s: Statement & { readonly kind: "for" }, extent: number, innermost: boolean) {
+  const middle = Math.floor(extent / 2)
+  if (extent <= 2 || variesWith(s)) {
+    const all = [
+      { at: 0, weight: 1 },
+      { at: middle, weight: extent - 2 },
+      { at: extent - 1, weight: 1 },
+    ]
+    return extent <= 2 ? [all[0]!, all[2]!].slice(0, extent) : all
+  }
+  // What is asked for in one iteration and waited for in the next is seen from the second on.
+  if (innermost && carriesLoads(s))
+    return [
+      { at: 0, weight: 1 },
+      { at: middle, weight: extent - 1 },
+    ]
+  return [{ at: middle, weight: extent }]
+}
+
+/** Variables that are assigned and hold one known number. */
+function numbersOf({ mutable, variables }: State): ReadonlyMap<string, number> {
+  const found = new Map<string, number>()
+  for (const name of mutable) {
+    const value = variables.get(name)
+    if (value?.known && typeof value.at === "number") found.set(name, value.at)
+  }
+  return found
+}
+
+/** Counters go on as in the iteration that stood for all. */
+function advance({ variables }: State, before: ReadonlyMap<string, number>, weight: number): void {
+  if (weight === 1) return
+  for (const [name, from] of before) {
+    const now = variables.get(name)!
+    if (now.known && typeof now.at === "number" && Number.isFinite(now.at - from))
+      variables.set(name, { ...now, at: from + weight * (now.at - from) })
+  }
+}

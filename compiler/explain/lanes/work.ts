@@ -1,0 +1,137 @@
+/**
+ * The work of one launch: what its workgroups do, from a few of them.
+ *
+ *   for group < 128 grid { if group < 64 {…} else { if group < 96 {…} else {…} } }     blocks 0, 32, 63 · 64, 80, 95 · 96, 112, 127
+ *
+ * The grid is cut where a condition compares its variable with a number (each store has blocks of its own); the first, a middle and the last block of
+ * each part are walked, and the middle one stands for the others.
+ */
+
+import { walk as visitAll } from "../../ir/expression.js"
+import type { LoopKernel, Statement } from "../../ir/loop.js"
+import { everyStatement } from "../../ir/loop-visit.js"
+import { rangeOf } from "../ranges.js"
+import type { BlockWork, Walk } from "./state.js"
+import { walkBlock } from "./walk.js"
+
+export interface LaunchWork {
+  /** Elements of the grid: blocks that have something to do. */
+  readonly blocks: number
+  /** Workgroups that are launched; each takes a block in turn. */
+  readonly groups: number
+  readonly lanes: number
+  /** Lanes of a block that do distinct work, on the average of its time. */
+  readonly busyLanes: number
+  /** Operations on values, once for lanes of a block that compute the same. */
+  readonly operations: number
+  /** The longest serial chain of a lane: iterations of innermost loops, of all blocks that a workgroup takes in turn. */
+  readonly serialSteps: number
+  /** Barriers of the block that has most. */
+  readonly barriers: number
+  /** Cycles of a lane, in the block that takes longest and on the average. */
+  readonly longestCycles: number
+  readonly meanCycles: number
+  /** Of all blocks together. */
+  readonly instructions: number
+  readonly sharedCycles: number
+  readonly requested: number
+  /** Instructions of the block that has most. */
+  readonly mostInstructions: number
+  /** Bytes that a block has asked for at once. */
+  readonly inFlight: number
+  /** Bytes that a block holds in the memory of its workgroup. */
+  readonly sharedBytes: number
+  /** Variables and small arrays that a lane holds, in words: an estimate of its registers. */
+  readonly registers: number
+}
+
+type Grid = Statement & { readonly kind: "for" }
+
+export function launchWork(kernel: LoopKernel, walk: Walk): LaunchWork | undefined {
+  const grid = everyStatement(kernel.body).find((s): s is Grid => s.kind === "for" && s.bind === "grid")
+  const ranges = { sizes: walk.sizes, variables: new Map() }
+  const extent = grid === undefined ? 1 : Math.max(0, rangeOf(grid.extent, ranges).high)
+  if (extent === 0) return undefined
+  const blocks = Number.isFinite(extent) ? extent : walk.expected
+  const walked = blocksOf(kernel, grid, blocks, walk).map(({ at, weight }) => ({
+    weight,
+    work: walkBlock(kernel, at, walk),
+  }))
+  const sum = (of: (work: BlockWork) => number) => walked.reduce((n, { work, weight }) => n + weight * of(work), 0)
+  const most = (of: (work: BlockWork) => number) => Math.max(...walked.map(({ work }) => of(work)))
+  const turns = Math.ceil(blocks / kernel.groups)
+  const main = walked.reduce((a, b) => (b.weight * b.work.requested > a.weight * a.work.requested ? b : a))
+  return {
+    blocks,
+    groups: Math.min(kernel.groups, blocks),
+    lanes: kernel.threads,
+    busyLanes: Math.max(
+      1,
+      sum((w) => w.distinctWork) /
+        Math.max(
+          1,
+          sum((w) => w.laneWork),
+        ),
+    ),
+    operations: sum((w) => w.operations),
+    serialSteps: Math.max(
+      1,
+      Math.round(
+        turns === 1
+          ? most((w) => w.steps)
+          : Math.max(
+              most((w) => w.steps),
+              (turns * sum((w) => w.steps)) / blocks,
+            ),
+      ),
+    ),
+    barriers: most((w) => w.barriers),
+    longestCycles: most((w) => w.cycles),
+    meanCycles: sum((w) => w.cycles) / blocks,
+    instructions: sum((w) => w.instructions),
+    sharedCycles: sum((w) => w.sharedCycles),
+    requested: sum((w) => w.requested),
+    mostInstructions: most((w) => w.instructions),
+    inFlight: main.work.inFlight,
+    ...heldBy(kernel),
+  }
+}
+
+/** Blocks that stand for all, and for how many each. */
+function blocksOf(kernel: LoopKernel, grid: Grid | undefined, extent: number, walk: Walk) {
+  const ends = new Set([extent])
+  for (const s of everyStatement(kernel.body))
+    if (s.kind === "if")
+      visitAll(s.condition, (x) => {
+        if (x.kind !== "operation" || x.operation !== "lt" || grid === undefined) return
+        const [a, b] = x.args
+        if (a?.kind !== "variable" || a.name !== grid.variable) return
+        const { low, high } = rangeOf(b!, { sizes: walk.sizes, variables: new Map() })
+        if (low === high && low > 0 && low < extent) ends.add(low)
+      })
+  let from = 0
+  return [...ends]
+    .sort((a, b) => a - b)
+    .flatMap((end) => {
+      const count = end - from
+      const samples = [
+        { at: from, weight: 1 },
+        { at: from + Math.floor(count / 2), weight: count - 2 },
+        { at: end - 1, weight: 1 },
+      ]
+      from = end
+      return count <= 2 ? [samples[0]!, samples[2]!].slice(0, count) : samples
+    })
+}
+
+/** What a block and a lane of it hold. */
+function heldBy({ body }: LoopKernel): Pick<LaunchWork, "sharedBytes" | "registers"> {
+  let [sharedBytes, words] = [0, 24]
+  const names = new Set<string>()
+  for (const s of everyStatement(body)) {
+    if (s.kind === "alloc" && s.space === "shared") sharedBytes += s.size * (s.storage === undefined ? 4 : 2)
+    if (s.kind === "let" && s.mutable && !names.has(s.name)) words += s.value.width
+    if (s.kind === "let") names.add(s.name)
+  }
+  return { sharedBytes, registers: words }
+}
