@@ -81,7 +81,7 @@ export async function explain(
   return {
     facts,
     explanation,
-    page: () => explainPage(explanation, { ...options, memory, compileSeconds, peakRssBytes }),
+    page: () => explainPage(explanation, { ...options, data: facts, memory, compileSeconds, peakRssBytes }),
   }
 }
 

@@ -29,10 +29,11 @@ export function whySlow(
 ): readonly string[] {
   const { lanes, busyLanes, groups } = work
   const found: string[] = []
+  const many = `${blocks === 1 ? "one block" : `${number(blocks)} blocks`} of ${lanes} lanes`
+  // One block that takes longer than the turns of all the others.
+  const who = work.longestCycles > 4 * work.meanCycles ? `a block in ${many}` : many
   if (serialSteps >= manySteps && limit === "latency")
-    found.push(
-      `${blocks === 1 ? "one block" : `${number(blocks)} blocks`} of ${lanes} lanes: each lane goes through ${number(serialSteps)} dependent steps`,
-    )
+    found.push(`${who}: a lane goes through ${number(serialSteps)} dependent steps`)
   if (blocks < cores.count)
     found.push(`${blocks === 1 ? "one block" : `${number(blocks)} blocks`}, where the device has ${cores.count} cores`)
   if (busyLanes <= lanes / 2) found.push(`${number(busyLanes)} of ${lanes} lanes do work of their own`)

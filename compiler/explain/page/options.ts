@@ -10,6 +10,8 @@ export interface PageOptions {
   readonly precision?: Precision | undefined
   /** Microseconds of one launch, by the kernel's name. */
   readonly measured?: ReadonlyMap<string, number> | undefined
+  /** What the page carries as data; the facts when left out. */
+  readonly data?: unknown
   readonly memory: MemoryEstimate
   readonly compileSeconds: number
   readonly peakRssBytes: number

@@ -48,7 +48,7 @@ went through. The costs are those of one launch.</p>`,
 ${passesSection(entries)}
 </main>
 </div>
-${dataElement("facts", { ...facts, compileSeconds, peakRssBytes })}
+${dataElement("facts", options.data ?? { ...facts, compileSeconds, peakRssBytes })}
 ${element("script", script)}
 </body>
 </html>
