@@ -33,13 +33,13 @@ export const known: Readonly<Record<string, Known>> = {
   "qwen3-30b-a3b": {
     slow: {
       prefill: 6,
-      step: 6,
+      step: 5,
     },
   },
   "qwen3-235b-a22b": {
     slow: {
       prefill: 6,
-      step: 5,
+      step: 4,
     },
   },
   tales: {
@@ -48,7 +48,7 @@ export const known: Readonly<Record<string, Known>> = {
       step: 6,
       logits: 8,
       greedy: 1,
-      sample: 4,
+      sample: 3,
     },
     repeats: ["greedy", "sample"],
   },
