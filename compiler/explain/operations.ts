@@ -32,18 +32,18 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
     if (schedule.stores[i]!.computeWith !== undefined) return sum
     const block = blockOf(given, schedule.stores[i]!, schedule.threads, sizes)
     if (block === undefined) return sum
-    // What a workgroup holds of a chunk is a local, too: computed once for all points of a block.
+    // What a workgroup stages is a local, too: computed once for all points of a block.
     const along = besides(i, stores, schedule)
     const staged = stage(given, schedule.stores[i]!, "staged", along)
-    const { value, index } = staged?.store ?? given
-    const values = [value, ...(staged?.beside ?? along).map((s) => s.value)]
-    const locals = [...kernel.items, ...(staged?.locals ?? [])].filter((item): item is Local => item.kind === "local")
+    const { value, index } = staged.store
+    const values = [value, ...staged.beside.map((s) => s.value)]
+    const locals = [...kernel.items, ...staged.locals].filter((item): item is Local => item.kind === "local")
     // The mean over the places that the length of a chunked fold depends on.
     const places = placesOf(extentsIn(values), { sizes, variables: block.extents })
     const holding = places.reduce((n, { variables }) => {
       const held = stagedBy([...values, ...index], locals, block, variables)
       const filled = locals.reduce((m, local) => m + localOperations(local, held.get(local.name), block), 0)
-      const weighed = (staged?.online ?? []).reduce(
+      const weighed = staged.online.reduce(
         (m, { scores, recipe }) => m + elementsOf(held.get(scores), block) * operationsOfWeight(recipeOf(recipe)),
         0,
       )

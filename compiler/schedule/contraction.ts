@@ -16,7 +16,7 @@ import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf } from "../ir/query.js"
 import type { AxisTile, ReductionTile, StagedTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { factorsOf } from "../tile/staging/stage.js"
+import { factorsOf } from "../tile/staging/operands.js"
 import { contractionRules as rules, elementsOfLoad as wide } from "./rules.js"
 import { type Chunked, consecutiveAxis, power, product, registers, type Shares, spread, volume } from "./shares.js"
 

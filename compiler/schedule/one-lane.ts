@@ -18,7 +18,7 @@ import { leavesOf, nodesOf } from "../ir/query.js"
 import type { AxisTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { alignLocals, wantedLocals } from "../tile/staging/homes.js"
-import { factorsOf } from "../tile/staging/stage.js"
+import { factorsOf } from "../tile/staging/operands.js"
 import { laneRules } from "./rules.js"
 
 /** What has to be loaded for one product, by the axes of the store that it depends on. */

@@ -18,7 +18,7 @@ import type { Lowerer, Scope } from "./lowerer.js"
 import { pivotOperation } from "./online-step.js"
 import { emitFill, type Fences } from "./staging/fill.js"
 import type { OpenChunk } from "./staging/homes.js"
-import { type Online, pivotName } from "./staging/stage.js"
+import { type Online, pivotName } from "./staging/operands.js"
 import type { StagedArray, StagedLocal } from "./staging/staged.js"
 import { lowerValues } from "./values.js"
 

@@ -13,11 +13,11 @@ import type { Lowerer, Scope } from "./lowerer.js"
 import { advance, type InChunks } from "./online.js"
 import type { Fold } from "./pipeline-runs.js"
 import { createRuns, fitInLine } from "./runs.js"
-import type { Staged } from "./staging/stage.js"
+import type { StagedInChunks } from "./staging/stage.js"
 import { accumulate, emitTurns, lowerValues } from "./values.js"
 
 export interface Chunking extends InChunks {
-  readonly staged: Staged
+  readonly staged: StagedInChunks
   /** The variable that holds the number of the chunk. */
   readonly number: string
   readonly axes: readonly BlockAxis[]

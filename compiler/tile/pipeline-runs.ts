@@ -20,7 +20,8 @@ import { scoresIn } from "./online.js"
 import { pivotOperation } from "./online-step.js"
 import { countOf, type Kept, widthIn } from "./pipeline-accumulators.js"
 import { createPairs, levelsFor, type Merge, type Places } from "./runs.js"
-import { type Online, pivotName, type Staged } from "./staging/stage.js"
+import { type Online, pivotName } from "./staging/operands.js"
+import type { StagedInChunks } from "./staging/stage.js"
 import type { Copy } from "./store-copies.js"
 import { lowerValues } from "./values.js"
 
@@ -42,7 +43,7 @@ export function createChunkRuns(
   folds: readonly Fold[],
   iterations: Iterations,
   copies: readonly Copy[],
-  staged: Staged,
+  staged: StagedInChunks,
   online: readonly Online[],
   chunks: number,
   scope: Scope,
@@ -142,7 +143,7 @@ const declaredCount = (r: Reduce): number =>
 function pivotsOf(
   folds: readonly Fold[],
   copies: readonly Copy[],
-  { store, beside }: Staged,
+  { store, beside }: StagedInChunks,
   online: readonly Online[],
 ): readonly Pivot[] {
   const known = new Map<string, Omit<Pivot, "read">>()

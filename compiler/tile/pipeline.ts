@@ -24,16 +24,16 @@ import { createChunkRuns, type Fold } from "./pipeline-runs.js"
 import { allCount, contributing, maskedLift, type Span } from "./range.js"
 import { longestRun, runOf } from "./runs.js"
 import { createFences, emitFill, type Fences, inChunk, inWholeChunk } from "./staging/fill.js"
-import type { Staged } from "./staging/stage.js"
+import type { StagedInChunks } from "./staging/stage.js"
 import type { StagedArray } from "./staging/staged.js"
 import { type Copies, emitStores } from "./store-copies.js"
 import { scansAsReductions } from "./values.js"
 
 /** Elements of the runs that a chunk is taken in, or undefined where all chunks have the same accumulators. */
-export function runOfChunks(staged: Staged, lowerer: Lowerer): number | undefined {
-  const { store, beside, chunk, outer } = staged
+export function runOfChunks(staged: StagedInChunks, lowerer: Lowerer): number | undefined {
+  const { store, beside, chunk } = staged
   const folds = [store, ...beside].flatMap((s) => outermostFolds(s.value))
-  const axes = [...outer, chunk].map((a) => a.name)
+  const axes = [...chunk.outer, chunk].map((a) => a.name)
   const part = axes.some(lowerer.long)
   const longest = part ? Number.POSITIVE_INFINITY : axes.reduce((n, a) => n * lowerer.longest(a), 1)
   const inside = insideOf(staged, lowerer)
@@ -45,7 +45,7 @@ export function runOfChunks(staged: Staged, lowerer: Lowerer): number | undefine
 }
 
 /** Elements of the folds inside of each element of a chunk at most. */
-function insideOf({ store, beside, chunk }: Staged, { longest }: Lowerer): number {
+function insideOf({ store, beside, chunk }: StagedInChunks, { longest }: Lowerer): number {
   const chains = [store, ...beside].flatMap((s) => outermostFolds(s.value).map(chainOf))
   const leaves = chains.flatMap((chain) => chain.filter((r) => r.axis === chunk.name))
   return elementsInside(leaves, longest)
@@ -87,7 +87,7 @@ function accumulatorsOf(
   const { staged, online, chunk, lowerer } = c
   const whole = folds.map((f) => f.whole)
   if (c.run === undefined) return createAccumulators(whole, iterations, scope, lowerer)
-  const around = staged.outer.reduce((n, a) => n * lowerer.longest(a.name), 1)
+  const around = staged.chunk.outer.reduce((n, a) => n * lowerer.longest(a.name), 1)
   const chunks = around * Math.ceil(lowerer.longest(chunk.name) / chunk.size)
   return createChunkRuns(folds, iterations, copies, staged, online, chunks, scope, lowerer)
 }
@@ -98,7 +98,7 @@ const outerNames = ({ chunk }: Chunking): readonly string[] =>
 
 /** The distinct chunked folds of the copies; folds that do not depend on a copy's own place are one. */
 function foldsOf(
-  staged: Staged,
+  staged: StagedInChunks,
   copies: readonly ReadonlyMap<string, Expression>[],
   { chunk }: Chunking,
 ): readonly Fold[] {
@@ -168,7 +168,7 @@ function emitLoops(c: Chunking, start: Scope, body: (out: Statement[], count: Ex
     innermost.push({ kind: "block", body: [number(full), rest] })
   }
   const bases = new Map(c.axes.map((a) => [a.axis.name, a.base] as const))
-  const nest = [...staged.outer].reverse().reduce<readonly Statement[]>((inner, axis) => {
+  const nest = [...staged.chunk.outer].reverse().reduce<readonly Statement[]>((inner, axis) => {
     const loop = chunk.outer.get(axis.name) as Expression & { kind: "variable" }
     return [{ kind: "for", variable: loop.name, extent: substitute(axis.extent, bases), bind: "serial", body: inner }]
   }, innermost)
@@ -201,9 +201,9 @@ function fillAhead(
 function range(c: Chunking, out: Statement[]): { readonly from: Expression; readonly end: Expression } {
   const { chunk, staged, axes, lowerer } = c
   const whole = { from: literal(0), end: chunk.extent }
-  if (staged.masks.length === 0) return whole
+  if (staged.chunk.masks.length === 0) return whole
   const rows = new Map(axes.map((a) => [a.axis.name, spanOf(a)] as const))
-  const bounds = staged.masks.map((m) => contributing(m, chunk.name, rows))
+  const bounds = staged.chunk.masks.map((m) => contributing(m, chunk.name, rows))
   const all = (xs: readonly (Expression | undefined)[], join: "min" | "max") =>
     xs.some((x) => x === undefined) ? undefined : (xs as readonly Expression[]).reduce((a, b) => apply(join, a, b))
   const first = all(
@@ -273,7 +273,7 @@ function fillScores(c: Chunking, fences: Fences, scope: Scope, whole: boolean, c
 function emitScores(c: Chunking, to: StagedArray, scope: Scope, whole: boolean): void {
   const fill = (value: Expression, out: Statement[]) => emitFill(to, value, { ...scope, out }, c.lowerer, c.parts)
   const { value } = to.local
-  const mask = whole && c.staged.masks.length > 0 ? maskedLift(value, "max") : undefined
+  const mask = whole && c.staged.chunk.masks.length > 0 ? maskedLift(value, "max") : undefined
   if (mask === undefined) {
     fill(value, scope.out)
     return

@@ -26,8 +26,7 @@ import type { Lowerer, Scope } from "./lowerer.js"
 import { stagedPivots, stagedReads } from "./online.js"
 import { emitChunked, runOfChunks } from "./pipeline.js"
 import { emitStaged, type OpenChunk } from "./staging/homes.js"
-import { type Staged, stage } from "./staging/stage.js"
-import { stageRows } from "./staging/stage-rows.js"
+import { isInChunks, type StagedInChunks, stage } from "./staging/stage.js"
 import type { StagedLocal } from "./staging/staged.js"
 import { solve, stepsInside } from "./values.js"
 
@@ -187,19 +186,14 @@ function emitSection(
   const locals = own.map((l): StagedLocal => ({ ...l, tile: schedule.staged?.[l.name] ?? { tile: {} } }))
   const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
   const staged = stage(store, schedule, parts.fresh("staged"), beside)
-  if (staged === undefined && beside.length > 0)
-    throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
-  if (staged !== undefined) {
-    emitInChunks(staged, axes, locals, folding, cells, parts, out)
+  const all = [...locals, ...staged.locals]
+  if (isInChunks(staged)) {
+    emitInChunks(staged, axes, all, folding, cells, parts, out)
     return out
   }
-  const rows = stageRows(store, schedule, parts.fresh("staged"))
-  const values = [rows.store.value, ...store.index]
-  const { homes } = emitStaged(
-    { values, axes, locals: [...locals, ...rows.locals], chunk: undefined, folding },
-    parts,
-    out,
-  )
+  if (beside.length > 0) throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
+  const values = [staged.store.value, ...store.index]
+  const { homes } = emitStaged({ values, axes, locals: all, chunk: undefined, folding }, parts, out)
   const lowerer = createLowerer(parts, homes, folding)
   const shares = new Set(
     Object.values(schedule.reduce).flatMap((r) => (r.group !== undefined && r.group > 1 ? [r.group] : [])),
@@ -217,7 +211,7 @@ function emitSection(
   const bound = new Set(cells)
   const group = laneGroup(together, parts)
   const start: Scope = { out, bound, vector: undefined, lanes: group, solved: new Map() }
-  const value = substitute(rows.store.value, fixed)
+  const value = substitute(staged.store.value, fixed)
   const index = store.index.map((i) => substitute(i, fixed))
   const solved = solve([value, ...index], start, lowerer)
   emitIterations({ ...store, value, index }, axes, { together, spread: false }, { ...start, solved }, lowerer)
@@ -251,7 +245,7 @@ function rasterOf(axes: readonly BlockAxis[], raster: readonly string[] | undefi
 
 /** A store whose workgroup takes its folds in chunks. */
 function emitInChunks(
-  staged: Staged,
+  staged: StagedInChunks,
   axes: readonly BlockAxis[],
   locals: readonly StagedLocal[],
   folding: Lowerer["folding"],
@@ -265,7 +259,7 @@ function emitInChunks(
     size: staged.chunk.size,
     extent: substitute(staged.chunk.extent, new Map(axes.map((a) => [a.axis.name, a.base] as const))),
     base: mul(variable(number), literal(staged.chunk.size)),
-    outer: new Map(staged.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
+    outer: new Map(staged.chunk.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
     half: staged.chunk.depth === 2 ? apply("bitand", variable(number), literal(1)) : undefined,
   }
   const run = runOfChunks(staged, createLowerer(parts, new Map(), folding))
@@ -275,7 +269,7 @@ function emitInChunks(
     ...staged.online.flatMap((x) => stagedReads(x, moving)),
   ]
   const pivots = staged.online.flatMap((x) => stagedPivots(x, moving))
-  const reader = { values, axes, locals: [...locals, ...staged.locals, ...pivots], chunk, folding }
+  const reader = { values, axes, locals: [...locals, ...pivots], chunk, folding }
   const { homes, arrays } = emitStaged(reader, parts, out)
   const lowerer = createLowerer(parts, homes, folding)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
