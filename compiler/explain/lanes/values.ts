@@ -49,32 +49,42 @@ export function markOf(word: string): number {
 
 const numberAt = (at: number | Float64Array, lane: number): number => (typeof at === "number" ? at : at[lane]!)
 
-/** A function of one lane's numbers, for all lanes: once where they are the same in all. */
-export function each(
-  values: readonly (number | Float64Array)[],
-  of: (...numbers: number[]) => number,
-): number | Float64Array {
-  const wide = values.find((v) => typeof v !== "number")
-  if (wide === undefined) return of(...(values as readonly number[]))
-  const made = new Float64Array((wide as Float64Array).length)
-  const [a, b, c] = values
-  if (values.length === 1) for (let l = 0; l < made.length; l++) made[l] = of(numberAt(a!, l))
-  else if (values.length === 2) for (let l = 0; l < made.length; l++) made[l] = of(numberAt(a!, l), numberAt(b!, l))
-  else for (let l = 0; l < made.length; l++) made[l] = of(numberAt(a!, l), numberAt(b!, l), numberAt(c!, l))
-  return made
-}
-
-/** An operation of known numbers, as numbers. */
-export const computed = (
+/** An operation of known numbers, as numbers: once where they are the same in all lanes. */
+export function computed(
   { evaluate }: OperationRecord,
   of: DType,
   dtype: DType,
   args: readonly (number | Float64Array)[],
-): number | Float64Array => each(args, (...numbers) => roundTo(dtype, evaluate(of, ...numbers)))
+): number | Float64Array {
+  const [a, b, c] = args
+  const wide = args.find((v) => typeof v !== "number") as Float64Array | undefined
+  if (wide === undefined) return roundTo(dtype, evaluate(of, ...(args as readonly number[])))
+  const made = new Float64Array(wide.length)
+  for (let l = 0; l < made.length; l++)
+    made[l] =
+      b === undefined
+        ? roundTo(dtype, evaluate(of, numberAt(a!, l)))
+        : c === undefined
+          ? roundTo(dtype, evaluate(of, numberAt(a!, l), numberAt(b, l)))
+          : roundTo(dtype, evaluate(of, numberAt(a!, l), numberAt(b, l), numberAt(c, l)))
+  return made
+}
 
 /** The mark of something made of values: equal where all of them are. */
-export const marked = (word: number, args: readonly (number | Float64Array)[]): number | Float64Array =>
-  args.reduce<number | Float64Array>((mark, at) => each([mark, at], mix), word)
+export function marked(word: number, args: readonly (number | Float64Array)[]): number | Float64Array {
+  let made: Float64Array | undefined
+  let mark = word
+  for (const at of args) {
+    if (typeof at === "number") {
+      if (made === undefined) mark = mix(mark, at)
+      else for (let l = 0; l < made.length; l++) made[l] = mix(made[l]!, at)
+    } else if (made === undefined) {
+      made = new Float64Array(at.length)
+      for (let l = 0; l < made.length; l++) made[l] = mix(mark, at[l]!)
+    } else for (let l = 0; l < made.length; l++) made[l] = mix(made[l]!, at[l]!)
+  }
+  return made ?? mark
+}
 
 /** How the result of an operation grows with loops. */
 export function slopesOf(operation: string, args: readonly LaneValue[]): Slopes | undefined {

@@ -53,10 +53,7 @@ export function launchWork(kernel: LoopKernel, walk: Walk): LaunchWork | undefin
   const extent = grid === undefined ? 1 : Math.max(0, rangeOf(grid.extent, ranges).high)
   if (extent === 0) return undefined
   const blocks = Number.isFinite(extent) ? extent : walk.expected
-  const walked = blocksOf(kernel, grid, blocks, walk).map(({ at, weight }) => ({
-    weight,
-    work: walkBlock(kernel, at, walk),
-  }))
+  const walked = partsOf(kernel, grid, blocks, walk).flatMap((part) => walkPart(kernel, part, walk))
   const sum = (of: (work: BlockWork) => number) => walked.reduce((n, { work, weight }) => n + weight * of(work), 0)
   const most = (of: (work: BlockWork) => number) => Math.max(...walked.map(({ work }) => of(work)))
   const turns = Math.ceil(blocks / kernel.groups)
@@ -97,8 +94,13 @@ export function launchWork(kernel: LoopKernel, walk: Walk): LaunchWork | undefin
   }
 }
 
-/** Blocks that stand for all, and for how many each. */
-function blocksOf(kernel: LoopKernel, grid: Grid | undefined, extent: number, walk: Walk) {
+interface Part {
+  readonly from: number
+  readonly end: number
+}
+
+/** The parts of the grid that conditions tell from each other. */
+function partsOf(kernel: LoopKernel, grid: Grid | undefined, extent: number, walk: Walk): readonly Part[] {
   const ends = new Set([extent])
   for (const s of everyStatement(kernel.body))
     if (s.kind === "if")
@@ -109,19 +111,20 @@ function blocksOf(kernel: LoopKernel, grid: Grid | undefined, extent: number, wa
         const { low, high } = rangeOf(b!, { sizes: walk.sizes, variables: new Map() })
         if (low === high && low > 0 && low < extent) ends.add(low)
       })
-  let from = 0
-  return [...ends]
-    .sort((a, b) => a - b)
-    .flatMap((end) => {
-      const count = end - from
-      const samples = [
-        { at: from, weight: 1 },
-        { at: from + Math.floor(count / 2), weight: count - 2 },
-        { at: end - 1, weight: 1 },
-      ]
-      from = end
-      return count <= 2 ? [samples[0]!, samples[2]!].slice(0, count) : samples
-    })
+  const sorted = [...ends].sort((a, b) => a - b)
+  return sorted.map((end, i) => ({ from: sorted[i - 1] ?? 0, end }))
+}
+
+/** Blocks that stand for all of a part, and for how many each: where the first and a middle one do the same, all do. */
+function walkPart(kernel: LoopKernel, { from, end }: Part, walk: Walk) {
+  const count = end - from
+  const at = (group: number, weight: number) => ({ weight, work: walkBlock(kernel, group, walk) })
+  const first = at(from, 1)
+  if (count === 1) return [first]
+  const middle = at(from + Math.floor(count / 2), count - 1)
+  if (count === 2) return [first, middle]
+  const same = (Object.keys(first.work) as (keyof BlockWork)[]).every((k) => first.work[k] === middle.work[k])
+  return same ? [first, middle] : [first, { ...middle, weight: count - 2 }, at(end - 1, 1)]
 }
 
 /** What a block and a lane of it hold. */
