@@ -27,20 +27,17 @@ export function weight<const D extends readonly Dimension[]>(
   name: string,
   ...dimensions: D
 ): Tensor<AxesIn<D[number]>> {
-  const said = `weight(${shown(name)})`
-  if (typeof name !== "string" || name === "") refuse(weight, `${said}: a tensor of the checkpoint has a name`)
+  const said = () => `weight(${shown(name)})`
+  if (typeof name !== "string" || name === "") refuse(weight, `${said()}: a tensor of the checkpoint has a name`)
   for (const axes of dimensions)
-    if (!isRecord(axes)) refuse(weight, `${said}: a dimension is ${shown(axes)}; it is an object of axes and extents`)
-  checkAxes(
-    weight,
-    said,
-    dimensions.flatMap((axes) => Object.entries(axes)),
-  )
+    if (!isRecord(axes)) refuse(weight, `${said()}: a dimension is ${shown(axes)}; it is an object of axes and extents`)
+  const named = dimensions.map((axes): readonly Named[] => Object.entries(axes))
+  checkAxes(weight, said, named.flat())
   const spec: WeightSpec = {
     kind: "weight",
     tensors: [name],
     stack: undefined,
-    dimensions: dimensions.map((axes) => Object.entries(axes).map(([axis, extent]) => ({ axis, extent }))),
+    dimensions: named.map((axes) => axes.map(([axis, extent]) => ({ axis, extent: extent as number }))),
   }
   return spec as unknown as Tensor<AxesIn<D[number]>>
 }
@@ -58,19 +55,19 @@ export function stack<const S extends string, A extends string>(
   extent: number,
   part: (index: number) => Tensor<A>,
 ): Tensor<S | A> {
-  const said = `stack(${shown(axis)}, ${shown(extent)}, …)`
+  const said = () => `stack(${shown(axis)}, ${shown(extent)}, …)`
   checkAxes(stack, said, [[axis, extent]])
-  if (typeof part !== "function") refuse(stack, `${said}: its parts come from ${shown(part)}; a function is expected`)
+  if (typeof part !== "function") refuse(stack, `${said()}: its parts come from ${shown(part)}; a function is expected`)
   const parts = repeat(extent, part) as unknown as readonly WeightSpec[]
   for (const made of parts)
-    if (!isRecord(made) || made.kind !== "weight") refuse(stack, `${said}: a part is ${shown(made)}; it is a weight(…)`)
+    if (!isRecord(made) || made.kind !== "weight")
+      refuse(stack, `${said()}: a part is ${shown(made)}; it is a weight(…)`)
   const [first] = parts
-  const shape = JSON.stringify(first?.dimensions)
-  if (first === undefined || parts.some((p) => p.stack !== undefined || JSON.stringify(p.dimensions) !== shape))
-    return refuse(stack, `${said} needs tensors of one shape, and at least one`)
+  if (first === undefined || parts.some((p) => p.stack !== undefined || !sameShape(p, first)))
+    return refuse(stack, `${said()} needs tensors of one shape, and at least one`)
   checkAxes(stack, said, [[axis, extent], ...first.dimensions.flat().map((a): Named => [a.axis, a.extent])])
   const names = parts.flatMap((p) => p.tensors)
-  if (new Set(names).size < names.length) refuse(stack, `${said}: a tensor stands twice among ${shown(names[0])} …`)
+  if (new Set(names).size < names.length) refuse(stack, `${said()}: a tensor stands twice among ${shown(names[0])} …`)
   const spec: WeightSpec = { ...first, tensors: names, stack: { axis, extent } }
   return spec as unknown as Tensor<S | A>
 }
@@ -104,7 +101,7 @@ export function state<const S extends Readonly<Record<string, number | Growing>>
 ): Tensor<keyof S & string, D> {
   if (!isRecord(axes)) refuse(state, `state(…): the axes are ${shown(axes)}; an object of axes and extents is expected`)
   const sizes = Object.entries(axes).map(([axis, extent]): Named => [axis, isGrowing(extent) ? extent.grows : extent])
-  checkAxes(state, "state(…)", sizes)
+  checkAxes(state, () => "state(…)", sizes)
   if (dtype !== undefined && !valueTypes.includes(dtype)) refuse(state, `state(…): there is no type ${shown(dtype)}`)
   const spec: StateSpec = {
     kind: "state",
@@ -130,21 +127,31 @@ export function repeat<T>(count: number, part: (index: number) => T): readonly T
 
 type Named = readonly [axis: string, extent: unknown]
 
+const sameShape = ({ dimensions: p }: WeightSpec, { dimensions: q }: WeightSpec): boolean =>
+  p.length === q.length &&
+  p.every((axes, i) => {
+    const others = q[i]!
+    return (
+      axes.length === others.length &&
+      axes.every((a, j) => a.axis === others[j]!.axis && a.extent === others[j]!.extent)
+    )
+  })
+
 const valueTypes: readonly string[] = ["f32", "i32", "u32", "bool"] satisfies readonly ValueType[]
 
 const isGrowing = (extent: unknown): extent is Growing => typeof extent === "object" && extent !== null
 
 /** Each axis once, with a name and a number of elements. */
-function checkAxes(caller: Caller, said: string, axes: readonly Named[]): void {
+function checkAxes(caller: Caller, said: () => string, axes: readonly Named[]): void {
   const seen = new Set<string>()
   for (const [axis, extent] of axes) {
-    if (typeof axis !== "string" || axis === "") refuse(caller, `${said}: an axis has no name`)
-    if (seen.has(axis)) refuse(caller, `${said}: the axis ${shown(axis)} stands twice`)
+    if (typeof axis !== "string" || axis === "") refuse(caller, `${said()}: an axis has no name`)
+    if (seen.has(axis)) refuse(caller, `${said()}: the axis ${shown(axis)} stands twice`)
     seen.add(axis)
     if (!isExtent(extent, 1))
       refuse(
         caller,
-        `${said}: axis ${shown(axis)} has extent ${shown(extent)}; it is a whole number from 1 to ${largestExtent}`,
+        `${said()}: axis ${shown(axis)} has extent ${shown(extent)}; it is a whole number from 1 to ${largestExtent}`,
       )
   }
 }

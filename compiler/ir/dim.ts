@@ -5,6 +5,7 @@
  *   length + seq   the number of keys after a step
  */
 import { evaluate, isLiteral, literal, rewrite, symbol, walk } from "./expression.js"
+import { memoized } from "./memoized.js"
 import type { Expression } from "./nodes.js"
 
 export type Dim = Expression
@@ -16,16 +17,13 @@ export { symbol as sizeSymbol }
 export const literalExtent = (d: Dim): number | undefined => (isLiteral(d) ? d.value : undefined)
 
 /** An upper bound over all values of the symbols. Exact for sums, products and divisions of non-negative terms. */
-export function maximum(d: Dim): number {
-  return substituted(d, (s) => s.max)
-}
+export const maximum: (d: Dim) => number = memoized((d) => substituted(d, (s) => s.max), new WeakMap())
 
 /** The value at the symbols' hints, and at the first place of axes that it depends on: what schedules and cost estimates assume. */
-export function hinted(d: Dim): number {
-  return substituted(d, (s) => s.hint)
-}
+export const hinted: (d: Dim) => number = memoized((d) => substituted(d, (s) => s.hint), new WeakMap())
 
 function substituted(d: Dim, choose: (s: { max: number; hint: number }) => number): number {
+  if (isLiteral(d)) return d.value
   return evaluate(
     rewrite(d, (x) => (x.kind === "symbol" ? literal(choose(x)) : x.kind === "variable" ? literal(0) : undefined)),
     new Map(),

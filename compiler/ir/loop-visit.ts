@@ -22,7 +22,15 @@ export function withBodies(s: Statement, change: (body: readonly Statement[]) =>
 
 /** Every statement of a body, outer before inner. */
 export function everyStatement(body: readonly Statement[]): readonly Statement[] {
-  return body.flatMap((s) => [s, ...bodiesOf(s).flatMap(everyStatement)])
+  const found: Statement[] = []
+  const visit = (list: readonly Statement[]) => {
+    for (const s of list) {
+      found.push(s)
+      bodiesOf(s).forEach(visit)
+    }
+  }
+  visit(body)
+  return found
 }
 
 /** The names that a body declares or assigns. */

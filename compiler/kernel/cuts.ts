@@ -16,6 +16,7 @@ import { identity, operands, variable } from "../ir/expression.js"
 import { memoized } from "../ir/memoized.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Operation } from "../ir/operations.js"
+import { nodesOf } from "../ir/query.js"
 import { recipeOf } from "../ir/recipes.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
@@ -46,13 +47,12 @@ export interface Cuts {
 
 /** The cut list of the program below `roots`, which get buffers themselves; inputs, updates and results of calls have memory already. */
 export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = defaultCutLimits): Cuts {
-  const order = topological(roots)
-  const buffers = new Set<Tensor>(roots)
-  const locals = new Set<Tensor>()
+  const draft = createDraft(topological(roots), roots, limits)
+  const { order, buffers, locals } = draft
   const inline = new Set<Tensor>()
   const again = (t: Tensor, cut: ReadonlySet<Tensor>) =>
     (demands(order, new Set([...buffers, ...cut]), locals).get(t) ?? 0) > size(t)
-  for (const t of [...crowded(order, buffers, hasMemory, again)].flatMap((t) => siblings(t, order))) buffers.add(t)
+  for (const t of [...crowded(order, buffers, hasMemory, again)].flatMap((t) => siblings(t, draft))) draft.cut(t)
   // Behind an index that data choose nothing is known of the order in which a contraction is read: inlined it could not be tiled.
   const permuted = new Set(order.flatMap((t) => (t.kind === "gather" ? [behind(t.arg)] : [])).filter(isContraction))
   for (;;) {
@@ -64,28 +64,59 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
         (t) =>
           !inline.has(t) &&
           undecided(t, buffers, locals) &&
-          (wasteful(t, demand, limits) || scattered(t) || (inTurn(t) && !staysInPlace(t, order, buffers, locals))),
+          (wasteful(t, demand, limits) || scattered(t) || (inTurn(t) && !staysInPlace(t, draft))),
       )
     if (next === undefined) {
       const deep = tooDeep(order, (t) => hasMemory(t) || buffers.has(t) || locals.has(t))
       if (deep === undefined) return { buffers, locals }
-      buffers.add(deep)
+      draft.cut(deep)
       continue
     }
-    const together = siblings(next, order).filter((t) => !buffers.has(t))
+    const together = siblings(next, draft).filter((t) => !buffers.has(t))
     if (permuted.has(next)) {
-      for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
+      for (const t of together) draft.cut(t === next ? forward(t, draft) : t)
       continue
     }
-    const fate = together.every((t) => fits(t, order, buffers, locals, limits) === "local") ? "local" : "cut"
+    const fate = together.every((t) => fits(t, draft) === "local") ? "local" : "cut"
     if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
     else if (fate === "local") for (const t of together) locals.add(t)
     else {
-      const ends = new Set(together.map((t) => forward(t, order, buffers, locals)))
+      const ends = new Set(together.map((t) => forward(t, draft)))
       // What brings all components together is stored in their place; else each is.
-      if (ends.size === 1) buffers.add([...ends][0]!)
-      else for (const t of together) buffers.add(t === next ? forward(t, order, buffers, locals) : t)
+      if (ends.size === 1) draft.cut([...ends][0]!)
+      else for (const t of together) draft.cut(t === next ? forward(t, draft) : t)
     }
+  }
+}
+
+/** What has been decided, and what is known of it. */
+interface Draft {
+  readonly order: readonly Tensor[]
+  readonly buffers: ReadonlySet<Tensor>
+  readonly locals: Set<Tensor>
+  readonly limits: CutLimits
+  readonly consumers: (t: Tensor) => readonly Tensor[]
+  readonly uses: (root: Tensor) => Uses
+  /** Gives a tensor a buffer. */
+  cut(t: Tensor): void
+}
+
+function createDraft(order: readonly Tensor[], roots: readonly Tensor[], limits: CutLimits): Draft {
+  const buffers = new Set<Tensor>(roots)
+  const consumers = new Map<Tensor, Tensor[]>()
+  for (const t of order) for (const s of new Set(sources(t))) memoized((): Tensor[] => [], consumers)(s).push(t)
+  const known = new Map<Tensor, Uses>()
+  return {
+    order,
+    buffers,
+    locals: new Set(),
+    limits,
+    consumers: (t) => consumers.get(t) ?? [],
+    uses: memoized((root) => usesIn(root, buffers), known),
+    cut(t) {
+      buffers.add(t)
+      for (const [root, uses] of known) if (uses.has(t)) known.delete(root)
+    },
   }
 }
 
@@ -110,20 +141,12 @@ function bodyDepth(body: Expression): number {
 const inTurn = (t: Tensor): boolean => t.kind === "scan" && t.block !== undefined
 
 /** Whether all that becomes of a tensor before it is stored is computed at its own places. */
-function staysInPlace(
-  t: Tensor,
-  order: readonly Tensor[],
-  buffers: ReadonlySet<Tensor>,
-  locals: ReadonlySet<Tensor>,
-): boolean {
-  if (buffers.has(t)) return true
-  if (locals.has(t)) return false
-  return order
-    .filter((o) => sources(o).includes(t))
-    .every(
-      (o) =>
-        o.kind === "update" || (o.kind === "map" && size(o) === size(t) && staysInPlace(o, order, buffers, locals)),
-    )
+function staysInPlace(t: Tensor, draft: Draft): boolean {
+  if (draft.buffers.has(t)) return true
+  if (draft.locals.has(t)) return false
+  return draft
+    .consumers(t)
+    .every((o) => o.kind === "update" || (o.kind === "map" && size(o) === size(t) && staysInPlace(o, draft)))
 }
 
 /** What a gather reads, in whatever order its axes are put. */
@@ -137,9 +160,9 @@ const isContraction = (t: Tensor): boolean =>
   )
 
 /** The components of one tuple-valued reduction share their fate. */
-function siblings(t: Tensor, order: readonly Tensor[]): readonly Tensor[] {
+function siblings(t: Tensor, { consumers }: Draft): readonly Tensor[] {
   if (t.kind !== "reduce") return [t]
-  return order.filter(
+  return consumers(t.args[0]!).filter(
     (o) =>
       o.kind === "reduce" &&
       o.args[0] === t.args[0] &&
@@ -210,15 +233,10 @@ const costs: Partial<Record<Operation, number>> = {
 }
 
 /** Operations of one evaluation of a scalar body. */
-function bodyCost(body: Expression): number {
-  const seen = new Set<Expression>()
-  const visit = (x: Expression): number => {
-    if (seen.has(x)) return 0
-    seen.add(x)
-    return (x.kind === "operation" ? (costs[x.operation] ?? 1) : 0) + operands(x).reduce((n, o) => n + visit(o), 0)
-  }
-  return visit(body)
-}
+const bodyCost: (body: Expression) => number = memoized(
+  (body) => nodesOf([body], "operation").reduce((n, x) => n + (costs[x.operation] ?? 1), 0),
+  new WeakMap(),
+)
 
 /** Operations to compute one element of `t`, given what has memory. */
 function elementCost(t: Tensor, memory: (t: Tensor) => boolean): number {
@@ -258,13 +276,7 @@ function cheap(t: Tensor, demand: ReadonlyMap<Tensor, number>): boolean {
 }
 
 /** Whether the kernels that read `t` can keep it as a local: see the header. */
-function fits(
-  t: Tensor,
-  order: readonly Tensor[],
-  buffers: ReadonlySet<Tensor>,
-  locals: ReadonlySet<Tensor>,
-  limits: CutLimits,
-): "local" | "cut" {
+function fits(t: Tensor, { order, buffers, locals, limits, uses }: Draft): "local" | "cut" {
   // What is still wasteful below when `t` is computed once will have memory of its own; the rest is computed with it, in every block.
   const once = demands(order, buffers, new Set([...locals, t]))
   const memory = (x: Tensor) => buffers.has(x) || locals.has(x) || (x !== t && wasteful(x, once, limits))
@@ -273,11 +285,11 @@ function fits(
   for (const owner of order) {
     const root = computed(owner)
     if (!buffers.has(owner) || !readers.has(root)) continue
-    const use = usage(t, root, buffers)
-    if (use === undefined) continue
+    const aligned = root === t || hasMemory(root) ? undefined : uses(root).get(t)
+    if (aligned === undefined) continue
     let held = 1
     for (const a of t.axes)
-      if (!use.aligned.has(a.name)) {
+      if (!aligned.has(a.name)) {
         const extent = literalExtent(a.extent)
         if (extent === undefined) return "cut"
         held *= extent
@@ -309,46 +321,41 @@ function light(t: Tensor, held: number, perElement: number, limits: CutLimits): 
 }
 
 /**
- * The axes of `t` that a kernel for `root` always reads at its own point, along one of the root's axes of the same extent each (a cache has its
- * new rows along another axis than they were computed), or undefined when it does not read `t`.
+ * What a kernel computes, each with those of its axes that it is always read at the kernel's own point along, by one axis of the kernel's root of
+ * the same extent each: a cache has its new rows along another axis than they were computed.
  */
-function usage(t: Tensor, root: Tensor, buffers: ReadonlySet<Tensor>): { aligned: Set<string> } | undefined {
-  if (hasMemory(root)) return undefined
-  const along = new Map<string, Expression>()
-  const places = new Map(root.axes.map((a) => [variable(`${a.name}@root`) as Expression, a.extent] as const))
-  const astray = new Set<string>()
-  let used = false
+type Uses = ReadonlyMap<Tensor, ReadonlySet<string>>
+
+function usesIn(root: Tensor, buffers: ReadonlySet<Tensor>): Uses {
+  const at = new Map(root.axes.map((a) => [a.name, variable(`${a.name}@root`)] as const))
+  const places = new Map(root.axes.map((a) => [at.get(a.name) as Expression, a.extent] as const))
+  const along = new Map<Tensor, Map<string, Expression | undefined>>()
   const memory = (x: Tensor): Memory | undefined =>
     hasMemory(x) || buffers.has(x) ? { kind: "buffer", name: "", axes: [] } : undefined
-  const see = (x: Tensor, at: Coordinates) => {
-    if (x !== t) return
-    used = true
-    for (const a of t.axes) {
-      const place = at.get(a.name)!
-      if (places.get(place) !== a.extent || (along.get(a.name) ?? place) !== place) astray.add(a.name)
-      along.set(a.name, place)
-    }
+  const see = (t: Tensor, point: Coordinates) => {
+    const before = along.get(t)
+    const now = t.axes.map(({ name, extent }) => {
+      const place = point.get(name)!
+      const own = places.get(place) === extent && (before === undefined || before.get(name) === place)
+      return [name, own ? place : undefined] as const
+    })
+    along.set(t, new Map(now))
   }
-  const at = new Map(root.axes.map((a) => [a.name, variable(`${a.name}@root`)] as const))
   createLowering(memory, see).value(root, at, true)
-  const aligned = new Set(t.axes.map((a) => a.name).filter((a) => along.has(a) && !astray.has(a)))
-  return used && root !== t ? { aligned } : undefined
+  const aligned = ([t, axes]: readonly [Tensor, ReadonlyMap<string, Expression | undefined>]) =>
+    [t, new Set([...axes].flatMap(([name, place]) => (place === undefined ? [] : [name])))] as const
+  return new Map([...along].map(aligned))
 }
 
 /** Moves a cut over maps that are the only consumers and no larger; a pivot's over all that come together again. */
-function forward(
-  t: Tensor,
-  order: readonly Tensor[],
-  buffers: ReadonlySet<Tensor>,
-  locals: ReadonlySet<Tensor>,
-): Tensor {
+function forward(t: Tensor, draft: Draft): Tensor {
+  const { buffers, locals } = draft
   let at = t
   for (;;) {
-    const consumers = order.filter((o) => sources(o).includes(at))
+    const consumers = draft.consumers(at)
     const free = (o: Tensor) => o.kind === "map" && !buffers.has(o) && !locals.has(o) && size(o) <= size(at)
     if (!consumers.every(free)) return at
-    const ends =
-      consumers.length === 1 ? consumers : isPivot(at) ? consumers.map((o) => forward(o, order, buffers, locals)) : []
+    const ends = consumers.length === 1 ? consumers : isPivot(at) ? consumers.map((o) => forward(o, draft)) : []
     const [end] = ends
     if (end === undefined || ends.some((o) => o !== end)) return at
     at = end
