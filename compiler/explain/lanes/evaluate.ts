@@ -6,6 +6,7 @@
  * Within a stretch of code without loops and barriers what does not wait for something may go on, as compilers and processors have it: a
  * value is there when the last of its operands is, and the time of its operation later. Equal expressions are computed once.
  */
+import { fault } from "../../../runtime/errors.js"
 import type { Expression, OperationNode } from "../../ir/nodes.js"
 import { type Operation, operation } from "../../ir/operations.js"
 import { computed, known, type LaneValue, marked, markOf, mix, slopesOf } from "./values.js"
@@ -113,7 +114,7 @@ export function laneValueOf(x: Expression, names: Names, place: Place): LaneValu
         )
       }
       default:
-        throw new TypeError(`${node.kind} has no place in loops`)
+        throw fault(`${node.kind} has no place in loops`)
     }
   }
   return visit(x)
