@@ -197,7 +197,7 @@ test("a store does not go along with one that may have no points", () =>
     }
   }))
 
-test("what a fold inside of a held operand runs over is no axis of the operand", () =>
+test("what a fold inside of a staged operand runs over is no axis of the operand", () =>
   withTable(() => {
     const squares = total("b", 3, mul(x("w", "a", "b"), x("w", "a", "b")))
     const kernel = kernelOf({
@@ -256,4 +256,54 @@ test("a local does not lie where lanes exchange the values of its folds", () =>
     }
     const effect = effectOf(kernel, kernelMemories(kernel, 3), symbols, "analytic")
     expect(checkLoops(effect, { schedule, options }, symbols, 1)).toBe(undefined)
+  }))
+
+test("folds of different extents over the same staged operand have rows of their own", () =>
+  withTable(() => {
+    const part = (axis: string, extent: number) => total(axis, extent, mul(x("x", "s", axis), x("w", "o", axis)))
+    const [short, long] = [part("a", 4), part("b", 8)]
+    const tile = { s: { block: 1 }, o: all } as const
+    for (const value of [add(short, long), add(long, short)])
+      for (const reduce of [{}, { b: { chunk: 4 } }])
+        for (const lanes of [1, 2]) {
+          const kernel = kernelOf({ shapes: { x: [3, 8], w: [4, 8] }, axes: { s: 3, o: 4 }, value })
+          expect(tiled(kernel, { tile, reduce, staged: { x: { tile: {} } } }, lanes)).toBe(undefined)
+        }
+  }))
+
+test("a factor that occurs twice is staged twice over, with all that goes along", () =>
+  withTable(() => {
+    const square = mul(mul(x("x", "s", "k"), x("g", "k")), x("x", "s", "k"))
+    const kernel = kernelOf({
+      shapes: { x: [3, 8], g: [8], w: [4, 8] },
+      axes: { s: 3, o: 4 },
+      value: total("k", 8, mul(mul(x("w", "o", "k"), square), literal(0.5, "f32"))),
+    })
+    for (const reduce of [{}, { k: { chunk: 4 } }])
+      for (const lanes of [1, 2]) {
+        const store: StoreSchedule = { tile: { s: all, o: all }, reduce, staged: { x: { tile: {} } } }
+        expect(tiled(kernel, store, lanes)).toBe(undefined)
+        const loops = loopsOf(kernel, { schedule: { threads: lanes, stores: [store], locals: {} }, options })
+        const text = typeof loops === "string" ? loops : printLoop(loops.cleaned)
+        // Once in the fill, and not in the product of each point.
+        expect(text.match(/ g\[/g)).toHaveLength(1)
+      }
+  }))
+
+test("threads wait for one another once between what they write of scores, pivots and weights and what they read of them", () =>
+  withTable(() => {
+    const scores = total("dim", 4, mul(x("q", "row", "dim"), x("k", "key", "dim")))
+    const fold = reduce("key", literal(12), onlineMonoid("exp", 1), [scores, x("v", "key", "d")])
+    const kernel = kernelOf({
+      shapes: { q: [4, 4], k: [12, 4], v: [12, 3] },
+      axes: { row: 4, d: 3 },
+      value: component(fold, 1),
+    })
+    const staged = { q: { tile: {} }, k: { tile: {} }, v: { tile: {} } }
+    const store: StoreSchedule = { tile: { row: all, d: all }, reduce: { key: { chunk: 4 } }, staged }
+    expect(tiled(kernel, store, 4)).toBe(undefined)
+    const loops = loopsOf(kernel, { schedule: { threads: 4, stores: [store], locals: {} }, options })
+    const text = typeof loops === "string" ? loops : printLoop(loops.cleaned)
+    // Of the block one, of q and the pivots one; of a chunk: operands; scores and pivots before; pivots; weights; their reads.
+    expect(text.match(/^ *barrier$/gm)).toHaveLength(2 + 5)
   }))
