@@ -193,8 +193,7 @@ function emitSection(
   }
   if (beside.length > 0) throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
   const values = [staged.store.value, ...store.index]
-  const { homes } = emitStaged({ values, axes, locals: all, chunk: undefined, folding }, parts, out)
-  const lowerer = createLowerer(parts, homes, folding)
+  const { lowerer } = emitStaged({ values, axes, locals: all, chunk: undefined, folding }, parts, out)
   const shares = new Set(
     Object.values(schedule.reduce).flatMap((r) => (r.group !== undefined && r.group > 1 ? [r.group] : [])),
   )
@@ -270,8 +269,7 @@ function emitInChunks(
   ]
   const pivots = staged.online.flatMap((x) => stagedPivots(x, moving))
   const reader = { values, axes, locals: [...locals, ...pivots], chunk, folding }
-  const { homes, arrays } = emitStaged(reader, parts, out)
-  const lowerer = createLowerer(parts, homes, folding)
+  const { lowerer, arrays } = emitStaged(reader, parts, out)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
   emitChunked({ staged, chunk, number, arrays, online: staged.online, axes, parts, lowerer, run }, scope)
 }

@@ -11,10 +11,10 @@ import type { Store } from "../../ir/kernel.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
-import { type BlockAxis, type Build, laneGroup, Refused } from "../block.js"
+import { type BlockAxis, type Build, blockAxis, laneGroup, Refused } from "../block.js"
 import { emitIterations } from "../iterations.js"
 import type { Lowerer, Scope } from "../lowerer.js"
-import { placeOf, type StagedArray, type StagedAxis } from "./staged.js"
+import { placeOf, type StagedArray } from "./staged.js"
 
 /** Emits the fill of an array with `value`, which is over the axes' own names. */
 export function emitFill(
@@ -29,7 +29,11 @@ export function emitFill(
     const place = variable(a.axis.name)
     const element = a.size === 1 ? a.base : add(a.base, place)
     at.set(a.axis.name, a.end === undefined ? element : apply("min", element, apply("sub", a.end, literal(1))))
-    return placesOf(a, local.tile.tile[a.axis.name] ?? {})
+    const tile = { block: "all", ...local.tile.tile[a.axis.name] } as const
+    const all = blockAxis({ name: a.axis.name, extent: literal(a.size) }, tile, parts.fresh)
+    if (a.size % all.step !== 0)
+      throw new Refused("tile/indivisible", `${a.size} places of '${a.axis.name}' are no multiple of ${all.step}`)
+    return all
   })
   const store: Store = {
     kind: "store",
@@ -41,26 +45,6 @@ export function emitFill(
   const together = Math.max(1, ...nodesOf([value], "reduce").map((r) => lowerer.folding(r.axis).group ?? 1))
   const sharing = { together, spread: together === 1 }
   emitIterations(store, places, sharing, { ...scope, lanes: laneGroup(together, parts) }, lowerer)
-}
-
-/** The places of a staged axis, all of them the block's. */
-function placesOf(
-  { axis, size }: StagedAxis,
-  tile: { readonly perThread?: number; readonly vector?: number },
-): BlockAxis {
-  const step = (tile.perThread ?? 1) * (tile.vector ?? 1)
-  if (size % step !== 0)
-    throw new Refused("tile/indivisible", `${size} places of '${axis.name}' are no multiple of ${step}`)
-  return {
-    axis: { name: axis.name, extent: literal(size) },
-    tile: { block: "all", ...tile },
-    step,
-    cells: literal(1),
-    points: literal(size / step),
-    owned: size,
-    cell: undefined,
-    base: literal(0),
-  }
 }
 
 /** The array as a chunk fills it that ends before the axis does. */

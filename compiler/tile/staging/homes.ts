@@ -43,12 +43,12 @@ export interface Reader {
   readonly folding: Lowerer["folding"]
 }
 
-/** The homes of all that is read, and the arrays among them; what no chunk fills is filled. */
+/** How what is read is lowered, and the arrays among it; what no chunk fills is filled. */
 export function emitStaged(
   reader: Reader,
   parts: Build,
   out: Statement[],
-): { readonly homes: ReadonlyMap<string, Home>; readonly arrays: ReadonlyMap<string, StagedArray> } {
+): { readonly lowerer: Lowerer; readonly arrays: ReadonlyMap<string, StagedArray> } {
   const { chunk } = reader
   const homes = new Map<string, Home>()
   const arrays = new Map<string, StagedArray>()
@@ -83,7 +83,7 @@ export function emitStaged(
     }
   }
   fences.settle(out)
-  return { homes, arrays }
+  return { lowerer: createLowerer(parts, homes, reader.folding), arrays }
 }
 
 const scalarHome = (scalar: Expression): Home => ({ array: undefined, shape: [], scalar, offset: () => literal(0) })
