@@ -26,19 +26,19 @@ export function nodesOf<K extends Expression["kind"]>(
 export const loadedIn = (roots: readonly Expression[]): ReadonlySet<string> =>
   new Set(nodesOf(roots, "load").map((l) => l.buffer))
 
-/** The locals that expressions read, each after those that it reads itself. */
+/** The locals that expressions read, and those that these read, in the order of the list. */
 export function localsIn<L extends Local>(roots: readonly Expression[], locals: ReadonlyMap<string, L>): readonly L[] {
-  const found = new Set<L>()
+  const found = new Set<string>()
   const visit = (values: readonly Expression[]): void => {
     for (const { local: name } of nodesOf(values, "localRead")) {
+      if (found.has(name)) continue
+      found.add(name)
       const local = locals.get(name)
-      if (local === undefined || found.has(local)) continue
-      visit([local.value])
-      found.add(local)
+      if (local !== undefined) visit([local.value])
     }
   }
   visit(roots)
-  return [...found]
+  return [...locals.values()].filter((l) => found.has(l.name))
 }
 
 /** Whether a node is or consists of one of which something holds. */

@@ -14,10 +14,10 @@ import { freeVariables, substitute, variable, walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { Expression, Load, Reduce } from "../ir/nodes.js"
-import { leavesOf, nodesOf } from "../ir/query.js"
+import { leavesOf, localsIn, nodesOf } from "../ir/query.js"
 import type { AxisTile, StagedTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
-import { alignLocals, wantedLocals } from "../tile/staging/homes.js"
+import { alignLocals } from "../tile/staging/homes.js"
 import { factorsOf } from "../tile/staging/operands.js"
 import { laneRules } from "./rules.js"
 
@@ -136,7 +136,7 @@ export function stagedLocals(
 ): Readonly<Record<string, StagedTile>> {
   const locals = kernel.items.filter((i) => i.kind === "local")
   const values = [store.value, ...store.index]
-  const needed = wantedLocals(values, locals)
+  const needed = localsIn(values, new Map(locals.map((l) => [l.name, l])))
   const along = alignLocals(
     values,
     needed,

@@ -37,6 +37,15 @@ export interface Naming {
 /** Per fold: the variables of its accumulator. */
 export type Accumulators = readonly (readonly Expression[])[]
 
+/** A flat list in parts that are as long as those of another. */
+export function unflatten(flat: readonly Expression[], like: Accumulators): Accumulators {
+  let at = 0
+  return like.map((l) => {
+    at += l.length
+    return flat.slice(at - l.length, at)
+  })
+}
+
 /** Mutable variables for one accumulator. */
 export function declare(r: Reduce, width: number, out: Statement[], naming: Naming): readonly Expression[] {
   const types = r.lift.map((l) => l.dtype)

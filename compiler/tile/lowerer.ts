@@ -35,3 +35,12 @@ export interface Lowerer extends Naming {
   /** Whether it is part of a longer one. */
   long(axis: string): boolean
 }
+
+/** The same where another axis is folded, too, of so many elements at most. */
+export function withAxis(lowerer: Lowerer, axis: string, tile: ReductionTile, longest: number): Lowerer {
+  return {
+    ...lowerer,
+    folding: (a) => (a === axis ? tile : lowerer.folding(a)),
+    longest: (a) => (a === axis ? longest : lowerer.longest(a)),
+  }
+}

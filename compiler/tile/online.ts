@@ -14,7 +14,7 @@ import { recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 import { type Accumulators, assign } from "./accumulators.js"
 import type { Build } from "./block.js"
-import type { Lowerer, Scope } from "./lowerer.js"
+import { type Lowerer, type Scope, withAxis } from "./lowerer.js"
 import { pivotOperation } from "./online-step.js"
 import { emitFill, type Fences } from "./staging/fill.js"
 import type { OpenChunk } from "./staging/homes.js"
@@ -73,13 +73,11 @@ export function emitWeights(x: Online, c: InChunks, count: Expression, fences: F
   const element = lowerer.fresh(`${chunk.name}_score`)
   const score = localRead(x.scores, [...rows, add(chunk.base, variable(element))], "f32")
   const { fold } = scores.local.tile
-  const own = run === undefined ? fold : { ...fold, run }
-  const folding: Lowerer["folding"] = (axis) => (axis === element ? (own ?? {}) : lowerer.folding(axis))
-  const longest: Lowerer["longest"] = (axis) => (axis === element ? chunk.size : lowerer.longest(axis))
+  const inChunk = withAxis(lowerer, element, run === undefined ? (fold ?? {}) : { ...fold, run }, chunk.size)
   for (const [i, pivot] of recipe.pivots.entries()) {
     const seen = reduce(element, count, pivotMonoid(pivot, x.loose), [instantiate(pivot.of, { $0: score })])
     const moved = run === undefined ? apply(pivotOperation(pivot, x.loose), before[i]!, seen) : seen
-    write(c.arrays.get(now[i]!.local)!, moved, { ...lowerer, folding, longest })
+    write(c.arrays.get(now[i]!.local)!, moved, inChunk)
   }
   const place = scores.axes.at(-1)!
   const weight = instantiate(recipe.weight, {

@@ -9,12 +9,12 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import type { Accumulators } from "./accumulators.js"
 import type { BlockAxis } from "./block.js"
 import { Refused } from "./block.js"
-import type { Lowerer, Scope } from "./lowerer.js"
+import { type Scope, withAxis } from "./lowerer.js"
 import { advance, type InChunks } from "./online.js"
 import type { Fold } from "./pipeline-runs.js"
 import { createRuns, fitInLine } from "./runs.js"
 import type { StagedInChunks } from "./staging/stage.js"
-import { accumulate, emitTurns, lowerValues } from "./values.js"
+import { accumulate, emitTurns, lifts, lowerValues } from "./values.js"
 
 export interface Chunking extends InChunks {
   readonly staged: StagedInChunks
@@ -65,11 +65,13 @@ function emitAlone(c: Chunking, folds: readonly Fold[], open: Accumulators, coun
       leaf.lift.map((l) => substitute(l, at)),
     )
   })
-  const folding: Lowerer["folding"] = (axis) =>
-    axis === element ? { vector: widthAlone(c)!, ...(c.run && { run: c.run }) } : c.lowerer.folding(axis)
-  const longest: Lowerer["longest"] = (axis) => (axis === element ? c.chunk.size : c.lowerer.longest(axis))
+  const alone = { vector: widthAlone(c)!, ...(c.run && { run: c.run }) }
   const bound = new Set([...scope.bound, c.number, ...freeVariables(count)])
-  const values = lowerValues(sums, { ...scope, bound, vector: undefined }, { ...c.lowerer, folding, longest })
+  const values = lowerValues(
+    sums,
+    { ...scope, bound, vector: undefined },
+    withAxis(c.lowerer, element, alone, c.chunk.size),
+  )
   accumulate(
     folds.map((f) => f.leaf),
     open,
@@ -104,14 +106,7 @@ function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, c
     const inner: Scope = { ...scope, out: body, bound }
     for (let u = 0; u < step; u++) {
       const at = add(chunk.base, add(mul(turn, literal(step)), literal(u)))
-      const lifts = leaves.map((leaf) => leaf.lift.map((l) => substitute(l, new Map([[leaf.axis, at]]))))
-      const flat = lowerValues(lifts.flat(), inner, lowerer)
-      let from = 0
-      const lifted = lifts.map((l) => {
-        from += l.length
-        return flat.slice(from - l.length, from)
-      })
-      accumulate(leaves, accumulators!, lifted, body, lowerer)
+      accumulate(leaves, accumulators!, lifts(leaves, at, inner, lowerer), body, lowerer)
     }
   })
   scope.out.push(...after)

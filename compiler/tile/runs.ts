@@ -20,7 +20,7 @@ import { longestLoop } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import { monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
-import { type Accumulators, assign, declare, type Naming } from "./accumulators.js"
+import { type Accumulators, assign, declare, type Naming, unflatten } from "./accumulators.js"
 import { Refused } from "./block.js"
 import { combine, isComponentwise } from "./fold.js"
 
@@ -166,18 +166,11 @@ export const levelsFor = (runs: number): number => Math.floor(Math.log2(Math.max
 
 /** The accumulators of several folds as one. */
 function mergeOf(group: readonly Reduce[], like: Accumulators): Merge {
-  const parts = (flat: readonly Expression[]) => {
-    let from = 0
-    return like.map((components) => {
-      from += components.length
-      return flat.slice(from - components.length, from)
-    })
-  }
   return {
     components: like.flat(),
     independent: group.every((r) => isComponentwise(r.monoid)),
     combine: (left, right) => {
-      const [earlier, own] = [parts(left), parts(right)]
+      const [earlier, own] = [unflatten(left, like), unflatten(right, like)]
       return group.flatMap((r, i) => combine(r.monoid, earlier[i]!, own[i]!))
     },
   }

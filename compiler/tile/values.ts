@@ -26,7 +26,7 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { nodesOf } from "../ir/query.js"
 import type { ReductionTile } from "../ir/schedule.js"
-import { assign, declare, horizontal, type LaneGroup, share, tree } from "./accumulators.js"
+import { assign, declare, horizontal, type LaneGroup, share, tree, unflatten } from "./accumulators.js"
 import { append, combine, isSelective, mayChange } from "./fold.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { type Around, createRuns, type Runs, runOf, type Sets } from "./runs.js"
@@ -328,7 +328,7 @@ export function emitTurns(
 }
 
 /** The lifts of a group at a point of the folded axis, lowered together. */
-const lifts = (group: readonly Reduce[], at: Expression, scope: Scope, lowerer: Lowerer) =>
+export const lifts = (group: readonly Reduce[], at: Expression, scope: Scope, lowerer: Lowerer) =>
   liftsTogether(group, [at], scope, lowerer)[0]!
 
 /** The lifts of a group at several points of the folded axis, lowered together: per point, per fold. */
@@ -352,17 +352,6 @@ function wideLifts(
   const name = lowerer.fresh("lane")
   const bound = new Set(scope.bound).add(name)
   return lifts(group, variable(name), { ...scope, bound, vector: { ...axis, name } }, lowerer)
-}
-
-function unflatten(
-  flat: readonly Expression[],
-  like: readonly (readonly Expression[])[],
-): readonly (readonly Expression[])[] {
-  let at = 0
-  return like.map((l) => {
-    at += l.length
-    return flat.slice(at - l.length, at)
-  })
 }
 
 /** Adds lifted tuples to accumulators. What most elements leave as it is, is looked at more closely only where an element may change it. */

@@ -14,7 +14,7 @@ import { literal, substitute, variable } from "../../ir/expression.js"
 import type { Local } from "../../ir/kernel.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression, LocalRead } from "../../ir/nodes.js"
-import { nodesOf } from "../../ir/query.js"
+import { localsIn, nodesOf } from "../../ir/query.js"
 import type { Axis } from "../../ir/tensor.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
@@ -52,7 +52,7 @@ export function emitStaged(
   const { chunk } = reader
   const homes = new Map<string, Home>()
   const arrays = new Map<string, StagedArray>()
-  const wanted = wantedLocals(reader.values, reader.locals)
+  const wanted = localsIn(reader.values, new Map(reader.locals.map((l) => [l.name, l])))
   const alignments = alignLocals(
     reader.values,
     wanted,
@@ -131,20 +131,6 @@ function emitScalar(
   const kept = parts.fresh(name)
   scope.out.push({ kind: "let", name: kept, value: lowered!, mutable: false })
   return variable(kept, value.dtype)
-}
-
-/** The locals that are read, those that they read first. */
-export function wantedLocals<L extends Local>(values: readonly Expression[], locals: readonly L[]): readonly L[] {
-  const names = new Set<string>()
-  const visit = (roots: readonly Expression[]): void => {
-    for (const { local: name } of nodesOf(roots, "localRead")) {
-      if (names.has(name)) continue
-      names.add(name)
-      visit(locals.filter((l) => l.name === name).map((l) => l.value))
-    }
-  }
-  visit(values)
-  return locals.filter((l) => names.has(l.name))
 }
 
 /**
