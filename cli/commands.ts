@@ -138,13 +138,13 @@ export const commands = {
       past: ["N", "tokens before the one that is explained (default: 1024)"],
       device: [
         "NAME",
-        `compiled for, and least times on: ${Object.keys(devices).join(", ")};\nfor webgpu the first one when left out`,
+        `compiled for, and least and estimated times on: ${Object.keys(devices).join(", ")};\nfor webgpu the first one when left out`,
       ],
       measured: ["FILE.json", "measured microseconds of a launch, by the name of the kernel"],
       out: ["FILE", "where to write the page as HTML"],
       json: [
         "",
-        'the facts as one JSON object. kernelsPerLayer counts the launches of a step for\neach unit that it calls: "moe" are units that pick members of a weight by indices\nthat they compute, "dense" the others; the largest of each kind',
+        'the facts as one JSON object. kernelsPerLayer counts the launches of a step for\neach unit that it calls: "moe" are units that pick members of a weight by indices\nthat they compute, "dense" the others; the largest of each kind.\nentries: what a run of each costs; kernels: one launch, with the lanes that do work\nof their own, the steps of one lane, an estimated time and why it is long',
       ],
     },
   },

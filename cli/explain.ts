@@ -47,6 +47,9 @@ export async function explain(args: readonly string[]): Promise<number> {
   if (out !== undefined) {
     await writeResult(out, page())
     say(`weft: ${out} shows ${facts.distinctKernels} kernels for ${target}`)
+    const slow = facts.kernels.filter((k) => k.why.length > 0).length
+    if (slow > 0)
+      say(`weft: ${slow} launches take far longer than their bytes and operations, by estimate; they are marked`)
   }
   if (json) await write(`${JSON.stringify(facts)}\n`)
   return 0

@@ -78,17 +78,17 @@ const apple: CoreFacts = {
 export const defaultDevice = "nvidia-h200"
 
 export const devices: Readonly<Record<string, DeviceRecord>> = {
-  "nvidia-h100": {
-    title: "NVIDIA H100 SXM",
-    bytesPerSecond: 3.1e12,
+  "nvidia-h200": {
+    title: "NVIDIA H200",
+    bytesPerSecond: 4.55e12,
     operationsPerSecond: 60e12,
     adapter,
     cores: hopper,
     source: "bandwidth measured by a kernel that only reads; 60 of the vendor's 67 TFLOP/s f32",
   },
-  "nvidia-h200": {
-    title: "NVIDIA H200",
-    bytesPerSecond: 4.55e12,
+  "nvidia-h100": {
+    title: "NVIDIA H100 SXM",
+    bytesPerSecond: 3.1e12,
     operationsPerSecond: 60e12,
     adapter,
     cores: hopper,

@@ -28,8 +28,6 @@ export interface ExplainOptions extends CompileModelOptions {
 
 /** What is printed as JSON: the facts, each entry and each kernel with its costs, and what it took to find them. */
 export interface ExplainedFacts extends MeasuredFacts {
-  /** The device that times are estimated for. */
-  readonly device: string | null
   readonly entries: Readonly<Record<string, EntryCost>>
   readonly kernels: readonly KernelCost[]
 }
@@ -76,7 +74,7 @@ export async function explain(
     shown.map((name) => ({ name, sizes: sizesOf(name) })),
     costs.kernels,
   )
-  const facts = { ...explanation.facts, device: device?.title ?? null, ...costs, compileSeconds, peakRssBytes }
+  const facts = { ...explanation.facts, compileSeconds, peakRssBytes, ...costs }
   const memory = memoryOf(artifact)
   return {
     facts,

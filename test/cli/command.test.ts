@@ -230,10 +230,19 @@ describe("compile and explain", () => {
       "weightBytes",
       "compileSeconds",
       "peakRssBytes",
+      "entries",
+      "kernels",
     ])
     expect(Object.keys(facts.step)).toEqual(["bytes", "floorBytes", "operations", "unfusedOperations"])
     expect(facts.kernelsPerLayer).toEqual({ dense: null, moe: expect.any(Number) })
     expect(facts.step.bytes).toBeGreaterThanOrEqual(facts.step.floorBytes)
+    expect(Object.keys(facts.entries).sort()).toEqual(["greedy", "logits", "prefill", "sample", "step"])
+    expect(facts.entries.step).toMatchObject(facts.step)
+    for (const [name, entry] of Object.entries<Record<string, number>>(facts.entries)) {
+      const own = facts.kernels.filter((k: { entry: string }) => k.entry === name)
+      expect(own.reduce((n: number, k: { launches: number }) => n + k.launches, 0)).toBe(entry.launches)
+      expect(entry.estimatedMicroseconds).toBeGreaterThan(entry.floorMicroseconds!)
+    }
     const text = await readFile(page, "utf8")
     for (const part of ["<title>models/qwen3.ts", "Apple M2", "A prompt of 64 tokens", "Measured"])
       expect(text).toContain(part)

@@ -71,6 +71,7 @@ describe("the page of a model", () => {
     const onDevice = explainPage(tales.explanation, { ...plain, device })
     expect(onDevice).toContain("Least time for a token")
     expect(onDevice).toContain("NVIDIA H200")
+    expect(onDevice).toContain("Estimated for a token")
     const { name } = tales.explanation.kernels[0]!
     const timed = explainPage(tales.explanation, { ...plain, device, measured: new Map([[name, 1000]]) })
     expect(timed).toContain("of the roofline")

@@ -1,6 +1,7 @@
 /** An entry point: its launches in order, part by part, with what each moves and computes. */
 import { rooflineOf } from "../devices.js"
 import type { Cost } from "../facts.js"
+import { isSlow, type KernelCost } from "../kernels.js"
 import type { EntryView, Explanation, KernelView, LaunchView, PartView } from "../view.js"
 import { bytesText, countText, percentText, plural, timeText } from "./format.js"
 import { html, type Markup } from "./html.js"
@@ -24,6 +25,10 @@ export function entrySwitch(entries: readonly EntryView[]): Markup | undefined {
   )}</fieldset>`
 }
 
+/** What a launch costs in an entry. */
+export const costIn = (entry: EntryView, kernel: number, { costs }: Explanation): KernelCost | undefined =>
+  costs.find((c) => c.kernel === kernel && c.entry === entry.name)
+
 /** Seconds of one launch: as measured, else the least that the device allows. */
 export function secondsOf({ cost }: LaunchView, kernel: KernelView, { device, measured }: PageOptions) {
   const microseconds = measured?.get(kernel.name)
@@ -42,7 +47,11 @@ export function entrySection(entry: EntryView, index: number, explanation: Expla
     entry.facts.operations,
   )} operations, where computing every tensor once takes ${countText(entry.facts.unfusedOperations)}. <b>Moves</b>: the bytes that one launch must read and write, each element that it
 touches once. <b>Computes</b>: operations on values. <b>Per byte</b>: operations per byte moved; where that is low, memory is what limits.
-${device !== undefined && html`<b>Least time</b>: what ${device.title} needs for the larger of the two.`}
+${
+  device !== undefined &&
+  html`<b>Least time</b>: what ${device.title} needs for the larger of the two. <b>Estimated</b>: with the lanes that work, the steps that one
+waits for after the other, and a launch; <mark>marked</mark> where it is far above, and the kernel says why.`
+}
 ${measured !== undefined && html`<b>Measured</b>: one launch${device !== undefined && html`, and how much of it the least time is`}.`}
 <b>Share</b>: of the whole run, all launches of the row together, by ${basis(options)}.</p>
 ${entry.parts.filter((p) => p.launches.length > 0).map((part) => partTable(part, entry, explanation, options))}
@@ -72,19 +81,26 @@ function partTable(part: PartView, entry: EntryView, explanation: Explanation, o
 <td data-label="computes">${countText(l.cost.operations)}</td>
 <td data-label="per byte">${intensity(l.cost)}</td>
 ${seconds.least !== undefined && html`<td data-label="least time">${timeText(seconds.least.seconds)} <small>${seconds.least.bound}</small></td>`}
+${seconds.least !== undefined && html`<td data-label="estimated">${estimatedText(costIn(entry, l.kernel, explanation))}</td>`}
 ${measured !== undefined && html`<td data-label="measured">${measuredText(seconds)}</td>`}
 <td class="share" data-label="share"><span class="bar" style="--share:${((100 * part.times * weight(l)) / (largest || 1)).toFixed(1)}%" aria-hidden="true"></span>${percentText(share)}</td>
 </tr>`
   })
   return html`<div class="part"><h3>${part.name}${repeated ? html` <small>runs ${plural(part.times, "time")}</small>` : entry.parts.length > 1 && html` <small>around what repeats</small>`}</h3>
 <table><thead><tr><th>Kernel</th><th class="what">Written on</th><th>Moves</th><th>Computes</th><th>Per byte</th>${
-    device !== undefined && html`<th>Least time</th>`
+    device !== undefined && html`<th>Least time</th><th>Estimated</th>`
   }${measured !== undefined && html`<th>Measured</th>`}<th>Share</th></tr></thead><tbody>${rows}</tbody></table></div>`
 }
 
 const intensity = ({ bytes, operations }: Cost): string => {
   const perByte = operations / Math.max(1, bytes)
   return perByte >= 99.5 ? countText(Math.round(perByte)) : perByte.toPrecision(2)
+}
+
+function estimatedText(cost: KernelCost | undefined): Markup | string {
+  if (cost === undefined || cost.estimatedMicroseconds === null) return "–"
+  const text = timeText(cost.estimatedMicroseconds / 1e6)
+  return isSlow(cost) ? html`<mark title="${cost.why.join("; ")}">${text}</mark>` : text
 }
 
 function measuredText({ least, measured }: ReturnType<typeof secondsOf>): Markup | string {

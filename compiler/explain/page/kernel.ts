@@ -1,7 +1,9 @@
 /** The card of a kernel: what it computes, what it reads and writes, and each form that it went through. */
+
+import type { KernelCost } from "../kernels.js"
 import type { Explanation, KernelView, LaunchView } from "../view.js"
-import { writtenAt } from "./entry.js"
-import { bytesText, countText, plural } from "./format.js"
+import { costIn, writtenAt } from "./entry.js"
+import { bytesText, countText, digits, plural, timeText } from "./format.js"
 import { html, type Markup } from "./html.js"
 import type { PageOptions } from "./options.js"
 import { anchorOf } from "./source.js"
@@ -23,6 +25,7 @@ export function kernelCard(kernel: KernelView, explanation: Explanation, _option
   }</summary>
 <p class="caption"><code>${kernel.name}</code>: ${plural(kernel.groups, "workgroup")} of ${plural(kernel.threads, "thread")}.
 ${lines.length > 0 && html`From ${lines.map((p) => html`<a class="chip" href="#${anchorOf(p)}">${p.slice(explanation.main.length + 1)}</a> `)}`}</p>
+${entries.map((i) => latency(costIn(explanation.entries[i]!, kernel.number, explanation), explanation.entries[i]!.name))}
 ${first !== undefined && traffic(first.launch)}
 ${form("Tensor program", "the values that it computes, as the model asks for them: one line each, sources first", tensors.join("\n"), true)}
 ${form("Kernel", "fused: what is stored, as a formula over what is read; a local is kept by the workgroup", kernel.kernel, true)}
@@ -31,6 +34,17 @@ ${kernel.tiled === kernel.loops ? undefined : form("Loops, after tile", "the sch
 ${form("Loops, after clean", "what is emitted: index arithmetic simplified, invariant parts moved out of loops", kernel.loops)}
 ${kernel.source === "" ? html`<p class="caption">On WebAssembly the last loops are encoded as instructions, one export of a module for each kernel.</p>` : form("WGSL", "the text that the device compiles", kernel.source)}
 </details>`
+}
+
+/** How its lanes work in an entry, and why that takes long, where it does. */
+function latency(cost: KernelCost | undefined, entry: string): Markup | undefined {
+  if (cost === undefined || cost.blocks === 0) return undefined
+  const { blocks, threads, busyThreads, serialSteps, barriers, estimatedMicroseconds, floorMicroseconds, why } = cost
+  const times = estimatedMicroseconds !== null && floorMicroseconds !== null
+  return html`<p class="caption">In <code>${entry}</code>: ${plural(blocks, "block")}, in each ${digits(busyThreads / blocks)} of ${plural(threads / blocks, "lane")} with work of
+their own, ${plural(serialSteps, "step")} of a lane one after the other, ${plural(barriers, "barrier")}${
+    times && html`: ${timeText(estimatedMicroseconds / 1e6)} estimated, ${timeText(floorMicroseconds / 1e6)} at least`
+  }.${why.length > 0 && html` <mark>${why.join("; ")}.</mark>`}</p>`
 }
 
 const tensorLines = (part: Explanation["entries"][number]["parts"][number], kernel: number): readonly string[] =>

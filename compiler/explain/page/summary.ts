@@ -1,6 +1,7 @@
 /** The head of the page: what it is, and the totals with their meaning in plain words. */
 import { rooflineOf } from "../devices.js"
 import type { Facts, StepFacts } from "../facts.js"
+import { isSlow } from "../kernels.js"
 import type { EntryView, Explanation } from "../view.js"
 import { bytesText, countText, plural, timeText } from "./format.js"
 import { html, type Markup } from "./html.js"
@@ -79,11 +80,21 @@ function timeTotal(entry: EntryView, explanation: Explanation, { device, measure
   }
   if (device === undefined) return undefined
   const seconds = launches.reduce((n, { cost, times }) => n + times * rooflineOf(cost, device).seconds, 0)
-  return total(
+  const estimated = explanation.costs.reduce(
+    (n, c) => n + (c.entry === entry.name ? c.launches * (c.estimatedMicroseconds ?? 0) : 0),
+    0,
+  )
+  const slow = explanation.costs.filter((c) => c.entry === entry.name && isSlow(c))
+  return html`${total(
     `Least time for ${run}`,
     timeText(seconds),
     html`on ${device.title}, ${bytesText(device.bytesPerSecond)}/s and ${countText(device.operationsPerSecond)} operations/s (${device.source})`,
-  )
+  )}${total(
+    `Estimated for ${run}`,
+    timeText(estimated / 1e6),
+    html`with the lanes of its kernels, their steps, and launches${slow.length > 0 && html`; far above what they need: ${slow.map((c) => html`<a href="#k${c.kernel}">k${c.kernel}</a> `)}`}`,
+    estimated / 1e6 / seconds,
+  )}`
 }
 
 function kernelTotals({ kernelsPerLayer: { dense, moe }, distinctKernels }: Facts): Markup {
