@@ -31,7 +31,7 @@ export interface ChoiceLimits {
   readonly tries: number
 }
 
-export const defaultChoiceLimits: ChoiceLimits = { most: tuneRules.schedules, tries: tuneRules.tries }
+const defaultChoiceLimits: ChoiceLimits = { most: tuneRules.schedules, tries: tuneRules.tries }
 
 export function choices(
   kernel: Kernel,

@@ -11,7 +11,7 @@
 export const turnWords: readonly number[] = [0x28be60db, 0x9391054a, 0x7f09d5f4, 0x7d4d3770, 0x36d8a566, 0x4f10e410]
 
 /** The exponent of the smallest angle that is reduced: a float of these bits, and 2^17. */
-export const smallestExponent = 127 + 17
+const smallestExponent = 127 + 17
 export const smallestBits = smallestExponent << 23
 
 /** With mantissas taken for integers, x = m · 2^(exponent − 150); where the bits begin in words that have `zeros` bits before the first. */

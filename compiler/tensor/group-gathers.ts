@@ -16,9 +16,10 @@ import { identity, walk } from "../ir/expression.js"
 import type { GatherLimits } from "../ir/machine.js"
 import type { Operation } from "../ir/operations.js"
 import * as ir from "../ir/tensor.js"
+import { rewritten, type Units } from "./rewrite.js"
 import { type Groups, groupRows, type RowList, rowList, toPlaces, toRows } from "./row-buckets.js"
 
-export const defaultGatherLimits: GatherLimits = { rows: 4, block: 4 }
+const defaultGatherLimits: GatherLimits = { rows: 4, block: 4 }
 
 /** What has been taken back to the order of its rows, and what it was in groups. */
 interface Grouped {
@@ -26,34 +27,20 @@ interface Grouped {
   readonly tensor: ir.Tensor
 }
 
-type Memo = Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>
-
-/** Equal programs with the same inputs; `memo` serves several roots and their units. */
-export function groupGathers(
+/** Equal programs with the same inputs; `units` serves several roots. */
+export const groupGathers = (
   roots: readonly ir.Tensor[],
   limits: GatherLimits = defaultGatherLimits,
-  memo: Memo = new Map(),
-): readonly ir.Tensor[] {
-  const grouping: Grouping = { limits, taken: new Map(), known: new Map(), moved: new Map() }
-  for (const t of ir.topological(roots)) {
-    if (memo.has(t)) continue
-    const now = ir.sources(t).map((s) => memo.get(s) as ir.Tensor)
-    const rebuilt = t.kind === "call" ? ir.call(groupedUnit(t.unit, limits, memo), now, t.result) : ir.rebuild(t, now)
-    const made = rebuilt.kind === "reduce" ? grouped(grouping, rebuilt) : rebuilt
-    ir.mark(rebuilt, ir.spansOf(t))
-    ir.mark(made, ir.spansOf(t))
-    memo.set(t, made)
-  }
-  return roots.map((t) => memo.get(t) as ir.Tensor)
-}
-
-function groupedUnit(unit: ir.Unit, limits: GatherLimits, memo: Memo): ir.Unit {
-  const known = memo.get(unit) as ir.Unit | undefined
-  if (known !== undefined) return known
-  const made = ir.unit(unit.name, unit.inputs, groupGathers(unit.results, limits))
-  memo.set(unit, made)
-  return made
-}
+  units: Units = new Map(),
+): readonly ir.Tensor[] =>
+  rewritten(
+    roots,
+    () => {
+      const grouping: Grouping = { limits, taken: new Map(), known: new Map(), moved: new Map() }
+      return (t) => (t.kind === "reduce" ? grouped(grouping, t) : t)
+    },
+    units,
+  )
 
 interface Grouping {
   readonly limits: GatherLimits

@@ -30,7 +30,7 @@ export function tensorPasses({ online: joins, gather }: TensorPassOptions): read
   const simplified = new Map<Tensor | Unit, Tensor | Unit>()
   const hoisted: Units = new Map()
   const joined: OnlineUnits = { matched: new Map(), joined: new Map() }
-  const grouped = new Map<Tensor | Unit, Tensor | Unit>()
+  const grouped: Units = new Map()
   const prefixed: Units = new Map()
   const when = (condition: boolean, ...passes: readonly TensorPass[]) => (condition ? passes : [])
   return [

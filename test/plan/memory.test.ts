@@ -1,10 +1,10 @@
 /** What a plan says of memory before anything is allocated. */
 import { describe, expect, test } from "vitest"
 import { livesOf } from "../../compiler/plan/plan.js"
-import { peak } from "../../compiler/plan/slots.js"
 import type { Artifact } from "../../runtime/artifact.js"
 import { memoryOf } from "../../runtime/memory.js"
 import { compileConfig } from "../support/configs.js"
+import { peak } from "./peak.js"
 
 const MiB = 2 ** 20
 const entries = ["prefill", "step"]

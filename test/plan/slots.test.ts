@@ -1,7 +1,8 @@
 /** Slots: buffers that are in use at one time never share one, and sharing is nearly as good as it can be. */
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { bytesOf, type Life, pack, peak } from "../../compiler/plan/slots.js"
+import { bytesOf, type Life, pack } from "../../compiler/plan/slots.js"
+import { peak } from "./peak.js"
 
 const lives: fc.Arbitrary<Life[]> = fc.array(
   fc

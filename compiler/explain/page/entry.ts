@@ -30,7 +30,7 @@ export const costIn = (entry: EntryView, kernel: number, { costs }: Explanation)
   costs.find((c) => c.kernel === kernel && c.entry === entry.name)
 
 /** Seconds of one launch: as measured, else the least that the device allows. */
-export function secondsOf({ cost }: LaunchView, kernel: KernelView, { device, measured }: PageOptions) {
+function secondsOf({ cost }: LaunchView, kernel: KernelView, { device, measured }: PageOptions) {
   const microseconds = measured?.get(kernel.name)
   return {
     least: device === undefined ? undefined : rooflineOf(cost, device),

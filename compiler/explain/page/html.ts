@@ -23,7 +23,7 @@ const references: Readonly<Record<string, string>> = {
   "'": "&#39;",
 }
 
-export const escapeText = (text: string): string => text.replace(/[&<>"']/g, (c) => references[c]!)
+const escapeText = (text: string): string => text.replace(/[&<>"']/g, (c) => references[c]!)
 
 export function html(strings: TemplateStringsArray, ...pieces: readonly Piece[]): Markup {
   return made(strings.map((s, i) => (i === 0 ? s : textOf(pieces[i - 1]) + s)).join(""))

@@ -35,7 +35,7 @@ function program(roots: readonly Tensor[], indent: string, units: Set<Unit>): st
 }
 
 /** What a node is, without its type. `name` gives the text of a source. */
-export function printNode(t: Tensor, name: (t: Tensor) => string): string {
+function printNode(t: Tensor, name: (t: Tensor) => string): string {
   const list = (xs: readonly Tensor[]) => xs.map(name).join(", ")
   switch (t.kind) {
     case "input":

@@ -28,8 +28,8 @@ export type Place =
 const mostLocals = 256
 
 /** The local with the worker's scratch pointer, as a variable. */
-export const scratchPointer = variable("&scratch")
-export const bufferPointer = (name: string) => variable(`&${name}`)
+const scratchPointer = variable("&scratch")
+const bufferPointer = (name: string) => variable(`&${name}`)
 
 export interface Placed {
   readonly places: ReadonlyMap<string, Place>
