@@ -87,7 +87,7 @@ const reductionFields = {
     form: count,
     leftOut: 1,
     about:
-      "Elements of the axis, or of a chunk, that one iteration takes, one after the other into the same accumulator; what is folded inside of each shares one pass.",
+      "Elements of the axis (or vectors, or elements of a chunk) that one iteration takes, one after the other into the same accumulator; what is folded inside of each shares one pass.",
   },
   run: {
     form: count,

@@ -220,7 +220,7 @@ function* foldings(given: ReductionTile, target: ScheduleTarget): Iterable<Reduc
   const { vector = 1, accumulators = 1, group = 1, innerUnroll } = given
   if (innerUnroll !== undefined) {
     for (const next of powers) if (next !== innerUnroll) yield { ...given, innerUnroll: next }
-    return
+    if (group === 1) return
   }
   for (const next of powers)
     if (next !== accumulators && next * vector <= tuneRules.accumulated) yield { ...given, accumulators: next }

@@ -11,17 +11,16 @@
 
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { MachineClass, ScheduleTarget } from "../ir/machine.js"
-import { nodesOf, outermostFolds } from "../ir/query.js"
-import type { ReductionTile, Schedule, StoreSchedule } from "../ir/schedule.js"
+import { outermostFolds } from "../ir/query.js"
+import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { sharedFolds } from "./compute-with.js"
 import { contractionSchedule } from "./contraction.js"
-import { stagedLocals } from "./one-lane.js"
+import { localFolds, withLocals } from "./locals.js"
 import { laneStore } from "./one-lane-store.js"
 import { onlineSchedule } from "./online.js"
 import { inPairs } from "./pairs.js"
 import type { Chunked } from "./shares.js"
-import { wideAlong } from "./vectors.js"
-import { shareFolds, workgroupStore } from "./workgroup-store.js"
+import { workgroupStore } from "./workgroup-store.js"
 
 const storeSchedules: Readonly<
   Record<MachineClass, (store: Store, kernel: Kernel, machine: ScheduleTarget) => StoreSchedule>
@@ -33,20 +32,15 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
   const chunked = stores.map((s, i) => (hosts[i] ? undefined : chunkSchedule(s, kernel, target)))
   const threads = Math.max(...chunked.map((c) => c?.threads ?? 0), 0) || target.threads
   const own = storeSchedules[target.rules]
-  return {
-    threads,
-    subgroup: Math.min(target.subgroup, threads),
-    stores: stores.map((s, i) => {
-      const host = hosts[i]
-      const along: StoreSchedule | undefined =
-        host !== undefined && chunked[host.store] !== undefined
-          ? { tile: {}, reduce: {}, computeWith: host }
-          : undefined
-      const made = along ?? chunked[i]?.schedule ?? own(s, kernel, { ...target, threads })
-      return inPairs(target.rules === "lane" ? withLocals(made, s, kernel, target.vector) : made, s, kernel)
-    }),
-    locals: localFolds(kernel, target),
-  }
+  const made = stores.map((s, i) => {
+    const host = hosts[i]
+    const along: StoreSchedule | undefined =
+      host !== undefined && chunked[host.store] !== undefined ? { tile: {}, reduce: {}, computeWith: host } : undefined
+    const schedule = along ?? chunked[i]?.schedule ?? own(s, kernel, { ...target, threads })
+    return inPairs(withLocals(schedule, s, kernel, target), s, kernel)
+  })
+  const subgroup = Math.min(target.subgroup, threads)
+  return { threads, subgroup, stores: made, locals: localFolds(kernel, made, { ...target, threads }) }
 }
 
 function chunkSchedule(store: Store, kernel: Kernel, { chunks, rules }: ScheduleTarget): Chunked | undefined {
@@ -56,23 +50,4 @@ function chunkSchedule(store: Store, kernel: Kernel, { chunks, rules }: Schedule
   return chunks.contraction && folds.every((r) => r.monoid.kind === "sum")
     ? contractionSchedule(store, folds, kernel, chunks)
     : undefined
-}
-
-/** How the folds in locals are done. */
-function localFolds(kernel: Kernel, target: ScheduleTarget): Readonly<Record<string, ReductionTile>> {
-  const folds: Record<string, ReductionTile> = {}
-  for (const item of kernel.items)
-    if (item.kind === "local") {
-      const wide = nodesOf([item.value], "reduce").filter((r) => wideAlong(r, kernel, target.vector))
-      for (const r of wide) folds[r.axis] = { vector: target.vector }
-      shareFolds(wide, [item.value], folds, target.subgroup, target)
-    }
-  return folds
-}
-
-/** One lane makes the locals that it stages by vectors, as long as those of its folds where they fit. */
-function withLocals(made: StoreSchedule, store: Store, kernel: Kernel, vector: number): StoreSchedule {
-  if (vector === 1) return made
-  const longest = Math.max(vector, ...Object.values(made.reduce).map((r) => r.vector ?? 1))
-  return { ...made, staged: { ...stagedLocals(store, kernel, [longest, vector]), ...made.staged } }
 }

@@ -62,6 +62,10 @@ export const workgroupRules = {
   perThread: 4,
   /** Points of a store up to which all threads of a workgroup share each of its folds: otherwise nearly all would idle. Not measured. */
   pointsOfShared: 4,
+  /** Part of the blocks that keep hardware busy that are enough for kernels whose blocks repeat what they make for their points: one a core. Counted. */
+  blocksThatRepeat: 1 / 4,
+  /** Elements of a local that a block of hardware makes without further ado: a subgroup has one each. Not measured. */
+  fewElements: 32,
   /**
    * Elements of a fold, on hardware, up to which the folds inside of all of them are taken in one pass: as many loads of 16 bytes under way at
    * once leave room in 255 registers. Not measured.
@@ -72,6 +76,19 @@ export const workgroupRules = {
    * computation, as long as there are blocks enough. Not measured.
    */
   blocksWithLocals: 6,
+} as const
+
+/** Folds that lanes of hardware share and that read memory once. */
+export const streamRules = {
+  /** Bytes that a lane loads at once at most. Counted: a word of all memories. */
+  bytesOfLoad: 16,
+  /**
+   * Bytes that are to be under way for each of the blocks that keep the device busy: four of them are 40 KiB of a core, where 4.55 TB/s times
+   * 700 ns of latency over 132 cores are 24. Counted for an H200 from its measured bandwidth.
+   */
+  bytesOfBlock: 10240,
+  /** Loads of one lane under way at most: so many words leave room in 255 registers. Counted. */
+  loads: 16,
 } as const
 
 /** Contractions in chunks: hardware, and whatever the tuner supposes to be some. */

@@ -15,8 +15,10 @@ import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import type { ReductionTile, StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
 import { alikeInLanes } from "../tile/values.js"
 import { storeRules, workgroupRules } from "./rules.js"
+import { volume } from "./shares.js"
 import {
   accumulate,
   accumulatorsFor,
@@ -28,6 +30,7 @@ import {
   sharedReads,
   tilesOf,
 } from "./store-draft.js"
+import { streamFolds } from "./streams.js"
 
 export function workgroupStore(store: Store, kernel: Kernel, machine: ScheduleTarget): StoreSchedule {
   const { threads, subgroup } = machine
@@ -46,18 +49,52 @@ export function workgroupStore(store: Store, kernel: Kernel, machine: ScheduleTa
       points <= workgroupRules.pointsOfShared ? threads : subgroup,
       machine,
     )
+    if (machine.rules === "simt") streamFolds(draft, kernel, machine)
   }
-  setBlocks(draft, machine.block, pointsOfBlock(draft, machine))
+  setBlocks(draft, machine.block, pointsOfBlock(draft, kernel, machine))
   return { tile: tilesOf(draft), reduce }
 }
 
-function pointsOfBlock(draft: StoreDraft, { block, busy, threads, subgroup }: ScheduleTarget): number {
+function pointsOfBlock(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): number {
+  const { block, threads, subgroup, busy } = machine
   const { points, inTurn } = draft
+  if (machine.rules === "simt") return pointsOfLanes(draft, kernel, machine)
   // No thread is to be without any.
   const least = Math.max(threads / subgroup, pointsForLocals(draft, block))
   const longest = hasLocals(draft) ? workgroupRules.blocksWithLocals * block : block
   const even = Math.min(longest, Math.max(least, Math.floor(points / busy)))
   return inTurn === undefined ? even : Math.max(even, threads * inTurn.block)
+}
+
+/**
+ * On hardware: as many blocks as keep it busy, each of which makes what it needs for all of its points once, and no lane without a point. Few
+ * points that no lanes share make blocks of few lanes, one subgroup at least.
+ */
+function pointsOfLanes(draft: StoreDraft, kernel: Kernel, { block, busy, threads, subgroup }: ScheduleTarget): number {
+  const { points, reduce, tiles } = draft
+  const step = [...tiles.values()].reduce((n, t) => n * t.perThread * t.vector, 1)
+  const group = Math.max(1, ...Object.values(reduce).map((r) => r.group ?? 1))
+  if (group === 1) {
+    const lanes = Math.ceil(points / step / busy / subgroup) * subgroup
+    return Math.min(threads, lanes) * step
+  }
+  const once = (threads / group) * step
+  const whole = (elements: number) => Math.max(1, Math.ceil(elements / once)) * once
+  const even = whole(points / busy)
+  if (!repeatsMuch(draft, kernel)) return Math.min(even, Math.max(once, block))
+  const ofKernel = kernel.items.reduce((n, i) => (i.kind === "store" ? n + volume(i.axes) : n), 0)
+  const least = Math.min(pointsForLocals(draft, block), ofKernel / (workgroupRules.blocksThatRepeat * busy))
+  return Math.max(even, whole(least))
+}
+
+/** Whether a block makes more than a few elements for all of its points. */
+function repeatsMuch({ store }: StoreDraft, kernel: Kernel): boolean {
+  const read = new Set(nodesOf([store.value], "localRead").map((x) => x.local))
+  const elements = (axes: readonly Axis[]) =>
+    axes.reduce((n, a) => n * (literalExtent(a.extent) ?? Number.POSITIVE_INFINITY), 1)
+  return kernel.items.some(
+    (i) => i.kind === "local" && read.has(i.name) && elements(i.axes) > workgroupRules.fewElements,
+  )
 }
 
 /** Accumulators along the axes that save most reading first; gives those that are left for the folded axis. */

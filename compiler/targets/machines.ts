@@ -77,6 +77,8 @@ const widestSubgroup = 32
 const hardware = {
   schedule: {
     rules: "simt",
+    // Elements of halves in one load of 16 bytes.
+    halves: 8,
     // Threads: 8 subgroups wait in turn. By trials; no figures are on record.
     threads: 256,
     // Points: many short blocks fill the device. By trials; no figures are on record.

@@ -1,15 +1,4 @@
-import {
-  add,
-  apply,
-  fetch,
-  freeVariables,
-  lane,
-  literal,
-  operands,
-  rewrite,
-  variable,
-  vector,
-} from "../ir/expression.js"
+import { freeVariables, lane, operands, rewrite, variable, vector } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
@@ -21,8 +10,9 @@ export interface LaneGroup {
   /** This lane's number in its group, 0 … count − 1. */
   readonly index: Expression
   readonly count: number
-  /** The first lane of the group. */
-  readonly first: Expression
+  /** This lane's number in the workgroup, and how many that has. */
+  readonly lane: Expression
+  readonly threads: number
   /** Lanes that exchange values directly. */
   readonly subgroup: number
   /** A shared array of one element per lane of the workgroup. */
@@ -103,56 +93,6 @@ export function horizontal(
     parts = parts.slice(0, half).map((p, j) => [...combine(r.monoid, p, parts[j + half]!)])
   }
   assign(into, combine(r.monoid, into, parts[0]!), isComponentwise(r.monoid), out, naming)
-}
-
-/** Folds the accumulators of a lane group; afterwards every lane of the group holds the result. */
-export function tree(
-  r: Reduce,
-  accumulator: readonly Expression[],
-  lanes: LaneGroup,
-  out: Statement[],
-  naming: Naming,
-): void {
-  for (let mask = lanes.count / 2; mask >= 1; mask /= 2) {
-    const others =
-      mask < lanes.subgroup
-        ? shuffled(accumulator, mask, out, naming)
-        : exchanged(accumulator, mask, lanes, out, naming)
-    assign(accumulator, combine(r.monoid, accumulator, others), false, out, naming)
-  }
-}
-
-/** The accumulator of the lane whose number differs in `mask`, within a subgroup. */
-function shuffled(
-  accumulator: readonly Expression[],
-  mask: number,
-  out: Statement[],
-  naming: Naming,
-): readonly Expression[] {
-  return accumulator.map((value) => {
-    const name = naming.fresh("other")
-    out.push({ kind: "shuffle", name, value, mask })
-    return variable(name, value.dtype)
-  })
-}
-
-/** The same through shared memory. One array per dtype serves all components, one after the other. */
-function exchanged(
-  accumulator: readonly Expression[],
-  mask: number,
-  lanes: LaneGroup,
-  out: Statement[],
-  naming: Naming,
-): readonly Expression[] {
-  const mine = add(lanes.first, lanes.index)
-  const partner = add(lanes.first, apply("bitxor", lanes.index, literal(mask)))
-  return accumulator.map((value) => {
-    const array = lanes.array(value.dtype)
-    out.push({ kind: "barrier" }, { kind: "store", array, offset: mine, value }, { kind: "barrier" })
-    const name = naming.fresh("other")
-    out.push({ kind: "let", name, value: fetch(array, partner, value.dtype), mutable: false })
-    return variable(name, value.dtype)
-  })
 }
 
 /** Names what is used more than once; answers with the values over those names. */

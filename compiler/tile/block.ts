@@ -126,7 +126,8 @@ export function laneGroup(count: number, parts: Build): LaneGroup | undefined {
     parts.taken.add(name)
     return name
   }
-  return { index, count, first: apply("sub", laneVariable, index), subgroup: parts.schedule.subgroup ?? 1, array }
+  const { threads, subgroup = 1 } = parts.schedule
+  return { index, count, lane: laneVariable, threads, subgroup: Math.min(subgroup, threads), array }
 }
 
 /** Where a local lives for one block. */

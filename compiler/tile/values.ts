@@ -26,8 +26,9 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { nodesOf } from "../ir/query.js"
 import type { ReductionTile } from "../ir/schedule.js"
-import { assign, declare, horizontal, type LaneGroup, share, tree, unflatten } from "./accumulators.js"
+import { assign, declare, horizontal, type LaneGroup, share, unflatten } from "./accumulators.js"
 import { append, combine, isSelective, mayChange } from "./fold.js"
+import { laneTrees } from "./lane-trees.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { type Around, createRuns, type Runs, runOf, type Sets } from "./runs.js"
 import { translator } from "./translate.js"
@@ -136,7 +137,12 @@ function fold(
     out.push({ kind: "for", variable: name, extent, bind: "serial", body })
   scope.out.push(...after)
   if (scope.lanes !== undefined && lowerer.folding(leaves[0]!.axis).group !== undefined)
-    for (const [i, r] of group.entries()) tree(r, accumulators[i]!, scope.lanes, scope.out, lowerer)
+    laneTrees(
+      group.map((r, i) => ({ fold: r, accumulator: accumulators[i]! })),
+      scope.lanes,
+      scope.out,
+      lowerer,
+    )
   return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
 }
 
@@ -203,7 +209,8 @@ function foldLeaves(
       turns === undefined
         ? Array.from({ length: copies }, () => group.map((r) => declare(r, width, around.out, lowerer)))
         : [group.map((r) => declare(r, width, around.out, lowerer))]
-    loop(group, sets, whole, width, lanes, inner, lowerer, runs(turns, sets[0]!, most, copies))
+    const unroll = wanted.innerUnroll ?? 1
+    loop(group, sets, whole, width, lanes, inner, lowerer, runs(turns, sets[0]!, most, copies), unroll)
     for (const [i, r] of group.entries()) {
       const [first, ...others] = sets.map((set) => set[i]!)
       for (const other of others) assign(first!, combine(r.monoid, first!, other), true, around.after, lowerer)
@@ -245,10 +252,11 @@ function loop(
   scope: Scope,
   lowerer: Lowerer,
   runs?: Runs,
+  unroll = 1,
 ): void {
   const turns =
     lanes === undefined ? extent : apply("floordiv", add(extent, literal(lanes.count - 1)), literal(lanes.count))
-  emitTurns(group, turns, given, scope, lowerer, runs, (turn, sets, out) => {
+  const emit = (turn: Expression, sets: Sets, out: Statement[]) => {
     const at = lanes === undefined ? turn : add(mul(turn, literal(lanes.count)), lanes.index)
     const body: Statement[] = []
     const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
@@ -273,7 +281,8 @@ function loop(
     const guarded = lanes !== undefined && (size === undefined || size % lanes.count !== 0)
     if (guarded) out.push({ kind: "if", condition: apply("lt", at, extent), body, otherwise: [] })
     else out.push(...body)
-  })
+  }
+  emitTurns(group, turns, given, scope, lowerer, runs, emit, unroll)
 }
 
 function tailLoop(
@@ -292,7 +301,7 @@ function tailLoop(
   })
 }
 
-/** The loop over all turns, or over those of each run. */
+/** The loop over all turns, or over those of each run; `unroll` of them in one iteration, where their number is a multiple of that. */
 export function emitTurns(
   group: readonly Reduce[],
   turns: Expression,
@@ -301,27 +310,29 @@ export function emitTurns(
   lowerer: Lowerer,
   runs: Runs | undefined,
   emit: (turn: Expression, sets: Sets, out: Statement[]) => void,
+  unroll = 1,
 ): void {
   const name = lowerer.fresh(group[0]!.axis)
-  const body: Statement[] = []
-  if (runs === undefined && literalExtent(turns) === 1) {
-    emit(literal(0), sets, scope.out)
-    return
+  const repeat = (first: Expression, extent: Expression, own: Sets, out: Statement[]) => {
+    const count = literalExtent(extent)
+    const together = count !== undefined && count % unroll === 0 ? unroll : 1
+    const body = count === together ? out : []
+    const turn = count === together ? literal(0) : mul(variable(name), literal(together))
+    for (let i = 0; i < together; i++) emit(add(first, add(turn, literal(i))), own, body)
+    const left = together === 1 ? extent : literal(count! / together)
+    if (body !== out) out.push({ kind: "for", variable: name, extent: left, bind: "serial", body })
   }
   if (runs === undefined) {
-    emit(variable(name), sets, body)
-    scope.out.push({ kind: "for", variable: name, extent: turns, bind: "serial", body })
+    repeat(literal(0), turns, sets, scope.out)
     return
   }
   const run = lowerer.fresh(`${group[0]!.axis}_run`)
   const first = mul(variable(run), literal(runs.turns))
   const out: Statement[] = []
   const own = runs.open(out)
-  emit(add(first, variable(name)), own, body)
   const left = apply("min", literal(runs.turns), apply("sub", turns, first))
   const count = literalExtent(turns)
-  const extent = count !== undefined && count % runs.turns === 0 ? literal(runs.turns) : left
-  out.push({ kind: "for", variable: name, extent, bind: "serial", body })
+  repeat(first, count !== undefined && count % runs.turns === 0 ? literal(runs.turns) : left, own, out)
   runs.close(own, out)
   const all = apply("floordiv", add(turns, literal(runs.turns - 1)), literal(runs.turns))
   scope.out.push({ kind: "for", variable: run, extent: all, bind: "serial", body: out })

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest"
 import { compileKernel } from "../../compiler/compile-kernels.js"
 import { devices } from "../../compiler/explain/devices.js"
-import { apply, literal, load, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import { apply, literal, load, localRead, reduce, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
 import type { Statement, Storage } from "../../compiler/ir/loop.js"
 import { everyStatement } from "../../compiler/ir/loop-visit.js"
@@ -62,6 +62,57 @@ test("candidates that are compared with one long sum each are summed in one pass
     ])
     const { loops } = compiled(kernelOf(1, value, array("x", [4096])))
     expect(serialSteps(loops)).toBeLessThanOrEqual(4)
+  })
+})
+
+const row = (extent: number, w = load("w", [$("o"), $("k")], "f32")) =>
+  reduce("k", literal(extent), sum, [times(load("x", [$("k")], "f32"), w)])
+
+test.each([
+  [1024, 2048],
+  [4096, 4096],
+  [2048, 6144],
+  [65536, 1024],
+])("rows of halves, %d of %d, are loaded 16 bytes at a time, enough of them at once", (outputs, extent) => {
+  withTable(() => {
+    const given = kernelOf(outputs, row(extent), array("x", [extent]), array("w", [outputs, extent], "bf16"))
+    const { loops, schedule } = compiled(given)
+    const { k } = schedule.stores[0]!.reduce
+    expect(k).toMatchObject({ vector: 8, group: 32 })
+    // Bytes under way on all lanes of the device, of which no more run at once than it has.
+    const places = schedule.stores[0]!.tile.o?.perThread ?? 1
+    const lanes = Math.min(132 * 1024, (32 * outputs) / places)
+    expect(lanes * 2 * underWay(loops, "w")).toBeGreaterThanOrEqual(Math.min(24e3 * 132, outputs * extent * 2))
+  })
+})
+
+test("what a block makes for all of its points is made by all of its threads, once for many points", () => {
+  withTable(() => {
+    const square = reduce("i", literal(1024), sum, [times(load("x", [$("i")], "f32"), load("x", [$("i")], "f32"))])
+    const scaled = times(load("x", [$("j")], "f32"), localRead("norm", [], "f32"))
+    const w = load("w", [$("o"), $("k")], "f32")
+    const value = reduce("k", literal(1024), sum, [times(localRead("row", [$("k")], "f32"), w)])
+    const plain = kernelOf(65536, value, array("x", [1024]), array("w", [65536, 1024], "bf16"))
+    const locals: Kernel["items"] = [
+      { kind: "local", name: "norm", axes: [], value: square },
+      { kind: "local", name: "row", axes: [{ name: "j", extent: literal(1024) }], value: scaled },
+    ]
+    const { schedule, loops } = compiled({ ...plain, items: [...locals, ...plain.items] })
+    expect(schedule.locals.i).toMatchObject({ group: 256 })
+    expect(loops.groups).toBeLessThanOrEqual(512)
+  })
+})
+
+test("few elements are spread over subgroups, many over all threads of as many blocks as keep the device busy", () => {
+  withTable(() => {
+    const lanesOf = (elements: number) => {
+      const given = kernelOf(elements, times(load("x", [$("o")], "f32"), literal(2, "f32")), array("x", [elements]))
+      const { schedule } = compiled(given)
+      const { block, vector = 1 } = schedule.stores[0]!.tile.o!
+      return Number(block) / vector
+    }
+    expect(lanesOf(6144)).toBe(32)
+    expect(lanesOf(2 ** 20)).toBe(256)
   })
 })
 

@@ -24,20 +24,22 @@ export function serialSteps({ body }: LoopKernel): number {
   return all(body)
 }
 
-/** Elements of an array that one iteration of a loop asks for at most: what is under way at once. */
+/** Elements of an array that one iteration of a loop asks for at most, the loops inside of it left out: what is under way at once. */
 export function underWay({ body }: LoopKernel, array: string): number {
-  const loops = everyStatement(body).filter((s) => s.kind === "for" && s.bind === "serial")
-  return Math.max(
-    0,
-    ...loops.map((s) => {
-      const found = new Set<Fetch>()
-      const inner = s.kind === "for" ? s.body.filter((x) => x.kind !== "for") : []
-      for (const x of everyStatement(inner))
-        for (const e of expressionsOf(x))
-          walk(e, (f) => {
-            if (f.kind === "fetch" && f.array === array) found.add(f)
-          })
-      return [...found].reduce((n, f) => n + f.width, 0)
-    }),
-  )
+  const loops = everyStatement(body).flatMap((s) => (s.kind === "for" ? [s] : []))
+  const straight = (list: readonly Statement[]): readonly Statement[] =>
+    list.flatMap((s) => (s.kind === "for" ? [] : [s, ...straight(bodiesOf(s))]))
+  const asked = (list: readonly Statement[]): number => {
+    const found = new Set<Fetch>()
+    for (const s of straight(list))
+      for (const e of expressionsOf(s))
+        walk(e, (f) => {
+          if (f.kind === "fetch" && f.array === array) found.add(f)
+        })
+    return [...found].reduce((n, f) => n + f.width, 0)
+  }
+  return Math.max(0, ...loops.map((s) => asked(s.body)))
 }
+
+const bodiesOf = (s: Statement): readonly Statement[] =>
+  s.kind === "if" ? [...s.body, ...s.otherwise] : s.kind === "block" ? s.body : []
