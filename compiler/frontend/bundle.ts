@@ -8,8 +8,8 @@
  */
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { ts } from "@ts-morph/common"
 import { type BuildFailure, type BuildOptions, type BuildResult, build } from "esbuild"
+import { ts } from "ts-morph"
 import { type Diagnostic, throwDiagnostics } from "./diagnostics.js"
 import { modulePlugin } from "./modules.js"
 import { createObserver, type Observed } from "./observed.js"

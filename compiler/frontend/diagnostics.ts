@@ -9,7 +9,7 @@
  * The first ten are printed, with paths as seen from the working directory. The error's `mistakes` holds each as an error of its own.
  */
 import { isAbsolute, relative } from "node:path"
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import { type ErrorCode, type Span, WeftError } from "../../runtime/errors.js"
 import { spanOfRange } from "./places.js"
 

@@ -10,7 +10,7 @@
  */
 import { existsSync } from "node:fs"
 import { dirname, join, relative, resolve, sep } from "node:path"
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import { scalarTakers } from "./scalars/subset.js"
 
 interface Root {

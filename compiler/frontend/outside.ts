@@ -7,7 +7,7 @@
  * Names are looked at, not what is done with them: one too many costs the time of compiling again, one too few would serve numbers that
  * are no longer true. So the names that may be used are listed, and what is not on the list counts as outside.
  */
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 
 export interface Outside {
   readonly what: string

@@ -6,7 +6,7 @@
  * The text is the first line of the node with each tab as one space, so that a caret under it stands where the column says; a
  * node of several lines is marked to the end of its first.
  */
-import type { ts } from "@ts-morph/common"
+import type { ts } from "ts-morph"
 import type { ScalarPlace, SourceSpan } from "../../dsl/attach.js"
 
 /** [line, column, length] of a range of characters. */

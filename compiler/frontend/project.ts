@@ -8,7 +8,7 @@
  * program for their types and are never transformed.
  */
 import { relative, resolve, sep } from "node:path"
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import { type Diagnostic, fromTypeScript } from "./diagnostics.js"
 import { findLanguage, isLanguageFile, isLanguagePath, type Language } from "./language.js"
 import { spanOfRange } from "./places.js"

@@ -5,7 +5,7 @@
  *
  * Thrown and caught within the front end only; it leaves as data, in an attachment or a diagnostic.
  */
-import type { ts } from "@ts-morph/common"
+import type { ts } from "ts-morph"
 
 export class Refusal extends Error {
   readonly hint: string

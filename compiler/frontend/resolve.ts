@@ -9,7 +9,7 @@
  */
 import { isBuiltin } from "node:module"
 import { dirname, join, resolve } from "node:path"
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import type { Observer } from "./observed.js"
 
 /** How an import is written, as the bundler says it. */

@@ -12,7 +12,7 @@
  */
 import { basename, dirname, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import type { SourceSpan } from "../../dsl/attach.js"
 import {
   callsLanguage,

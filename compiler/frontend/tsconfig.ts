@@ -8,7 +8,7 @@
  */
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import { WeftError } from "../../runtime/errors.js"
 import { fromTypeScript, fromWorkingDirectory, throwDiagnostics } from "./diagnostics.js"
 

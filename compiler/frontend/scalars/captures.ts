@@ -9,7 +9,7 @@
  * traced. That is the moment at which the language is called, so a property counts as constant when the object that it is read from
  * is one: a `const`, an import, or a parameter that is never assigned to.
  */
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import { isTensor, type Language, resolvedSymbol } from "../language.js"
 import { refuse, refuseSyntax } from "../refusal.js"
 import { scalarKind } from "./scalars.js"

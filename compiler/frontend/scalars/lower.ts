@@ -12,7 +12,7 @@
  * Nothing is folded, typed or inlined here: the tracer does that when it knows the types of the arguments and the values of the
  * captures. What TypeScript lets pass and a kernel cannot do (`-flag`, `x && y` on numbers) is refused.
  */
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import type { ScalarOperation, ScalarSource } from "../../../dsl/attach.js"
 import { isDeclaredInLanguage, type Language, resolvedSymbol } from "../language.js"
 import { placeOf } from "../places.js"

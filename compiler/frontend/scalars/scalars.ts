@@ -8,7 +8,7 @@
  * Every parameter is a number or a boolean (there is at least one) and so is the result. Being one by type does not mean that the
  * body is in the subset: an ordinary TypeScript function on numbers qualifies too, and only carries a refusal.
  */
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 
 export type ScalarFunctionNode = (ts.ArrowFunction | ts.FunctionExpression | ts.FunctionDeclaration) & {
   readonly body: ts.ConciseBody

@@ -7,7 +7,7 @@
  *
  * The subset is closed: what is not named here is refused, and the refusal lists what is.
  */
-import { ts } from "@ts-morph/common"
+import { ts } from "ts-morph"
 import type { ScalarOperation } from "../../../dsl/attach.js"
 
 const K = ts.SyntaxKind
