@@ -29,6 +29,7 @@ import { verifyTensor } from "./ir/verify/tensor.js"
 import { defaultCutLimits } from "./kernel/cuts.js"
 import { createDivider, type Divided, kernelSteps } from "./kernel/divide-bindings.js"
 import { type Fused, fuse, type KernelStep } from "./kernel/fuse.js"
+import { mergeFolds } from "./kernel/merge-folds.js"
 import { splitReductions } from "./kernel/split-reductions.js"
 import { markGrowing } from "./plan/growing.js"
 import { programArrays } from "./plan/host-arrays.js"
@@ -165,14 +166,15 @@ function rewriteEntry(
   return { name, outputs: outputs.map((o) => o.name), programs }
 }
 
-/** fuse, then split: a program, or a unit, over what one kernel may bind and hold. */
+/** fuse, then split, then merge folds for lanes to share: a program, or a unit, over what one kernel may bind and hold. */
 function createFuser(target: Target, limits: BindingLimits, precision: Precision) {
   // A block holds its locals beside what it exchanges.
   const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
   const cuts = { ...defaultCutLimits, localElements }
   return (results: readonly Tensor[]): Fused => {
     const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
-    return target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
+    const split = target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
+    return target.schedule.rules === "simt" ? mergeFolds(split) : split
   }
 }
 

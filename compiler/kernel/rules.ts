@@ -34,3 +34,8 @@ export const splitRules = {
   /** Elements of a part of a plain fold for each of an online fold, which does so much more for one. Not measured. */
   plainElements: 32,
 } as const
+
+export const mergeRules = {
+  /** Elements of a buffer that is never bound in parts: the bytes of a binding that every adapter grants, of f32. Counted. */
+  elementsOfOneBinding: 2 ** 25,
+} as const

@@ -9,6 +9,7 @@ import { everyStatement } from "../../compiler/ir/loop-visit.js"
 import { argmax, max, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { merged } from "../../compiler/kernel/merge-folds.js"
 import { clean } from "../../compiler/loop/clean.js"
 import { targetFor } from "../../compiler/targets/target.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
@@ -83,6 +84,17 @@ test.each([
     const places = schedule.stores[0]!.tile.o?.perThread ?? 1
     const lanes = Math.min(132 * 1024, (32 * outputs) / places)
     expect(lanes * 2 * underWay(loops, "w")).toBeGreaterThanOrEqual(Math.min(24e3 * 132, outputs * extent * 2))
+  })
+})
+
+test("axes that follow one another in memory are folded as one", () => {
+  withTable(() => {
+    const product = times(load("x", [$("h"), $("k")], "f32"), load("w", [$("o"), $("h"), $("k")], "f32"))
+    const value = reduce("h", literal(16), sum, [reduce("k", literal(128), sum, [product])])
+    const given = kernelOf(1024, value, array("x", [16, 128]), array("w", [1024, 16, 128], "bf16"))
+    const { loops, schedule } = compiled(merged(given))
+    expect(schedule.stores[0]!.reduce.k).toMatchObject({ vector: 8, group: 32 })
+    expect(serialSteps(loops)).toBeLessThanOrEqual(2)
   })
 })
 

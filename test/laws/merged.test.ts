@@ -1,0 +1,113 @@
+/** merge-folds: a kernel whose folds were merged stores what it stored before, into memory that lies as it lay; wrong merges are found. */
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { interpretKernel } from "../../compiler/interpret/kernel.js"
+import { add, apply, literal, load, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
+import { sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import { printKernel } from "../../compiler/ir/print/kernel.js"
+import { loadedIn } from "../../compiler/ir/query.js"
+import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
+import { merged } from "../../compiler/kernel/merge-folds.js"
+import { Choices, decisions } from "./choices.js"
+import { kernelMemories } from "./kernel-memories.js"
+import { copied, effectOf, LawBroken, wrongEffect } from "./loops.js"
+import { foundBy, law, patience, runs, seed } from "./settings.js"
+
+/** A sum over two to four axes of products of two or three buffers, whose axes mostly lie in one order. */
+function kernelFrom(numbers: readonly number[]): Kernel {
+  const choose = new Choices(numbers)
+  const folded = ["i", "j", "k", "l"].slice(0, 2 + choose.below(3))
+  const extents = new Map(["o", ...folded].map((name) => [name, choose.of([2, 3, 1, 4])] as const))
+  const buffers: KernelBuffer[] = []
+  const factors = Array.from({ length: 2 + choose.below(2) }, (_, n): Expression => {
+    let axes = choose.chance(50) ? ["o", ...folded] : folded
+    if (choose.chance(25)) axes = axes.filter(() => choose.chance(70))
+    if (choose.chance(25)) axes = [...axes].reverse()
+    if (axes.length === 0) return literal(2, "f32")
+    const shape = axes.map((a) => extents.get(a)! + (choose.chance(15) ? 1 : 0))
+    // One buffer may be read at several places.
+    const name = choose.chance(20) && n > 0 ? "x0" : `x${n}`
+    if (buffers.every((b) => b.name !== name)) buffers.push({ name, dtype: "f32", storage: "f32", shape })
+    const own = buffers.find((b) => b.name === name)!.shape
+    if (own.length !== axes.length || own.some((s, i) => s < extents.get(axes[i]!)!)) return literal(3, "f32")
+    const at = axes.map((a) => (choose.chance(10) ? literal(0) : variable(a)))
+    return load(name, at, "f32")
+  })
+  const used = choose.chance(10) ? [apply("toF32", add(variable(choose.of(folded)), literal(1)))] : []
+  const lift = [...factors, ...used].reduce((a, b) => apply("mul", a, b))
+  const value = [...folded].reverse().reduce((x, a) => reduce(a, literal(extents.get(a)!), sum, [x]), lift)
+  const o = extents.get("o")!
+  buffers.push({ name: "y", dtype: "f32", storage: "f32", shape: [o] })
+  const axes = [{ name: "o", extent: literal(o) }]
+  const read = loadedIn([value])
+  const items = [{ kind: "store" as const, buffer: "y", axes, index: [variable("o")], value }]
+  return { name: "sums", buffers: buffers.filter((b) => b.name === "y" || read.has(b.name)), items, spans: [] }
+}
+
+/** What is wrong with a kernel that stands for another one. */
+function wrongKernel(kernel: Kernel, made: Kernel): string | undefined {
+  const problems = verifyKernel(made)
+  if (problems.length > 0) return problems.map((p) => p.message).join("; ")
+  const memories = kernelMemories(kernel, 3)
+  const found = copied(memories)
+  const effect = effectOf(kernel, memories, new Map(), "exact")
+  interpretKernel(made, found, new Map())
+  return wrongEffect(effect, found)
+}
+
+let merges = 0
+
+test(
+  "merged folds sum up what they summed up apart",
+  () => {
+    const check = (numbers: readonly number[]) =>
+      withTable(() => {
+        const kernel = kernelFrom(numbers)
+        const made = merged(kernel)
+        if (made !== kernel) merges++
+        const wrong = wrongKernel(kernel, made)
+        if (wrong !== undefined) throw new LawBroken(`${wrong}\n${printKernel(kernel)}\n${printKernel(made)}`)
+      })
+    law("merged folds", decisions(24, 24), 300, check)
+    expect(merges).toBeGreaterThanOrEqual(runs(30))
+  },
+  patience,
+)
+
+const faults: Readonly<Record<string, (made: Kernel) => Kernel>> = {
+  "an element of the merged axis forgotten": (made) => ({
+    ...made,
+    items: made.items.map((i) => ({ ...i, value: shorter(i.value) })),
+  }),
+  "what lies beside is taken for one row": (made) => ({
+    ...made,
+    buffers: made.buffers.map((b) => ({
+      ...b,
+      shape: b.shape.map((s, at) => (at === b.shape.length - 1 ? s - 1 : s)),
+    })),
+  }),
+}
+
+const shorter = (x: Expression): Expression =>
+  x.kind === "reduce" && x.extent.kind === "literal" ? reduce(x.axis, literal(x.extent.value - 1), x.monoid, x.lift) : x
+
+test.each(Object.keys(faults))("planted: %s", (name) => {
+  let program = 0
+  const finds = (numbers: readonly number[]) =>
+    withTable(() => {
+      program++
+      const kernel = kernelFrom(numbers)
+      const made = merged(kernel)
+      if (made === kernel) return true
+      try {
+        return wrongKernel(kernel, faults[name]!(made)) === undefined
+      } catch {
+        return false
+      }
+    })
+  const found = fc.check(fc.property(decisions(24, 24), finds), { seed, numRuns: 300, endOnFailure: true })
+  expect(found.failed).toBe(true)
+  foundBy("merged", name, program)
+})
