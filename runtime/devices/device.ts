@@ -57,6 +57,8 @@ export interface Device {
   /** A software implementation of a GPU interface. */
   readonly fallback: boolean
   readonly limits: DeviceLimits
+  /** Submits that should be under way at a time, so that the device does not wait for the host; 1 where each is carried out at once. */
+  readonly ahead: number
   /** Zeroed memory. */
   allocate(bytes: number, label: string): DeviceBuffer
   upload(to: DeviceBuffer, offset: number, data: Uint8Array): void

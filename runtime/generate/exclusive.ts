@@ -23,7 +23,10 @@ export interface ExclusiveCalls {
    */
   enter(signals?: Signals): Promise<void>
   leave(): void
+  /** The bytes as what was run so far left them, whatever is run next. */
   read(buffer: string, bytes: number, signals?: Signals): Promise<Uint8Array | undefined>
+  /** Lets a read go that nobody waits for any more. */
+  leaveBehind(read: Promise<unknown>): void
   /** No call enters any more; false when that was so before. */
   dispose(): boolean
 }
@@ -50,7 +53,12 @@ export function exclusiveCalls(session: Session): ExclusiveCalls {
         hint: "wait, or dispose of the model and load it again",
       })
   }
+  const leaveBehind = (work: Promise<unknown>) => {
+    const rest: Promise<unknown> = work.catch(() => {}).then(() => left.delete(rest))
+    left.add(rest)
+  }
   return {
+    leaveBehind,
     async enter(signals = []) {
       refuseDisposed()
       if (busy)
@@ -72,10 +80,8 @@ export function exclusiveCalls(session: Session): ExclusiveCalls {
     async read(buffer, bytes, signals = []) {
       const work = session.read(buffer, bytes)
       const found = await heed(work, signals)
-      if (found !== undefined) return found
-      const rest: Promise<unknown> = work.catch(() => {}).then(() => left.delete(rest))
-      left.add(rest)
-      return undefined
+      if (found === undefined) leaveBehind(work)
+      return found
     },
     dispose() {
       const first = !disposed

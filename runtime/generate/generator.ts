@@ -2,8 +2,10 @@
  * A model that generates: a session, a tokenizer where there is one, and the loop between them.
  *
  *     prefill, choose │ step, choose │ step, choose │ …        one submit per token, one read of 4 bytes
+ *     the host                token 1        token 2           reads behind, where the device says how many submits should be under way
  *
- * Tokens and logits stay on the device; the host reads each token to turn it into text and to see the end. A model does one thing at a time:
+ * Tokens and logits stay on the device; the host reads each token to turn it into text and to see the end. A step that is under way when the
+ * end is seen changes nothing: it is never beyond the context, and the next call begins with clean states. A model does one thing at a time:
  * a call while another is under way is refused (`generate/busy`), not queued, for a queue behind an iteration that waits for the queued
  * call would wait for ever.
  */
@@ -88,13 +90,14 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
   const idsOf = (prompt: Prompt) =>
     promptIds(prompt, { tokenizer, vocabulary: facts.vocabulary, context: facts.context })
 
-  /** Feeds `ids` in chunks; `then` runs with the last one. Stops early when `aborted`. */
+  /** Feeds `ids` in chunks; `then` runs with the last one, which is not waited for. Stops early when `aborted`. */
   const prefill = async (ids: Int32Array, then: string, signals: Signals): Promise<void> => {
     for (let past = 0; past < ids.length && !isAborted(signals); past += facts.chunk) {
       const part = ids.subarray(past, past + facts.chunk)
       const last = past + part.length === ids.length
       session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
       session.run(last ? ["prefill", then] : ["prefill"], { past, seq: part.length })
+      if (last) return
       await calls.read("states.token", 4, signals)
       await nextTurn()
     }
@@ -128,9 +131,26 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     const output = createOutput(tokenizer, settings.stop)
     const clock = { prefill: 0, first: 0, last: 0, stepCommands: 0 }
     await calls.enter(signals)
+    /** Tokens that the device was asked for, and the reads of those that the host has not seen. */
+    let asked = 0
+    const pending: Promise<number | undefined>[] = []
     try {
       const draw = () => {
-        if (choice === "sample") session.write("inputs.sampling", samplingBytes(settings, output.tokens.length))
+        if (choice === "sample") session.write("inputs.sampling", samplingBytes(settings, asked))
+      }
+      const ask = () => {
+        asked++
+        const read = readToken(signals)
+        // What is wrong with it is told when its turn comes.
+        read.catch(() => {})
+        pending.push(read)
+      }
+      const step = () => {
+        draw()
+        const { commands } = session.device.counters
+        session.run(["step", choice], { past: ids.length + asked - 1, seq: 1 })
+        clock.stepCommands = session.device.counters.commands - commands
+        ask()
       }
       const generate = async function* (): AsyncGenerator<GeneratePart, GenerateResult["finishReason"], void> {
         if (limit === 0) return "length"
@@ -140,11 +160,16 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
         draw()
         await prefill(ids, choice, signals)
         if (isAborted(signals)) return "abort"
-        let token = await readToken(signals)
-        if (token === undefined) return "abort"
-        clock.first = clock.last = performance.now()
-        clock.prefill = clock.first - before
-        for (let past = ids.length; ; past++) {
+        ask()
+        for (;;) {
+          while (pending.length < session.device.ahead && asked < limit) step()
+          const token = await pending.shift()!
+          if (token === undefined) return "abort"
+          clock.last = performance.now()
+          if (clock.first === 0) {
+            clock.first = clock.last
+            clock.prefill = clock.first - before
+          }
           if (endTokens.has(token) && !settings.ignoreEos) return "stop"
           const stopped = output.push(token)
           const part = output.take()
@@ -152,13 +177,6 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
           if (stopped) return "stop"
           if (output.tokens.length === limit) return "length"
           if (isAborted(signals)) return "abort"
-          draw()
-          const { commands } = session.device.counters
-          session.run(["step", choice], { past, seq: 1 })
-          clock.stepCommands = session.device.counters.commands - commands
-          token = await readToken(signals)
-          if (token === undefined) return "abort"
-          clock.last = performance.now()
           await nextTurn()
         }
       }
@@ -168,6 +186,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
       if (rest !== undefined) yield rest
       return resultOf(output, finishReason, settings, ids.length, started, clock)
     } finally {
+      for (const read of pending) calls.leaveBehind(read)
       calls.leave()
     }
   }

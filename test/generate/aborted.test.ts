@@ -30,13 +30,17 @@ beforeAll(async () => {
 })
 afterAll(() => device?.dispose())
 
-/** A model whose reads of tokens come back when `until` resolves. */
-async function open(until: (read: number) => Promise<unknown> = () => Promise.resolve()): Promise<GenerativeModel> {
+/** A model whose reads of tokens come back when `until` resolves; so many steps are under way at a time. */
+async function open(
+  until: (read: number) => Promise<unknown> = () => Promise.resolve(),
+  ahead = 1,
+): Promise<GenerativeModel> {
   const read = async (_: unknown, at: number, length: number) => new Uint8Array(weights.buffer, at, length)
   const session = await createSession(artifact, device, { read })
   let reads = 0
   return createGenerator({
     ...session,
+    device: Object.create(session.device, { ahead: { value: ahead } }),
     async read(buffer, bytes) {
       const found = await session.read(buffer, bytes)
       await until(reads++)
@@ -106,8 +110,9 @@ test(`an end at any moment changes nothing that follows, WEFT_SEED=${seed}`, asy
   const wanted = await fresh.generate(prompt, { temperature: 1, seed: 9, maxTokens: 10 })
   const logits = await fresh.logits(prompt)
   const delays = fc.array(fc.nat(6), { minLength: 1, maxLength: 5 })
-  const property = fc.asyncProperty(fc.array(ends, { minLength: 1, maxLength: 3 }), delays, async (before, delay) => {
-    const model = await open((read) => turns(delay[read % delay.length]!))
+  const several = fc.array(ends, { minLength: 1, maxLength: 3 })
+  const property = fc.asyncProperty(several, delays, fc.integer({ min: 1, max: 3 }), async (before, delay, ahead) => {
+    const model = await open((read) => turns(delay[read % delay.length]!), ahead)
     for (const end of before) await endOne(model, end)
     const found = await model.generate(prompt, { temperature: 1, seed: 9, maxTokens: 10 })
     expect(found.tokens).toEqual(wanted.tokens)
@@ -139,7 +144,7 @@ test.each([0, 1, 2, 5])("a signal is heeded while read %i does not come back", a
 })
 
 test("a reader that breaks off does not wait for the device", async () => {
-  const model = await open((read) => (read === 3 ? never : Promise.resolve()))
+  const model = await open((read) => (read === 2 ? never : Promise.resolve()))
   const iterator = model.generate([1], { temperature: 0 })[Symbol.asyncIterator]()
   await iterator.next()
   await iterator.next()

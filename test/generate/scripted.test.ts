@@ -29,6 +29,63 @@ describe("what the session is asked", () => {
     ])
   })
 
+  test("steps ahead of what the host has read, and none beyond the last token", async () => {
+    const { session, log } = scripted([7, 8, 9, 10], 2)
+    const parts: number[] = []
+    for await (const { tokens } of createGenerator(session).generate([1], { maxTokens: 4 })) {
+      parts.push(...tokens)
+      log.push(`part ${tokens}`)
+    }
+    expect(parts).toEqual([7, 8, 9, 10])
+    expect(log).toEqual([
+      "begin",
+      "inputs.tokens 1",
+      "prefill+greedy 0 1",
+      "step+greedy 1 1",
+      "part 7",
+      "step+greedy 2 1",
+      "part 8",
+      "step+greedy 3 1",
+      "part 9",
+      "part 10",
+    ])
+  })
+
+  test("no step ahead is beyond the context", async () => {
+    const { session, log } = scripted([], 5)
+    const ids = Array.from({ length: 61 }, (_, i) => i)
+    const { tokens, finishReason } = await createGenerator(session).generate(ids, { maxTokens: 99 })
+    expect([tokens.length, finishReason]).toEqual([3, "length"])
+    expect(log.filter((line) => line.startsWith("step"))).toEqual(["step+greedy 61 1", "step+greedy 62 1"])
+  })
+
+  test("draws ahead have their own numbers", async () => {
+    const { session } = scripted([7, 8, 9], 3)
+    const drawn: number[] = []
+    const write = (name: string, data: Uint8Array) => {
+      if (name === "inputs.sampling") drawn.push(new Uint32Array(data.slice().buffer)[samplingOrder.indexOf("step")]!)
+    }
+    await createGenerator({ ...session, write }).generate([1], { maxTokens: 4, temperature: 1, seed: 3 })
+    expect(drawn).toEqual([0, 1, 2, 3])
+  })
+
+  test("what is wrong with a token ahead is told in its turn, and not when the end comes before", async () => {
+    const run = async (tokens: readonly number[]) => {
+      const parts: number[] = []
+      const read = async () => {
+        for await (const part of createGenerator(scripted(tokens, 3).session).generate([1], { maxTokens: 9 })) {
+          parts.push(...part.tokens)
+          await new Promise((resolve) => setTimeout(resolve, 5))
+        }
+      }
+      return [await refusal(read()).catch(() => "none"), parts] as const
+    }
+    const [told, before] = await run([7, 8, -1])
+    expect(told).toMatch(/^generate\/non-finite/)
+    expect(before).toEqual([7, 8])
+    expect(await run([7, 4093, -1])).toEqual(["none", [7]])
+  })
+
   test("a draw gets its parameters before each choice", async () => {
     const { session, log } = scripted([7, 8])
     await createGenerator(session).generate([1], { maxTokens: 2, temperature: 1, seed: 3 })

@@ -1,8 +1,8 @@
 /** A session that says what it is told to: no device, no compiler. */
 import type { Session } from "../../runtime/session.js"
 
-/** A session whose choices are `tokens`, one after the other, then 0 for ever. */
-export function scripted(tokens: readonly number[]): { readonly session: Session; readonly log: string[] } {
+/** A session whose choices are `tokens`, one after the other, then 0 for ever, and whose device has so many submits under way. */
+export function scripted(tokens: readonly number[], ahead = 1): { readonly session: Session; readonly log: string[] } {
   const entry = { launches: [] }
   const log: string[] = []
   let at = -1
@@ -11,7 +11,7 @@ export function scripted(tokens: readonly number[]): { readonly session: Session
       model: { family: "script", context: 64, chunk: 4, vocabulary: 4096, endTokens: [4093] },
       entries: { prefill: entry, step: entry, greedy: entry, sample: entry, logits: entry },
     },
-    device: { kind: "wasm", description: "a script", counters: { pipelines: 0, submits: 0, commands: 0 } },
+    device: { kind: "wasm", description: "a script", ahead, counters: { pipelines: 0, submits: 0, commands: 0 } },
     timings: { upload: 0, compile: 0 },
     begin: () => log.push("begin"),
     run(entries: readonly string[], { past, seq }: { past: number; seq: number }) {

@@ -1,6 +1,7 @@
 /** The shipped checkpoint against transformers: 64 greedy tokens of each prompt; on WebGPU of two of them, and 16 of the others. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { LoadedModel } from "../../cli/node.js"
+import { createGenerator } from "../../runtime/generate/generator.js"
 import { cases, loadTales, present } from "./model.js"
 
 /** Prompts that are followed for all 64 tokens on a software adapter, which takes a tenth of a second for each. */
@@ -25,6 +26,24 @@ describe.each(["wasm", "webgpu"] as const)("tales on %s", async (device) => {
       if (device === "webgpu") return
       const fromIds = await model.generate(golden.prompt_ids, options)
       expect(fromIds.tokens).toEqual(golden.greedy)
+    })
+
+    test("steps ahead of the host say the same, drawn or not, and so does what follows an end", async () => {
+      const { session } = model
+      const ahead = createGenerator({
+        ...session,
+        device: Object.create(session.device, { ahead: { value: 3 } }),
+        dispose: () => {},
+      })
+      const prompt = cases[0]!.prompt_ids
+      const drawn = { temperature: 0.9, topK: 40, topP: 0.9, minP: 0, seed: 5 }
+      for (const options of device === "wasm" ? [{ temperature: 0 }, drawn] : [{ temperature: 0 }]) {
+        const all = await model.generate(prompt, { ...options, maxTokens: 12, ignoreEos: true })
+        let seen = 0
+        for await (const _ of ahead.generate(prompt, { ...options, maxTokens: 12 })) if (++seen === 4) break
+        const found = await ahead.generate(prompt, { ...options, maxTokens: 12, ignoreEos: true })
+        expect(found.tokens).toEqual(all.tokens)
+      }
     })
 
     test("the number of tokens changes neither the kernels nor the commands of a step", async () => {

@@ -20,6 +20,7 @@ export function interpretedDevice(compilation: Compilation, language: "kernel" |
     kind: compilation.artifact.target,
     description: `${language} interpreter`,
     fallback: true,
+    ahead: 1,
     limits: { bufferBytes: 2 ** 32, bindingBytes: 2 ** 32 },
     allocate: (bytes) => ({ bytes, bytesNow: new Uint8Array(bytes), destroy() {} }) as Interpreted,
     upload: (to, offset, data) => (to as Interpreted).bytesNow.set(data, offset),

@@ -125,6 +125,7 @@ function maySpawn(): boolean {
 class WasmDevice implements Device {
   readonly kind = "wasm"
   readonly fallback = false
+  readonly ahead = 1
   readonly description: string
   readonly limits: Required<DeviceLimits>
   readonly counters = { pipelines: 0, submits: 0, commands: 0, allocatedBytes: 0 }

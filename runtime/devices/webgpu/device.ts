@@ -158,6 +158,8 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     kind: "webgpu",
     description: describe(adapter.info),
     fallback: isSoftware(adapter.info),
+    // Encoding the commands of a step takes the host about as long as a fast device takes to run them. Software runs where the host does.
+    ahead: isSoftware(adapter.info) ? 1 : 2,
     limits,
     adapterInfo: info,
     counters,
