@@ -48,6 +48,8 @@ export interface KernelCost {
   readonly floorMicroseconds: number | null
   /** What the estimate is limited by. */
   readonly limit: Limit | null
+  /** Seconds of each limit, without the launch. */
+  readonly parts: Estimate["parts"] | null
   /** Why the estimate is far above the floor, in words; none where it is not. */
   readonly why: readonly string[]
   /** As measured, where that is known. */
@@ -76,12 +78,20 @@ export function kernelCosts(
     const kernel = compilation.numberOf(step)
     launches.set(kernel, (launches.get(kernel) ?? 0) + times)
   }
+  const rolesOf = (kernel: number) =>
+    artifact.entries[entry]!.launches.find((l) => l.kernel === kernel)!.buffers.map((b) => artifact.buffers[b]!.role)
+  const costs = new Map([...launches.keys()].map((kernel) => [kernel, costOf(compilation, kernel, sizes)]))
+  // What a run reads of states lies in the cache from the run before, if it is little.
+  const ofStates = [...launches].reduce((sum, [kernel, times]) => {
+    const roles = rolesOf(kernel)
+    return sum + times * costs.get(kernel)!.buffers.reduce((n, b, i) => (roles[i] === "state" ? n + b.bytes : n), 0)
+  }, 0)
+  const far = new Set(ofStates > (device?.cores.cacheBytes ?? 0) ? ["weight", "state"] : ["weight"])
   return [...launches].map(([kernel, times]): KernelCost => {
     const { loops } = kernels[kernel]!
-    const { bytes, operations, buffers } = costOf(compilation, kernel, sizes)
-    const launch = artifact.entries[entry]!.launches.find((l) => l.kernel === kernel)!
-    const roles = launch.buffers.map((b) => artifact.buffers[b]!.role)
-    const fromMemory = (buffer: number) => roles[buffer] === "weight" || roles[buffer] === "state"
+    const { bytes, operations, buffers } = costs.get(kernel)!
+    const roles = rolesOf(kernel)
+    const fromMemory = (buffer: number) => far.has(roles[buffer]!)
     const launched = { loops, buffers, fromMemory, sizes }
     const estimate = within(() => (device === undefined ? undefined : estimateOf(launched, device)))
     const work = estimate?.work ?? within(() => launchWork(loops, { sizes, latency: () => 0, expected: 1 }))
@@ -103,6 +113,7 @@ export function kernelCosts(
       estimatedMicroseconds: microseconds(estimate, device),
       floorMicroseconds: floor,
       limit: estimate?.limit ?? null,
+      parts: estimate?.parts ?? null,
       why: [],
       ...(time === undefined ? {} : { measuredMicroseconds: time }),
     }

@@ -10,81 +10,80 @@ export interface Known {
 export const known: Readonly<Record<string, Known>> = {
   "qwen3-0.6b": {
     slow: {
-      prefill: 6,
-      step: 5,
-      logits: 6,
+      prefill: 5,
+      step: 1,
+      logits: 5,
       greedy: 2,
-      sample: 7,
+      sample: 6,
     },
     repeats: ["greedy"],
   },
   "qwen3-1.7b": {
     slow: {
-      prefill: 6,
-      step: 4,
+      prefill: 4,
+      step: 1,
     },
   },
   "qwen3-8b": {
     slow: {
-      prefill: 5,
-      step: 2,
+      prefill: 2,
+      step: 1,
     },
   },
   "qwen3-30b-a3b": {
     slow: {
-      prefill: 6,
-      step: 5,
+      prefill: 4,
+      step: 2,
     },
   },
   "qwen3-235b-a22b": {
     slow: {
-      prefill: 6,
-      step: 4,
+      prefill: 2,
+      step: 2,
     },
   },
   tales: {
     slow: {
-      prefill: 8,
-      step: 6,
-      logits: 8,
-      greedy: 1,
-      sample: 3,
+      prefill: 5,
+      step: 2,
+      logits: 5,
+      sample: 1,
     },
-    repeats: ["greedy", "sample"],
+    repeats: ["greedy"],
   },
   "heads of 64": {
     slow: {
-      prefill: 6,
-      step: 5,
+      prefill: 5,
+      step: 1,
     },
   },
   "heads of 96, one key head": {
     slow: {
       prefill: 6,
-      step: 6,
+      step: 1,
     },
   },
   "few wide experts": {
     slow: {
-      prefill: 7,
-      step: 5,
+      prefill: 4,
+      step: 1,
     },
   },
   "llama-3.2-1b": {
     slow: {
-      prefill: 5,
-      step: 4,
-      logits: 5,
+      prefill: 3,
+      step: 1,
+      logits: 3,
       greedy: 1,
-      sample: 6,
+      sample: 5,
     },
     repeats: ["greedy"],
   },
   "gpt-2 small": {
     slow: {
-      prefill: 6,
-      step: 5,
-      logits: 6,
+      prefill: 5,
+      step: 3,
+      logits: 5,
       greedy: 1,
       sample: 5,
     },

@@ -122,13 +122,20 @@ describe("steps of one lane", () => {
 })
 
 describe("the time of a launch", () => {
-  const far = (...body: Statement[]) => kernel(32, 132, zero, loop("i", 100, ...body), store(lane))
+  // A length that sizes decide: such loops are not unrolled.
+  const far = (...body: Statement[]) => kernel(32, 132, zero, loop("i", past, ...body), store(lane))
   const place = (k: number) => add(mul(add(mul(i, n(8)), n(k)), n(4096)), mul(lane, n(16)))
   test("a fetch that is waited for in each step costs its latency in each", () => {
     const { seconds, limit } = time(far(plus(read(place(0)))))
     expect(limit).toBe("latency")
     expect(seconds).toBeGreaterThan(100 * 700e-9)
     expect(seconds).toBeLessThan(100 * 800e-9)
+  })
+  test("four steps of a loop of fixed length wait together, if it has no branches", () => {
+    const fixed = (...body: Statement[]) => time(kernel(32, 132, zero, loop("i", 100, ...body), store(lane))).seconds
+    const one = time(far(plus(read(place(0))))).seconds
+    expect(fixed(plus(read(place(0)))) / one).toBeCloseTo(0.27, 1)
+    expect(fixed(when(apply("lt", i, n(100)), [plus(read(place(0)))])) / one).toBeCloseTo(1, 1)
   })
   test("fetches that are asked for together wait together", () => {
     const one = time(far(plus(read(place(0)))))
@@ -140,7 +147,14 @@ describe("the time of a launch", () => {
     const next: Statement = { kind: "let", name: "next", value: read(mul(lane, n(16))), mutable: true }
     const ahead: Statement = { kind: "assign", name: "next", value: read(place(0)) }
     const now: Statement = { kind: "let", name: "now", value: variable("next", "f32"), mutable: false }
-    const pipelined = kernel(32, 132, zero, next, loop("i", 100, now, ahead, plus(variable("now", "f32"))), store(lane))
+    const pipelined = kernel(
+      32,
+      132,
+      zero,
+      next,
+      loop("i", past, now, ahead, plus(variable("now", "f32"))),
+      store(lane),
+    )
     expect(time(pipelined).seconds).toBeLessThan(0.6 * time(far(plus(read(place(0))))).seconds)
   })
   test("neighbours of what has just been read are near", () => {

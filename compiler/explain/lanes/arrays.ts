@@ -2,7 +2,7 @@
 import { type LoopKernel, type Statement, storageBytes } from "../../ir/loop.js"
 import type { Place } from "./evaluate.js"
 import type { ArrayFacts, State } from "./state.js"
-import { distinct, type LaneValue, marked, markOf, mix, slopesAt, subgroup } from "./values.js"
+import { type Active, distinct, type LaneValue, marked, markOf, mix, slopesAt, subgroup } from "./values.js"
 
 /** Cycles until an array of the workgroup answers, and one of a lane whose element only its values tell: it lies in memory. On NVIDIA hardware; assumed. */
 const sharedCycles = 30
@@ -33,21 +33,23 @@ export function privateArray({ name, dtype, storage, space }: Statement & { read
 const nearCycles = 40
 const sectorBytes = 64
 const nearBytes = 64 * 1024
+/** Bytes that a cache asks for at once. NVIDIA's number. */
+const pieceBytes = 32
 
 /**
- * Cycles until an element is there, on the average of the loops around: what an iteration reads from the sector that the one before has read lies near,
- * and so does what a loop around reads again, if it is little.
+ * The share of accesses that go beyond the core, on the average of the loops around: what an iteration reads from the sector that the one before has
+ * read lies near, and so does what a loop around reads again, if it is little.
  */
-function waiting(state: State, { latency, storage }: ArrayFacts, offset: LaneValue, bytes: number): number {
-  const { loops } = state
-  if (loops.length === 0 || !offset.steady) return latency
+function beyond({ loops }: State, { storage }: ArrayFacts, offset: LaneValue, bytes: number): number {
+  const innermost = loops.at(-1)
+  if (innermost === undefined || !offset.steady) return 1
   const { slopes } = offset
   let touched = bytes
   for (const { variable, extent } of [...loops].reverse())
     if (slopes?.has(variable)) touched *= extent
-    else if (touched <= nearBytes) return nearCycles
-  const stride = Math.abs(slopes?.get(loops.at(-1)!.variable) ?? Number.NaN) * storageBytes(storage)
-  return nearCycles + (stride < sectorBytes ? stride / sectorBytes : 1) * (latency - nearCycles)
+    else if (touched <= nearBytes) return 0
+  const stride = Math.abs(slopes?.get(innermost.variable) ?? Number.NaN) * innermost.stride * storageBytes(storage)
+  return stride < sectorBytes ? stride / sectorBytes : 1
 }
 
 /** An access of the lanes that take part, counted; of a fetch the value. */
@@ -81,10 +83,20 @@ export function accessed(
     work.sharedCycles += times * state.warps * Math.max(1, (firsts * bytes) / sharedBytesPerCycle)
     return { known: false, at, ready: issue + latency, steady: false, slopes }
   }
-  work.requested += times * state.warps * firsts * bytes
-  const asked = distinct(offset.at, active, 0, threads) * bytes
+  const asked = bytesAsked(offset, width, storageBytes(storage), active, threads)
+  const share = beyond(state, array, offset, asked)
+  work.requested += times * asked * share
   if (!storing) state.asked += asked
-  return { known: false, at, ready: issue + waiting(state, array, offset, asked), steady: false, slopes }
+  const ready = issue + nearCycles + share * (latency - nearCycles)
+  return { known: false, at, ready, steady: false, slopes }
+}
+
+/** Bytes that the lanes ask for: whole pieces, as caches have them, where addresses are known. */
+function bytesAsked(offset: LaneValue, width: number, bytes: number, active: Active, threads: number): number {
+  const exact = distinct(offset.at, active, 0, threads) * width * bytes
+  if (!offset.known || typeof offset.at === "number") return exact
+  const pieces = offset.at.map((at) => Math.floor((at * bytes) / pieceBytes))
+  return Math.max(exact, distinct(pieces, active, 0, threads) * pieceBytes)
 }
 
 /** Different addresses of the first subgroup of which lanes take part. */

@@ -25,8 +25,9 @@ export interface Place {
   /** What has been computed here and stays true. */
   readonly kept: Map<Expression, LaneValue>
   readonly outer: Place | undefined
-  /** Cycles at which this stretch of code begins. */
+  /** Cycles at which this stretch of code begins, and the instructions before it. */
   begin: number
+  started: number
   /** Cycles at which the last of its operations so far can be issued. */
   issued: number
 }

@@ -1,9 +1,10 @@
 /** What can be said of a loop without running it. */
-import { freeVariables } from "../../ir/expression.js"
+import { freeVariables, walk } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
+import type { Expression } from "../../ir/nodes.js"
 
-type For = Statement & { readonly kind: "for" }
+export type For = Statement & { readonly kind: "for" }
 
 const asked = <T>(of: (s: For) => T) => {
   const answers = new WeakMap<For, { readonly answer: T }>()
@@ -39,4 +40,20 @@ export const carriesLoads = asked((s) => {
       !declared.has(inner.name) &&
       (inner.value.kind === "fetch" || (inner.value.kind === "variable" && fetched.has(inner.value.name))),
   )
+})
+
+/** Whether it has branches, barriers or exchanges. */
+export const branches = asked((s) =>
+  everyStatement(s.body).some(({ kind }) => kind === "if" || kind === "barrier" || kind === "shuffle"),
+)
+
+/** The arrays that it fetches from. */
+export const fetchedIn = asked((s): readonly string[] => {
+  const found = new Set<string>()
+  const seen = new Set<Expression>()
+  const see = (x: Expression) => {
+    if (x.kind === "fetch") found.add(x.array)
+  }
+  for (const inner of everyStatement(s.body)) for (const x of expressionsOf(inner)) walk(x, see, seen)
+  return [...found]
 })

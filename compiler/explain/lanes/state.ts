@@ -14,7 +14,7 @@ export interface BlockWork {
   readonly instructions: number
   /** Cycles that the memory of a workgroup takes to answer. */
   readonly sharedCycles: number
-  /** Bytes that subgroups ask of buffers: once for lanes of one that ask for the same. */
+  /** Bytes that are asked of the shared cache: once for lanes of a block that ask for the same, and not what the core has near. */
   readonly requested: number
   /** Iterations of innermost loops that one lane goes through, one after the other. */
   readonly steps: number
@@ -52,8 +52,8 @@ export interface State {
   readonly mutable: Set<string>
   readonly arrays: Map<string, ArrayFacts>
   readonly work: { -readonly [K in keyof BlockWork]: number }
-  /** The loops around that run more than once. */
-  readonly loops: { readonly variable: string; readonly extent: number }[]
+  /** The loops around that run more than once, and by how much their variable grows at once. */
+  readonly loops: { readonly variable: string; readonly extent: number; readonly stride: number }[]
   /** How often the code stands for is run. */
   times: number
   active: Active
