@@ -7,10 +7,13 @@ import { WeftError } from "../runtime/errors.js"
 import { identity } from "./ir/expression.js"
 import type { Kernel } from "./ir/kernel.js"
 import type { LoopKernel } from "./ir/loop.js"
+import type { Expression } from "./ir/nodes.js"
 import type { Refusal, Schedule } from "./ir/schedule.js"
+import { describeUnproven } from "./ir/verify/accesses.js"
 import { verifyKernel } from "./ir/verify/kernel.js"
 import { verifyLoop } from "./ir/verify/loop.js"
 import type { KernelStep } from "./kernel/fuse.js"
+import { clampAccesses } from "./loop/clamp-accesses.js"
 import { firstPossible } from "./schedule/fallbacks.js"
 import { tunedSchedule } from "./schedule/tuned/lookup.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
@@ -79,10 +82,21 @@ export function compileKernel(
   return { ...found, origin: kept === undefined ? "heuristics" : isRefusal(kept) ? kept : "tuned", loops }
 }
 
-/** The loops of a kernel under a schedule, as they are emitted. */
-export function loopsFor(kernel: Kernel, schedule: Schedule, target: Target): LoopKernel | Refusal {
+/**
+ * The loops of a kernel under a schedule, as they are emitted: each access lies in its buffer, by a proof or a clamp.
+ *
+ * @param assumed what the proof assumes to be at least 0
+ */
+export function loopsFor(
+  kernel: Kernel,
+  schedule: Schedule,
+  target: Target,
+  assumed: readonly Expression[],
+): LoopKernel | Refusal {
   const tiled = tile(kernel, schedule, target.tile)
-  return isRefusal(tiled) ? tiled : loopsAfter(tiled, target, false)
+  if (isRefusal(tiled)) return tiled
+  const { loops, unproven } = clampAccesses(loopsAfter(tiled, target, false), assumed)
+  return unproven.length === 0 ? loops : { code: "access/unproven", why: describeUnproven(unproven[0]!) }
 }
 
 /** Loops as they are emitted, from what `tile` made. */

@@ -3,7 +3,7 @@
  *
  *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── simplify, hoist, online, outputs, gather, prefixes ──▶ tensor programs
  *              ── fuse, split, divide-bindings ──▶ kernels ── schedule, tile ──▶ loops ── the target's own passes ──▶ loops
- *              ── emit, plan ──▶ artifact
+ *              ── prove, emit, plan ──▶ artifact
  *
  * With `verify` what each of them has made is verified before the next one sees it.
  */
@@ -12,15 +12,15 @@ import type { Program } from "../dsl/model.js"
 import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
 import {
   type Artifact,
-  type ArtifactEntry,
   type ArtifactKernel,
+  type ArtifactNeed,
   type ArtifactTarget,
   artifactVersion,
   defaultPrecision,
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
-import { type CompiledKernel, compileKernels, refuseProblems } from "./compile-kernels.js"
+import { compileKernels, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Storage } from "./ir/loop.js"
 import type { AdapterFacts, BindingLimits, GatherLimits } from "./ir/machine.js"
@@ -36,6 +36,7 @@ import { programArrays } from "./plan/host-arrays.js"
 import { needsOf } from "./plan/needs.js"
 import { type Plan, planArtifact } from "./plan/plan.js"
 import { weightMap } from "./plan/weight-map.js"
+import { type ProvenKernel, proveKernels } from "./prove-kernels.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
 import { type Target, targetFor } from "./targets/target.js"
 import { type TensorPass, tensorPasses } from "./tensor/pipeline.js"
@@ -84,7 +85,7 @@ export interface CompiledEntry {
 export interface Compilation {
   readonly artifact: Artifact
   readonly traced: TracedModel
-  readonly kernels: readonly CompiledKernel[]
+  readonly kernels: readonly ProvenKernel[]
   readonly entries: readonly CompiledEntry[]
   /** The number of the kernel that a step of an entry launches. */
   readonly numberOf: (step: KernelStep) => number
@@ -120,7 +121,17 @@ export function compileProgram(given: Program, family: string, options: CompileO
 
     // Kernels → loops.
     const steps = entries.flatMap((e) => [...kernelSteps(e.program).keys()])
-    const { kernels, numberOf } = compileKernels(steps, target, { tuned, verify })
+    const { kernels: scheduled, numberOf } = compileKernels(steps, target, { tuned, verify })
+
+    // Loops → proofs.
+    const needs = new Map(
+      traced.entries.map((e) => [e.name, needsOf([...e.outputs, ...e.updates].map((r) => r.tensor))]),
+    )
+    const launching = entries.map((e) => ({
+      kernels: [...kernelSteps(e.program).keys()].map(numberOf),
+      needs: needs.get(e.name)!,
+    }))
+    const kernels = proveKernels(scheduled, launching, traced.symbols)
 
     // Loops → artifact.
     const plan = planArtifact(entries, (step) => {
@@ -132,7 +143,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
       facts === undefined
         ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
         : { model: { ...facts, ...unread(traced, plan, facts.ignore), family, chunk } }
-    const artifact = assemble(plan, kernels, traced, purpose, target, precision)
+    const artifact = assemble(plan, kernels, traced, needs, purpose, target, precision)
     return { artifact, traced, kernels, entries, numberOf, within: sameTable() }
   })
 }
@@ -193,8 +204,9 @@ function checkTarget({ target, tuned }: CompileOptions): void {
 
 function assemble(
   plan: Plan,
-  kernels: readonly CompiledKernel[],
+  kernels: readonly ProvenKernel[],
   traced: TracedModel,
+  needs: ReadonlyMap<string, readonly ArtifactNeed[]>,
   purpose: Pick<Artifact, "model" | "program">,
   target: Target,
   precision: Precision,
@@ -204,9 +216,9 @@ function assemble(
     kernels.map((k) => k.loops),
     symbols.map((s) => s.name),
   )
-  const compiled = kernels.map(({ kernel }, i): ArtifactKernel => {
+  const compiled = kernels.map(({ kernel, proven }, i): ArtifactKernel => {
     const span = authorSpan(kernel.spans)
-    return { ...emitted.kernels[i]!, ...(span === undefined ? {} : { span }) }
+    return { ...emitted.kernels[i]!, ...(proven ? { proven } : {}), ...(span === undefined ? {} : { span }) }
   })
   return {
     format: "weft",
@@ -225,15 +237,12 @@ function assemble(
     kernels: compiled,
     module: base64(emitted.module),
     entries: Object.fromEntries(
-      Object.entries(plan.entries).map(([name, entry]) => [name, { ...entry, ...needing(traced, name) }]),
+      Object.entries(plan.entries).map(([name, entry]) => {
+        const own = needs.get(name)!
+        return [name, own.length === 0 ? entry : { ...entry, needs: own }]
+      }),
     ),
   }
-}
-
-function needing({ entries }: TracedModel, name: string): Pick<ArtifactEntry, "needs"> {
-  const roots = entries.filter((e) => e.name === name).flatMap((e) => [...e.outputs, ...e.updates])
-  const needs = needsOf(roots.map((r) => r.tensor))
-  return needs.length === 0 ? {} : { needs }
 }
 
 function constantBytes(values: Float64Array, dtype: "f32" | "i32" | "u32" | "bool"): Uint8Array {

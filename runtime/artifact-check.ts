@@ -4,7 +4,7 @@
  *     checkArtifact(JSON.parse(text))   →  Artifact, or WeftError: the artifact is not valid: entries.step.launches[3].kernel is 91; …
  *
  * Afterwards every number is an integer within its bounds, every reference leads somewhere, what a buffer holds fits into it and into its
- * slot, what is kept between steps shares its memory with nothing, no launch writes memory that it binds twice, and what a launch reads of
+ * slot, what a launch binds is as large as its kernel's reach, what is kept between steps shares its memory with nothing, no launch writes memory that it binds twice, and what a launch reads of
  * scratch memory is what was written for it.
  */
 import { type Artifact, artifactVersion, extentAt, precisionNames, type StorageName, targetNames } from "./artifact.js"
@@ -123,8 +123,13 @@ function checkKernel(k: Fields, at: string): void {
   text(k.source, `${at}.source`)
   integer(k.threads, 1, mostThreads, `${at}.threads`)
   integer(k.scratch, 0, mostCount, `${at}.scratch`)
-  for (const [i, binding] of list(k.bindings, `${at}.bindings`).entries())
-    oneOf(record(binding, `${at}.bindings[${i}]`).access, accesses, `${at}.bindings[${i}].access`)
+  if (k.proven !== undefined && k.proven !== true) wrong(`${at}.proven`, k.proven, "true, or nothing")
+  for (const [i, value] of list(k.bindings, `${at}.bindings`).entries()) {
+    const binding = record(value, `${at}.bindings[${i}]`)
+    oneOf(binding.access, accesses, `${at}.bindings[${i}].access`)
+    if (binding.bytes !== undefined || k.proven === true)
+      integer(binding.bytes, 0, mostBytes, `${at}.bindings[${i}].bytes`)
+  }
 }
 
 function checkWeight(w: Fields, at: string): void {
@@ -172,7 +177,9 @@ function checkReferences({ slots, buffers, weights, constants, kernels, entries 
       if (launch.buffers.length !== bindings.length)
         wrong(`${at}.buffers`, `${launch.buffers.length} buffers`, `the ${bindings.length} that its kernel binds`)
       for (const [j, b] of launch.buffers.entries()) {
-        const { role } = within(b, buffers, `${at}.buffers[${j}]`)
+        const { role, bytes } = within(b, buffers, `${at}.buffers[${j}]`)
+        const reach = bindings[j]!.bytes ?? 0
+        if (reach > bytes) wrong(`${at}.buffers[${j}]`, `${bytes} bytes`, `the ${reach} that its kernel reaches`)
         if (bindings[j]!.access !== "read" && (role === "weight" || role === "constant"))
           wrong(`${at}.buffers[${j}]`, `a ${role}`, "something that a kernel may write")
       }

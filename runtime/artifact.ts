@@ -68,11 +68,17 @@ export interface ArtifactKernel {
   readonly name: string
   /** WGSL text; empty on WebAssembly, where all kernels are exports of `module`, named like the kernel. */
   readonly source: string
-  readonly bindings: readonly { readonly access: "read" | "write" | "readwrite" }[]
+  /** `bytes`: as far as it reaches into what is bound. */
+  readonly bindings: readonly { readonly access: "read" | "write" | "readwrite"; readonly bytes?: number }[]
   /** Threads of a workgroup. */
   readonly threads: number
   /** Bytes of private memory that a worker needs (WebAssembly). */
   readonly scratch: number
+  /**
+   * The compiler has proven that each access lies within its array and the bytes of its binding, whatever the symbols are from 0 to their maxima,
+   * as long as the entries that launch it have what they need.
+   */
+  readonly proven?: true
   readonly span?: Span
 }
 
@@ -158,6 +164,9 @@ export interface ArtifactModel {
   readonly ignore?: readonly string[]
   readonly alternatives?: Readonly<Record<string, readonly string[]>>
 }
+
+/** Whether each access of each kernel is proven to lie where it may, so that a device need not look. */
+export const isProven = ({ kernels }: Artifact): boolean => kernels.every((k) => k.proven === true)
 
 /** The bytes of a tensor that go into a buffer. */
 export const weightBytes = ({ shape, storage, part }: ArtifactWeight): number =>

@@ -254,6 +254,7 @@ function canonical(form: Form, value: unknown): unknown {
 export interface Refusal {
   readonly code:
     | "schedule/shape"
+    | "access/unproven"
     | "schedule/unknown-axis"
     | "tile/indivisible"
     | "tile/vector"

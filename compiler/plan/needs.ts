@@ -3,9 +3,11 @@
  *
  *   top 3 over n of x[n], n open       →   { extent: n, least: 3, text: "top takes 3 elements along 'n'", … }
  *   slice 2 … 4 over n of x[n], n open →   { extent: n, least: 5, text: "an index map along 'n' takes at least 5", … }
+ *   append n rows at past, room for 64 →   { extent: 65 − past − n, least: 1, text: "'key' has room for 64, and for all that is written", … }
  *
  * Extents that are known have been checked while tracing. Those of a run decide whether a ranking has as many elements as it gives, whether there
- * is anything to index, and whether slices, picks and windows stay within their axis.
+ * is anything to index, whether slices, picks and windows stay within their axis, and whether a state has room for what is written.
+ * The proof that accesses lie in their buffers assumes them.
  */
 import type { ArtifactNeed, ArtifactTerm } from "../../runtime/artifact.js"
 import { WeftError } from "../../runtime/errors.js"
@@ -41,6 +43,7 @@ function needOf(t: ir.Tensor): ArtifactNeed | undefined {
 
 /** An index map without a mask reads its argument from 0 to the last element, and what it gives has no less than no elements. */
 function withinAxes(t: ir.Tensor): readonly ArtifactNeed[] {
+  if (t.kind === "update") return withinState(t)
   if (t.kind !== "reindex" || t.valid !== undefined) return []
   const extents = new Map(t.axes.map((a) => [a.name, a.extent]))
   const read = t.arg.axes.flatMap(({ name, extent }) => {
@@ -54,6 +57,15 @@ function withinAxes(t: ir.Tensor): readonly ArtifactNeed[] {
   return [...read, ...t.axes.flatMap(({ name, extent }) => atLeast(t, extent, 0, name))]
 }
 
+/** A state has room for what is written to it. */
+function withinState(t: ir.Update): readonly ArtifactNeed[] {
+  if (t.axis === undefined) return []
+  const room = t.state.capacity[t.state.axes.findIndex((a) => a.name === t.axis)]!
+  const end = add(t.at, ir.axisOf(t.value, t.axis)!.extent)
+  const what = `'${t.axis}' has room for ${room}, and for all that is written`
+  return [...atLeast(t, t.at, 0, t.axis, what), ...atLeast(t, sub(literal(room), end), 0, t.axis, what)]
+}
+
 /** The largest value of an index over its axes, or the smallest; undefined where it goes round, as in a roll, and stays within by itself. */
 function edge(x: Expression, extents: ReadonlyMap<string, Dim>, largest: boolean): Dim | undefined {
   if (x.kind === "literal" || x.kind === "symbol") return x
@@ -64,8 +76,8 @@ function edge(x: Expression, extents: ReadonlyMap<string, Dim>, largest: boolean
   return left && right && (x.operation === "add" ? add(left, right) : sub(left, right))
 }
 
-/** The need that `count` is not below `least`, when that is not certain. */
-function atLeast(t: ir.Tensor, count: Dim, least: number, axis: string): readonly ArtifactNeed[] {
+/** The need that `count` is not below `least`, when that is not certain; `what` says it for people. */
+function atLeast(t: ir.Tensor, count: Dim, least: number, axis: string, what?: string): readonly ArtifactNeed[] {
   const factors = new Map<string, ArtifactTerm>()
   for (const { factor, symbols } of extentTerms(count) ?? []) {
     const key = [...symbols].sort().join(" ")
@@ -80,12 +92,18 @@ function atLeast(t: ir.Tensor, count: Dim, least: number, axis: string): readonl
   if (terms.length === 0) return []
   const wanted = least - rest
   return wanted >= 1
-    ? [{ extent: terms, least: wanted, text: `an index map along '${axis}' takes at least ${wanted}${place}` }]
+    ? [
+        {
+          extent: terms,
+          least: wanted,
+          text: `${what ?? `an index map along '${axis}' takes at least ${wanted}`}${place}`,
+        },
+      ]
     : [
         {
           extent: [...terms, { factor: 1 - wanted, symbols: [] }],
           least: 1,
-          text: `an index map leaves the axis '${axis}'${place}`,
+          text: `${what ?? `an index map leaves the axis '${axis}'`}${place}`,
         },
       ]
 }

@@ -2,7 +2,8 @@
  * Loops → what a device takes: WGSL text for each kernel, or one WebAssembly module that exports them all.
  */
 import type { ArtifactKernel } from "../../runtime/artifact.js"
-import type { LoopKernel } from "../ir/loop.js"
+import { maximum } from "../ir/dim.js"
+import { type LoopKernel, storageBytes } from "../ir/loop.js"
 import { emitWasm } from "./wasm/emit.js"
 import { emitWgsl } from "./wgsl/emit.js"
 import { defaultWgslLimits } from "./wgsl/limits.js"
@@ -50,10 +51,15 @@ export const wgslKernels =
     }
   }
 
+const wholeWords = (bytes: number): number => Math.ceil(bytes / 4) * 4
+
 const kernelOf = (loops: LoopKernel, own: Pick<ArtifactKernel, "source" | "scratch">): ArtifactKernel => ({
   name: loops.name,
   source: own.source,
-  bindings: loops.buffers.map((b) => ({ access: b.access })),
+  bindings: loops.buffers.map((b) => ({
+    access: b.access,
+    bytes: wholeWords(maximum(b.size) * storageBytes(b.storage)),
+  })),
   threads: loops.threads,
   scratch: own.scratch,
 })

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { compileProgram } from "../../compiler/compile.js"
 import { loadModel } from "../../compiler/frontend/load.js"
 import type { Program } from "../../dsl/model.js"
-import type { Artifact } from "../../runtime/artifact.js"
+import { type Artifact, isProven } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
@@ -60,7 +60,9 @@ type Run = (
 function example(name: string, check: (run: Run, on: Device["kind"]) => Promise<void>): void {
   test.each(devices.map(([device]) => device))(`${name} on %s`, async (on) => {
     const device = opened.get(on)!
-    const program = await loadProgram(await artifactOf(name, device), { device })
+    const artifact = await artifactOf(name, device)
+    expect(isProven(artifact)).toBe(true)
+    const program = await loadProgram(artifact, { device })
     await check(program.run, device.kind)
     program.dispose()
   })

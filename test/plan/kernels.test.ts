@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest"
 import { devices } from "../../compiler/explain/devices.js"
 import { checkArtifact } from "../../runtime/artifact-check.js"
 import { compileConfig, configNames } from "../support/configs.js"
+import { unsureKernels } from "../support/driver.js"
 
 const { adapter } = devices["nvidia-h200"]!
 
@@ -15,7 +16,9 @@ describe.each([
   { target: "webgpu", options: { adapter }, most: 30 },
 ] as const)("all entry points on $target", ({ target, options, most }) => {
   test.each(configNames)(`of %s are at most ${most} distinct kernels`, async (name) => {
-    const { artifact } = await compileConfig(name, target, options)
+    const compilation = await compileConfig(name, target, options)
+    const { artifact } = compilation
+    expect(unsureKernels(compilation)).toEqual([])
     // Slots, lifetimes, bindings: the loader's own check of the plan.
     expect(checkArtifact(artifact)).toBe(artifact)
     expect(artifact.kernels.length).toBeLessThanOrEqual(most)
@@ -24,7 +27,9 @@ describe.each([
 
 test("and on adapters that grant no more than they must, with weights that are bound whole, at most 37", async () => {
   for (const name of configNames) {
-    const { artifact } = await compileConfig(name, "webgpu", { bindingBytes: 2 ** 32 })
+    const compilation = await compileConfig(name, "webgpu", { bindingBytes: 2 ** 32 })
+    const { artifact } = compilation
+    expect(unsureKernels(compilation), name).toEqual([])
     expect(checkArtifact(artifact)).toBe(artifact)
     expect(artifact.kernels.length, name).toBeLessThanOrEqual(37)
   }

@@ -1,5 +1,6 @@
 /** Compiles a checkpoint for a target and runs its entries; shared by the golden tests of all devices. */
 import { join } from "node:path"
+import { expect } from "vitest"
 import { type Compilation, type CompileOptions, compileProgram } from "../../compiler/compile.js"
 import { loadModel } from "../../compiler/frontend/load.js"
 import type { Model } from "../../dsl/index.js"
@@ -20,8 +21,14 @@ export async function compileCheckpoint(
   options: Partial<CompileOptions> = {},
 ): Promise<Compilation> {
   const program = (await qwen3()).configure(checkpoint.config)
-  return compileProgram(program, "qwen3", { target, storage: () => "bf16", verify: true, ...options })
+  const compilation = compileProgram(program, "qwen3", { target, storage: () => "bf16", verify: true, ...options })
+  expect(unsureKernels(compilation)).toEqual([])
+  return compilation
 }
+
+/** Kernels with an access that is not proven to lie in its buffer, or lies there by a clamp that the model has not asked for. */
+export const unsureKernels = ({ kernels }: Compilation): readonly string[] =>
+  kernels.flatMap(({ loops, proven, clamped }) => (proven && clamped === 0 ? [] : [`${loops.name}: ${clamped}`]))
 
 /** What the compiler may know of a device's adapter. */
 export const adapterOf = (device: Device): Pick<CompileOptions, "adapter"> =>
