@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util"
 import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
-import { deviceNames } from "./device.js"
+import { type Accesses, accessesNames, deviceNames } from "./device.js"
 import { writablePath } from "./result.js"
 
 /** A mistake in the arguments, told in one line. */
@@ -19,6 +19,7 @@ export interface Arguments {
   readonly device?: string
   readonly threads?: number
   readonly precision?: Precision
+  readonly accesses?: Accesses
   readonly context?: number
   readonly "max-tokens"?: number
   readonly temperature?: number
@@ -84,6 +85,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   device: [(value) => deviceNames.find((name) => name === value), deviceNames.join(", ")],
   threads: [whole, "a whole number"],
   precision: [(value) => precisionNames.find((name) => name === value), precisionNames.join(", ")],
+  accesses: [(value) => accessesNames.find((name) => name === value), accessesNames.join(", ")],
   context: [whole, "a whole number"],
   "max-tokens": [whole, "a whole number"],
   temperature: [number, "a number"],

@@ -7,7 +7,7 @@
 import { devices } from "../compiler/explain/devices.js"
 import { type ArtifactTarget, defaultPrecision, precisionNames, targetNames } from "../runtime/artifact.js"
 import type { Flag } from "./arguments.js"
-import { deviceNames } from "./device.js"
+import { accessesNames, deviceNames } from "./device.js"
 
 /** What is compiled for where no target is named. */
 export const defaultTarget: ArtifactTarget = "webgpu"
@@ -33,11 +33,17 @@ const precision: FlagHelp = [
 ]
 const context: FlagHelp = ["N", "tokens of prompt and answer at most (default: the checkpoint's whole context)"]
 
+const accesses: FlagHelp = [
+  accessesNames.join("|"),
+  "whether WebGPU checks what kernels touch, or the compiler's proof is enough\n(default: proven)",
+]
+
 const loadFlags = {
   model: ["DIR", "folder of a checkpoint (default: the one that is shipped)"],
   "model-file": ["FILE.ts", "a model definition in the place of the known one; compiling it runs it"],
   ...deviceFlags,
   precision,
+  accesses,
   context,
   tuned: ["FILE", "schedules that weft tune wrote (default: the package's for the device, if any)"],
   "no-cache": ["", "compile again, keep nothing"],

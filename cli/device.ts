@@ -11,6 +11,7 @@ import {
   type Artifact,
   type ArtifactTarget,
   defaultPrecision,
+  isProven,
   type Precision,
   targetNames,
 } from "../runtime/artifact.js"
@@ -22,6 +23,13 @@ import { hostText } from "../runtime/host.js"
 
 export type DeviceName = "auto" | ArtifactTarget
 export const deviceNames: readonly DeviceName[] = ["auto", ...targetNames]
+
+/**
+ * How what kernels touch is kept within their buffers: `checked` by the device at each access, or `proven` by the compiler, so that Dawn leaves
+ * out its own clamps and validation. Devices other than Dawn's have one way.
+ */
+export const accessesNames = ["checked", "proven"] as const
+export type Accesses = (typeof accessesNames)[number]
 
 export interface ChosenDevice {
   readonly device: Device
@@ -49,10 +57,41 @@ export const precisionFor = ({ kind, fallback }: Pick<Device, "kind" | "fallback
   kind === "webgpu" && !fallback ? "fast" : defaultPrecision
 
 /**
+ * The device for an artifact: opened again, with checks, where they are left out and the artifact's accesses are not all proven.
+ *
+ * @throws WeftError `device/unproven` when they are to be, by `asked`
+ */
+export async function deviceForArtifact(
+  chosen: ChosenDevice,
+  artifact: Artifact,
+  { device: name = "auto", threads, accesses }: DeviceChoice,
+): Promise<ChosenDevice> {
+  if (accesses === "proven" && !isProven(artifact))
+    throw new WeftError("device/unproven", "not all accesses of the artifact's kernels are proven", {
+      hint: "leave the option 'accesses' out, or compile the model again with this version of Weft",
+    })
+  if (chosen.device.unchecked !== true || isProven(artifact)) return chosen
+  chosen.device.dispose()
+  return chooseDevice(name, threads)
+}
+
+/** What a host may choose of a device. */
+export interface DeviceChoice {
+  readonly device?: DeviceName | undefined
+  readonly threads?: number | undefined
+  readonly accesses?: Accesses | undefined
+}
+
+/**
+ * @param accesses `proven`: of an artifact that was compiled here, or that is trusted
  * @param threads of the WebAssembly device; as many as there are processors when left out
  * @throws WeftError `device/name`, `device/threads`, and for `webgpu` what keeps its device from opening
  */
-export async function chooseDevice(name: DeviceName, threads?: number): Promise<ChosenDevice> {
+export async function chooseDevice(
+  name: DeviceName,
+  threads?: number,
+  accesses: Accesses = "checked",
+): Promise<ChosenDevice> {
   if (!deviceNames.includes(name))
     throw new WeftError("device/name", `there is no device ${hostText(name)}`, {
       hint: `the devices are ${deviceNames.join(", ")}`,
@@ -63,16 +102,21 @@ export async function chooseDevice(name: DeviceName, threads?: number): Promise<
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
   const wasm = () => createWasmDevice(threads === undefined ? {} : { threads })
   const webgpu = async (adapter: "any" | "hardware") => {
-    const device = await createWebgpuDevice({ adapter })
+    const device = await createWebgpuDevice({ adapter, unchecked: accesses === "proven" })
     const { adapterInfo, limits } = device
     const { workgroupBytes, storageBuffers, f16 } = adapterInfo.limits
     const facts = { workgroupBytes, storageBuffers, f16, bindingBytes: limits.bindingBytes }
-    return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts } }
+    const how = device.unchecked === true ? "; accesses are proven, not checked" : ""
+    return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts }, how }
   }
   if (name === "wasm") return { device: await wasm(), reason: "as asked" }
-  if (name === "webgpu") return { ...(await webgpu("any")), reason: "as asked" }
+  const because = ({ how, ...found }: Awaited<ReturnType<typeof webgpu>>, why: string) => ({
+    ...found,
+    reason: `${why}${how}`,
+  })
+  if (name === "webgpu") return because(await webgpu("any"), "as asked")
   try {
-    return { ...(await webgpu("hardware")), reason: "a hardware WebGPU adapter is present" }
+    return because(await webgpu("hardware"), "a hardware WebGPU adapter is present")
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     return { device: await wasm(), reason: why.split("\n")[0]! }

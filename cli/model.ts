@@ -12,6 +12,7 @@ export async function openModel(values: Arguments): Promise<LoadedModel> {
       device: deviceNames.find((name) => name === values.device),
       threads: values.threads,
       precision: values.precision,
+      accesses: values.accesses,
       context: values.context,
       tuned: values.tuned,
       model: values["model-file"],

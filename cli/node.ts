@@ -18,7 +18,7 @@ import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { checkTwins, weightReader } from "../runtime/weights/reader.js"
 import { type ArtifactOptions, artifactFor, artifactWeights, type FoundArtifact } from "./artifact.js"
-import { chooseDevice, deviceNameFor, precisionFor } from "./device.js"
+import { chooseDevice, deviceForArtifact, deviceNameFor, precisionFor } from "./device.js"
 import { loadOptions, type NodeLoadOptions, sourcePath } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
@@ -67,18 +67,21 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
     const defaults = defaultsOf(checkpoint.generationConfig)
     endTokensOf(checkpoint.generationConfig)
     const tokenizer = await tokenizerOf(checkpoint)
-    const { device, adapter, reason } = await chooseDevice(name, options.threads)
+    let chosen = await chooseDevice(name, options.threads, options.accesses ?? (given ? "checked" : "proven"))
     try {
-      options.onProgress?.({ stage: "device", description: device.description, reason })
+      const { device: first, adapter } = chosen
+      options.onProgress?.({ stage: "device", description: first.description, reason: chosen.reason })
       const fields = unheeded(checkpoint.generationConfig)
       const warn = (message: string) => options.onProgress?.({ stage: "warning", message })
       if (fields.length > 0) warn(`generation_config.json asks for what is not computed yet: ${fields.join(", ")}`)
       for (const mistake of unusedMistakes(checkpoint.generationConfig))
         warn(`generation_config.json: ${mistake}; without do_sample it is not used`)
-      const precision = options.precision ?? precisionFor(device)
-      const tuned = given === undefined ? await tunedFor(device, options.tuned) : undefined
-      const found = await findArtifact(given, checkpoint, { target: device.kind, adapter, precision, tuned }, options)
+      const precision = options.precision ?? precisionFor(first)
+      const tuned = given === undefined ? await tunedFor(first, options.tuned) : undefined
+      const found = await findArtifact(given, checkpoint, { target: first.kind, adapter, precision, tuned }, options)
       await checkTwins(checkpoint, found.artifact)
+      chosen = await deviceForArtifact(chosen, found.artifact, { ...options, device: name })
+      const { device, reason } = chosen
       const artifactMs = performance.now() - started
       const model = await loadArtifact(found.artifact, {
         device,
@@ -93,7 +96,7 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
       const totalMs = performance.now() - started
       return { ...model, reason, loading: { artifactMs, totalMs, cached: found.cached } }
     } catch (error) {
-      device.dispose()
+      chosen.device.dispose()
       throw error
     }
   } finally {

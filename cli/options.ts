@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url"
 import { type Precision, precisionNames } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
 import { countOf, functionOf, hostText, oneOfNames, optionsOf, pathOption } from "../runtime/host.js"
-import type { DeviceName } from "./device.js"
+import { type Accesses, accessesNames, type DeviceName } from "./device.js"
 
 export type LoadProgress =
   | { readonly stage: "device"; readonly description: string; readonly reason: string }
@@ -27,6 +27,11 @@ export interface NodeLoadOptions {
   readonly chunk?: number | undefined
   /** Tokens of prompt and answer together at most: memory is reserved for so many. The checkpoint's own number when left out. */
   readonly context?: number | undefined
+  /**
+   * `proven`: Dawn leaves out its own checks of what kernels touch, for the compiler has proven that it lies in their buffers. `checked`: it checks.
+   * When left out, proven where the model is compiled on this machine, checked where an artifact is given. A page always checks.
+   */
+  readonly accesses?: Accesses | undefined
   /** Most bytes of device memory to take; a model that needs more is refused before anything is allocated. */
   readonly memory?: number | undefined
   /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
@@ -45,6 +50,8 @@ export interface LoadProgramOptions {
   readonly device?: DeviceName | undefined
   /** Threads of the WebAssembly device; as many as there are processors when left out. */
   readonly threads?: number | undefined
+  /** As for `load`: proven where the program is compiled on this machine, checked where an artifact is given. */
+  readonly accesses?: Accesses | undefined
   /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
   readonly tuned?: string | false | undefined
   /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
@@ -68,22 +75,24 @@ export function sourcePath(source: unknown): string | undefined {
   })
 }
 
-/** @throws WeftError `load/option`, `load/precision`, `load/chunk`, `load/context`, `load/memory` */
+/** @throws WeftError `load/option`, `load/precision`, `load/accesses`, `load/chunk`, `load/context`, `load/memory` */
 export function loadOptions(given: NodeLoadOptions): NodeLoadOptions {
   const options = { ...optionsOf(given, "load/option") }
   for (const name of ["model", "checkpoint"] as const) pathOption(options[name], "load/option", name, false)
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], "load/option", name, true)
   functionOf(options.onProgress, "load/option", "onProgress")
   oneOfNames(options.precision, precisionNames, "load/precision", "precision")
+  oneOfNames(options.accesses, accessesNames, "load/accesses", "accesses")
   countOf(options.chunk, 4096, "load/chunk", "chunk")
   countOf(options.context, 2 ** 31 - 1, "load/context", "context")
   countOf(options.memory, Number.MAX_SAFE_INTEGER, "load/memory", "memory")
   return options
 }
 
-/** @throws WeftError `program/options`, `program/cache`, `program/tuned` */
+/** @throws WeftError `program/options`, `program/accesses`, `program/cache`, `program/tuned` */
 export function programOptions(given: LoadProgramOptions): LoadProgramOptions {
   const options = { ...optionsOf(given, "program/options") }
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], `program/${name}`, name, true)
+  oneOfNames(options.accesses, accessesNames, "program/accesses", "accesses")
   return options
 }

@@ -11,7 +11,7 @@ import { checkArtifact } from "../runtime/artifact-check.js"
 import { fromHost } from "../runtime/host.js"
 import { loadProgram as loadArtifact, type NumberArray, type RunningProgram } from "../runtime/program.js"
 import { keptArtifact } from "./cache.js"
-import { type ChosenDevice, chooseDevice, deviceNameFor } from "./device.js"
+import { type ChosenDevice, chooseDevice, deviceForArtifact, deviceNameFor } from "./device.js"
 import { isFile, type LoadProgramOptions, programOptions } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
@@ -35,13 +35,15 @@ export async function loadProgram<
     const asked = fromHost("program/options", "the options cannot be read", () => programOptions(options))
     const file = isFile(source) ? filePath(source, "program/source", "the program's file") : undefined
     const given = file === undefined ? checkArtifact(source) : undefined
-    const chosen = await chooseDevice(deviceNameFor(given, asked.device), asked.threads)
-    const { device } = chosen
+    const name = deviceNameFor(given, asked.device)
+    let chosen = await chooseDevice(name, asked.threads, asked.accesses ?? (given ? "checked" : "proven"))
     try {
       const artifact = given ?? (await compiled(file!, chosen, asked))
+      chosen = await deviceForArtifact(chosen, artifact, { ...asked, device: name })
+      const { device } = chosen
       return await loadArtifact<InputsOf<P>, OutputsOf<P>>(artifact, { device, onDispose: () => device.dispose() })
     } catch (error) {
-      device.dispose()
+      chosen.device.dispose()
       throw error
     }
   })

@@ -14,12 +14,12 @@ import { targetFor } from "../compiler/targets/target.js"
 import type { Device } from "../runtime/devices/device.js"
 import { parse, UsageError } from "./arguments.js"
 import { flagsOf } from "./commands.js"
-import { chooseDevice, deviceNames, precisionFor } from "./device.js"
+import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "./device.js"
 import { createProgress, say, write } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 import { writablePath, writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
-import { type Bed, createBed } from "./tune/bed.js"
+import { type Bed, createBed, meetsNeeds } from "./tune/bed.js"
 import { type Found, median, search } from "./tune/search.js"
 import { createTrial } from "./tune/trial.js"
 import { readTuned, tunedFile, tunedName, tunedText } from "./tuned.js"
@@ -48,7 +48,11 @@ export async function tune(args: readonly string[]): Promise<number> {
   // V8 runs a WebAssembly function slowly until it has had it compiled beside; which call that is would decide what looks fast.
   setFlagsFromString("--no-liftoff")
   const name = deviceNames.find((d) => d === values.device)
-  const { device, adapter, reason } = await chooseDevice(name ?? "auto", values.threads ?? 1)
+  // As `load` runs what it compiles: kernels of all schedules are proven.
+  const choice = { device: name, threads: values.threads ?? 1 }
+  const chosen = await chooseDevice(name ?? "auto", choice.threads, "proven")
+  const { adapter, reason } = chosen
+  let { device } = chosen
   const progress = createProgress()
   try {
     say(`weft: ${device.description} (${reason})`)
@@ -58,6 +62,11 @@ export async function tune(args: readonly string[]): Promise<number> {
     const options = { precision, adapter, context, ...(subject.tensors && { tensors: subject.tensors }) }
     const compiling = compiler.compileFile(subject.file, subject.config, device.kind, options)
     const { compilation } = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
+    device = (await deviceForArtifact(chosen, compilation.artifact, choice)).device
+    if (device.unchecked === true && !meetsNeeds(compilation)) {
+      device.dispose()
+      device = (await chooseDevice(name ?? "auto", choice.threads)).device
+    }
     const path = values.out ?? writablePath(tunedFile(device))
     const bed = await createBed(compilation, device)
     try {
@@ -73,7 +82,7 @@ export async function tune(args: readonly string[]): Promise<number> {
       // Only what is spent on measuring counts.
       let remaining = 1000 * budget
       for (const [i, { kernel: number, share, entry, launch, microseconds }] of wanted.entries()) {
-        const { kernel } = compilation.kernels[number]!
+        const { kernel, assumed } = compilation.kernels[number]!
         const left = wanted.slice(i).reduce((n, k) => n + k.share, 0)
         progress.show(`${kernel.name}: ${i + 1} of ${wanted.length}`)
         const inputs = await bed.inputsOf(entry, launch)
@@ -85,7 +94,7 @@ export async function tune(args: readonly string[]): Promise<number> {
         try {
           const { schedules } = compilation.within(() => compiler.choices(kernel, target))
           const realise = (s: (typeof schedules)[number]) =>
-            compilation.within(() => compiler.loopsFor(kernel, s, target))
+            compilation.within(() => compiler.loopsFor(kernel, s, target, assumed))
           const started = performance.now()
           const until = started + Math.max(0, remaining) * (share / left)
           const result = await search(trial, { schedules, realise, until })

@@ -2,7 +2,7 @@
  * A session: an artifact on a device. Memory is planned and checked, then allocated; weights are uploaded tensor by tensor; kernels are
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
-import { type Artifact, extentAt } from "./artifact.js"
+import { type Artifact, extentAt, isProven } from "./artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
 import { WeftError } from "./errors.js"
 import { fromHost, functionOf, hostText } from "./host.js"
@@ -61,7 +61,7 @@ export function checkedOptions<T extends SessionOptions & { readonly device: Dev
   })
 }
 
-/** @throws WeftError `session/target`, `session/binding`, `session/memory` before anything is allocated, and what the device throws */
+/** @throws WeftError `session/target`, `session/unproven`, `session/binding`, `session/memory` before anything is allocated, and what the device throws */
 export async function createSession(
   artifact: Artifact,
   device: Device,
@@ -72,6 +72,14 @@ export async function createSession(
     throw new WeftError("session/target", `the artifact is for ${artifact.target}, but the device is ${device.kind}`, {
       hint: "compile it for this device",
     })
+  if (device.unchecked === true && !isProven(artifact))
+    throw new WeftError(
+      "session/unproven",
+      `not every access of ${unproven(artifact)} is proven to lie in its buffer`,
+      {
+        hint: "open the device without the option 'unchecked'",
+      },
+    )
   for (const b of artifact.buffers)
     if (b.bytes > device.limits.bindingBytes)
       throw new WeftError(
@@ -103,6 +111,9 @@ export async function createSession(
     throw e
   }
 }
+
+/** The first kernel of which the artifact does not say that it is proven. */
+const unproven = ({ kernels }: Artifact): string => `kernel '${kernels.find((k) => k.proven !== true)!.name}'`
 
 function recordEntries(
   artifact: Artifact,

@@ -14,7 +14,7 @@ import type { WeightSource } from "../../runtime/weights/upload.js"
 import type { Arguments } from "../arguments.js"
 import { familyFile } from "../artifact.js"
 import { keptArtifact } from "../cache.js"
-import { chooseDevice, deviceNames, precisionFor } from "../device.js"
+import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "../device.js"
 import type { LoadedModel } from "../node.js"
 import { readObject } from "../subject.js"
 import { tunedFor } from "../tuned.js"
@@ -25,14 +25,14 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
   const config = await readObject(file)
   const given = values["model-file"]
   const modelFile = given === undefined ? familyFile({ config, folder: file }) : resolve(given)
-  const { device, adapter, reason } = await chooseDevice(
-    deviceNames.find((name) => name === values.device) ?? "auto",
-    values.threads,
-  )
+  const { threads, accesses } = values
+  const name = deviceNames.find((known) => known === values.device) ?? "auto"
+  let chosen = await chooseDevice(name, threads, accesses ?? "proven")
   try {
-    const target = device.kind
-    const precision = values.precision ?? precisionFor(device)
-    const tuned = await tunedFor(device, values.tuned)
+    const { device: first, adapter } = chosen
+    const target = first.kind
+    const precision = values.precision ?? precisionFor(first)
+    const tuned = await tunedFor(first, values.tuned)
     const { context } = values
     const cache = values["no-cache"] === true ? false : undefined
     const parts = [configOf(config), "random weights", target, adapter, precision, context, tuned]
@@ -49,12 +49,14 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
         })
       },
     )
+    chosen = await deviceForArtifact(chosen, artifact, { device: name, threads, accesses })
+    const { device, reason } = chosen
     const artifactMs = performance.now() - started
     const weights = randomWeights(values.seed ?? 0)
     const model = await load(artifact, { device, weights, onDispose: () => device.dispose() })
     return { ...model, reason, loading: { artifactMs, totalMs: performance.now() - started, cached } }
   } catch (error) {
-    device.dispose()
+    chosen.device.dispose()
     throw error
   }
 }

@@ -9,7 +9,7 @@ import { walk } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { storageBytes } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
-import type { ArtifactLaunch } from "../../runtime/artifact.js"
+import { type ArtifactLaunch, extentAt } from "../../runtime/artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer } from "../../runtime/devices/device.js"
 import { checkFits } from "../../runtime/memory.js"
 import { fromBase64 } from "../../runtime/session.js"
@@ -97,6 +97,14 @@ function readersOf(buffer: number, { artifact, kernels }: Compilation): readonly
 }
 
 /** What schedules assume sizes to be. */
+/** Whether the sizes that kernels are measured at are ones that a session would let a run have. */
+export function meetsNeeds(compilation: Compilation): boolean {
+  const hints = hintsOf(compilation)
+  return Object.values(compilation.artifact.entries).every(({ needs = [] }) =>
+    needs.every(({ extent, least }) => extentAt(extent, (symbol) => hints.get(symbol) ?? 1) >= least),
+  )
+}
+
 function hintsOf({ kernels }: Compilation): ReadonlyMap<string, number> {
   const hints = new Map<string, number>()
   const seen = new Set<Expression>()

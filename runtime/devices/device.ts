@@ -59,6 +59,8 @@ export interface Device {
   readonly limits: DeviceLimits
   /** Submits that should be under way at a time, so that the device does not wait for the host; 1 where each is carried out at once. */
   readonly ahead: number
+  /** It does not look whether kernels stay within their buffers: only artifacts whose accesses are proven may run. */
+  readonly unchecked?: boolean
   /** Zeroed memory. */
   allocate(bytes: number, label: string): DeviceBuffer
   upload(to: DeviceBuffer, offset: number, data: Uint8Array): void

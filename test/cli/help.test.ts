@@ -8,6 +8,7 @@ import { commandHelp, meantCommand, overview } from "../../cli/help.js"
 const values: Readonly<Partial<Record<Flag, string>>> = {
   device: "wasm",
   precision: "exact",
+  accesses: "checked",
   target: "wasm",
   tokens: "5,17",
   kernels: "k1",

@@ -13,7 +13,21 @@ export interface WebgpuOptions {
   readonly adapter?: "hardware" | "any" | "null"
   /** Dawn's toggles, in Node only; `-name` disables one. */
   readonly toggles?: readonly string[]
+  /**
+   * Dawn looks at no access of a kernel and validates no command: for artifacts whose accesses are proven, others are refused. In Node only; what
+   * a page has always looks.
+   */
+  readonly unchecked?: boolean
 }
+
+/** Dawn's toggles that leave out its clamps of offsets, and its validation of commands. */
+const uncheckedToggles = ["disable_robustness", "skip_validation"]
+
+const ownImplementation = (): GPU | undefined => (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
+
+/** Whether checks are left out: they are asked to be, and the implementation is one that can. */
+export const leavesChecksOut = ({ adapter, unchecked = false }: WebgpuOptions): boolean =>
+  unchecked && (ownImplementation() === undefined || adapter === "null")
 
 const instances = new Map<string, GPU>()
 
@@ -23,7 +37,8 @@ export async function findAdapter(options: WebgpuOptions): Promise<GPUAdapter> {
     throw new WeftError("device/option", `the options of the device are ${hostText(options)}`, {
       hint: 'they are like { adapter: "any", toggles: ["name"] }',
     })
-  const gpu = await implementation(options)
+  const more = leavesChecksOut(options) ? uncheckedToggles : []
+  const gpu = await implementation({ ...options, toggles: [...toggles, ...more] })
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
   if (adapter === null)
     throw new WeftError("webgpu/no-adapter", "no WebGPU adapter was found", {
@@ -35,7 +50,7 @@ export async function findAdapter(options: WebgpuOptions): Promise<GPUAdapter> {
 }
 
 async function implementation({ adapter = "any", toggles = [] }: WebgpuOptions): Promise<GPU> {
-  const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
+  const own = ownImplementation()
   if (own !== undefined && adapter !== "null" && toggles.length === 0) return own
   const flags = [
     ...(adapter === "null" ? ["backend=null"] : []),

@@ -13,7 +13,7 @@
  */
 import { WeftError } from "../../errors.js"
 import type { Command, Device, DeviceBuffer, Recording } from "../device.js"
-import { describe, findAdapter, isSoftware, type WebgpuOptions } from "./adapter.js"
+import { describe, findAdapter, isSoftware, leavesChecksOut, type WebgpuOptions } from "./adapter.js"
 import { createBelt } from "./belt.js"
 import { createBuffer, type WebgpuBuffer } from "./buffer.js"
 import { bufferUsage, dispatchLimit, symbolBytes } from "./constants.js"
@@ -162,6 +162,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
     ahead: isSoftware(adapter.info) ? 1 : 2,
     limits,
     adapterInfo: info,
+    unchecked: leavesChecksOut(options),
     counters,
     lost,
 
