@@ -11,7 +11,7 @@
  * depends on the block alone once per worker of the block; a local once per element that a block holds. So arithmetic that fusion repeats shows.
  */
 
-import { freeVariables, operands, substitute, variable } from "../ir/expression.js"
+import { freeVariables, mul, operands, substitute, variable } from "../ir/expression.js"
 import type { Item, Kernel, Local, Store } from "../ir/kernel.js"
 import { type Monoid, type MonoidPart, monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
@@ -64,6 +64,8 @@ interface Scope {
   readonly fixed: (axis: string) => boolean
   /** The register tile that takes a scan in turn, each place from the one before. */
   readonly inTurn: (x: Scan) => number | undefined
+  /** Where lanes hold channels: how many elements one step of the pivots takes in. */
+  readonly together: number | undefined
   /** How often a value is computed that depends on these axes. */
   readonly times: (used: ReadonlySet<string>, level: Level) => number
 }
@@ -76,7 +78,7 @@ interface Block extends Scope {
 
 function blockOf(
   store: Store,
-  { tile }: StoreSchedule,
+  { tile, reduce }: StoreSchedule,
   lanes: number,
   sizes: ReadonlyMap<string, number>,
 ): Block | undefined {
@@ -88,7 +90,8 @@ function blockOf(
     const { block } = tile[a] ?? { block: 1 }
     return block === "all" ? extent(a) : Math.min(block, extent(a))
   }
-  const step = (a: string) => Math.min(extent(a), (tile[a]?.perThread ?? 1) * (tile[a]?.vector ?? 1))
+  const step = (a: string) =>
+    Math.min(extent(a), (tile[a]?.perThread ?? 1) * (tile[a]?.vector ?? 1) * (tile[a]?.lanes ?? 1))
   const product = (of: (a: string) => number) => axes.reduce((n, a) => n * of(a), 1)
   const blocks = product((a) => Math.ceil(extent(a) / owned(a)))
   const workers = Math.min(
@@ -101,7 +104,9 @@ function blockOf(
     const along = store.axes.find((a) => isInTurn(x, a, tile[a.name]))
     return along && tile[along.name]!.perThread
   }
-  return { sizes, extents, fixed: (a) => owned(a) === 1, inTurn, times, blocks, owned }
+  const overLanes = axes.some((a) => (tile[a]?.lanes ?? 1) > 1)
+  const together = overLanes ? Math.max(1, ...Object.values(reduce).map((r) => r.innerUnroll ?? 1)) : undefined
+  return { sizes, extents, fixed: (a) => owned(a) === 1, inTurn, together, times, blocks, owned }
 }
 
 function extentsOf(item: Item, sizes: ReadonlyMap<string, number>): ReadonlyMap<string, Range> {
@@ -158,6 +163,7 @@ function localOperations(local: Local, held: Held | undefined, block: Block): nu
     extents: held,
     fixed: () => false,
     inTurn: () => undefined,
+    together: undefined,
     times: () => elements,
   })
 }
@@ -202,6 +208,17 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
       for (const o of operands(x)) visit(o, inside)
     }
   }
+  /** One element of a fold whose channels lie over lanes: a score is weighed once, and the sums move once for all elements that come together. */
+  const onlineOverLanes = (x: Reduce | Scan, together: number): number => {
+    if (x.monoid.kind !== "online") return 0
+    const [score, ...values] = x.lift as [Expression, ...Expression[]]
+    const recipe = recipeOf(x.monoid.recipe)
+    const perScore = operationsOfWeight(recipe) + (operationsOfTerm(recipe.advance) - 1) / together
+    const own = weighed.has(score) ? 0 : executions(score) * perScore
+    weighed.add(score)
+    return values.reduce((n, v) => n + executions(mul(score, v)) * (2 + 1 / together), own)
+  }
+  const weighed = new Set<Expression>()
   const fold = (x: Reduce | Scan): void => {
     if (folds.has(x)) return
     folds.add(x)
@@ -213,7 +230,10 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
     // A prefix is half as long on the average; one that is taken in turn takes in one element, with the steps that its tile has for each.
     const tile = x.kind === "scan" ? scope.inTurn(x) : undefined
     const turns = x.kind === "reduce" ? extent : tile === undefined ? (extent + 1) / 2 : 1
-    sum += executions(x) * (tile === undefined ? turns : prefixSteps(tile) / tile) * combineOperations(x.monoid)
+    sum +=
+      scope.together !== undefined && x.monoid.kind === "online"
+        ? turns * onlineOverLanes(x, scope.together)
+        : executions(x) * (tile === undefined ? turns : prefixSteps(tile) / tile) * combineOperations(x.monoid)
     const { level, nest } = placed(freeVariables(x))
     const twin = loops.find(
       (l) =>

@@ -31,7 +31,7 @@ export interface SplitLimits {
   readonly busy: number
   /** Parts at most. */
   readonly parts: number
-  /** Elements of a part at least, at the hints. */
+  /** Elements of a part at least. */
   readonly least: number
 }
 
@@ -78,6 +78,8 @@ export interface ChunkTarget {
   readonly longest?: number
   /** Rows of a block of an online fold at most; as many as the rules say when left out. */
   readonly rows?: number
+  /** Whether lanes may hold the channels of an online fold of few rows; they may when left out. */
+  readonly overLanes?: boolean
   /** Whether operands that are halves in memory are held as such, by kernels that half-products.ts takes in f16. */
   readonly packed?: boolean
   /** Whether contractions are worth holding their operands: lanes wait for memory, and share what they hold. */

@@ -56,6 +56,12 @@ const axisFields = {
     leftOut: 1,
     about: "Lanes of a vector along the axis; at most one axis of a store has one.",
   },
+  lanes: {
+    form: count,
+    leftOut: 1,
+    about:
+      "Lanes of the workgroup that hold the axis side by side, all of it: perThread · vector · lanes elements; a power of two that divides `threads`, along one axis of a store at most. Its folds are online ones then: groups of so many lanes take other elements of the folded axis each, and merge what they have at the end.",
+  },
 } as const satisfies Fields
 
 const reductionFields = {

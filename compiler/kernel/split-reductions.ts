@@ -2,11 +2,12 @@
  * split-reductions: a kernel with few blocks and a long fold → one that folds parts of the axis in blocks of their own, and one that folds the parts.
  *
  *   y[h, d] = online_{key < n}(s, 1, v).2 / online_{key < n}(s, 1, v).1
- *   →   part0[i, h] = online_{key < p}(…).0, part1[i, h] = ….1, part2[i, h, d] = ….2          over i < 16, the keys from i · p on
- *       y[h, d] = online_{i < 16}(part0, part1, part2).2 / online_{i < 16}(part0, part1, part2).1
+ *   →   part0[i, h] = online_{key < p}(…).0, part1[i, h] = ….1, part2[i, h, d] = ….2          over i < parts, the keys from i · p on
+ *       y[h, d] = online_{i < parts}(part0, part1, part2).2 / online_{i < parts}(part0, part1, part2).1
  *
  * Sums, maxima and arguments of maxima are folded with themselves. An online fold is, when its channels move with the pivots as a weight would
- * move: then the pivots of the parts are scores, and their channels are values. Parts beyond the end are empty and hold identities.
+ * move: then the pivots of the parts are scores, and their channels are values. There are as many parts as a run has elements for;
+ * blocks of others leave at once. Where elements are spread unevenly the last parts are empty and hold identities.
  */
 
 import { hinted, maximum } from "../ir/dim.js"
@@ -26,11 +27,11 @@ import {
   variable,
 } from "../ir/expression.js"
 import { capacityAlong, longestLoop } from "../ir/fold-lengths.js"
-import type { Kernel, KernelBuffer, Store } from "../ir/kernel.js"
+import type { Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
 import type { SplitLimits } from "../ir/machine.js"
 import { componentCount, type Monoid, monoidTypes, type Online } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
-import { loadedIn, nodesOf, outermostFolds } from "../ir/query.js"
+import { loadedIn, localsIn, nodesOf, outermostFolds } from "../ir/query.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
 import type { Axis } from "../ir/tensor.js"
 import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
@@ -78,9 +79,10 @@ function splitKernel(
   buffers: Map<string, FusedBuffer>,
 ): readonly Step[] | undefined {
   const { kernel } = step
-  const [given] = kernel.items
-  if (kernel.items.length !== 1 || given?.kind !== "store") return undefined
-  const store = alongOneAxis(given)
+  const locals = kernel.items.filter((i) => i.kind === "local")
+  const given = kernel.items.filter((i) => i.kind === "store")
+  if (given.length !== 1) return undefined
+  const store = alongOneAxis(given[0]!)
   const folds = outermostFolds(store.value)
   const [first] = folds
   const known = first !== undefined && freeVariables(first.extent).size === 0
@@ -92,10 +94,11 @@ function splitKernel(
   const count = partsFor(store, folds, limits)
   if (count === undefined) return undefined
   const folded: Axis = { name: first.axis, extent: first.extent }
-  const axis: Axis = { name: `${folded.name}_part`, extent: literal(count) }
   const { multiple } = splitRules
-  const whole = add(folded.extent, literal(multiple * count - 1))
-  const each = mul(apply("floordiv", whole, literal(multiple * count)), literal(multiple))
+  const least = multiple * Math.ceil(leastOf(folds, limits) / multiple)
+  const upTo = (elements: number) => apply("floordiv", add(folded.extent, literal(elements - 1)), literal(elements))
+  const each = apply("max", literal(least), mul(upTo(multiple * count), literal(multiple)))
+  const axis: Axis = { name: `${folded.name}_part`, extent: apply("min", literal(count), upTo(least)) }
   const start = mul(variable(axis.name), each)
   const extent = apply("max", literal(0), apply("min", each, sub(folded.extent, start)))
   const split: Split = { step, store, folded, axis, start, extent, parts: new Map() }
@@ -113,8 +116,8 @@ function splitKernel(
   // The largest first: the others go along with it.
   const stores = parts.map((p) => p.store).sort((a, b) => b.axes.length - a.axes.length)
   return [
-    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_parts`, items: stores }, buffers),
-    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_whole`, items: [{ ...store, value }] }, buffers),
+    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_parts` }, locals, stores, buffers),
+    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_whole` }, locals, [{ ...store, value }], buffers),
   ]
 }
 
@@ -161,19 +164,24 @@ function partOf({ step, store, folded, axis, start, extent, parts }: Split, r: R
   return made
 }
 
-/** A kernel that stands in place of `step`, over what its stores bind. */
+/** A kernel that stands in place of `step`, with the locals that its stores read, over what they bind. */
 function kernelOf(
   step: KernelStep,
-  kernel: Omit<Kernel, "buffers" | "items"> & { readonly items: readonly Store[] },
+  kernel: Omit<Kernel, "buffers" | "items">,
+  locals: readonly Local[],
+  stores: readonly Store[],
   buffers: ReadonlyMap<string, FusedBuffer>,
 ): KernelStep {
   const { buffers: given } = step.kernel
-  const used = new Set(kernel.items.flatMap((s) => [s.buffer, ...loadedIn([s.value, ...s.index])]))
+  const values = stores.flatMap((s) => [s.value, ...s.index])
+  const wanted = localsIn(values, new Map(locals.map((l) => [l.name, l])))
+  const items = [...wanted, ...stores]
+  const used = new Set([...stores.map((s) => s.buffer), ...loadedIn([...values, ...wanted.map((l) => l.value)])])
   const declared = [...used].map((name): KernelBuffer => {
     const { dtype, storage, shape } = given.find((b) => b.name === name) ?? buffers.get(name)!
     return { name, dtype, storage, shape }
   })
-  const { kernel: plain, bindings } = canonical({ ...kernel, buffers: declared })
+  const { kernel: plain, bindings } = canonical({ ...kernel, items, buffers: declared })
   const bound = bindings.map((b) => step.bindings[given.findIndex((x) => x.name === b)] ?? b)
   return { kind: "kernel", kernel: plain, bindings: bound, computes: step.computes }
 }
@@ -222,8 +230,13 @@ const replaced = (t: Term, names: Readonly<Record<string, string>>): Term =>
       ? (names[t] ?? t)
       : [t[0], ...t.slice(1).map((x) => replaced(x as Term, names))]
 
-/** How many parts, or undefined when there are blocks enough or too few elements. */
-function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }: SplitLimits): number | undefined {
+/** Elements of a part at least. */
+const leastOf = (folds: readonly Reduce[], { least }: SplitLimits): number =>
+  folds.some((r) => r.monoid.kind === "online") ? least : splitRules.plainElements * least
+
+/** How many parts at most, or undefined when there are blocks enough or too few elements. */
+function partsFor(store: Store, folds: readonly Reduce[], limits: SplitLimits): number | undefined {
+  const { busy, parts } = limits
   const size = (a: Axis) => Math.max(1, hinted(a.extent))
   const moving = folds.flatMap((r) => nodesOf(r.lift, "load").filter((l) => freeVariables(l).has(r.axis)))
   // Online: a block has all rows that fold the same elements. Others have blocks of few points.
@@ -236,7 +249,7 @@ function partsFor(store: Store, folds: readonly Reduce[], { busy, parts, least }
   // Many rows that fold the same elements fill the device, and have ranges of their own.
   if (heavy && volume(store.axes.filter((a) => scored(a) && !apart(a))) >= splitRules.rows) return undefined
   const blocks = volume(store.axes.filter(apart))
-  const room = Math.floor(hinted(folds[0]!.extent) / (heavy ? least : splitRules.plainElements * least))
+  const room = Math.floor(maximum(folds[0]!.extent) / leastOf(folds, limits))
   const count = 2 ** Math.floor(Math.log2(Math.min(parts, room, Math.floor(busy / blocks))))
   return count >= 2 ? count : undefined
 }

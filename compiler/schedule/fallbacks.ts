@@ -1,7 +1,8 @@
 /**
  * What schedules may assume of a target, from the best to the least; and the first schedule of theirs that `tile` carries out.
  *
- *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, … with 64, 32, … 1 rows of online folds,
+ *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, … with 64, 32, … 1 rows of online folds, over lanes
+ *                               and in chunks,
  *                               { block: 32, chunks }, … { block: 1, chunks }, { block: 64 }, … { block: 1 }
  *
  * Shorter chunks, fewer rows and smaller blocks take less memory, and without chunks nothing is staged: then the scores of an online fold are
@@ -45,7 +46,8 @@ function* assumptions(target: ScheduleTarget): Iterable<ScheduleTarget> {
   if (chunks?.contraction === true)
     for (const longest of shorterChunks) yield { ...target, chunks: { ...chunks, longest } }
   if (chunks !== undefined)
-    for (let rows = mostRows >> 1; rows > 0; rows >>= 1) yield { ...target, chunks: { ...chunks, rows } }
+    for (const overLanes of [true, false])
+      for (let rows = mostRows; rows > 0; rows >>= 1) yield { ...target, chunks: { ...chunks, rows, overLanes } }
   for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
   for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
 }

@@ -4,17 +4,18 @@
  *   y[r, d] = online_{key}(score[r, key], v[key, d])   →   rows that share their keys in one block, all of d, 32 keys at a time
  *
  * Rows are the axes of the scores along which the operands are the same, so that a chunk of keys is read once for all of them; channels are the
- * axes of the store that the scores do not have. How many of each a block and a thread have is said by the class of the machine.
+ * axes of the store that the scores do not have. Few rows are folded by lanes that hold the channels (`online-lanes.ts`). How many of each a block and a thread have is said by the class of the machine.
  */
 
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables } from "../ir/expression.js"
-import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import type { Kernel, Store } from "../ir/kernel.js"
 import type { ChunkTarget, MachineClass } from "../ir/machine.js"
-import type { Expression, Reduce } from "../ir/nodes.js"
+import type { Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import type { AxisTile, ReductionTile, StagedTile } from "../ir/schedule.js"
-import type { Axis } from "../ir/tensor.js"
+import { laneSchedule } from "./online-lanes.js"
+import { type Roles, rolesOf } from "./online-roles.js"
 import { onlineRules as rules, elementsOfLoad as wide } from "./rules.js"
 import {
   type Chunked,
@@ -27,21 +28,6 @@ import {
   spread,
   volume,
 } from "./shares.js"
-
-/** What the axes of a store are to its online folds. */
-interface Roles {
-  /** The folded axis. */
-  readonly axis: string
-  readonly score: Expression
-  readonly rows: readonly Axis[]
-  readonly channels: readonly Axis[]
-  /** Along these both scores and what is folded move: a block has one place of them. */
-  readonly batch: readonly Axis[]
-  /** Whether there are rows enough for a tile of a product. */
-  readonly tileOfRows: boolean
-  /** Whether channels can be stored by vectors. */
-  readonly byVectors: boolean
-}
 
 /** How a class of machine lays an online fold out. */
 interface Layout {
@@ -72,6 +58,9 @@ export function onlineSchedule(
 ): Chunked | undefined {
   const roles = rolesOf(store, folds, kernel)
   if (roles === undefined) return undefined
+  const overLanes =
+    machine === "simt" && target.overLanes !== false ? laneSchedule(roles, store, kernel, target) : undefined
+  if (overLanes !== undefined) return overLanes
   const { axis, score, channels } = roles
   const layout = layouts[machine](roles, target)
   const { rows, columns, chunk } = layout
@@ -98,28 +87,6 @@ export function onlineSchedule(
   for (const [name, perThread] of registers(rows, layout.scores.rows)) scoreTile[name] = { perThread }
   staged.scores = { tile: scoreTile, ...layout.alongRow }
   return { threads: layout.threads, schedule: { tile, reduce, staged } }
-}
-
-function rolesOf(store: Store, folds: readonly Reduce[], kernel: Kernel): Roles | undefined {
-  const [first] = folds
-  const { axis } = first!
-  const score = first!.lift[0]!
-  if (!folds.every((r) => r.axis === axis && r.lift[0] === score)) return undefined
-  const lifts = folds.flatMap((r) => r.lift)
-  const moving = nodesOf(lifts, "load").filter((l) => freeVariables(l).has(axis))
-  const inScore = (a: Axis) => freeVariables(score).has(a.name)
-  const steady = (a: Axis) => moving.every((l) => !freeVariables(l).has(a.name))
-  const channels = store.axes.filter((a) => !inScore(a))
-  const rows = store.axes.filter((a) => inScore(a) && steady(a))
-  const batch = store.axes.filter((a) => inScore(a) && !steady(a))
-  if (channels.some((a) => literalExtent(a.extent) === undefined)) return undefined
-  const last = channels.at(-1)
-  const byVectors =
-    last !== undefined &&
-    last === store.axes.at(-1) &&
-    literalExtent(last.extent)! % wide === 0 &&
-    bufferOf(kernel, store.buffer).shape.at(-1)! % wide === 0
-  return { axis, score, rows, channels, batch, byVectors, tileOfRows: volume(rows) >= rules.rowsOfTile }
 }
 
 /** Bytes that a workgroup holds of staged keys, scores, and two numbers of each row. */

@@ -100,7 +100,8 @@ export function neverPartial(a: BlockAxis): boolean {
   return extent !== undefined && extent % a.step === 0
 }
 
-const laneVariable = variable("lane")
+/** The number of a lane in its workgroup. */
+export const laneVariable = variable("lane")
 
 /** The groups of `together` lanes that a workgroup has, and the number of this lane's. */
 export function workersOf(

@@ -48,11 +48,11 @@ export function laneTrees(folds: readonly Shared[], lanes: LaneGroup, out: State
 }
 
 /** The accumulator of the lane whose number differs in `mask`, within a subgroup. */
-const shuffled = (accumulator: readonly Expression[], mask: number, out: Statement[], naming: Naming) =>
+export const shuffled = (accumulator: readonly Expression[], mask: number, out: Statement[], naming: Naming) =>
   accumulator.map((value): Expression => {
     const name = naming.fresh("other")
     out.push({ kind: "shuffle", name, value, mask })
-    return variable(name, value.dtype)
+    return variable(name, value.dtype, value.width)
   })
 
 /** The same through shared memory. One array per dtype serves all components, one after the other. */

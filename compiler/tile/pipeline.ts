@@ -21,7 +21,7 @@ import { emitWeights } from "./online.js"
 import { createAccumulators, type Kept } from "./pipeline-accumulators.js"
 import { type Chunking, emitFold } from "./pipeline-folds.js"
 import { createChunkRuns, type Fold } from "./pipeline-runs.js"
-import { allCount, contributing, maskedLift, type Span } from "./range.js"
+import { allCount, contributingAny, maskedLift, type Span } from "./range.js"
 import { longestRun, runOf } from "./runs.js"
 import { createFences, emitFill, type Fences, inChunk, inWholeChunk } from "./staging/fill.js"
 import type { StagedInChunks } from "./staging/stage.js"
@@ -203,17 +203,7 @@ function range(c: Chunking, out: Statement[]): { readonly from: Expression; read
   const whole = { from: literal(0), end: chunk.extent }
   if (staged.chunk.masks.length === 0) return whole
   const rows = new Map(axes.map((a) => [a.axis.name, spanOf(a)] as const))
-  const bounds = staged.chunk.masks.map((m) => contributing(m, chunk.name, rows))
-  const all = (xs: readonly (Expression | undefined)[], join: "min" | "max") =>
-    xs.some((x) => x === undefined) ? undefined : (xs as readonly Expression[]).reduce((a, b) => apply(join, a, b))
-  const first = all(
-    bounds.map((b) => b.first),
-    "min",
-  )
-  const last = all(
-    bounds.map((b) => b.end),
-    "max",
-  )
+  const { first, end: last } = contributingAny(staged.chunk.masks, chunk.name, rows)
   const size = literal(chunk.size)
   const named = (stem: string, value: Expression): Expression => {
     const name = lowerer.fresh(`${chunk.name}_${stem}`)
@@ -230,7 +220,7 @@ function range(c: Chunking, out: Statement[]): { readonly from: Expression; read
 }
 
 /** The elements of an axis that a block owns, those beyond the end included. */
-function spanOf(a: BlockAxis): Span {
+export function spanOf(a: BlockAxis): Span {
   const last = add(a.axis.extent, literal(-1))
   const high = a.owned === undefined || a.cell === undefined ? last : add(a.base, literal(a.owned - 1))
   return { low: a.base, high }

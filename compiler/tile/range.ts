@@ -119,6 +119,29 @@ export function contributing(
   return { first, end }
 }
 
+/** The first and the end of the elements that count for some row of some of the predicates; undefined: no bound, as without a predicate. */
+export function contributingAny(
+  masks: readonly Masked[],
+  axis: string,
+  rows: ReadonlyMap<string, Span>,
+): { readonly first: Expression | undefined; readonly end: Expression | undefined } {
+  const bounds = masks.map((m) => contributing(m, axis, rows))
+  const all = (xs: readonly (Expression | undefined)[], join: "min" | "max") =>
+    xs.length === 0 || xs.some((x) => x === undefined)
+      ? undefined
+      : (xs as readonly Expression[]).reduce((a, b) => apply(join, a, b))
+  return {
+    first: all(
+      bounds.map((b) => b.first),
+      "min",
+    ),
+    end: all(
+      bounds.map((b) => b.end),
+      "max",
+    ),
+  }
+}
+
 /** Whether every row has an element that counts: one at the place where an upper bound ends, or the first. */
 export function everyRowCounts({ bounds }: Masked, axis: Axis, rows: readonly Axis[]): boolean {
   const candidates: Expression[] = [literal(0)]

@@ -22,6 +22,7 @@ import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, everywhere, laneGroup, Refused } from "./block.js"
 import { emitIterations } from "./iterations.js"
+import { emitOverLanes, laneAxis } from "./lanes/lanes.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { stagedPivots, stagedReads } from "./online.js"
 import { emitChunked, runOfChunks } from "./pipeline.js"
@@ -185,6 +186,14 @@ function emitSection(
   const own = parts.kernel.items.filter((i) => i.kind === "local")
   const locals = own.map((l): StagedLocal => ({ ...l, tile: schedule.staged?.[l.name] ?? { tile: {} } }))
   const cells = axes.flatMap((a) => (a.cell === undefined ? [] : [a.cell.name]))
+  if (laneAxis(axes) !== undefined) {
+    const stores = [store, ...beside]
+    const values = stores.flatMap((s) => [s.value, ...s.index])
+    const { lowerer } = emitStaged({ values, axes, locals, chunk: undefined, folding }, parts, out)
+    const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
+    emitOverLanes(stores, axes, schedule, lowerer, scope, parts)
+    return out
+  }
   const staged = stage(store, schedule, parts.fresh("staged"), beside)
   const all = [...locals, ...staged.locals]
   if (isInChunks(staged)) {

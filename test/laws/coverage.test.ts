@@ -90,6 +90,7 @@ function countKernel(
   turn: number,
   symbols: ReadonlyMap<string, number>,
   chunking?: number,
+  overLanes?: number,
 ): boolean {
   const found = new Set<string>()
   const see = (x: Expression) => {
@@ -102,7 +103,7 @@ function countKernel(
     walk(item.value, see)
   }
   for (const b of kernel.buffers) found.add(`storage ${b.storage} in kernels`)
-  const drawn = drawSchedule(kernel, numbers, turn, chunking)
+  const drawn = drawSchedule(kernel, numbers, turn, chunking, overLanes)
   schedules++
   const loops = loopsOf(kernel, drawn)
   const stores = kernel.items.filter((i) => i.kind === "store")
@@ -142,7 +143,7 @@ beforeAll(() => {
       })
       if (boundary) shapes.boundary++
       countKernel(buildKernel(c.kernel), c.schedule, 0, new Map([["seq", c.kernel.seq]]))
-      countKernel(buildFolds(c.folds).kernel, c.schedule, 0, foldSymbols(c.folds), 75)
+      countKernel(buildFolds(c.folds).kernel, c.schedule, 0, foldSymbols(c.folds), 75, 100)
       const dependent = withOnlineFolds(buildProgram(c.dependent))
       kernelsOf(fuseProgram(dependent)).forEach((k, i) => {
         countKernel(k, c.schedule, i, dependent.values)

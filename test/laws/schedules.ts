@@ -37,9 +37,15 @@ export interface Scheduled {
 
 /**
  * The schedule that these numbers stand for; `turn` gives the kernels of one program different ones. `chunking`: how many of a hundred stores
- * are to take chunks.
+ * are to take chunks; `overLanes`: how many of those of online folds are to have lanes along their channels.
  */
-export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 0, chunking = 35): Scheduled {
+export function drawSchedule(
+  kernel: Kernel,
+  numbers: readonly number[],
+  turn = 0,
+  chunking = 35,
+  overLanes = 30,
+): Scheduled {
   const from = numbers.length === 0 ? 0 : (turn * 7) % numbers.length
   const choose = new Choices([...numbers.slice(from), ...numbers.slice(0, from)])
   const threads = choose.of([1, 1, 4, 2, 8, 1, 32, 3])
@@ -50,7 +56,8 @@ export function drawSchedule(kernel: Kernel, numbers: readonly number[], turn = 
   const stores = made.map((s, i): StoreSchedule => {
     const beside = along[i]
     if (beside !== undefined) return { tile: {}, reduce: {}, computeWith: beside }
-    return storeSchedule(s, threads, choose, halves, hosts.has(i) ? 95 : chunking)
+    const lanes = choose.chance(overLanes) ? laneSchedule(s, threads, choose) : undefined
+    return lanes ?? storeSchedule(s, threads, choose, halves, hosts.has(i) ? 95 : chunking)
   })
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)
@@ -116,6 +123,42 @@ function storeSchedule(
   const order = store.axes.map((a) => a.name)
   const raster = order.length > 1 && choose.chance(20) ? { raster: [...order.slice(1), order[0]!] } : {}
   return { tile, reduce, ...raster, ...(staged === undefined ? {} : { staged }), ...others("store", choose) }
+}
+
+/** Lanes along the channels of online folds, where a store has such. */
+function laneSchedule(store: Store, threads: number, choose: Choices): StoreSchedule | undefined {
+  const folds = outermostFolds(store.value)
+  const [first] = folds
+  if (threads === 1 || first === undefined || !folds.every((r) => r.monoid.kind === "online")) return undefined
+  const inScore = new Set(folds.flatMap((r) => [...freeVariables(r.lift[0]!)]))
+  const extentOf = (a: Axis) => literalExtent(a.extent)
+  const along = store.axes.findLast((a) => !inScore.has(a.name) && (extentOf(a) ?? 1) > 1)
+  if (along === undefined) return undefined
+  const extent = extentOf(along)!
+  const lanes = choose.of([2, 4, 8, 16].filter((n) => extent % n === 0 && threads % n === 0))
+  if (lanes === undefined) return undefined
+  const vector = choose.of([1, 2, 4, 8].filter((n) => (extent / lanes) % n === 0))
+  const tile: Record<string, AxisTile> = {}
+  for (const a of store.axes) {
+    const [size, held] = [extentOf(a), choose.of([1, 2, 3, 4])]
+    if (a === along) continue
+    const all = size !== undefined && size <= 4 && size > 0
+    tile[a.name] = all && choose.chance(60) ? { block: "all", perThread: size } : { block: held, perThread: held }
+  }
+  const perThread = extent / lanes / vector
+  tile[along.name] = { block: "all", lanes, ...(vector > 1 ? { vector } : {}), ...(perThread > 1 ? { perThread } : {}) }
+  const reduce: Record<string, ReductionTile> = {}
+  for (const r of folds.flatMap((f) => outermostFolds(f.lift[0]!))) {
+    const inner = literalExtent(r.extent) ?? 1
+    const wide = choose.of([1, 2, 4].filter((n) => inner % (n * lanes) === 0))
+    if (wide !== undefined && choose.chance(90))
+      reduce[r.axis] = { group: lanes, ...(wide > 1 ? { vector: wide } : {}) }
+  }
+  const unroll = choose.of([1, 2, 4, 3])
+  const tail = choose.chance(30) ? { peelTail: false } : {}
+  const run = choose.chance(40) ? { run: choose.of([1, 2, 3]) } : {}
+  for (const r of folds) reduce[r.axis] = { ...(unroll > 1 ? { innerUnroll: unroll } : {}), ...tail, ...run }
+  return { tile, reduce }
 }
 
 /** How the folds of a store are done, all by the same number of lanes. */
@@ -230,7 +273,7 @@ function folding(lanes: number, choose: Choices, unrolls = [1, 1, 2, 1, 3]): Red
 const drawn: { readonly [P in keyof typeof scheduleFields]: readonly (keyof (typeof scheduleFields)[P])[] } = {
   kernel: ["threads", "subgroup", "stores", "locals"],
   store: ["tile", "reduce", "raster", "staged", "computeWith"],
-  axis: ["block", "perThread", "vector"],
+  axis: ["block", "perThread", "vector", "lanes"],
   reduction: ["vector", "accumulators", "group", "chunk", "stages", "peelTail", "innerUnroll", "run"],
   staged: ["tile", "interleave", "packed", "fold"],
   filled: ["perThread", "vector"],

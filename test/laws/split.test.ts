@@ -39,7 +39,7 @@ const outcomes = new Map<string, number>()
 const count = (name: string) => outcomes.set(name, (outcomes.get(name) ?? 0) + 1)
 
 /** Folds of sixteens and what is left of them. */
-const lengths = [33, 16, 48, 17, 1, 15, 64, 32, 0, 40]
+const lengths = [33, 16, 80, 17, 1, 15, 72, 32, 0, 40]
 
 /** A kernel of one store as a program of one step. */
 const alone = (kernel: Kernel): Fused => ({

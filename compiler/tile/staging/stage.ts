@@ -112,7 +112,7 @@ function checkChunks(given: Store, schedule: StoreSchedule, folds: readonly Redu
 }
 
 /** The predicate of a fold's lift, where elements that fail it may be left out. */
-function maskOf(r: Reduce, rows: readonly Axis[]): Masked | undefined {
+export function maskOf(r: Reduce, rows: readonly Axis[]): Masked | undefined {
   const { kind } = r.monoid
   if (kind === "sum" || kind === "max" || kind === "min") return maskedLift(r.lift[0]!, kind)
   if (kind !== "online") return undefined

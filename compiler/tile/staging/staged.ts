@@ -11,6 +11,7 @@ import { bufferOf, type Local } from "../../ir/kernel.js"
 import { difference, divided } from "../../ir/linear.js"
 import { type Half, packed, type Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
+import type { DType } from "../../ir/operations.js"
 import type { StagedTile } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { type Build, exchangeOf, type Home, Refused } from "../block.js"
@@ -75,20 +76,8 @@ export function allocate(
   const storage = tile.packed === true ? storageOf(local, parts) : undefined
   const kind = { dtype, size, ...(storage === undefined ? {} : { storage }) }
   const own = parts.schedule.threads === 1
-  const free = [...parts.shared].find(
-    ([other, a]) =>
-      !parts.taken.has(other) &&
-      other !== exchangeOf(dtype) &&
-      a.dtype === dtype &&
-      a.size === size &&
-      a.storage === storage,
-  )
-  const array = own || free === undefined ? parts.fresh(name) : free[0]
+  const array = own ? parts.fresh(name) : shareMemory(name, kind, parts)
   if (own) out.push({ kind: "alloc", name: array, ...kind, space: "register" })
-  else {
-    parts.shared.set(array, kind)
-    parts.taken.add(array)
-  }
   const within = (index: readonly Expression[]) =>
     flatten(
       axes.map((a, i) => placeOf(a, difference(index[i]!, a.base))),
@@ -97,6 +86,26 @@ export function allocate(
   const rows = literal(row.reduce((n, s) => n * s, 1))
   const offset: Home["offset"] = half === undefined ? within : (index) => add(mul(half, rows), within(index))
   return { ...staged, array, shape, scalar: undefined, offset }
+}
+
+/** An array of the workgroup's: one that another store of the kernel has, if it is of this kind, else a new one. */
+export function shareMemory(
+  stem: string,
+  kind: { readonly dtype: DType; readonly size: number; readonly storage?: Half },
+  parts: Build,
+): string {
+  const free = [...parts.shared].find(
+    ([other, a]) =>
+      !parts.taken.has(other) &&
+      other !== exchangeOf(kind.dtype) &&
+      a.dtype === kind.dtype &&
+      a.size === kind.size &&
+      a.storage === kind.storage,
+  )
+  const array = free === undefined ? parts.fresh(stem) : free[0]
+  parts.shared.set(array, kind)
+  parts.taken.add(array)
+  return array
 }
 
 /** The storage of the buffer that a local copies. */
