@@ -11,7 +11,6 @@ export const known: Readonly<Record<string, Known>> = {
   "qwen3-0.6b": {
     slow: {
       prefill: 5,
-      step: 1,
       logits: 5,
       greedy: 2,
       sample: 6,
@@ -21,19 +20,17 @@ export const known: Readonly<Record<string, Known>> = {
   "qwen3-1.7b": {
     slow: {
       prefill: 4,
-      step: 1,
     },
   },
   "qwen3-8b": {
     slow: {
       prefill: 2,
-      step: 1,
     },
   },
   "qwen3-30b-a3b": {
     slow: {
       prefill: 4,
-      step: 2,
+      step: 1,
     },
   },
   "qwen3-235b-a22b": {
@@ -45,7 +42,7 @@ export const known: Readonly<Record<string, Known>> = {
   tales: {
     slow: {
       prefill: 5,
-      step: 2,
+      step: 1,
       logits: 5,
       sample: 1,
     },
@@ -54,25 +51,21 @@ export const known: Readonly<Record<string, Known>> = {
   "heads of 64": {
     slow: {
       prefill: 5,
-      step: 1,
     },
   },
   "heads of 96, one key head": {
     slow: {
       prefill: 6,
-      step: 1,
     },
   },
   "few wide experts": {
     slow: {
       prefill: 4,
-      step: 1,
     },
   },
   "llama-3.2-1b": {
     slow: {
       prefill: 3,
-      step: 1,
       logits: 3,
       greedy: 1,
       sample: 5,
@@ -82,7 +75,7 @@ export const known: Readonly<Record<string, Known>> = {
   "gpt-2 small": {
     slow: {
       prefill: 5,
-      step: 3,
+      step: 2,
       logits: 5,
       greedy: 1,
       sample: 5,
