@@ -109,7 +109,11 @@ export function compileProgram(given: Program, family: string, options: CompileO
 
     // Model → tensor programs.
     const states = (spec: StateSpec) => stateStorage(spec, precision)
-    const traced = traceModel(program, { chunk, storage: options.storage, states }, options.entries)
+    const traced = traceModel(
+      program,
+      { chunk, storage: options.storage, states, choices: target.choices },
+      options.entries,
+    )
     const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
     const passes = tensorPasses({ online: options.online ?? true, gather })
     const rewritten = traced.entries.map((entry) => rewriteEntry(entry, passes, verify))

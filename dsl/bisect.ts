@@ -1,115 +1,243 @@
 /**
  * Order and selection without a sort, in the language.
  *
- *     keys [3 9 9 1], weights [1 1 1 1], goal 2      → [no yes yes no]
- *     keys [3 9 9 1], weights [1 1 1 1], goal 1      → [no yes no no]       the lowest place first on ties
+ *     keys [3 9 9 1], weights [1 1 1 1], goal 2      → last key 9
+ *     keys [3 9 9 1], weights [1 1 1 1], goal 3      → last key 3
+ *     tied [0 1 1 0 1], 2 of them                    → up to place 2
  *
- * The bits of an f32, turned, are a u32 key of the same order. A prefix of the descending order is found from its last key by bisection
- * over the bits: each round tries all values of the next two bits and is one reduction over the tokens, so the rounds follow from the
- * width of a key alone, for any goal and any number of ties. Among the tokens with the last key the order is that of their places: the same
- * bisection once more, with keys that count down.
+ * The bits of an f32, turned, are a u32 key of the same order. The last key of a prefix of the descending order is found by bisection over
+ * the bits: each round tries all values of the next digit and is one pass over the tokens, so the rounds follow from the widths of a key
+ * and of a digit alone, for any goal and any number of ties. Among the tokens with the last key the order is that of their places.
+ *
+ * Tokens lie in parts. A round leaves one sum for each part, and the next round adds them up before it begins: so it is one kernel with a
+ * block for each part, and where lanes are many, digits are wide and rounds are few.
  */
-import { size } from "./axes.js"
+import { indexing, pad, rename, size, split } from "./axes.js"
 import { call } from "./call.js"
+import { choice } from "./choice.js"
 import { max, sum } from "./fold.js"
-import { cast, map, mapTo, outer } from "./map.js"
-import { iota, literal } from "./memory.js"
-import { bits } from "./scalar.js"
+import { cast, map, mapTo, outer, outerTo } from "./map.js"
+import { at, iota, literal } from "./memory.js"
+import { fromBits, toF32, toI32 } from "./scalar.js"
 import type { Tensor } from "./tensor.js"
 
-/** Bits that one round of a bisection decides. */
-const digitBits = 2
+/** Parts at most: enough that with their candidates they fill a device, few enough that every block of the next round can add them up. */
+const mostParts = 132
+/** Tokens of a part at least: so many that adding up the parts is little work beside. */
+const leastTokens = 128
+/** Tokens of one group of a part: where ties end is looked for among the parts, then among groups, then among tokens. */
+const groupTokens = 32
+/** Tokens of which the parts of a large vocabulary are multiples: 32 lanes take four loads of 16 bytes at once. */
+const wholeLoads = 512
+const keyBits = 32
 
-/** u32 keys in the order of the values: negative numbers have all bits turned, the others their sign. */
-export function orderedKeys(x: Tensor<"vocab">): Tensor<"vocab", "u32"> {
-  return mapTo("u32", (v) => ordered(bits(v)), x)
+export type Parts = "part" | "member"
+export type Keys = Tensor<Parts, "u32">
+export type Weights = Tensor<Parts>
+type Key = Tensor<never, "u32">
+
+/** The tokens in parts, the last of which is filled up with `rest`. */
+export function inParts(x: Tensor<"vocab">, rest: number): Tensor<Parts> {
+  const tokens = size(x, "vocab")
+  const share = Math.max(Math.min(tokens, leastTokens), tokens / mostParts)
+  const multiple = share > wholeLoads ? wholeLoads : groupTokens
+  const member = Math.ceil(share / multiple) * multiple
+  const part = Math.ceil(tokens / member)
+  return split(pad(x, "vocab", 0, part * member - tokens, rest), "vocab", { part, member })
 }
 
-const ordered = (word: number) => (word >>> 31 === 0 ? word ^ 0x80000000 : ~word)
+/** A u32 key in the order of the values of an f32 with these bits: negative numbers have all bits turned, the others their sign. */
+export const ordered = (word: number): number => (word >>> 31 === 0 ? word ^ 0x80000000 : ~word)
 
-/**
- * The shortest prefix of the tokens, in descending order of `keys` and with the lowest place first on ties, whose `weights` (not negative)
- * sum up to at least `goal`; all tokens when none does.
- */
-export function prefix(keys: Keys, weights: Weights, goal: Tensor<never>): Tensor<"vocab", "bool"> {
-  const count = size(keys, "vocab")
-  const last = lastKey(32, keys, weights, goal)
-  const { tied, missing } = call(among, keys, last, weights, goal)
-  const lastRank = lastKey(Math.ceil(Math.log2(count)), ranks(keys), tied, missing)
-  return map((key, rank, c, r) => key > c || (key === c && rank >= r), keys, ranks(keys), last, lastRank)
+/** The value of a key. */
+export const keyValue = (key: number): number => fromBits(key >>> 31 === 0 ? ~key : key ^ 0x80000000)
+
+/** Where a prefix of the tokens ends in descending order. */
+export type End = {
+  readonly key: Key
+  /** Part by part, the number of the tokens with larger keys, and their weights. */
+  readonly count: Tensor<"part">
+  readonly mass: Tensor<"part">
+  /** The number of tokens with the key. */
+  readonly tied: Tensor<"part", "i32">
 }
 
-type Keys = Tensor<"vocab", "u32">
-type Weights = Tensor<"vocab">
+/** Tokens in their order: keys, weights, and what both bisections begin with. */
+export type Ordered = {
+  readonly keys: Keys
+  readonly weights: Weights
+  readonly firstRounds: { readonly count: Sums; readonly mass: Sums }
+}
+type Sums = Tensor<"part" | "digit">
 
-/** Keys of the order of places, the first one largest: count − 1 … 0. */
-function ranks(like: Keys): Keys {
-  const most = literal(size(like, "vocab") - 1, "u32")
-  return map((at, n) => n - at, cast(iota("vocab", size(like, "vocab"), 0, "vocab"), "u32"), most)
+/** Tokens by keys, whose weights are not negative. */
+export function inOrder(keys: Keys, weights: Weights): Ordered {
+  const rounds = (keys: Keys, weights: Weights) => {
+    const candidate = candidates(digitBits(), literal(0, "u32"), literal(keyBits - digitBits(), "u32"))
+    return { count: byCount(keys, weights, candidate), mass: byMass(keys, weights, candidate) }
+  }
+  return { keys, weights, firstRounds: call(rounds, keys, weights) }
 }
 
-/** The largest key of `width` bits such that the weights of the keys from it on reach the goal; 0 when none does. */
-const lastKey = (width: number, keys: Keys, weights: Weights, goal: Tensor<never>): Tensor<never, "u32"> =>
-  bisect(width, (at) => call(round, at, keys, weights, goal))
+const digitBits = () => choice("digitBits", 2)
 
-/** The weights of the tokens with the last key, and what the tokens before them leave of the goal. */
-function among(keys: Keys, last: Tensor<never, "u32">, weights: Weights, goal: Tensor<never>) {
-  const above = sum(
-    map((key, c, w) => (key > c ? w : 0), keys, last, weights),
-    "vocab",
+/** What the tokens from each candidate on are worth, part by part. */
+type Worth = (keys: Keys, weights: Weights, candidate: Tensor<"digit", "u32">) => Sums
+const byCount: Worth = (keys, _, candidate) =>
+  sum(
+    outerTo("f32", (k, c) => toF32(k >= c), keys, candidate),
+    "member",
   )
+const byMass: Worth = (keys, weights, candidate) =>
+  sum(
+    outer((k, w, c) => (k >= c ? w : 0), keys, weights, candidate),
+    "member",
+  )
+
+/** The largest key, from `least` on, such that there are `goal` tokens from it on; `least` when there are fewer. */
+export const endByCount = (tokens: Ordered, goal: Tensor<never>, least: Key): End =>
+  end(byCount, tokens.firstRounds.count, tokens, goal, least)
+
+/** The largest key, from `least` on, such that the tokens from it on weigh `goal`; `least` when they weigh less. */
+export const endByMass = (tokens: Ordered, goal: Tensor<never>, least: Key): End =>
+  end(byMass, tokens.firstRounds.mass, tokens, goal, least)
+
+/** A round: the bits found so far, and what is reached with each value of the next digit, part by part. */
+type Round = {
+  readonly found: Key
+  readonly sums: Sums
+}
+
+function end(worth: Worth, sums: Sums, { keys, weights }: Ordered, goal: Tensor<never>, least: Key): End {
+  const width = digitBits()
+  const round = (last: Round, before: Key, shift: Key, keys: Keys, weights: Weights, goal: Tensor<never>): Round => ({
+    found: advance(width, last, before, goal),
+    sums: worth(keys, weights, candidates(width, advanceAgain(width, last, before, goal), shift)),
+  })
+  const finish = (last: Round, shift: Key, keys: Keys, weights: Weights, goal: Tensor<never>, least: Key) => {
+    const key = map((f, l) => Math.max(f, l), advance(width, last, shift, goal), least)
+    const again = map((f, l) => Math.max(f, l), advanceAgain(width, last, shift, goal), least)
+    return { key, ...around(again, keys, weights) }
+  }
+  let last: Round = { found: literal(0, "u32"), sums }
+  let shift = literal(keyBits - width, "u32")
+  for (let at = keyBits - 2 * width; at >= 0; at -= width) {
+    const before = shift
+    shift = literal(at, "u32")
+    last = call(round, last, before, shift, keys, weights, goal)
+  }
+  return call(finish, last, shift, keys, weights, goal, least)
+}
+
+/** What is found with each value of the next digit but 0, which needs no trial. */
+function candidates(digitBits: number, found: Key, shift: Key): Tensor<"digit", "u32"> {
+  const digits = cast(iota("digit", 2 ** digitBits - 1, 1, "digit"), "u32")
+  return map((d, high, s) => high | (d << s), digits, found, shift)
+}
+
+/** What is found with the largest value of the next digit that reaches the goal. */
+function advance(digitBits: number, { found, sums }: Round, shift: Key, goal: Tensor<never>): Key {
+  const holds = mapTo(
+    "u32",
+    (r, c, g) => (r >= g ? c : 0),
+    sum(sums, "part"),
+    candidates(digitBits, found, shift),
+    goal,
+  )
+  return map((f, n) => Math.max(f, n), found, max(holds, "digit"))
+}
+
+/** The same, said along another axis: whoever reads it need not wait for the kernel that stores the first. */
+function advanceAgain(digitBits: number, { found, sums }: Round, shift: Key, goal: Tensor<never>): Key {
+  const holds = mapTo(
+    "u32",
+    (r, c, g) => (r >= g ? c : 0),
+    rename(sum(sums, "part"), "digit", "value"),
+    rename(candidates(digitBits, found, shift), "digit", "value"),
+    goal,
+  )
+  return map((f, n) => Math.max(f, n), found, max(holds, "value"))
+}
+
+/** Part by part: the tokens before the key and their weights, and the tokens with it. */
+function around(key: Key, keys: Keys, weights: Weights) {
   return {
-    tied: map((key, c, w) => (key === c ? w : 0), keys, last, weights),
-    missing: map((g, a) => g - a, goal, above),
+    count: sum(
+      mapTo("f32", (k, c) => toF32(k > c), keys, key),
+      "member",
+    ),
+    mass: sum(
+      map((k, c, w) => (k > c ? w : 0), keys, key, weights),
+      "member",
+    ),
+    tied: sum(
+      mapTo("i32", (k, c) => toI32(k === c), keys, key),
+      "member",
+    ),
   }
 }
 
-/** A round of a bisection: the bits found so far, and the place of the digit that comes next. */
-type Round = {
-  readonly found: Tensor<never, "u32">
-  readonly shift: Tensor<never, "u32">
+/**
+ * The place of the token that is the `wanted`th (from 1) of those with the last key, or of the last of them; below 0 when none is wanted. `before`
+ * is their number in all parts before each. Sums over what is before, and no prefixes: each is shared among lanes.
+ */
+export function placeOfTied(keys: Keys, { key }: End, before: End["tied"], wanted: Count): Count {
+  const members = size(keys, "member")
+  const ofParts = rename(before, "part", "place")
+  const part = nth(ofParts, wanted)
+  const inside = call(tiedInside, keys, key, part.index)
+  const group = nth(rename(inside.beforeGroup, "group", "place"), part.rest)
+  const one = nth(at(inside.beforeToken, "group", indexing(group.index, "group")), group.rest)
+  return map((p, g, o) => p * members + g * groupTokens + o, part.index, group.index, one.index)
 }
 
-/** One digit further. A unit: all rounds of all bisections are one kernel. */
-function round(at: Round, keys: Keys, weights: Weights, goal: Tensor<never>): Round {
-  const candidate = candidates(at)
-  const reached = total(
-    outer((key, c) => key >= c, keys, candidate),
-    weights,
+/** How many tokens with the last key are in all parts before each. */
+export const tiedBefore = ({ tied }: End): End["tied"] => {
+  const other = rename(tied, "part", "other")
+  const places = size(tied, "part")
+  const earlier = outerTo(
+    "i32",
+    (n, o, p) => (o < p ? n : 0),
+    other,
+    iota("other", places, 0, "part"),
+    iota("part", places, 0, "part"),
   )
-  return advance(
-    at,
-    candidate,
-    map((r, g) => r >= g, reached, goal),
+  return sum(earlier, "other")
+}
+
+/** The same inside of one part: before each group, and in each group before each token. */
+function tiedInside(keys: Keys, key: Key, part: Count) {
+  const members = size(keys, "member")
+  const groups = members / groupTokens
+  const same = mapTo("i32", (k, c) => toI32(k === c), at(keys, "part", indexing(part, "part")), key)
+  const beforeGroup = outerTo(
+    "i32",
+    (n, m, g) => (m < g * groupTokens ? n : 0),
+    same,
+    iota("member", members, 0, "member"),
+    iota("group", groups, 0, "group"),
   )
-}
-
-/** Σ weights over the chosen tokens, for each candidate. */
-function total(chosen: Tensor<"vocab" | "digit", "bool">, weights: Weights): Tensor<"digit"> {
-  return sum(
-    map((c, w) => (c ? w : 0), chosen, weights),
-    "vocab",
+  const inGroups = split(same, "member", { group: groups, other: groupTokens })
+  const beforeToken = outerTo(
+    "i32",
+    (n, o, p) => (o < p ? n : 0),
+    inGroups,
+    iota("other", groupTokens, 0, "place"),
+    iota("place", groupTokens, 0, "place"),
   )
+  return { beforeGroup: sum(beforeGroup, "member"), beforeToken: sum(beforeToken, "other") }
 }
 
-/** What was found with each value of the next digit. */
-function candidates({ found, shift }: Round): Tensor<"digit", "u32"> {
-  const digits = cast(iota("digit", 2 ** digitBits, 0, "digit"), "u32")
-  return map((digit, high, s) => high | (digit << s), digits, found, shift)
-}
+type Count = Tensor<never, "i32">
 
-function advance({ found, shift }: Round, candidate: Tensor<"digit", "u32">, holds: Tensor<"digit", "bool">): Round {
-  const next = max(
-    map((h, c, f) => (h ? c : f), holds, candidate, found),
-    "digit",
+/** In which of the places the `wanted`th is when there are so many before each, and its number there. */
+function nth(before: Tensor<"place", "i32">, wanted: Count) {
+  const index = map(
+    (b, w, place) => (b < w ? place : -1),
+    before,
+    wanted,
+    iota("place", size(before, "place"), 0, "place"),
   )
-  return { found: next, shift: map((s) => s - digitBits, shift) }
-}
-
-/** The largest number of `width` bits (rounded up to whole digits) for which a condition holds that is monotone and taken to hold for 0. */
-function bisect(width: number, round: (at: Round) => Round): Tensor<never, "u32"> {
-  const digits = Math.ceil(width / digitBits)
-  let at: Round = { found: literal(0, "u32"), shift: literal(Math.max(0, digits - 1) * digitBits, "u32") }
-  for (let n = 0; n < digits; n++) at = round(at)
-  return at.found
+  const passed = map((b, w) => (b < w ? b : 0), before, wanted)
+  return { index: max(index, "place"), rest: map((w, p) => w - p, wanted, max(passed, "place")) }
 }

@@ -4,6 +4,7 @@
  *     prefill(tokens)      past, logits ← forward(tokens), the last row
  *     greedy()             token ← argmax(logits)
  *     sample(sampling)     token ← a draw from softmax(logits), filtered
+ *     draw(sampling)       the same where neither top-k nor top-p filters
  *     step()               past, logits ← forward(token)
  *     logits(tokens)       past, and all rows of the logits as an output
  *
@@ -15,7 +16,7 @@ import type { Facts } from "./facts.js"
 import { outer } from "./map.js"
 import { assign, iota } from "./memory.js"
 import { state } from "./parameters.js"
-import { greedyToken, sampleToken, samplingFields } from "./sampling.js"
+import { drawToken, greedyToken, sampleToken, samplingFields } from "./sampling.js"
 import type { Index, Tensor, Tree } from "./tensor.js"
 import type { Traced, ValueType } from "./tracing.js"
 
@@ -99,6 +100,9 @@ export function entriesOf<Weights extends Tree, Past extends Tree>({ facts, past
     entry("sample", { sampling: fields }, ({ sampling }, _weights, before) =>
       choose(sampleToken(before.logits, sampling), before),
     ),
+    entry("draw", { sampling: fields }, ({ sampling }, _weights, before) =>
+      choose(drawToken(before.logits, sampling), before),
+    ),
   ]
   return { states, entries }
 }
@@ -111,7 +115,7 @@ interface Inputs {
 
 /** An entry point whose `run` is typed; the trees that the compiler passes have the shapes of the specs that it got. */
 function entryOf<Weights extends Tree, Past extends Tree>(
-  name: "prefill" | "step" | "logits" | "greedy" | "sample",
+  name: "prefill" | "step" | "logits" | "greedy" | "sample" | "draw",
   inputs: Entry["inputs"],
   run: (inputs: Inputs, weights: Weights, states: States<Past>) => ReturnType<Entry["run"]>,
   outputs: Entry["outputs"] = {},

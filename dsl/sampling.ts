@@ -8,11 +8,24 @@
  * same seed gives the same text, and nothing is uploaded but the parameters.
  */
 import { extent, pick } from "./axes.js"
-import { orderedKeys, prefix } from "./bisect.js"
+import {
+  type End,
+  endByCount,
+  endByMass,
+  inOrder,
+  inParts,
+  type Keys,
+  keyValue,
+  ordered,
+  type Parts,
+  placeOfTied,
+  tiedBefore,
+} from "./bisect.js"
+import { call } from "./call.js"
 import { argmax, max, sum } from "./fold.js"
 import { map, mapTo } from "./map.js"
-import { iota } from "./memory.js"
-import { bits, fromBits, toF32, toU32 } from "./scalar.js"
+import { iota, literal } from "./memory.js"
+import { bits, fromBits, toF32, toI32, toU32 } from "./scalar.js"
 import type { Tensor } from "./tensor.js"
 
 /**
@@ -30,7 +43,11 @@ type Field = (typeof samplingFields)[number]
  * @throws `trace/axis` when the logits have no axis 'vocab'
  */
 export function greedyToken(logits: Tensor<"vocab">): Tensor<never, "i32"> {
-  return unlessBroken(argmax(logits, "vocab"), logits)
+  const exponent = max(
+    mapTo("u32", (x) => exponentOf(x), logits),
+    "vocab",
+  )
+  return unlessBroken(argmax(logits, "vocab"), exponent)
 }
 
 /**
@@ -42,57 +59,161 @@ export function greedyToken(logits: Tensor<"vocab">): Tensor<never, "i32"> {
  * @throws `trace/extent` when there are fewer fields than `samplingFields`
  */
 export function sampleToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "u32">): Tensor<never, "i32"> {
-  const field = (name: Field) => pick(sampling, "field", samplingFields.indexOf(name))
-  const number = (name: Field) => mapTo("f32", (word) => fromBits(word), field(name))
-  const scaled = map((x, m, t) => (x - m) / Math.max(t, 1e-6), logits, max(logits, "vocab"), number("temperature"))
-  const keys = orderedKeys(scaled)
+  const parts = call(partsOf, logits)
+  const all = call(overall, call(extremes, parts), sampling)
+  const { keys, weights } = call(prepare, parts, all.largest, sampling)
+  const tokens = inOrder(keys, weights)
+  const first = endByCount(tokens, all.wanted, literal(0, "u32"))
+  const mass = call(massOf, first, all.wanted, sampling)
+  const second = endByMass(tokens, mass, first.key)
+  const { kept, before } = call(keptOf, first, all.wanted, second, mass)
+  const last = call(placeOfTied, keys, second, before, kept)
+  const scores = call(scoresUpTo, logits, all, sampling, second.key, last)
+  return unlessBroken(argmax(scores, "vocab"), all.broken)
+}
 
-  const count = mapTo("f32", (k) => (k === 0 ? off : toF32(k)), field("topK"))
-  const each = map((_) => 1, scaled)
-  const first = prefix(keys, each, count)
-
-  const weights = map((kept, x) => (kept ? Math.exp(x) : 0), first, scaled)
-  // Summed from what the weights are made of, and not from them, so that it need not wait for them.
-  const total = sum(
-    map((kept, x) => Math.exp(x) * (kept ? 1 : 0), first, scaled),
-    "vocab",
-  )
-  const mass = map((p, all) => (p < 1 ? Math.max(p * all, least) : off), number("topP"), total)
-  const second = prefix(keys, weights, mass)
-
-  // A token whose weight is 0 in f32 has no chance: what the first filter removed, and what is too far below the largest logit.
-  const kept = map((k, w, p) => k && w > 0 && w >= Math.min(p, 1), second, weights, number("minP"))
-  const noise = gumbel(logits, field("seedLow"), field("seedHigh"), field("step"))
-  const drawn = argmax(
-    map((k, x, g) => (k ? x + g : -Infinity), kept, scaled, noise),
-    "vocab",
-  )
-  return unlessBroken(drawn, logits)
+/**
+ * `sampleToken` where neither top-k nor top-p filters: a draw from softmax(logits / temperature) after min-p; −1 when some logit is not finite.
+ *
+ *     logits: vocab[n], sampling: field[samplingFields.length] → no axes
+ *
+ * @throws `trace/axis` when the logits have no axis 'vocab', or the fields none named 'field'
+ * @throws `trace/extent` when there are fewer fields than `samplingFields`
+ */
+export function drawToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "u32">): Tensor<never, "i32"> {
+  const all = call(overall, call(extremes, call(partsOf, logits)), sampling)
+  return unlessBroken(argmax(call(scoresOfAll, logits, all, sampling), "vocab"), all.broken)
 }
 
 /** A goal that no sum reaches, so that all tokens are kept. */
 const off = Number.POSITIVE_INFINITY
-/** A goal that the first token reaches, whose weight is 1. */
+/** A goal that the first token reaches, whose weight is 1; and of weights what is not divided by. */
 const least = 1e-30
+/** Below every logit, and finite. */
+const lowest = -3.4028234663852886e38
 
-/** −1 in the place of `token` when a logit is infinite or NaN, by its exponent: comparisons of such values may be optimised away. */
-function unlessBroken(token: Tensor<never, "i32">, logits: Tensor<"vocab">): Tensor<never, "i32"> {
-  const exponent = max(
-    mapTo("u32", (x) => bits(x) & 0x7f800000, logits),
-    "vocab",
+const field = (sampling: Tensor<"field", "u32">, name: Field) => pick(sampling, "field", samplingFields.indexOf(name))
+const numberOf = (sampling: Tensor<"field", "u32">, name: Field) =>
+  mapTo("f32", (word) => fromBits(word), field(sampling, name))
+
+/** In memory: what fills up the last part would be in the way of vectors. */
+const partsOf = (logits: Tensor<"vocab">): Tensor<Parts> => inParts(logits, lowest)
+
+/** Part by part, the largest logit and the largest exponent. */
+function extremes(parts: Tensor<Parts>) {
+  return {
+    largest: max(parts, "member"),
+    exponent: max(
+      mapTo("u32", (x) => exponentOf(x), parts),
+      "member",
+    ),
+  }
+}
+
+type Overall = ReturnType<typeof overall>
+/** What is one number for all tokens: the two above, and what the seed and the step make of the noise. */
+function overall({ largest, exponent }: ReturnType<typeof extremes>, sampling: Tensor<"field", "u32">) {
+  const words = [field(sampling, "seedLow"), field(sampling, "seedHigh"), field(sampling, "step")] as const
+  return {
+    largest: max(largest, "part"),
+    broken: max(exponent, "part"),
+    low: map((seed, _, step) => lowOf(seed, step), ...words),
+    wanted: mapTo("f32", (k) => (k === 0 ? off : toF32(k)), field(sampling, "topK")),
+    high: map((seed, other, step) => highOf(other, lowOf(seed, step)), ...words),
+  }
+}
+
+const scaled = (x: number, largest: number, temperature: number): number => (x - largest) / Math.max(temperature, 1e-6)
+
+/** The logits below the largest, by the temperature: logarithms of the chances up to a summand. */
+function chances(logits: Tensor<"vocab">, largest: Tensor<never>, sampling: Tensor<"field", "u32">): Tensor<"vocab"> {
+  return map((x, m, t) => scaled(x, m, t), logits, largest, numberOf(sampling, "temperature"))
+}
+
+const isKept = (key: number, place: number, last: number, lastPlace: number): boolean =>
+  key > last || (key === last && place <= lastPlace)
+
+/** What the filters look at: the order of the tokens, and their chances up to a factor. */
+function prepare(parts: Tensor<Parts>, largest: Tensor<never>, sampling: Tensor<"field", "u32">) {
+  const values = map((x, m, t) => scaled(x, m, t), parts, largest, numberOf(sampling, "temperature"))
+  return { keys: mapTo("u32", (x) => ordered(bits(x)), values), weights: map((x) => Math.exp(x), values) }
+}
+
+/** Of the tokens with the last key, which are as likely as each other, so many belong to the first k. */
+function ofLast({ count, tied }: End, wanted: Tensor<never>): Tensor<never> {
+  const all = mapTo("f32", (n) => toF32(n), sum(tied, "part"))
+  return map((k, before, n) => Math.min(k - before, n), wanted, sum(count, "part"), all)
+}
+
+/** What the tokens weigh that top-p keeps of those that top-k has kept. */
+function massOf(first: End, wanted: Tensor<never>, sampling: Tensor<"field", "u32">): Tensor<never> {
+  const total = map(
+    (before, n, key) => before + n * weightOf(key),
+    sum(first.mass, "part"),
+    ofLast(first, wanted),
+    first.key,
   )
+  return map((p, all) => (p < 1 ? Math.max(p * all, least) : off), numberOf(sampling, "topP"), total)
+}
+
+/** Of the tokens with the key at which both filters end, so many are kept; and before each part there are so many. */
+function keptOf(first: End, wanted: Tensor<never>, second: End, mass: Tensor<never>) {
+  const count = map(
+    (goal, before, key) => Math.ceil((goal - before) / Math.max(weightOf(key), least)),
+    mass,
+    sum(second.mass, "part"),
+    second.key,
+  )
+  const both = mapTo(
+    "i32",
+    (n, most, key, at) => toI32(key === at ? Math.min(n, most) : n),
+    count,
+    ofLast(first, wanted),
+    first.key,
+    second.key,
+  )
+  return { kept: both, before: tiedBefore(second) }
+}
+
+/** The weight of the tokens with a key; 0 for the key before all tokens. */
+const weightOf = (key: number): number => (key === 0 ? 0 : Math.exp(keyValue(key)))
+
+/** Logits with noise of the tokens up to the last one in the order, −∞ for all others. */
+function scoresUpTo(
+  logits: Tensor<"vocab">,
+  all: Overall,
+  sampling: Tensor<"field", "u32">,
+  last: Tensor<never, "u32">,
+  lastPlace: Tensor<never, "i32">,
+): Tensor<"vocab"> {
+  const place = iota("vocab", extent(logits, "vocab"), 0, "vocab")
+  const values = chances(logits, all.largest, sampling)
+  const chosen = map((x, at, key, limit) => isKept(ordered(bits(x)), at, key, limit), values, place, last, lastPlace)
+  return map((kept, score) => (kept ? score : -Infinity), chosen, scoresOfAll(logits, all, sampling))
+}
+
+/** Logits with noise of the tokens that min-p keeps, −∞ for all others. */
+function scoresOfAll(logits: Tensor<"vocab">, all: Overall, sampling: Tensor<"field", "u32">): Tensor<"vocab"> {
+  const values = chances(logits, all.largest, sampling)
+  const weights = map((x) => Math.exp(x), values)
+  // A token whose weight is 0 in f32 has no chance: it is too far below the largest logit.
+  const kept = map((w, p) => w > 0 && w >= Math.min(p, 1), weights, numberOf(sampling, "minP"))
+  return map((k, x, g) => (k ? x + g : -Infinity), kept, values, gumbel(values, all.low, all.high))
+}
+
+/** The bits of the exponent: of an infinite number and of NaN all are set. Comparisons of such values may be optimised away. */
+const exponentOf = (x: number): number => bits(x) & 0x7f800000
+
+/** −1 in the place of `token` when the largest exponent is that of a logit that is infinite or NaN. */
+function unlessBroken(token: Tensor<never, "i32">, exponent: Tensor<never, "u32">): Tensor<never, "i32"> {
   return mapTo("i32", (t, e) => (e === 0x7f800000 ? -1 : t), token, exponent)
 }
 
+const lowOf = (seed: number, step: number): number => mix(seed ^ mix(step ^ 0x9e3779b9))
+const highOf = (seed: number, low: number): number => mix(seed ^ mix(low ^ 0x85ebca6b))
+
 /** Standard Gumbel noise for each token: −log E, where E is exponential with mean 1. */
-function gumbel(
-  like: Tensor<"vocab">,
-  seedLow: Tensor<never, "u32">,
-  seedHigh: Tensor<never, "u32">,
-  step: Tensor<never, "u32">,
-): Tensor<"vocab"> {
-  const low = map((seed, s) => mix(seed ^ mix(s ^ 0x9e3779b9)), seedLow, step)
-  const high = map((seed, key) => mix(seed ^ mix(key ^ 0x85ebca6b)), seedHigh, low)
+function gumbel(like: Tensor<"vocab">, low: Tensor<never, "u32">, high: Tensor<never, "u32">): Tensor<"vocab"> {
   const token = iota("vocab", extent(like, "vocab"), 0, "vocab")
   const words = mapTo("u32", (t, a, b) => mix(mix(toU32(t) ^ a) ^ b), token, low, high)
   return mapTo("f32", (word) => -Math.log(exponential(word)), words)

@@ -81,6 +81,8 @@ export interface Tracing {
   extent(x: Traced, axis: string): Extent
   axes(x: Traced): readonly string[]
   dtype(x: Traced): ValueType
+  /** The number that the target has under `name`, `otherwise` where it has none. */
+  choice(name: string, otherwise: number): number
   /** Sums, differences and products of extents. */
   plus(a: Extent, b: Extent): Extent
   minus(a: Extent, b: Extent): Extent

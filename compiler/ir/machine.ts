@@ -9,6 +9,8 @@ export interface Machine extends BindingLimits {
   readonly chunk: number
   /** When rows are grouped by what data choose for them: it pays where a register tile runs along the places. Never when left out. */
   readonly gather?: GatherLimits
+  /** Numbers that programs leave to the machine, by name; what the program says where a name is not among them. */
+  readonly choices: Readonly<Record<string, number>>
   /** When long folds are split over blocks; never when left out. */
   readonly split?: SplitLimits
 }

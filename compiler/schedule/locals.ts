@@ -14,7 +14,7 @@ import { alignLocals } from "../tile/staging/homes.js"
 import { stagedLocals } from "./one-lane.js"
 import { power } from "./shares.js"
 import { wideAlong } from "./vectors.js"
-import { shareFolds } from "./workgroup-store.js"
+import { shareFolds, shareShort } from "./workgroup-store.js"
 
 /** How the folds in locals are done, under the schedules of the stores. */
 export function localFolds(
@@ -34,6 +34,9 @@ export function localFolds(
         shareFolds(wide, [item.value], folds, count, target)
         if (wide.some((r) => folds[r.axis]!.group !== undefined)) break
       }
+      // All of a block wait for what it makes first: lanes share it in whatever order it reads.
+      if (target.rules === "simt" && count < least)
+        shareShort(nodesOf([item.value], "reduce"), [item.value], folds, least, target)
     }
   return folds
 }

@@ -33,27 +33,61 @@ import {
 import { streamFolds } from "./streams.js"
 
 export function workgroupStore(store: Store, kernel: Kernel, machine: ScheduleTarget): StoreSchedule {
-  const { threads, subgroup } = machine
   const draft = draftStore(store, kernel, machine.vector)
-  const { folds, reduce, tiles, points } = draft
+  const { folds, reduce, tiles } = draft
   const accumulators = placesPerThread(draft, accumulatorsFor(folds, machine.registers))
   accumulate(draft, () => Math.min(accumulators, storeRules.accumulators))
   if ([...tiles.values()].every((t) => t.perThread * t.vector === 1)) {
-    const worthSharing = folds.filter(
-      (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
-    )
-    shareFolds(
-      worthSharing,
-      [store.value],
-      reduce,
-      points <= workgroupRules.pointsOfShared ? threads : subgroup,
-      machine,
-    )
+    shareOut(draft, kernel, machine)
     if (machine.rules === "simt") streamFolds(draft, kernel, machine)
   }
   setBlocks(draft, machine.block, pointsOfBlock(draft, kernel, machine))
   return { tile: tilesOf(draft), reduce }
 }
+
+/** Shares long folds: among all lanes that would be without a point otherwise, in whatever order a fold reads; else among a subgroup. */
+function shareOut(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): void {
+  const { store, folds, reduce, points } = draft
+  const { subgroup } = machine
+  const count = lanesOfPoint(points, kernel, machine)
+  const inOrder = folds.filter(
+    (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
+  )
+  const share = (which: readonly Reduce[], lanes: number) => {
+    shareFolds(which, [store.value], reduce, lanes, machine)
+    return which.some((r) => reduce[r.axis]?.group !== undefined)
+  }
+  // What is merged of a `top` is a list, and dear to exchange; and more blocks would repeat what each makes.
+  if (machine.rules === "simt" && !repeatsMuch(draft, kernel) && folds.every((r) => r.monoid.kind !== "top"))
+    for (let lanes = count; lanes > subgroup; lanes >>= 1) if (share(folds, lanes) || share(inOrder, lanes)) return
+  if (share(inOrder, points <= workgroupRules.pointsOfShared ? machine.threads : subgroup)) return
+  if (machine.rules === "simt" && count > subgroup) shareShort(folds, [store.value], reduce, subgroup, machine)
+}
+
+/** Shares folds that are too short for vectors of all lanes, element by element: what one lane folds alone, others wait for. */
+export function shareShort(
+  folds: readonly Reduce[],
+  values: readonly Expression[],
+  into: Record<string, ReductionTile>,
+  count: number,
+  machine: Pick<ScheduleTarget, "subgroup" | "rules">,
+): void {
+  const single = { ...into }
+  for (const r of folds)
+    if (hinted(r.extent) < count * (single[r.axis]?.vector ?? 1)) single[r.axis] = { ...single[r.axis], vector: 1 }
+  shareFolds(folds, values, single, count, machine)
+  if (folds.some((r) => single[r.axis]?.group !== undefined)) Object.assign(into, single)
+}
+
+/** Lanes that share the folds of a point: on hardware as many as keep one block for each processor busy with the points of the kernel. */
+function lanesOfPoint(points: number, kernel: Kernel, { threads, subgroup, busy }: ScheduleTarget): number {
+  if (points <= workgroupRules.pointsOfShared) return threads
+  const lanes = (busy * workgroupRules.busyWithFew * threads) / pointsOf(kernel)
+  return Math.min(threads, Math.max(subgroup, 2 ** Math.ceil(Math.log2(lanes))))
+}
+
+/** Points of all stores of a kernel. */
+const pointsOf = ({ items }: Kernel): number => items.reduce((n, i) => (i.kind === "store" ? n + volume(i.axes) : n), 0)
 
 function pointsOfBlock(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): number {
   const { block, threads, subgroup, busy } = machine
@@ -82,8 +116,7 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, { block, busy, threads
   const whole = (elements: number) => Math.max(1, Math.ceil(elements / once)) * once
   const even = whole(points / busy)
   if (!repeatsMuch(draft, kernel)) return Math.min(even, Math.max(once, block))
-  const ofKernel = kernel.items.reduce((n, i) => (i.kind === "store" ? n + volume(i.axes) : n), 0)
-  const least = Math.min(pointsForLocals(draft, block), ofKernel / (workgroupRules.blocksThatRepeat * busy))
+  const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.blocksThatRepeat * busy))
   return Math.max(even, whole(least))
 }
 

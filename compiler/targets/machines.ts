@@ -33,6 +33,7 @@ export const wasmMachine: Machine = {
   // Groups and bytes: no limits of WebAssembly, but more than any kernel of a model has asked for.
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   chunk: tokensOfAny,
+  choices: {},
   // Rows. Four share what they load of a weight, as many as a register tile has. On WebAssembly by trials; no figures are on record.
   gather: { rows: 4, block: 4 },
   // Memories of one kernel, and the bytes of all memory that 32 bits address.
@@ -59,6 +60,7 @@ const schedule: ScheduleTarget = {
 /** The limits that every WebGPU implementation grants. */
 export const anyAdapter: Machine = {
   schedule,
+  choices: {},
   // Workgroups: far below the 65,535 of the standard, for each takes several blocks in turn then. Bytes: the standard's.
   tile: { maxGroups: 4096, sharedBytes: 16384 },
   chunk: tokensOfAny,
@@ -88,6 +90,8 @@ const hardware = {
   },
   // Tokens of a step: 128 leave most of 132 multiprocessors without a block of rows. 8B reads 512 tokens at 757 tok/s by 128 on an H200.
   chunk: 512,
+  // Bits: 15 candidates keep the lanes busy while a round waits for its launch. Not measured.
+  choices: { digitBits: 4 },
   // Blocks, parts and elements. Two blocks for each multiprocessor do not need to be split further; a part of 64 elements is one turn of 16 groups
   // of lanes with 4 elements each. Not measured.
   split: { busy: 256, parts: 64, least: 64 },
@@ -107,6 +111,7 @@ export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Mach
     chunk: isHardware ? hardware.chunk : tokensOfAny,
     bindings: adapter?.storageBuffers ?? anyAdapter.bindings,
     bindingBytes: adapter?.bindingBytes ?? anyAdapter.bindingBytes,
+    choices: isHardware ? hardware.choices : anyAdapter.choices,
     ...(isHardware ? { split: hardware.split } : {}),
   }
 }

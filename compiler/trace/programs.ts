@@ -15,7 +15,7 @@ import { identity, print, symbol } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import * as ir from "../ir/tensor.js"
 import { authorSpan, isTensor, shown } from "./arguments.js"
-import { createTracing } from "./trace.js"
+import { type Choices, createTracing } from "./trace.js"
 import { mapTree, treeLeaves } from "./tree.js"
 
 export interface ProgramOptions {
@@ -25,6 +25,8 @@ export interface ProgramOptions {
   readonly storage: (spec: WeightSpec) => Storage
   /** How a state is kept; as its dtype when left out. */
   readonly states?: (spec: StateSpec) => Storage
+  /** Numbers that the target chooses. */
+  readonly choices?: Choices
 }
 
 export interface TracedWeight {
@@ -244,7 +246,7 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
       })
       const inputTree = Object.fromEntries(given) as unknown as Record<string, Traced>
       const known = [...weights.map(({ input }) => input), ...states, ...given.map(([, input]) => input)]
-      const { outputs, states: after } = withTracing(createTracing(known), () =>
+      const { outputs, states: after } = withTracing(createTracing(known, options.choices), () =>
         entry.run(inputTree, weightTree, stateTree),
       )
       const results = declaredOutputs(entry, outputs)

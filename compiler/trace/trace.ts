@@ -29,8 +29,11 @@ import { mapTree, treeLeaves } from "./tree.js"
 
 const monoids = { sum, max, min }
 
+/** Numbers that the target chooses, by name. */
+export type Choices = Readonly<Record<string, number>>
+
 /** The compiler behind the language for one trace. Tensors are those that it made, and `given`; without `given` any input is taken. */
-export function createTracing(given?: Iterable<ir.Tensor>): Tracing {
+export function createTracing(given?: Iterable<ir.Tensor>, choices: Choices = {}): Tracing {
   const nodes: Nodes = { spans: [], own: new WeakSet(given ?? []), given }
   const problem = (code: ErrorCode, message: string, hint: string) =>
     new WeftError(code, message, { span: authorSpan(nodes.spans), hint })
@@ -60,6 +63,7 @@ export function createTracing(given?: Iterable<ir.Tensor>): Tracing {
     ...stateCalls(nodes),
     ...extentCalls(nodes),
     call: (fn, args) => callUnit(nodes, fn, args),
+    choice: (name, otherwise) => choices[name] ?? otherwise,
     fail: (code, message, hint) => {
       throw problem(code, message, hint)
     },

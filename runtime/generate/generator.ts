@@ -26,7 +26,7 @@ import {
 } from "./options.js"
 import { createOutput, type Output } from "./output.js"
 import { type Prompt, promptIds } from "./prompt.js"
-import { samplingBytes } from "./sampling.js"
+import { choiceOf, samplingBytes } from "./sampling.js"
 import { nextTurn } from "./turn.js"
 
 export interface Logits {
@@ -123,7 +123,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     const ids = idsOf(prompt)
     const signals = [broken, settings.signal]
     const limit = Math.min(settings.maxTokens, facts.context - ids.length)
-    const choice = settings.temperature === 0 ? "greedy" : "sample"
+    const choice = choiceOf(settings)
     if (settings.stop.length > 0 && tokenizer === undefined)
       throw new WeftError("generate/no-tokenizer", "the checkpoint has no tokenizer, so stop strings cannot be found", {
         hint: "stop at token ids: end the loop over the parts when their tokens hold one",
@@ -136,7 +136,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     const pending: Promise<number | undefined>[] = []
     try {
       const draw = () => {
-        if (choice === "sample") session.write("inputs.sampling", samplingBytes(settings, asked))
+        if (choice !== "greedy") session.write("inputs.sampling", samplingBytes(settings, asked))
       }
       const ask = () => {
         asked++

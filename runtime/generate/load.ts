@@ -45,7 +45,9 @@ function checkInterface(artifact: Artifact, { chunk, vocabulary }: ArtifactModel
     "states.token": 4,
   }
   const missing = [
-    ...["prefill", "step", "greedy", "sample", "logits"].filter((name) => !Object.hasOwn(artifact.entries, name)),
+    ...["prefill", "step", "greedy", "sample", "draw", "logits"].filter(
+      (name) => !Object.hasOwn(artifact.entries, name),
+    ),
     ...Object.entries(needed)
       .filter(([name, bytes]) => !artifact.buffers.some((b) => b.name === name && b.bytes >= bytes))
       .map(([name]) => name),

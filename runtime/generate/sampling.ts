@@ -8,6 +8,12 @@ import type { Settings } from "./options.js"
 /** The order in which the language reads them (`samplingFields` of the language; a test holds the two together). */
 export const samplingOrder = ["temperature", "topK", "topP", "minP", "seedLow", "seedHigh", "step"] as const
 
+/** The entry point that chooses a token: without top-k and top-p there is nothing to be put in order. */
+export function choiceOf({ temperature, topK, topP }: Settings): "greedy" | "draw" | "sample" {
+  if (temperature === 0) return "greedy"
+  return topK === 0 && topP === 1 ? "draw" : "sample"
+}
+
 /** Little-endian bytes for the draw number `step` (from 0) of one generation. */
 export function samplingBytes(settings: Settings, step: number): Uint8Array {
   const words = new Uint32Array(samplingOrder.length)

@@ -144,6 +144,7 @@ describe("facts, state and entry points", () => {
       logits: ["tokens"],
       greedy: [],
       sample: ["sampling"],
+      draw: ["sampling"],
     })
   })
 

@@ -71,25 +71,36 @@ function random(seed: number): () => number {
   }
 }
 
-type Choose = (logits: readonly number[], settings: Settings) => { readonly sampled: number; readonly greedy: number }
-let chooser: (vocabulary: number) => Choose
+interface Chosen {
+  readonly sampled: number
+  /** Without top-k and top-p. */
+  readonly drawn: number
+  readonly greedy: number
+}
+type Choose = (logits: readonly number[], settings: Settings) => Chosen
+let chooser: (vocabulary: number, digitBits?: number) => Choose
 
 beforeAll(async () => {
   const { module } = await loadModel("dsl/sampling.ts")
   const sampleToken = module.sampleToken as (logits: Tensor, sampling: Tensor) => Tensor
+  const drawToken = module.drawToken as (logits: Tensor, sampling: Tensor) => Tensor
   const greedyToken = module.greedyToken as (logits: Tensor) => Tensor
-  chooser = (vocabulary) =>
+  chooser = (vocabulary, digitBits = 2) =>
     withTable(() => {
       const logits = input("logits", "input", [{ name: "vocab", extent: literal(vocabulary) }], "f32", "f32", [
         vocabulary,
       ])
       const count = samplingFields.length
       const sampling = input("sampling", "input", [{ name: "field", extent: literal(count) }], "u32", "u32", [count])
-      const roots = withTracing(createTracing(), () => [sampleToken(logits, sampling), greedyToken(logits)])
+      const roots = withTracing(createTracing(undefined, { digitBits }), () => [
+        sampleToken(logits, sampling),
+        drawToken(logits, sampling),
+        greedyToken(logits),
+      ])
       return (values, s) => {
         const bits = { ...s, temperature: bitsOf(s.temperature), topP: bitsOf(s.topP), minP: bitsOf(s.minP) }
         const words = samplingFields.map((field) => bits[field])
-        const [sampled, greedy] = interpretTensor(
+        const [sampled, drawn, greedy] = interpretTensor(
           roots,
           new Map([
             [
@@ -103,7 +114,7 @@ beforeAll(async () => {
           ]),
           new Map(),
         )
-        return { sampled: sampled!.data[0]!, greedy: greedy!.data[0]! }
+        return { sampled: sampled!.data[0]!, drawn: drawn!.data[0]!, greedy: greedy!.data[0]! }
       }
     })
 })
@@ -129,9 +140,24 @@ describe("the filters and the draw", () => {
         seedHigh: Math.floor(next() * 2 ** 32),
         step: run,
       }
-      const { sampled, greedy } = choose(logits, settings)
+      const { sampled, drawn, greedy } = choose(logits, settings)
       expect(sampled, `seed ${seed}: ${JSON.stringify(settings)}`).toBe(bySorting(logits, settings).token)
+      const all = { ...settings, topK: 0, topP: 1 }
+      expect(drawn, `seed ${seed}: ${JSON.stringify(all)}`).toBe(bySorting(logits, all).token)
       expect(greedy, `seed ${seed}`).toBe(logits.indexOf(Math.max(...logits)))
+    }
+  })
+
+  test.each([1, 4, 8])("digits of %i bits choose as digits of 2 bits do", (digitBits) => {
+    const [narrow, wide] = [chooser(700), chooser(700, digitBits)]
+    for (let step = 0; step < runs / 10; step++) {
+      const next = random(step)
+      // Ties that go on from part to part, and signs and sizes of all kinds.
+      const logits = Array.from({ length: 700 }, () =>
+        f32(Math.round(next() * 6 - 3) * 10 ** Math.floor(next() * 5 - 2)),
+      )
+      const settings = { ...plain, temperature: 0.7, topK: Math.floor(next() * 400), topP: f32(next()), step }
+      expect(wide(logits, settings), `step ${step}`).toEqual(narrow(logits, settings))
     }
   })
 
@@ -171,5 +197,5 @@ test("draws follow the softmax", () => {
 test("a logit that is not finite gives −1", () => {
   const choose = chooser(4)
   for (const broken of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])
-    expect(choose([1, broken, 0, 2], plain)).toEqual({ sampled: -1, greedy: -1 })
+    expect(choose([1, broken, 0, 2], plain)).toEqual({ sampled: -1, drawn: -1, greedy: -1 })
 })

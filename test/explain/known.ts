@@ -12,8 +12,7 @@ export const known: Readonly<Record<string, Known>> = {
     slow: {
       prefill: 5,
       logits: 5,
-      greedy: 2,
-      sample: 6,
+      sample: 4,
     },
     repeats: ["greedy"],
   },
@@ -44,7 +43,6 @@ export const known: Readonly<Record<string, Known>> = {
       prefill: 5,
       step: 1,
       logits: 5,
-      sample: 1,
     },
     repeats: ["greedy"],
   },
@@ -55,7 +53,7 @@ export const known: Readonly<Record<string, Known>> = {
   },
   "heads of 96, one key head": {
     slow: {
-      prefill: 6,
+      prefill: 5,
     },
   },
   "few wide experts": {
@@ -68,7 +66,8 @@ export const known: Readonly<Record<string, Known>> = {
       prefill: 3,
       logits: 3,
       greedy: 1,
-      sample: 5,
+      sample: 4,
+      draw: 1,
     },
     repeats: ["greedy"],
   },
@@ -78,7 +77,8 @@ export const known: Readonly<Record<string, Known>> = {
       step: 2,
       logits: 5,
       greedy: 1,
-      sample: 5,
+      sample: 4,
+      draw: 1,
     },
     repeats: ["greedy"],
   },

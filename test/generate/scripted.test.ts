@@ -86,16 +86,21 @@ describe("what the session is asked", () => {
     expect(await run([7, 4093, -1])).toEqual(["none", [7]])
   })
 
-  test("a draw gets its parameters before each choice", async () => {
+  test.each([
+    ["draw", {}],
+    ["draw", { minP: 0.1 }],
+    ["sample", { topK: 5 }],
+    ["sample", { topP: 0.9 }],
+  ])("%s gets its parameters before each choice with %o", async (choice, filters) => {
     const { session, log } = scripted([7, 8])
-    await createGenerator(session).generate([1], { maxTokens: 2, temperature: 1, seed: 3 })
+    await createGenerator(session).generate([1], { maxTokens: 2, temperature: 1, seed: 3, ...filters })
     expect(log).toEqual([
       "begin",
       "inputs.sampling 7",
       "inputs.tokens 1",
-      "prefill+sample 0 1",
+      `prefill+${choice} 0 1`,
       "inputs.sampling 7",
-      "step+sample 1 1",
+      `step+${choice} 1 1`,
     ])
   })
 

@@ -9,14 +9,14 @@ export function scripted(tokens: readonly number[], ahead = 1): { readonly sessi
   const session = {
     artifact: {
       model: { family: "script", context: 64, chunk: 4, vocabulary: 4096, endTokens: [4093] },
-      entries: { prefill: entry, step: entry, greedy: entry, sample: entry, logits: entry },
+      entries: { prefill: entry, step: entry, greedy: entry, sample: entry, draw: entry, logits: entry },
     },
     device: { kind: "wasm", description: "a script", ahead, counters: { pipelines: 0, submits: 0, commands: 0 } },
     timings: { upload: 0, compile: 0 },
     begin: () => log.push("begin"),
     run(entries: readonly string[], { past, seq }: { past: number; seq: number }) {
       log.push(`${entries.join("+")} ${past} ${seq}`)
-      if (entries.some((e) => e === "greedy" || e === "sample")) at++
+      if (entries.some((e) => e === "greedy" || e === "sample" || e === "draw")) at++
     },
     write: (name: string, data: Uint8Array) => log.push(`${name} ${data.length / 4}`),
     read: async (name: string, bytes: number) =>
