@@ -1,8 +1,9 @@
 /** The arrays of a kernel, and what an access to one takes. */
 import { type LoopKernel, type Statement, storageBytes } from "../../ir/loop.js"
 import type { Place } from "./evaluate.js"
+import { type Active, differing, type Pattern } from "./patterns.js"
 import type { ArrayFacts, State } from "./state.js"
-import { type Active, distinct, type LaneValue, marked, markOf, mix, slopesAt, subgroup } from "./values.js"
+import { type LaneValue, patternOf, slopesAt, subgroup } from "./values.js"
 
 /** Cycles until an array of the workgroup answers, and one of a lane whose element only its values tell: it lies in memory. On NVIDIA hardware; assumed. */
 const sharedCycles = 30
@@ -14,16 +15,13 @@ const sharedBytesPerCycle = 128
 
 export function arraysOf({ buffers }: LoopKernel, latency: (buffer: string) => number): Map<string, ArrayFacts> {
   return new Map(
-    buffers.map(({ name, storage }) => [
-      name,
-      { space: "buffer", storage, latency: latency(name), word: markOf(name), holds: 0 },
-    ]),
+    buffers.map(({ name, storage }) => [name, { space: "buffer", storage, latency: latency(name), holds: undefined }]),
   )
 }
 
-export function privateArray({ name, dtype, storage, space }: Statement & { readonly kind: "alloc" }): ArrayFacts {
+export function privateArray({ dtype, storage, space }: Statement & { readonly kind: "alloc" }): ArrayFacts {
   const latency = space === "shared" ? sharedCycles : privateCycles
-  return { space, storage: storage ?? dtype, latency, word: markOf(name), holds: 0 }
+  return { space, storage: storage ?? dtype, latency, holds: undefined }
 }
 
 /**
@@ -62,47 +60,46 @@ export function accessed(
   storing = false,
 ): LaneValue {
   const array = state.arrays.get(name)!
-  const { word, storage, space, latency, holds } = array
-  const { work, times, active } = state
-  const { threads } = state.kernel
+  const { storage, space, latency, holds } = array
+  const { work, times, active, names, kernel } = state
   const issue = Math.max(place.begin, offset.ready)
   place.issued = Math.max(place.issued, issue)
-  const at = marked(word, [mix(width, width), offset.at])
+  const pattern = patternOf(offset, names.patterns)
+  const slopes = slopesAt(offset)
   if (space === "register") {
     const moves = !offset.known || !offset.steady
     place.effort.instructions += moves ? instructions.register * width : 0
-    const found = marked(word, [holds, at])
-    return { known: false, at: found, ready: issue + (moves ? latency : 0), steady: false, slopes: slopesAt(offset) }
+    const found = names.patterns.joined(holds, pattern)
+    return { known: false, pattern: found, ready: issue + (moves ? latency : 0), steady: false, slopes }
   }
   place.effort.instructions += instructions[space] + (storageBytes(storage) === 2 ? width : 0)
   state.elements += width
-  const bytes = width * storageBytes(storage)
-  const firsts = typeof offset.at === "number" ? 1 : ofOneSubgroup(offset.at, active, threads)
-  const slopes = slopesAt(offset)
   if (space === "shared") {
-    work.sharedCycles += times * state.warps * Math.max(1, (firsts * bytes) / sharedBytesPerCycle)
-    return { known: false, at, ready: issue + latency, steady: false, slopes }
+    const bytes = width * storageBytes(storage) * ofOneSubgroup(pattern, active, kernel.threads)
+    work.sharedCycles += times * state.warps * Math.max(1, bytes / sharedBytesPerCycle)
+    return { known: false, pattern, ready: issue + latency, steady: false, slopes }
   }
-  const asked = bytesAsked(offset, width, storageBytes(storage), active, threads)
+  const asked = bytesAsked(state, offset, width, storageBytes(storage))
   const share = beyond(state, array, offset, asked)
   work.requested += times * asked * share
   if (!storing) state.asked += asked
   const ready = issue + nearCycles + share * (latency - nearCycles)
-  return { known: false, at, ready, steady: false, slopes }
+  return { known: false, pattern, ready, steady: false, slopes }
 }
 
 /** Bytes that the lanes ask for: whole pieces, as caches have them, where addresses are known. */
-function bytesAsked(offset: LaneValue, width: number, bytes: number, active: Active, threads: number): number {
-  const exact = distinct(offset.at, active, 0, threads) * width * bytes
+function bytesAsked({ active, names, kernel }: State, offset: LaneValue, width: number, bytes: number): number {
+  const { patterns } = names
+  const exact = differing(patternOf(offset, patterns), active, 0, kernel.threads) * width * bytes
   if (!offset.known || typeof offset.at === "number") return exact
   const pieces = offset.at.map((at) => Math.floor((at * bytes) / pieceBytes))
-  return Math.max(exact, distinct(pieces, active, 0, threads) * pieceBytes)
+  return Math.max(exact, differing(patterns.of(pieces), active, 0, kernel.threads) * pieceBytes)
 }
 
 /** Different addresses of the first subgroup of which lanes take part. */
-function ofOneSubgroup(at: Float64Array, active: Uint8Array | undefined, threads: number): number {
+function ofOneSubgroup(pattern: Pattern | undefined, active: Active, threads: number): number {
   const first = active === undefined ? 0 : active.indexOf(1)
   if (first < 0) return 0
   const from = first - (first % subgroup)
-  return distinct(at, active, from, Math.min(threads, from + subgroup))
+  return differing(pattern, active, from, Math.min(threads, from + subgroup))
 }

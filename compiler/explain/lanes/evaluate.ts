@@ -9,7 +9,8 @@
 import { fault } from "../../../runtime/errors.js"
 import type { Expression, OperationNode } from "../../ir/nodes.js"
 import { type Operation, operation } from "../../ir/operations.js"
-import { computed, known, type LaneValue, marked, markOf, mix, slopesOf } from "./values.js"
+import type { Patterns } from "./patterns.js"
+import { computed, type Known, known, type LaneValue, slopesOf, together } from "./values.js"
 
 /** What it takes to evaluate something, for one lane, in instructions and operations. */
 export interface Effort {
@@ -33,6 +34,7 @@ export interface Place {
 }
 
 export interface Names {
+  readonly patterns: Patterns
   readonly variable: (name: string) => LaneValue
   readonly symbol: (name: string) => number
   readonly fetch: (array: string, offset: LaneValue, width: number, place: Place) => LaneValue
@@ -53,13 +55,6 @@ const special: Partial<Record<Operation, { readonly latency: number; readonly in
   angle: { latency: 40, instructions: 10 },
   max: { latency: 8, instructions: 3 },
   min: { latency: 8, instructions: 3 },
-}
-
-const words = new Map<string, number>()
-const wordOf = (word: string): number => {
-  const mark = words.get(word) ?? markOf(word)
-  words.set(word, mark)
-  return mark
 }
 
 /** The value of an expression; what of it is new is added to the effort of the place. */
@@ -93,27 +88,17 @@ export function laneValueOf(x: Expression, names: Names, place: Place): LaneValu
   const make = (node: Expression): LaneValue => {
     switch (node.kind) {
       case "operation":
-        return operated(node, node.args.map(visit), place)
+        return operated(node, node.args.map(visit), names.patterns, place)
       case "fetch":
         return names.fetch(node.array, visit(node.offset), node.width, place)
       case "splat":
         return visit(node.of)
       case "ramp":
         return visit(node.of)
-      case "lane": {
-        const of = visit(node.of)
-        return of.known ? of : { ...of, at: marked(mix(3, node.lane), [of.at]) }
-      }
-      case "vector": {
-        const args = node.args.map(visit)
-        return gathered(
-          args,
-          marked(
-            wordOf("vector"),
-            args.map((a) => a.at),
-          ),
-        )
-      }
+      case "lane":
+        return visit(node.of)
+      case "vector":
+        return gathered(node.args.map(visit), names.patterns)
       default:
         throw fault(`${node.kind} has no place in loops`)
     }
@@ -121,31 +106,32 @@ export function laneValueOf(x: Expression, names: Names, place: Place): LaneValu
   return visit(x)
 }
 
-const gathered = (args: readonly LaneValue[], at: number | Float64Array): LaneValue => ({
+const gathered = (args: readonly LaneValue[], patterns: Patterns): LaneValue => ({
   known: false,
-  at,
+  pattern: together(args, patterns),
   ready: Math.max(0, ...args.map((a) => a.ready)),
   steady: args.every((a) => a.steady),
 })
 
-function operated(x: OperationNode, args: readonly LaneValue[], place: Place): LaneValue {
+const allKnown = (args: readonly LaneValue[]): args is readonly Known[] => args.every((a) => a.known)
+
+function operated(x: OperationNode, args: readonly LaneValue[], patterns: Patterns, place: Place): LaneValue {
   const { latency, instructions } = costOf(x)
   const steady = args.every((a) => a.steady)
-  const isKnown = args.every((a) => a.known)
-  const issue = Math.max(place.begin, ...args.map((a) => a.ready))
+  const issue = args.reduce((latest, a) => Math.max(latest, a.ready), place.begin)
   place.issued = Math.max(place.issued, issue)
   place.effort.instructions += instructions * x.width
   const ready = issue + latency
-  const ats = args.map((a) => a.at)
   const slopes = slopesOf(x.operation, args)
-  if (isKnown) {
+  if (allKnown(args)) {
+    const ats = args.map((a) => a.at)
     const at = computed(operation(x.operation), x.args[0]!.dtype, x.dtype, ats)
     return { known: true, at, ready, steady, slopes }
   }
   place.effort.operations += x.width
   const truth = truthOf(x, args)
   if (truth !== undefined) return known(truth, ready, steady)
-  return { known: false, at: marked(wordOf(x.operation), ats), ready, steady, slopes }
+  return { known: false, pattern: together(args, patterns), ready, steady, slopes }
 }
 
 /** A condition whose known part is false for all lanes. */

@@ -1,7 +1,8 @@
 /** What is known while the lanes of a workgroup are followed through its loops. */
 import type { LoopKernel, Storage } from "../../ir/loop.js"
 import type { Names } from "./evaluate.js"
-import type { Active, LaneValue } from "./values.js"
+import type { Active, Pattern, Patterns } from "./patterns.js"
+import type { LaneValue } from "./values.js"
 
 /** What one workgroup does with one element of the grid. */
 export interface BlockWork {
@@ -27,6 +28,7 @@ export interface BlockWork {
 
 export interface Walk {
   readonly sizes: ReadonlyMap<string, number>
+  readonly patterns: Patterns
   /** Cycles until an element of a buffer is there, by its name in the kernel. */
   readonly latency: (buffer: string) => number
   /** How long a loop is taken to be whose length hangs on data. */
@@ -38,9 +40,8 @@ export interface ArrayFacts {
   readonly storage: Storage
   /** Cycles until an element is there. */
   readonly latency: number
-  readonly word: number
-  /** Marks of what lanes have stored, for an array that each has for itself. */
-  readonly holds: number | Float64Array
+  /** Which lanes have stored the same, in an array that each has for itself. */
+  readonly holds: Pattern | undefined
 }
 
 export interface State {

@@ -3,17 +3,14 @@
  *
  *   lane · 4 + 1     known     one number for each lane
  *   past + 7         known     one number for all
- *   x[lane · 4]      unknown   a mark for each lane: lanes with one mark hold the same value
- *   x[past]          unknown   one mark for all
+ *   x[lane · 4]      unknown   but which lanes hold the same (patterns.ts)
  *
  * So arithmetic of indices is computed, and of everything else it is still seen which lanes compute the same.
  */
 import { type DType, type OperationRecord, roundTo } from "../../ir/operations.js"
+import type { Active, Pattern, Patterns } from "./patterns.js"
 
-export interface LaneValue {
-  /** Whether `at` are the values themselves; else they are marks. */
-  readonly known: boolean
-  readonly at: number | Float64Array
+interface Common {
   /** Cycles on the clock of a lane at which the value is there. */
   readonly ready: number
   /** Whether it is the same as long as no variable of a loop changes: not read from a variable that is assigned, or from memory. */
@@ -21,31 +18,33 @@ export interface LaneValue {
   /** By how much it grows from one iteration of a loop around to the next; NaN: by no one number. Left out, it depends on none. */
   readonly slopes?: Slopes | undefined
 }
+export interface Known extends Common {
+  readonly known: true
+  readonly at: number | Float64Array
+}
+interface Unknown extends Common {
+  readonly known: false
+  readonly pattern: Pattern | undefined
+}
+export type LaneValue = Known | Unknown
 
 /** By the variable of the loop. */
 export type Slopes = ReadonlyMap<string, number>
 
-export const known = (at: number | Float64Array, ready = 0, steady = true): LaneValue => ({
+export const known = (at: number | Float64Array, ready = 0, steady = true): Known => ({
   known: true,
   at,
   ready,
   steady,
 })
 
-/** A number of 32 bits that differs wherever one of two does. */
-export function mix(a: number, b: number): number {
-  let h = Math.imul((a ^ (a / 4294967296)) | 0, 0x9e3779b1) ^ Math.imul((b ^ (b / 4294967296)) | 0, 0x85ebca6b)
-  h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d)
-  h = Math.imul(h ^ (h >>> 12), 0x297a2d39)
-  return (h ^ (h >>> 15)) >>> 0
-}
+/** Which lanes hold the same. */
+export const patternOf = (value: LaneValue, patterns: Patterns): Pattern | undefined =>
+  value.known ? patterns.of(value.at) : value.pattern
 
-/** The number of a word, for marks. */
-export function markOf(word: string): number {
-  let mark = 7
-  for (let i = 0; i < word.length; i++) mark = mix(mark, word.charCodeAt(i))
-  return mark
-}
+/** Which lanes hold the same of all of them. */
+export const together = (values: readonly LaneValue[], patterns: Patterns): Pattern | undefined =>
+  values.reduce<Pattern | undefined>((p, v) => patterns.joined(p, patternOf(v, patterns)), undefined)
 
 const numberAt = (at: number | Float64Array, lane: number): number => (typeof at === "number" ? at : at[lane]!)
 
@@ -70,32 +69,24 @@ export function computed(
   return made
 }
 
-/** The mark of something made of values: equal where all of them are. */
-export function marked(word: number, args: readonly (number | Float64Array)[]): number | Float64Array {
-  let made: Float64Array | undefined
-  let mark = word
-  for (const at of args) {
-    if (typeof at === "number") {
-      if (made === undefined) mark = mix(mark, at)
-      else for (let l = 0; l < made.length; l++) made[l] = mix(made[l]!, at)
-    } else if (made === undefined) {
-      made = new Float64Array(at.length)
-      for (let l = 0; l < made.length; l++) made[l] = mix(mark, at[l]!)
-    } else for (let l = 0; l < made.length; l++) made[l] = mix(made[l]!, at[l]!)
-  }
-  return made ?? mark
-}
-
 /** How the result of an operation grows with loops. */
 export function slopesOf(operation: string, args: readonly LaneValue[]): Slopes | undefined {
-  if (args.every((a) => a.slopes === undefined)) return undefined
-  const loops = new Set(args.flatMap((a) => [...(a.slopes?.keys() ?? [])]))
   const [a, b] = args
-  const made = new Map<string, number>()
-  for (const loop of loops) {
-    const [p, q] = [a?.slopes?.get(loop) ?? 0, b?.slopes?.get(loop) ?? 0]
-    made.set(loop, slopeOf(operation, [p, a], [q, b]))
+  if (args.every((x) => x.slopes === undefined)) return undefined
+  const growing = args.filter((x) => x.slopes !== undefined)
+  const first = growing[0]!
+  const linear = operation === "add" || operation === "sub" || operation === "mul"
+  if (growing.length === 1) {
+    if (!linear) return wayward(first.slopes!)
+    if (operation === "add" || (operation === "sub" && first === a)) return first.slopes
   }
+  const made = new Map<string, number>()
+  for (const { slopes } of growing)
+    for (const loop of slopes!.keys())
+      if (!made.has(loop)) {
+        const [p, q] = [a?.slopes?.get(loop) ?? 0, b?.slopes?.get(loop) ?? 0]
+        made.set(loop, linear ? slopeOf(operation, [p, a], [q, b]) : Number.NaN)
+      }
   return made
 }
 
@@ -105,40 +96,24 @@ function slopeOf(operation: string, [p, a]: Growing, [q, b]: Growing): number {
   if (operation === "add") return p + q
   if (operation === "sub") return p - q
   const factor = (v: LaneValue | undefined) => (v?.known && typeof v.at === "number" ? v.at : Number.NaN)
-  return operation !== "mul" ? Number.NaN : p === 0 ? factor(a) * q : q === 0 ? p * factor(b) : Number.NaN
+  return p === 0 ? factor(a) * q : q === 0 ? p * factor(b) : Number.NaN
+}
+
+const waywards = new WeakMap<Slopes, Slopes>()
+
+/** What depends on the same loops, by no one number. */
+function wayward(slopes: Slopes): Slopes {
+  const found = waywards.get(slopes) ?? new Map([...slopes.keys()].map((loop) => [loop, Number.NaN]))
+  waywards.set(slopes, found)
+  waywards.set(found, found)
+  return found
 }
 
 /** What is found at a place depends on the loops that the place depends on. */
-export const slopesAt = ({ slopes }: LaneValue): Slopes | undefined =>
-  slopes && new Map([...slopes.keys()].map((loop) => [loop, Number.NaN]))
+export const slopesAt = ({ slopes }: LaneValue): Slopes | undefined => slopes && wayward(slopes)
 
 /** Lanes of a subgroup, on NVIDIA hardware; on others what is counted by subgroups is approximate. */
 export const subgroup = 32
-
-/** Lanes that take part; undefined: all. */
-export type Active = Uint8Array | undefined
-
-const table = new Float64Array(4096)
-const stamps = new Int32Array(4096)
-let stamp = 0
-
-/** How many different numbers the lanes from `from` to `to` hold, of those that take part. */
-export function distinct(at: number | Float64Array, active: Active, from: number, to: number): number {
-  if (typeof at === "number") return active === undefined || active.subarray(from, to).includes(1) ? 1 : 0
-  stamp++
-  let count = 0
-  for (let lane = from; lane < to; lane++) {
-    if (active !== undefined && active[lane] === 0) continue
-    const value = at[lane]!
-    let slot = mix(value, 1) & 4095
-    while (stamps[slot] === stamp && table[slot] !== value) slot = (slot + 1) & 4095
-    if (stamps[slot] === stamp) continue
-    stamps[slot] = stamp
-    table[slot] = value
-    count++
-  }
-  return count
-}
 
 /** Lanes that take part. */
 export const countOf = (active: Active, threads: number): number =>

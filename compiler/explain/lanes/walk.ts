@@ -11,9 +11,10 @@
 import type { LoopKernel, Statement } from "../../ir/loop.js"
 import { accessed, arraysOf, privateArray } from "./arrays.js"
 import { laneValueOf, type Names, type Place } from "./evaluate.js"
+import { type Active, differing } from "./patterns.js"
 import { branches, carriesLoads, type For, fetchedIn, isInnermost, variesWith } from "./shape.js"
 import type { BlockWork, State, Walk } from "./state.js"
-import { type Active, countOf, distinct, known, type LaneValue, marked, subgroup, where } from "./values.js"
+import { countOf, known, type LaneValue, patternOf, subgroup, together, where } from "./values.js"
 
 /** Cycles of an exchange within a subgroup, and of a barrier. On NVIDIA hardware; assumed. */
 const exchangeCycles = 25
@@ -46,6 +47,7 @@ const nothing = {
 export function walkBlock(kernel: LoopKernel, group: number, walk: Walk): BlockWork {
   const variables = new Map<string, LaneValue>()
   const names: Names = {
+    patterns: walk.patterns,
     variable: (name) => variables.get(name)!,
     symbol: (name) => walk.sizes.get(name) ?? 1,
     fetch: (array, offset, width, place) => accessed(state, array, offset, width, place),
@@ -139,9 +141,9 @@ function run(state: State, s: Statement, place: Place): void {
       return
     case "shuffle": {
       const value = counted(state, place, 2, () => laneValueOf(s.value, state.names, place))
-      const { at } = value
-      const other = typeof at === "number" ? at : at.map((_, lane) => at[lane ^ s.mask]!)
-      variables.set(s.name, { known: value.known, at: other, ready: value.ready + exchangeCycles, steady: true })
+      const { patterns } = state.names
+      const pattern = patterns.exchanged(patternOf(value, patterns), s.mask)
+      variables.set(s.name, { known: false, pattern, ready: value.ready + exchangeCycles, steady: true })
       place.issued = Math.max(place.issued, value.ready)
       return
     }
@@ -160,7 +162,7 @@ function counted(state: State, { effort }: Place, instructions: number, evaluate
   const computed = effort.operations - operations
   const amount = computed + state.elements
   if (amount > 0 && state.lanes > 0) {
-    const apart = distinct(value.at, state.active, 0, kernel.threads)
+    const apart = differing(patternOf(value, state.names.patterns), state.active, 0, kernel.threads)
     work.distinctWork += times * amount * apart
     work.laneWork += times * amount
     work.operations += times * computed * apart
@@ -175,12 +177,13 @@ function store(state: State, s: Statement & { readonly kind: "store" }, place: P
     const offset = laneValueOf(s.offset, names, place)
     const array = arrays.get(s.array)!
     place.issued = Math.max(place.issued, value.ready, offset.ready)
+    const pattern = together([offset, value], names.patterns)
     if (array.space === "register") {
-      arrays.set(s.array, { ...array, holds: marked(array.word, [offset.at, value.at]) })
+      arrays.set(s.array, { ...array, holds: pattern })
     } else {
       accessed(state, s.array, offset, s.value.width, place, true)
     }
-    return { ...value, at: marked(5, [offset.at, value.at]) }
+    return { known: false, pattern, ready: value.ready, steady: false }
   })
 }
 

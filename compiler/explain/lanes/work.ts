@@ -11,6 +11,7 @@ import { walk as visitAll } from "../../ir/expression.js"
 import type { LoopKernel, Statement } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
 import { rangeOf } from "../ranges.js"
+import { createPatterns } from "./patterns.js"
 import type { BlockWork, Walk } from "./state.js"
 import { walkBlock } from "./walk.js"
 
@@ -47,7 +48,8 @@ export interface LaunchWork {
 
 type Grid = Statement & { readonly kind: "for" }
 
-export function launchWork(kernel: LoopKernel, walk: Walk): LaunchWork | undefined {
+export function launchWork(kernel: LoopKernel, given: Omit<Walk, "patterns">): LaunchWork | undefined {
+  const walk: Walk = { ...given, patterns: createPatterns(kernel.threads) }
   const grid = everyStatement(kernel.body).find((s): s is Grid => s.kind === "for" && s.bind === "grid")
   const ranges = { sizes: walk.sizes, variables: new Map() }
   const extent = grid === undefined ? 1 : Math.max(0, rangeOf(grid.extent, ranges).high)
