@@ -10,8 +10,10 @@ import { type Compilation, compileProgram } from "../../compiler/compile.js"
 import { devices } from "../../compiler/explain/devices.js"
 import { compilationCosts, isSlow, type KernelCost } from "../../compiler/explain/kernels.js"
 import { nodesOf } from "../../compiler/ir/query.js"
+import { configNames } from "../support/configs.js"
 import { known } from "./known.js"
 import { configured, entriesOf, shapes } from "./shapes.js"
+import { claimsOfStep } from "./step-claims.js"
 
 const device = devices["nvidia-h100"]!
 const sizes = (entry: string) =>
@@ -62,6 +64,8 @@ describe.each(shapes)("%s", (shape) => {
     const wanted = Object.fromEntries(entries.map((entry) => [entry, known[shape]?.slow[entry] ?? 0]))
     expect(count, `now slow:\n${slow.map((k) => `${k.entry} ${line(k)}`).join("\n")}`).toEqual(wanted)
   })
+
+  if (configNames.some((name) => name === shape)) claimsOfStep(shape, () => compilation)
 
   test("no entry computes more than a quarter above what is needed", () => {
     const above = Object.entries(costs.entries).flatMap(([name, e]) =>
