@@ -236,7 +236,7 @@ describe("compile and explain", () => {
     expect(Object.keys(facts.step)).toEqual(["bytes", "floorBytes", "operations", "unfusedOperations"])
     expect(facts.kernelsPerLayer).toEqual({ dense: null, moe: expect.any(Number) })
     expect(facts.step.bytes).toBeGreaterThanOrEqual(facts.step.floorBytes)
-    expect(Object.keys(facts.entries).sort()).toEqual(["greedy", "logits", "prefill", "sample", "step"])
+    expect(Object.keys(facts.entries).sort()).toEqual(["draw", "greedy", "logits", "prefill", "sample", "step"])
     expect(facts.entries.step).toMatchObject(facts.step)
     for (const [name, entry] of Object.entries<Record<string, number>>(facts.entries)) {
       const own = facts.kernels.filter((k: { entry: string }) => k.entry === name)
