@@ -31,8 +31,15 @@ export const splitRules = {
   multiple: 16,
   /** Rows that fold the same elements, from which they fill the device by themselves, with ranges of their own. Not measured. */
   rows: 16,
-  /** Elements of a part of a plain fold for each of an online fold, which does so much more for one. Not measured. */
-  plainElements: 32,
+  /** Elements of a part of a plain fold for each of an online fold, which does so much more for one: 512 are four loads of 32 lanes. Not measured. */
+  plainElements: 8,
+  /**
+   * Elements of a plain sum or maximum that is worth a second kernel, for each of a part of an online fold: the 32,768 from which one block takes
+   * longer than the few microseconds of a launch. On an H200 one block summed up 151,936 in 63 µs, where a launch took 5.
+   */
+  longElements: 512,
+  /** Plain folds that one block does at a time: one for each of its subgroups. Counted. */
+  foldsOfBlock: 8,
 } as const
 
 export const mergeRules = {

@@ -81,13 +81,39 @@ function splitKernel(
   const { kernel } = step
   const locals = kernel.items.filter((i) => i.kind === "local")
   const given = kernel.items.filter((i) => i.kind === "store")
-  if (given.length !== 1) return undefined
-  const store = alongOneAxis(given[0]!)
+  const shared: Pick<Split, "step" | "parts"> = { step, parts: new Map() }
+  const made = given.map((store) => splitStore(store, given.length > 1, shared, limits))
+  if (made.every((m) => m === undefined)) return undefined
+  const parts = [...shared.parts.values()]
+  for (const { buffer } of parts) buffers.set(buffer.name, buffer)
+  // What is short here is part of what is not.
+  const axes = new Set([...(kernel.long ?? []), ...made.flatMap((m) => m?.long ?? [])])
+  const long = axes.size > 0 ? { long: [...axes] } : {}
+  // The largest first: the others go along with it.
+  const stores = parts.map((p) => p.store).sort((a, b) => b.axes.length - a.axes.length)
+  const whole = given.map((store, i) => made[i]?.whole ?? store)
+  return [
+    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_parts` }, locals, stores, buffers),
+    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_whole` }, locals, whole, buffers),
+  ]
+}
+
+/** A store over the folds of its parts, and the axes that are long; undefined when it is left as it is. */
+function splitStore(
+  given: Store,
+  beside: boolean,
+  { step, parts }: Pick<Split, "step" | "parts">,
+  limits: SplitLimits,
+): { readonly whole: Store; readonly long: readonly string[] } | undefined {
+  const { kernel } = step
+  const store = alongOneAxis(given)
   const folds = outermostFolds(store.value)
   const [first] = folds
   const known = first !== undefined && freeVariables(first.extent).size === 0
   if (!known || !folds.every((r) => r.axis === first.axis && r.extent === first.extent && splittable(r.monoid)))
     return undefined
+  // Rows that fold the same elements make blocks of their own, which other stores do not have.
+  if (beside && folds.some((r) => r.monoid.kind === "online")) return undefined
   // A fold inside of a prefix has an axis that the store does not have.
   const own = new Set(store.axes.map((a) => a.name))
   if (!folds.every((r) => [...freeVariables(r)].every((v) => own.has(v)))) return undefined
@@ -101,24 +127,15 @@ function splitKernel(
   const axis: Axis = { name: `${folded.name}_part`, extent: apply("min", literal(count), upTo(least)) }
   const start = mul(variable(axis.name), each)
   const extent = apply("max", literal(0), apply("min", each, sub(folded.extent, start)))
-  const split: Split = { step, store, folded, axis, start, extent, parts: new Map() }
+  const split: Split = { step, store, folded, axis, start, extent, parts }
   const merged = new Map(folds.map((r) => [r, mergedParts(split, r)] as const))
   const value = rewrite(store.value, (x) => {
     if (x.kind === "component" && merged.has(x.of as Reduce))
       return component(merged.get(x.of as Reduce)!, x.index, x.slot)
     return x.kind === "reduce" ? merged.get(x) : undefined
   })
-  const parts = [...split.parts.values()]
-  for (const { buffer } of parts) buffers.set(buffer.name, buffer)
-  // What is short here is part of what is not.
   const longest = Math.max(...folds.map((r) => Math.min(maximum(r.extent), capacityAlong(r, kernel))))
-  const long = longest > longestLoop ? { long: [folded.name, axis.name] } : {}
-  // The largest first: the others go along with it.
-  const stores = parts.map((p) => p.store).sort((a, b) => b.axes.length - a.axes.length)
-  return [
-    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_parts` }, locals, stores, buffers),
-    kernelOf(step, { ...kernel, ...long, name: `${kernel.name}_whole` }, locals, [{ ...store, value }], buffers),
-  ]
+  return { whole: { ...store, value }, long: longest > longestLoop ? [folded.name, axis.name] : [] }
 }
 
 /** The fold of the parts of `r`. */
@@ -237,19 +254,26 @@ const leastOf = (folds: readonly Reduce[], { least }: SplitLimits): number =>
 /** How many parts at most, or undefined when there are blocks enough or too few elements. */
 function partsFor(store: Store, folds: readonly Reduce[], limits: SplitLimits): number | undefined {
   const { busy, parts } = limits
-  const size = (a: Axis) => Math.max(1, hinted(a.extent))
-  const moving = folds.flatMap((r) => nodesOf(r.lift, "load").filter((l) => freeVariables(l).has(r.axis)))
-  // Online: a block has all rows that fold the same elements. Others have blocks of few points.
-  const heavy = folds.some((r) => r.monoid.kind === "online")
-  // Plain folds run in vectors and are soon done.
-  if (!folds.some((r) => r.monoid.kind === "online" || r.monoid.kind === "argmax")) return undefined
-  const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
-  const apart = (a: Axis) => !heavy || (scored(a) && moving.some((l) => freeVariables(l).has(a.name)))
-  const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
-  // Many rows that fold the same elements fill the device, and have ranges of their own.
-  if (heavy && volume(store.axes.filter((a) => scored(a) && !apart(a))) >= splitRules.rows) return undefined
-  const blocks = volume(store.axes.filter(apart))
   const room = Math.floor(maximum(folds[0]!.extent) / leastOf(folds, limits))
-  const count = 2 ** Math.floor(Math.log2(Math.min(parts, room, Math.floor(busy / blocks))))
-  return count >= 2 ? count : undefined
+  if (!folds.some((r) => r.monoid.kind === "online")) return plainParts(volume(store.axes), room, folds, limits)
+  const moving = folds.flatMap((r) => nodesOf(r.lift, "load").filter((l) => freeVariables(l).has(r.axis)))
+  // A block has all rows that fold the same elements.
+  const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
+  const apart = (a: Axis) => scored(a) && moving.some((l) => freeVariables(l).has(a.name))
+  // Many rows that fold the same elements fill the device, and have ranges of their own.
+  if (volume(store.axes.filter((a) => scored(a) && !apart(a))) >= splitRules.rows) return undefined
+  return several(Math.min(parts, room, Math.floor(busy / volume(store.axes.filter(apart)))))
 }
+
+/** Of folds that a subgroup does, several to a block: sums and maxima run in vectors, and short ones are soon done. */
+function plainParts(points: number, room: number, folds: readonly Reduce[], limits: SplitLimits): number | undefined {
+  const { busy, parts, least } = limits
+  const slow = folds.some((r) => r.monoid.kind === "argmax")
+  if (!slow && hinted(folds[0]!.extent) < splitRules.longElements * least) return undefined
+  const { foldsOfBlock } = splitRules
+  return several(Math.min(parts * foldsOfBlock, room, (busy * foldsOfBlock) / points))
+}
+
+const several = (count: number): number | undefined => (count >= 2 ? 2 ** Math.floor(Math.log2(count)) : undefined)
+
+const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)

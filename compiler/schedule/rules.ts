@@ -59,16 +59,14 @@ export const laneRules = {
 /** Workgroups of several threads, in software and on hardware alike. */
 export const workgroupRules = {
   /**
-   * Share of the blocks that keep hardware busy below which lanes without a point share the folds of others: one block for each multiprocessor
-   * of an H200. Counted.
+   * Share of the blocks that keep hardware busy, below which lanes without a point share the folds of others, and which is enough where blocks
+   * repeat what they make for their points: one block for each multiprocessor of an H200. Counted.
    */
   busyWithFew: 1 / 4,
   /** Places along one axis that a thread accumulates at most; by the rules it is one, unless the tuner supposes more accumulators. Not measured. */
   perThread: 4,
   /** Points of a store up to which all threads of a workgroup share each of its folds: otherwise nearly all would idle. Not measured. */
   pointsOfShared: 4,
-  /** Part of the blocks that keep hardware busy that are enough for kernels whose blocks repeat what they make for their points: one a core. Counted. */
-  blocksThatRepeat: 1 / 4,
   /** Elements of a local that a block of hardware makes without further ado: a subgroup has one each. Not measured. */
   fewElements: 32,
   /**

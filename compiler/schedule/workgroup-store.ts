@@ -116,7 +116,7 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, { block, busy, threads
   const whole = (elements: number) => Math.max(1, Math.ceil(elements / once)) * once
   const even = whole(points / busy)
   if (!repeatsMuch(draft, kernel)) return Math.min(even, Math.max(once, block))
-  const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.blocksThatRepeat * busy))
+  const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.busyWithFew * busy))
   return Math.max(even, whole(least))
 }
 

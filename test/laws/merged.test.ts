@@ -109,5 +109,5 @@ test.each(Object.keys(faults))("planted: %s", (name) => {
     })
   const found = fc.check(fc.property(decisions(24, 24), finds), { seed, numRuns: 300, endOnFailure: true })
   expect(found.failed).toBe(true)
-  foundBy("merged", name, program)
+  foundBy("merged folds", name, program)
 })

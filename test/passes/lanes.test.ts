@@ -10,6 +10,7 @@ import { argmax, max, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { merged } from "../../compiler/kernel/merge-folds.js"
+import { splitReductions } from "../../compiler/kernel/split-reductions.js"
 import { clean } from "../../compiler/loop/clean.js"
 import { targetFor } from "../../compiler/targets/target.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
@@ -97,6 +98,37 @@ test("axes that follow one another in memory are folded as one", () => {
     expect(serialSteps(loops)).toBeLessThanOrEqual(2)
   })
 })
+
+test.each([sum, max])(
+  "a fold of a long row is two kernels, beside other stores as well: parts on all cores",
+  (monoid) => {
+    withTable(() => {
+      const total = reduce("k", literal(2 ** 17), monoid, [
+        times(load("x", [$("k")], "f32"), localRead("scale", [], "f32")),
+      ])
+      const given = kernelOf(1, total, array("x", [2 ** 17]), array("z", [4096]))
+      const local: Kernel["items"][number] = { kind: "local", name: "scale", axes: [], value: literal(2, "f32") }
+      const beside: Kernel["items"][number] = {
+        kind: "store",
+        buffer: "z",
+        axes: [{ name: "p", extent: literal(4096) }],
+        index: [$("p")],
+        value: apply("toF32", $("p")),
+      }
+      const kernel = { ...given, items: [local, ...given.items, beside] }
+      const buffers = kernel.buffers.map((b) => [b.name, { ...b, role: "input" as const }] as const)
+      const step = { kind: "kernel" as const, kernel, bindings: kernel.buffers.map((b) => b.name), computes: [] }
+      const { steps } = splitReductions({ steps: [step], buffers: new Map(buffers), results: [] }, hardware.split!)
+      const made = steps.flatMap((s) => (s.kind === "kernel" ? [compiled(s.kernel).loops] : []))
+      expect(made.map((l) => l.groups >= 100)).toEqual([true, false])
+      expect(steps.map((s) => s.kind === "kernel" && s.kernel.items.map((i) => i.kind))).toEqual([
+        ["local", "store"],
+        ["store", "store"],
+      ])
+      for (const loops of made) expect(serialSteps(loops)).toBeLessThanOrEqual(16)
+    })
+  },
+)
 
 test("what a block makes for all of its points is made by all of its threads, once for many points", () => {
   withTable(() => {
