@@ -35,7 +35,7 @@ export const splitRules = {
   plainElements: 8,
   /**
    * Elements of a plain sum or maximum that is worth a second kernel, for each of a part of an online fold: the 32,768 from which one block takes
-   * longer than the few microseconds of a launch. On an H200 one block summed up 151,936 in 63 µs, where a launch took 5.
+   * longer than the few microseconds of a launch. Measured on an H200: one block summed up 151,936 in 63 µs, where a launch took 5.
    */
   longElements: 512,
   /** Plain folds that one block does at a time: one for each of its subgroups. Counted. */
