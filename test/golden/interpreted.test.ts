@@ -40,3 +40,28 @@ describe("golden logits through the loop interpreter, as for hardware", () => {
     check(name, "webgpu", "loop", hardware),
   )
 })
+
+test("steps as for hardware, one token after the other, beyond the window of keys that they see", async () => {
+  const golden = await loadGolden("qwen3-window")
+  const options = { entries: ["step"], adapter: hardware }
+  const compilation = await compileCheckpoint(golden.checkpoint, "webgpu", options)
+  // What has been seen is folded by lanes that hold the channels.
+  const overLanes = compilation.kernels.filter(({ schedule }) =>
+    schedule.stores.some((s) => Object.values(s.tile).some((t) => (t.lanes ?? 1) > 1)),
+  )
+  expect(overLanes.length).toBeGreaterThan(0)
+  const session = await openSession(
+    compilation,
+    interpretedDevice(compilation, "loop", hardware.subgroupSize),
+    golden.checkpoint,
+  )
+  const { vocabulary } = session.artifact.model!
+  for (const [past, id] of golden.ids[0]!.slice(0, 9).entries()) {
+    session.write("states.token", new Uint8Array(Int32Array.from([id]).buffer))
+    session.run(["step"], { past, seq: 1 })
+    const bytes = await session.read("states.logits", vocabulary * 4)
+    const wanted = golden.logits[0]!.subarray(past * vocabulary, (past + 1) * vocabulary)
+    expect(normalisedError(new Float32Array(bytes.slice().buffer), wanted), `at ${past}`).toBeLessThan(1e-8)
+  }
+  await golden.checkpoint.close()
+})
