@@ -175,14 +175,18 @@ const kinds = [
   ...(["exp", "argmax", "exp", "moments"] as const),
 ]
 
-/** The kernel that a recipe stands for; run it inside of `withTable`. `lengths`: the extents of folded axes. */
+/**
+ * The kernel that a recipe stands for; run it inside of `withTable`. `lengths`: the extents of folded axes; `channels`: online folds only, with
+ * an axis of that many elements which their scores do not have.
+ */
 export function buildFolds(
   { numbers }: FoldRecipe,
   lengths: readonly number[] = [12, 5, 8, 16, 1, 3, 33, 0],
+  channels?: readonly number[],
 ): FoldKernel {
   const making = new Making(numbers)
   const { choose } = making
-  const fold = choose.of(kinds)
+  const fold = choose.of(channels === undefined ? kinds : (["exp", "exp", "moments"] as const))
   const masked = choose.chance(75)
   const inOrder = masked && choose.chance(70)
   const symbolic = choose.chance(inOrder ? 75 : 40)
@@ -194,9 +198,10 @@ export function buildFolds(
   }
   const extent = () => (choose.chance(30) ? seq() : literal(choose.of([4, 3, 8, 5, 1, 2])))
   const rows = Array.from({ length: choose.of([1, 2, 1, 0]) }, (_, i): Axis => ({ name: `row${i}`, extent: extent() }))
-  const wide: readonly Axis[] = choose.chance(60)
-    ? [{ name: "wide", extent: literal(choose.of([4, 8, 3, 1, 16])) }]
-    : []
+  const wide: readonly Axis[] =
+    channels !== undefined || choose.chance(60)
+      ? [{ name: "wide", extent: literal(choose.of(channels ?? [4, 8, 3, 1, 16])) }]
+      : []
   if (inOrder) rows[0] = { name: "row0", extent: symbolic ? seq() : literal(choose.of([3, 5, 8])) }
   const { values, regime } = valuesOf(making, fold, rows, wide, long, masked ? (inOrder ? "in order" : "any") : "none")
   const stores: Store[] = [storeOf(making, values.whole, [...rows, ...wide], 0)]

@@ -37,7 +37,7 @@ export interface Scheduled {
 
 /**
  * The schedule that these numbers stand for; `turn` gives the kernels of one program different ones. `chunking`: how many of a hundred stores
- * are to take chunks; `overLanes`: how many of those of online folds are to have lanes along their channels.
+ * are to take chunks; `overLanes`: how many of those of online folds are to have lanes along their channels, of which there are several if all are.
  */
 export function drawSchedule(
   kernel: Kernel,
@@ -48,7 +48,7 @@ export function drawSchedule(
 ): Scheduled {
   const from = numbers.length === 0 ? 0 : (turn * 7) % numbers.length
   const choose = new Choices([...numbers.slice(from), ...numbers.slice(0, from)])
-  const threads = choose.of([1, 1, 4, 2, 8, 1, 32, 3])
+  const threads = choose.of(overLanes === 100 ? [4, 2, 8, 32, 16] : [1, 1, 4, 2, 8, 1, 32, 3])
   const made = kernel.items.filter((i) => i.kind === "store")
   const along = sharedFolds(made).map((w) => (w !== undefined && choose.chance(65) ? w : undefined))
   const hosts = new Set(along.map((w) => w?.store))
