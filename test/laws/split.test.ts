@@ -103,7 +103,7 @@ describe("meaning", () => {
       law(
         "split",
         cases,
-        180,
+        220,
         (c) =>
           withTable(() => {
             const split = splitOf(c)
@@ -121,7 +121,7 @@ describe("meaning", () => {
         show,
       )
       console.log(JSON.stringify(Object.fromEntries([...outcomes].sort())))
-      const least = 2 * Math.min(1, runs(180) / 180)
+      const least = 2 * Math.min(1, runs(220) / 220)
       for (const name of ["split exp", "split argmax", "with"])
         expect(outcomes.get(name) ?? 0, name).toBeGreaterThan(least)
     },
