@@ -14,7 +14,6 @@ import {
   endByMass,
   inOrder,
   inParts,
-  type Keys,
   keyValue,
   ordered,
   type Parts,
