@@ -10,7 +10,7 @@ import { add, apply, literal, localRead, reduce, variable, walk } from "../ir/ex
 import type { Statement } from "../ir/loop.js"
 import { identityValue, pivotMonoid } from "../ir/monoid.js"
 import type { Expression, LocalRead, Reduce } from "../ir/nodes.js"
-import { recipeOf } from "../ir/recipes.js"
+import { type Pivot, recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 import { type Accumulators, assign } from "./accumulators.js"
 import type { Build } from "./block.js"
@@ -30,7 +30,7 @@ export interface InChunks {
   readonly online: readonly Online[]
   readonly parts: Build
   readonly lowerer: Lowerer
-  /** Elements of a run, where each chunk has accumulators and pivots of its own. */
+  /** Elements of a run, where each chunk has accumulators of its own. */
   readonly run: number | undefined
 }
 
@@ -57,6 +57,9 @@ export const stagedReads = (online: Online, moving: boolean): readonly LocalRead
   ...(moving ? pivotsAt(online, online.read.index.slice(0, -1), oldName) : []),
 ]
 
+/** Whether a pivot of all that came before serves a run as well as its own. */
+export const runsOn = (pivot: Pivot): boolean => pivot.fold === "max"
+
 /** A chunk's scores move the pivots, or have pivots of their own in runs, and become weights. */
 export function emitWeights(x: Online, c: InChunks, count: Expression, fences: Fences, scope: Scope): void {
   const { chunk, lowerer, parts, run } = c
@@ -76,20 +79,28 @@ export function emitWeights(x: Online, c: InChunks, count: Expression, fences: F
   const inChunk = withAxis(lowerer, element, run === undefined ? (fold ?? {}) : { ...fold, run }, chunk.size)
   for (const [i, pivot] of recipe.pivots.entries()) {
     const seen = reduce(element, count, pivotMonoid(pivot, x.loose), [instantiate(pivot.of, { $0: score })])
-    const moved = run === undefined ? apply(pivotOperation(pivot, x.loose), before[i]!, seen) : seen
-    write(c.arrays.get(now[i]!.local)!, moved, inChunk)
+    const from = run === undefined ? before[i]! : runsOn(pivot) ? now[i]! : undefined
+    const moved = from === undefined ? seen : apply(pivotOperation(pivot, x.loose), from, seen)
+    const to = c.arrays.get(now[i]!.local)!
+    // A place beyond the end moves its own pivot, while another lane moves that of the last row.
+    write(from === now[i] ? everyPlace(to) : to, moved, inChunk)
   }
   const place = scores.axes.at(-1)!
   const weight = instantiate(recipe.weight, {
     $0: localRead(x.scores, [...rows, variable(place.axis.name)], "f32"),
     ...numbered("$p", now),
   })
-  // The places beyond the end hold no scores of this chunk, and nobody reads them.
-  const axes = scores.axes.map((a) => ({ ...a, end: undefined }))
   const vector = fold?.vector ?? 1
   const tile = { tile: place.size % vector === 0 ? { [place.axis.name]: { vector } } : {} }
-  write({ ...scores, axes, local: { ...scores.local, tile } }, weight)
+  // The places beyond the end hold no scores of this chunk, and nobody reads them.
+  write(everyPlace({ ...scores, local: { ...scores.local, tile } }), weight)
 }
+
+/** With the places beyond the end of an axis as they are. */
+const everyPlace = (to: StagedArray): StagedArray => ({
+  ...to,
+  axes: to.axes.map((a) => ({ ...a, end: undefined })),
+})
 
 /** What the sums of a turn become when the pivots have moved. */
 export function advance(

@@ -9,10 +9,11 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import type { Accumulators } from "./accumulators.js"
 import type { BlockAxis } from "./block.js"
 import { Refused } from "./block.js"
+import { combine, isComponentwise } from "./fold.js"
 import { type Scope, withAxis } from "./lowerer.js"
 import { advance, type InChunks } from "./online.js"
 import type { Fold } from "./pipeline-runs.js"
-import { createRuns, fitInLine } from "./runs.js"
+import { type ChunkShape, createRuns, fitInLine } from "./runs.js"
 import type { StagedInChunks } from "./staging/stage.js"
 import { accumulate, emitTurns, lifts, lowerValues } from "./values.js"
 
@@ -21,6 +22,8 @@ export interface Chunking extends InChunks {
   /** The variable that holds the number of the chunk. */
   readonly number: string
   readonly axes: readonly BlockAxis[]
+  /** How chunks are added up where they have accumulators of their own. */
+  readonly shape: ChunkShape | undefined
 }
 
 /** One chunk into the accumulators of a point. */
@@ -87,12 +90,36 @@ function emitTogether(c: Chunking, folds: readonly Fold[], open: Accumulators, c
   const step = elements !== undefined && elements % staged.chunk.step === 0 ? staged.chunk.step : 1
   if (elements === undefined && step > 1) throw new Refused("reduce/chunk", "a step needs a known number of elements")
   const leaves = folds.map((f) => f.leaf)
+  const together =
+    c.shape !== undefined && elements === chunk.size && leaves.every((r) => isComponentwise(r.monoid))
+      ? c.shape.together
+      : 1
+  if (together > 1) {
+    emitTurns(
+      leaves,
+      literal(elements! / together),
+      [open],
+      scope,
+      lowerer,
+      undefined,
+      (turn, [accumulators], body) => {
+        const bound = new Set([...scope.bound, ...freeVariables(turn), c.number])
+        const inner: Scope = { ...scope, out: body, bound }
+        const lifted = Array.from({ length: together }, (_, u) =>
+          lifts(leaves, add(chunk.base, add(mul(turn, literal(together)), literal(u))), inner, lowerer),
+        )
+        const sums = leaves.map((r, i) => lifted.map((l) => l[i]!).reduce((a, b) => combine(r.monoid, a, b)))
+        accumulate(leaves, accumulators!, sums, body, lowerer)
+      },
+    )
+    return
+  }
   const turns = step === 1 ? count : literal(elements! / step)
   const after: Statement[] = []
   const run = Math.max(1, Math.floor((c.run ?? 1) / step))
   const most = Math.ceil(chunk.size / step / run)
   const runs =
-    c.run === undefined || most === 1
+    c.run === undefined || (most === 1 && c.shape!.inLine.chunks === 1)
       ? undefined
       : createRuns(
           leaves,

@@ -1,25 +1,28 @@
 /**
- * Chunks in runs: each chunk of a long fold is one run, whose accumulators are merged by pairs with those of other chunks.
+ * Chunks in runs: accumulators that take some chunks of a long fold in line, and whose sums are merged by pairs with those of other runs.
  *
- *   for c { fill scores; pivot = max scores; scores = exp(scores − pivot);   for point { sum = Σ scores · v;   merge (pivot, sum) by pairs } }
+ *   for c { fill scores; pivot = max(pivot, max scores); scores = exp(scores − pivot);   sum = Σ scores · v;
+ *           total = total · exp(its pivot − pivot) + sum;   if 4 chunks are done { merge (pivot, total) by pairs; total = 0 } }
  *
- * A chunk has pivots of its own, which a lane keeps with its sums for the rows of its points; at the end each point has the pivots of all.
+ * What lies in variables is added in line as long as the bound of the error allows, so that few chunks end with a merge, whose levels lie in arrays. A
+ * lane of many points has its accumulators in arrays in any case: there each chunk is a run. A pivot that is a maximum goes on from run to run, for
+ * one of all that came before does as well as a run's own, and only what is kept has to move.
  */
 
-import { apply, literal, localRead, splat, substitute, variable, walk } from "../ir/expression.js"
+import { add, apply, literal, localRead, splat, substitute, variable, walk } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
 import { identityValue } from "../ir/monoid.js"
 import type { Expression, LocalRead, Reduce } from "../ir/nodes.js"
 import { type Pivot as PivotOf, recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
-import { type Accumulators, declare } from "./accumulators.js"
+import { type Accumulators, assign, declare, unflatten } from "./accumulators.js"
 import { combine, identityOf, isComponentwise } from "./fold.js"
 import { eachIteration, type Iterations } from "./iterations.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import { scoresIn } from "./online.js"
+import { runsOn, scoresIn } from "./online.js"
 import { pivotOperation } from "./online-step.js"
 import { countOf, type Kept, widthIn } from "./pipeline-accumulators.js"
-import { createPairs, levelsFor, type Merge, type Places } from "./runs.js"
+import { createPairs, type InLine, levelsFor, type Merge, type Pairs, type Places } from "./runs.js"
 import { type Online, pivotName } from "./staging/operands.js"
 import type { StagedInChunks } from "./staging/stage.js"
 import type { Copy } from "./store-copies.js"
@@ -38,34 +41,51 @@ interface Pivot {
   readonly loose: boolean
 }
 
-/** Accumulators that each chunk starts anew; `chunks`: how many there are at most. */
+/** What is kept of a fold over the chunks of a point. */
+interface Parts {
+  readonly pivots: readonly Pivot[]
+  readonly merge: Merge
+  /** Pivots and accumulators where nothing is folded. */
+  readonly empty: Accumulators
+}
+
+/** Accumulators of runs of chunks; `chunks`: how many there are at most; `inLine`: how many are added up before they are merged by pairs. */
 export function createChunkRuns(
   folds: readonly Fold[],
   iterations: Iterations,
   copies: readonly Copy[],
   staged: StagedInChunks,
   online: readonly Online[],
-  chunks: number,
+  { chunks, inLine }: { readonly chunks: number; readonly inLine: InLine },
   scope: Scope,
   lowerer: Lowerer,
 ): Kept {
-  const widthOf = (x: Expression) => widthIn(scope, x)
   const pivots = pivotsOf(folds, copies, staged, online)
-  const open = (out: Statement[]): Accumulators =>
-    folds.map(({ whole }) => declare(whole, widthOf(whole), out, lowerer))
-  const named = (values: readonly Expression[], out: Statement[]): readonly Expression[] =>
-    values.map((value) => {
-      const name = lowerer.fresh("pivot")
-      out.push({ kind: "let", name, value, mutable: true })
-      return variable(name, value.dtype, value.width)
-    })
-  const identities = pivots.map(({ of, read }) => splat(literal(identityValue(of.fold, "f32"), "f32"), widthOf(read)))
+  const reads = pivots.map((p) => p.read)
+  const none = pivots.map(({ of, read }) => splat(literal(identityValue(of.fold, "f32"), "f32"), widthIn(scope, read)))
+  const empty = [none, ...folds.map(({ whole }) => identityAt(whole, scope))]
+  const merge = mergeOf(folds, pivots, online, empty.flat())
   const count = countOf(iterations)
   const places = count > 1 ? { count, at: variable(iterations.name) as Places["at"] } : undefined
-  const merge = mergeOf(folds, pivots, online, [...identities, ...open([]).flat()])
-  const pairs = createPairs(merge, levelsFor(chunks), scope.out, lowerer, places)
+  const open = (out: Statement[]) => folds.map(({ whole }) => declare(whole, widthIn(scope, whole), out, lowerer))
+  const now = (out: Statement[]) => named("pivot", lowerValues(reads, { ...scope, out }, lowerer), out, lowerer)
+  /** Those of what is merged last: a pivot that goes on is the same everywhere by then. */
+  const last = (out: Statement[]) => {
+    const at = pivots.some(goesOn) ? lowerValues(reads, { ...scope, out }, lowerer) : none
+    return named(
+      "pivot",
+      pivots.map((p, i) => (goesOn(p) ? at[i]! : none[i]!)),
+      out,
+      lowerer,
+    )
+  }
+  const runs =
+    places === undefined
+      ? createLine({ pivots, merge, empty }, inLine, chunks, scope.out, lowerer)
+      : createPairs(merge, levelsFor(chunks), scope.out, lowerer, places)
+  const own = inLine.chunks > 1 && places === undefined ? open(scope.out) : undefined
   const around = (to: Statement[], fill: (inner: Statement[]) => void) => {
-    if (count > 1) return eachIteration(iterations, to, fill)
+    if (places !== undefined) return eachIteration(iterations, to, fill)
     const body: Statement[] = []
     fill(body)
     to.push({ kind: "block", body })
@@ -73,19 +93,86 @@ export function createChunkRuns(
   return {
     each: (to, body) =>
       around(to, (inner) => {
-        const own = open(inner)
-        body(inner, own)
-        const reads = pivots.map((p) => p.read)
-        const moved = named(lowerValues(reads, { ...scope, out: inner }, lowerer), inner)
-        pairs.push([...moved, ...own.flat()], inner)
+        const accumulators = own ?? open(inner)
+        body(inner, accumulators)
+        runs.push([...now(inner), ...accumulators.flat()], inner)
       }),
     finish: (to, body) =>
       around(to, (inner) => {
-        const totals = named(identities, inner)
-        const own = open(inner)
-        pairs.collapse([...totals, ...own.flat()], inner)
-        body(inner, own, new Map(pivots.map(({ read }, i) => [read, [totals[i]!]] as const)))
+        const totals = [...last(inner), ...(own ?? open(inner)).flat()]
+        runs.collapse(totals, inner)
+        const [moved, ...sums] = unflatten(totals, empty)
+        body(inner, sums, new Map(reads.map((read, i) => [read, [moved![i]!]] as const)))
       }),
+  }
+}
+
+/** Whether a pivot of a run is that of all that came before. */
+const goesOn = (p: Pivot): boolean => runsOn(p.of)
+
+/** Mutable variables. */
+function named(
+  stem: string,
+  values: readonly Expression[],
+  out: Statement[],
+  { fresh }: Lowerer,
+): readonly Expression[] {
+  return values.map((value) => {
+    const name = fresh(stem)
+    out.push({ kind: "let", name, value, mutable: true })
+    return variable(name, value.dtype, value.width)
+  })
+}
+
+/** The accumulator of a fold that nothing is added to. */
+const identityAt = (whole: Reduce, scope: Scope): readonly Expression[] =>
+  identityOf(
+    whole.monoid,
+    whole.lift.map((l) => l.dtype),
+    widthIn(scope, whole),
+  )
+
+/** Runs of chunks in line: accumulators start anew when they have been added to others, and those when they have been merged by pairs. */
+function createLine(
+  { pivots, merge, empty }: Parts,
+  { chunks: first, sums: second }: InLine,
+  chunks: number,
+  out: Statement[],
+  lowerer: Lowerer,
+): Pairs {
+  const length = first * second
+  const done = lowerer.fresh("chunks")
+  if (length > 1) out.push({ kind: "let", name: done, value: literal(0), mutable: true })
+  const none = empty.flat()
+  const totals = second === 1 ? undefined : named("total", none, out, lowerer)
+  const pairs = createPairs(merge, levelsFor(Math.ceil(chunks / length)), out, lowerer)
+  const restart = (set: readonly Expression[], to: Statement[]) => {
+    for (const [i, x] of set.entries())
+      if (x.kind === "variable" && !(i < pivots.length && goesOn(pivots[i]!)))
+        to.push({ kind: "assign", name: x.name, value: none[i]! })
+  }
+  const each = (n: number, to: Statement[], body: readonly Statement[]) => {
+    const condition = apply("eq", apply("bitand", variable(done), literal(n - 1)), literal(0))
+    if (n === 1) to.push(...body)
+    else to.push({ kind: "if", condition, body, otherwise: [] })
+  }
+  const put = (own: readonly Expression[], to: Statement[]) =>
+    assign(totals!, merge.combine(totals!, own), merge.independent, to, lowerer)
+  return {
+    push: (own, to) => {
+      if (length > 1) to.push({ kind: "assign", name: done, value: add(variable(done), literal(1)) })
+      const [full, over]: [Statement[], Statement[]] = [[], []]
+      if (totals !== undefined) put(own, full)
+      pairs.push(totals ?? own, over)
+      if (totals !== undefined) restart(totals, over)
+      each(second === 1 ? 1 : length, full, over)
+      if (first > 1) restart(own, full)
+      each(first, to, full)
+    },
+    collapse: (into, to) => {
+      if (totals !== undefined) assign(into, merge.combine(totals, into), merge.independent, to, lowerer)
+      pairs.collapse(into, to)
+    },
   }
 }
 
@@ -101,7 +188,9 @@ function mergeOf(
     return { recipe: scoresIn(leaf, online)?.of.recipe, reads }
   })
   const combineAll: Merge["combine"] = (left, right) => {
-    const moved = pivots.map(({ of, loose }, i) => apply(pivotOperation(of, loose), left[i]!, right[i]!))
+    const moved = pivots.map(({ of, loose }, i) =>
+      runsOn(of) ? right[i]! : apply(pivotOperation(of, loose), left[i]!, right[i]!),
+    )
     let from = pivots.length
     const channels = folds.flatMap(({ whole }, i) => {
       const { recipe, reads } = places[i]!
@@ -123,7 +212,8 @@ function mergeOf(
             reads.map((r) => moved[r]!),
           ),
         })
-      return [apply("add", side(left), side(right))]
+      const stays = reads.every((r) => moved[r] === right[r])
+      return [apply("add", side(left), stays ? right[at]! : side(right))]
     })
     return [...moved, ...channels]
   }

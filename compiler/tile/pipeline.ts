@@ -22,7 +22,7 @@ import { createAccumulators, type Kept } from "./pipeline-accumulators.js"
 import { type Chunking, emitFold } from "./pipeline-folds.js"
 import { createChunkRuns, type Fold } from "./pipeline-runs.js"
 import { allCount, contributingAny, maskedLift, type Span } from "./range.js"
-import { longestRun, runOf } from "./runs.js"
+import { type ChunkShape, longestRun, runOf, shapeOfChunk } from "./runs.js"
 import { createFences, emitFill, type Fences, inChunk, inWholeChunk } from "./staging/fill.js"
 import type { StagedInChunks } from "./staging/stage.js"
 import type { StagedArray } from "./staging/staged.js"
@@ -42,6 +42,15 @@ export function runOfChunks(staged: StagedInChunks, lowerer: Lowerer): number | 
   if (run !== undefined && longest > longestLoop && chunk.step > most)
     throw new Refused("reduce/run", `steps of ${chunk.step} of '${chunk.name}' lose digits; ${most} is the most`)
   return run
+}
+
+/** How the chunks of a long fold are added up. */
+export function shapeOf(run: number, staged: StagedInChunks, lowerer: Lowerer): ChunkShape {
+  const { size, step, extent, outer } = staged.chunk
+  const whole = outer.length === 0 || (literalExtent(extent) ?? 1) % size === 0
+  // One whole chunk and one element, at worst.
+  const least = whole ? size : size / 2
+  return shapeOfChunk({ size, step, run, inside: insideOf(staged, lowerer), least, own: staged.online.length > 0 })
 }
 
 /** Elements of the folds inside of each element of a chunk at most. */
@@ -89,7 +98,7 @@ function accumulatorsOf(
   if (c.run === undefined) return createAccumulators(whole, iterations, scope, lowerer)
   const around = staged.chunk.outer.reduce((n, a) => n * lowerer.longest(a.name), 1)
   const chunks = around * Math.ceil(lowerer.longest(chunk.name) / chunk.size)
-  return createChunkRuns(folds, iterations, copies, staged, online, chunks, scope, lowerer)
+  return createChunkRuns(folds, iterations, copies, staged, online, { chunks, inLine: c.shape!.inLine }, scope, lowerer)
 }
 
 /** The variables of the loops around a chunk. */

@@ -34,6 +34,62 @@ export const longestRun = 8
 export const fitInLine = (turns: number, runs: number): boolean =>
   turns + runs + 1 <= longestRun + Math.log2(turns * runs)
 
+/**
+ * Whether runs of so many elements may be merged by pairs when an element goes through so many roundings inside of its run; room is left for that
+ * of a product and for an uneven number of runs.
+ */
+export const fitInRun = (roundings: number, elements: number): boolean =>
+  roundings + 2 <= longestRun + Math.log2(elements)
+
+/** How many chunks go one after the other into the same accumulators, and how many sums of those into others, before they are merged by pairs. */
+export interface InLine {
+  readonly chunks: number
+  readonly sums: number
+}
+
+/** How the chunks of a long fold are added up. */
+export interface ChunkShape {
+  /** Elements that are added up in one expression. */
+  readonly together: number
+  readonly inLine: InLine
+}
+
+export interface ChunkElements {
+  readonly size: number
+  readonly step: number
+  /** Elements of a run. */
+  readonly run: number
+  /** Elements of the folds inside of each element. */
+  readonly inside: number
+  /** Elements that a chunk has on the average at least: fewer than `size` where loops around end with a part of one again and again. */
+  readonly least: number
+  /** Whether each chunk has accumulators of its own, as those with pivots have. */
+  readonly own: boolean
+}
+
+/**
+ * As many in line as the bound of the error allows.
+ *
+ *   chunks of 16, runs of 8   →   8 products in an expression, 2 chunks in line, 4 of their sums in line: 7 + 3 + 3 roundings, and a merge per 128 elements
+ */
+export function shapeOfChunk({ size, step, run, inside, least, own }: ChunkElements): ChunkShape {
+  const longer = run % step === 0 && size % run === 0 ? run : step
+  const wanted = step > 1 && size % step === 0 ? longer : 1
+  const depthOf = (elements: number) => inside - 1 + elements - 1 + Math.ceil(size / elements) - 1
+  const together = fitInRun(depthOf(wanted), least * inside) ? wanted : 1
+  // What is not added up in one expression is in runs.
+  const unit = together === 1 ? run : together
+  const depth = depthOf(unit)
+  if (!fitInRun(depth, least * inside)) return { together, inLine: { chunks: 1, sums: 1 } }
+  const turns = Math.ceil(size / unit)
+  const elements = (chunks: number) => least * inside * chunks
+  let chunks = 1
+  while (!own && fitInRun(depth + (2 * chunks - 1) * turns, elements(2 * chunks))) chunks *= 2
+  let sums = 1
+  while (fitInRun(depth + (chunks - 1) * turns + 2 * sums - 1, elements(2 * chunks * sums))) sums *= 2
+  return { together, inLine: { chunks, sums } }
+}
+
 /** Whether the order of merging shows in the result. */
 export const rounds = (r: Reduce): boolean =>
   monoidParts(r.monoid).some(

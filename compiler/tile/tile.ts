@@ -25,7 +25,7 @@ import { emitIterations } from "./iterations.js"
 import { emitOverLanes, laneAxis } from "./lanes/lanes.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { stagedPivots, stagedReads } from "./online.js"
-import { emitChunked, runOfChunks } from "./pipeline.js"
+import { emitChunked, runOfChunks, shapeOf } from "./pipeline.js"
 import { emitStaged, type OpenChunk } from "./staging/homes.js"
 import { isInChunks, type StagedInChunks, stage } from "./staging/stage.js"
 import type { StagedLocal } from "./staging/staged.js"
@@ -270,7 +270,9 @@ function emitInChunks(
     outer: new Map(staged.chunk.outer.map((a) => [a.name, variable(parts.fresh(a.name))] as const)),
     half: staged.chunk.depth === 2 ? apply("bitand", variable(number), literal(1)) : undefined,
   }
-  const run = runOfChunks(staged, createLowerer(parts, new Map(), folding))
+  const lengths = createLowerer(parts, new Map(), folding)
+  const run = runOfChunks(staged, lengths)
+  const shape = run === undefined ? undefined : shapeOf(run, staged, lengths)
   const moving = run === undefined
   const values = [
     ...[staged.store, ...staged.beside].flatMap((s) => [s.value, ...s.index]),
@@ -280,5 +282,5 @@ function emitInChunks(
   const reader = { values, axes, locals: [...locals, ...pivots], chunk, folding }
   const { lowerer, arrays } = emitStaged(reader, parts, out)
   const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
-  emitChunked({ staged, chunk, number, arrays, online: staged.online, axes, parts, lowerer, run }, scope)
+  emitChunked({ staged, chunk, number, arrays, online: staged.online, axes, parts, lowerer, run, shape }, scope)
 }
