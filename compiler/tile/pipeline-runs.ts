@@ -145,7 +145,8 @@ function createLine(
   if (length > 1) out.push({ kind: "let", name: done, value: literal(0), mutable: true })
   const none = empty.flat()
   const totals = second === 1 ? undefined : named("total", none, out, lowerer)
-  const pairs = createPairs(merge, levelsFor(Math.ceil(chunks / length)), out, lowerer)
+  // As many levels as if each chunk were merged: how often a condition holds is not seen by the proof that accesses are in range.
+  const pairs = createPairs(merge, levelsFor(chunks), out, lowerer)
   const restart = (set: readonly Expression[], to: Statement[]) => {
     for (const [i, x] of set.entries())
       if (x.kind === "variable" && !(i < pivots.length && goesOn(pivots[i]!)))
