@@ -96,6 +96,16 @@ export function wholeNumber(value: unknown, what: string, least: number): number
   )
 }
 
+/** Refuses an axis of more elements than an i32 numbers; `count` is not rounded to one. */
+export function checkCount(axis: string, count: number): void {
+  if (count <= most) return
+  throw new Misuse(
+    "trace/extent",
+    `axis '${axis}' would have ${count} elements, and ${most} is the most`,
+    "make it shorter, or keep its parts as axes of their own",
+  )
+}
+
 const isDim = (value: unknown): value is Dim =>
   typeof value === "object" &&
   value !== null &&

@@ -4,11 +4,21 @@
  *   slice(x, "row", 2, 3)   →   Reindex [row: 3] of x at row + 2
  */
 import type { Tracing } from "../../dsl/tracing.js"
-import { type Dim, literalExtent } from "../ir/dim.js"
+import { type Dim, literalExtent, maximum } from "../ir/dim.js"
 import { add, apply, literal, mul, print, sub, TypeProblem, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
 import * as ir from "../ir/tensor.js"
-import { axisName, dimension, distinctNames, listOf, Misuse, numberOf, shown, wholeNumber } from "./arguments.js"
+import {
+  axisName,
+  checkCount,
+  dimension,
+  distinctNames,
+  listOf,
+  Misuse,
+  numberOf,
+  shown,
+  wholeNumber,
+} from "./arguments.js"
 import { axisOf, build, lastPlace, type Nodes, node, replaceAxis, toAxis } from "./nodes.js"
 
 /** Axes that are renamed, split and merged. */
@@ -40,6 +50,10 @@ export const axisCalls = (nodes: Nodes): Pick<Tracing, "rename" | "split" | "mer
     const rest = t.axes.filter((a) => !merged.includes(a))
     if (rest.some(({ name }) => name === axisName(to)))
       throw new Misuse("trace/axis", `axis '${to}' exists already`, "give the new axis a name of its own")
+    checkCount(
+      to,
+      merged.reduce((n, a) => n * maximum(a.extent), 1),
+    )
     const extent = merged.reduce<Dim>((n, a) => mul(n, a.extent), literal(1))
     const index = unflatten(merged, variable(to))
     const result = [...rest, { name: to, extent }]
@@ -105,7 +119,9 @@ export const indexCalls = (nodes: Nodes): Pick<Tracing, "slice" | "pick" | "roll
   },
   pad: (x, axis, before, after, value) => {
     const a = axisOf(node(nodes, x), axis)
-    const more = literal(wholeNumber(before, "the padding before", 0) + wholeNumber(after, "the padding after", 0))
+    const count = wholeNumber(before, "the padding before", 0) + wholeNumber(after, "the padding after", 0)
+    checkCount(axis, count + maximum(a.extent))
+    const more = literal(count)
     const fill = numberOf(value, node(nodes, x).dtype, "the value of the padding")
     const at = sub(variable(axis), literal(before))
     const valid = apply("and", apply("ge", at, literal(0)), apply("lt", at, a.extent))

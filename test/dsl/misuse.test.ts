@@ -7,6 +7,7 @@ import { beforeAll, describe, expect, test } from "vitest"
 import { withTable } from "../../compiler/ir/expression.js"
 import { createTracing } from "../../compiler/trace/trace.js"
 import { withTracing } from "../../dsl/attach.js"
+import { merge, pad, type Tensor } from "../../dsl/index.js"
 import { WeftError } from "../../runtime/errors.js"
 import { law, patience } from "../laws/settings.js"
 import { attempt, given, loadSlots, numbers, others } from "./misuse-cases.js"
@@ -50,6 +51,7 @@ describe("the sentences", () => {
     ["slice start", -1, "the start of a slice is -1; it is a whole number from 0"],
     ["slice count", 5, "slice 2 … 6 leaves axis 'a' of 6"],
     ["pad before", 0.5, "the padding before is 0.5; it is a whole number from 0"],
+    ["pad before", 2 ** 31 - 7, "axis 'a' would have 2147483648 elements, and 2147483647 is the most"],
     ["pad value of integers", Number.NaN, "the value of the padding is NaN, which no i32 is"],
     ["windows count", 7, "windows of 7 do not fit axis 'a' of 6"],
     ["roll distance", 1.5, "the distance of a roll is 1.5; it is a whole number between −2^31 and 2^31"],
@@ -67,6 +69,18 @@ describe("the sentences", () => {
   ])("%s: %s", (name, value, sentence) => {
     expect(String(attempt(slots[name]!, value))).toContain(sentence)
   })
+})
+
+test("a merged axis of more elements than are numbered is told", () => {
+  withTable(() =>
+    withTracing(createTracing(), () => {
+      const x = given().x as Tensor<"a" | "b">
+      const wide = pad(pad(x, "a", 0, 2 ** 16), "b", 0, 2 ** 16)
+      expect(() => merge(wide, ["a", "b"], "c")).toThrow(
+        /axis 'c' would have \d{10} elements, and 2147483647 is the most/,
+      )
+    }),
+  )
 })
 
 test("a tensor of another trace is told, with where it was made", () => {
