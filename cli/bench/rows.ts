@@ -44,7 +44,7 @@ export interface RowOptions {
 /** The longest of `lengths` that fit, and `spare` as the second where that does not. */
 function fitting(lengths: readonly number[], room: number, spare: number): readonly number[] {
   const found = lengths.filter((n) => n <= room)
-  const next = found.length < 2 && spare > (found[0] ?? 0) && spare <= room ? [spare] : []
+  const next = found.length < 2 && spare > Math.max(1, found[0] ?? 0) && spare <= room ? [spare] : []
   return [...found, ...next]
 }
 

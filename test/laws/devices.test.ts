@@ -96,7 +96,7 @@ describe.skipIf(!present)("WebGPU", () => {
     async () => {
       device = await open()
       const { target, emit, refusal } = webgpuEmitter(device)
-      await check("webgpu", 80, target, device, emit, refusal)
+      await check("webgpu", 48, target, device, emit, refusal)
       expect(device.counters.commands).toBeGreaterThan(0)
     },
     // A software adapter compiles hundreds of shaders on what the other tests leave of the cores.
