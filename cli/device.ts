@@ -7,14 +7,7 @@
  */
 import { tmpdir } from "node:os"
 import type { AdapterFacts } from "../compiler/ir/machine.js"
-import {
-  type Artifact,
-  type ArtifactTarget,
-  defaultPrecision,
-  isProven,
-  type Precision,
-  targetNames,
-} from "../runtime/artifact.js"
+import { type Artifact, type ArtifactTarget, defaultPrecision, isProven, type Precision } from "../runtime/artifact.js"
 import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
@@ -22,7 +15,7 @@ import { WeftError } from "../runtime/errors.js"
 import { hostText } from "../runtime/host.js"
 
 export type DeviceName = "auto" | ArtifactTarget
-export const deviceNames: readonly DeviceName[] = ["auto", ...targetNames]
+export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
 
 /**
  * How what kernels touch is kept within their buffers: `checked` by the device at each access, or `proven` by the compiler, so that Dawn leaves

@@ -30,8 +30,8 @@ const usualEntries = ["prefill", "step", "greedy"]
 const leastShare = 0.01
 /** An entry that takes less than this of the largest one's time counts less. */
 const countsFrom = 0.01
-/** A sample takes so many milliseconds at least, where one launch does not. */
-const sampleMs = { wasm: 1, webgpu: 15 } as const
+/** A sample takes so many milliseconds at least, where one launch does not; of CUDA it was not measured. */
+const sampleMs = { wasm: 1, webgpu: 15, cuda: 15 } as const
 
 interface Measured extends Found {
   readonly kernel: string

@@ -32,6 +32,8 @@ const roles: readonly string[] = ["weight", "constant", "state", "input", "outpu
 const accesses: readonly string[] = ["read", "write", "readwrite"]
 const mostThreads = 1024
 const mostGroups = 65535 ** 2
+/** More than a block has on any GPU. */
+const mostSharedBytes = 2 ** 20
 
 /** @throws WeftError `artifact/version` for another format or version, `artifact/invalid` naming the place and what stands there */
 export function checkArtifact(json: unknown): Artifact {
@@ -55,6 +57,12 @@ function checkParts(json: unknown): Artifact {
     integer(record(slot, `slots[${i}]`).bytes, 1, mostBytes, `slots[${i}].bytes`)
   named(list(root.buffers, "buffers"), "buffers", checkBuffer)
   named(list(root.kernels, "kernels"), "kernels", checkKernel)
+  if (root.target === "cuda") checkCuda(root)
+  else {
+    absent(root, ["prelude", "modules"], "")
+    for (const [i, k] of (root.kernels as readonly Fields[]).entries())
+      absent(k, ["symbol", "sharedBytes", "early"], `kernels[${i}].`)
+  }
   for (const [name, entry] of Object.entries(record(root.entries, "entries")))
     for (const [i, launch] of list(record(entry, `entries.${name}`).launches, `entries.${name}.launches`).entries()) {
       const at = `entries.${name}.launches[${i}]`
@@ -130,6 +138,31 @@ function checkKernel(k: Fields, at: string): void {
     if (binding.bytes !== undefined || k.proven === true)
       integer(binding.bytes, 0, mostBytes, `${at}.bindings[${i}].bytes`)
   }
+}
+
+/** What only this target has: names of functions, shared memory, and binaries. */
+function checkCuda({ prelude, modules = [], kernels }: Fields): void {
+  text(prelude, "prelude")
+  for (const [i, value] of list(modules, "modules").entries()) {
+    const { arch, kind, base64: image } = record(value, `modules[${i}]`)
+    if (!/^sm_[1-9][0-9]{1,2}[af]?$/.test(text(arch, `modules[${i}].arch`)))
+      wrong(`modules[${i}].arch`, arch, "an architecture such as sm_90a")
+    oneOf(kind, ["cubin", "ptx"], `modules[${i}].kind`)
+    base64(image, `modules[${i}].base64`)
+  }
+  const symbols = new Set<string>()
+  for (const [i, { symbol, sharedBytes, early }] of (kernels as readonly Fields[]).entries()) {
+    const name = text(symbol, `kernels[${i}].symbol`)
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || symbols.has(name))
+      wrong(`kernels[${i}].symbol`, name, "the name of a function that stands once")
+    symbols.add(name)
+    integer(sharedBytes, 0, mostSharedBytes, `kernels[${i}].sharedBytes`)
+    if (early !== undefined && early !== true) wrong(`kernels[${i}].early`, early, "true, or nothing")
+  }
+}
+
+function absent(part: Fields, names: readonly string[], at: string): void {
+  for (const name of names) if (part[name] !== undefined) wrong(`${at}${name}`, "there", "nothing but on cuda")
 }
 
 function checkWeight(w: Fields, at: string): void {

@@ -9,7 +9,7 @@ import type { Span } from "./errors.js"
 export const artifactVersion = 3
 
 /** What artifacts are compiled for, which is a device's kind, too. */
-export const targetNames = ["webgpu", "wasm"] as const
+export const targetNames = ["webgpu", "wasm", "cuda"] as const
 export type ArtifactTarget = (typeof targetNames)[number]
 /**
  * How values are kept between kernels: as they are computed, or rounded to bf16 where that costs little, with products for those in f16 where
@@ -66,8 +66,17 @@ export interface ArtifactConstant {
 
 export interface ArtifactKernel {
   readonly name: string
-  /** WGSL text; empty on WebAssembly, where all kernels are exports of `module`, named like the kernel. */
+  /**
+   * WGSL text; empty on WebAssembly, where all kernels are exports of `module`, named like the kernel. On CUDA a function in C++ without headers,
+   * to be compiled after the artifact's `prelude`: `extern "C" __global__ void symbol(a pointer per binding…, const int* symbols)`.
+   */
   readonly source: string
+  /** CUDA: the function's name; no two kernels of an artifact share one. */
+  readonly symbol?: string
+  /** CUDA: bytes of dynamic shared memory that a launch provides. */
+  readonly sharedBytes?: number
+  /** CUDA: every block waits for the launches before it itself, so that it may start before they have ended. */
+  readonly early?: true
   /** `bytes`: as far as it reaches into what is bound. */
   readonly bindings: readonly { readonly access: "read" | "write" | "readwrite"; readonly bytes?: number }[]
   /** Threads of a workgroup. */
@@ -88,6 +97,14 @@ export interface ArtifactLaunch {
   readonly buffers: readonly number[]
   /** Workgroups; a constant. */
   readonly groups: number
+}
+
+/** All kernels of an artifact as a GPU takes them: `cubin` for one architecture, `ptx` for those from it on. */
+export interface ArtifactModule {
+  /** As the compilers name it: sm_90a. */
+  readonly arch: string
+  readonly kind: "cubin" | "ptx"
+  readonly base64: string
 }
 
 /** A sequence of launches with the symbols that the host sets before it. */
@@ -119,8 +136,12 @@ export interface Artifact {
   readonly weights: readonly ArtifactWeight[]
   readonly constants: readonly ArtifactConstant[]
   readonly kernels: readonly ArtifactKernel[]
-  /** Base64 of the WebAssembly module of all kernels; empty on WebGPU. */
+  /** Base64 of the WebAssembly module of all kernels; empty on other targets. */
   readonly module: string
+  /** CUDA: the text that stands once before the kernels of a translation unit. */
+  readonly prelude?: string
+  /** CUDA: what was compiled ahead of time; where no architecture fits, the kernels' sources are compiled. */
+  readonly modules?: readonly ArtifactModule[]
   readonly entries: Readonly<Record<string, ArtifactEntry>>
 }
 

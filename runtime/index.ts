@@ -9,6 +9,7 @@ export {
   type ArtifactKernel,
   type ArtifactLaunch,
   type ArtifactModel,
+  type ArtifactModule,
   type ArtifactNeed,
   type ArtifactProgram,
   type ArtifactSlot,

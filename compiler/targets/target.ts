@@ -2,6 +2,7 @@
  * Targets as data: a machine (`machines.ts`), the passes over its loops, and its printer.
  */
 import { type ArtifactTarget, defaultPrecision } from "../../runtime/artifact.js"
+import { WeftError } from "../../runtime/errors.js"
 import type { LoopKernel } from "../ir/loop.js"
 import type { AdapterFacts, Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
@@ -58,6 +59,8 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
       const f16 = precision === "fast" && adapter?.f16 === true
       return webgpuOn(machineOf(adapter, f16), f16)
     }
+    case "cuda":
+      throw new WeftError("compile/target", "nothing is compiled for cuda yet")
     default:
       return name satisfies never
   }

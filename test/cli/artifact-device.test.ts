@@ -2,13 +2,15 @@
 import { beforeAll, describe, expect, test } from "vitest"
 import { type DeviceName, load, loadProgram, type Precision } from "../../cli/node.js"
 import { compile } from "../../compiler/index.js"
-import { type Artifact, type ArtifactTarget, targetNames } from "../../runtime/artifact.js"
+import type { Artifact } from "../../runtime/artifact.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { loadProgram as loadArtifact } from "../../runtime/program.js"
 import { refusal } from "../generate/model.js"
 import { goldenFolder } from "../support/goldens.js"
 
-let artifacts: Record<ArtifactTarget, Artifact>
+const targetNames = ["webgpu", "wasm"] as const
+
+let artifacts: Record<(typeof targetNames)[number], Artifact>
 beforeAll(async () => {
   const made = targetNames.map(async (target) => [target, await compile("examples/mandelbrot.ts", {}, target)] as const)
   artifacts = Object.fromEntries(await Promise.all(made)) as typeof artifacts

@@ -63,7 +63,7 @@ describe("refused", () => {
   test.each<[string, (artifact: Loose) => void, string]>([
     ["another version", (a) => Object.assign(a, { version: 1 }), "artifact/version"],
     ["another format", (a) => Object.assign(a, { format: "onnx" }), "artifact/version"],
-    ["a target that is none", (a) => Object.assign(a, { target: "cuda" }), "target is"],
+    ["a target that is none", (a) => Object.assign(a, { target: "metal" }), "target is"],
     ["a chunk beyond the context", (a) => Object.assign(a.model, { chunk: 9 }), "model.chunk is 9"],
     [
       "a need of a size that is not there",
@@ -173,6 +173,42 @@ describe("refused", () => {
   })
 })
 
+/** The same for CUDA, with a binary. */
+const onCuda: Artifact = {
+  ...small,
+  target: "cuda",
+  kernels: small.kernels.map((k) => ({ ...k, symbol: "k", sharedBytes: 64, early: true })),
+  prelude: "typedef int i32;",
+  modules: [{ arch: "sm_90a", kind: "cubin", base64: "AAAA" }],
+}
+
+test("what is for CUDA passes, with its binaries and without", () => {
+  const { modules: _, ...rest } = onCuda
+  for (const whole of [onCuda, rest]) expect(checkArtifact(structuredClone(whole))).toEqual(whole)
+})
+
+test.each<[string, (artifact: Loose) => void, string]>([
+  ["a kernel without a function", (a) => delete a.kernels[0].symbol, "kernels[0].symbol is"],
+  ["a function that is no name", (a) => Object.assign(a.kernels[0], { symbol: "k(" }), 'kernels[0].symbol is "k("'],
+  ["a function twice", (a) => a.kernels.push({ ...a.kernels[0], name: "l" }), 'kernels[1].symbol is "k"'],
+  ["shared memory that is none", (a) => Object.assign(a.kernels[0], { sharedBytes: -4 }), "sharedBytes is -4"],
+  ["an early start that is none", (a) => Object.assign(a.kernels[0], { early: false }), "kernels[0].early is"],
+  ["no prelude", (a) => delete a.prelude, "prelude is"],
+  ["a binary for nothing", (a) => Object.assign(a.modules[0], { arch: "sm_90a -o x" }), "modules[0].arch is"],
+  ["a binary of another kind", (a) => Object.assign(a.modules[0], { kind: "elf" }), "modules[0].kind is"],
+  ["a binary that is no base64", (a) => Object.assign(a.modules[0], { base64: "!" }), "modules[0].base64 is"],
+  [
+    "functions on WebAssembly",
+    (a) => Object.assign(a, { target: "wasm", prelude: undefined, modules: undefined }),
+    "kernels[0].symbol is",
+  ],
+  ["binaries on WebGPU", (a) => Object.assign(a, { target: "webgpu", prelude: undefined }), "modules is"],
+])("refused for CUDA: %s", async (_, change, message) => {
+  const copy = structuredClone(onCuda)
+  change(copy)
+  expect(await refusal(async () => checkArtifact(copy))).toContain(message)
+})
+
 test("any part of another type is refused, never a crash", async () => {
   const paths: (readonly (string | number)[])[] = []
   const collect = (value: unknown, path: readonly (string | number)[]) => {
@@ -181,11 +217,11 @@ test("any part of another type is refused, never a crash", async () => {
     for (const key of Object.keys(value))
       collect((value as Loose)[key], [...path, Array.isArray(value) ? Number(key) : key])
   }
-  collect(small, [])
+  collect(onCuda, [])
   expect(paths.length).toBeGreaterThan(100)
   for (const path of paths)
     for (const junk of [null, -1, 1e300, "junk", {}, [null], true]) {
-      const copy: Loose = structuredClone(small)
+      const copy: Loose = structuredClone(onCuda)
       const parent = path.slice(0, -1).reduce((at: Loose, key) => at[key], copy)
       parent[path.at(-1)!] = junk
       try {

@@ -48,7 +48,7 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
       writeSafetensors`,
     types: words`
       Artifact ArtifactArray ArtifactBuffer ArtifactConstant ArtifactEntry ArtifactExtent ArtifactKernel
-      ArtifactLaunch ArtifactModel ArtifactNeed ArtifactProgram ArtifactSlot ArtifactSymbol ArtifactTarget
+      ArtifactLaunch ArtifactModel ArtifactModule ArtifactNeed ArtifactProgram ArtifactSlot ArtifactSymbol ArtifactTarget
       ArtifactTerm ArtifactWeight ByteSource Checkpoint Detokenizer Device DeviceBuffer DeviceLimits ErrorCode
       GenerateDefaults GenerateOptions GeneratePart GenerateResult GenerateTimings Generation GenerativeModel
       GeneratorOptions LoadOptions LoadProgramOptions Logits MatchOptions MemoryEstimate NameRules NumberArray

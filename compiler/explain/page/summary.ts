@@ -7,7 +7,7 @@ import { bytesText, countText, plural, timeText } from "./format.js"
 import { html, type Markup } from "./html.js"
 import type { PageOptions } from "./options.js"
 
-const targets = { webgpu: "WebGPU", wasm: "WebAssembly" } as const
+const targets = { webgpu: "WebGPU", wasm: "WebAssembly", cuda: "CUDA" } as const
 
 export function summary(explanation: Explanation, options: PageOptions): Markup {
   const { main, target, facts } = explanation
