@@ -240,6 +240,7 @@ function assemble(
     })),
     kernels: compiled,
     module: base64(emitted.module),
+    ...(emitted.prelude === undefined ? {} : { prelude: emitted.prelude }),
     entries: Object.fromEntries(
       Object.entries(plan.entries).map(([name, entry]) => {
         const own = needs.get(name)!

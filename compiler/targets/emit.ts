@@ -1,9 +1,13 @@
 /**
- * Loops → what a device takes: WGSL text for each kernel, or one WebAssembly module that exports them all.
+ * Loops → what a device takes: WGSL or CUDA text for each kernel, or one WebAssembly module that exports them all.
  */
 import type { ArtifactKernel } from "../../runtime/artifact.js"
 import { maximum } from "../ir/dim.js"
 import { type LoopKernel, storageBytes } from "../ir/loop.js"
+import { emitCuda } from "./cuda/emit.js"
+import { prelude } from "./cuda/prelude.js"
+import { reserved } from "./cuda/words.js"
+import { createNames } from "./text/names.js"
 import { emitWasm } from "./wasm/emit.js"
 import { emitWgsl } from "./wgsl/emit.js"
 import { defaultWgslLimits } from "./wgsl/limits.js"
@@ -12,6 +16,8 @@ export interface Emitted {
   readonly kernels: readonly ArtifactKernel[]
   /** Empty where kernels are texts. */
   readonly module: Uint8Array
+  /** What stands before the texts, once. */
+  readonly prelude?: string
 }
 
 export function wasmKernels(kernels: readonly LoopKernel[], symbols: readonly string[]): Emitted {
@@ -49,6 +55,18 @@ export const wgslKernels =
       kernels: kernels.map((loops) => kernelOf(loops, { source: sourceOf(loops), scratch: 0 })),
       module: new Uint8Array(),
     }
+  }
+
+export const cudaKernels =
+  (sharedBytes: number) =>
+  (kernels: readonly LoopKernel[], symbolOrder: readonly string[]): Emitted => {
+    const names = createNames(reserved)
+    const made = kernels.map((loops): ArtifactKernel => {
+      const symbol = names.fresh(loops.name)
+      const { source, ...own } = emitCuda(loops, { symbol, symbolOrder, sharedBytes })
+      return { ...kernelOf(loops, { source, scratch: 0 }), symbol, ...own }
+    })
+    return { kernels: made, module: new Uint8Array(), prelude }
   }
 
 const wholeWords = (bytes: number): number => Math.ceil(bytes / 4) * 4

@@ -5,6 +5,7 @@
  *   WebGPU, nothing known       software   what every adapter grants: 16 KiB, 8 bindings, no subgroups
  *   WebGPU, subgroups below 16  software   an adapter that a processor runs, such as lavapipe
  *   WebGPU, wide subgroups      simt       hardware, such as an H200
+ *   CUDA                        simt       the same, from sm_80 on
  *
  * Each number says its unit, its reason, and the device that it was measured on, as those of `schedule/rules.ts` do.
  */
@@ -114,4 +115,35 @@ export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Mach
     choices: isHardware ? hardware.choices : anyAdapter.choices,
     ...(isHardware ? { split: hardware.split } : {}),
   }
+}
+
+/** Bytes of shared memory that a block may have: the least of all GPUs from sm_80 on, which sm_86 and sm_120 have. */
+const sharedOfAny = 99 * 1024
+
+/** Bytes of it that a block takes where it may choose: two blocks share a multiprocessor's of sm_86, four that of an H200. Not measured. */
+const sharedOfBlock = 48 * 1024
+
+/** What hardware is to WebGPU, and what CUDA has beside it. */
+export const cudaMachine: Machine = {
+  schedule: {
+    ...schedule,
+    ...hardware.schedule,
+    subgroup: widestSubgroup,
+    chunks: {
+      threads: hardware.schedule.threads,
+      subgroup: widestSubgroup,
+      sharedBytes: sharedOfBlock,
+      contraction: true,
+      packed: false,
+    },
+  },
+  // Workgroups: as on WebGPU, for each takes several blocks in turn then.
+  tile: { ...anyAdapter.tile, sharedBytes: sharedOfAny },
+  chunk: hardware.chunk,
+  choices: hardware.choices,
+  split: hardware.split,
+  // Pointers: fewer than parameters have room for.
+  bindings: 128,
+  // Bytes: as many halves as an i32 numbers.
+  bindingBytes: 2 ** 32 - 4,
 }

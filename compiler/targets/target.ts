@@ -2,15 +2,14 @@
  * Targets as data: a machine (`machines.ts`), the passes over its loops, and its printer.
  */
 import { type ArtifactTarget, defaultPrecision } from "../../runtime/artifact.js"
-import { WeftError } from "../../runtime/errors.js"
 import type { LoopKernel } from "../ir/loop.js"
 import type { AdapterFacts, Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
 import { halveProducts } from "../loop/half-products.js"
 import { hoistInvariants } from "../loop/hoist-invariants.js"
 import { mergeLoads } from "../loop/merge-loads.js"
-import { type Emitted, wasmKernels, wgslKernels } from "./emit.js"
-import { anyAdapter, machineOf, wasmMachine } from "./machines.js"
+import { cudaKernels, type Emitted, wasmKernels, wgslKernels } from "./emit.js"
+import { anyAdapter, cudaMachine, machineOf, wasmMachine } from "./machines.js"
 
 export interface LoopPass {
   readonly name: string
@@ -51,6 +50,13 @@ function webgpuOn(machine: Machine, f16 = false): Target {
   }
 }
 
+export const cudaTarget: Target = {
+  name: "cuda",
+  ...cudaMachine,
+  loopPasses: wide,
+  emit: cudaKernels(cudaMachine.tile.sharedBytes),
+}
+
 export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precision = defaultPrecision): Target {
   switch (name) {
     case "wasm":
@@ -60,7 +66,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
       return webgpuOn(machineOf(adapter, f16), f16)
     }
     case "cuda":
-      throw new WeftError("compile/target", "nothing is compiled for cuda yet")
+      return cudaTarget
     default:
       return name satisfies never
   }

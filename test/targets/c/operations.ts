@@ -132,6 +132,7 @@ export function cHelper(stem: string, width: number): Helper {
       dtype,
       width: 1,
       nonNegative: false,
+      allNonNegative: false,
       literal: undefined,
       moderate: false,
       helper: (other) => {

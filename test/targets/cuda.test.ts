@@ -1,0 +1,120 @@
+/** The text of CUDA kernels: heads, accesses of each width, shared memory, and what is refused. */
+import { describe, expect, it } from "vitest"
+import { compile } from "../../compiler/index.js"
+import { sizeSymbol } from "../../compiler/ir/dim.js"
+import { add, apply, fetch, literal, mul, splat, variable } from "../../compiler/ir/expression.js"
+import type { LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import { emitCuda } from "../../compiler/targets/cuda/emit.js"
+import { reserved } from "../../compiler/targets/cuda/words.js"
+import { checkArtifact } from "../../runtime/artifact-check.js"
+import { bind, bound, buffer, serial, store } from "./wasm-support.js"
+
+const v = (name: string) => variable(name)
+const n = (value: number) => literal(value)
+const at = (array: string, offset: Expression, width = 1) => fetch(array, offset, "f32", width)
+
+function kernel(
+  body: readonly Statement[],
+  buffers: readonly LoopBuffer[],
+  shared: readonly Statement[] = [],
+): LoopKernel {
+  const grid = bound("grid", "g", n(2), [...shared, bound("lane", "l", n(64), body)])
+  return { name: "twice", buffers, symbols: [], threads: 64, groups: 2, body: [grid] }
+}
+const emit = (k: LoopKernel, sharedBytes = 4096) =>
+  emitCuda(k, { symbol: "k0_twice", symbolOrder: ["past", "n"], sharedBytes })
+/** The statements of the lane loop. */
+const lines = (body: readonly Statement[], buffers: readonly LoopBuffer[], shared?: readonly Statement[]) => {
+  const all = emit(kernel(body, buffers, shared))
+    .source.trimEnd()
+    .split("\n")
+  const start = all.findIndex((line) => line.includes("lane_number()"))
+  return all.slice(start + 1, -3).map((line) => line.trim())
+}
+
+describe("CUDA text", () => {
+  it("has a pointer for each buffer, then the symbols; shared arrays one behind the other", () => {
+    const shared: Statement[] = [
+      { kind: "alloc", name: "row", dtype: "f32", storage: "bf16", size: 5, space: "shared" },
+      { kind: "alloc", name: "part", dtype: "f32", size: 8, space: "shared" },
+    ]
+    const guarded: Statement = {
+      kind: "if",
+      condition: apply("lt", v("l"), sizeSymbol("n", 100, 10)),
+      body: [store("y", v("l"), mul(at("x", v("l")), literal(2, "f32")))],
+      otherwise: [],
+    }
+    const k = kernel([guarded, { kind: "barrier" }], [buffer("x", "bf16", 64), buffer("y", "f32", 64, "write")], shared)
+    expect(emit({ ...k, symbols: ["n"] })).toEqual({
+      sharedBytes: 48,
+      source: `// twice
+KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
+  bf16* const row = (bf16*)(shared_pool + 0);
+  f32* const part = (f32*)(shared_pool + 1);
+  const i32 n = symbols[1];
+  for (i32 g = workgroup_number(); g < 2; g += workgroup_count()) {
+    {
+      const i32 l = lane_number();
+      if (l < n) {
+        y[l] = load<Plain>(x + l) * 2.0f;
+      }
+      barrier();
+    }
+  }
+}
+`,
+    })
+  })
+
+  it("moves as many elements as an access has at once; arrays in registers one by one", () => {
+    const registers: Statement = { kind: "alloc", name: "r", dtype: "f32", size: 8, space: "register" }
+    const eight = mul(v("l"), n(8))
+    const body = [
+      registers,
+      store("r", n(0), at("x", eight, 8)),
+      store("y", eight, add(at("r", n(0), 8), splat(literal(1, "f32"), 8))),
+    ]
+    expect(lines(body, [buffer("x", "bf16", 512), buffer("y", "bf16", 512, "write")])).toEqual([
+      "f32 r[8];",
+      "scatter(r + 0, load<8>(x + (l * 8)));",
+      "store(y + (l * 8), (gather<8>(r + 0) + splat<f32x8>(1.0f)));",
+    ])
+  })
+
+  it("wraps integers that may be below 0, and leaves indices to the compiler", () => {
+    const body = [
+      bind("a", mul(add(v("l"), n(3)), n(2))),
+      bind("b", mul(add(v("l"), n(-3)), n(2))),
+      serial("i", sizeSymbol("n", 100, 10), [store("y", v("i"), apply("toF32", add(v("a"), v("b"))))]),
+    ]
+    const k = { ...kernel(body, [buffer("y", "f32", 512, "write")]), symbols: ["n"] }
+    const text = emit(k).source
+    expect(text).toContain("const i32 a = (l + 3) * 2;")
+    expect(text).toContain("const i32 b = wrapped_product(wrapped_sum(l, -3), 2);")
+    expect(text).toContain("for (i32 i = 0; i < n; i += 1) {")
+  })
+
+  it("keeps names from what the prelude and the compilers have", () => {
+    for (const name of ["load", "steady", "shared_pool", "f32x8", "KERNEL", "larger", "threadIdx", "template"])
+      expect(reserved.has(name), name).toBe(true)
+    expect(lines([bind("load", n(1))], [])).toEqual(["const i32 load_ = 1;"])
+  })
+
+  it("is refused beyond what a block has", () => {
+    const shared: Statement[] = [{ kind: "alloc", name: "row", dtype: "f32", size: 2048, space: "shared" }]
+    expect(() => emit(kernel([], [], shared))).toThrow("needs 8192 bytes of shared memory; a block has 4096")
+    expect(() => emit({ ...kernel([], []), threads: 2048 })).toThrow("has 2048 threads")
+    const far: Statement = { kind: "shuffle", name: "other", value: v("l"), mask: 32 }
+    expect(() => emit(kernel([far], []))).toThrow("exchanges over mask 32")
+    const unknown = store("y", n(0), apply("toF32", sizeSymbol("seq", 8, 4)))
+    expect(() => emit(kernel([unknown], [buffer("y", "f32", 1, "write")]))).toThrow("reads 'seq'")
+  })
+
+  it("is in artifacts with a function for each kernel", async () => {
+    const artifact = await compile("examples/mandelbrot.ts", {}, "cuda")
+    checkArtifact(JSON.parse(JSON.stringify(artifact)))
+    for (const { source, symbol, threads } of artifact.kernels)
+      expect(source).toContain(`KERNEL(${threads}, 1) ${symbol}(`)
+  })
+})
