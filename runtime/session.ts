@@ -3,7 +3,7 @@
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
 import { type Artifact, extentAt, isProven } from "./artifact.js"
-import type { CompiledKernel, Device, DeviceBuffer, Recording } from "./devices/device.js"
+import type { CompiledKernel, Device, DeviceBuffer, KernelCode, Recording } from "./devices/device.js"
 import { WeftError } from "./errors.js"
 import { fromHost, functionOf, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
@@ -101,7 +101,7 @@ export async function createSession(
       fromHost("session/option", "onProgress failed", () => options.onProgress?.(done, total))
     await uploadWeights(artifact, device, at, source, onProgress)
     const uploaded = performance.now()
-    const kernels = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)
+    const kernels = await device.compile(codeOf(artifact), artifact.symbols.length)
     const recordings = recordEntries(artifact, device, kernels, at)
     await device.settle?.([...slots, ...recordings.values()])
     const compiled = performance.now()
@@ -111,6 +111,14 @@ export async function createSession(
     throw e
   }
 }
+
+/** What of an artifact a device makes ready. */
+export const codeOf = ({ kernels, module, prelude, modules }: Artifact): KernelCode => ({
+  kernels,
+  module: fromBase64(module),
+  prelude,
+  modules,
+})
 
 /** The first kernel of which the artifact does not say that it is proven. */
 const unproven = ({ kernels }: Artifact): string => `kernel '${kernels.find((k) => k.proven !== true)!.name}'`

@@ -31,11 +31,8 @@ export async function readCeiling(device: Device, repetitions = 7): Promise<numb
   const source = emitted === undefined ? wgslKernel(kernel, { symbolOrder: [] }).source : ""
   const bindings = kernel.buffers.map(({ access }) => ({ access }))
   const scratch = emitted === undefined ? 0 : emitted.kernels[0]!.scratch
-  const compiled = await device.compile(
-    [{ name: kernel.name, source, bindings, threads, scratch }],
-    emitted?.module ?? new Uint8Array(0),
-    0,
-  )
+  const kernels = [{ name: kernel.name, source, bindings, threads, scratch }]
+  const compiled = await device.compile({ kernels, module: emitted?.module }, 0)
   const from = device.allocate(bytes, "ceiling")
   const to = device.allocate(groups * threads * width * 4, "ceiling sums")
   try {

@@ -12,7 +12,7 @@ import type { Expression } from "../../compiler/ir/nodes.js"
 import { type ArtifactLaunch, extentAt } from "../../runtime/artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer } from "../../runtime/devices/device.js"
 import { checkFits } from "../../runtime/memory.js"
-import { fromBase64 } from "../../runtime/session.js"
+import { codeOf, fromBase64 } from "../../runtime/session.js"
 import { createRandom, indexLimit, randomBytes } from "./data.js"
 
 export interface Bed {
@@ -53,7 +53,7 @@ export async function createBed(compilation: Compilation, device: Device): Promi
   }
   for (const c of artifact.constants) device.upload(at(c.buffer), 0, fromBase64(c.base64))
   fill(["weight"])
-  const compiled = await device.compile(artifact.kernels, fromBase64(artifact.module), artifact.symbols.length)
+  const compiled = await device.compile(codeOf(artifact), artifact.symbols.length)
   const hints = hintsOf(compilation)
   const symbols = Int32Array.from(artifact.symbols, ({ name }) => hints.get(name) ?? 1)
   const probe = device.allocate(16, "probe")

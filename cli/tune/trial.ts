@@ -72,11 +72,12 @@ export function createTrial(bed: Bed, options: TrialOptions): Trial {
   return {
     async prepare(loops) {
       // One name for all, so that equal code is equal text.
-      const { kernels, module } = target.emit([{ ...loops, name: "trial" }], order)
-      const code = `${loops.threads} ${loops.groups} ${kernels[0]!.source}${Buffer.from(module).toString("base64")}`
+      const emitted = target.emit([{ ...loops, name: "trial" }], order)
+      const text = `${emitted.kernels[0]!.source}${Buffer.from(emitted.module).toString("base64")}`
+      const code = `${loops.threads} ${loops.groups} ${text}`
       if (seen.has(code)) return undefined
       seen.add(code)
-      const [compiled] = await device.compile(kernels, module, order.length)
+      const [compiled] = await device.compile(emitted, order.length)
       const command = (buffers: readonly DeviceBuffer[]) => ({ kernel: compiled!, buffers, groups: loops.groups })
       const sample = device.record(Array.from({ length: launches }, (_, i) => command(sets[i % sets.length]!)))
       return { kernel: compiled!, groups: loops.groups, sample }

@@ -1,9 +1,9 @@
 /**
- * What a device does: allocate, upload, compile, record, submit, read. Three devices will implement it; one conformance suite holds them.
+ * What a device does: allocate, upload, compile, record, submit, read. Three devices implement it; one conformance suite holds them.
  *
  * A recording is made once and submitted many times; nothing in it depends on the values of the symbols.
  */
-import type { ArtifactKernel, ArtifactTarget } from "../artifact.js"
+import type { ArtifactKernel, ArtifactModule, ArtifactTarget } from "../artifact.js"
 
 export interface DeviceBuffer {
   readonly bytes: number
@@ -32,6 +32,16 @@ export interface DeviceLimits {
   readonly bindingBytes: number
   /** All that it can hold, where it says so; WebGPU does not. */
   readonly memoryBytes?: number
+}
+
+/** Kernels in the forms in which a compiler makes them; an artifact says more of each. */
+export interface KernelCode {
+  readonly kernels: readonly ArtifactKernel[]
+  /** WebAssembly: all kernels. */
+  readonly module?: Uint8Array | undefined
+  /** CUDA: the text before the kernels' sources, and binaries of all of them. */
+  readonly prelude?: string | undefined
+  readonly modules?: readonly ArtifactModule[] | undefined
 }
 
 /** Bytes of a buffer. */
@@ -71,8 +81,8 @@ export interface Device {
   stage?(regions: readonly Region[]): Promise<Filling>
   /** Zeroes the first `bytes` of a buffer, a multiple of 4. Where it is absent, zeros are uploaded. */
   clear?(buffer: DeviceBuffer, bytes: number): void
-  /** Makes all kernels ready to run; `module` holds them all on WebAssembly. Rejects with a WeftError that names the kernel. */
-  compile(kernels: readonly ArtifactKernel[], module: Uint8Array, symbols: number): Promise<readonly CompiledKernel[]>
+  /** Makes all kernels ready to run, which read so many symbols. Rejects with a WeftError that names the kernel. */
+  compile(code: KernelCode, symbols: number): Promise<readonly CompiledKernel[]>
   record(commands: readonly Command[]): Recording
   /**
    * Waits until these are known to be good, with what was uploaded to them; rejects with what is wrong. Absent where every call tells its

@@ -14,8 +14,7 @@ import { add, apply, fetch, literal, mul, splat, variable } from "../../compiler
 import type { LoopBuffer, LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
 import { storageType } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
-import type { ArtifactKernel } from "../../runtime/artifact.js"
-import type { CompiledKernel, Device, DeviceBuffer } from "../../runtime/devices/device.js"
+import type { CompiledKernel, Device, DeviceBuffer, KernelCode } from "../../runtime/devices/device.js"
 import { WeftError } from "../../runtime/errors.js"
 
 // Mesa's software adapter spends its time compiling shaders: narrower vectors and no optimisation make that ten times as quick. Its cache does
@@ -25,12 +24,7 @@ process.env.LP_NATIVE_VECTOR_WIDTH ??= "128"
 process.env.GALLIVM_PERF ??= "nopt"
 process.env.MESA_SHADER_CACHE_DIR ??= join(tmpdir(), "weft-shader-cache")
 
-export type Emit = (
-  kernels: readonly LoopKernel[],
-  symbolOrder: readonly string[],
-) =>
-  | { readonly kernels: readonly ArtifactKernel[]; readonly module: Uint8Array }
-  | Promise<{ readonly kernels: readonly ArtifactKernel[]; readonly module: Uint8Array }>
+export type Emit = (kernels: readonly LoopKernel[], symbolOrder: readonly string[]) => KernelCode | Promise<KernelCode>
 
 /** Whether the device can be opened here; says so when not, and fails when it is required. */
 export async function available(name: string, makeDevice: () => Promise<Device>): Promise<boolean> {
@@ -164,7 +158,7 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
     }
     const compileAll = async (on: Device) => {
       const emitted = await emit(kernels, symbolOrder)
-      return on.compile(emitted.kernels, emitted.module, symbolOrder.length)
+      return on.compile(emitted, symbolOrder.length)
     }
     beforeAll(async () => {
       device = await makeDevice()

@@ -36,7 +36,7 @@ async function compile(device: Device, name: string, factor: number) {
   const k = kernel(name, factor)
   const out = emitWasm([k])
   const record = { name, source: "", bindings: k.buffers, threads: 1, scratch: out.kernels[0]!.scratch }
-  const [compiled] = await device.compile([record], out.module, out.symbols.length)
+  const [compiled] = await device.compile({ kernels: [record], module: out.module }, out.symbols.length)
   const [x, y] = [device.allocate(4 * size, "x"), device.allocate(4 * size, "y")]
   const recording = device.record([{ kernel: compiled!, buffers: [x, y], groups: size }])
   return async (step: number): Promise<readonly number[]> => {

@@ -27,7 +27,7 @@ async function compile(device: Device, kernels: readonly LoopKernel[]) {
     threads: k.threads,
     scratch: out.kernels[n]!.scratch,
   }))
-  return await device.compile(records, out.module, out.symbols.length)
+  return await device.compile({ kernels: records, module: out.module }, out.symbols.length)
 }
 
 /** y[g] = 3 x[g] + scale, by way of a scratch array. */
@@ -161,7 +161,7 @@ describe("threads", () => {
       import { createWasmDevice } from ${JSON.stringify(join(process.cwd(), "runtime/devices/wasm/device.ts"))}
       const module = new Uint8Array(${JSON.stringify([...emitWasm([scaled(64)]).module])})
       const device = await createWasmDevice({ threads: 2, shareFrom: 0 })
-      const [kernel] = await device.compile([{ name: "scaled", source: "", bindings: [{}, {}], threads: 1, scratch: 64 }], module, 1)
+      const [kernel] = await device.compile({ kernels: [{ name: "scaled", source: "", bindings: [{}, {}], threads: 1, scratch: 64 }], module }, 1)
       const [x, y] = [device.allocate(256, "x"), device.allocate(256, "y")]
       device.submit([device.record([{ kernel, buffers: [x, y], groups: 64 }])], Int32Array.of(9))
       console.log((await device.read(y, 0, 256)).length)`
@@ -248,11 +248,13 @@ describe("memory", () => {
 describe("errors", () => {
   test("a module that is not one, a kernel that it lacks, too many symbols, a disposed device", async () => {
     const device = await createWasmDevice({ threads: 1 })
-    await expect(device.compile([], Uint8Array.of(1, 2, 3), 0)).rejects.toThrow(
+    await expect(device.compile({ kernels: [], module: Uint8Array.of(1, 2, 3) }, 0)).rejects.toThrow(
       "the artifact's WebAssembly module is not valid here",
     )
     const record = { name: "missing", source: "", bindings: [], threads: 1, scratch: 0 }
-    await expect(device.compile([record], emitWasm([]).module, 0)).rejects.toThrow("has no kernel 'missing'")
+    await expect(device.compile({ kernels: [record], module: emitWasm([]).module }, 0)).rejects.toThrow(
+      "has no kernel 'missing'",
+    )
     await compile(device, [scaled(8)])
     expect(() => device.submit([], new Int32Array(2))).toThrow("2 size symbols; the kernels know 1")
     device.dispose()

@@ -31,19 +31,14 @@ it.skipIf(!present)("allocates, records and submits on the null backend", async 
     adapter: "null",
     toggles: ["allow_unsafe_apis", "-timestamp_quantization"],
   })
-  const [kernel] = await device.compile(
-    [
-      {
-        name: "nothing",
-        source: "@compute @workgroup_size(1) fn main() {}",
-        bindings: [{ access: "read" }],
-        threads: 1,
-        scratch: 0,
-      },
-    ],
-    new Uint8Array(0),
-    0,
-  )
+  const nothing = {
+    name: "nothing",
+    source: "@compute @workgroup_size(1) fn main() {}",
+    bindings: [{ access: "read" as const }],
+    threads: 1,
+    scratch: 0,
+  }
+  const [kernel] = await device.compile({ kernels: [nothing] }, 0)
   const buffer = device.allocate(32, "x")
   device.submit([device.record([{ kernel: kernel!, buffers: [buffer], groups: 70000 }])], Int32Array.of(1))
   expect(await device.read(buffer, 0, 32)).toHaveLength(32)

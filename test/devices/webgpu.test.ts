@@ -9,7 +9,6 @@ import { available, conformance } from "./conformance.js"
 const open = () => createWebgpuDevice()
 await conformance("webgpu", open, (kernels, symbolOrder) => ({
   kernels: kernels.map((k) => wgslKernel(k, { symbolOrder })),
-  module: new Uint8Array(0),
 }))
 const present = await available("webgpu", open)
 
@@ -30,7 +29,7 @@ describe.skipIf(!present)("WebGPU", () => {
   afterAll(() => device.dispose())
 
   it("reports a kernel that does not compile by its name and line, and stays usable", async () => {
-    const error = await device.compile([nothing, broken], new Uint8Array(0), 0).catch((e: unknown) => e)
+    const error = await device.compile({ kernels: [nothing, broken] }, 0).catch((e: unknown) => e)
     expect(error).toBeInstanceOf(WeftError)
     expect((error as WeftError).code).toBe("webgpu/kernel")
     expect((error as WeftError).message).toMatch(/^kernel 'broken sum': .*\(WGSL 2:7\)\n\n2 \| {3}let x: u32 = 1f;$/s)
@@ -41,14 +40,11 @@ describe.skipIf(!present)("WebGPU", () => {
   it("makes one pipeline for equal texts", async () => {
     const before = device.counters.pipelines
     const source = "@compute @workgroup_size(2) fn main() {}"
-    const made = await device.compile(
-      [
-        { ...nothing, name: "first", source },
-        { ...nothing, name: "second", source },
-      ],
-      new Uint8Array(0),
-      0,
-    )
+    const kernels = [
+      { ...nothing, name: "first", source },
+      { ...nothing, name: "second", source },
+    ]
+    const made = await device.compile({ kernels }, 0)
     expect(made.map((k) => k.name)).toEqual(["first", "second"])
     expect(device.counters.pipelines - before).toBe(1)
   })
@@ -56,11 +52,8 @@ describe.skipIf(!present)("WebGPU", () => {
   it("rejects the next read after an error that WebGPU reports later, and only that one", async () => {
     const source =
       "@group(0) @binding(1) var<storage, read_write> x: array<f32>;\n@compute @workgroup_size(1) fn main() { x[0] = 1f; }"
-    const [kernel] = await device.compile(
-      [{ ...nothing, name: "writer", source, bindings: [{ access: "write" }] }],
-      new Uint8Array(0),
-      0,
-    )
+    const writer = { ...nothing, name: "writer", source, bindings: [{ access: "write" as const }] }
+    const [kernel] = await device.compile({ kernels: [writer] }, 0)
     const gone = device.allocate(16, "gone")
     const recording = device.record([{ kernel: kernel!, buffers: [gone], groups: 1 }])
     gone.destroy()

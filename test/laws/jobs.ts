@@ -117,7 +117,7 @@ export async function runJobs(
 ): Promise<readonly (string | undefined)[]> {
   if (jobs.length === 0) return []
   const batch = emit(jobs.map(({ loops }, i) => ({ ...loops, name: `job${i}` })))
-  const compiled = await device.compile(batch.kernels, batch.module, symbolOrder.length)
+  const compiled = await device.compile(batch, symbolOrder.length)
   const allocated = jobs.map(({ effect, loops, symbols }, i) => {
     const buffers = effect.kernel.buffers.map((b) => {
       const bytes = toBytes(effect.before.get(b.name)!)

@@ -24,7 +24,7 @@ export function interpretedDevice(compilation: Compilation, language: "kernel" |
     limits: { bufferBytes: 2 ** 32, bindingBytes: 2 ** 32 },
     allocate: (bytes) => ({ bytes, bytesNow: new Uint8Array(bytes), destroy() {} }) as Interpreted,
     upload: (to, offset, data) => (to as Interpreted).bytesNow.set(data, offset),
-    compile: async (kernels) => kernels.map(({ name }) => ({ name })),
+    compile: async ({ kernels }) => kernels.map(({ name }) => ({ name })),
     record: (commands) => ({ commands: commands.length, list: commands }) as never,
     submit(recordings, values) {
       const sizes = new Map(symbols.map((s, i) => [s.name, values[i]!] as const))

@@ -91,11 +91,8 @@ export async function run(kernel: LoopKernel, inputs: Readonly<Record<string, Da
   try {
     const { module, kernels, symbols } = emitWasm([kernel])
     const scratch = kernels[0]!.scratch
-    const [compiled] = await device.compile(
-      [{ name: kernel.name, source: "", bindings: kernel.buffers, threads: kernel.threads, scratch }],
-      module,
-      symbols.length,
-    )
+    const made = { name: kernel.name, source: "", bindings: kernel.buffers, threads: kernel.threads, scratch }
+    const [compiled] = await device.compile({ kernels: [made], module }, symbols.length)
     const buffers = kernel.buffers.map((b) => {
       const bytes = (b.storage === "bf16" || b.storage === "f16" ? 2 : 4) * (b.size as { value: number }).value
       const made = device.allocate(bytes, b.name)

@@ -230,7 +230,7 @@ describe.skipIf(!present)("operations on the adapter", () => {
     device = await open()
     const options = { symbolOrder: [], limits: device.adapterInfo.limits }
     const texts = batches.map((b) => wgslKernel(b.kernel, options))
-    const compiled = await device.compile(texts, new Uint8Array(0), 0)
+    const compiled = await device.compile({ kernels: texts }, 0)
     const sources = dtypes.map((d) => {
       const b = device.allocate(3 * count * 4, `in ${d}`)
       device.upload(b, 0, encode(d, inputs[d].flat()))

@@ -268,7 +268,7 @@ describe.skipIf(!present)("statements on the adapter", () => {
     const kernels = names.map((name) => kernelOf(name, claims[name]!))
     const texts = kernels.map((k) => wgslKernel(k, { symbolOrder: [], limits: device.adapterInfo.limits }))
     expect(await validateWgsl(texts)).toEqual([])
-    const compiled = await device.compile(texts, new Uint8Array(0), 0)
+    const compiled = await device.compile({ kernels: texts }, 0)
     const commands = compiled.map((kernel, i) => {
       const claim = claims[names[i]!]!
       const buffers = claim.buffers.map(([name, storage, , size]) => {

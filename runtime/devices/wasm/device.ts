@@ -2,7 +2,7 @@
  * The WebAssembly device: kernels are functions over one linear memory, run by the calling thread and, where possible, by workers.
  *
  *   const device = await createWasmDevice({ threads: 4 })
- *   const [kernel] = await device.compile(artifact.kernels, module, artifact.symbols.length)
+ *   const [kernel] = await device.compile({ kernels, module }, symbols)
  *   device.submit([device.record([{ kernel, buffers, groups }])], new Int32Array([length]))
  *
  * `submit` returns when everything has run. The first 64 KiB of memory are never used: kernels count on it for immediate offsets.
@@ -10,7 +10,6 @@
  * In a page the main thread may not wait for workers, so that a device made there has one thread. To use more, make the device inside of a
  * worker of the page (which must be cross-origin isolated, for shared memory) and talk to that.
  */
-import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import { hostText } from "../../host.js"
 import { fillAside } from "../aside.js"
@@ -21,6 +20,7 @@ import type {
   DeviceBuffer,
   DeviceLimits,
   Filling,
+  KernelCode,
   Recording,
   Region,
 } from "../device.js"
@@ -60,6 +60,7 @@ interface WasmRecording extends Recording {
   readonly prepared: readonly Prepared[]
 }
 
+const noModule = new Uint8Array(0)
 const addressable = 65536 * pageBytes
 
 /**
@@ -187,11 +188,7 @@ class WasmDevice implements Device {
     this.bytes(buffer, 0, bytes).fill(0)
   }
 
-  async compile(
-    kernels: readonly ArtifactKernel[],
-    module: Uint8Array,
-    symbols: number,
-  ): Promise<readonly CompiledKernel[]> {
+  async compile({ kernels, module = noModule }: KernelCode, symbols: number): Promise<readonly CompiledKernel[]> {
     this.check()
     const { memory } = this.heap
     const fused = hasMultiplyAdd() ? withMultiplyAdd(module) : module

@@ -3,7 +3,7 @@
  *
  *   const device = await createWebgpuDevice({ adapter: "any" })
  *   const x = device.allocate(1024, "x")                         zeroed
- *   const [kernel] = await device.compile(kernels, module, 1)
+ *   const [kernel] = await device.compile({ kernels }, 1)
  *   const step = device.record([{ kernel, buffers: [x], groups: 4 }])
  *   device.submit([step], Int32Array.of(256))                    one write of the symbols, one compute pass, one submit
  *   const bytes = await device.read(x, 0, 1024)
@@ -210,7 +210,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
       buffer.clear(bytes)
     },
 
-    async compile(kernels, _module, symbols) {
+    async compile({ kernels }, symbols) {
       alive()
       if (symbols * 4 > symbolBytes)
         throw new WeftError("device/too-many-symbols", `${symbols} size symbols; a device holds ${symbolBytes / 4}`)
