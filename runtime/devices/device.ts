@@ -60,6 +60,14 @@ export interface Filling {
   abandon(): void
 }
 
+/** Times of recordings by the device's own clock, in microseconds: medians over their runs. */
+export interface RecordingTimes {
+  /** Of each command, one recording's after the other's: from where it could start, all before it being done, to its end. */
+  readonly commands: readonly number[]
+  /** Of all of it as `submit` runs it, where commands may start before those before them are done. */
+  readonly whole: number
+}
+
 export interface Device {
   readonly kind: ArtifactTarget
   /** For people: adapter or engine, threads. */
@@ -91,6 +99,11 @@ export interface Device {
   settle?(made: readonly (DeviceBuffer | Recording)[]): Promise<void>
   /** Sets the symbols (in the artifact's order), then runs the recordings one after the other: one submit. */
   submit(recordings: readonly Recording[], symbols: Int32Array): void
+  /**
+   * Sets the symbols and runs the recordings `runs` times as `submit` does, then as often with each command by itself between two marks of the
+   * device's clock. What they write, they write as often. Absent where the device has no clock that is fine enough.
+   */
+  profile?(recordings: readonly Recording[], symbols: Int32Array, runs: number): Promise<RecordingTimes>
   /** Waits for what was submitted and returns a copy of the bytes. */
   read(from: DeviceBuffer, offset: number, bytes: number): Promise<Uint8Array>
   /** Resolves with the reason when the device is lost; never rejects. */
