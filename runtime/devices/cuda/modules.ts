@@ -7,8 +7,9 @@
  *
  * A unit is what compilers are given: the prelude, then one or many kernels, each after a line that gives it its name in the compiler's messages.
  */
-import type { Artifact, ArtifactKernel, ArtifactModule } from "../../artifact.js"
+import type { ArtifactKernel, ArtifactModule } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
+import type { KernelCode } from "../device.js"
 import { architectureOf, type Binary, earlyFrom, suitability } from "./architectures.js"
 import { keptBinary } from "./cache.js"
 import type { Compiler } from "./compiler.js"
@@ -27,7 +28,7 @@ export interface LoadableModule {
 }
 
 /** The parts of an artifact that binaries are made of. */
-export type Kernels = Pick<Artifact, "kernels" | "prelude" | "modules">
+export type Kernels = Pick<KernelCode, "kernels" | "prelude" | "modules">
 
 export interface ModuleOptions {
   /** The folder of kept binaries, or false for none; the user's when left out. */
@@ -102,7 +103,7 @@ export async function modulesAhead(
 }
 
 /** The text that is compiled for some kernels of an artifact. */
-export function unitOf({ prelude = "" }: Pick<Artifact, "prelude">, kernels: readonly ArtifactKernel[]): string {
+export function unitOf({ prelude = "" }: Pick<Kernels, "prelude">, kernels: readonly ArtifactKernel[]): string {
   const parts = [["prelude", prelude], ...kernels.map((kernel) => [kernel.symbol!, kernel.source])]
   return parts.map(([name, text]) => `#line 1 "${name}"\n${text!.trimEnd()}\n`).join("")
 }
