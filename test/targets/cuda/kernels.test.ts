@@ -1,5 +1,5 @@
 /**
- * What targets/text prints does, as C, what the loops mean: ten kernels under several schedules, and random programs.
+ * What is printed as CUDA does on a processor what the loops mean: ten kernels under several schedules, and random programs.
  */
 import fc from "fast-check"
 import { beforeAll, describe, expect, it } from "vitest"
@@ -14,16 +14,15 @@ import { printKernel } from "../../../compiler/ir/print/kernel.js"
 import { printLoop } from "../../../compiler/ir/print/loop.js"
 import { chooseSchedule } from "../../../compiler/schedule/choose.js"
 import { targetFor } from "../../../compiler/targets/target.js"
-import { deviceCases, type Job, jobsOf } from "../../laws/jobs.js"
+import { deviceCases, jobsOf } from "../../laws/jobs.js"
 import { copied, loopsOf, wrongEffect } from "../../laws/loops.js"
 import { drawSchedule } from "../../laws/schedules.js"
 import { runs, seed } from "../../laws/settings.js"
 import { generator, samples } from "../wasm-support.js"
 import { examples, unrolled } from "./kernels.js"
-import { compilerPresent, type Launch, runC } from "./run.js"
+import { compilerPresent, type Launch, runCuda, textOf } from "./run.js"
 
-/** Few lanes, for each is a thread. */
-const target = targetFor("webgpu", { subgroupSize: 8 })
+const target = targetFor("cuda")
 const symbols = new Map([["rows", 21]])
 
 function memoriesOf({ buffers }: LoopKernel, seed: number): Map<string, Memory> {
@@ -77,23 +76,53 @@ const byHand: Case = {
   launch: { kernel: unrolled(), memories: memoriesOf(unrolled(), 5), symbols },
 }
 const cases = [...scheduled, byHand]
+
+/** Faults of a printer. */
+const faults: Readonly<Record<string, (text: string) => string>> = {
+  "no barrier": (text) => text.replace(/barrier\(\);(?![\s\S]*barrier)/, ""),
+  "another lane's value": (text) => text.replace(/(exchange\(.*), 4\)/, "$1, 8)"),
+  "the next vector": (text) => text.replace(/load<4>\((\w+) \+/, "load<4>($1 + 4 +"),
+  "a store before its place": (text) => text.replace(/store\((\w+) \+/, "store($1 - 4 +"),
+  "two shared arrays in one place": (text) => text.replace(/shared_pool \+ [1-9]\d*/, "shared_pool + 0"),
+  "a quotient that is not the floor": (text) =>
+    text.replaceAll("floor_quotient", "quotient").replaceAll("floor_remainder", "remainder_of"),
+  "one iteration less": (text) => text.replace(/(i32 (?!g\w*)\w+ = 0; \w+) < (\w+)/, "$1 < $2 - 1"),
+  "the other half": (text) => text.replace(/\.at\[0\]/, ".at[1]"),
+}
+/** Of the kernels whose text has a place for a fault, the first few. */
+const faulty = Object.entries(faults).flatMap(([fault, change]) =>
+  cases
+    .filter(({ launch }) => change(textOf(launch.kernel)) !== textOf(launch.kernel))
+    .slice(0, 3)
+    .map((c) => ({ ...c, fault, launch: { ...c.launch, fault: change } })),
+)
 const present = compilerPresent()
 
-describe.skipIf(!present)("kernels as C, against the interpreter of loops", () => {
-  let after: readonly ReadonlyMap<string, Memory>[]
+/** Where the memories after a launch are not what the interpreter leaves. */
+function wrongOf({ launch: { kernel, memories }, within }: Case, after: ReadonlyMap<string, Memory> | undefined) {
+  if (after === undefined) return ["memory around the buffers was written"]
+  const close = (x: number, y: number) => Object.is(x, y) || Math.abs(x - y) <= within * Math.abs(x)
+  const expected = copied(memories)
+  interpretLoop(kernel, expected, symbols)
+  return kernel.buffers.flatMap(({ name }) => {
+    const [x, y] = [expected.get(name)!.values, after.get(name)!.values]
+    return [...x.keys()].filter((k) => !close(x[k]!, y[k]!)).map((k) => `${name}[${k}] is ${y[k]}, not ${x[k]}`)
+  })
+}
+
+describe.skipIf(!present)("kernels as CUDA, against the interpreter of loops", () => {
+  let after: ReturnType<typeof runCuda>
   beforeAll(() => {
-    after = runC(cases.map(({ launch }) => launch))
+    after = runCuda([...cases, ...faulty].map(({ launch }) => launch))
   })
 
-  it.each(cases.map((c, i) => ({ ...c, i })))("$name", ({ launch: { kernel, memories }, within, i }) => {
-    const close = (x: number, y: number) => Object.is(x, y) || Math.abs(x - y) <= within * Math.abs(x)
-    const expected = copied(memories)
-    interpretLoop(kernel, expected, symbols)
-    const wrong = kernel.buffers.flatMap(({ name }) => {
-      const [x, y] = [expected.get(name)!.values, after[i]!.get(name)!.values]
-      return [...x.keys()].filter((k) => !close(x[k]!, y[k]!)).map((k) => `${name}[${k}] is ${y[k]}, not ${x[k]}`)
-    })
-    expect(wrong).toEqual([])
+  it.each(cases.map((c, i) => ({ ...c, i })))("$name", (c) => {
+    expect(wrongOf(c, after[c.i])).toEqual([])
+  })
+
+  it.each(Object.keys(faults))("find in the text: %s", (fault) => {
+    const found = faulty.filter((c, i) => c.fault === fault && wrongOf(c, after[cases.length + i]).length > 0)
+    expect(found).not.toEqual([])
   })
 
   it("meets every statement, and vectors of each width", () => {
@@ -112,11 +141,13 @@ describe.skipIf(!present)("kernels as C, against the interpreter of loops", () =
 
   it("random programs and kernels, against their interpreters", () => {
     const programs = fc.sample(deviceCases, { seed, numRuns: runs(12) })
-    const jobs = programs.flatMap((c) => jobsOf(c, target)).filter((j): j is Job => j.loops.threads <= 32)
-    console.log(`C: ${programs.length} programs, ${jobs.length} kernels, WEFT_SEED=${seed}`)
-    const found = runC(jobs.map(({ effect, loops, symbols }) => ({ kernel: loops, memories: effect.before, symbols })))
+    const jobs = programs.flatMap((c) => jobsOf(c, target))
+    console.log(`CUDA: ${programs.length} programs, ${jobs.length} kernels, WEFT_SEED=${seed}`)
+    const found = runCuda(
+      jobs.map(({ effect, loops, symbols }) => ({ kernel: loops, memories: effect.before, symbols })),
+    )
     const wrong = jobs.flatMap(({ effect, loops }, i) => {
-      const problem = wrongEffect(effect, found[i]!)
+      const problem = found[i] === undefined ? "memory around the buffers was written" : wrongEffect(effect, found[i])
       return problem === undefined ? [] : [`${problem}\n${printKernel(effect.kernel)}\n${printLoop(loops)}`]
     })
     expect(wrong).toEqual([])

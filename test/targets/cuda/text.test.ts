@@ -1,14 +1,14 @@
 /** The text of CUDA kernels: heads, accesses of each width, shared memory, and what is refused. */
 import { describe, expect, it } from "vitest"
-import { compile } from "../../compiler/index.js"
-import { sizeSymbol } from "../../compiler/ir/dim.js"
-import { add, apply, fetch, literal, mul, splat, variable } from "../../compiler/ir/expression.js"
-import type { LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
-import type { Expression } from "../../compiler/ir/nodes.js"
-import { emitCuda } from "../../compiler/targets/cuda/emit.js"
-import { reserved } from "../../compiler/targets/cuda/words.js"
-import { checkArtifact } from "../../runtime/artifact-check.js"
-import { bind, bound, buffer, serial, store } from "./wasm-support.js"
+import { compile } from "../../../compiler/index.js"
+import { sizeSymbol } from "../../../compiler/ir/dim.js"
+import { add, apply, fetch, literal, mul, splat, variable } from "../../../compiler/ir/expression.js"
+import type { LoopBuffer, LoopKernel, Statement } from "../../../compiler/ir/loop.js"
+import type { Expression } from "../../../compiler/ir/nodes.js"
+import { emitCuda } from "../../../compiler/targets/cuda/emit.js"
+import { reserved } from "../../../compiler/targets/cuda/words.js"
+import { checkArtifact } from "../../../runtime/artifact-check.js"
+import { bind, bound, buffer, serial, store } from "../wasm-support.js"
 
 const v = (name: string) => variable(name)
 const n = (value: number) => literal(value)
