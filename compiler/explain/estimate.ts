@@ -55,13 +55,13 @@ export function estimateOf(
   const resident = residentOf(work, cores)
   const slots = Math.min(work.groups, cores.count * resident)
   const used = Math.min(cores.count, work.groups)
-  // Blocks of the core that has most.
-  const busiest = Math.ceil(work.blocks / used)
+  const waves = Math.ceil(work.groups / slots)
+  const busiest = blocksOfBusiest(work, used, waves)
   const perBlock = (total: number) => (busiest * total) / work.blocks
   const cycles = {
     instructions: Math.max(perBlock(work.instructions), work.mostInstructions) / cores.issues,
     "workgroup memory": perBlock(work.sharedCycles),
-    latency: Math.max(work.longestCycles, work.meanCycles * Math.ceil(work.blocks / slots)),
+    latency: waves * work.firstCycles + Math.max(work.longestCycles, work.meanCycles * Math.ceil(work.blocks / slots)),
   }
   const bytes = buffers.reduce((n, b) => n + b.bytes, 0)
   const parts = {
@@ -84,6 +84,14 @@ export function estimateOf(
     resident,
     inFlight: held * work.inFlight,
   }
+}
+
+/** Blocks of the core that has most: workgroups that all run at once have theirs dealt out before, others come to a core that is free. */
+function blocksOfBusiest({ blocks, groups }: LaunchWork, used: number, waves: number): number {
+  if (waves > 1) return Math.ceil(blocks / used)
+  let own = 0
+  for (let group = 0; group < groups; group += used) own += Math.ceil((blocks - group) / groups)
+  return own
 }
 
 /** Blocks that a core holds at once. */

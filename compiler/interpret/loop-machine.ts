@@ -7,7 +7,7 @@
  *
  * An array element remembers who touched it since the last barrier (lanes) and in the whole launch (grid iterations), so that a race is
  * reported whatever the order of execution happens to be. Two iterations of the grid count as two workgroups, even when one workgroup runs
- * both: a kernel must be right for any number of groups.
+ * both: a kernel must be right for any number of groups. So what a workgroup does before its cells is an iteration of its own.
  */
 import { type LoopBuffer, type Statement, type Storage, storageType } from "../ir/loop.js"
 import type { DType } from "../ir/operations.js"
@@ -149,6 +149,9 @@ export function fault(machine: Machine, code: LoopFaultCode, message: string): n
 /** More lanes than any device has in a workgroup; the last number stands for "more than one". */
 const maximumLanes = 4096
 const manyGrids = Number.MAX_SAFE_INTEGER
+/** The iteration of the grid in which the first workgroup is before its cells; beyond all others. */
+export const beforeCells = 2 ** 40
+const spelledCell = (cell: number) => (cell < beforeCells ? `${cell}` : "what is before them")
 
 /** Reads an element for the current lane. The caller has checked the range. */
 export function readArray(machine: Machine, array: ArrayState, offset: number): number {
@@ -198,8 +201,12 @@ function checkRaces(machine: Machine, array: ArrayState, at: number, touch: Touc
     const me = machine.variables[machine.base + machine.gridSlot]! + 1
     const other = note(array.grid, touch, at, 1, me, manyGrids)
     if (other >= 0) {
-      const who = other === manyGrids ? "others" : `${other - 1}`
-      fault(machine, "grid-race", `grid iterations ${me - 1} and ${who} touch ${array.name}[${at}] in one launch`)
+      const who = other === manyGrids ? "others" : spelledCell(other - 1)
+      fault(
+        machine,
+        "grid-race",
+        `grid iterations ${spelledCell(me - 1)} and ${who} touch ${array.name}[${at}] in one launch`,
+      )
     }
   }
 }

@@ -10,7 +10,7 @@
  * has all whom it waits for.
  */
 
-import type { LoopKernel, Statement } from "../ir/loop.js"
+import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { compile, type ExpressionCompiler, sharedNodes, type Value } from "./loop-expressions.js"
 import { type ArrayState, checkRange, fault, type Machine, newArray, newMachine, writeArray } from "./loop-machine.js"
@@ -42,6 +42,8 @@ export interface Program {
   readonly symbols: readonly string[]
   /** Numbers that a lane holds. */
   readonly slots: number
+  /** Where among them the number of its workgroup is, and how many workgroups there are. */
+  readonly groupSlots: readonly [number, number]
 }
 
 /** A program that grows by statements. */
@@ -77,9 +79,10 @@ export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
     meetings: new Map(),
     arrays: [],
     symbols: [],
-    slots: 0,
+    slots: workgroupNames.length,
+    groupSlots: [0, 1],
     slotsByName: new Map(),
-    variables: new Map(),
+    variables: new Map(workgroupNames.map((name, i) => [name, i])),
     liveArrays: new Map(),
     everArrays: new Set(),
     counters: [],

@@ -6,7 +6,8 @@
  *   y.values   // what the kernel stored; or a LoopFault: "lane 1 and lane 0 touch tile[3] without a barrier between, in: tile[i] = …"
  *
  * Workgroups run one after the other. The lanes of a workgroup take turns after every statement, in a random order that a seed repeats, and go
- * on into the next iteration of the grid without waiting for each other. A lane that comes to a barrier waits for all lanes, one that comes
+ * on into the next iteration of the grid without waiting for each other. What stands in front of a grid loop that is in the lane loop is run once
+ * by each workgroup. A lane that comes to a barrier waits for all lanes, one that comes
  * to a shuffle waits for its partner. The kernel is expected to pass `verifyLoop`.
  *
  * f32 is rounded after every operation, a product before its sum too. With `float64`
@@ -14,7 +15,7 @@
  */
 import { extentAt, symbolsOf } from "../ir/dim.js"
 import type { LoopBuffer, LoopKernel } from "../ir/loop.js"
-import { type ArrayState, accesses, fault, type Machine } from "./loop-machine.js"
+import { type ArrayState, accesses, beforeCells, fault, type Machine } from "./loop-machine.js"
 import { compileLoop, type Meeting, type Program, wait } from "./loop-statements.js"
 import { allocateBuffer, type Memory } from "./memory.js"
 
@@ -53,8 +54,19 @@ export function interpretLoop(
   const random = randomNumbers(options.seed ?? 1)
   for (machine.group = 0; machine.group < machine.groups; machine.group++) {
     machine.phase++
+    beginGroup(program, kernel.threads)
     if (kernel.threads === 1) runAlone(program)
     else runTogether(program, kernel.threads, random, options.subgroup ?? kernel.threads)
+  }
+}
+
+/** Its lanes know the number of their workgroup, and that they are in front of its cells. */
+function beginGroup({ machine, slots, groupSlots }: Program, threads: number): void {
+  const { variables, group, groups, gridSlot } = machine
+  for (let base = 0; base < threads * slots; base += slots) {
+    variables[base + groupSlots[0]] = group
+    variables[base + groupSlots[1]] = groups
+    variables[base + gridSlot] = beforeCells + group
   }
 }
 

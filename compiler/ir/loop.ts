@@ -1,14 +1,21 @@
 /**
  * The loop language: a scheduled imperative program, the last before text.
  *
- * A kernel is run by `groups` workgroups of `threads` lanes. Its body is one `for … grid` whose iterations are shared out over the workgroups
+ * A kernel is run by `groups` workgroups of `threads` lanes. Its body is one `for … grid` whose iterations (cells) are shared out over the workgroups
  * (a workgroup may run several: `for (g = workgroup; g < extent; g += workgroups)`), around one `for … lane` whose iterations are the lanes.
  * Everything inside runs on every lane; `shared` arrays are common to the lanes of a workgroup and need a `barrier` between a write by one lane and
  * a read by another; `register` arrays and variables belong to a lane. Array contents are undefined until they are stored.
  *
+ *   for group < 9496 grid { shared …; for lane < 256 lane { … } }                     each cell by itself
+ *   shared row …; for lane < 256 lane { row[…] = …; for group < 9496 grid { … } }     what comes first: once for all cells of a workgroup
+ *
+ * The second form has a prologue, which stores to arrays of the workgroup and of its lanes only; `workgroup` and `workgroups` are the number of this
+ * workgroup and how many there are, for it does not know which cells it is for. The grid loop ends the lane loop then; all lanes of a workgroup run the
+ * same cells. Arrays in front of the lane loop live as long as the workgroup, those in the grid loop as long as a cell.
+ *
  * Semantics: `let` binds once; a variable declared `mutable` may be assigned; a `for` with a literal extent and bind `unroll` is printed
  * unrolled; the extent of a `for` and the condition of an `if` around a barrier must be the same for all lanes of a workgroup (made of literals, symbols,
- * the grid variable and serial variables of such loops). Offsets count elements of the array's dtype. A fetch or store of `width` w touches w
+ * `workgroup`, the grid variable and serial variables of such loops). Offsets count elements of the array's dtype. A fetch or store of `width` w touches w
  * consecutive elements; its offset is a multiple of w.
  */
 import type { Dim } from "./dim.js"
@@ -42,8 +49,8 @@ export type Statement =
   | { readonly kind: "let"; readonly name: string; readonly value: Expression; readonly mutable: boolean }
   | { readonly kind: "assign"; readonly name: string; readonly value: Expression }
   /**
-   * Visible until the end of the enclosing scope. `shared` arrays stand directly in the grid loop, outside of the lane loop. With `storage`
-   * two f32 share a word, as in a buffer.
+   * Visible until the end of the enclosing scope. `shared` arrays stand directly in the grid loop, or in front of a lane loop that is around it.
+   * With `storage` two f32 share a word, as in a buffer.
    */
   | {
       readonly kind: "alloc"
@@ -78,6 +85,9 @@ export interface LoopKernel {
   readonly groups: number
   readonly body: readonly Statement[]
 }
+
+/** The number of the workgroup that runs, and how many there are: names that are bound everywhere. */
+export const workgroupNames = ["workgroup", "workgroups"] as const
 
 /** Whether targets must pack two elements into a 32-bit word. */
 export const packed = (s: Storage): s is Half => s === "bf16" || s === "f16"

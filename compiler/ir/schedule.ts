@@ -164,6 +164,12 @@ const kernelFields = {
     leftOut: 1,
     about: "Lanes that exchange values without shared memory, a power of two; 1: none do.",
   },
+  workgroups: {
+    form: count,
+    leftOut: "as many as there are blocks",
+    about:
+      "Workgroups that are launched at most; each takes every so-manieth block, after it has made once what depends on none of them.",
+  },
   stores: { form: list(fields(storeFields)), about: "One for each store of the kernel." },
   locals: {
     form: keyed("axis", fields(reductionFields)),

@@ -9,14 +9,16 @@
  */
 
 import { apply, freeVariables, literal, mapOperands, rewriter } from "../ir/expression.js"
-import type { LoopKernel, Statement } from "../ir/loop.js"
+import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import { everyStatement, expressionsOf, mapExpressions, symbolsOf, withBodies } from "../ir/loop-visit.js"
 import type { Expression, OperationNode } from "../ir/nodes.js"
-import { type Range, rangeOf } from "../ir/ranges.js"
+import { everything, type Range, rangeOf } from "../ir/ranges.js"
 
 export function clean(kernel: LoopKernel): LoopKernel {
   const known = createRanges()
   known.set("lane", { low: 0, high: kernel.threads - 1 })
+  // A device may launch more of them, to fill a row.
+  for (const name of workgroupNames) known.set(name, { low: 0, high: everything.high })
   const body = dropUnused(cleanBody(kernel.body, known))
   return { ...kernel, body, symbols: [...symbolsOf(body)].sort() }
 }

@@ -8,7 +8,7 @@ import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, apply, literal, mul, variable } from "../ir/expression.js"
 import type { FoldLengths } from "../ir/fold-lengths.js"
 import { bufferOf, type Kernel } from "../ir/kernel.js"
-import { type Half, packed } from "../ir/loop.js"
+import { type Half, packed, type Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule } from "../ir/schedule.js"
@@ -35,6 +35,26 @@ export interface Build {
   /** Those that the present section has. */
   readonly taken: Set<string>
   readonly lengths: FoldLengths
+  /** What is done before the cells of a workgroup, where it takes several. */
+  prologue: Prologue | undefined
+}
+
+/** Barriers between what the threads of a workgroup write of staged memory and what they read of it. */
+export interface Fences {
+  /** Where other threads may still read what `local` is, or write what `value` reads, they are waited for. */
+  readonly before: (local: string, value: Expression, out: Statement[]) => void
+  /** What has been written is there for all. */
+  readonly settle: (out: Statement[]) => void
+  readonly barrier: (out: Statement[]) => void
+}
+
+export interface Prologue {
+  readonly out: Statement[]
+  /** What is staged, by a key that says what it is. */
+  readonly homes: Map<string, Home>
+  /** Its shared arrays: no section has their memory for anything else. */
+  readonly kept: Set<string>
+  readonly fences: Fences
 }
 
 /** One axis of a store as its block sees it. */

@@ -13,10 +13,10 @@ import type { Expression, LocalRead, Reduce } from "../ir/nodes.js"
 import { type Pivot, recipeOf } from "../ir/recipes.js"
 import { instantiate, numbered } from "../ir/terms.js"
 import { type Accumulators, assign } from "./accumulators.js"
-import type { Build } from "./block.js"
+import type { Build, Fences } from "./block.js"
 import { type Lowerer, type Scope, withAxis } from "./lowerer.js"
 import { pivotOperation } from "./online-step.js"
-import { emitFill, type Fences } from "./staging/fill.js"
+import { emitFill } from "./staging/fill.js"
 import type { OpenChunk } from "./staging/homes.js"
 import { type Online, pivotName } from "./staging/operands.js"
 import type { StagedArray, StagedLocal } from "./staging/staged.js"
@@ -69,7 +69,7 @@ export function emitWeights(x: Online, c: InChunks, count: Expression, fences: F
   const now = pivotsAt(x, rows)
   const before = pivotsAt(x, rows, oldName)
   const write = (to: StagedArray, value: Expression, by = lowerer) => {
-    fences.before(to, value, scope.out)
+    fences.before(to.local.name, value, scope.out)
     emitFill(to, value, scope, by, parts)
   }
   if (run === undefined) for (const [i, old] of before.entries()) write(c.arrays.get(old.local)!, now[i]!)

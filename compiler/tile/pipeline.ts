@@ -14,7 +14,7 @@ import { elementsInside, longestLoop } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
-import { type BlockAxis, Refused } from "./block.js"
+import { type BlockAxis, type Fences, Refused } from "./block.js"
 import { copiesOf, firstPlaces, type Iterations, iterationsOf } from "./iterations.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { emitWeights } from "./online.js"
@@ -23,7 +23,7 @@ import { type Chunking, emitFold } from "./pipeline-folds.js"
 import { createChunkRuns, type Fold } from "./pipeline-runs.js"
 import { allCount, contributingAny, maskedLift, type Span } from "./range.js"
 import { type ChunkShape, longestRun, runOf, shapeOfChunk } from "./runs.js"
-import { createFences, emitFill, type Fences, inChunk, inWholeChunk } from "./staging/fill.js"
+import { createFences, emitFill, inChunk, inWholeChunk } from "./staging/fill.js"
 import type { StagedInChunks } from "./staging/stage.js"
 import type { StagedArray } from "./staging/staged.js"
 import { type Copies, emitStores } from "./store-copies.js"
@@ -252,7 +252,7 @@ function fillOperands(c: Chunking, fences: Fences, scope: Scope, whole: boolean,
     if (!a.perChunk || moves === true) continue
     if (a.half !== undefined && nodesOf([value], "localRead").some((x) => c.arrays.get(x.local)?.perChunk))
       throw new Refused("reduce/chunk", "operands that are made of others are staged one chunk at a time")
-    fences.before(a, value, scope.out)
+    fences.before(a.local.name, value, scope.out)
     emitFill(inChunk(whole ? inWholeChunk(a) : a, at), value, scope, c.lowerer, c.parts)
   }
 }
@@ -261,7 +261,7 @@ function fillOperands(c: Chunking, fences: Fences, scope: Scope, whole: boolean,
 function fillScores(c: Chunking, fences: Fences, scope: Scope, whole: boolean, count: Expression): void {
   for (const x of c.online) {
     const scores = c.arrays.get(x.scores)!
-    fences.before(scores, scores.local.value, scope.out)
+    fences.before(scores.local.name, scores.local.value, scope.out)
     emitScores(c, whole ? inWholeChunk(scores) : scores, scope, whole)
     emitWeights(x, c, count, fences, scope)
   }

@@ -4,7 +4,8 @@
  *   Store y[s, o] = sum_k(x[s, k] · w[o, k])   with   { tile: { o: { block: 64, perThread: 4 } }, reduce: { k: { vector: 4 } } }
  *   →  for g grid { for lane { for p < 16 { 4 accumulators; for k { … } 4 stores } } }
  *
- * The grid is the concatenation of the stores' blocks. A block first computes the locals that its store reads (over the part that it owns),
+ * The grid is the concatenation of the stores' blocks. Where the schedule says how many workgroups take them, what depends on no block comes before the
+ * grid, once for each workgroup (staging/prologue.ts). A block first computes the locals that its store reads (over the part that it owns),
  * then runs over its points; a point is a register tile. Points that lie whole inside the domain take the fast body, boundary points a scalar
  * one. With one lane locals live in registers, with several in shared memory behind a barrier.
  */
@@ -27,6 +28,7 @@ import type { Lowerer, Scope } from "./lowerer.js"
 import { stagedPivots, stagedReads } from "./online.js"
 import { emitChunked, runOfChunks, shapeOf } from "./pipeline.js"
 import { emitStaged, type OpenChunk } from "./staging/homes.js"
+import { createPrologue, gridLoops } from "./staging/prologue.js"
 import { isInChunks, type StagedInChunks, stage } from "./staging/stage.js"
 import type { StagedLocal } from "./staging/staged.js"
 import { solve, stepsInside } from "./values.js"
@@ -50,7 +52,9 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
       `the kernel has ${stores.length} stores but the schedule ${schedule.stores.length}`,
     )
   const lengths = foldLengths(kernel)
-  const parts: Build = { kernel, schedule, fresh: freshNames(), shared: new Map(), taken: new Set(), lengths }
+  const prologue = undefined
+  const parts: Build = { kernel, schedule, fresh: freshNames(), shared: new Map(), taken: new Set(), lengths, prologue }
+  if (schedule.workgroups !== undefined) parts.prologue = createPrologue(parts)
   const group = variable("group")
   const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, schedule), parts))
   let start: Expression = literal(0)
@@ -67,28 +71,13 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     if (i === sections.length - 1) return body
     return [{ kind: "if", condition: apply("lt", group, starts[i + 1]!), body, otherwise }]
   }, [])
-  const allocs = [...parts.shared].map(
-    ([name, array]): Statement => ({ kind: "alloc", name, ...array, space: "shared" }),
-  )
   const bytes = [...parts.shared.values()].reduce(
     (n, { dtype, size, storage }) => n + storageBytes(storage ?? dtype) * size,
     0,
   )
   if (bytes > options.sharedBytes)
     throw new Refused("local/size", `the locals of a block take ${bytes} bytes, but ${options.sharedBytes} are there`)
-  const fence: readonly Statement[] = parts.shared.size > 0 ? [{ kind: "barrier" }] : []
-  const body: Statement[] = [
-    {
-      kind: "for",
-      variable: "group",
-      extent: total,
-      bind: "grid",
-      body: [
-        ...allocs,
-        { kind: "for", variable: "lane", extent: literal(schedule.threads), bind: "lane", body: [...fence, ...chain] },
-      ],
-    },
-  ]
+  const body = gridLoops(parts, total, chain)
   const half = storedSingly(kernel, body)
   if (half !== undefined)
     throw new Refused("store/packed", `two elements of '${half}' share a word; a store has to write both`)
@@ -97,7 +86,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     buffers: loopBuffers(kernel),
     symbols: [...symbolsOf(body)].sort(),
     threads: schedule.threads,
-    groups: Math.max(1, Math.min(options.maxGroups, maximum(total))),
+    groups: Math.max(1, Math.min(options.maxGroups, schedule.workgroups ?? options.maxGroups, maximum(total))),
     body,
   }
 }

@@ -167,3 +167,32 @@ describe("the time of a launch", () => {
     expect(seconds).toBeCloseTo(1e9 / 3.1e12 + 1.84e-6, 7)
   })
 })
+
+describe("what a workgroup does before its cells", () => {
+  const first = loop("i", 100, plus(read(i, "w")))
+  const cell = [loop("j", 10, plus(read(add(mul(group, n(64)), j)))), store(group)]
+  const each = { ...kernel(64, 40, zero, first, ...cell), groups: 8 }
+  const grid: Statement = { kind: "for", variable: "group", extent: n(40), bind: "grid", body: cell }
+  const once: LoopKernel = {
+    ...each,
+    body: [{ kind: "for", variable: "lane", extent: n(64), bind: "lane", body: [zero, first, grid] }],
+  }
+
+  test("counts once for each of them", () => {
+    const [a, b] = [work(each), work(once)]
+    expect([a.blocks, a.groups, a.serialSteps]).toEqual([40, 8, 5 * 110])
+    expect([b.blocks, b.groups, b.serialSteps]).toEqual([40, 8, 100 + 5 * 10])
+    expect([a.operations, b.operations]).toEqual([40 * 110, 8 * 100 + 40 * 10])
+    expect(b.firstCycles).toBeGreaterThan(5 * b.meanCycles)
+    expect(b.requested).toBeLessThan(0.4 * a.requested)
+  })
+  test("is waited for once", () => {
+    expect(time(once).parts.latency).toBeLessThan(0.35 * time(each).parts.latency)
+    expect(work(each).firstCycles).toBe(0)
+  })
+  test("blocks of the core that has most are those of its workgroups", () => {
+    // Of 140 workgroups on 132 cores two are on the first, with two blocks each.
+    const on = (groups: number) => time({ ...kernel(64, 280, zero, ...cell), groups }).parts.instructions
+    expect(on(140) / on(132)).toBeCloseTo(4 / 3)
+  })
+})

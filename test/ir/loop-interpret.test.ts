@@ -188,6 +188,42 @@ describe("the loop interpreter", () => {
     }
   })
 
+  /** A row that a workgroup makes before its cells, and sums of it: 5 cells of 8 lanes. */
+  const withRow = (settled: Statement[], from = "x") => {
+    const row = [store("row", lane, apply("add", fetch(from, lane, "f32"), f(1))), ...settled]
+    const cell = store("y", at, apply("mul", fetch("row", apply("bitxor", lane, n(1)), "f32"), f32("c")))
+    const grid = loop("block", n(5), "grid", bind("c", apply("toF32", add(block, n(1)))), cell)
+    const buffers = [buffer("x", "read", 8), buffer("y", from === "y" ? "readwrite" : "write", 40)]
+    const body = [shared("row", 8), loop("lane", n(8), "lane", ...row, grid)]
+    return { name: "test", buffers, symbols: [], threads: 8, groups: 5, body }
+  }
+
+  it("runs what stands before the cells once for each workgroup", () => {
+    for (const groups of [1, 2, 5, 7]) {
+      const y = floats(40)
+      run(withRow([barrier]), { x: memoryOf("f32", numbers(8, Number)), y }, { groups, seed: groups })
+      expect([...y.values]).toEqual(numbers(40, (i) => (((i % 8) ^ 1) + 1) * (Math.floor(i / 8) + 1)))
+    }
+  })
+
+  it("finds cells that begin too early, and a prologue that reads what they store", () => {
+    const inputs = () => ({ x: memoryOf("f32", numbers(8, Number)), y: memoryOf("f32", numbers(40, Number)) })
+    expect(faultOf(withRow([]), inputs())).toMatch(/^(race|uninitialised): /)
+    for (const groups of [1, 2])
+      expect(faultOf(withRow([barrier], "y"), inputs(), { groups })).toMatch(
+        /^grid-race: grid iterations 0 and what is before them touch y/,
+      )
+  })
+
+  it("knows the number of the workgroup", () => {
+    const both = add(mul(variable("workgroup"), n(10)), variable("workgroups"))
+    const body = [bind("mine", both), loop("block", n(5), "grid", store("y", block, apply("toF32", variable("mine"))))]
+    const k = { ...withRow([]), threads: 1, body: [loop("lane", n(1), "lane", ...body)] }
+    const y = floats(40)
+    run(k, { x: floats(8), y }, { groups: 2 })
+    expect([...y.values.slice(0, 5)]).toEqual([2, 12, 2, 12, 2])
+  })
+
   it("finds a missing barrier", () => {
     const inputs = { x: memoryOf("f32", numbers(40, Number)), y: floats(5) }
     expect(faultOf(treeReduction([]), inputs)).toMatch(/^(race|uninitialised): /)

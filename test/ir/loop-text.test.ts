@@ -68,6 +68,10 @@ const alloc = (name: string, space: "shared" | "register", size = 4): Statement 
   space,
 })
 const barrier: Statement = { kind: "barrier" }
+/** A kernel whose workgroups do something before their cells. */
+const early = (prologue: readonly Statement[], ...cell: Statement[]) =>
+  kernelOf([alloc("row", "shared"), laneLoop(...prologue, gridLoop(...cell))])
+const fill = store("row", lane, fetch("x", lane, "f32"))
 const first = apply("eq", lane, n(0))
 
 describe("the text of a kernel", () => {
@@ -146,6 +150,13 @@ describe("the verifier accepts", () => {
       bind("rows", add(block, n(1))),
       loop(variable("rows"), "serial", when(apply("lt", i, block), barrier)),
     ),
+    "a prologue, and cells of which all lanes run the same": early(
+      [when(apply("lt", variable("workgroup"), n(16)), fill, barrier), bind("r", fetch("row", n(0), "f32"))],
+      alloc("tile", "shared"),
+      barrier,
+      loop(add(block, n(1)), "serial", barrier),
+      store("y", add(mul(block, n(4)), lane), variable("r", "f32")),
+    ),
     "a let beside the lane loop": kernelOf([
       gridLoop(bind("row", mul(block, n(2))), laneLoop(store("y", add(variable("row"), lane), f(1)))),
     ]),
@@ -165,6 +176,29 @@ const mixed: Expression = {
 describe("the verifier refuses", () => {
   const scalar = variable("s", "f32")
   const refused: Record<string, [LoopKernel, ...string[]]> = {
+    "a prologue that stores to a buffer": [
+      early([store("y", lane, f(1))]),
+      "access: every workgroup would store this, before its cells, in: y[lane] = 1.0",
+    ],
+    "cells under a condition, and what follows them": [
+      kernelOf([laneLoop(when(first, gridLoop()))]),
+      "shape: this may not stand in front of the grid loop, in: for block < 16 grid {",
+      "shape: 0 grid loops instead of one, in: kernel test",
+      "shape: something follows the grid loop, in: kernel test",
+    ],
+    "what follows the cells": [
+      kernelOf([laneLoop(gridLoop(), fill)]),
+      "name: 'row' is not declared, in: row[lane] = x[lane]",
+      "shape: something follows the grid loop, in: kernel test",
+    ],
+    "a shared array in a prologue": [
+      early([alloc("tile", "shared")]),
+      "shape: this may not stand in front of the grid loop, in: shared tile: f32[4]",
+    ],
+    "a barrier in a cell that some lanes run": [
+      early([fill], when(apply("lt", lane, block), barrier)),
+      "barrier: a barrier under control flow that may differ between lanes, in: barrier",
+    ],
     "a name before its declaration": [
       kernel(store("y", variable("k"), scalar), bind("s", f(1))),
       "name: 'k' is not declared, in: y[k] = s",

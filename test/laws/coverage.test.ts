@@ -113,6 +113,12 @@ function countKernel(
     for (const s of everyStatement(loops.hoisted.body)) {
       const kind = s.kind === "for" ? `for ${s.bind}` : s.kind === "alloc" ? `alloc ${s.space}` : s.kind
       found.add(`statement ${kind}`)
+      if (
+        s.kind === "for" &&
+        s.bind === "lane" &&
+        everyStatement(s.body).some((o) => o.kind === "for" && o.bind === "grid")
+      )
+        found.add(`prologue ${drawn.schedule.threads > 1 ? "of several lanes" : "of one lane"}`)
       for (const root of expressionsOf(s)) walk(root, (x) => found.add(`loop expression ${x.kind}`))
     }
   }
@@ -174,6 +180,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
     "shuffle",
   ],
   "loop expression": ["literal", "variable", "symbol", "operation", "fetch", "splat", "ramp", "lane", "vector"],
+  prologue: ["of several lanes", "of one lane"],
   schedule: [
     "lanes one",
     "lanes several",

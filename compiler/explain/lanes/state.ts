@@ -4,7 +4,7 @@ import type { Names } from "./evaluate.js"
 import type { Active, Pattern, Patterns } from "./patterns.js"
 import type { LaneValue } from "./values.js"
 
-/** What one workgroup does with one element of the grid. */
+/** What one workgroup does with one element of the grid, or before the first of them. */
 export interface BlockWork {
   /** Operations and elements that are fetched or stored: of all lanes, but once for lanes that do the same; and of the lane that does most. */
   readonly distinctWork: number
@@ -68,4 +68,6 @@ export interface State {
   asked: number
   /** The most bytes that stretches of one place have asked for in total. */
   mostAsked: number
+  /** What has been done when the first element of the grid begins. */
+  prologue: BlockWork
 }

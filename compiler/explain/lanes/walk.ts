@@ -8,7 +8,7 @@
  * which it is. What is counted is of the loops that are emitted, so no schedule can promise what they do not do. Conditions that hang on data
  * count as true, both sides of them where there are two.
  */
-import type { LoopKernel, Statement } from "../../ir/loop.js"
+import { type LoopKernel, type Statement, workgroupNames } from "../../ir/loop.js"
 import { accessed, arraysOf, privateArray } from "./arrays.js"
 import { laneValueOf, type Names, type Place } from "./evaluate.js"
 import { type Active, differing } from "./patterns.js"
@@ -43,9 +43,16 @@ const nothing = {
   inFlight: 0,
 }
 
+/** What a workgroup does before all of its elements of the grid, and for one of them. */
+export interface WalkedBlock {
+  readonly prologue: BlockWork
+  readonly work: BlockWork
+}
+
 /** Walks one workgroup through a kernel for one element of the grid. */
-export function walkBlock(kernel: LoopKernel, group: number, walk: Walk): BlockWork {
-  const variables = new Map<string, LaneValue>()
+export function walkBlock(kernel: LoopKernel, group: number, walk: Walk): WalkedBlock {
+  const numbers = { workgroup: group % kernel.groups, workgroups: kernel.groups }
+  const variables = new Map<string, LaneValue>(workgroupNames.map((name) => [name, known(numbers[name])]))
   const names: Names = {
     patterns: walk.patterns,
     variable: (name) => variables.get(name)!,
@@ -70,12 +77,26 @@ export function walkBlock(kernel: LoopKernel, group: number, walk: Walk): BlockW
     elements: 0,
     asked: 0,
     mostAsked: 0,
+    prologue: nothing,
   }
   const place = newPlace(undefined, 0)
   scope(state, kernel.body, place)
   settle(place)
   stretchEnds(state)
-  return { ...state.work, cycles: place.issued + state.skipped }
+  const { prologue } = state
+  const whole = { ...state.work, cycles: place.issued + state.skipped }
+  const own = Object.entries(whole).map(([k, v]) => [k, v - prologue[k as keyof BlockWork]])
+  return { prologue, work: { ...(Object.fromEntries(own) as unknown as BlockWork), inFlight: whole.inFlight } }
+}
+
+/** What has been done belongs to no element of the grid. */
+function beginGrid(state: State, place: Place): void {
+  settle(place)
+  stretchEnds(state)
+  state.prologue = { ...state.work, cycles: place.issued + state.skipped }
+  begins(place, place.issued)
+  state.mostAsked = 0
+  state.work.inFlight = 0
 }
 
 const newPlace = (outer: Place | undefined, begin: number): Place => ({
@@ -107,7 +128,10 @@ function run(state: State, s: Statement, place: Place): void {
   const { variables, work } = state
   switch (s.kind) {
     case "for":
-      if (s.bind === "grid") variables.set(s.variable, known(state.group))
+      if (s.bind === "grid") {
+        beginGrid(state, place)
+        variables.set(s.variable, known(state.group))
+      }
       if (s.bind === "lane")
         variables.set(s.variable, known(Float64Array.from({ length: state.kernel.threads }, (_, i) => i)))
       if (s.bind === "grid" || s.bind === "lane") scope(state, s.body, place)

@@ -4,7 +4,7 @@
  *   for group < 128 grid { if group < 64 {…} else { if group < 96 {…} else {…} } }     blocks 0, 32, 63 · 64, 80, 95 · 96, 112, 127
  *
  * The grid is cut where a condition compares its variable with a number (each store has blocks of its own); the first, a middle and the last block of
- * each part are walked, and the middle one stands for the others.
+ * each part are walked, and the middle one stands for the others. What stands in front of the grid is done once by each workgroup that is launched.
  */
 
 import { walk as visitAll } from "../../ir/expression.js"
@@ -27,9 +27,10 @@ export interface LaunchWork {
   readonly operations: number
   /** The longest serial chain of a lane: iterations of innermost loops, of all blocks that a workgroup takes in turn. */
   readonly serialSteps: number
-  /** Barriers of the block that has most. */
+  /** Barriers of the block that has most, with those before it. */
   readonly barriers: number
-  /** Cycles of a lane, in the block that takes longest and on the average. */
+  /** Cycles of a lane before the blocks of its workgroup, and then in the block that takes longest and on the average. */
+  readonly firstCycles: number
   readonly longestCycles: number
   readonly meanCycles: number
   /** Of all blocks together. */
@@ -56,13 +57,17 @@ export function launchWork(kernel: LoopKernel, given: Omit<Walk, "patterns">): L
   if (extent === 0) return undefined
   const blocks = Number.isFinite(extent) ? extent : walk.expected
   const walked = partsOf(kernel, grid, blocks, walk).flatMap((part) => walkPart(kernel, part, walk))
-  const sum = (of: (work: BlockWork) => number) => walked.reduce((n, { work, weight }) => n + weight * of(work), 0)
+  const groups = Math.min(kernel.groups, blocks)
+  const { prologue } = walked[0]!
+  const ofBlocks = (of: (work: BlockWork) => number) => walked.reduce((n, { work, weight }) => n + weight * of(work), 0)
+  const sum = (of: (work: BlockWork) => number) => groups * of(prologue) + ofBlocks(of)
   const most = (of: (work: BlockWork) => number) => Math.max(...walked.map(({ work }) => of(work)))
+  const longest = (of: (work: BlockWork) => number) => of(prologue) + most(of)
   const turns = Math.ceil(blocks / kernel.groups)
   const main = walked.reduce((a, b) => (b.weight * b.work.requested > a.weight * a.work.requested ? b : a))
   return {
     blocks,
-    groups: Math.min(kernel.groups, blocks),
+    groups,
     lanes: kernel.threads,
     busyLanes: Math.max(
       1,
@@ -76,21 +81,21 @@ export function launchWork(kernel: LoopKernel, given: Omit<Walk, "patterns">): L
     serialSteps: Math.max(
       1,
       Math.round(
-        turns === 1
-          ? most((w) => w.steps)
-          : Math.max(
-              most((w) => w.steps),
-              (turns * sum((w) => w.steps)) / blocks,
-            ),
+        prologue.steps +
+          Math.max(
+            most((w) => w.steps),
+            turns === 1 ? 0 : (turns * ofBlocks((w) => w.steps)) / blocks,
+          ),
       ),
     ),
-    barriers: most((w) => w.barriers),
+    barriers: longest((w) => w.barriers),
+    firstCycles: prologue.cycles,
     longestCycles: most((w) => w.cycles),
-    meanCycles: sum((w) => w.cycles) / blocks,
+    meanCycles: ofBlocks((w) => w.cycles) / blocks,
     instructions: sum((w) => w.instructions),
     sharedCycles: sum((w) => w.sharedCycles),
     requested: sum((w) => w.requested),
-    mostInstructions: most((w) => w.instructions),
+    mostInstructions: longest((w) => w.instructions),
     inFlight: main.work.inFlight,
     ...heldBy(kernel),
   }
@@ -120,7 +125,7 @@ function partsOf(kernel: LoopKernel, grid: Grid | undefined, extent: number, wal
 /** Blocks that stand for all of a part, and for how many each: where the first and a middle one do the same, all do. */
 function walkPart(kernel: LoopKernel, { from, end }: Part, walk: Walk) {
   const count = end - from
-  const at = (group: number, weight: number) => ({ weight, work: walkBlock(kernel, group, walk) })
+  const at = (group: number, weight: number) => ({ weight, ...walkBlock(kernel, group, walk) })
   const first = at(from, 1)
   if (count === 1) return [first]
   const middle = at(from + Math.floor(count / 2), count - 1)

@@ -9,7 +9,7 @@
  * emitted, of buffers, shared and register arrays, at every width; an offset that may wrap is not proven, and neither are the counters of loops.
  * Conditions of `select` prove nothing: targets evaluate both sides.
  */
-import type { LoopKernel, Statement } from "../loop.js"
+import { type LoopKernel, type Statement, workgroupNames } from "../loop.js"
 import type { Expression } from "../nodes.js"
 import { printStatement } from "../print/loop.js"
 import { createAtoms } from "./atoms.js"
@@ -58,6 +58,7 @@ export function proveAccesses(kernel: LoopKernel, assumed: readonly Expression[]
   const proof: Proof = { kernel, needed, values, facts, counters, sizes: new Map(), unproven: [], accesses: 0 }
   for (const x of assumed) facts.learn(values.of(x))
   for (const b of kernel.buffers) proof.sizes.set(b.name, values.of(b.size))
+  for (const name of workgroupNames) values.name(name, values.counter(kernel.groups + spareGroups))
   visitBody(kernel.body, proof)
   return { unproven: proof.unproven, accesses: proof.accesses }
 }

@@ -3,14 +3,15 @@
  *
  *   verifyLoop(kernel)   // [] or [{ code: "barrier", message: "a barrier under 'if (lane < 4)' …" }, …]
  *
- * Shape: one grid loop, in it shared arrays, immutable lets and one lane loop, in that all the rest. A name is declared before its use and means one
+ * Shape: one grid loop, in it shared arrays, immutable lets and one lane loop, in that all the rest; or shared arrays and one lane loop, in that a
+ * prologue, which stores to no buffer, and at its end one grid loop, in that shared arrays and all the rest. A name is declared before its use and means one
  * thing at a time: an inner scope may not hide an outer name, scopes side by side may repeat one. Dtypes and widths agree, operations do
  * not mix widths (`splat` does). A store to a packed storage covers whole 32-bit words. Barriers and shuffles stand under control flow that
- * is the same for all lanes of a workgroup: literals, symbols, the grid's variable, variables of such loops and `let`s of these; a fetch
+ * is the same for all lanes of a workgroup: literals, symbols, its number, the grid's variable, variables of such loops and `let`s of these; a fetch
  * counts as different for each lane.
  */
 import { isLiteral, print, walk } from "../expression.js"
-import { type LoopBuffer, type LoopKernel, packed, type Statement, storageType } from "../loop.js"
+import { type LoopBuffer, type LoopKernel, packed, type Statement, storageType, workgroupNames } from "../loop.js"
 import { expressionsOf } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
 import type { DType } from "../operations.js"
@@ -48,7 +49,10 @@ interface Meaning {
 
 /** Where a statement stands. */
 interface Place {
-  readonly within: "kernel" | "grid" | "lane"
+  /** In nothing, in the grid loop only, in the lane loop only, in both. */
+  readonly within: "kernel" | "grid" | "prologue" | "lane"
+  /** Directly in the innermost of these. */
+  readonly direct: boolean
   readonly uniform: boolean
 }
 
@@ -70,8 +74,9 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
   wholeNumber(check, "the number of threads", kernel.threads, 1)
   wholeNumber(check, "the number of groups", kernel.groups, 1)
   for (const b of kernel.buffers) checkBuffer(check, b)
-  checkScope(check, kernel.body, { within: "kernel", uniform: true })
-  checkSingle(check, kernel.body, "grid")
+  for (const name of workgroupNames) declare(check, name, { kind: "variable", dtype: "i32", uniform: true })
+  checkScope(check, kernel.body, { within: "kernel", direct: true, uniform: true })
+  checkSingle(check, kernel.body, hasPrologue(kernel.body) ? "lane" : "grid")
   const [used, listed] = [[...check.symbols].sort().join(" "), kernel.symbols.join(" ")]
   check.where = ""
   require(check, used === listed, "symbols", () => `the body uses the symbols [${used}], the kernel lists [${listed}]`)
@@ -201,23 +206,42 @@ function checkFor(check: Check, s: Extract<Statement, { kind: "for" }>, place: P
     require(check, isLiteral(s.extent) && s.extent.value === check.kernel.threads, "shape", () =>
       `the lane loop does not have the kernel's ${check.kernel.threads} threads`)
   declare(check, s.variable, { kind: "variable", dtype: "i32", uniform: uniform && place.uniform })
-  const within = s.bind === "grid" ? "grid" : s.bind === "lane" ? "lane" : place.within
-  checkScope(check, s.body, { within, uniform: place.uniform && (uniform || s.bind === "lane") })
+  const outer = s.bind === "grid" || s.bind === "lane"
+  const within = outer
+    ? place.within === "kernel" && s.bind === "grid"
+      ? "grid"
+      : inLanes(place, s.bind)
+    : place.within
+  checkScope(check, s.body, { within, direct: outer, uniform: place.uniform && (uniform || s.bind === "lane") })
   check.names.delete(s.variable)
-  if (s.bind === "grid") checkSingle(check, s.body, "lane")
+  if (outer && (within === "grid" || within === "prologue"))
+    checkSingle(check, s.body, within === "grid" ? "lane" : "grid")
 }
 
-const mayStand = (s: Statement, within: Place["within"]): boolean => {
-  if (s.kind === "for") return within === { grid: "kernel", lane: "grid", serial: "lane", unroll: "lane" }[s.bind]
-  const shared = s.kind === "alloc" && s.space === "shared"
-  return within === "lane" ? !shared : within === "grid" && (shared || (s.kind === "let" && !s.mutable))
+/** What the body of a lane loop, or of a grid loop in one, is within. */
+const inLanes = ({ within }: Place, bind: "grid" | "lane") =>
+  within === "kernel" && bind === "lane" ? "prologue" : "lane"
+
+const hasPrologue = (body: readonly Statement[]): boolean => body.some((s) => s.kind === "for" && s.bind === "lane")
+
+function mayStand({ kernel }: Check, s: Statement, { within, direct }: Place): boolean {
+  const prologue = hasPrologue(kernel.body)
+  if (s.kind === "for") {
+    if (s.bind === "grid") return direct && within === (prologue ? "prologue" : "kernel")
+    if (s.bind === "lane") return direct && within === (prologue ? "kernel" : "grid")
+    return within === "lane" || within === "prologue"
+  }
+  if (s.kind === "alloc" && s.space === "shared")
+    return direct && (prologue ? within === "kernel" || within === "lane" : within === "grid")
+  if (within === "lane" || within === "prologue") return true
+  return within === "grid" && s.kind === "let" && !s.mutable
 }
 
 function checkStatement(check: Check, s: Statement, place: Place): void {
   check.where = s
   const seen = new Set<Expression>()
   for (const root of expressionsOf(s)) walk(root, (x) => checkNode(check, x), seen)
-  require(check, mayStand(s, place.within), "shape", () => `this may not stand ${places[place.within]}`)
+  require(check, mayStand(check, s, place), "shape", () => `this may not stand ${places[place.within]}`)
   switch (s.kind) {
     case "for":
       checkFor(check, s, place)
@@ -225,13 +249,13 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
     case "if": {
       require(check, s.condition.dtype === "bool" && s.condition.width === 1, "dtype", () =>
         `the condition is ${typeName(s.condition)}, not bool`)
-      const inside = { ...place, uniform: place.uniform && isUniform(check, s.condition) }
+      const inside = { ...place, direct: false, uniform: place.uniform && isUniform(check, s.condition) }
       checkScope(check, s.body, inside)
       checkScope(check, s.otherwise, inside)
       break
     }
     case "block":
-      checkScope(check, s.body, place)
+      checkScope(check, s.body, { ...place, direct: false })
       break
     case "let": {
       const { name, mutable, value } = s
@@ -255,6 +279,8 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
     case "store": {
       const array = target(check, s.array, s.offset, s.value.width)
       if (array !== undefined) same(check, `an element of ${s.array}`, array, { dtype: s.value.dtype, width: 1 })
+      const early = place.within === "prologue" && check.kernel.buffers.some((b) => b.name === s.array)
+      require(check, !early, "access", () => "every workgroup would store this, before its cells")
       break
     }
     case "shuffle":
@@ -276,6 +302,9 @@ function checkSingle(check: Check, body: readonly Statement[], bind: "grid" | "l
   check.where = `kernel ${check.kernel.name}`
   const found = body.filter((s) => s.kind === "for" && s.bind === bind).length
   require(check, found === 1, "shape", () => `${found} ${bind} loops instead of one`)
+  const last = body.at(-1)
+  const ends = bind === "lane" || !hasPrologue(check.kernel.body) || (last?.kind === "for" && last.bind === "grid")
+  require(check, ends, "shape", () => "something follows the grid loop")
 }
 
 function checkBuffer(check: Check, { name, dtype, storage, size: elements, access }: LoopBuffer): void {
@@ -289,6 +318,7 @@ const articles = { variable: "a variable", array: "an array" }
 const places = {
   kernel: "outside of the grid loop",
   grid: "between the grid loop and the lane loop",
+  prologue: "in front of the grid loop",
   lane: "in the lane loop",
 }
 const isIndex = (x: Expression) => (x.dtype === "i32" || x.dtype === "u32") && x.width === 1

@@ -110,9 +110,10 @@ function nodeText(context: Context, x: Expression, inner: readonly Printed[]): P
 /** Under what a size symbol is bound among the names. */
 export const symbolKey = (name: string) => `$${name}`
 
-/** How a bound name is spelled. */
-export function spelled(context: Context, name: string): string {
-  const found = context.names.find(name)
+/** How a bound name is spelled; the workgroup's number has one of the dialect's where nothing else is called so. */
+export function spelled({ names, dialect }: Context, name: string): string {
+  const own = name === "workgroup" || name === "workgroups" ? dialect[name] : undefined
+  const found = names.find(name) ?? own
   if (found === undefined) throw fault(`'${name}' is not bound here`)
   return found
 }

@@ -2,7 +2,7 @@
  * Prints the body of a kernel: names for its buffers and size symbols, then the statements. What stands around it (how arguments arrive, the
  * head of the function) is each target's own.
  */
-import type { LoopKernel } from "../../ir/loop.js"
+import { type LoopKernel, workgroupNames } from "../../ir/loop.js"
 import { symbolsOf } from "../../ir/loop-visit.js"
 import type { Context, Dialect } from "./dialect.js"
 import { symbolKey } from "./expression.js"
@@ -34,7 +34,7 @@ export function printKernel(kernel: LoopKernel, dialect: Dialect, symbol: (name:
     names,
     library,
     unrolled: new Map(),
-    nonNegative: new Set(),
+    nonNegative: new Set(workgroupNames),
     definitions: new Map(),
     line: (text) => lines.push(`${"  ".repeat(depth)}${text}`),
     global: (text) => globals.push(text),

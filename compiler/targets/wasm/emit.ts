@@ -63,7 +63,11 @@ function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Cod
   for (const s of everyStatement(body))
     for (const x of expressionsOf(s)) roots.push(s.kind === "store" && x === s.offset ? splitAddress(x).address : x)
   const values = new Values(code)
-  const variables = new Map<string, readonly number[]>([["&scratch", [parameters.scratch]]])
+  const variables = new Map<string, readonly number[]>([
+    ["&scratch", [parameters.scratch]],
+    ["workgroup", [parameters.worker]],
+    ["workgroups", [parameters.workers]],
+  ])
   kernel.buffers.forEach((b, i) => {
     variables.set(`&${b.name}`, [Object.keys(parameters).length + i])
   })

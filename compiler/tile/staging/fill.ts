@@ -11,7 +11,7 @@ import type { Store } from "../../ir/kernel.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
-import { type BlockAxis, type Build, blockAxis, laneGroup, Refused } from "../block.js"
+import { type BlockAxis, type Build, blockAxis, type Fences, laneGroup, Refused } from "../block.js"
 import { emitIterations } from "../iterations.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { placeOf, type StagedArray } from "./staged.js"
@@ -60,15 +60,6 @@ export const inChunk = (to: StagedArray, at: ReadonlyMap<string, Expression>): S
   half: to.half && substitute(to.half, at),
 })
 
-/** Barriers between what the threads of a workgroup write of staged memory and what they read of it. */
-export interface Fences {
-  /** Where other threads may still read what `to` is, or write what `value` reads, they are waited for. */
-  readonly before: (to: StagedArray, value: Expression, out: Statement[]) => void
-  /** What has been written is there for all. */
-  readonly settle: (out: Statement[]) => void
-  readonly barrier: (out: Statement[]) => void
-}
-
 export function createFences({ schedule }: Build): Fences {
   const [written, read] = [new Set<string>(), new Set<string>()]
   const barrier = (out: Statement[]) => {
@@ -81,7 +72,7 @@ export function createFences({ schedule }: Build): Fences {
     settle: (out) => {
       if (written.size > 0) barrier(out)
     },
-    before: ({ local: { name } }, value, out) => {
+    before: (name, value, out) => {
       const reads = nodesOf([value], "localRead").map((x) => x.local)
       if (written.has(name) || read.has(name) || reads.some((r) => written.has(r))) barrier(out)
       for (const r of reads) read.add(r)

@@ -20,6 +20,7 @@ import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refuse
 import type { Lowerer, Scope } from "../lowerer.js"
 import { lowerValues } from "../values.js"
 import { createFences, emitFill } from "./fill.js"
+import { commonKey } from "./prologue.js"
 import { allocate, type StagedArray, type StagedAxis, type StagedLocal } from "./staged.js"
 
 /** A chunk in the loops around it: where it starts, and at what place of the axes that are folded around it. */
@@ -68,19 +69,25 @@ export function emitStaged(
     const perChunk = chunk !== undefined && along.includes(chunk.name)
     const axes = local.axes.map((axis, i) => stagedAxis(local, axis, along[i], reader, perChunk))
     const size = axes.reduce((n, a) => n * a.size, 1)
+    const key = perChunk ? undefined : commonKey(local, axes, homes, parts)
+    const known = key === undefined ? undefined : parts.prologue!.homes.get(key)
+    const place = key === undefined ? scope : { ...scope, out: parts.prologue!.out }
     // Nobody reads an element of what is empty.
-    if (size === 0) homes.set(local.name, scalarHome(literal(0, local.value.dtype)))
+    if (known !== undefined) homes.set(local.name, known)
+    else if (size === 0) homes.set(local.name, scalarHome(literal(0, local.value.dtype)))
     else if (size === 1 && parts.schedule.threads === 1 && !perChunk && local.moves !== true)
-      homes.set(local.name, scalarHome(emitScalar(local, axes, scope, lowerer, parts)))
+      homes.set(local.name, scalarHome(emitScalar(local, axes, place, lowerer, parts)))
     else {
       const half = perChunk && local.moves !== true ? chunk.half : undefined
-      const made = allocate({ local, axes, perChunk, half }, parts, out)
+      const made = allocate({ local, axes, perChunk, half }, parts, place.out, key !== undefined)
       homes.set(local.name, made)
       arrays.set(local.name, made)
       if (perChunk || local.empty === true) continue
-      fences.before(made, local.value, out)
-      emitFill(made, local.value, scope, lowerer, parts)
+      const waits = key === undefined ? fences : parts.prologue!.fences
+      waits.before(local.name, local.value, place.out)
+      emitFill(made, local.value, place, lowerer, parts)
     }
+    if (key !== undefined) parts.prologue!.homes.set(key, homes.get(local.name)!)
   }
   fences.settle(out)
   return { lowerer: createLowerer(parts, homes, reader.folding), arrays }

@@ -60,11 +60,15 @@ export function placeOf({ size, interleaved }: StagedAxis, place: Expression): E
   return add(mul(apply("floormod", place, two), literal(size / 2)), apply("floordiv", place, two))
 }
 
-/** Memory is shared with the other stores of the kernel, too, of which a block runs one only. */
+/**
+ * Memory is shared with the other stores of the kernel, too, of which a block runs one only; what is `common` to all cells of a workgroup has its
+ * own.
+ */
 export function allocate(
   staged: Pick<StagedArray, "local" | "axes" | "perChunk" | "half">,
   parts: Build,
   out: Statement[],
+  common = false,
 ): StagedArray {
   const { local, axes, half } = staged
   const { name, tile } = local
@@ -76,7 +80,11 @@ export function allocate(
   const storage = tile.packed === true ? storageOf(local, parts) : undefined
   const kind = { dtype, size, ...(storage === undefined ? {} : { storage }) }
   const own = parts.schedule.threads === 1
-  const array = own ? parts.fresh(name) : shareMemory(name, kind, parts)
+  const array = own || common ? parts.fresh(name) : shareMemory(name, kind, parts)
+  if (!own && common) {
+    parts.shared.set(array, kind)
+    parts.prologue?.kept.add(array)
+  }
   if (own) out.push({ kind: "alloc", name: array, ...kind, space: "register" })
   const within = (index: readonly Expression[]) =>
     flatten(
@@ -97,6 +105,7 @@ export function shareMemory(
   const free = [...parts.shared].find(
     ([other, a]) =>
       !parts.taken.has(other) &&
+      parts.prologue?.kept.has(other) !== true &&
       other !== exchangeOf(kind.dtype) &&
       a.dtype === kind.dtype &&
       a.size === kind.size &&
