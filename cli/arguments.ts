@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util"
 import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
+import { architectureOf, type Binary } from "../runtime/devices/cuda/architectures.js"
 import { type Accesses, accessesNames, deviceNames } from "./device.js"
 import { writablePath } from "./result.js"
 
@@ -33,6 +34,7 @@ export interface Arguments {
   readonly config?: string
   readonly checkpoint?: string
   readonly target?: ArtifactTarget
+  readonly arch?: readonly Binary[]
   readonly seq?: number
   readonly past?: number
   readonly measured?: string
@@ -46,6 +48,7 @@ export interface Arguments {
   readonly "no-cache"?: boolean
   readonly "random-weights"?: boolean
   readonly "first-token"?: boolean
+  readonly profile?: boolean
   readonly watch?: boolean
   readonly help?: boolean
 }
@@ -62,6 +65,7 @@ export const switches: readonly Flag[] = [
   "no-cache",
   "random-weights",
   "first-token",
+  "profile",
   "watch",
   "help",
 ]
@@ -77,6 +81,15 @@ const pattern: Read = (value) => {
 }
 const ids: Read = (value) =>
   /^\s*\d+(\s*,\s*\d+)*\s*$/.test(value) ? value.split(",").map((id) => Number(id)) : undefined
+
+/** sm_90a is a binary, compute_90 text for the driver, which nvcc calls so. */
+const architectures: Read = (value) => {
+  const found = value.split(",").map((name): Binary => {
+    const arch = name.trim().replace(/^compute_/, "sm_")
+    return { arch, kind: arch === name.trim() ? "cubin" : "ptx" }
+  })
+  return found.every(({ arch }) => architectureOf(arch) !== undefined) ? found : undefined
+}
 
 /** How the value of each flag is read, and what it is when it cannot be. */
 const readers: Readonly<Partial<Record<Flag, Reader>>> = {
@@ -99,6 +112,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   config: [text, "a file"],
   checkpoint: [text, "a folder"],
   target: [(value) => targetNames.find((name) => name === value), targetNames.join(", ")],
+  arch: [architectures, "architectures with commas between them, such as sm_90a,sm_80 or compute_80 for PTX"],
   seq: [whole, "a whole number"],
   past: [whole, "a whole number"],
   measured: [text, "a file"],

@@ -133,7 +133,14 @@ export const commands = {
   compile: {
     words: "FILE.ts",
     about: "write the artifact of a model: kernels, plan and map of the weights",
-    flags: { ...compileFlags, out: ["FILE", "where to write the artifact as JSON"] },
+    flags: {
+      ...compileFlags,
+      arch: [
+        "sm_90a,sm_80,…",
+        "for cuda: a binary of all kernels for each, by NVRTC or nvcc; compute_80 is PTX,\nwhich drivers bring to what came later (default: none, GPUs compile the text)",
+      ],
+      out: ["FILE", "where to write the artifact as JSON; for cuda a folder: artifact.json and kernels/*.cu"],
+    },
   },
   explain: {
     words: "FILE.ts",

@@ -1,15 +1,33 @@
-/** weft compile: the artifact of a model as a JSON file, for a page or a server that loads no compiler. */
+/**
+ * weft compile: the artifact of a model as a file, for a page or a server that loads no compiler.
+ *
+ *     weft compile models/qwen3.ts --config qwen3-8b.json --out qwen3-8b.json
+ *     weft compile models/qwen3.ts --config qwen3-8b.json --target cuda --arch sm_90a,sm_80 --out qwen3-8b
+ *
+ *         qwen3-8b/artifact.json         with a binary of all kernels for each architecture; without --arch, none
+ *         qwen3-8b/kernels/k3_t0.cu      the text of each kernel, which can be compiled by itself
+ */
+import { join } from "node:path"
+import type { Artifact } from "../runtime/artifact.js"
+import type { Binary } from "../runtime/devices/cuda/architectures.js"
+import type { Compiler } from "../runtime/devices/cuda/compiler.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
 import { say } from "./output.js"
-import { writeResult } from "./result.js"
+import { writableFolder, writablePath, writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
 import { namedTuned } from "./tuned.js"
 
 export async function compile(args: readonly string[]): Promise<number> {
-  const { values, words } = parse(args, flagsOf("compile"))
-  const { out, target = defaultTarget, context, precision } = values
-  if (out === undefined) throw new UsageError("--out is missing, such as --out artifact.json")
+  const { values, words } = parse(args, flagsOf("compile"), { out: [(path) => path, "a file, or a folder for cuda"] })
+  const { out, target = defaultTarget, arch, context, precision } = values
+  if (out === undefined)
+    throw new UsageError(`--out is missing, such as --out ${target === "cuda" ? "DIR" : "artifact.json"}`)
+  if (arch !== undefined && target !== "cuda") throw new UsageError("--arch goes with --target cuda")
+  if (target === "cuda") writableFolder(out)
+  else writablePath(out)
+  // Before the model is compiled, should there be none.
+  const binaries = arch === undefined ? undefined : await binariesOf(arch)
   const subject = await subjectOf(values, words, "compile")
   const { file, config, tensors } = subject
   const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
@@ -18,7 +36,31 @@ export async function compile(args: readonly string[]): Promise<number> {
   const options = { context, precision, tuned, onWarning, ...(tensors && { tensors }) }
   const compiling = compiler.compile(file, config, target, options)
   const artifact = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
-  await writeResult(out, JSON.stringify(artifact))
-  say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}`)
+  if (target === "cuda") await writeCuda(artifact, out, binaries)
+  else await writeResult(out, JSON.stringify(artifact))
+  const ahead = binaries === undefined ? "" : `, compiled for ${binaries.names} by ${binaries.compiler.description}`
+  say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}${ahead}`)
   return 0
+}
+
+interface Binaries {
+  readonly wanted: readonly Binary[]
+  readonly names: string
+  readonly compiler: Compiler
+}
+
+/** @throws WeftError `cuda/missing` without a compiler */
+async function binariesOf(wanted: readonly Binary[]): Promise<Binaries> {
+  const { neededCompiler } = await import("../runtime/devices/cuda/find-compiler.js")
+  const names = wanted.map(({ arch, kind }) => (kind === "cubin" ? arch : `${arch} as PTX`)).join(", ")
+  return { wanted, names, compiler: neededCompiler() }
+}
+
+/** The texts first: where one does not compile, they are there to be looked at. */
+async function writeCuda(artifact: Artifact, folder: string, binaries: Binaries | undefined): Promise<void> {
+  const { modulesAhead, unitOf } = await import("../runtime/devices/cuda/modules.js")
+  for (const kernel of artifact.kernels)
+    await writeResult(join(folder, "kernels", `${kernel.symbol!}.cu`), unitOf(artifact, [kernel]))
+  const modules = binaries && { modules: await modulesAhead(artifact, binaries.wanted, binaries.compiler) }
+  await writeResult(join(folder, "artifact.json"), JSON.stringify({ ...artifact, ...modules }))
 }

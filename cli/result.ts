@@ -13,17 +13,37 @@ import { printable, thrownText, WeftError } from "../runtime/errors.js"
  * @throws WeftError `cli/out`
  */
 export function writablePath(path: string): string {
-  const refuse = (why: string): never => {
-    throw new WeftError("cli/out", `${printable(path)} cannot be written: ${why}`, { hint: "name a file elsewhere" })
-  }
-  if (path === "" || path.includes("\0")) refuse("it is no path")
+  checkText(path)
   const kind = kindOf(path)
-  if (kind === "folder" || path.endsWith("/")) return refuse("it names a folder")
-  if (kind !== undefined) return mayWrite(path) ? path : refuse("permission is denied")
-  let folder = dirname(resolve(path))
+  if (kind === "folder" || path.endsWith("/")) return refuse(path, "it names a folder")
+  if (kind !== undefined) return mayWrite(path) ? path : refuse(path, "permission is denied")
+  return nearestFolder(path, dirname(resolve(path)))
+}
+
+/**
+ * `path`, when it is a folder to write into, or one can be made there: by all that can be seen of the disk now.
+ *
+ * @throws WeftError `cli/out`
+ */
+export function writableFolder(path: string): string {
+  checkText(path)
+  return nearestFolder(path, resolve(path))
+}
+
+function refuse(path: string, why: string): never {
+  throw new WeftError("cli/out", `${printable(path)} cannot be written: ${why}`, { hint: "name a file elsewhere" })
+}
+
+function checkText(path: string): void {
+  if (path === "" || path.includes("\0")) refuse(path, "it is no path")
+}
+
+/** `path`, when something can be made in the folder, or in the nearest one above it that is there. */
+function nearestFolder(path: string, from: string): string {
+  let folder = from
   while (kindOf(folder) === undefined && dirname(folder) !== folder) folder = dirname(folder)
-  if (kindOf(folder) !== "folder") return refuse(`${printable(folder)} is no folder`)
-  return mayWrite(folder) ? path : refuse(`permission is denied in ${printable(folder)}`)
+  if (kindOf(folder) !== "folder") return refuse(path, `${printable(folder)} is no folder`)
+  return mayWrite(folder) ? path : refuse(path, `permission is denied in ${printable(folder)}`)
 }
 
 function kindOf(path: string): "folder" | "file" | undefined {

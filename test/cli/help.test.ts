@@ -10,6 +10,7 @@ const values: Readonly<Partial<Record<Flag, string>>> = {
   precision: "exact",
   accesses: "checked",
   target: "wasm",
+  arch: "sm_90a,compute_80",
   tokens: "5,17",
   kernels: "k1",
   entries: "step",
