@@ -56,8 +56,9 @@ test("loops with a prologue store what the kernels store, and as much of their a
     show,
   )
   console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
-  for (const name of ["of one lane", "of several lanes", "of several stores"])
-    expect(counts.get(name) ?? 0, name).toBeGreaterThan(Math.min(runs(60), 60) / 12)
+  expect(counts.get("of one lane") ?? 0).toBeGreaterThan(Math.min(runs(60), 60) / 60 - 1)
+  for (const name of ["of several lanes", "of several stores"])
+    expect(counts.get(name) ?? 0, name).toBeGreaterThan(Math.min(runs(60), 60) / 6)
 })
 
 describe("on devices", () => {

@@ -68,7 +68,7 @@ export function prologueKernel({ numbers }: PrologueCase): Kernel {
     const k: Axis = { name: `k${i}`, extent: width }
     let value: Expression = reduce(k.name, width, sum, [mul(row(variable(k.name)), read([rows, k]))])
     if (choose.chance(40)) value = add(value, m())
-    if (choose.chance(25)) {
+    if (choose.chance(50)) {
       const j: Axis = { name: `j${i}`, extent: literal(3) }
       const own = local(
         `own${i}`,
@@ -86,7 +86,9 @@ export function prologueKernel({ numbers }: PrologueCase): Kernel {
 
 /** A schedule under which workgroups take several blocks. */
 export function prologueSchedule(kernel: Kernel, { schedule: numbers }: PrologueCase): Scheduled {
-  const { schedule, options } = drawSchedule(kernel, numbers, 0, 20)
-  const workgroups = new Choices(numbers).of([2, 1, 3, 64])
+  const choose = new Choices(numbers)
+  const workgroups = choose.of([2, 1, 3, 1])
+  // Of several lanes most often.
+  const { schedule, options } = drawSchedule(kernel, numbers, 0, 20, choose.chance(60) ? 100 : 30)
   return { schedule: { ...schedule, workgroups }, options }
 }
