@@ -23,6 +23,7 @@ import { loadOptions, type NodeLoadOptions, sourcePath } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
 export type { Precision } from "../runtime/artifact.js"
+export { type CudaDevice, type CudaDeviceOptions, createCudaDevice } from "../runtime/devices/cuda/device.js"
 export { type ErrorCode, type Span, WeftError } from "../runtime/errors.js"
 export type { GeneratePart, GenerateResult, GenerateTimings, Generation } from "../runtime/generate/generation.js"
 export type { GenerativeModel, Logits } from "../runtime/generate/generator.js"

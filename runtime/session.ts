@@ -77,7 +77,10 @@ export async function createSession(
       "session/unproven",
       `not every access of ${unproven(artifact)} is proven to lie in its buffer`,
       {
-        hint: "open the device without the option 'unchecked'",
+        hint:
+          device.kind === "cuda"
+            ? "CUDA looks at no access; use the webgpu device, which does"
+            : "open the device without the option 'unchecked'",
       },
     )
   for (const b of artifact.buffers)

@@ -34,9 +34,9 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
   },
   "weft/node": {
     values: words`
-      WeftError load loadProgram`,
+      WeftError createCudaDevice load loadProgram`,
     types: words`
-      DeviceName ErrorCode GenerateOptions GeneratePart GenerateResult GenerateTimings Generation
+      CudaDevice CudaDeviceOptions DeviceName ErrorCode GenerateOptions GeneratePart GenerateResult GenerateTimings Generation
       GenerativeModel LoadProgramOptions LoadProgress LoadedModel Logits NodeLoadOptions NumberArray Output
       Precision Prompt RunningProgram Span`,
   },

@@ -1,0 +1,113 @@
+/**
+ * Recordings: the launches of an entry as one CUDA graph, captured from a stream that runs nothing.
+ *
+ *     launch a │ launch b, early │ launch c          a → b: b may start when the blocks of a allow it, and waits for the end of a itself
+ *                                                    b → c: c starts when b has ended
+ *
+ * A graph holds the addresses of its buffers: it is destroyed with the first of them. The first launch of a graph always waits for what was in
+ * the stream before.
+ */
+import { WeftError } from "../../errors.js"
+import type { Command, DeviceBuffer, Recording } from "../device.js"
+import type { Driver, Launch } from "./driver.js"
+import type { CudaKernel } from "./kernels.js"
+import type { CudaBuffer } from "./memory.js"
+
+export interface Graphs {
+  record(commands: readonly Command[]): Recording
+  /** @throws WeftError `device/submit-recording` */
+  check(recordings: readonly Recording[]): void
+  /** Launches recordings one after the other. */
+  run(recordings: readonly Recording[]): void
+  free(): void
+}
+
+interface CudaRecording extends Recording {
+  /** Undefined where there is nothing to launch. */
+  readonly executable: number | undefined
+  readonly destroy: () => void
+}
+
+const mostGroups = 2 ** 31 - 1
+
+export interface GraphParts {
+  readonly driver: Driver
+  readonly stream: number
+  /** The kernel when it is of this device. */
+  readonly kernelOf: (command: Command) => CudaKernel
+  readonly bufferOf: (buffer: DeviceBuffer) => CudaBuffer
+  /** Where the symbols lie. */
+  readonly symbols: number
+  /** Launched in front of each launch: for tests. */
+  readonly delay: CudaKernel | undefined
+  readonly giveBack: (call: () => void) => void
+}
+
+export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, delay, giveBack }: GraphParts): Graphs {
+  const capturing = driver.createStream()
+  const recordings = new Set<Recording>()
+
+  const launchOf = (command: Command): Launch => {
+    const { name, handle, bindings, threads, sharedBytes, early } = kernelOf(command)
+    const { buffers, groups } = command
+    if (buffers.length !== bindings)
+      throw new WeftError("device/record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${buffers.length}`)
+    if (!(Number.isInteger(groups) && groups > 0 && groups <= mostGroups))
+      throw new WeftError("device/record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
+    const parameters = [...buffers.map((b) => bufferOf(b).pointer), symbols]
+    return { kernel: handle, groups, threads, sharedBytes, parameters, early }
+  }
+  const delayed = (launch: Launch): readonly Launch[] =>
+    delay === undefined ? [launch] : [{ ...delay, kernel: delay.handle, groups: 1, parameters: [] }, launch]
+
+  const capture = (launches: readonly Launch[]): number => {
+    let graph: number | undefined
+    driver.beginCapture(capturing)
+    try {
+      for (const [i, launch] of launches.entries())
+        driver.launch({ ...launch, early: launch.early && i > 0 }, capturing)
+    } finally {
+      graph = driver.endCapture(capturing)
+    }
+    try {
+      const executable = driver.instantiate(graph)
+      driver.uploadGraph(executable, stream)
+      return executable
+    } finally {
+      driver.destroyGraph(graph)
+    }
+  }
+
+  return {
+    record(commands) {
+      const launches = commands.map(launchOf).flatMap(delayed)
+      const executable = launches.length === 0 ? undefined : capture(launches)
+      const bound = new Set(commands.flatMap((c) => c.buffers.map(bufferOf)))
+      const destroy = () => {
+        recordings.delete(recording)
+        for (const buffer of bound) buffer.users.delete(destroy)
+        if (executable !== undefined) giveBack(() => driver.destroyExecutable(executable))
+      }
+      for (const buffer of bound) buffer.users.add(destroy)
+      const recording: CudaRecording = { commands: commands.length, executable, destroy }
+      recordings.add(recording)
+      return recording
+    },
+    check(given) {
+      for (const r of given)
+        if (!recordings.has(r))
+          throw new WeftError(
+            "device/submit-recording",
+            "a recording is not of this device, or a buffer that it binds was destroyed",
+          )
+    },
+    run(given) {
+      for (const { executable } of given as readonly CudaRecording[])
+        if (executable !== undefined) driver.launchGraph(executable, stream)
+    },
+    free() {
+      for (const recording of [...recordings] as CudaRecording[]) recording.destroy()
+      giveBack(() => driver.destroyStream(capturing))
+    },
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * NVIDIA's driver as the device sees it, in this process's memory: what is asked of a stream is carried out late, when somebody waits for it.
+ *
+ *     driver.toDevice(to, from, 4, stream)     nothing yet: `from` is read when the copy's turn comes
+ *     driver.wait(event)                       everything in the stream up to the event
+ *
+ * Whatever is used after it was freed is kept in `mistakes`, and an Error that no device expects. `live` counts what is not given back.
+ */
+import { type Driver, driverError, type HostMemory, type Launch } from "../../runtime/devices/cuda/driver.js"
+
+/** A kernel: `at` gives the bytes from a pointer to the end of its memory. */
+export type FakeKernel = (parameters: readonly number[], at: (pointer: number) => Uint8Array) => void
+
+export interface FakeDriver extends Driver {
+  /** The kernels by the names of their functions; a module's image is the list of its own, as JSON. */
+  readonly kernels: Map<string, FakeKernel>
+  readonly live: ReadonlyMap<string, number>
+  /** Launches of each graph that was instantiated, in their order. */
+  readonly graphs: readonly (readonly Launch[])[]
+  /** Launches that were carried out. */
+  readonly runs: readonly Launch[]
+  /** The names of calls, in their order. */
+  readonly calls: string[]
+  /** Calls that fail: the next one of a name, with a CUresult. */
+  readonly refusals: Map<string, number>
+  /** What a kernel throws to leave a fault behind. */
+  readonly fault: object
+  /** What was used after it was freed, or while its context was not the current one. */
+  readonly mistakes: string[]
+}
+
+interface Allocation {
+  readonly kind: "device" | "host"
+  readonly start: number
+  readonly bytes: Uint8Array<ArrayBuffer>
+}
+interface Event {
+  done: boolean
+}
+
+export const imageOf = (symbols: readonly string[]): Uint8Array => new TextEncoder().encode(JSON.stringify(symbols))
+
+export function fakeDriver(total = 2 ** 30): FakeDriver {
+  const live = new Map<string, number>()
+  const things = new Map<number, { readonly kind: string; readonly context: number; readonly value: unknown }>()
+  const memory = new Set<Allocation>()
+  const kernels = new Map<string, FakeKernel>()
+  const graphs: Launch[][] = []
+  const refusals = new Map<string, number>()
+  const calls: string[] = []
+  const mistakes: string[] = []
+  const mistake = (text: string): never => {
+    mistakes.push(text)
+    throw new Error(text)
+  }
+  /** Events that a thread waits for. */
+  const awaited = new Set<number>()
+  const fault = {}
+  let names = 2 ** 40
+  let used = 0
+  let current = 0
+  let broken = false
+  let queue: (() => void)[] = []
+  let capturing: Launch[] | undefined
+
+  const count = (kind: string, change: number) => live.set(kind, (live.get(kind) ?? 0) + change)
+  const make = (kind: string, value: unknown): number => {
+    names += 4096
+    things.set(names, { kind, context: current, value })
+    count(kind, 1)
+    return names
+  }
+  const eventOf = (event: number) => things.get(event)!.value as Event
+  const get = <T>(kind: string, handle: number): T => {
+    const found = things.get(handle)
+    if (found?.kind !== kind) mistake(`${handle} is no ${kind}`)
+    if (kind !== "context" && found!.context !== current) mistake(`a ${kind} of another context`)
+    return found!.value as T
+  }
+  const destroy = (kind: string) => (handle: number) => {
+    get(kind, handle)
+    things.delete(handle)
+    count(kind, -1)
+  }
+  const at = (kind: Allocation["kind"], pointer: number, bytes = 0): Uint8Array<ArrayBuffer> => {
+    for (const m of memory)
+      if (m.kind === kind && pointer >= m.start && pointer < m.start + m.bytes.length) {
+        if (pointer + bytes > m.start + m.bytes.length) mistake(`${bytes} bytes from ${pointer} leave their memory`)
+        return m.bytes.subarray(pointer - m.start)
+      }
+    return mistake(`${pointer} lies in no memory of the ${kind}`)
+  }
+  const reserve = (kind: Allocation["kind"], bytes: number): number => {
+    const start = make(kind, undefined)
+    names += Math.ceil(bytes / 4096) * 4096
+    // What was there before is not zero.
+    memory.add({ kind, start, bytes: new Uint8Array(bytes).fill(0xa5) })
+    return start
+  }
+  const release = (kind: Allocation["kind"], pointer: number) => {
+    destroy(kind)(pointer)
+    for (const m of memory) if (m.start === pointer) memory.delete(m)
+  }
+  /** Carries out what is in the stream, as far as `until`. */
+  const advance = (until: () => boolean) => {
+    while (!until() && queue.length > 0 && !broken) {
+      try {
+        queue.shift()!()
+      } catch (error) {
+        if (error !== fault) throw error
+        broken = true
+        queue = []
+      }
+    }
+    if (broken)
+      throw driverError("cuStream", 700, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered")
+  }
+  const enqueue = (stream: number, work: () => void) => {
+    get("stream", stream)
+    queue.push(work)
+  }
+  const runs: Launch[] = []
+  const run = (launch: Launch) => {
+    runs.push(launch)
+    const kernel = things.get(launch.kernel)!.value as FakeKernel
+    kernel(launch.parameters, (p) => at("device", p))
+  }
+
+  const driver: Driver = {
+    version: () => 13000,
+    deviceCount: () => 1,
+    device: (ordinal) => ordinal,
+    deviceName: () => "Fake",
+    attribute: (_, attribute) => ({ 75: 9, 76: 0, 16: 132 })[attribute as number] ?? 1 << 20,
+    totalMemory: () => total,
+    createContext: () => {
+      current = make("context", undefined)
+      broken = false
+      return current
+    },
+    useContext: (context) => {
+      get("context", context)
+      current = context
+    },
+    destroyContext: destroy("context"),
+    memory: () => ({ free: total - used, total }),
+    allocate(bytes) {
+      if (used + bytes > total) throw driverError("cuMemAlloc", 2, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory")
+      used += bytes
+      return reserve("device", bytes)
+    },
+    free(pointer) {
+      used -= at("device", pointer).length
+      release("device", pointer)
+    },
+    allocateHost(bytes) {
+      const pointer = reserve("host", bytes)
+      return { pointer, bytes: at("host", pointer) }
+    },
+    freeHost: ({ pointer }: HostMemory) => release("host", pointer),
+    createStream: () => make("stream", undefined),
+    destroyStream: destroy("stream"),
+    synchronize: (stream) => {
+      get("stream", stream)
+      advance(() => false)
+    },
+    zero: (pointer, bytes, stream) => enqueue(stream, () => at("device", pointer, bytes).fill(0, 0, bytes)),
+    toDevice: (to, from, bytes, stream) =>
+      enqueue(stream, () => at("device", to, bytes).set(at("host", from, bytes).subarray(0, bytes))),
+    toHost: (to, from, bytes, stream) =>
+      enqueue(stream, () => at("host", to, bytes).set(at("device", from, bytes).subarray(0, bytes))),
+    createEvent: () => make("event", { done: true }),
+    destroyEvent(event) {
+      if (awaited.has(event)) mistake("an event that a thread waits for is destroyed")
+      destroy("event")(event)
+    },
+    record(event, stream) {
+      const found = get<Event>("event", event)
+      found.done = false
+      enqueue(stream, () => {
+        found.done = true
+      })
+    },
+    isDone: (event) => eventOf(event).done,
+    wait: (event) => advance(() => eventOf(event).done),
+    async whenDone(event) {
+      // A thread that waits has no context.
+      const found = eventOf(event)
+      awaited.add(event)
+      await new Promise((resolve) => setImmediate(resolve))
+      awaited.delete(event)
+      advance(() => found.done)
+    },
+    loadModule: (image) =>
+      make("module", JSON.parse(new TextDecoder().decode(image).replace(/^\.version[\s\S]*/, '["weft_delay"]'))),
+    unloadModule: destroy("module"),
+    kernel(module, symbol) {
+      const found = get<readonly string[]>("module", module).includes(symbol) ? kernels.get(symbol) : undefined
+      if (found === undefined) throw driverError("cuModuleGetFunction", 500, "CUDA_ERROR_NOT_FOUND", "not found")
+      const handle = make("kernel", found)
+      count("kernel", -1)
+      return handle
+    },
+    allowShared: (kernel) => get("kernel", kernel),
+    beginCapture(stream) {
+      get("stream", stream)
+      capturing = []
+    },
+    launch(launch) {
+      if (capturing === undefined) throw new Error("a launch outside of a capture")
+      capturing.push({ ...launch, parameters: [...launch.parameters] })
+    },
+    endCapture() {
+      const made = make("graph", capturing)
+      capturing = undefined
+      return made
+    },
+    instantiate(graph) {
+      const launches = get<Launch[]>("graph", graph)
+      graphs.push(launches)
+      return make("executable", launches)
+    },
+    destroyGraph: destroy("graph"),
+    uploadGraph: (executable) => get("executable", executable),
+    launchGraph(executable, stream) {
+      const launches = get<Launch[]>("executable", executable)
+      enqueue(stream, () => launches.forEach(run))
+    },
+    destroyExecutable: destroy("executable"),
+  }
+  kernels.set("weft_delay", () => {})
+
+  const watched = Object.entries(driver).map(([name, call]: [string, (...given: never[]) => unknown]) => [
+    name,
+    (...given: never[]) => {
+      calls.push(name)
+      const result = refusals.get(name)
+      if (result !== undefined) {
+        refusals.delete(name)
+        throw driverError(name, result, "CUDA_ERROR", "as the test wants it")
+      }
+      return call(...given)
+    },
+  ])
+  return { ...(Object.fromEntries(watched) as Driver), kernels, live, graphs, runs, calls, refusals, fault, mistakes }
+}
