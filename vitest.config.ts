@@ -6,9 +6,12 @@ import { timeReport } from "./test/support/time-report.js"
 /** Milliseconds: no test ends by its own clock because the machine is slow or in use. */
 const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
 
-export default defineConfig({
+/** Tests that `npm test` leaves out, each for a compiler or a device of its own: `vitest run --mode nvcc` runs files named *.nvcc.ts. */
+const suites = ["nvcc"]
+
+export default defineConfig(({ mode }) => ({
   test: {
-    include: ["test/**/*.test.ts"],
+    include: [`test/**/*.${suites.includes(mode) ? mode : "test"}.ts`],
     globalSetup: "test/support/run.ts",
     setupFiles: "test/support/each-file.ts",
     sequence: { sequencer: LongestFirst },
@@ -27,4 +30,4 @@ export default defineConfig({
       GALLIVM_PERF: "nopt",
     },
   },
-})
+}))

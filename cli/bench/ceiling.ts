@@ -6,8 +6,7 @@
 import { add, fetch, literal, mul, splat, variable, withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
-import { emitWasm } from "../../compiler/targets/wasm/emit.js"
-import { wgslKernel } from "../../compiler/targets/wgsl/emit.js"
+import { targetFor } from "../../compiler/targets/target.js"
 import type { Device } from "../../runtime/devices/device.js"
 
 const unrolled = 8
@@ -27,12 +26,8 @@ export async function readCeiling(device: Device, repetitions = 7): Promise<numb
   const perStep = groups * threads * unrolled * width * 4
   const bytes = Math.floor(Math.min(mostBytes, device.limits.bindingBytes) / perStep) * perStep
   const kernel = withTable(() => readKernel(threads, bytes / perStep))
-  const emitted = device.kind === "wasm" ? emitWasm([kernel]) : undefined
-  const source = emitted === undefined ? wgslKernel(kernel, { symbolOrder: [] }).source : ""
-  const bindings = kernel.buffers.map(({ access }) => ({ access }))
-  const scratch = emitted === undefined ? 0 : emitted.kernels[0]!.scratch
-  const kernels = [{ name: kernel.name, source, bindings, threads, scratch }]
-  const compiled = await device.compile({ kernels, module: emitted?.module }, 0)
+  // Any adapter can do what this kernel does.
+  const compiled = await device.compile(targetFor(device.kind).emit([kernel], []), 0)
   const from = device.allocate(bytes, "ceiling")
   const to = device.allocate(groups * threads * width * 4, "ceiling sums")
   try {

@@ -1,0 +1,219 @@
+/**
+ * Every kernel that is emitted for published models, compiled by nvcc for three architectures: nothing is spilled, nothing is warned of, and a
+ * multiprocessor holds as many blocks as the kernel's bounds ask for.
+ *
+ *     npm run test:nvcc          kernels that are equal but for their names once; a few units for each model
+ */
+import { beforeAll, describe, expect, test } from "vitest"
+import { compileProgram } from "../../compiler/compile.js"
+import type { Artifact, ArtifactKernel, Precision } from "../../runtime/artifact.js"
+import { findLibrary } from "../../runtime/devices/cuda/libraries.js"
+import { unitOf } from "../../runtime/devices/cuda/modules.js"
+import { nvccAt } from "../../runtime/devices/cuda/nvcc.js"
+import { required } from "../devices/conformance.js"
+import { configured, shapes } from "../explain/shapes.js"
+import { type Known, known } from "./known.js"
+import { type Bounds, excess, type KernelReport, limits, reportsOf, warningsOf } from "./report.js"
+
+const { path, looked } = findLibrary("nvcc")
+if (path === undefined && required("nvcc")) throw new Error(`nvcc is required and not there: ${looked.join(", ")}`)
+if (path === undefined) console.log(`nvcc: skipped, there is none on this machine (looked for ${looked.join(", ")})`)
+const nvcc = path === undefined ? undefined : nvccAt(path, ["-Xptxas", "-v"])
+const architectures = Object.keys(limits)
+
+/** What is compiled in both precisions; of the others the one that GPUs use. */
+const precisions = (shape: string): readonly Precision[] =>
+  shape === "tales" || shape === "qwen3-0.6b" ? ["fast", "exact"] : ["fast"]
+const published = shapes.filter((shape) => !shape.includes(" ") || shape.startsWith("gpt"))
+
+/** Kernels of a unit, at most: several units are compiled at once. */
+const unitKernels = 12
+
+interface Kernel {
+  /** For people: its group and its name there. */
+  readonly name: string
+  /** The model, its precision and the entries that launch it. */
+  readonly group: string
+  readonly kernel: ArtifactKernel
+  readonly bounds: Bounds
+}
+
+interface Unit {
+  readonly arch: string
+  readonly kernels: readonly Kernel[]
+  readonly log: string
+  readonly refused: boolean
+}
+
+/** The kernel's text without its name. */
+const bare = ({ source, symbol }: ArtifactKernel): string =>
+  source.replace(/^\/\/.*\n/, "").replaceAll(new RegExp(`\\b${symbol}\\b`, "g"), "_")
+
+const boundsOf = ({ source, symbol, threads, sharedBytes }: ArtifactKernel): Bounds => {
+  const [, stated, resident] = new RegExp(`KERNEL\\((\\d+), (\\d+)\\) ${symbol}\\(`).exec(source)!
+  expect(Number(stated)).toBe(threads)
+  return { threads, resident: Number(resident), sharedBytes: sharedBytes! }
+}
+
+/** Kernels of an artifact of which no equal one was seen. */
+function fresh(artifact: Artifact, title: string, seen: Set<string>): readonly Kernel[] {
+  return artifact.kernels.flatMap((kernel, i) => {
+    const text = `${artifact.prelude}\n${bare(kernel)}`
+    if (seen.has(text)) return []
+    seen.add(text)
+    const entries = Object.entries(artifact.entries).flatMap(([entry, { launches }]) =>
+      launches.some((launch) => launch.kernel === i) ? [entry] : [],
+    )
+    const group = `${title} ${entries.join("+")}`
+    return [{ group, name: `${group} ${kernel.name}`, kernel, bounds: boundsOf(kernel) }]
+  })
+}
+
+async function compileUnit(prelude: string | undefined, kernels: readonly Kernel[], arch: string): Promise<Unit> {
+  const text = unitOf(
+    { prelude },
+    kernels.map((k) => k.kernel),
+  )
+  const { image, log } = await nvcc!.compile(text, { arch, kind: "cubin" })
+  return { arch, kernels, log, refused: image === undefined }
+}
+
+async function compileAll(): Promise<readonly Unit[]> {
+  const seen = new Set<string>()
+  const units: Promise<Unit>[] = []
+  for (const shape of published)
+    for (const precision of precisions(shape)) {
+      const { artifact } = compileProgram(await configured(shape), "model", {
+        target: "cuda",
+        storage: () => "bf16",
+        precision,
+      })
+      const kernels = fresh(artifact, `${shape} ${precision}`, seen)
+      console.log(`${shape}, ${precision}: ${artifact.kernels.length} kernels, ${kernels.length} of them new`)
+      for (let from = 0; from < kernels.length; from += unitKernels)
+        for (const arch of architectures)
+          units.push(compileUnit(artifact.prelude, kernels.slice(from, from + unitKernels), arch))
+      // Lets what was begun go on: compiling a model never waits.
+      await new Promise((resolve) => setTimeout(resolve))
+    }
+  return Promise.all(units)
+}
+
+describe.skipIf(nvcc === undefined)("every kernel of published models", () => {
+  let units: readonly Unit[]
+  let found: readonly (Kernel & { readonly arch: string; readonly report: KernelReport })[]
+  beforeAll(async () => {
+    units = await compileAll()
+    found = units.flatMap(({ arch, kernels, log }) => {
+      const reports = reportsOf(log)
+      return kernels.flatMap((k) => {
+        const report = reports.get(k.kernel.symbol!)
+        return report === undefined ? [] : [{ ...k, arch, report }]
+      })
+    })
+  })
+  const named = (wrong: typeof found, say: (k: (typeof found)[number]) => string) =>
+    wrong.map((k) => `${k.arch} ${k.name}: ${say(k)}`)
+
+  test("compiles, and is reported on", () => {
+    expect(units.filter((u) => u.refused).map((u) => u.log)).toEqual([])
+    expect(found.length).toBe(units.reduce((n, u) => n + u.kernels.length, 0))
+    expect(found.length).toBeGreaterThan(100 * architectures.length)
+  })
+
+  const keysOf = (wrong: typeof found): readonly string[] => [
+    ...new Set(wrong.map((k) => `${k.group} ${k.kernel.name}`)),
+  ]
+  /** Kernels of each model and its entries, whatever their number and the architecture. */
+  const counted = (wrong: typeof found): Readonly<Record<string, number>> => {
+    const groups = new Map<string, number>()
+    for (const key of keysOf(wrong)) {
+      const group = key.slice(0, key.lastIndexOf(" "))
+      groups.set(group, (groups.get(group) ?? 0) + 1)
+    }
+    return Object.fromEntries([...groups].sort())
+  }
+  const expected = (what: keyof Known): Readonly<Record<string, number>> =>
+    Object.fromEntries(
+      Object.entries(known)
+        .flatMap(([group, k]) => (k[what] === undefined ? [] : [[group, k[what]]]))
+        .sort(),
+    )
+
+  test("keeps all that it computes in registers, but for those that are known", () => {
+    const spilled = found.filter(({ report }) => report.spilled > 0)
+    expect(counted(spilled), named(spilled, (k) => `${k.report.spilled} bytes spilled`).join("\n")).toEqual(
+      expected("spilled"),
+    )
+  })
+
+  test("chooses no element of a register at run time, but for those that are known", () => {
+    const chosen = found.filter(({ report }) => report.stack > 0)
+    expect(counted(chosen), named(chosen, (k) => `${k.report.stack} bytes of arrays in memory`).join("\n")).toEqual(
+      expected("chosen"),
+    )
+  })
+
+  test("is warned of by nobody", () => {
+    expect(units.flatMap((u) => warningsOf(u.log).map((line) => `${u.arch} ${line}`))).toEqual([])
+  })
+
+  test("leaves room for as many blocks as its bounds say", () => {
+    const beyond = found.filter((k) => excess(k.arch, k.bounds, k.report).length > 0)
+    expect(named(beyond, (k) => excess(k.arch, k.bounds, k.report).join(", "))).toEqual([])
+  })
+})
+
+describe.skipIf(nvcc === undefined)("what the test would see", () => {
+  const compiled = async (text: string, arch = "sm_80") => (await nvcc!.compile(text, { arch, kind: "cubin" })).log
+
+  test("of a kernel that has more values than registers, and one that chooses among them", async () => {
+    const sums = (n: number) =>
+      Array.from({ length: n }, (_, i) => `v[${i}] = v[${i}] * x[${i}] + x[v[${n - 1 - i}] > 0 ? 1 : 2]`)
+    const log = await compiled(`extern "C" __global__ void __launch_bounds__(1024, 2) narrow(float* x) {
+  float v[96];
+  #pragma unroll
+  for (int i = 0; i < 96; i++) v[i] = x[i * 1024 + threadIdx.x];
+  for (int turn = 0; turn < 64; turn++) { ${sums(96).join("; ")}; }
+  #pragma unroll
+  for (int i = 0; i < 96; i++) x[i * 1024 + threadIdx.x] = v[i];
+}
+extern "C" __global__ void chosen(float* x, int at) {
+  float v[64];
+  for (int i = 0; i < 64; i++) v[i] = x[i];
+  for (int i = 0; i < 64; i++) v[(int)x[i]] = 1;
+  x[0] = v[at];
+}`)
+    const reports = reportsOf(log)
+    expect(reports.get("narrow")!.spilled).toBeGreaterThan(0)
+    expect(reports.get("chosen")).toMatchObject({ spilled: 0, stack: 256 })
+  })
+
+  test("of shared memory and registers beyond what is there", async () => {
+    const log = await compiled(`extern "C" __global__ void __launch_bounds__(256, 8) shares(float* x) {
+  __shared__ float s[5000];
+  s[threadIdx.x] = x[0]; __syncthreads(); x[threadIdx.x] = s[255 - threadIdx.x];
+}`)
+    const report = reportsOf(log).get("shares")!
+    expect(report.shared).toBe(20_000)
+    const bounds = { threads: 256, resident: 8, sharedBytes: 0 }
+    expect(excess("sm_80", bounds, report)).toEqual(["168192 bytes of shared memory of 167936"])
+    expect(excess("sm_80", { ...bounds, resident: 7 }, report)).toEqual([])
+    expect(excess("sm_120", { ...bounds, resident: 1, sharedBytes: 90_000 }, report)).toEqual([
+      "110000 bytes of shared memory in a block of 101376",
+      "111024 bytes of shared memory of 102400",
+    ])
+    expect(excess("sm_120", { ...bounds, resident: 7 }, { ...report, shared: 0, registers: 100 })).toEqual([
+      "186368 registers of 65536",
+      "1792 threads of 1536",
+    ])
+  })
+
+  test("of a warning", async () => {
+    const log = await compiled(`extern "C" __global__ void warned(float* x) { int unused; x[0] = 1; }`)
+    expect(warningsOf(log).length).toBeGreaterThan(0)
+    expect(
+      warningsOf("ptxas info    : (C7515) Potential Performance Loss: wgmma.mma_async instructions are serialized"),
+    ).toHaveLength(1)
+  })
+})
