@@ -23,7 +23,10 @@ export interface CommandTable {
 }
 
 const deviceFlags = {
-  device: [deviceNames.join("|"), "auto: WebGPU on a hardware adapter, else WebAssembly (default)"],
+  device: [
+    deviceNames.join("|"),
+    "auto: CUDA where driver and compiler are, else WebGPU on a hardware adapter,\nelse WebAssembly (default)",
+  ],
   threads: ["N", "threads of the WebAssembly device (default: one for each processor)"],
 } as const satisfies CommandTable["flags"]
 

@@ -1,21 +1,29 @@
 /**
  * The device that a name asks for.
  *
- *     auto     a WebGPU adapter that is hardware, else WebAssembly
+ *     auto     CUDA where a driver and a compiler of kernels are, else a WebGPU adapter that is hardware, else WebAssembly
+ *     cuda     NVIDIA's driver
  *     webgpu   any WebGPU adapter, a software one included
  *     wasm     WebAssembly
  */
 import { tmpdir } from "node:os"
 import type { AdapterFacts } from "../compiler/ir/machine.js"
-import { type Artifact, type ArtifactTarget, defaultPrecision, isProven, type Precision } from "../runtime/artifact.js"
+import {
+  type Artifact,
+  type ArtifactTarget,
+  defaultPrecision,
+  isProven,
+  type Precision,
+  targetNames,
+} from "../runtime/artifact.js"
 import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
-import { WeftError } from "../runtime/errors.js"
+import { fault, thrownText, WeftError } from "../runtime/errors.js"
 import { hostText } from "../runtime/host.js"
 
 export type DeviceName = "auto" | ArtifactTarget
-export const deviceNames: readonly DeviceName[] = ["auto", "webgpu", "wasm"]
+export const deviceNames: readonly DeviceName[] = ["auto", ...targetNames]
 
 /**
  * How what kernels touch is kept within their buffers: `checked` by the device at each access, or `proven` by the compiler, so that Dawn leaves
@@ -47,7 +55,7 @@ export function deviceNameFor(artifact: Artifact | undefined, asked: DeviceName 
 
 /** The precision that a device gains by: of hardware with memory of its own. */
 export const precisionFor = ({ kind, fallback }: Pick<Device, "kind" | "fallback">): Precision =>
-  kind === "webgpu" && !fallback ? "fast" : defaultPrecision
+  kind !== "wasm" && !fallback ? "fast" : defaultPrecision
 
 /**
  * The device for an artifact: opened again, with checks, where they are left out and the artifact's accesses are not all proven.
@@ -59,11 +67,13 @@ export async function deviceForArtifact(
   artifact: Artifact,
   { device: name = "auto", threads, accesses }: DeviceChoice,
 ): Promise<ChosenDevice> {
-  if (accesses === "proven" && !isProven(artifact))
+  const isChecked = chosen.device.unchecked !== true
+  // Nothing on CUDA looks at what kernels touch.
+  if ((accesses === "proven" || (chosen.device.kind === "cuda" && !isChecked)) && !isProven(artifact))
     throw new WeftError("device/unproven", "not all accesses of the artifact's kernels are proven", {
       hint: "leave the option 'accesses' out, or compile the model again with this version of Weft",
     })
-  if (chosen.device.unchecked !== true || isProven(artifact)) return chosen
+  if (isChecked || isProven(artifact)) return chosen
   chosen.device.dispose()
   return chooseDevice(name, threads)
 }
@@ -78,7 +88,7 @@ export interface DeviceChoice {
 /**
  * @param accesses `proven`: of an artifact that was compiled here, or that is trusted
  * @param threads of the WebAssembly device; as many as there are processors when left out
- * @throws WeftError `device/name`, `device/threads`, and for `webgpu` what keeps its device from opening
+ * @throws WeftError `device/name`, `device/threads`, and for `cuda` and `webgpu` what keeps their device from opening
  */
 export async function chooseDevice(
   name: DeviceName,
@@ -91,27 +101,67 @@ export async function chooseDevice(
     })
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
     throw new WeftError("device/threads", `threads is ${hostText(threads)}; it is a whole number from 1 to 256`)
+  const webgpu = (adapter: "any" | "hardware", reason: string) => openWebgpu(adapter, reason, accesses)
+  const wasm = async (reason: string): Promise<ChosenDevice> => ({
+    device: await createWasmDevice(threads === undefined ? {} : { threads }),
+    reason,
+  })
+  switch (name) {
+    case "cuda":
+      return openCuda("as asked")
+    case "webgpu":
+      return webgpu("any", "as asked")
+    case "wasm":
+      return wasm("as asked")
+    case "auto":
+      return firstOf([openReadyCuda, () => webgpu("hardware", "a hardware WebGPU adapter is present"), () => wasm("")])
+    default:
+      return name satisfies never
+  }
+}
+
+async function openWebgpu(adapter: "any" | "hardware", reason: string, accesses: Accesses): Promise<ChosenDevice> {
   // Vulkan's loader complains on standard error where no desktop session has set it.
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
-  const wasm = () => createWasmDevice(threads === undefined ? {} : { threads })
-  const webgpu = async (adapter: "any" | "hardware") => {
-    const device = await createWebgpuDevice({ adapter, unchecked: accesses === "proven" })
-    const { adapterInfo, limits } = device
-    const { workgroupBytes, storageBuffers, f16 } = adapterInfo.limits
-    const facts = { workgroupBytes, storageBuffers, f16, bindingBytes: limits.bindingBytes }
-    const how = device.unchecked === true ? "; accesses are proven, not checked" : ""
-    return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts }, how }
-  }
-  if (name === "wasm") return { device: await wasm(), reason: "as asked" }
-  const because = ({ how, ...found }: Awaited<ReturnType<typeof webgpu>>, why: string) => ({
-    ...found,
-    reason: `${why}${how}`,
-  })
-  if (name === "webgpu") return because(await webgpu("any"), "as asked")
-  try {
-    return because(await webgpu("hardware"), "a hardware WebGPU adapter is present")
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    return { device: await wasm(), reason: why.split("\n")[0]! }
-  }
+  const device = await createWebgpuDevice({ adapter, unchecked: accesses === "proven" })
+  const { adapterInfo, limits } = device
+  const { workgroupBytes, storageBuffers, f16 } = adapterInfo.limits
+  const facts = { workgroupBytes, storageBuffers, f16, bindingBytes: limits.bindingBytes }
+  const how = device.unchecked === true ? "; accesses are proven, not checked" : ""
+  return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts }, reason: `${reason}${how}` }
+}
+
+/** Loaded when it is asked for: most machines have no such device. */
+async function openCuda(reason: string): Promise<ChosenDevice> {
+  const { createCudaDevice } = await import("../runtime/devices/cuda/device.js")
+  return { device: await createCudaDevice(), reason }
+}
+
+/** @throws WeftError `cuda/missing` where a model that is compiled here could not be loaded there */
+async function openReadyCuda(): Promise<ChosenDevice> {
+  const missing = (what: string) => new WeftError("cuda/missing", what)
+  const { findLibrary } = await import("../runtime/devices/cuda/libraries.js")
+  if (findLibrary("driver").path === undefined) throw missing("no CUDA driver was found")
+  const { findCompiler } = await import("../runtime/devices/cuda/find-compiler.js")
+  const { compiler } = findCompiler()
+  if (compiler === undefined) throw missing("a CUDA driver, but neither NVRTC nor nvcc was found")
+  return openCuda(`a CUDA driver and ${compiler.description} are present`)
+}
+
+/**
+ * The first device that opens, with the reason why, and why not one of those before it.
+ *
+ * @throws what keeps the last one from opening
+ */
+export async function firstOf(openings: readonly (() => Promise<ChosenDevice>)[]): Promise<ChosenDevice> {
+  const missing: string[] = []
+  for (const [i, open] of openings.entries())
+    try {
+      const found = await open()
+      return { ...found, reason: [found.reason, ...missing].filter((reason) => reason !== "").join("; ") }
+    } catch (error) {
+      if (i === openings.length - 1) throw error
+      missing.push(thrownText(error).split("\n")[0]!)
+    }
+  throw fault("no device is named")
 }

@@ -12,7 +12,7 @@ export type LoadProgress =
   | { readonly stage: "weights"; readonly done: number; readonly total: number }
 
 export interface NodeLoadOptions {
-  /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
+  /** `auto` (the default): CUDA where a driver and a compiler of kernels are, else WebGPU on a hardware adapter, else WebAssembly. */
   readonly device?: DeviceName | undefined
   /** Threads of the WebAssembly device; as many as there are processors when left out. */
   readonly threads?: number | undefined
@@ -46,7 +46,7 @@ export interface NodeLoadOptions {
 }
 
 export interface LoadProgramOptions {
-  /** `auto` (the default): WebGPU on a hardware adapter, else WebAssembly. */
+  /** `auto` (the default): CUDA where a driver and a compiler of kernels are, else WebGPU on a hardware adapter, else WebAssembly. */
   readonly device?: DeviceName | undefined
   /** Threads of the WebAssembly device; as many as there are processors when left out. */
   readonly threads?: number | undefined

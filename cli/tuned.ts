@@ -2,6 +2,7 @@
  * The files of tuned schedules, one for each kind of device: compiler/schedule/tuned/<device>.json.
  *
  *   webgpu-nvidia-hopper.json     by the adapter's vendor and architecture
+ *   cuda-nvidia-h200.json         by the card
  *   wasm-amd-epyc.json            by the processor
  *
  * Without a file for a device, heuristics decide. A file that is not well-formed is refused.
@@ -10,6 +11,7 @@ import { readFile } from "node:fs/promises"
 import { arch, cpus } from "node:os"
 import { join } from "node:path"
 import { checkTuned, type TunedRecord } from "../compiler/schedule/tuned/record.js"
+import type { CudaDevice } from "../runtime/devices/cuda/device.js"
 import type { Device } from "../runtime/devices/device.js"
 import type { WebgpuDevice } from "../runtime/devices/webgpu/device.js"
 import { WeftError } from "../runtime/errors.js"
@@ -17,15 +19,24 @@ import { packageFolder } from "./package.js"
 
 /** The name of the device's kind, as the file is called. */
 export function tunedName(device: Device): string {
-  const words =
-    device.kind === "webgpu"
-      ? [(device as WebgpuDevice).adapterInfo.vendor, (device as WebgpuDevice).adapterInfo.architecture]
-      : [cpus()[0]?.model ?? arch()]
-  return [device.kind, ...words]
+  return [device.kind, ...wordsOf(device)]
     .map((word) => word.toLowerCase().replace(/\((r|tm)\)|@.*$/g, ""))
     .join(" ")
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-+|-+$/g, "")
+}
+
+function wordsOf(device: Device): readonly string[] {
+  switch (device.kind) {
+    case "cuda":
+      return [(device as CudaDevice).facts.name]
+    case "webgpu":
+      return [(device as WebgpuDevice).adapterInfo.vendor, (device as WebgpuDevice).adapterInfo.architecture]
+    case "wasm":
+      return [cpus()[0]?.model ?? arch()]
+    default:
+      return device.kind satisfies never
+  }
 }
 
 export const tunedFile = (device: Device): string =>

@@ -122,7 +122,7 @@ describe("wrong arguments: one line, exit code 2, nothing on standard output", (
     [["--max-tokens", "many"], '--max-tokens takes a whole number, not "many"'],
     [["--temperature", "200"], "--temperature is 200; it is a number from 0 to 100"],
     [["--top-p=-1"], "--top-p is -1; it is a number from 0 to 1"],
-    [["--device", "cuda"], '--device takes auto, webgpu, wasm, not "cuda"'],
+    [["--device", "metal"], '--device takes auto, webgpu, wasm, cuda, not "metal"'],
     [["--tokens", "5,x"], '--tokens takes token ids with commas between them, such as 5,17,3, not "5,x"'],
     [["--temperature", "-1"], "--temperature is followed by a flag; write --temperature=-1 for a value with a dash"],
     [["--seed"], "Option '--seed <value>' argument missing"],

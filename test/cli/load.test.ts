@@ -191,8 +191,8 @@ describe("a checkpoint that does not fit", () => {
 
 describe("options", () => {
   test("are refused by their ranges", async () => {
-    expect(await refusal(chooseDevice("cuda" as "auto"))).toBe(
-      'device/name: there is no device "cuda"\nhint: the devices are auto, webgpu, wasm',
+    expect(await refusal(chooseDevice("metal" as "auto"))).toBe(
+      'device/name: there is no device "metal"\nhint: the devices are auto, webgpu, wasm, cuda',
     )
     expect(await refusal(open(golden.folder, { threads: 0 }))).toContain("device/threads")
     expect(await refusal(open(golden.folder, { chunk: 0.5 }))).toContain("load/chunk")
