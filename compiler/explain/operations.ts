@@ -27,13 +27,14 @@ import { extentsIn, visitReads } from "./traffic.js"
 /** Operations of one launch when the size symbols have these values. */
 export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: ReadonlyMap<string, number>): number {
   const stores = kernel.items.filter((i) => i.kind === "store")
+  const hosts = schedule.stores.map((s) => s.computeWith)
   return stores.reduce((sum, given, i) => {
     // What is made along with another store is counted there.
     if (schedule.stores[i]!.computeWith !== undefined) return sum
     const block = blockOf(given, schedule.stores[i]!, schedule.threads, sizes)
     if (block === undefined) return sum
     // What a workgroup stages is a local, too: computed once for all points of a block.
-    const along = besides(i, stores, schedule)
+    const along = besides(i, stores, hosts)
     const staged = stage(given, schedule.stores[i]!, "staged", along)
     const { value, index } = staged.store
     const values = [value, ...staged.beside.map((s) => s.value)]
@@ -245,12 +246,16 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
     const axis = twin?.axis ?? `${x.axis}'`
     if (twin === undefined) loops.push({ of: x, axis, level, nest: new Map(nest).set(axis, turns) })
     const renamed = new Map([[x.axis, variable(axis)]])
-    for (const lift of x.lift) visit(substitute(lift, renamed), true)
+    for (const [i, lift] of x.lift.entries()) visit(substitute(lift, renamed), !isIndex(x.monoid, i))
   }
   for (const value of values) visit(value, true)
   for (const i of index) visit(i, false)
   return sum
 }
+
+/** Whether a lifted value says where an element is. */
+const isIndex = (monoid: Monoid, lift: number): boolean =>
+  monoidParts(monoid).some(({ monoid: { kind }, at }) => (kind === "argmax" || kind === "top") && lift === at + 1)
 
 /** The mean over the places that the extent depends on. */
 function meanExtent(x: Reduce | Scan, bound: Expression, ranges: Parameters<typeof placesOf>[1]): number {

@@ -153,7 +153,8 @@ const storeFields = {
       axes: { form: keyed("axis", axis), about: "Which of its axes each axis here stands for." },
     }),
     leftOut: "made by itself",
-    about: "The store is made along with another one, whose folds it shares. The rest of such a schedule is empty.",
+    about:
+      "The store is made along with another one: it has the same folds, or folds the same reads. The rest of such a schedule is empty.",
   },
 } as const satisfies Fields
 

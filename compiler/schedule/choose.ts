@@ -9,11 +9,15 @@
  * The numbers in all of them stand in `rules.ts`.
  */
 
+import { hinted } from "../ir/dim.js"
+import { freeVariables } from "../ir/expression.js"
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { MachineClass, ScheduleTarget } from "../ir/machine.js"
+import type { Expression } from "../ir/nodes.js"
 import { outermostFolds } from "../ir/query.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
-import { sharedFolds } from "./compute-with.js"
+import { besides } from "../tile/tile.js"
+import { sharedFolds, sharedReads } from "./compute-with.js"
 import { contractionSchedule } from "./contraction.js"
 import { localFolds, withLocals } from "./locals.js"
 import { laneStore } from "./one-lane-store.js"
@@ -22,25 +26,66 @@ import { inPairs } from "./pairs.js"
 import type { Chunked } from "./shares.js"
 import { workgroupStore } from "./workgroup-store.js"
 
-const storeSchedules: Readonly<
-  Record<MachineClass, (store: Store, kernel: Kernel, machine: ScheduleTarget) => StoreSchedule>
-> = { lane: laneStore, software: workgroupStore, simt: workgroupStore }
+type OwnSchedule = (
+  store: Store,
+  kernel: Kernel,
+  machine: ScheduleTarget,
+  along: readonly Expression[],
+) => StoreSchedule
+
+const storeSchedules: Readonly<Record<MachineClass, OwnSchedule>> = {
+  lane: laneStore,
+  software: workgroupStore,
+  simt: workgroupStore,
+}
 
 export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule {
+  const made = scheduleFor(kernel, target)
+  if (target.rules !== "simt" || made.threads !== target.threads || !foldsOnce(kernel)) return made
+  // Threads that share no fold would repeat it.
+  const tiles = [made.locals, ...made.stores.map((s) => s.reduce)].flatMap((r) => Object.values(r))
+  const threads = Math.max(made.subgroup ?? 1, ...tiles.map((r) => r.group ?? 1))
+  return threads < made.threads ? scheduleFor(kernel, { ...target, threads }) : made
+}
+
+/** Whether all points of a kernel have the same folds. */
+function foldsOnce({ items }: Kernel): boolean {
+  return items.every((i) => {
+    if (i.kind === "local") return true
+    const folds = outermostFolds(i.value)
+    const apart = i.axes.filter((a) => folds.some((r) => freeVariables(r).has(a.name)))
+    return folds.length > 0 && apart.every((a) => hinted(a.extent) === 1)
+  })
+}
+
+function scheduleFor(kernel: Kernel, target: ScheduleTarget): Schedule {
   const stores = kernel.items.filter((i) => i.kind === "store")
-  const hosts = target.chunks === undefined ? [] : sharedFolds(stores)
-  const chunked = stores.map((s, i) => (hosts[i] ? undefined : chunkSchedule(s, kernel, target)))
-  const threads = Math.max(...chunked.map((c) => c?.threads ?? 0), 0) || target.threads
+  const chunked = stores.map((s) => chunkSchedule(s, kernel, target))
+  const hosts = hostsOf(stores, chunked, kernel)
+  const threads = Math.max(...chunked.map((c, i) => (hosts[i] ? 0 : (c?.threads ?? 0))), 0) || target.threads
+  const machine = { ...target, threads }
+  const apart = { ...kernel, items: kernel.items.filter((i) => i.kind === "local" || !hosts[stores.indexOf(i)]) }
   const own = storeSchedules[target.rules]
-  const made = stores.map((s, i) => {
+  const made = stores.map((s, i): StoreSchedule => {
     const host = hosts[i]
-    const along: StoreSchedule | undefined =
-      host !== undefined && chunked[host.store] !== undefined ? { tile: {}, reduce: {}, computeWith: host } : undefined
-    const schedule = along ?? chunked[i]?.schedule ?? own(s, kernel, { ...target, threads })
+    if (host !== undefined) return { tile: {}, reduce: {}, computeWith: host }
+    const along = besides(i, stores, hosts).map((b) => b.value)
+    const schedule = chunked[i]?.schedule ?? own(s, apart, machine, along)
     return inPairs(withLocals(schedule, s, kernel, target), s, kernel)
   })
   const subgroup = Math.min(target.subgroup, threads)
-  return { threads, subgroup, stores: made, locals: localFolds(kernel, made, { ...target, threads }) }
+  return { threads, subgroup, stores: made, locals: localFolds(kernel, made, machine) }
+}
+
+/** Per store: the one that it is made along with. Of folds in chunks that have the same; elsewhere of those that read the same. */
+function hostsOf(stores: readonly Store[], chunked: readonly (Chunked | undefined)[], kernel: Kernel) {
+  const inChunks = sharedFolds(stores).map((h) => (h !== undefined && chunked[h.store] !== undefined ? h : undefined))
+  const plain = stores.filter((_, i) => chunked[i] === undefined && inChunks[i] === undefined)
+  const shared = sharedReads(plain, kernel)
+  return stores.map((s, i) => {
+    const along = shared[plain.indexOf(s)]
+    return inChunks[i] ?? (along && { ...along, store: stores.indexOf(plain[along.store]!) })
+  })
 }
 
 function chunkSchedule(store: Store, kernel: Kernel, { chunks, rules }: ScheduleTarget): Chunked | undefined {

@@ -10,6 +10,7 @@
 
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { ScheduleTarget } from "../ir/machine.js"
+import type { Expression } from "../ir/nodes.js"
 import { leavesOf } from "../ir/query.js"
 import type { StoreSchedule } from "../ir/schedule.js"
 import { registerTile, stagedRows } from "./one-lane.js"
@@ -26,9 +27,14 @@ import {
 } from "./store-draft.js"
 import { streamsOfHalves } from "./vectors.js"
 
-export function laneStore(store: Store, kernel: Kernel, machine: ScheduleTarget): StoreSchedule {
+export function laneStore(
+  store: Store,
+  kernel: Kernel,
+  machine: ScheduleTarget,
+  along: readonly Expression[],
+): StoreSchedule {
   const { vector, halves = vector, registers } = machine
-  const draft = draftStore(store, kernel, vector)
+  const draft = draftStore(store, kernel, vector, along)
   const { folds, reduce, tiles, inTurn } = draft
   const byVectors = Object.keys(reduce).length > 0
   let accumulators = accumulatorsFor(folds, registers)

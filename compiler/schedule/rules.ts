@@ -92,6 +92,8 @@ export const streamRules = {
   bytesOfBlock: 10240,
   /** Loads of one lane under way at most: so many words leave room in 255 registers. Counted. */
   loads: 16,
+  /** Elements that a lane has under way of a fold that takes single ones: each has a text of its own. Not measured. */
+  selective: [4, 2],
 } as const
 
 /** Contractions in chunks: hardware, and whatever the tuner supposes to be some. */

@@ -9,7 +9,7 @@
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables } from "../ir/expression.js"
 import type { Kernel, Store } from "../ir/kernel.js"
-import type { Load, LocalRead, Reduce } from "../ir/nodes.js"
+import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { leavesOf, nodesOf, ownLoads } from "../ir/query.js"
 import type { AxisTile, ReductionTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
@@ -25,6 +25,8 @@ interface DraftTile {
 
 export interface StoreDraft {
   readonly store: Store
+  /** What is computed at a point: the store's own, and that of stores that are made along with it. */
+  readonly values: readonly Expression[]
   readonly folds: readonly Reduce[]
   readonly reduce: Record<string, ReductionTile>
   readonly tiles: ReadonlyMap<string, DraftTile>
@@ -34,10 +36,20 @@ export interface StoreDraft {
   readonly points: number
 }
 
-export function draftStore(store: Store, kernel: Kernel, vector: number): StoreDraft {
-  const folds = nodesOf([store.value, ...store.index], "reduce")
+/** `along`: the values of stores that are made along with it, over its axes. */
+export function draftStore(
+  store: Store,
+  kernel: Kernel,
+  vector: number,
+  along: readonly Expression[] = [],
+): StoreDraft {
+  const values = [store.value, ...along]
+  const folds = nodesOf([...values, ...store.index], "reduce")
   const reduce: Record<string, ReductionTile> = {}
-  for (const r of folds) if (wideAlong(r, kernel, vector)) reduce[r.axis] = { vector }
+  const wide = folds.filter((r) => wideAlong(r, kernel, vector))
+  // Folds of several stores are to share a loop.
+  const alone = (r: Reduce) => folds.some((o) => o.extent === r.extent && !wide.includes(o))
+  for (const r of wide) if (along.length === 0 || !alone(r)) reduce[r.axis] = { vector }
   const { axes } = store
   const tiles = new Map(axes.map((a) => [a.name, { block: 1, perThread: 1, vector: 1 } as DraftTile]))
   const [inTurn] = axes.flatMap((a) => {
@@ -46,10 +58,11 @@ export function draftStore(store: Store, kernel: Kernel, vector: number): StoreD
   })
   const last = axes.at(-1)
   const alongStore = Object.keys(reduce).length === 0 && last !== undefined && inTurn?.name !== last.name
-  if (alongStore && wideStore(store, last, kernel, vector)) tiles.get(last.name)!.vector = vector
+  const isWide = (value: Expression) => wideStore({ ...store, value }, last!, kernel, vector)
+  if (alongStore && values.every(isWide)) tiles.get(last.name)!.vector = vector
   if (inTurn !== undefined) tiles.get(inTurn.name)!.perThread = inTurn.block
   const points = axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
-  return { store, folds, reduce, tiles, inTurn, points }
+  return { store, values, folds, reduce, tiles, inTurn, points }
 }
 
 /** Accumulators that each of the innermost folds of a store may have, of those that a machine has. */
@@ -90,7 +103,7 @@ function volume(folds: readonly Reduce[], axes: readonly Axis[], which: (l: Load
 }
 
 /** Whether a block computes something for all of its points. */
-export const hasLocals = ({ store }: StoreDraft): boolean => nodesOf([store.value], "localRead").length > 0
+export const hasLocals = ({ values }: StoreDraft): boolean => nodesOf(values, "localRead").length > 0
 
 /** Points that a block has at least to pay for what it computes for all of them. */
 export const pointsForLocals = (draft: StoreDraft, block: number): number =>
@@ -100,8 +113,8 @@ export const pointsForLocals = (draft: StoreDraft, block: number): number =>
  * Blocks: the whole of axes that no reduction depends on, so that it is computed once there, unless the block would hold locals of more than
  * `block` places along it; then whole tiles along the last axes until a block has as many points as it should.
  */
-export function setBlocks({ store, folds, tiles }: StoreDraft, block: number, points: number): void {
-  const alongLocals = new Set(nodesOf([store.value, ...store.index], "localRead").flatMap((x) => [...freeVariables(x)]))
+export function setBlocks({ store, values, folds, tiles }: StoreDraft, block: number, points: number): void {
+  const alongLocals = new Set(nodesOf([...values, ...store.index], "localRead").flatMap((x) => [...freeVariables(x)]))
   for (const a of store.axes) {
     const heavy = alongLocals.has(a.name) && (literalExtent(a.extent) ?? Number.POSITIVE_INFINITY) > block
     if (!heavy && folds.length > 0 && folds.every((r) => !freeVariables(r).has(a.name)))

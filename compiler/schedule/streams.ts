@@ -12,6 +12,7 @@ import { packed, storageBytes } from "../ir/loop.js"
 import type { ScheduleTarget } from "../ir/machine.js"
 import type { Load, Reduce } from "../ir/nodes.js"
 import { leavesOf, ownLoads } from "../ir/query.js"
+import { isSelective } from "../tile/fold.js"
 import { streamRules } from "./rules.js"
 import type { StoreDraft } from "./store-draft.js"
 import { streamsOfHalves } from "./vectors.js"
@@ -21,6 +22,7 @@ export function streamFolds(draft: StoreDraft, kernel: Kernel, machine: Schedule
   const { folds, reduce } = draft
   const shared = folds.filter((r) => (reduce[r.axis]?.group ?? 1) > 1)
   const leaves = leavesOf(folds)
+  selectiveFolds(leaves, reduce)
   if (leaves.length === 0 || !leaves.every((r) => shared.includes(r) && reduce[r.axis]!.vector !== undefined)) return
   const { halves = machine.vector } = machine
   const group = reduce[leaves[0]!.axis]!.group!
@@ -36,6 +38,17 @@ export function streamFolds(draft: StoreDraft, kernel: Kernel, machine: Schedule
     let innerUnroll = 1
     while (innerUnroll < wanted && Number.isInteger(turns / (2 * innerUnroll))) innerUnroll *= 2
     if (innerUnroll > 1) reduce[r.axis] = { ...reduce[r.axis], innerUnroll }
+  }
+}
+
+/** Folds that take single elements, most of which leave what is found as it is: several are under way before the first is looked at. */
+function selectiveFolds(leaves: readonly Reduce[], reduce: StoreDraft["reduce"]): void {
+  for (const r of leaves) {
+    const { group = 1 } = reduce[r.axis] ?? {}
+    const turns = (literalExtent(r.extent) ?? 1) / group
+    const innerUnroll = streamRules.selective.find((n) => Number.isInteger(turns / n))
+    if (group > 1 && isSelective(r.monoid) && innerUnroll !== undefined)
+      reduce[r.axis] = { ...reduce[r.axis], innerUnroll }
   }
 }
 

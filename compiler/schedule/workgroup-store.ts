@@ -32,8 +32,13 @@ import {
 } from "./store-draft.js"
 import { streamFolds } from "./streams.js"
 
-export function workgroupStore(store: Store, kernel: Kernel, machine: ScheduleTarget): StoreSchedule {
-  const draft = draftStore(store, kernel, machine.vector)
+export function workgroupStore(
+  store: Store,
+  kernel: Kernel,
+  machine: ScheduleTarget,
+  along: readonly Expression[],
+): StoreSchedule {
+  const draft = draftStore(store, kernel, machine.vector, along)
   const { folds, reduce, tiles } = draft
   const accumulators = placesPerThread(draft, accumulatorsFor(folds, machine.registers))
   accumulate(draft, () => Math.min(accumulators, storeRules.accumulators))
@@ -47,21 +52,21 @@ export function workgroupStore(store: Store, kernel: Kernel, machine: ScheduleTa
 
 /** Shares long folds: among all lanes that would be without a point otherwise, in whatever order a fold reads; else among a subgroup. */
 function shareOut(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): void {
-  const { store, folds, reduce, points } = draft
+  const { values, folds, reduce, points } = draft
   const { subgroup } = machine
   const count = lanesOfPoint(points, kernel, machine)
   const inOrder = folds.filter(
     (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
   )
   const share = (which: readonly Reduce[], lanes: number) => {
-    shareFolds(which, [store.value], reduce, lanes, machine)
+    shareFolds(which, values, reduce, lanes, machine)
     return which.some((r) => reduce[r.axis]?.group !== undefined)
   }
   // What is merged of a `top` is a list, and dear to exchange; and more blocks would repeat what each makes.
   if (machine.rules === "simt" && !repeatsMuch(draft, kernel) && folds.every((r) => r.monoid.kind !== "top"))
     for (let lanes = count; lanes > subgroup; lanes >>= 1) if (share(folds, lanes) || share(inOrder, lanes)) return
   if (share(inOrder, points <= workgroupRules.pointsOfShared ? machine.threads : subgroup)) return
-  if (machine.rules === "simt" && count > subgroup) shareShort(folds, [store.value], reduce, subgroup, machine)
+  if (machine.rules === "simt" && count > subgroup) shareShort(folds, values, reduce, subgroup, machine)
 }
 
 /** Shares folds that are too short for vectors of all lanes, element by element: what one lane folds alone, others wait for. */
@@ -121,8 +126,8 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, { block, busy, threads
 }
 
 /** Whether a block makes more than a few elements for all of its points. */
-function repeatsMuch({ store }: StoreDraft, kernel: Kernel): boolean {
-  const read = new Set(nodesOf([store.value], "localRead").map((x) => x.local))
+function repeatsMuch({ values }: StoreDraft, kernel: Kernel): boolean {
+  const read = new Set(nodesOf(values, "localRead").map((x) => x.local))
   const elements = (axes: readonly Axis[]) =>
     axes.reduce((n, a) => n * (literalExtent(a.extent) ?? Number.POSITIVE_INFINITY), 1)
   return kernel.items.some(

@@ -17,6 +17,7 @@ import { always, type BlockAxis, neverPartial, Refused, workersOf } from "./bloc
 import type { Lowerer, Scope } from "./lowerer.js"
 import { valuesAt } from "./prefix.js"
 import { type Copies, type Copy, emitStores, guarded } from "./store-copies.js"
+import { scansAsReductions, solve } from "./values.js"
 
 /** Which points of a block a lane has. */
 interface Sharing {
@@ -156,9 +157,12 @@ export function firstPlaces({ copies, vector }: Copies, store: Store): Copies {
   return { copies: places, vector: wide ? vector : undefined }
 }
 
-/** Computes and stores a value over a block, each point for itself. Lanes that share a reduction take part in one that exists. */
+/**
+ * Computes and stores values over a block, each point for itself. Lanes that share a reduction take part in one that exists. `made`: a store, and
+ * those that are made along with it, over some of its axes.
+ */
 export function emitIterations(
-  store: Store,
+  made: readonly Store[],
   axes: readonly BlockAxis[],
   sharing: Omit<Sharing, "uniform">,
   scope: Scope,
@@ -174,39 +178,61 @@ export function emitIterations(
   const { bound, exists } = iterations
   eachIteration(iterations, scope.out, (out) => {
     if (uniform) {
-      emitStores(store, copiesOf(iterations, lowerer), { ...scope, out, bound }, lowerer)
+      emitTogether(made, copiesOf(iterations, lowerer), { ...scope, out, bound }, lowerer)
       return
     }
     const body: Statement[] = []
-    emitPoint(store, iterations, { ...scope, out: body, bound }, lowerer)
+    emitPoint(made, iterations, { ...scope, out: body, bound }, lowerer)
     out.push(...guarded(exists, body))
   })
 }
 
 /** A point: the fast body where it lies whole in the domain, else what is left of it. */
-function emitPoint(store: Store, iterations: Iterations, scope: Scope, lowerer: Lowerer): void {
+function emitPoint(made: readonly Store[], iterations: Iterations, scope: Scope, lowerer: Lowerer): void {
   const { axes, firsts } = iterations
   const unsure = axes.filter((a) => !always(a))
   const fast: Statement[] = []
-  emitCopies(store, iterations, { ...scope, out: fast }, lowerer)
+  emitCopies(made, iterations, { ...scope, out: fast }, lowerer)
   const whole = unsure
     .map((a) => apply("le", add(firsts.get(a.axis.name)!, literal(a.step)), a.axis.extent))
     .reduce<Expression>((a, b) => apply("and", a, b), literal(1, "bool"))
   const slow: Statement[] = []
   if (unsure.some((a) => !neverPartial(a) && a.step > 1))
-    emitBoundary(store, iterations, { ...scope, out: slow }, lowerer)
+    emitBoundary(made, iterations, { ...scope, out: slow }, lowerer)
   scope.out.push(...guarded(whole, fast, slow))
 }
 
-function emitCopies(store: Store, iterations: Iterations, scope: Scope, lowerer: Lowerer): void {
+function emitCopies(made: readonly Store[], iterations: Iterations, scope: Scope, lowerer: Lowerer): void {
   const { axes, firsts, spread } = iterations
-  const made = copiesOf(iterations, lowerer)
-  const places = made.copies.map((c) => c.at)
-  emitStores(store, made, scope, lowerer, spread ? undefined : valuesAt(store.value, axes, firsts, places))
+  const held = copiesOf(iterations, lowerer)
+  const places = held.copies.map((c) => c.at)
+  const values = spread ? undefined : valuesAt(made[0]!.value, axes, firsts, places)
+  emitTogether(made, held, scope, lowerer, values)
+}
+
+/** The stores of some copies, with the folds of all of them in the same loops; `values` are those of the first store. */
+function emitTogether(
+  [store, ...along]: readonly Store[],
+  held: Copies,
+  scope: Scope,
+  lowerer: Lowerer,
+  values: readonly Expression[] = held.copies.map((c) => substitute(store!.value, c.at)),
+): void {
+  if (along.length === 0) {
+    emitStores(store!, held, scope, lowerer, values)
+    return
+  }
+  const { vector } = held
+  const others = along.map((s) => ({ store: s, held: firstPlaces(held, s) }))
+  const all = others.flatMap((o) => o.held.copies.map((c) => substitute(o.store.value, c.at)))
+  const bound = vector === undefined ? scope.bound : new Set(scope.bound).add(vector.name)
+  const solved = solve([...values, ...all].map(scansAsReductions), { ...scope, vector, bound }, lowerer)
+  emitStores(store!, held, { ...scope, solved }, lowerer, values)
+  for (const o of others) emitStores(o.store, o.held, { ...scope, solved }, lowerer)
 }
 
 /** Boundary points: loops over what is left of the axes that may end within a point; along the others the point stays as it is. */
-function emitBoundary(store: Store, iterations: Iterations, scope: Scope, lowerer: Lowerer): void {
+function emitBoundary(made: readonly Store[], iterations: Iterations, scope: Scope, lowerer: Lowerer): void {
   const loops: { readonly name: string; readonly extent: Expression }[] = []
   const firsts = new Map(iterations.firsts)
   const conditions: Expression[] = []
@@ -225,7 +251,7 @@ function emitBoundary(store: Store, iterations: Iterations, scope: Scope, lowere
   })
   const body: Statement[] = []
   const bound = new Set([...scope.bound, ...loops.map((l) => l.name)])
-  emitCopies(store, { ...iterations, axes, firsts }, { ...scope, out: body, bound }, lowerer)
+  emitCopies(made, { ...iterations, axes, firsts }, { ...scope, out: body, bound }, lowerer)
   const nest = loops.reduceRight<readonly Statement[]>(
     (inside, l) => [{ kind: "for", variable: l.name, extent: l.extent, bind: "serial", body: inside }],
     body,

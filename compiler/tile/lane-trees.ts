@@ -4,47 +4,107 @@
  *   32 lanes of a subgroup    →   a += that of lane ^ 16, ^ 8, ^ 4, ^ 2, ^ 1
  *   256 lanes, subgroups of 32    →   the same in each subgroup; the first lane of each stores its own; all read the 8 and fold them by pairs
  *
- * Folds that stand side by side exchange together: two barriers for as many as there is room for.
+ * Folds that stand side by side exchange together: two barriers for as many as there is room for. Lists of a subgroup are merged rank by rank.
  */
 
-import { add, apply, fetch, literal, variable } from "../ir/expression.js"
+import { add, apply, fetch, literal, reduce, variable } from "../ir/expression.js"
 import type { Statement } from "../ir/loop.js"
+import { argmax, top } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { assign, type LaneGroup, type Naming } from "./accumulators.js"
-import { combine, isComponentwise } from "./fold.js"
+import { combine, identityOf, isComponentwise } from "./fold.js"
 
 /** Subgroups of which every lane reads all: more halve their number first, and so do all where merging is long. A barrier costs several reads. */
 const readByAll = 8
 
 interface Shared {
+  /** As one lane does it. */
   readonly fold: Reduce
   readonly accumulator: readonly Expression[]
+  /** Ranks of the whole fold, where it is a list. */
+  readonly ranks?: number | undefined
 }
 
-/** Folds the accumulators of a lane group; afterwards every lane of the group holds the results. */
-export function laneTrees(folds: readonly Shared[], lanes: LaneGroup, out: Statement[], naming: Naming): void {
+/**
+ * Folds the accumulators of a lane group; afterwards every lane of the group holds the results.
+ *
+ * @returns the results; those of a fold of several ranks are its list, which may be longer than that of a lane
+ */
+export function laneTrees(
+  folds: readonly Shared[],
+  lanes: LaneGroup,
+  out: Statement[],
+  naming: Naming,
+): readonly (readonly Expression[])[] {
   const { count, subgroup } = lanes
-  const cheap = folds.every(({ fold: { monoid } }) => isComponentwise(monoid) || monoid.kind === "argmax")
+  const near = Math.min(count, subgroup)
+  const trees = folds.filter(({ ranks }) => ranks === undefined || near === 1)
+  const cheap = trees.every(({ fold: { monoid } }) => isComponentwise(monoid) || monoid.kind === "argmax")
   const last = cheap ? Math.min(readByAll, Math.max(1, count / subgroup)) : 1
-  for (let mask = count / 2; mask >= last * subgroup; mask /= 2)
-    for (const { fold, accumulator } of folds)
-      assign(
-        accumulator,
-        combine(fold.monoid, accumulator, exchanged(accumulator, mask, lanes, out, naming)),
-        false,
-        out,
-        naming,
-      )
-  for (const { fold, accumulator } of folds)
-    for (let mask = Math.min(count, subgroup) / 2; mask >= 1; mask /= 2)
-      assign(
-        accumulator,
-        combine(fold.monoid, accumulator, shuffled(accumulator, mask, out, naming)),
-        false,
-        out,
-        naming,
-      )
-  if (last > 1) acrossSubgroups(folds, last, lanes, out, naming)
+  const merge = ({ fold, accumulator }: Shared, others: readonly Expression[]) =>
+    assign(accumulator, combine(fold.monoid, accumulator, others), false, out, naming)
+  const far = (which: readonly Shared[], least: number) => {
+    for (let mask = count / 2; mask >= least; mask /= 2)
+      for (const f of which) merge(f, exchanged(f.accumulator, mask, lanes, out, naming))
+  }
+  far(trees, last * subgroup)
+  for (const f of trees)
+    for (let mask = near / 2; mask >= 1; mask /= 2) merge(f, shuffled(f.accumulator, mask, out, naming))
+  if (last > 1) acrossSubgroups(trees, last, lanes, out, naming)
+  return folds.map((f) => {
+    if (trees.includes(f)) return f.accumulator
+    far([f], subgroup)
+    return listOfLanes(f, near, out, naming)
+  })
+}
+
+/** The ranks of a fold that has several, of whose elements no two lanes have the same: they are told apart by where they are. */
+export const ranksOf = ({ monoid, lift, axis }: Reduce): number | undefined =>
+  monoid.kind === "top" && monoid.k > 1 && lift[1] === variable(axis) ? monoid.k : undefined
+
+/**
+ * A fold as one lane does it: of several ranks no more than it has elements, where lists are merged rank by rank. `most`: the elements of all
+ * lanes at most.
+ */
+export function ofLane(r: Reduce, most: number, { count, subgroup }: LaneGroup): Reduce {
+  const ranks = ranksOf(r)
+  if (ranks === undefined || count > subgroup) return r
+  const each = Math.max(1, Math.ceil(most / count))
+  return each < ranks ? (reduce(r.axis, r.extent, top(each), r.lift) as Reduce) : r
+}
+
+/**
+ * The first of all lanes, rank by rank: that of their first ones, which leaves its lane's list. Merging lists by pairs takes as many steps for
+ * each element of a list as this takes for a rank.
+ */
+function listOfLanes(
+  { fold, accumulator: list, ranks = 1 }: Shared,
+  lanes: number,
+  out: Statement[],
+  naming: Naming,
+): readonly Expression[] {
+  const length = list.length / 2
+  const [value, index] = [list.slice(0, length), list.slice(length)]
+  const none = identityOf(top(1), [value[0]!.dtype], 1)
+  const firsts = Array.from({ length: ranks }, (_, rank) => {
+    const best = [value[0]!, index[0]!].map((of): Expression => {
+      const name = naming.fresh(`${fold.axis}_first`)
+      out.push({ kind: "let", name, value: of, mutable: true })
+      return variable(name, of.dtype)
+    })
+    for (let mask = lanes / 2; mask >= 1; mask /= 2)
+      assign(best, combine(argmax, best, shuffled(best, mask, out, naming)), false, out, naming)
+    const left = Math.min(length, ranks - 1 - rank)
+    if (left === 0) return best
+    const name = naming.fresh(`${fold.axis}_taken`)
+    out.push({ kind: "let", name, value: apply("eq", index[0]!, best[1]!), mutable: false })
+    const moved = (of: readonly Expression[], rest: Expression) =>
+      of.slice(0, left).map((x, i) => apply("select", variable(name, "bool"), of[i + 1] ?? rest, x))
+    const next = [...moved(value, none[0]!), ...moved(index, none[1]!)]
+    assign([...value.slice(0, left), ...index.slice(0, left)], next, true, out, naming)
+    return best
+  })
+  return [...firsts.map((f) => f[0]!), ...firsts.map((f) => f[1]!)]
 }
 
 /** The accumulator of the lane whose number differs in `mask`, within a subgroup. */

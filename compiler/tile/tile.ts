@@ -56,7 +56,8 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   const parts: Build = { kernel, schedule, fresh: freshNames(), shared: new Map(), taken: new Set(), lengths, prologue }
   if (schedule.workgroups !== undefined) parts.prologue = createPrologue(parts)
   const group = variable("group")
-  const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, schedule), parts))
+  const hosts = schedule.stores.map((s) => s.computeWith)
+  const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, hosts), parts))
   let start: Expression = literal(0)
   const starts = sections.map((s) => {
     const before = start
@@ -124,10 +125,14 @@ function storedSingly(kernel: Kernel, body: readonly Statement[]): string | unde
 }
 
 /** The stores that are made along with store `i`, over its axes. */
-export function besides(i: number, stores: readonly Store[], schedule: Schedule): readonly Store[] {
+export function besides(
+  i: number,
+  stores: readonly Store[],
+  hosts: readonly StoreSchedule["computeWith"][],
+): readonly Store[] {
   const host = new Map(stores[i]!.axes.map((a) => [a.name, a]))
   return stores.flatMap((s, j): readonly Store[] => {
-    const along = schedule.stores[j]!.computeWith
+    const along = hosts[j]
     if (along?.store !== i) return []
     const axes = s.axes.map((a) => host.get(along.axes[a.name] ?? ""))
     if (axes.some((a, at) => a === undefined || a.extent !== s.axes[at]!.extent))
@@ -154,7 +159,8 @@ function section(
   if (axes.filter((a) => (a.tile.vector ?? 1) > 1).length > 1)
     throw new Refused("tile/vector", "only one axis of a store may be a vector")
   const vectored = axes.find((a) => (a.tile.vector ?? 1) > 1)
-  if (vectored !== undefined && [store.value, ...store.index].some((x) => stepsInside(x, vectored.axis.name)))
+  const ends = [store, ...beside].flatMap((s) => [s.value, ...s.index])
+  if (vectored !== undefined && ends.some((x) => stepsInside(x, vectored.axis.name)))
     throw new Refused("tile/vector", `a prefix ends at '${vectored.axis.name}', elsewhere in each lane`)
   if (axes.some((a) => literalExtent(a.axis.extent) === 0)) return { groups: literal(0), emit: () => [] }
   const groups = axes.reduce<Dim>((n, a) => mul(n, a.cells), literal(1))
@@ -189,8 +195,8 @@ function emitSection(
     emitInChunks(staged, axes, all, folding, cells, parts, out)
     return out
   }
-  if (beside.length > 0) throw new Refused("schedule/shape", "only folds in chunks are shared by several stores")
-  const values = [staged.store.value, ...store.index]
+  const stores = [staged.store, ...staged.beside]
+  const values = stores.flatMap((s) => [s.value, ...s.index])
   const { lowerer } = emitStaged({ values, axes, locals: all, chunk: undefined, folding }, parts, out)
   const shares = new Set(
     Object.values(schedule.reduce).flatMap((r) => (r.group !== undefined && r.group > 1 ? [r.group] : [])),
@@ -208,10 +214,14 @@ function emitSection(
   const bound = new Set(cells)
   const group = laneGroup(together, parts)
   const start: Scope = { out, bound, vector: undefined, lanes: group, solved: new Map() }
-  const value = substitute(staged.store.value, fixed)
-  const index = store.index.map((i) => substitute(i, fixed))
-  const solved = solve([value, ...index], start, lowerer)
-  emitIterations({ ...store, value, index }, axes, { together, spread: false }, { ...start, solved }, lowerer)
+  const at = (x: Expression) => substitute(x, fixed)
+  const made = stores.map((s) => ({ ...s, value: at(s.value), index: s.index.map(at) }))
+  const solved = solve(
+    made.flatMap((s) => [s.value, ...s.index]),
+    start,
+    lowerer,
+  )
+  emitIterations(made, axes, { together, spread: false }, { ...start, solved }, lowerer)
   return out
 }
 

@@ -13,6 +13,7 @@ import {
   add,
   apply,
   freeVariables,
+  isLiteral,
   literal,
   mul,
   operands,
@@ -28,7 +29,7 @@ import { nodesOf } from "../ir/query.js"
 import type { ReductionTile } from "../ir/schedule.js"
 import { assign, declare, horizontal, type LaneGroup, share, unflatten } from "./accumulators.js"
 import { append, combine, isSelective, mayChange } from "./fold.js"
-import { laneTrees } from "./lane-trees.js"
+import { laneTrees, ofLane, ranksOf } from "./lane-trees.js"
 import type { Lowerer, Scope } from "./lowerer.js"
 import { type Around, createRuns, type Runs, runOf, type Sets } from "./runs.js"
 import { translator } from "./translate.js"
@@ -98,10 +99,12 @@ function fold(
   scope: Scope,
   lowerer: Lowerer,
 ): ReadonlyMap<Expression, readonly Expression[]> {
-  const accumulators = group.map((r) => declare(r, scope.vector?.width ?? 1, scope.out, lowerer))
+  const lanes = lowerer.folding(group[0]!.axis).group === undefined ? undefined : scope.lanes
+  const own = lanes === undefined ? group : group.map((r) => ofLane(r, lowerer.longest(r.axis), lanes))
+  const accumulators = own.map((r) => declare(r, scope.vector?.width ?? 1, scope.out, lowerer))
   const after: Statement[] = []
   let inner: Scope = scope
-  let leaves = group
+  let leaves = own
   let [around, long, alike] = [1, false, true]
   const open: {
     readonly name: string
@@ -136,14 +139,11 @@ function fold(
   for (const { name, extent, body, out } of open.reverse())
     out.push({ kind: "for", variable: name, extent, bind: "serial", body })
   scope.out.push(...after)
-  if (scope.lanes !== undefined && lowerer.folding(leaves[0]!.axis).group !== undefined)
-    laneTrees(
-      group.map((r, i) => ({ fold: r, accumulator: accumulators[i]! })),
-      scope.lanes,
-      scope.out,
-      lowerer,
-    )
-  return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
+  const shared = lowerer.folding(leaves[0]!.axis).group === undefined ? undefined : scope.lanes
+  if (shared === undefined) return new Map(group.map((r, i) => [r, accumulators[i]!] as const))
+  const parts = own.map((fold, i) => ({ fold, accumulator: accumulators[i]!, ranks: ranksOf(group[i]!) }))
+  const results = laneTrees(parts, shared, scope.out, lowerer)
+  return new Map(group.map((r, i) => [r, results[i]!] as const))
 }
 
 /** The inner folds, when each of the group folds one of the same kind and these can share a loop. */
@@ -261,15 +261,12 @@ function loop(
     const body: Statement[] = []
     const inside: Scope = { ...scope, out: body, bound: new Set([...scope.bound, ...freeVariables(at)]) }
     const bases = sets.map((_, copy) => add(mul(at, literal(width * sets.length)), literal(copy * width)))
-    // Folds inside of several elements share one pass.
-    const together =
-      width === 1 &&
-      sets.length > 1 &&
-      nodesOf(
-        group.flatMap((r) => r.lift),
-        "reduce",
-      ).length > 0
-    const lifted = together ? liftsTogether(group, bases, inside, lowerer) : undefined
+    // Folds inside of several elements share one pass; and while one element is looked at the next is under way.
+    const apart = group.some((r) => isSelective(r.monoid))
+    const inner = group.flatMap((r) => r.lift)
+    const together = width === 1 && sets.length > 1 && (apart || nodesOf(inner, "reduce").length > 0)
+    const made = together ? liftsTogether(group, bases, inside, lowerer) : undefined
+    const lifted = apart ? made?.map((of) => named(of, body, lowerer)) : made
     for (const [copy, accumulators] of sets.entries()) {
       const base = bases[copy]!
       const own =
@@ -364,6 +361,17 @@ function wideLifts(
   const bound = new Set(scope.bound).add(name)
   return lifts(group, variable(name), { ...scope, bound, vector: { ...axis, name } }, lowerer)
 }
+
+/** Lifted tuples under names, that of what is not computed its own. */
+const named = (lifted: Sets[number], out: Statement[], lowerer: Lowerer): Sets[number] =>
+  lifted.map((tuple) =>
+    tuple.map((value) => {
+      if (isLiteral(value) || value.kind === "variable") return value
+      const name = lowerer.fresh("lifted")
+      out.push({ kind: "let", name, value, mutable: false })
+      return variable(name, value.dtype, value.width)
+    }),
+  )
 
 /** Adds lifted tuples to accumulators. What most elements leave as it is, is looked at more closely only where an element may change it. */
 export function accumulate(

@@ -14,7 +14,6 @@ export const known: Readonly<Record<string, Known>> = {
       logits: 5,
       sample: 4,
     },
-    repeats: ["greedy"],
   },
   "qwen3-1.7b": {
     slow: {
@@ -29,13 +28,12 @@ export const known: Readonly<Record<string, Known>> = {
   "qwen3-30b-a3b": {
     slow: {
       prefill: 4,
-      step: 1,
     },
   },
   "qwen3-235b-a22b": {
     slow: {
       prefill: 2,
-      step: 2,
+      step: 1,
     },
   },
   tales: {
@@ -44,7 +42,6 @@ export const known: Readonly<Record<string, Known>> = {
       step: 1,
       logits: 5,
     },
-    repeats: ["greedy"],
   },
   "heads of 64": {
     slow: {
@@ -67,7 +64,6 @@ export const known: Readonly<Record<string, Known>> = {
       logits: 3,
       sample: 3,
     },
-    repeats: ["greedy"],
   },
   "gpt-2 small": {
     slow: {
@@ -76,6 +72,5 @@ export const known: Readonly<Record<string, Known>> = {
       logits: 5,
       sample: 3,
     },
-    repeats: ["greedy"],
   },
 }

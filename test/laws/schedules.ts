@@ -24,7 +24,7 @@ import {
   scheduleFields,
 } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { sharedFolds } from "../../compiler/schedule/compute-with.js"
+import { sharedFolds, sharedReads } from "../../compiler/schedule/compute-with.js"
 import { Choices, decisions } from "./choices.js"
 
 /** Numbers that schedules are drawn from. */
@@ -50,14 +50,17 @@ export function drawSchedule(
   const choose = new Choices([...numbers.slice(from), ...numbers.slice(0, from)])
   const threads = choose.of(overLanes === 100 ? [4, 2, 8, 32, 16] : [1, 1, 4, 2, 8, 1, 32, 3])
   const made = kernel.items.filter((i) => i.kind === "store")
-  const along = sharedFolds(made).map((w) => (w !== undefined && choose.chance(65) ? w : undefined))
+  // In chunks those that have the same folds, else those that read the same as well.
+  const [folds, reads] = [sharedFolds(made), sharedReads(made, kernel)]
+  const chunks = folds.some((w) => w !== undefined) && choose.chance(60)
+  const along = (chunks ? folds : reads).map((w) => (w !== undefined && choose.chance(65) ? w : undefined))
   const hosts = new Set(along.map((w) => w?.store))
   const halves = new Set(kernel.buffers.filter((b) => packed(b.storage)).map((b) => b.name))
   const stores = made.map((s, i): StoreSchedule => {
     const beside = along[i]
     if (beside !== undefined) return { tile: {}, reduce: {}, computeWith: beside }
     const lanes = choose.chance(overLanes) ? laneSchedule(s, threads, choose) : undefined
-    return lanes ?? storeSchedule(s, threads, choose, halves, hosts.has(i) ? 95 : chunking)
+    return lanes ?? storeSchedule(s, threads, choose, halves, hosts.has(i) ? (chunks ? 95 : 5) : chunking)
   })
   const locals: Record<string, ReductionTile> = {}
   for (const item of kernel.items)

@@ -44,7 +44,7 @@ export function emitFill(
   }
   const together = Math.max(1, ...nodesOf([value], "reduce").map((r) => lowerer.folding(r.axis).group ?? 1))
   const sharing = { together, spread: together === 1 }
-  emitIterations(store, places, sharing, { ...scope, lanes: laneGroup(together, parts) }, lowerer)
+  emitIterations([store], places, sharing, { ...scope, lanes: laneGroup(together, parts) }, lowerer)
 }
 
 /** The array as a chunk fills it that ends before the axis does. */
