@@ -17,7 +17,7 @@ import { clampAccesses } from "./loop/clamp-accesses.js"
 import { firstPossible } from "./schedule/fallbacks.js"
 import { tunedSchedule } from "./schedule/tuned/lookup.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
-import type { Target } from "./targets/target.js"
+import type { LoopPass, Target } from "./targets/target.js"
 import { isRefusal, tile } from "./tile/tile.js"
 
 /** A kernel after each pass that it went through alone. */
@@ -99,13 +99,18 @@ export function loopsFor(
   return unproven.length === 0 ? loops : { code: "access/unproven", why: describeUnproven(unproven[0]!) }
 }
 
-/** Loops as they are emitted, from what `tile` made. */
+/** Loops before it is known how they are launched, from what `tile` made. */
 function loopsAfter(tiled: LoopKernel, { loopPasses }: Target, verify: boolean): LoopKernel {
-  const check = (pass: string, loops: LoopKernel) => {
-    if (verify) refuseProblems(`kernel '${loops.name}' after ${pass}`, verifyLoop(loops))
+  return passed(tiled, [{ name: "tile", run: (loops) => loops }, ...loopPasses], verify)
+}
+
+/** Loops after each of these passes in order. @throws WeftError `compile/verify` when one has made what is not valid */
+export function passed(given: LoopKernel, passes: readonly LoopPass[], verify: boolean): LoopKernel {
+  return passes.reduce((before, { name, run }) => {
+    const loops = run(before)
+    if (verify) refuseProblems(`kernel '${loops.name}' after ${name}`, verifyLoop(loops))
     return loops
-  }
-  return loopPasses.reduce((loops, { name, run }) => check(name, run(loops)), check("tile", tiled))
+  }, given)
 }
 
 /** What a verifier has found, as an error. */

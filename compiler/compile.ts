@@ -20,7 +20,7 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
-import { compileKernels, refuseProblems } from "./compile-kernels.js"
+import { compileKernels, passed, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Storage } from "./ir/loop.js"
 import type { AdapterFacts, BindingLimits, GatherLimits } from "./ir/machine.js"
@@ -35,6 +35,7 @@ import { markGrowing } from "./plan/growing.js"
 import { programArrays } from "./plan/host-arrays.js"
 import { needsOf } from "./plan/needs.js"
 import { type Plan, planArtifact } from "./plan/plan.js"
+import { markSteady } from "./plan/steady.js"
 import { weightMap } from "./plan/weight-map.js"
 import { type ProvenKernel, proveKernels } from "./prove-kernels.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
@@ -135,13 +136,14 @@ export function compileProgram(given: Program, family: string, options: CompileO
       kernels: [...kernelSteps(e.program).keys()].map(numberOf),
       needs: needs.get(e.name)!,
     }))
-    const kernels = proveKernels(scheduled, launching, traced.symbols)
+    const proven = proveKernels(scheduled, launching, traced.symbols)
 
     // Loops → artifact.
     const plan = planArtifact(entries, (step) => {
       const index = numberOf(step)
-      return { index, groups: kernels[index]!.loops.groups }
+      return { index, groups: proven[index]!.loops.groups }
     })
+    const kernels = launched(proven, plan, target, verify)
     const { facts } = program
     const purpose =
       facts === undefined
@@ -191,6 +193,21 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
     const split = target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
     return target.schedule.rules === "simt" ? mergeFolds(split) : split
   }
+}
+
+/** The kernels as they are launched: with their steady buffers known, after the target's passes for that. */
+function launched(
+  kernels: readonly ProvenKernel[],
+  plan: Plan,
+  { launchPasses = [] }: Target,
+  verify: boolean,
+): readonly ProvenKernel[] {
+  if (launchPasses.length === 0) return kernels
+  const marked = markSteady(
+    kernels.map((k) => k.loops),
+    plan,
+  )
+  return kernels.map((kernel, i) => ({ ...kernel, loops: passed(marked[i]!, launchPasses, verify) }))
 }
 
 /** Weights that no kernel reads are not in the artifact; a checkpoint may hold them all the same. */

@@ -11,7 +11,7 @@ import type { Statement } from "../ir/loop.js"
 import { everyStatement, expressionsOf } from "../ir/loop-visit.js"
 import type { Expression, Fetch, OperationNode } from "../ir/nodes.js"
 import { type DType, operation, roundTo } from "../ir/operations.js"
-import { type ArrayState, checkRange, fault, type Machine, readArray } from "./loop-machine.js"
+import { type ArrayState, checkAwaited, checkRange, fault, type Machine, readArray } from "./loop-machine.js"
 
 export type Value = () => number
 
@@ -117,6 +117,13 @@ function fetchValue(compiler: ExpressionCompiler, x: Fetch, lane: number): Value
   const array = names.arrayOf(x.array)
   const offset = compile(compiler, x.offset)
   const { width } = x
+  if (array.waits)
+    return () => {
+      const at = offset()
+      checkAwaited(machine, array)
+      checkRange(machine, array, at, width)
+      return readArray(machine, array, at + lane)
+    }
   if (array.space === "buffer" && array.access === "read")
     return () => {
       const at = offset()

@@ -24,6 +24,7 @@ export type LoopFaultCode =
   | "division" /* floordiv or floormod by something that is not positive */
   | "barrier" /* lanes wait at different barriers, or some have ended */
   | "shuffle" /* the partner does not exist, is in another subgroup or does not take part */
+  | "early" /* what earlier launches may write is touched before they are waited for */
   | "binding" /* a buffer or symbol is missing or does not fit */
   | "malformed" /* what the verifier would have refused */
 
@@ -60,6 +61,8 @@ export interface ArrayState {
   readonly storage: Storage
   readonly space: "buffer" | "shared" | "register"
   readonly access: LoopBuffer["access"]
+  /** Whether launches that have not ended may write it. */
+  readonly waits: boolean
   /** The variable that holds the number of the current life of the contents; −1 for a buffer, which lives once. */
   readonly lifeSlot: number
   size: number
@@ -83,6 +86,7 @@ export function newArray(
   access: ArrayState["access"],
   lifeSlot: number,
   size: number,
+  waits = false,
 ): ArrayState {
   const dtype = storageType(storage)
   const memory = allocateBuffer(dtype, storage, 0)
@@ -93,6 +97,7 @@ export function newArray(
     storage,
     space,
     access,
+    waits,
     lifeSlot,
     size,
     memory,
@@ -114,8 +119,9 @@ export interface Machine {
   phase: number
   /** Counts lives of register arrays. */
   lives: number
-  /** The slot of the grid's variable. */
+  /** The slot of the grid's variable, and that which is 1 when a lane has waited for earlier launches. */
   gridSlot: number
+  awaitedSlot: number
   /** The values of the size symbols, in the order in which the compiled code numbered them. */
   symbols: Float64Array
   /** The workgroup that runs, and how many there are. */
@@ -134,6 +140,7 @@ export const newMachine = (): Machine => ({
   phase: 1,
   lives: 0,
   gridSlot: 0,
+  awaitedSlot: 0,
   symbols: new Float64Array(0),
   group: 0,
   groups: 1,
@@ -183,6 +190,12 @@ export function checkRange(machine: Machine, array: ArrayState, offset: number, 
     fault(machine, "out-of-range", `${spelled(array, offset, width)} is outside of its ${array.size} elements`)
   if (width > 1 && offset % width !== 0)
     fault(machine, "misaligned", `${spelled(array, offset, width)} does not start at a multiple of ${width}`)
+}
+
+/** Faults when launches that may write the array have not been waited for. */
+export function checkAwaited(machine: Machine, array: ArrayState): void {
+  if (machine.variables[machine.base + machine.awaitedSlot] !== 1)
+    fault(machine, "early", `${array.name} is touched before the launches that may write it have ended`)
 }
 
 const spelled = (array: ArrayState, offset: number, width: number) =>

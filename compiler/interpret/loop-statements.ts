@@ -11,9 +11,19 @@
  */
 
 import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
+import { everyStatement } from "../ir/loop-visit.js"
 import type { Expression } from "../ir/nodes.js"
 import { compile, type ExpressionCompiler, sharedNodes, type Value } from "./loop-expressions.js"
-import { type ArrayState, checkRange, fault, type Machine, newArray, newMachine, writeArray } from "./loop-machine.js"
+import {
+  type ArrayState,
+  checkAwaited,
+  checkRange,
+  fault,
+  type Machine,
+  newArray,
+  newMachine,
+  writeArray,
+} from "./loop-machine.js"
 
 /** Executes for the machine's current lane and answers which instruction is next. */
 type Instruction = () => number
@@ -89,7 +99,10 @@ export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
     expressions: { machine, names, shared: sharedNodes(kernel.body), float64, compiled: new Map() },
     statement: { kind: "barrier" },
   }
-  for (const b of kernel.buffers) declareArray(program, newArray(b.name, b.storage, "buffer", b.access, -1, 0))
+  const early = everyStatement(kernel.body).some((s) => s.kind === "await")
+  machine.awaitedSlot = reserve(program, 1)
+  for (const b of kernel.buffers)
+    declareArray(program, newArray(b.name, b.storage, "buffer", b.access, -1, 0, early && b.steady !== true))
   scope(program, kernel.body)
   return program
 }
@@ -191,6 +204,11 @@ function add(program: Compilation, s: Statement): void {
       emit(program, () => setter(program, from, values, wait))
       break
     }
+    case "await":
+      emitSet(program, machine.awaitedSlot, [() => 1])
+      break
+    case "release":
+      break
     case "barrier":
       program.meetings.set(program.code.length, { kind: "barrier", counters: [...program.counters] })
       emit(program, () => () => wait)
@@ -278,6 +296,7 @@ function addStore(program: Compilation, s: Statement & { kind: "store" }): void 
   emit(program, (next) => () => {
     const at = offset()
     for (let i = 0; i < values.length; i++) made[i] = values[i]!()
+    if (array.waits) checkAwaited(machine, array)
     checkRange(machine, array, at, values.length)
     for (let i = 0; i < values.length; i++) writeArray(machine, array, at + i, made[i]!)
     return next

@@ -62,11 +62,12 @@ export function interpretLoop(
 
 /** Its lanes know the number of their workgroup, and that they are in front of its cells. */
 function beginGroup({ machine, slots, groupSlots }: Program, threads: number): void {
-  const { variables, group, groups, gridSlot } = machine
+  const { variables, group, groups, gridSlot, awaitedSlot } = machine
   for (let base = 0; base < threads * slots; base += slots) {
     variables[base + groupSlots[0]] = group
     variables[base + groupSlots[1]] = groups
     variables[base + gridSlot] = beforeCells + group
+    variables[base + awaitedSlot] = 0
   }
 }
 

@@ -74,6 +74,8 @@ export function expressionsOf(s: Statement): readonly Expression[] {
     case "block":
     case "alloc":
     case "barrier":
+    case "await":
+    case "release":
       return []
     default:
       return s satisfies never
@@ -101,6 +103,8 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
     case "block":
     case "alloc":
     case "barrier":
+    case "await":
+    case "release":
       return s
     default:
       return s satisfies never

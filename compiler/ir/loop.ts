@@ -13,6 +13,9 @@
  * workgroup and how many there are, for it does not know which cells it is for. The grid loop ends the lane loop then; all lanes of a workgroup run the
  * same cells. Arrays in front of the lane loop live as long as the workgroup, those in the grid loop as long as a cell.
  *
+ * `await` and `release` stand directly in the lane loop, in front of the grid loop where that is inside; targets whose launches wait for one another
+ * anyway leave them out.
+ *
  * Semantics: `let` binds once; a variable declared `mutable` may be assigned; a `for` with a literal extent and bind `unroll` is printed
  * unrolled; the extent of a `for` and the condition of an `if` around a barrier must be the same for all lanes of a workgroup (made of literals, symbols,
  * `workgroup`, the grid variable and serial variables of such loops). Offsets count elements of the array's dtype. A fetch or store of `width` w touches w
@@ -65,6 +68,10 @@ export type Statement =
   | { readonly kind: "shuffle"; readonly name: string; readonly value: Expression; readonly mask: number }
   /** All lanes of the workgroup arrive before one goes on; writes to shared arrays and buffers before it are visible after it. */
   | { readonly kind: "barrier" }
+  /** The launches before this one have ended. A kernel with it may start earlier, and touches until then nothing but steady buffers. */
+  | { readonly kind: "await" }
+  /** Launches after this one may start. */
+  | { readonly kind: "release" }
 
 export interface LoopBuffer {
   readonly name: string
@@ -73,6 +80,8 @@ export interface LoopBuffer {
   /** Elements; an upper bound holds at the symbols' maxima. */
   readonly size: Dim
   readonly access: "read" | "write" | "readwrite"
+  /** Written by no launch: a weight or a constant. */
+  readonly steady?: true
 }
 
 export interface LoopKernel {

@@ -8,6 +8,7 @@ import { clean } from "../loop/clean.js"
 import { halveProducts } from "../loop/half-products.js"
 import { hoistInvariants } from "../loop/hoist-invariants.js"
 import { mergeLoads } from "../loop/merge-loads.js"
+import { startEarly } from "../loop/start-early.js"
 import { cudaKernels, type Emitted, wasmKernels, wgslKernels } from "./emit.js"
 import { anyAdapter, cudaMachine, machineOf, wasmMachine } from "./machines.js"
 
@@ -20,6 +21,8 @@ export interface Target extends Machine {
   readonly name: ArtifactTarget
   /** What is done with loops before they are emitted, in order. */
   readonly loopPasses: readonly LoopPass[]
+  /** What is done with those that are launched, once it is known which of their buffers are steady; nothing where left out. */
+  readonly launchPasses?: readonly LoopPass[]
   /** Loops as the device takes them; `symbols` in the order in which it holds them. */
   readonly emit: (kernels: readonly LoopKernel[], symbols: readonly string[]) => Emitted
 }
@@ -54,6 +57,7 @@ export const cudaTarget: Target = {
   name: "cuda",
   ...cudaMachine,
   loopPasses: wide,
+  launchPasses: [{ name: "start-early", run: startEarly }],
   emit: cudaKernels(cudaMachine.tile.sharedBytes),
 }
 

@@ -4,7 +4,7 @@ import type { Kernel } from "../../compiler/ir/kernel.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
 import { kernelFaults, loopFaults, planFaults, stepFaults } from "./faults.js"
 import { type Level, levels } from "./levels.js"
-import { type Effect, isWrong, loopsOf } from "./loops.js"
+import { type Effect, early, isWrong, loopsOf } from "./loops.js"
 import { checkKernels, checkPlan } from "./meaning.js"
 import { changeKernel, changeLoops } from "./mutate.js"
 import { drawSchedule, type Scheduled } from "./schedules.js"
@@ -25,7 +25,7 @@ function samplesOf(level: Level): readonly Sample[] {
   const add = (effect: Effect, symbols: ReadonlyMap<string, number>) => {
     const scheduled = drawSchedule(effect.kernel, level.drawn.schedule, made.length)
     const loops = loopsOf(effect.kernel, scheduled)
-    if (typeof loops !== "string") made.push({ effect, scheduled, tiled: loops.tiled, symbols })
+    if (typeof loops !== "string") made.push({ effect, scheduled, tiled: early(loops.tiled), symbols })
   }
   for (const effect of level.run().effects) add(effect, level.program.values)
   const { effect, symbols } = level.random()

@@ -44,6 +44,24 @@ const onlyConditions =
     return condition === undefined ? undefined : [{ ...s, condition }]
   }
 
+/** Of the loop that waits, another body from what it has beside and the place where it waited. */
+const awaitMoved =
+  (change: (body: readonly Statement[], at: number) => readonly Statement[]): Rules["statement"] =>
+  (s) => {
+    if (s.kind !== "for") return undefined
+    const at = s.body.findIndex((x) => x.kind === "await")
+    if (at < 0) return undefined
+    return [
+      {
+        ...s,
+        body: change(
+          s.body.filter((x) => x.kind !== "await" && x.kind !== "release"),
+          at,
+        ),
+      },
+    ]
+  }
+
 /** Wrong loops. */
 export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> = {
   "boundary mask off by one": () => ({
@@ -55,6 +73,17 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
         a!.kind === "variable" && a.name === "group" ? undefined : apply("le", a!, b!),
       ),
     ),
+  }),
+  "launches waited for too late": () => ({
+    statement: awaitMoved((body) => [...body, { kind: "await" }, { kind: "release" }]),
+  }),
+  "released before it waits": () => ({
+    statement: awaitMoved((body, at) => [
+      ...body.slice(0, at),
+      { kind: "release" },
+      { kind: "await" },
+      ...body.slice(at),
+    ]),
   }),
   "missing barrier": () => ({ statement: (s) => (s.kind === "barrier" ? [] : undefined) }),
   "wrong identity": () => ({

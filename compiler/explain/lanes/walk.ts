@@ -146,6 +146,9 @@ function run(state: State, s: Statement, place: Place): void {
     case "alloc":
       state.arrays.set(s.name, privateArray(s))
       return
+    case "await":
+    case "release":
+      return
     case "barrier":
       settle(place)
       begins(place, place.issued + barrierCycles)

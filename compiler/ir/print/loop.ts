@@ -69,7 +69,9 @@ export function printStatement(s: Statement): string {
     case "shuffle":
       return `shuffle ${s.name}: ${printType(s.value)} = ${print(s.value)} across ${s.mask}`
     case "barrier":
-      return "barrier"
+    case "await":
+    case "release":
+      return s.kind
     default:
       return s satisfies never
   }

@@ -16,6 +16,7 @@ import { expressionsOf } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
 import type { DType } from "../operations.js"
 import { printStatement } from "../print/loop.js"
+import { earlyProblems } from "./early.js"
 
 export type LoopProblemCode =
   | "shape" /* grid and lane loops, and what may stand where */
@@ -28,6 +29,7 @@ export type LoopProblemCode =
   | "symbols" /* the kernel's list of symbols is not what its body uses */
   | "number" /* a literal that must be one, or a number out of its bounds */
   | "packed" /* a store of part of a 32-bit word */
+  | "early" /* what earlier launches may write is touched before they have ended */
 
 export interface LoopProblem {
   readonly code: LoopProblemCode
@@ -77,6 +79,8 @@ export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
   for (const name of workgroupNames) declare(check, name, { kind: "variable", dtype: "i32", uniform: true })
   checkScope(check, kernel.body, { within: "kernel", direct: true, uniform: true })
   checkSingle(check, kernel.body, hasPrologue(kernel.body) ? "lane" : "grid")
+  check.where = ""
+  for (const problem of earlyProblems(kernel)) report(check, "early", problem)
   const [used, listed] = [[...check.symbols].sort().join(" "), kernel.symbols.join(" ")]
   check.where = ""
   require(check, used === listed, "symbols", () => `the body uses the symbols [${used}], the kernel lists [${listed}]`)
@@ -233,6 +237,7 @@ function mayStand({ kernel }: Check, s: Statement, { within, direct }: Place): b
   }
   if (s.kind === "alloc" && s.space === "shared")
     return direct && (prologue ? within === "kernel" || within === "lane" : within === "grid")
+  if (s.kind === "await" || s.kind === "release") return direct && within === (prologue ? "prologue" : "lane")
   if (within === "lane" || within === "prologue") return true
   return within === "grid" && s.kind === "let" && !s.mutable
 }
@@ -289,6 +294,9 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
         `the mask is not below the ${check.kernel.threads} threads`)
       require(check, place.uniform, "barrier", () => "a shuffle under control flow that may differ between lanes")
       declare(check, s.name, { kind: "variable", dtype: s.value.dtype, width: s.value.width })
+      break
+    case "await":
+    case "release":
       break
     case "barrier":
       require(check, place.uniform, "barrier", () => "a barrier under control flow that may differ between lanes")

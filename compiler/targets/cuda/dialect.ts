@@ -23,6 +23,8 @@ const alignment = 16
 
 interface ArrayFacts {
   readonly storage: Storage
+  /** Whether no launch writes it. */
+  readonly steady?: boolean | undefined
   readonly space: "buffer" | "shared" | "register"
 }
 
@@ -33,7 +35,7 @@ export interface CudaDialect extends Dialect {
 
 export function cudaDialect(kernel: LoopKernel): CudaDialect {
   const arrays = new Map<string, ArrayFacts>(
-    kernel.buffers.map((b) => [b.name, { storage: b.storage, space: "buffer" }]),
+    kernel.buffers.map((b) => [b.name, { storage: b.storage, space: "buffer", steady: b.steady }]),
   )
   for (const s of everyStatement(kernel.body))
     if (s.kind === "alloc") arrays.set(s.name, { storage: s.storage ?? s.dtype, space: s.space })
@@ -74,6 +76,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     },
     store: (context, s) => printStore(context, arrays.get(s.array)!, s),
     barrier: (context) => context.line("barrier();"),
+    early: (context, kind) => context.line(`${kind}_launches();`),
     shuffle: (text, _, mask) => `exchange(${argument(text)}, ${mask})`,
     loop: ({ variable: i, start, limit, step }) => `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`,
     extent: (_, extent) => String(extent),
@@ -87,9 +90,10 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
 /** Whether an element is a value of C++ as it lies in memory. */
 const isPlain = (storage: Storage): boolean => !packed(storage) && storage !== "bool"
 
-function fetchText({ storage, space }: ArrayFacts, array: string, x: Fetch, offset: string): string {
-  if (x.width === 1 && isPlain(storage)) return `${array}[${bare(offset)}]`
+function fetchText({ storage, space, steady }: ArrayFacts, array: string, x: Fetch, offset: string): string {
   const from = `${array} + ${offset}`
+  if (steady) return `load<${x.width === 1 ? "" : `${x.width}, `}Steady>(${from})`
+  if (x.width === 1 && isPlain(storage)) return `${array}[${bare(offset)}]`
   if (x.width === 1) return `load<Plain>(${from})`
   return space === "register" ? `gather<${x.width}>(${from})` : `load<${x.width}>(${from})`
 }

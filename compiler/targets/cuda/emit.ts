@@ -10,6 +10,7 @@
  */
 import { WeftError } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
+import { everyStatement } from "../../ir/loop-visit.js"
 import { printKernel } from "../text/kernel.js"
 import { cudaDialect, parameterText } from "./dialect.js"
 import { checkCuda } from "./limits.js"
@@ -27,6 +28,8 @@ export interface CudaKernel {
   readonly source: string
   /** Bytes of shared memory that a launch provides. */
   readonly sharedBytes: number
+  /** Whether each workgroup waits for earlier launches itself. */
+  readonly early?: true
 }
 
 /** @throws WeftError when the kernel is beyond what a GPU allows, or reads a symbol that the artifact does not list */
@@ -37,15 +40,18 @@ export function emitCuda(kernel: LoopKernel, options: CudaOptions): CudaKernel {
   const refusal = checkCuda(kernel, sharedBytes, options.sharedBytes)
   if (refusal !== undefined) throw refusal
   const parameters = [...kernel.buffers.map((b, i) => parameterText(b, body.buffers[i]!)), "const i32* symbols"]
+  const early = everyStatement(kernel.body).some((s) => s.kind === "await")
   const source = [
     `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
     `KERNEL(${kernel.threads}, 1) ${options.symbol}(${parameters.join(", ")}) {`,
     ...body.globals.map((line) => `  ${line}`),
     ...body.lines,
+    // A workgroup without a cell waits, too: then a launch that has ended says that those before it have.
+    ...(early ? ["  await_launches();"] : []),
     "}",
     "",
   ].join("\n")
-  return { source, sharedBytes }
+  return { source, sharedBytes, ...(early ? { early } : {}) }
 }
 
 function symbolText(kernel: LoopKernel, { symbolOrder }: CudaOptions, name: string): string {

@@ -56,6 +56,10 @@ function printStatement(c: Context, s: Statement): void {
     case "barrier":
       c.dialect.barrier(c)
       break
+    case "await":
+    case "release":
+      c.dialect.early(c, s.kind)
+      break
     default:
       s satisfies never
   }

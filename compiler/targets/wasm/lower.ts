@@ -194,6 +194,9 @@ function one(scope: Scope, s: Statement): readonly Statement[] {
           : { ...s, name, value: x },
       ]
     }
+    case "await":
+    case "release":
+      return []
     case "barrier":
       return scope.lowering.kernel.threads === 1 ? [] : [s]
     default:

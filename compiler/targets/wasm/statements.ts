@@ -52,6 +52,8 @@ function emitStatement(e: Emission, s: Statement): void {
       return
     case "shuffle":
     case "barrier":
+    case "await":
+    case "release":
       throw fault(`'${s.kind}' is not in the core language`)
     default:
       s satisfies never

@@ -73,6 +73,7 @@ export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOp
       if (sharesBuffers) context.line("storageBarrier();")
       context.line("workgroupBarrier();")
     },
+    early: () => {},
     shuffle: (text, { dtype, width }, mask) => {
       const sent = dtype === "bool" ? truth(text, width) : argument(text)
       const received = `subgroupShuffleXor(${sent}, ${mask}u)`

@@ -1,0 +1,42 @@
+/**
+ * The rules of kernels that start before earlier launches have ended: until `await` they touch steady buffers only, and `release` comes after it.
+ *
+ *   let w = weights[lane]; await; release; y[lane] = w · x[lane]     x and y may be what earlier launches write, or read
+ *
+ * Where the two may stand is a rule of shape (`loop.ts`): every lane comes to each once, so what is in front of `await` is what precedes it there.
+ */
+import { walk } from "../expression.js"
+import type { LoopKernel, Statement } from "../loop.js"
+import { everyStatement, expressionsOf } from "../loop-visit.js"
+import { printStatement } from "../print/loop.js"
+
+/** What is wrong with where a kernel waits, each as a sentence. */
+export function earlyProblems(kernel: LoopKernel): readonly string[] {
+  const all = everyStatement(kernel.body)
+  const [awaits, releases] = (["await", "release"] as const).map((kind) => all.filter((s) => s.kind === kind).length)
+  const problems = kernel.buffers
+    .filter((b) => b.steady === true && b.access !== "read")
+    .map((b) => `${b.name} is called steady, and is written`)
+  if (awaits! > 1 || releases! > 1) problems.push("a kernel waits, and is released, once")
+  if (releases! > 0 && awaits! === 0) problems.push("a kernel that does not wait is released")
+  if (awaits! === 0) return problems
+  const moving = new Set(kernel.buffers.filter((b) => b.steady !== true).map((b) => b.name))
+  for (const s of all) {
+    if (s.kind === "await") break
+    if (s.kind === "release") problems.push("a kernel is released before it waits")
+    const touched = touches(s, moving)
+    if (touched !== undefined) problems.push(`${touched} is touched before 'await', in: ${printStatement(s)}`)
+  }
+  return problems
+}
+
+/** An array of these that a statement itself touches. */
+export function touches(s: Statement, arrays: ReadonlySet<string>): string | undefined {
+  if (s.kind === "store" && arrays.has(s.array)) return s.array
+  let found: string | undefined
+  const see = (x: Parameters<Parameters<typeof walk>[1]>[0]) => {
+    if (x.kind === "fetch" && arrays.has(x.array)) found ??= x.array
+  }
+  for (const root of expressionsOf(s)) walk(root, see)
+  return found
+}

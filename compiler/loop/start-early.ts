@@ -1,0 +1,31 @@
+/**
+ * start-early: loop → loop. A kernel may start before earlier launches have ended: it waits for them in front of the first touch of what they may
+ * write, and lets later launches start right after.
+ *
+ *   let i = lane · 4; let s = w[i]; y[i] = s · x[i]   →   let i = lane · 4; let s = w[i]; await; release; y[i] = s · x[i]
+ *
+ * A kernel whose workgroups read such a thing before their lanes do waits by itself, as all did. Later launches wait for this one themselves, so that it does not matter how early they are let go; only what they take of the device does.
+ */
+import type { LoopKernel, Statement } from "../ir/loop.js"
+import { everyStatement, withBodies } from "../ir/loop-visit.js"
+import { touches } from "../ir/verify/early.js"
+
+const isLanes = (s: Statement) => s.kind === "for" && s.bind === "lane"
+
+export function startEarly(kernel: LoopKernel): LoopKernel {
+  const moving = new Set(kernel.buffers.filter((b) => b.steady !== true).map((b) => b.name))
+  const touched = (s: Statement) => everyStatement([s]).some((inner) => touches(inner, moving) !== undefined)
+  const outside = everyStatement(kernel.body).find((s) => touches(s, moving) !== undefined || isLanes(s))
+  if (outside !== undefined && !isLanes(outside)) return kernel
+  const inLanes = (body: readonly Statement[]): readonly Statement[] => {
+    // A grid loop that is inside has cells that all wait for the same.
+    const first = body.findIndex((s) => touched(s) || (s.kind === "for" && s.bind === "grid"))
+    const at = first < 0 ? body.length : first
+    return [...body.slice(0, at), { kind: "await" }, { kind: "release" }, ...body.slice(at)]
+  }
+  const visit = (s: Statement): Statement => {
+    if (s.kind !== "for") return s
+    return isLanes(s) ? { ...s, body: inLanes(s.body) } : withBodies(s, (body) => body.map(visit))
+  }
+  return { ...kernel, body: kernel.body.map(visit) }
+}

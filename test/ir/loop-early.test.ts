@@ -1,0 +1,120 @@
+/** Kernels that start before earlier launches have ended: what they may touch until they wait, in the verifier and in the interpreter. */
+import { describe, expect, it } from "vitest"
+import { interpretLoop } from "../../compiler/interpret/loop.js"
+import { memoryOf } from "../../compiler/interpret/memory.js"
+import { add, apply, fetch, literal, variable } from "../../compiler/ir/expression.js"
+import type { LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { startEarly } from "../../compiler/loop/start-early.js"
+import { markSteady } from "../../compiler/plan/steady.js"
+import { bind, bound, buffer, store } from "../targets/wasm-support.js"
+
+const lane = variable("l")
+const at = (array: string) => fetch(array, lane, "f32", 1)
+const weight: LoopBuffer = { ...buffer("w", "f32", 4), steady: true }
+const buffers = [weight, buffer("x", "f32", 4), buffer("y", "f32", 4, "write")]
+const kernel = (body: readonly Statement[], given: readonly LoopBuffer[] = buffers): LoopKernel => ({
+  name: "kernel",
+  buffers: given,
+  symbols: [],
+  threads: 4,
+  groups: 1,
+  body: [bound("grid", "g", 1, [bound("lane", "l", 4, body)])],
+})
+const wait: Statement = { kind: "await" }
+const release: Statement = { kind: "release" }
+const readWeight = bind("a", at("w"))
+const readInput = bind("b", at("x"))
+const sum = store("y", lane, add(variable("a", "f32"), variable("b", "f32")))
+
+const problems = (k: LoopKernel) => verifyLoop(k).map((p) => `${p.code}: ${p.message}`)
+function run(k: LoopKernel): string {
+  const memories = new Map(["w", "x", "y"].map((name) => [name, memoryOf("f32", [1, 2, 3, 4])]))
+  try {
+    interpretLoop(k, memories, new Map())
+    return `${memories.get("y")!.values}`
+  } catch (error) {
+    return `${(error as { code: string }).code}: ${(error as Error).message}`
+  }
+}
+
+describe("until it waits, a kernel", () => {
+  it("may read what is steady", () => {
+    const k = kernel([readWeight, wait, release, readInput, sum])
+    expect(problems(k)).toEqual([])
+    expect(run(k)).toBe("2,4,6,8")
+  })
+
+  it("may not read what another launch may write", () => {
+    const k = kernel([readWeight, readInput, wait, release, sum])
+    expect(problems(k)).toEqual(["early: x is touched before 'await', in: let b: f32 = x[l]"])
+    expect(run(k)).toMatch(/^early: x is touched before the launches that may write it have ended, in: let b/)
+  })
+
+  it("may not write what another launch may read", () => {
+    const k = kernel([store("y", lane, at("w")), wait, release])
+    expect(problems(k)[0]).toMatch(/^early: y is touched before 'await', in: y\[l\] = w\[l\]/)
+    expect(run(k)).toMatch(/^early: y is touched/)
+  })
+
+  it("waits in all lanes, whatever they do", () => {
+    const condition = apply("lt", lane, literal(2))
+    const some: Statement = { kind: "if", condition, body: [wait], otherwise: [] }
+    expect(problems(kernel([readWeight, some, release, readInput, sum]))[0]).toMatch(/^shape: this may not stand/)
+  })
+
+  it("has nothing steady that it writes, waits once, and is released after", () => {
+    const given = [weight, buffers[1]!, { ...buffers[2]!, steady: true as const }]
+    expect(problems(kernel([readWeight, wait, readInput, sum], given))).toEqual([
+      "early: y is called steady, and is written",
+    ])
+    expect(problems(kernel([wait, readWeight, wait, readInput, sum]))).toEqual([
+      "early: a kernel waits, and is released, once",
+    ])
+    expect(problems(kernel([release, wait, readWeight, readInput, sum]))).toEqual([
+      "early: a kernel is released before it waits",
+    ])
+    expect(problems(kernel([release, readWeight, readInput, sum]))).toEqual([
+      "early: a kernel that does not wait is released",
+    ])
+  })
+})
+
+describe("start-early", () => {
+  it("waits in front of the first touch of what is not steady", () => {
+    expect(startEarly(kernel([readWeight, readInput, sum])).body).toEqual(
+      kernel([readWeight, wait, release, readInput, sum]).body,
+    )
+  })
+
+  it("waits in front of the cells of a workgroup, and where nothing is touched", () => {
+    const cells = bound("grid", "g", 2, [readInput, sum])
+    const prologue = (...body: Statement[]) => ({ ...kernel([]), body: [bound("lane", "l", 4, body)] })
+    expect(startEarly(prologue(readWeight, cells)).body).toEqual(prologue(readWeight, wait, release, cells).body)
+    expect(startEarly(kernel([readWeight])).body).toEqual(kernel([readWeight, wait, release]).body)
+  })
+
+  it("leaves a kernel alone whose workgroups read before their lanes do", () => {
+    const k = {
+      ...kernel([]),
+      body: [bound("grid", "g", 1, [bind("c", fetch("x", variable("g"), "f32", 1)), bound("lane", "l", 4, [sum])])],
+    }
+    expect(startEarly(k)).toBe(k)
+  })
+})
+
+it("what is steady is a weight or a constant in every launch of a kernel", () => {
+  const k = kernel(
+    [],
+    ["w", "x", "y"].map((name) => buffer(name, "f32", 4)),
+  )
+  const roles = ["weight", "constant", "scratch", "state"] as const
+  const plan = {
+    buffers: roles.map((role) => ({ name: role, role, storage: "f32" as const, shape: [4], bytes: 16, slot: 0 })),
+    entries: {
+      one: { launches: [{ kernel: 0, buffers: [0, 0, 2], groups: 1 }] },
+      two: { launches: [{ kernel: 0, buffers: [1, 3, 2], groups: 1 }] },
+    },
+  }
+  expect(markSteady([k], plan)[0]!.buffers.map((b) => b.steady === true)).toEqual([true, false, false])
+})
