@@ -107,6 +107,11 @@ export const commands = {
       json: ["", "one JSON object in the place of the table"],
     },
   },
+  doctor: {
+    words: "",
+    about: "print what was found of each device, compiler and library, where, and what to install",
+    flags: { json: ["", "one JSON object in the place of the text"] },
+  },
   tune: {
     words: "[FILE.ts]",
     about: "measure schedules on the device, and keep the ones that beat the heuristics",

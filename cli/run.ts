@@ -21,6 +21,7 @@ const loaders: Readonly<Record<CommandName, () => Promise<Command>>> = {
   compile: async () => (await import("./compile.js")).compile,
   explain: async () => (await import("./explain.js")).explain,
   tune: async () => (await import("./tune.js")).tune,
+  doctor: async () => (await import("./doctor/doctor.js")).doctor,
   bench: async () => (await import("./bench/bench.js")).bench,
 }
 

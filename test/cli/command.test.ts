@@ -145,7 +145,7 @@ describe("wrong arguments: one line, exit code 2, nothing on standard output", (
     [["bench", "--repetitions", "2"], "--repetitions takes a whole number from 5 to 1000"],
     [["compile", "models/qwen3.ts"], "--out is missing, such as --out artifact.json"],
     [["compile", "a.ts", "b.ts", "--out", "x"], "one model file is expected, not 2"],
-    [["compile", "--target", "cuda", "--out", "x"], '--target takes webgpu, wasm, not "cuda"'],
+    [["compile", "--target", "metal", "--out", "x"], '--target takes webgpu, wasm, cuda, not "metal"'],
     [["explain", "models/qwen3.ts"], "--out or --json is missing, such as --out page.html"],
     [["explain", "--json"], "a model file is missing, such as weft explain models/qwen3.ts --config config.json"],
     [["explain", "--config", "a", "--checkpoint", "b", "--json"], "give --config or --checkpoint, not both"],

@@ -22,8 +22,7 @@ const nvcc = path === undefined ? undefined : nvccAt(path, ["-Xptxas", "-v"])
 const architectures = Object.keys(limits)
 
 /** What is compiled in both precisions; of the others the one that GPUs use. */
-const precisions = (shape: string): readonly Precision[] =>
-  shape === "tales" || shape === "qwen3-0.6b" ? ["fast", "exact"] : ["fast"]
+const precisions = (shape: string): readonly Precision[] => (shape === "tales" ? ["fast", "exact"] : ["fast"])
 const published = shapes.filter((shape) => !shape.includes(" ") || shape.startsWith("gpt"))
 
 /** Kernels of a unit, at most: several units are compiled at once. */

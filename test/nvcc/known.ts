@@ -10,7 +10,6 @@ export interface Known {
 
 export const known: Readonly<Record<string, Known>> = {
   "qwen3-0.6b fast prefill+logits": { spilled: 1, chosen: 1 },
-  "qwen3-0.6b exact prefill+logits": { spilled: 1, chosen: 1 },
   "qwen3-1.7b fast prefill+logits": { chosen: 1 },
   "qwen3-8b fast prefill+logits": { chosen: 2 },
   "qwen3-8b fast step": { chosen: 1 },

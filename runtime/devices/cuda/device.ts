@@ -71,6 +71,16 @@ export async function createCudaDevice(options: CudaDeviceOptions = {}): Promise
   return openCudaDevice(await loadDriver(), loadableModules, options)
 }
 
+/**
+ * What the machine's devices are like, in the order of their numbers.
+ *
+ * @throws WeftError `cuda/missing`, `cuda/driver`
+ */
+export async function cudaDevices(): Promise<readonly CudaFacts[]> {
+  const driver = await loadDriver()
+  return Array.from({ length: driver.deviceCount() }, (_, ordinal) => factsOf(driver, driver.device(ordinal)))
+}
+
 /** A device on a driver. */
 export function openCudaDevice(driver: Driver, load: LoadModules, options: CudaDeviceOptions = {}): CudaDevice {
   const { ordinal = 0, delay } = checked(options)

@@ -1,0 +1,101 @@
+/** What this machine has for each device: libraries and where they were looked for, hardware, compilers, and what keeps it from being used. */
+import { availableParallelism } from "node:os"
+import { type CudaFacts, cudaDevices } from "../../runtime/devices/cuda/device.js"
+import { findCompiler, hasKoffi } from "../../runtime/devices/cuda/find-compiler.js"
+import { findLibrary, type LibraryName, libraryVariables } from "../../runtime/devices/cuda/libraries.js"
+import { nvccVersion } from "../../runtime/devices/cuda/nvcc.js"
+import { nvrtcVersion } from "../../runtime/devices/cuda/nvrtc.js"
+import { hasMultiplyAdd } from "../../runtime/devices/wasm/module.js"
+import { createWebgpuDevice, type WebgpuAdapterInfo } from "../../runtime/devices/webgpu/device.js"
+import { thrownText } from "../../runtime/errors.js"
+import { cacheFolder } from "../../runtime/kept-files.js"
+import { chooseDevice } from "../device.js"
+
+/** A library or a program. */
+export interface LibraryFacts {
+  /** The variable that names it. */
+  readonly variable: string
+  readonly path?: string
+  readonly version?: string
+  /** Everything that was looked at, in order. */
+  readonly looked: readonly string[]
+  /** What keeps a file that is there from being used. */
+  readonly problem?: string
+}
+
+export interface MachineFacts {
+  readonly cuda: {
+    /** There is a card, and kernels can be compiled for it. */
+    readonly usable: boolean
+    readonly driver: LibraryFacts
+    readonly cards: readonly CudaFacts[]
+    readonly nvrtc: LibraryFacts
+    readonly nvcc: LibraryFacts
+    /** Whether the package that calls libraries is installed. */
+    readonly koffi: boolean
+  }
+  readonly webgpu: {
+    /** There is an adapter that is hardware. */
+    readonly usable: boolean
+    readonly adapter?: WebgpuAdapterInfo & { readonly software: boolean; readonly bindingBytes: number }
+    readonly problem?: string
+  }
+  readonly wasm: { readonly usable: true; readonly processors: number; readonly multiplyAdd: boolean }
+  /** What is taken where no device is named. */
+  readonly auto: { readonly device: string; readonly description: string; readonly reason: string }
+  /** Where compiled models and kernels are kept. */
+  readonly cache: string
+}
+
+export async function machineFacts(): Promise<MachineFacts> {
+  const chosen = await chooseDevice("auto")
+  chosen.device.dispose()
+  const { kind, description } = chosen.device
+  return {
+    cuda: await cudaFacts(),
+    webgpu: await webgpuFacts(),
+    wasm: { usable: true, processors: availableParallelism(), multiplyAdd: hasMultiplyAdd() },
+    auto: { device: kind, description, reason: chosen.reason },
+    cache: cacheFolder(),
+  }
+}
+
+async function cudaFacts(): Promise<MachineFacts["cuda"]> {
+  const [nvrtc, nvcc] = [await libraryFacts("nvrtc", nvrtcVersion), await libraryFacts("nvcc", nvccVersion)]
+  let cards: readonly CudaFacts[] = []
+  const driver = await libraryFacts("driver", async () => {
+    cards = await cudaDevices()
+    return cards[0] === undefined ? undefined : cudaVersion(cards[0].driver)
+  })
+  const usable = cards.length > 0 && findCompiler().compiler !== undefined
+  return { usable, driver, cards, nvrtc, nvcc, koffi: hasKoffi() }
+}
+
+/** 13010 is 13.1. */
+const cudaVersion = (version: number): string => `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
+
+async function libraryFacts(
+  name: LibraryName,
+  versionOf: (path: string) => Promise<string | undefined>,
+): Promise<LibraryFacts> {
+  const { path, looked } = findLibrary(name)
+  const variable = libraryVariables[name]
+  if (path === undefined) return { variable, looked }
+  try {
+    const version = await versionOf(path)
+    return { variable, path, looked, ...(version === undefined ? {} : { version }) }
+  } catch (error) {
+    return { variable, path, looked, problem: thrownText(error).split("\n")[0]! }
+  }
+}
+
+async function webgpuFacts(): Promise<MachineFacts["webgpu"]> {
+  try {
+    const { adapterInfo, fallback, limits, dispose } = await createWebgpuDevice({ adapter: "any" })
+    dispose()
+    const adapter = { ...adapterInfo, software: fallback, bindingBytes: limits.bindingBytes }
+    return { usable: !fallback, adapter }
+  } catch (error) {
+    return { usable: false, problem: thrownText(error).split("\n")[0]! }
+  }
+}

@@ -1,0 +1,96 @@
+/** weft doctor: what is there, where it was looked for, and what would help. */
+import { afterEach, expect, test, vi } from "vitest"
+import { adviceFor, doctorText } from "../../cli/doctor/doctor.js"
+import type { MachineFacts } from "../../cli/doctor/facts.js"
+import { weftHere } from "./run.js"
+
+afterEach(() => vi.unstubAllEnvs())
+
+test("on this machine: each device, each library with the places that were looked at, and what auto takes", async () => {
+  vi.stubEnv("WEFT_CUDA_DRIVER", "/nowhere/libcuda.so.1")
+  vi.stubEnv("WEFT_NVRTC", "")
+  const { code, stdout } = await weftHere(["doctor", "--json"])
+  expect(code).toBe(0)
+  const facts: MachineFacts & { readonly advice: readonly string[] } = JSON.parse(stdout)
+  expect(facts.cuda).toMatchObject({
+    usable: false,
+    koffi: true,
+    cards: [],
+    driver: { variable: "WEFT_CUDA_DRIVER", looked: ["WEFT_CUDA_DRIVER=/nowhere/libcuda.so.1: no such file"] },
+    nvrtc: { variable: "WEFT_NVRTC", looked: ["WEFT_NVRTC=: none is looked for"] },
+  })
+  expect(facts.cuda.nvcc.looked.length).toBeGreaterThan(0)
+  expect(facts.wasm.usable).toBe(true)
+  expect(facts.webgpu.adapter ?? facts.webgpu.problem).toBeDefined()
+  expect(["wasm", "webgpu"]).toContain(facts.auto.device)
+  expect(facts.auto.reason).toContain("no CUDA driver was found")
+  expect(facts.advice).toEqual(adviceFor(facts))
+  expect(facts.advice[0]).toMatch(/^cuda: install NVIDIA's driver, or name its library: WEFT_CUDA_DRIVER=/)
+})
+
+const library = (variable: string, path: string, version: string) => ({ variable, path, version, looked: [path] })
+const h200 = {
+  name: "NVIDIA H200",
+  arch: "sm_90a",
+  driver: 13000,
+  multiprocessors: 132,
+  l2Bytes: 50 * 2 ** 20,
+  sharedBytes: 227 * 1024,
+  sharedBytesOfMultiprocessor: 228 * 1024,
+  registersOfMultiprocessor: 65536,
+  memory: 140 * 2 ** 30,
+}
+const ready: MachineFacts = {
+  cuda: {
+    usable: true,
+    driver: library("WEFT_CUDA_DRIVER", "/usr/lib64/libcuda.so.1", "13.0"),
+    cards: [h200],
+    nvrtc: library("WEFT_NVRTC", "/usr/local/cuda/lib64/libnvrtc.so.13", "13.0"),
+    nvcc: { variable: "WEFT_NVCC", looked: ["/usr/local/cuda/bin/nvcc"] },
+    koffi: true,
+  },
+  webgpu: { usable: false, problem: "this environment has no WebGPU" },
+  wasm: { usable: true, processors: 16, multiplyAdd: true },
+  auto: { device: "cuda", description: "NVIDIA H200, sm_90a", reason: "a CUDA driver and NVRTC are present" },
+  cache: "/home/me/.cache/weft",
+}
+
+test("a machine with a card, in words", () => {
+  expect(
+    doctorText(ready, adviceFor(ready)),
+  ).toBe(`auto            NVIDIA H200, sm_90a (a CUDA driver and NVRTC are present)
+
+cuda            usable
+  driver        13.0, /usr/lib64/libcuda.so.1
+  card 0        NVIDIA H200, sm_90a, 132 multiprocessors, 140.0 GiB, 50 MiB of cache, 227 KiB shared by a block
+  koffi         installed
+  nvrtc         13.0, /usr/local/cuda/lib64/libnvrtc.so.13
+  nvcc          not found; looked for
+                  /usr/local/cuda/bin/nvcc
+webgpu          not usable
+  adapter       this environment has no WebGPU
+wasm            usable
+  processors    16
+  products      fused with their sums
+cache           /home/me/.cache/weft
+
+What would make more of it usable:
+  webgpu: npm install webgpu
+`)
+})
+
+test("advice: a compiler, or one on another machine; a driver that is older than the compiler; koffi", () => {
+  const nothing = { variable: "WEFT_NVRTC", looked: [] }
+  const adviceOf = (cuda: Partial<MachineFacts["cuda"]>) =>
+    adviceFor({ ...ready, cuda: { ...ready.cuda, ...cuda } }).filter((line) => line.startsWith("cuda: "))
+  expect(adviceOf({})).toEqual([])
+  expect(adviceOf({ nvrtc: nothing })).toEqual([
+    expect.stringContaining("install the CUDA toolkit, or NVRTC alone"),
+    expect.stringContaining("weft compile … --target cuda --arch sm_90a"),
+  ])
+  expect(adviceOf({ nvrtc: { ...ready.cuda.nvrtc, problem: "it is no library" } })).toHaveLength(2)
+  expect(adviceOf({ driver: { ...ready.cuda.driver, version: "12.8" } })).toEqual([
+    expect.stringContaining("the driver takes binaries of CUDA 12.8, NVRTC is 13.0"),
+  ])
+  expect(adviceOf({ koffi: false })).toEqual([expect.stringContaining("npm install koffi")])
+})
