@@ -116,7 +116,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
       options.entries,
     )
     const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
-    const passes = tensorPasses({ online: options.online ?? true, gather })
+    const passes = tensorPasses({ online: options.online ?? true, gather, narrow: target.narrow === true })
     const rewritten = traced.entries.map((entry) => rewriteEntry(entry, passes, verify))
 
     // Tensor programs → kernels.

@@ -11,6 +11,8 @@ export interface Machine extends BindingLimits {
   readonly gather?: GatherLimits
   /** Numbers that programs leave to the machine, by name; what the program says where a name is not among them. */
   readonly choices: Readonly<Record<string, number>>
+  /** Whether its passes take products of halves in f16 (half-products.ts), so that operands should be in that range. */
+  readonly narrow?: boolean
   /** When long folds are split over blocks; never when left out. */
   readonly split?: SplitLimits
 }

@@ -114,6 +114,7 @@ export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Mach
     bindingBytes: adapter?.bindingBytes ?? anyAdapter.bindingBytes,
     choices: isHardware ? hardware.choices : anyAdapter.choices,
     ...(isHardware ? { split: hardware.split } : {}),
+    ...(f16 ? { narrow: true } : {}),
   }
 }
 

@@ -5,6 +5,7 @@ import { type ArtifactTarget, defaultPrecision } from "../../runtime/artifact.js
 import type { LoopKernel } from "../ir/loop.js"
 import type { AdapterFacts, Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
+import { dropBarriers } from "../loop/drop-barriers.js"
 import { halveProducts } from "../loop/half-products.js"
 import { hoistInvariants } from "../loop/hoist-invariants.js"
 import { mergeLoads } from "../loop/merge-loads.js"
@@ -31,8 +32,12 @@ const common: readonly LoopPass[] = [
   { name: "clean", run: clean },
   { name: "hoist-invariants", run: hoistInvariants },
 ]
-/** Devices that fetch four elements at once. */
-const wide: readonly LoopPass[] = [...common, { name: "merge-loads", run: mergeLoads }]
+/** Devices that fetch four elements at once, and whose lanes wait for one another. */
+const wide: readonly LoopPass[] = [
+  ...common,
+  { name: "merge-loads", run: mergeLoads },
+  { name: "drop-barriers", run: dropBarriers },
+]
 const halves: LoopPass = { name: "half-products", run: halveProducts }
 
 export const wasmTarget: Target = { name: "wasm", ...wasmMachine, loopPasses: common, emit: wasmKernels }

@@ -64,20 +64,25 @@ export function factorsOf(t: ir.Tensor, opens: (m: ir.Map) => boolean): readonly
   return found
 }
 
-const isProduct = (x: Expression): boolean =>
+/** Whether a scalar body multiplies or divides at last. */
+export const isProduct = (x: Expression): boolean =>
   x.kind === "operation" &&
   x.dtype === "f32" &&
   (x.operation === "mul" || x.operation === "div" || x.operation === "neg")
 
-type Plain = Pick<Factor, "tensor" | "inverse">
+export type Plain = Pick<Factor, "tensor" | "inverse">
 
-/** The product as one tensor: 1 when there are no factors. Where `present` is false it is 0, whatever the divisors are. */
-export function productOf(factors: readonly Plain[], present?: Expression): ir.Tensor {
-  const args: ir.Tensor[] = []
+/**
+ * The product as one tensor: 1 when there are no factors. Where `present` is false it is 0, whatever the divisors are. Its axes come in the order of
+ * the factors, or as in `like` as far as an order of the factors makes them do so.
+ */
+export function productOf(factors: readonly Plain[], present?: Expression, like: readonly ir.Axis[] = []): ir.Tensor {
+  const place = (t: ir.Tensor) => like.findIndex((a) => a.name === t.axes[0]?.name)
+  const named = new Set(factors.flatMap(({ tensor: t }) => (t.kind === "constant" && t.axes.length === 0 ? [] : [t])))
+  const args = [...named].sort((a, b) => place(a) - place(b))
   const value = ({ tensor }: Plain): Expression => {
     if (tensor.kind === "constant" && tensor.axes.length === 0) return literal(tensor.values[0]!, tensor.dtype)
-    const at = args.includes(tensor) ? args.indexOf(tensor) : args.push(tensor) - 1
-    return variable(`$${at}`, tensor.dtype)
+    return variable(`$${args.indexOf(tensor)}`, tensor.dtype)
   }
   const above = factors.filter((f) => !f.inverse).map(value)
   const below = factors.filter((f) => f.inverse).map(value)

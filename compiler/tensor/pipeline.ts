@@ -5,7 +5,7 @@
 import type { GatherLimits } from "../ir/machine.js"
 import type { Tensor, Unit } from "../ir/tensor.js"
 import { groupGathers } from "./group-gathers.js"
-import { hoist } from "./hoist.js"
+import { defaultHoistLimits, hoist } from "./hoist.js"
 import { defaultOnlineLimits, type OnlineUnits, online } from "./online.js"
 import { ownOutputs } from "./own-outputs.js"
 import { blockPrefixes, defaultPrefixLimits } from "./prefixes.js"
@@ -23,21 +23,24 @@ export interface TensorPassOptions {
   readonly online: boolean
   /** When rows are grouped by what data choose for them; never when left out. */
   readonly gather?: GatherLimits | undefined
+  /** Whether what products read may be narrowed to f16: factors that bring it into that range stay with it then. */
+  readonly narrow: boolean
 }
 
 /** The passes for the entries of one compilation: units that entries share are rewritten once. */
-export function tensorPasses({ online: joins, gather }: TensorPassOptions): readonly TensorPass[] {
+export function tensorPasses({ online: joins, gather, narrow }: TensorPassOptions): readonly TensorPass[] {
   const simplified = new Map<Tensor | Unit, Tensor | Unit>()
   const hoisted: Units = new Map()
   const joined: OnlineUnits = { matched: new Map(), joined: new Map() }
   const grouped: Units = new Map()
   const prefixed: Units = new Map()
+  const factors = narrow ? { products: Number.POSITIVE_INFINITY } : defaultHoistLimits
   const when = (condition: boolean, ...passes: readonly TensorPass[]) => (condition ? passes : [])
   return [
     { name: "simplify", run: (results) => simplify(results, simplified) },
     ...when(
       joins,
-      { name: "hoist", run: (results) => hoist(results, hoisted) },
+      { name: "hoist", run: (results) => hoist(results, hoisted, factors) },
       { name: "online", run: (results) => online(results, defaultOnlineLimits, joined) },
     ),
     {

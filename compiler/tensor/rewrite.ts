@@ -11,6 +11,8 @@ import * as ir from "../ir/tensor.js"
 export interface Facts {
   /** The consumers before the pass of a node, and of those that have become it; undefined for new nodes and for results. */
   uses(t: ir.Tensor): readonly ir.Tensor[] | undefined
+  /** What a node has been before the pass: several that have become equal, itself, or nothing where it is new. */
+  was(t: ir.Tensor): readonly ir.Tensor[]
 }
 
 export type Rule = (facts: Facts) => (t: ir.Tensor) => ir.Tensor
@@ -23,13 +25,14 @@ export function rewritten(roots: readonly ir.Tensor[], rule: Rule, units: Units 
   const known = new Set(order)
   const results = new Set(roots)
   const before = new Map<ir.Tensor, ir.Tensor[]>()
+  const was = (t: ir.Tensor) => [...new Set([...(before.get(t) ?? []), ...(known.has(t) ? [t] : [])])]
   const uses = (t: ir.Tensor) => {
-    const been = [...new Set([...(before.get(t) ?? []), ...(known.has(t) ? [t] : [])])]
+    const been = was(t)
     return been.length === 0 || been.some((b) => results.has(b))
       ? undefined
       : been.flatMap((b) => consumers.get(b) ?? [])
   }
-  const apply = rule({ uses })
+  const apply = rule({ uses, was })
   const memo = new Map<ir.Tensor, ir.Tensor>()
   const become = (t: ir.Tensor, made: ir.Tensor) => {
     before.set(made, [...(before.get(made) ?? []), t])

@@ -41,8 +41,8 @@ export interface Build {
 
 /** Barriers between what the threads of a workgroup write of staged memory and what they read of it. */
 export interface Fences {
-  /** Where other threads may still read what `local` is, or write what `value` reads, they are waited for. */
-  readonly before: (local: string, value: Expression, out: Statement[]) => void
+  /** Where other threads may still read what `local` is, if there is one, or write what `value` reads, they are waited for. */
+  readonly before: (local: string | undefined, value: Expression, out: Statement[]) => void
   /** What has been written is there for all. */
   readonly settle: (out: Statement[]) => void
   readonly barrier: (out: Statement[]) => void
@@ -50,6 +50,8 @@ export interface Fences {
 
 export interface Prologue {
   readonly out: Statement[]
+  /** Whether every workgroup runs it, so that what it names is there for all cells. */
+  readonly always: boolean
   /** What is staged, by a key that says what it is. */
   readonly homes: Map<string, Home>
   /** Its shared arrays: no section has their memory for anything else. */

@@ -54,7 +54,6 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   const lengths = foldLengths(kernel)
   const prologue = undefined
   const parts: Build = { kernel, schedule, fresh: freshNames(), shared: new Map(), taken: new Set(), lengths, prologue }
-  if (schedule.workgroups !== undefined) parts.prologue = createPrologue(parts)
   const group = variable("group")
   const hosts = schedule.stores.map((s) => s.computeWith)
   const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, hosts), parts))
@@ -65,6 +64,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     return before
   })
   const total = start
+  if (schedule.workgroups !== undefined) parts.prologue = createPrologue(parts, total)
   // Sections in a chain of ifs: the group number says whose block this is.
   const chain = sections.reduceRight<readonly Statement[]>((otherwise, s, i) => {
     parts.taken.clear()

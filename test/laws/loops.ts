@@ -11,6 +11,7 @@ import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { clean } from "../../compiler/loop/clean.js"
+import { dropBarriers } from "../../compiler/loop/drop-barriers.js"
 import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
 import { mergeLoads } from "../../compiler/loop/merge-loads.js"
 import { startEarly } from "../../compiler/loop/start-early.js"
@@ -94,7 +95,7 @@ export function loopsOf(kernel: Kernel, { schedule, options }: Scheduled): Stage
   if (isRefusal(tiled)) return tiled.code
   const cleaned = clean(tiled)
   const hoisted = hoistInvariants(cleaned)
-  return { tiled, cleaned, hoisted, merged: mergeLoads(hoisted) }
+  return { tiled, cleaned, hoisted, merged: dropBarriers(mergeLoads(hoisted)) }
 }
 
 /** The loops after each pass. */
@@ -102,7 +103,7 @@ export interface Stages {
   readonly tiled: LoopKernel
   readonly cleaned: LoopKernel
   readonly hoisted: LoopKernel
-  /** For devices that like wide fetches. */
+  /** For devices that like wide fetches, and whose lanes wait for one another. */
   readonly merged: LoopKernel
 }
 

@@ -27,7 +27,8 @@ export function withRoots(p: LawProgram, roots: readonly ir.Tensor[]): LawProgra
   return { ...p, outputs, updates: p.updates.map(({ state }, i) => ({ state, tensor: rest[i]! })) }
 }
 
-export const hoisted = (p: LawProgram): LawProgram => withRoots(p, hoist(rootsOf(simplified(p))))
+export const hoisted = (p: LawProgram): LawProgram =>
+  withRoots(p, hoist(rootsOf(simplified(p)), undefined, { products: 1 }))
 
 export const withOnlineFolds = (p: LawProgram): LawProgram =>
   withRoots(p, online(rootsOf(hoisted(p)), { held: 0, stored: true }))

@@ -194,6 +194,46 @@ test("a factor leaves where that saves work, and stays where others read the pro
   expect(texts((g) => [total("dim", wide(g))])).toEqual(["($0 * $1) [dim, row]", "($0 * $1) [dim, row, step]"])
 })
 
+/** A row times a factor of it, and what folds it: x[row, step] · r[row] · g[step]. */
+function scaledRow({ all }: Given) {
+  const [x, q, g] = [input("x", ["row", "step"], all), input("q", ["row"], all), input("g", ["step"], all)]
+  const r = ir.map(apply("div", literal(1, "f32"), f(0)), [q])
+  const scaled = two("mul", two("mul", x, r), g)
+  const folded = (name: string, by = scaled) => total("step", two("mul", by, input(name, ["dim", "step"], all)))
+  return { x, r, scaled, folded }
+}
+
+test("a factor of a row leaves all folds of the row, which stays one map", () => {
+  const made = (make: (g: ReturnType<typeof scaledRow>) => ir.Tensor[], products = 16) =>
+    withTable(() => printTensor(hoist(simplify(make(scaledRow(given()))), undefined, { products })))
+  const left = [
+    "%0 = input x input : [row: 4, step: 2048] f32",
+    "%1 = input g input : [step: 2048] f32",
+    "%2 = map ($0 * $1) of %0, %1 : [row, step] f32",
+    "%3 = input w input : [dim: 8, step: 2048] f32",
+    "%4 = map ($0 * $1) of %2, %3 : [row, step, dim] f32",
+    "%5 = reduce sum over step of %4 : [row, dim] f32",
+    "%6 = input q input : [row: 4] f32",
+    "%7 = map (1.0 / $0) of %6 : [row] f32",
+    "%8 = map ($0 * $1) of %5, %7 : [row, dim] f32",
+    "%9 = input v input : [dim: 8, step: 2048] f32",
+    "%10 = map ($0 * $1) of %2, %9 : [row, step, dim] f32",
+    "%11 = reduce sum over step of %10 : [row, dim] f32",
+    "%12 = map ($0 * $1) of %11, %7 : [row, dim] f32",
+    "return %8, %12",
+  ]
+  expect(made(({ folded }) => [folded("w"), folded("v")]).split("\n")).toEqual(left)
+  const stays = (text: string) => expect(text).not.toMatch(/of %\d+, %\d+ : \[row, dim\]/)
+  // Who else reads the row needs the factor in it; so does a type that does not have the range of f32; and few products are not worth it.
+  stays(made(({ folded, scaled }) => [folded("w"), folded("v"), scaled]))
+  stays(made(({ folded, scaled }) => [folded("w"), one("tanh", scaled)]))
+  stays(made(({ folded, scaled }) => [folded("w"), total("row", scaled)]))
+  stays(made(({ folded }) => [folded("w"), folded("v")], Number.POSITIVE_INFINITY))
+  stays(made(({ folded }) => [folded("w"), folded("v")], 4096))
+  // What is needed inside as well.
+  stays(made(({ folded, scaled, x, r }) => [folded("w", two("mul", scaled, one("tanh", two("mul", x, r))))]))
+})
+
 test("a layer has one online fold over key, and no other fold over it", async () => {
   const program = (await qwen3()).configure({
     model_type: "qwen3",

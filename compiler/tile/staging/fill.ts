@@ -74,9 +74,10 @@ export function createFences({ schedule }: Build): Fences {
     },
     before: (name, value, out) => {
       const reads = nodesOf([value], "localRead").map((x) => x.local)
-      if (written.has(name) || read.has(name) || reads.some((r) => written.has(r))) barrier(out)
+      const taken = name !== undefined && (written.has(name) || read.has(name))
+      if (taken || reads.some((r) => written.has(r))) barrier(out)
       for (const r of reads) read.add(r)
-      written.add(name)
+      if (name !== undefined) written.add(name)
     },
   }
 }

@@ -5,8 +5,8 @@
  *   x[row, k] read along all of k        →   rows of the block × the whole of k
  *   w[o, k] read at a chunk of k         →   the block's o × the chunk, filled anew for each chunk
  *
- * So an axis has the places of a block (its part of a store's axis), of a chunk, the only one of a loop that is open, or all. The only
- * element of the only thread is a variable.
+ * So an axis has the places of a block (its part of a store's axis), of a chunk, the only one of a loop that is open, or all. An only element is
+ * a variable where every thread has it: the only one there is, or all of those that share its folds.
  */
 
 import { literalExtent } from "../../ir/dim.js"
@@ -14,7 +14,7 @@ import { literal, substitute, variable } from "../../ir/expression.js"
 import type { Local } from "../../ir/kernel.js"
 import type { Statement } from "../../ir/loop.js"
 import type { Expression, LocalRead } from "../../ir/nodes.js"
-import { localsIn, nodesOf } from "../../ir/query.js"
+import { localsIn, nodesOf, outermostFolds } from "../../ir/query.js"
 import type { Axis } from "../../ir/tensor.js"
 import { type BlockAxis, type Build, createLowerer, type Home, laneGroup, Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
@@ -72,18 +72,21 @@ export function emitStaged(
     const key = perChunk ? undefined : commonKey(local, axes, homes, parts)
     const known = key === undefined ? undefined : parts.prologue!.homes.get(key)
     const place = key === undefined ? scope : { ...scope, out: parts.prologue!.out }
+    const waits = key === undefined ? fences : parts.prologue!.fences
+    const isSeen = key === undefined || parts.prologue!.always
+    const isVariable = isSeen && !perChunk && local.moves !== true && everyThreadHas(local, lowerer)
     // Nobody reads an element of what is empty.
     if (known !== undefined) homes.set(local.name, known)
     else if (size === 0) homes.set(local.name, scalarHome(literal(0, local.value.dtype)))
-    else if (size === 1 && parts.schedule.threads === 1 && !perChunk && local.moves !== true)
+    else if (size === 1 && isVariable) {
+      waits.before(undefined, local.value, place.out)
       homes.set(local.name, scalarHome(emitScalar(local, axes, place, lowerer, parts)))
-    else {
+    } else {
       const half = perChunk && local.moves !== true ? chunk.half : undefined
       const made = allocate({ local, axes, perChunk, half }, parts, place.out, key !== undefined)
       homes.set(local.name, made)
       arrays.set(local.name, made)
       if (perChunk || local.empty === true) continue
-      const waits = key === undefined ? fences : parts.prologue!.fences
       waits.before(local.name, local.value, place.out)
       emitFill(made, local.value, place, lowerer, parts)
     }
@@ -125,7 +128,13 @@ function stagedAxis(
   return places(size, owner.base, inside ? undefined : axis.extent)
 }
 
-/** The only element of a local that one thread has: a name. */
+/** Whether every thread has the value of a local once it is made: of a workgroup's, where all of them share each of its folds. */
+function everyThreadHas({ value }: Local, { folding, threads }: Lowerer): boolean {
+  const folds = outermostFolds(value)
+  return threads === 1 || (folds.length > 0 && folds.every((r) => folding(r.axis).group === threads))
+}
+
+/** The only element of a local that every thread has: a name. */
 function emitScalar(
   { name, value }: Local,
   axes: readonly StagedAxis[],
@@ -134,7 +143,11 @@ function emitScalar(
   parts: Build,
 ): Expression {
   const at = new Map(axes.map((a) => [a.axis.name, a.base] as const))
-  const [lowered] = lowerValues([substitute(value, at)], { ...scope, lanes: laneGroup(1, parts) }, lowerer)
+  const [lowered] = lowerValues(
+    [substitute(value, at)],
+    { ...scope, lanes: laneGroup(lowerer.threads, parts) },
+    lowerer,
+  )
   const kept = parts.fresh(name)
   scope.out.push({ kind: "let", name: kept, value: lowered!, mutable: false })
   return variable(kept, value.dtype)

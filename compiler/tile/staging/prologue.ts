@@ -13,8 +13,10 @@ import type { Build, Home, Prologue } from "../block.js"
 import { createFences } from "./fill.js"
 import type { StagedAxis, StagedLocal } from "./staged.js"
 
-export const createPrologue = (parts: Build): Prologue => ({
+/** `total`: how many blocks there are. A device may launch more workgroups, in which the prologue may have nothing to read. */
+export const createPrologue = (parts: Build, total: Dim): Prologue => ({
   out: [],
+  always: literalExtent(total) !== undefined || parts.schedule.threads === 1,
   homes: new Map(),
   kept: new Set(),
   fences: createFences(parts),
@@ -49,7 +51,7 @@ export function gridLoops(parts: Build, total: Dim, cells: readonly Statement[])
   const fence: readonly Statement[] = [{ kind: "barrier" }]
   if (prologue === undefined || prologue.out.length === 0)
     return [loop("grid", [...arrays.map(alloc), loop("lane", [...(arrays.length > 0 ? fence : []), ...cells])])]
-  const { out, kept, fences } = prologue
+  const { out, kept, fences, always } = prologue
   fences.settle(out)
   const [early, late] = [storedIn(out), storedIn(cells)]
   const isEarly = (name: string) => kept.has(name) || early.has(name)
@@ -57,9 +59,7 @@ export function gridLoops(parts: Build, total: Dim, cells: readonly Statement[])
   const reuses = arrays.some((name) => late.has(name))
   const own = arrays.filter((name) => !isEarly(name)).map(alloc)
   const grid = loop("grid", [...own, ...(reuses ? fence : []), ...cells])
-  // A device may launch more workgroups than there are blocks. What one lane keeps in variables has to be visible below.
-  const sure = literalExtent(total) !== undefined || schedule.threads === 1
   const condition = apply("lt", variable("workgroup"), total)
-  const first: readonly Statement[] = sure ? out : [{ kind: "if", condition, body: out, otherwise: [] }]
+  const first: readonly Statement[] = always ? out : [{ kind: "if", condition, body: out, otherwise: [] }]
   return [...arrays.filter(isEarly).map(alloc), loop("lane", [...first, grid])]
 }
