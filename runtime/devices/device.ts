@@ -60,7 +60,7 @@ export interface Filling {
   abandon(): void
 }
 
-/** Times of recordings by the device's own clock, in microseconds: medians over their runs. */
+/** Times of recordings by the device's own clock, in microseconds: means over their runs, without those that are far off. */
 export interface RecordingTimes {
   /** Of each command, one recording's after the other's: from where it could start, all before it being done, to its end. */
   readonly commands: readonly number[]

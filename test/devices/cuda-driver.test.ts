@@ -251,6 +251,27 @@ describe("graphs", () => {
   })
 })
 
+describe("profile", () => {
+  test("times each launch by itself, none early, and the whole as it runs; nothing is left", async () => {
+    const { driver, device, kernel, x, one } = await opened()
+    const more = device.record([6, 7].map((groups) => ({ kernel, buffers: [x], groups })))
+    const none = device.record([])
+    const { commands, whole } = await device.profile!([one, none, more], Int32Array.of(1), 8)
+    expect(commands).toEqual([1, 6, 7])
+    expect(whole).toBeCloseTo(14)
+    expect(driver.graphs.at(-1)!.map(({ groups, early }) => [groups, early])).toEqual([
+      [1, false],
+      [6, false],
+      [7, false],
+    ])
+    // The same bytes as if all of it had been submitted: once to begin with and eight times, then again with marks.
+    expect(driver.runs).toHaveLength(2 * 9 * 3)
+    expect(await codeOf(device.profile!([{ commands: 1 }], Int32Array.of(1), 8))).toBe("device/submit-recording")
+    device.dispose()
+    expect(await left(driver)).toEqual({})
+  })
+})
+
 describe("faults", () => {
   test("of a kernel: what waits is rejected, every call is refused, another device works", async () => {
     const { driver, device, bad, x, one } = await opened()

@@ -36,6 +36,13 @@ interface Allocation {
 }
 interface Event {
   done: boolean
+  /** Microseconds. */
+  time: number
+}
+/** What is captured: launches and marks, as they are carried out. */
+interface Captured {
+  readonly launches: Launch[]
+  readonly steps: (() => void)[]
 }
 
 export const imageOf = (symbols: readonly string[]): Uint8Array => new TextEncoder().encode(JSON.stringify(symbols))
@@ -61,7 +68,9 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
   let current = 0
   let broken = false
   let queue: (() => void)[] = []
-  let capturing: Launch[] | undefined
+  let capturing: Captured | undefined
+  /** A launch takes a microsecond for each of its groups, a mark in a graph a quarter of one, all else no time. */
+  let now = 0
 
   const count = (kind: string, change: number) => live.set(kind, (live.get(kind) ?? 0) + change)
   const make = (kind: string, value: unknown): number => {
@@ -122,6 +131,7 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
   const runs: Launch[] = []
   const run = (launch: Launch) => {
     runs.push(launch)
+    now += launch.groups
     const kernel = things.get(launch.kernel)!.value as FakeKernel
     kernel(launch.parameters, (p) => at("device", p))
   }
@@ -169,7 +179,21 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
       enqueue(stream, () => at("device", to, bytes).set(at("host", from, bytes).subarray(0, bytes))),
     toHost: (to, from, bytes, stream) =>
       enqueue(stream, () => at("host", to, bytes).set(at("device", from, bytes).subarray(0, bytes))),
-    createEvent: () => make("event", { done: true }),
+    createEvent: () => make("event", { done: true, time: 0 }),
+    createClock: () => make("event", { done: true, time: 0 }),
+    mark(clock) {
+      const found = get<Event>("event", clock)
+      if (capturing === undefined) throw new Error("a mark outside of a capture")
+      capturing.steps.push(() => {
+        now += 0.25
+        Object.assign(found, { done: true, time: now })
+      })
+    },
+    elapsed(from, to) {
+      const [a, b] = [get<Event>("event", from), get<Event>("event", to)]
+      if (!a.done || !b.done) mistake("the time of an event that has not come")
+      return (b.time - a.time) / 1000
+    },
     destroyEvent(event) {
       if (awaited.has(event)) mistake("an event that a thread waits for is destroyed")
       destroy("event")(event)
@@ -178,7 +202,7 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
       const found = get<Event>("event", event)
       found.done = false
       enqueue(stream, () => {
-        found.done = true
+        Object.assign(found, { done: true, time: now })
       })
     },
     isDone: (event) => eventOf(event).done,
@@ -204,11 +228,13 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
     allowShared: (kernel) => get("kernel", kernel),
     beginCapture(stream) {
       get("stream", stream)
-      capturing = []
+      capturing = { launches: [], steps: [] }
     },
     launch(launch) {
       if (capturing === undefined) throw new Error("a launch outside of a capture")
-      capturing.push({ ...launch, parameters: [...launch.parameters] })
+      const kept = { ...launch, parameters: [...launch.parameters] }
+      capturing.launches.push(kept)
+      capturing.steps.push(() => run(kept))
     },
     endCapture() {
       const made = make("graph", capturing)
@@ -216,15 +242,17 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
       return made
     },
     instantiate(graph) {
-      const launches = get<Launch[]>("graph", graph)
-      graphs.push(launches)
-      return make("executable", launches)
+      const captured = get<Captured>("graph", graph)
+      graphs.push(captured.launches)
+      return make("executable", captured.steps)
     },
     destroyGraph: destroy("graph"),
     uploadGraph: (executable) => get("executable", executable),
     launchGraph(executable, stream) {
-      const launches = get<Launch[]>("executable", executable)
-      enqueue(stream, () => launches.forEach(run))
+      const steps = get<Captured["steps"]>("executable", executable)
+      enqueue(stream, () => {
+        for (const step of steps) step()
+      })
     },
     destroyExecutable: destroy("executable"),
   }

@@ -22,6 +22,7 @@ import { createGraphs } from "./graphs.js"
 import { type CudaKernel, createKernels } from "./kernels.js"
 import { createMemory } from "./memory.js"
 import { type LoadableModule, loadableModules } from "./modules.js"
+import { profileRecordings } from "./profile.js"
 import { createReads } from "./reads.js"
 import { createRing } from "./ring.js"
 import { loadDriver } from "./signatures.js"
@@ -240,6 +241,10 @@ function openContext(
     if (symbols > mostSymbols)
       throw new WeftError("device/too-many-symbols", `${symbols} size symbols; a device holds ${mostSymbols}`)
   }
+  const setSymbols = (symbols: Int32Array) => {
+    if (symbols.length > 0)
+      ring.upload(symbolArray.pointer, new Uint8Array(symbols.buffer, symbols.byteOffset, symbols.byteLength))
+  }
   /** Of the context when it was asked last. */
   let free = driver.memory().free
   /** A thread may wait still, and somebody may fill memory still. */
@@ -301,11 +306,17 @@ function openContext(
       alive()
       few(symbols.length)
       graphs.check(recordings)
-      if (symbols.length > 0)
-        ring.upload(symbolArray.pointer, new Uint8Array(symbols.buffer, symbols.byteOffset, symbols.byteLength))
+      setSymbols(symbols)
       graphs.run(recordings)
       counters.submits++
       for (const { commands } of recordings) counters.commands += commands
+    },
+    async profile(recordings, symbols, count) {
+      alive()
+      few(symbols.length)
+      graphs.check(recordings)
+      setSymbols(symbols)
+      return profileRecordings(driver, stream, graphs, recordings, count)
     },
     async read(from, offset, bytes) {
       alive()

@@ -50,6 +50,12 @@ export interface Driver {
   createEvent(): number
   destroyEvent(event: number): void
   record(event: number, stream: number): void
+  /** An event that keeps the device's time. */
+  createClock(): number
+  /** Records a clock in what is captured. */
+  mark(clock: number, stream: number): void
+  /** Milliseconds between two clocks that are done. */
+  elapsed(from: number, to: number): number
   isDone(event: number): boolean
   wait(event: number): void
   /** Waits on another thread. */

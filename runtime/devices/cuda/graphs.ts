@@ -17,6 +17,11 @@ export interface Graphs {
   record(commands: readonly Command[]): Recording
   /** @throws WeftError `device/submit-recording` */
   check(recordings: readonly Recording[]): void
+  /**
+   * One executable of the launches of all recordings, none of which starts early; `mark` is called with the stream that is captured before the
+   * first launch and after each, with how many there were. The caller destroys it.
+   */
+  marked(recordings: readonly Recording[], mark: (capturing: number, done: number) => void): number
   /** Launches recordings one after the other. */
   run(recordings: readonly Recording[]): void
   free(): void
@@ -25,6 +30,7 @@ export interface Graphs {
 interface CudaRecording extends Recording {
   /** Undefined where there is nothing to launch. */
   readonly executable: number | undefined
+  readonly launches: readonly Launch[]
   readonly destroy: () => void
 }
 
@@ -60,12 +66,11 @@ export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, dela
   const delayed = (launch: Launch): readonly Launch[] =>
     delay === undefined ? [launch] : [{ ...delay, kernel: delay.handle, groups: 1, parameters: [] }, launch]
 
-  const capture = (launches: readonly Launch[]): number => {
+  const capture = (body: () => void): number => {
     let graph: number | undefined
     driver.beginCapture(capturing)
     try {
-      for (const [i, launch] of launches.entries())
-        driver.launch({ ...launch, early: launch.early && i > 0 }, capturing)
+      body()
     } finally {
       graph = driver.endCapture(capturing)
     }
@@ -80,8 +85,12 @@ export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, dela
 
   return {
     record(commands) {
-      const launches = commands.map(launchOf).flatMap(delayed)
-      const executable = launches.length === 0 ? undefined : capture(launches)
+      const launches = commands.map(launchOf)
+      const captured = () => {
+        for (const [i, launch] of launches.flatMap(delayed).entries())
+          driver.launch({ ...launch, early: launch.early && i > 0 }, capturing)
+      }
+      const executable = launches.length === 0 ? undefined : capture(captured)
       const bound = new Set(commands.flatMap((c) => c.buffers.map(bufferOf)))
       const destroy = () => {
         recordings.delete(recording)
@@ -89,7 +98,7 @@ export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, dela
         if (executable !== undefined) giveBack(() => driver.destroyExecutable(executable))
       }
       for (const buffer of bound) buffer.users.add(destroy)
-      const recording: CudaRecording = { commands: commands.length, executable, destroy }
+      const recording: CudaRecording = { commands: commands.length, executable, launches, destroy }
       recordings.add(recording)
       return recording
     },
@@ -101,6 +110,14 @@ export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, dela
             "a recording is not of this device, or a buffer that it binds was destroyed",
           )
     },
+    marked: (given, mark) =>
+      capture(() => {
+        mark(capturing, 0)
+        for (const [i, launch] of (given as readonly CudaRecording[]).flatMap((r) => r.launches).entries()) {
+          driver.launch({ ...launch, early: false }, capturing)
+          mark(capturing, i + 1)
+        }
+      }),
     run(given) {
       for (const { executable } of given as readonly CudaRecording[])
         if (executable !== undefined) driver.launchGraph(executable, stream)

@@ -16,6 +16,10 @@ const blockingSync = 4
 const nonBlockingStream = 1
 /** An event without times, whose waiters sleep. */
 const eventFlags = 2 | 1
+/** An event with times, whose waiters sleep. */
+const clockFlags = 1
+/** Of a record in a capture: a node of the graph, whose event the host may ask. */
+const externalRecord = 1
 const maxDynamicSharedBytes = 8
 const captureOfThisThread = 1
 const programmaticSerialization = 6
@@ -106,6 +110,8 @@ function bindCore(koffi: Koffi, { bind, plain, giving, fail }: Binding): Omit<Dr
   const createStream = giving("cuStreamCreate(_Out_ uintptr_t *stream, uint32_t flags)")
   const zero = plain("cuMemsetD8Async(uintptr_t pointer, uint8_t value, size_t bytes, uintptr_t stream)")
   const createEvent = giving("cuEventCreate(_Out_ uintptr_t *event, uint32_t flags)")
+  const mark = plain("cuEventRecordWithFlags(uintptr_t event, uintptr_t stream, uint32_t flags)")
+  const elapsed = giving("cuEventElapsedTime(_Out_ float *milliseconds, uintptr_t from, uintptr_t to)")
   const query = bind("cuEventQuery(uintptr_t event)")
   const waitFor = "cuEventSynchronize(uintptr_t event)"
   const wait = plain(waitFor)
@@ -149,6 +155,9 @@ function bindCore(koffi: Koffi, { bind, plain, giving, fail }: Binding): Omit<Dr
     createEvent: () => createEvent(eventFlags),
     destroyEvent: plain("cuEventDestroy_v2(uintptr_t event)"),
     record: plain("cuEventRecord(uintptr_t event, uintptr_t stream)"),
+    createClock: () => createEvent(clockFlags),
+    mark: (clock, stream) => mark(clock, stream, externalRecord),
+    elapsed,
     isDone(event) {
       const result = query(event)
       if (result !== 0 && result !== notReady) throw fail("cuEventQuery", result)
