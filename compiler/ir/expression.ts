@@ -9,7 +9,7 @@
  */
 import { fault } from "../../runtime/errors.js"
 import { fold } from "./fold.js"
-import { type Made, memoized } from "./memoized.js"
+import { identity, intern, internLiteral, internOperation, knownOperation, type Made, memoized } from "./memoized.js"
 import { liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type {
   Expression,
@@ -25,63 +25,16 @@ import type {
 } from "./nodes.js"
 import { type DType, type Operation, operation, resultType, roundTo } from "./operations.js"
 
+export { identity, intern, sameTable, withTable } from "./memoized.js"
+
 /** A thing with a type problem; passes turn it into a diagnostic with a span. */
 export class TypeProblem extends Error {}
-
-let table = new Map<string, unknown>()
-const identities = new WeakMap<object, number>()
-let nextIdentity = 0
-
-/** Runs `body` with an empty table: one compilation, one table. */
-export function withTable<T>(body: () => T): T {
-  const before = table
-  table = new Map()
-  try {
-    return body()
-  } finally {
-    table = before
-  }
-}
-
-/** Runs what comes later with the table of now: nodes that are made then are equal to those of now. */
-export function sameTable(): <T>(body: () => T) => T {
-  const kept = table
-  return (body) => {
-    const before = table
-    table = kept
-    try {
-      return body()
-    } finally {
-      table = before
-    }
-  }
-}
-
-/** A number that is the same for the same object. */
-export function identity(node: object): number {
-  let id = identities.get(node)
-  if (id === undefined) {
-    id = nextIdentity++
-    identities.set(node, id)
-  }
-  return id
-}
-
-/** The one object with this key: every constructor of every language goes through here. */
-export function intern<T extends object>(key: string, make: () => T): T {
-  const found = table.get(key)
-  if (found !== undefined) return found as T
-  const made = make()
-  table.set(key, made)
-  return made
-}
 
 export function literal(value: number, dtype: DType = "i32"): Literal {
   const rounded = roundTo(dtype, value)
   if (Number.isFinite(value) ? !Number.isFinite(rounded) : dtype !== "f32")
     throw new TypeProblem(`the literal ${value} is no value of ${dtype}`)
-  const spelled = Object.is(rounded, -0) ? "-0" : String(rounded)
-  return intern(`literal ${dtype} ${spelled}`, () => ({ kind: "literal", dtype, width: 1, value: rounded }))
+  return internLiteral(rounded, dtype)
 }
 
 export function variable(name: string, dtype: DType = "i32", width = 1): Variable {
@@ -96,6 +49,8 @@ export const isLiteral = (x: { readonly kind: string }): x is Literal => x.kind 
 
 /** Applies an operation: checks types, folds literals, drops neutral elements of integer arithmetic. */
 export function apply(name: Operation, ...args: Expression[]): Expression {
+  const known = knownOperation(name, args)
+  if (known !== undefined) return known
   const dtype = resultType(
     name,
     args.map((a) => a.dtype),
@@ -109,13 +64,7 @@ export function apply(name: Operation, ...args: Expression[]): Expression {
   if (folded?.width === width) return folded
   // A scalar beside vectors stands for the same value in all lanes.
   const wide = args.map((a) => (a.width === width ? a : splat(a, width)))
-  return intern(`${name} ${wide.map(identity).join(" ")}`, () => ({
-    kind: "operation",
-    dtype,
-    width,
-    operation: name,
-    args: wide,
-  }))
+  return internOperation({ kind: "operation", dtype, width, operation: name, args: wide })
 }
 
 /** Shorthands for index arithmetic. */
@@ -233,8 +182,10 @@ export function operands(x: Expression): readonly Expression[] {
 }
 
 /** The same node over other operands (in the order of `operands`). */
-export function rebuild(x: Expression, made: readonly Expression[]): Expression {
-  if (operands(x).every((o, i) => o === made[i])) return x
+export const rebuild = (x: Expression, made: readonly Expression[]): Expression => rebuilt(x, operands(x), made)
+
+function rebuilt(x: Expression, before: readonly Expression[], made: readonly Expression[]): Expression {
+  if (before.every((o, i) => o === made[i])) return x
   switch (x.kind) {
     case "literal":
     case "variable":
@@ -284,8 +235,10 @@ export const rewrite = (root: Expression, replace: Replace, made?: Made<Expressi
   rewriter(replace, made)(root)
 
 /** The same node over changed operands. */
-export const mapOperands = (x: Expression, change: (x: Expression) => Expression): Expression =>
-  rebuild(x, operands(x).map(change))
+export function mapOperands(x: Expression, change: (x: Expression) => Expression): Expression {
+  const before = operands(x)
+  return before.length === 0 ? x : rebuilt(x, before, before.map(change))
+}
 
 /** Replaces variables by name. Bound axes are unique, so nothing is captured. */
 export function substitute(root: Expression, values: ReadonlyMap<string, Expression>): Expression {
