@@ -7,6 +7,7 @@
  * The tsconfig's `include` list is not opened: a model is compiled, not the repository around it. Files of packages are part of the
  * program for their types and are never transformed.
  */
+import { createHash } from "node:crypto"
 import { relative, resolve, sep } from "node:path"
 import { ts } from "ts-morph"
 import { type Diagnostic, fromTypeScript } from "./diagnostics.js"
@@ -126,9 +127,11 @@ export interface TransformedProject {
 export function transformProject(project: OpenProject): TransformedProject {
   const texts = new Map<string, Transformed>()
   const diagnostics: Diagnostic[] = []
+  const known = languageTexts(project)
   for (const source of project.sources) {
     const path = resolve(source.fileName)
-    const transformed = transformSource(source, project)
+    const isKnown = known?.has(source.fileName) ?? false
+    const transformed = isKnown ? known?.get(source.fileName) : transformSource(source, project)
     if (transformed !== undefined) texts.set(path, transformed)
     for (const { message, hint, start, end } of transformed?.refusals ?? []) {
       diagnostics.push({ message, hint, span: spanOfRange(source, path, start, end) })
@@ -141,4 +144,26 @@ export function transformProject(project: OpenProject): TransformedProject {
 /** One file of the project; undefined when nothing is to be inserted. */
 function transformSource(source: ts.SourceFile, { folder, language }: OpenProject): Transformed | undefined {
   return transform(source, nameInProject(source, folder), language)
+}
+
+/** Sources of the language as they have been transformed, by all that this hangs on. */
+const transformedLanguage = new Map<string, ReadonlyMap<string, Transformed | undefined>>()
+
+/**
+ * The transformed sources of the language, which every model of a process has alike: they import one another and packages alone. Undefined
+ * where a model may declare something for them.
+ */
+function languageTexts(project: OpenProject): ReadonlyMap<string, Transformed | undefined> | undefined {
+  const { language, folder, sources } = project
+  const { program } = language
+  const models = new Set(modelFiles(project))
+  if ([...models].some((file) => !ts.isExternalModule(file) || /\bdeclare\b/.test(file.text))) return undefined
+  const hash = createHash("sha256").update(JSON.stringify([folder, language.roots, program.getCompilerOptions()]))
+  for (const file of program.getSourceFiles())
+    if (!models.has(file) && !program.isSourceFileDefaultLibrary(file)) hash.update(`\0${file.fileName}\0${file.text}`)
+  const key = hash.digest("hex")
+  const own = sources.filter((source) => !models.has(source))
+  const texts = transformedLanguage.get(key) ?? new Map(own.map((s) => [s.fileName, transformSource(s, project)]))
+  transformedLanguage.set(key, texts)
+  return texts
 }

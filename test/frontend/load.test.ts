@@ -163,6 +163,19 @@ export function __at<T>(span: object, call: () => T) { return { span, value: cal
     expect(run({})).toMatchObject({ span: { file: "deep/model.ts", line: 2, column: 40 }, value: { kind: "function" } })
   })
 
+  test("the language's sources are transformed again when they have changed", async () => {
+    const text =
+      'import { softer, type Tensor } from "./language/index.js"\nexport const run = (x: Tensor<"a">) => softer(x)\n'
+    const folder = temporaryProject({ "model.ts": text, "other.ts": text })
+    const halved = async (file: string) =>
+      /__scalar\w*\(\(v\) => v \/ (\d+)/.exec((await loadModel(join(folder, file), { languageRoots })).bundle)
+    expect((await halved("model.ts"))?.[1]).toBe("2")
+    expect((await halved("other.ts"))?.[1]).toBe("2")
+    const language = join(folder, "language", "index.ts")
+    writeFileSync(language, readFileSync(language, "utf8").replace("v / 2", "v / 8"))
+    expect((await halved("model.ts"))?.[1]).toBe("8")
+  })
+
   test.each([
     ["the default library", {}],
     ["a list of libraries", { lib: ["es2023", "dom"] }],
