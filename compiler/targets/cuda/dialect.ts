@@ -13,6 +13,7 @@ import type { Context, Dialect } from "../text/dialect.js"
 import { printed, spelled, unrolling } from "../text/expression.js"
 import { argument, bare, literalText, shortest } from "../text/literals.js"
 import { callOf } from "../text/operations.js"
+import { isUnrolled } from "./loops.js"
 import { cudaOperations, lacking, typeText } from "./operations.js"
 import { reserved } from "./words.js"
 
@@ -39,6 +40,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
   )
   for (const s of everyStatement(kernel.body))
     if (s.kind === "alloc") arrays.set(s.name, { storage: s.storage ?? s.dtype, space: s.space })
+  const registers = new Set([...arrays].flatMap(([name, { space }]) => (space === "register" ? [name] : [])))
   const expansions = new Map<Expression, Expression>()
   let shared = 0
   return {
@@ -78,7 +80,10 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     barrier: (context) => context.line("barrier();"),
     early: (context, kind) => context.line(`${kind}_launches();`),
     shuffle: (text, _, mask) => `exchange(${argument(text)}, ${mask})`,
-    loop: ({ variable: i, start, limit, step }) => `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`,
+    loop: ({ variable: i, start, limit, step }, s) => [
+      ...(isUnrolled(s, registers) ? ["#pragma unroll"] : []),
+      `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`,
+    ],
     extent: (_, extent) => String(extent),
     laneNumber: "lane_number()",
     workgroup: "workgroup_number()",

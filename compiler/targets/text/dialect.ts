@@ -70,8 +70,8 @@ export interface Dialect {
   readonly early: (context: Context, kind: "await" | "release") => void
   /** The value of the lane at `mask`; the answer is not in parentheses. */
   readonly shuffle: (text: string, type: ValueType, mask: number) => string
-  /** `for (…) {` */
-  readonly loop: (head: LoopHead) => string
+  /** `for (…) {` of a statement, and what may stand before it. */
+  readonly loop: (head: LoopHead, s: Of<"for">) => readonly string[]
   /** The text of a literal extent of a loop. */
   readonly extent: (loop: Of<"for">, extent: number) => string
   /** The number of this lane, of this workgroup, and how many workgroups there are. */

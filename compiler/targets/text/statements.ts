@@ -93,7 +93,7 @@ function printFor(c: Context, s: Statement & { kind: "for" }): void {
     c.names.scoped(() => {
       const variable = c.names.declare(s.variable)
       const [start, step] = s.bind === "grid" ? [c.dialect.workgroup, c.dialect.workgroups] : ["0", "1"]
-      c.line(c.dialect.loop({ variable, start, limit, step }))
+      for (const line of c.dialect.loop({ variable, start, limit, step }, s)) c.line(line)
       c.indented(() => printBody(c, s.body))
       c.line("}")
     })

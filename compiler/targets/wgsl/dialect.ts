@@ -79,7 +79,7 @@ export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOp
       const received = `subgroupShuffleXor(${sent}, ${mask}u)`
       return dtype === "bool" ? `${received} != ${typeText("u32", width)}()` : received
     },
-    loop: ({ variable: i, start, limit, step }) => `for (var ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`,
+    loop: ({ variable: i, start, limit, step }) => [`for (var ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`],
     extent: (s, extent) => (!unrollable && opaque(s, extent, registers) ? `${extent} + zero` : String(extent)),
     laneNumber: "i32(local_index)",
     workgroup: "workgroup",
