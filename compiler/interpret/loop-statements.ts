@@ -209,6 +209,9 @@ function add(program: Compilation, s: Statement): void {
       break
     case "release":
       break
+    case "prefetch":
+      addPrefetch(program, s)
+      break
     case "barrier":
       program.meetings.set(program.code.length, { kind: "barrier", counters: [...program.counters] })
       emit(program, () => () => wait)
@@ -287,6 +290,17 @@ function addIf(program: Compilation, s: Statement & { kind: "if" }): void {
   otherwise = program.code.length
   scope(program, s.otherwise)
   end = program.code.length
+}
+
+/** Nothing is read, but what is asked for has to be there. */
+function addPrefetch(program: Compilation, s: Statement & { kind: "prefetch" }): void {
+  const { machine } = program
+  const [array, offset] = [arrayOf(program, s.array), value(program, s.offset)]
+  emit(program, (next) => () => {
+    if (array.waits) checkAwaited(machine, array)
+    checkRange(machine, array, offset(), s.width)
+    return next
+  })
 }
 
 function addStore(program: Compilation, s: Statement & { kind: "store" }): void {

@@ -71,6 +71,8 @@ export function expressionsOf(s: Statement): readonly Expression[] {
       return [s.value]
     case "store":
       return [s.offset, s.value]
+    case "prefetch":
+      return [s.offset]
     case "block":
     case "alloc":
     case "barrier":
@@ -100,6 +102,8 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
       return { ...s, value: change(s.value) }
     case "store":
       return { ...s, offset: change(s.offset), value: change(s.value) }
+    case "prefetch":
+      return { ...s, offset: change(s.offset) }
     case "block":
     case "alloc":
     case "barrier":

@@ -70,6 +70,8 @@ export type Statement =
   | { readonly kind: "barrier" }
   /** The launches before this one have ended. A kernel with it may start earlier, and touches until then nothing but steady buffers. */
   | { readonly kind: "await" }
+  /** `width` elements are about to be read: they may be asked for. Nothing waits for them. */
+  | { readonly kind: "prefetch"; readonly array: string; readonly offset: Expression; readonly width: number }
   /** Launches after this one may start. */
   | { readonly kind: "release" }
 

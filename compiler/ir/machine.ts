@@ -39,6 +39,14 @@ export interface SplitLimits {
   readonly least: number
 }
 
+/** What a kernel asks memory for while it still waits for earlier launches. */
+export interface AskLimits {
+  /** Reads of one lane at most. */
+  readonly reads: number
+  /** Bytes of a read from which it is worth it. */
+  readonly bytes: number
+}
+
 export interface TileOptions {
   /** Workgroups launched at most. */
   readonly maxGroups: number

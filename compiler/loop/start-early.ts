@@ -6,13 +6,17 @@
  *
  * A kernel whose workgroups read such a thing before their lanes do waits by itself, as all did. Later launches wait for this one themselves, so that it does not matter how early they are let go; only what they take of the device does.
  */
-import type { LoopKernel, Statement } from "../ir/loop.js"
+import { type LoopKernel, type Statement, storageBytes } from "../ir/loop.js"
 import { everyStatement, withBodies } from "../ir/loop-visit.js"
+import type { AskLimits } from "../ir/machine.js"
 import { touches } from "../ir/verify/early.js"
+import { askAhead } from "./ask-ahead.js"
 
 const isLanes = (s: Statement) => s.kind === "for" && s.bind === "lane"
 
-export function startEarly(kernel: LoopKernel): LoopKernel {
+/** @param limits what is asked for while a kernel waits; nothing when left out */
+export function startEarly(kernel: LoopKernel, limits?: AskLimits): LoopKernel {
+  const steady = new Map(kernel.buffers.flatMap((b) => (b.steady ? [[b.name, storageBytes(b.storage)]] : [])))
   const moving = new Set(kernel.buffers.filter((b) => b.steady !== true).map((b) => b.name))
   const touched = (s: Statement) => everyStatement([s]).some((inner) => touches(inner, moving) !== undefined)
   const outside = everyStatement(kernel.body).find((s) => touches(s, moving) !== undefined || isLanes(s))
@@ -21,7 +25,10 @@ export function startEarly(kernel: LoopKernel): LoopKernel {
     // A grid loop that is inside has cells that all wait for the same.
     const first = body.findIndex((s) => touched(s) || (s.kind === "for" && s.bind === "grid"))
     const at = first < 0 ? body.length : first
-    return [...body.slice(0, at), { kind: "await" }, { kind: "release" }, ...body.slice(at)]
+    const [before, after] = [body.slice(0, at), body.slice(at)]
+    const changing = new Set(before.flatMap((s) => (s.kind === "let" && s.mutable ? [s.name] : [])))
+    const ahead = limits === undefined ? [] : askAhead(after, steady, changing, limits)
+    return [...before, ...ahead, { kind: "await" }, { kind: "release" }, ...after]
   }
   const visit = (s: Statement): Statement => {
     if (s.kind !== "for") return s

@@ -9,7 +9,8 @@
  *
  * Each number says its unit, its reason, and the device that it was measured on, as those of `schedule/rules.ts` do.
  */
-import type { AdapterFacts, Machine, ScheduleTarget } from "../ir/machine.js"
+
+import type { AdapterFacts, AskLimits, Machine, ScheduleTarget } from "../ir/machine.js"
 
 /** Tokens of a step. One thread gains nothing by more of them, and what a step keeps grows with them. Not measured. */
 const tokensOfAny = 128
@@ -148,3 +149,9 @@ export const cudaMachine: Machine = {
   // Bytes: as many halves as an i32 numbers.
   bindingBytes: 2 ** 32 - 4,
 }
+
+/**
+ * Reads of a lane that ask for what they read while the kernel waits for earlier ones, and their bytes: 8 of 16 make 32 KB a block, and two such
+ * blocks are what a multiprocessor of an H200 has to have under way. Counted, not measured.
+ */
+export const cudaAhead: AskLimits = { reads: 8, bytes: 16 }

@@ -2,12 +2,13 @@
 import { describe, expect, it } from "vitest"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { memoryOf } from "../../compiler/interpret/memory.js"
-import { add, apply, fetch, literal, variable } from "../../compiler/ir/expression.js"
+import { add, apply, fetch, literal, mul, variable } from "../../compiler/ir/expression.js"
 import type { LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { startEarly } from "../../compiler/loop/start-early.js"
 import { markSteady } from "../../compiler/plan/steady.js"
-import { bind, bound, buffer, store } from "../targets/wasm-support.js"
+import { bind, bound, buffer, serial, store } from "../targets/wasm-support.js"
 
 const lane = variable("l")
 const at = (array: string) => fetch(array, lane, "f32", 1)
@@ -92,6 +93,37 @@ describe("start-early", () => {
     const prologue = (...body: Statement[]) => ({ ...kernel([]), body: [bound("lane", "l", 4, body)] })
     expect(startEarly(prologue(readWeight, cells)).body).toEqual(prologue(readWeight, wait, release, cells).body)
     expect(startEarly(kernel([readWeight])).body).toEqual(kernel([readWeight, wait, release]).body)
+  })
+
+  it("asks for the first of what is steady, under the same conditions", () => {
+    const half = apply("lt", lane, literal(2))
+    const row = bind("at", add(lane, literal(0)))
+    const turn = serial("i", 2, [bind("c", fetch("w", add(mul(variable("i"), literal(2)), variable("at")), "f32", 1))])
+    const computed = bind("d", fetch("w", apply("toI32", variable("b", "f32")), "f32", 1))
+    const some: Statement = { kind: "if", condition: half, body: [row, turn], otherwise: [] }
+    const asks = (...offsets: Expression[]): Statement[] =>
+      offsets.map((offset) => ({ kind: "prefetch", array: "w", offset, width: 1 }))
+    const ahead: Statement = {
+      kind: "if",
+      condition: half,
+      body: asks(lane, add(lane, literal(2))),
+      otherwise: [],
+    }
+    const k = startEarly(kernel([readInput, computed, some, readWeight, sum]), { reads: 8, bytes: 4 })
+    expect(problems(k)).toEqual([])
+    expect(k.body).toEqual(
+      kernel([ahead, ...asks(lane), wait, release, readInput, computed, some, readWeight, sum]).body,
+    )
+    expect(startEarly(kernel([readWeight, readInput, sum]), { reads: 8, bytes: 8 }).body).toEqual(
+      kernel([readWeight, wait, release, readInput, sum]).body,
+    )
+  })
+
+  it("does not ask for what another launch may write", () => {
+    const ask: Statement = { kind: "prefetch", array: "x", offset: lane, width: 1 }
+    const k = kernel([ask, wait, release, readWeight, readInput, sum])
+    expect(problems(k)).toEqual(["early: x is touched before 'await', in: prefetch x[l]"])
+    expect(run(k)).toMatch(/^early: x is touched/)
   })
 
   it("leaves a kernel alone whose workgroups read before their lanes do", () => {

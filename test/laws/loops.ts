@@ -113,7 +113,7 @@ export function early(loops: LoopKernel): LoopKernel {
   const buffers = loops.buffers.map((b) =>
     b.access === "read" && reads++ % 2 === 0 ? { ...b, steady: true as const } : b,
   )
-  return startEarly({ ...loops, buffers })
+  return startEarly({ ...loops, buffers }, { reads: 3, bytes: 4 })
 }
 
 /** Checks one kernel under one schedule. Answers with the code of the refusal, if any. @throws LawBroken */

@@ -146,6 +146,7 @@ function run(state: State, s: Statement, place: Place): void {
     case "alloc":
       state.arrays.set(s.name, privateArray(s))
       return
+    case "prefetch":
     case "await":
     case "release":
       return

@@ -68,6 +68,8 @@ export function printStatement(s: Statement): string {
       return `${s.array}[${print(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] = ${print(s.value)}`
     case "shuffle":
       return `shuffle ${s.name}: ${printType(s.value)} = ${print(s.value)} across ${s.mask}`
+    case "prefetch":
+      return `prefetch ${s.array}[${print(s.offset)}${s.width > 1 ? ` : ${s.width}` : ""}]`
     case "barrier":
     case "await":
     case "release":

@@ -114,6 +114,7 @@ function visit(s: Statement, proof: Proof): void {
       proof.counters.pass(s)
       return
     case "barrier":
+    case "prefetch":
     case "await":
     case "release":
       return

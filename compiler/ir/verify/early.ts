@@ -32,7 +32,7 @@ export function earlyProblems(kernel: LoopKernel): readonly string[] {
 
 /** An array of these that a statement itself touches. */
 export function touches(s: Statement, arrays: ReadonlySet<string>): string | undefined {
-  if (s.kind === "store" && arrays.has(s.array)) return s.array
+  if ((s.kind === "store" || s.kind === "prefetch") && arrays.has(s.array)) return s.array
   let found: string | undefined
   const see = (x: Parameters<Parameters<typeof walk>[1]>[0]) => {
     if (x.kind === "fetch" && arrays.has(x.array)) found ??= x.array

@@ -295,6 +295,13 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
       require(check, place.uniform, "barrier", () => "a shuffle under control flow that may differ between lanes")
       declare(check, s.name, { kind: "variable", dtype: s.value.dtype, width: s.value.width })
       break
+    case "prefetch": {
+      meaning(check, s.array, "array")
+      index(check, s.array, s.offset)
+      const asked = check.kernel.buffers.some((b) => b.name === s.array)
+      require(check, asked, "access", () => `${s.array} is no buffer, and is asked for`)
+      break
+    }
     case "await":
     case "release":
       break

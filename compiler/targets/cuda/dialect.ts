@@ -78,7 +78,11 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     },
     store: (context, s) => printStore(context, arrays.get(s.array)!, s),
     barrier: (context) => context.line("barrier();"),
-    early: (context, kind) => context.line(`${kind}_launches();`),
+    early: (context, s) => {
+      if (s.kind !== "prefetch") return context.line(`${s.kind}_launches();`)
+      const [offset] = printed(context, context.dialect.lowered(context, s.offset))
+      context.line(`prefetch(${spelled(context, s.array)} + ${offset});`)
+    },
     shuffle: (text, _, mask) => `exchange(${argument(text)}, ${mask})`,
     loop: ({ variable: i, start, limit, step }, s) => [
       ...(isUnrolled(s, registers) ? ["#pragma unroll"] : []),

@@ -46,6 +46,7 @@ FUNCTION void release_launches() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
+FUNCTION void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" :: "l"(p)); }
 // Of memory that no launch writes; \`once\`: what one workgroup alone reads, a single time.
 FUNCTION u16 steady(const u16* p) { u16 x; asm("ld.global.nc.u16 %0, [%1];" : "=h"(x) : "l"(p)); return x; }
 FUNCTION u32 steady(const u32* p) { u32 x; asm("ld.global.nc.u32 %0, [%1];" : "=r"(x) : "l"(p)); return x; }

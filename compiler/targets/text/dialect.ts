@@ -66,8 +66,8 @@ export interface Dialect {
   readonly array: (alloc: Of<"alloc">, name: string) => string
   readonly store: (context: Context, s: Of<"store">) => void
   readonly barrier: (context: Context) => void
-  /** What orders launches, where they may overlap. */
-  readonly early: (context: Context, kind: "await" | "release") => void
+  /** What orders launches, where they may overlap, and asks for memory meanwhile. */
+  readonly early: (context: Context, s: Of<"await" | "release" | "prefetch">) => void
   /** The value of the lane at `mask`; the answer is not in parentheses. */
   readonly shuffle: (text: string, type: ValueType, mask: number) => string
   /** `for (…) {` of a statement, and what may stand before it. */

@@ -56,9 +56,10 @@ function printStatement(c: Context, s: Statement): void {
     case "barrier":
       c.dialect.barrier(c)
       break
+    case "prefetch":
     case "await":
     case "release":
-      c.dialect.early(c, s.kind)
+      c.dialect.early(c, s)
       break
     default:
       s satisfies never

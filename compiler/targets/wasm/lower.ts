@@ -194,6 +194,7 @@ function one(scope: Scope, s: Statement): readonly Statement[] {
           : { ...s, name, value: x },
       ]
     }
+    case "prefetch":
     case "await":
     case "release":
       return []

@@ -52,6 +52,7 @@ function emitStatement(e: Emission, s: Statement): void {
       return
     case "shuffle":
     case "barrier":
+    case "prefetch":
     case "await":
     case "release":
       throw fault(`'${s.kind}' is not in the core language`)

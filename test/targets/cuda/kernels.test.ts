@@ -15,7 +15,7 @@ import { printLoop } from "../../../compiler/ir/print/loop.js"
 import { chooseSchedule } from "../../../compiler/schedule/choose.js"
 import { targetFor } from "../../../compiler/targets/target.js"
 import { deviceCases, jobsOf } from "../../laws/jobs.js"
-import { copied, loopsOf, wrongEffect } from "../../laws/loops.js"
+import { copied, early, loopsOf, wrongEffect } from "../../laws/loops.js"
 import { drawSchedule } from "../../laws/schedules.js"
 import { runs, seed } from "../../laws/settings.js"
 import { generator, samples } from "../wasm-support.js"
@@ -51,7 +51,7 @@ function layouts(kernel: Kernel, at: number): readonly LoopKernel[] {
   }
   return made.map((stages, i) => {
     if (typeof stages === "string") throw new Error(`${kernel.name} is refused: ${stages}`)
-    return i === 1 ? stages.tiled : stages.merged
+    return early(i === 1 ? stages.tiled : stages.merged)
   })
 }
 
@@ -144,7 +144,7 @@ describe.skipIf(!present)("kernels as CUDA, against the interpreter of loops", (
     const jobs = programs.flatMap((c) => jobsOf(c, target))
     console.log(`CUDA: ${programs.length} programs, ${jobs.length} kernels, WEFT_SEED=${seed}`)
     const found = runCuda(
-      jobs.map(({ effect, loops, symbols }) => ({ kernel: loops, memories: effect.before, symbols })),
+      jobs.map(({ effect, loops, symbols }) => ({ kernel: early(loops), memories: effect.before, symbols })),
     )
     const wrong = jobs.flatMap(({ effect, loops }, i) => {
       const problem = found[i] === undefined ? "memory around the buffers was written" : wrongEffect(effect, found[i])
