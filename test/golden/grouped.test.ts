@@ -3,8 +3,9 @@ import { describe, expect, test } from "vitest"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import { available } from "../devices/conformance.js"
-import { adapterOf, compileCheckpoint, greedyAfter, logitsOf, openSession } from "../support/driver.js"
+import { adapterOf, compileCheckpoint } from "../support/driver.js"
 import { loadGolden, normalisedError } from "../support/goldens.js"
+import { greedyAfter, logitsOf, openSession } from "../support/session.js"
 
 const devices = { wasm: () => createWasmDevice({ threads: 1 }), webgpu: () => createWebgpuDevice({ adapter: "any" }) }
 const present = { wasm: await available("wasm", devices.wasm), webgpu: await available("webgpu", devices.webgpu) }

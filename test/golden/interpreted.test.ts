@@ -3,9 +3,10 @@ import { describe, expect, test } from "vitest"
 import type { AdapterFacts } from "../../compiler/ir/machine.js"
 import type { ArtifactTarget } from "../../runtime/artifact.js"
 import { long } from "../laws/settings.js"
-import { compileCheckpoint, logitsOf, openSession } from "../support/driver.js"
+import { compileCheckpoint } from "../support/driver.js"
 import { goldenNames, loadGolden, normalisedError } from "../support/goldens.js"
 import { interpretedDevice } from "../support/interpreted.js"
+import { logitsOf, openSession } from "../support/session.js"
 
 const positions = 14
 

@@ -8,9 +8,10 @@ import { memoryOf } from "../../runtime/memory.js"
 import { createSession } from "../../runtime/session.js"
 import { available } from "../devices/conformance.js"
 import { compileConfig } from "../support/configs.js"
-import { adapterOf, compileCheckpoint, logitsOf, openSession } from "../support/driver.js"
+import { adapterOf, compileCheckpoint } from "../support/driver.js"
 import { loadGolden, normalisedError } from "../support/goldens.js"
 import { interpretedDevice } from "../support/interpreted.js"
+import { logitsOf, openSession } from "../support/session.js"
 
 const devices = { wasm: () => createWasmDevice({ threads: 1 }), webgpu: () => createWebgpuDevice({ adapter: "any" }) }
 const present = { wasm: await available("wasm", devices.wasm), webgpu: await available("webgpu", devices.webgpu) }

@@ -10,7 +10,7 @@ import type { CudaKernel, Kernels } from "./kernels.js"
 
 const symbol = "weft_delay"
 
-/** PTX of the driver's own assembler; `nanoseconds` of the device's clock. */
+/** PTX; `nanoseconds` of the device's clock. A loop that does nothing but look at the clock would be taken out. */
 const text = (nanoseconds: number, early: boolean): string => `.version 7.8
 .target ${early ? "sm_90" : "sm_80"}
 .address_size 64
@@ -21,6 +21,7 @@ const text = (nanoseconds: number, early: boolean): string => `.version 7.8
   ${early ? "griddepcontrol.launch_dependents;" : ""}
   mov.u64 %t0, %globaltimer;
 AGAIN:
+  nanosleep.u32 500;
   mov.u64 %t1, %globaltimer;
   sub.u64 %t2, %t1, %t0;
   setp.lt.u64 %p, %t2, ${nanoseconds};
