@@ -103,6 +103,8 @@ export const commands = {
       temperature: ["T", "of the rows whose tokens are drawn (default: 0.8)"],
       "top-k": ["K", "of the same rows (default: 40)"],
       "top-p": ["P", "of the same rows (default: 0.95)"],
+      "min-p": ["P", "of the same rows (default: 0)"],
+      profile: ["", "the time of each kernel of a step, too, by the device's own clock (cuda)"],
       "first-token": ["", "only the milliseconds from the start of the process to the first token"],
       json: ["", "one JSON object in the place of the table"],
     },
@@ -159,7 +161,7 @@ export const commands = {
       past: ["N", "tokens before the one that is explained (default: 1024)"],
       device: [
         "NAME",
-        `compiled for, and least and estimated times on: ${Object.keys(devices).join(", ")};\nfor webgpu the first one when left out`,
+        `compiled for, and least and estimated times on: ${Object.keys(devices).join(", ")};\nfor webgpu and cuda the first one when left out`,
       ],
       measured: ["FILE.json", "measured microseconds of a launch, by the name of the kernel"],
       out: ["FILE", "where to write the page as HTML"],

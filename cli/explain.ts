@@ -4,7 +4,7 @@
  *     weft explain models/qwen3.ts --config qwen3-0.6b.json --device nvidia-h200 --out page.html
  *     weft explain --checkpoint models/tales --target wasm --json
  */
-import { defaultDevice, devices } from "../compiler/explain/devices.js"
+import { defaultDevice, deviceOn, devices } from "../compiler/explain/devices.js"
 import { WeftError } from "../runtime/errors.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
@@ -29,7 +29,10 @@ export async function explain(args: readonly string[]): Promise<number> {
   const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
   const compiler = await import("../compiler/internal.js")
   const onWarning = (message: string) => say(`weft: ${message}`)
-  const device = devices[values.device ?? (target === "webgpu" ? defaultDevice : "")]
+  const named = devices[values.device ?? (target === "wasm" ? "" : defaultDevice)]
+  const device = named && deviceOn(named, target)
+  if (named !== undefined && device === undefined)
+    throw new UsageError(`${named.title} runs nothing that is for ${target}`)
   const options = {
     subject: name,
     seq,

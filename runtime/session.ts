@@ -2,8 +2,16 @@
  * A session: an artifact on a device. Memory is planned and checked, then allocated; weights are uploaded tensor by tensor; kernels are
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
-import { type Artifact, extentAt, isProven } from "./artifact.js"
-import type { CompiledKernel, Device, DeviceBuffer, KernelCode, Recording } from "./devices/device.js"
+import { type Artifact, type ArtifactLaunch, extentAt, isProven } from "./artifact.js"
+import type {
+  Command,
+  CompiledKernel,
+  Device,
+  DeviceBuffer,
+  KernelCode,
+  Recording,
+  RecordingTimes,
+} from "./devices/device.js"
 import { WeftError } from "./errors.js"
 import { fromHost, functionOf, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
@@ -23,11 +31,28 @@ export interface Session {
   begin(): void
   /** Runs entries one after the other with one submit. `symbols` by name. */
   run(entries: readonly string[], symbols: Readonly<Record<string, number>>): void
+  /** Times every launch of entries, which run `runs` times over; undefined where the device has no clock that is fine enough. */
+  profile(
+    entries: readonly string[],
+    symbols: Readonly<Record<string, number>>,
+    runs: number,
+  ): Promise<RecordingTimes> | undefined
+  /** Runs an entry, and reads what launches bind as soon as they have run: what passes from kernel to kernel. Made once, asked many times. */
+  watch(
+    entry: string,
+    points: readonly WatchPoint[],
+  ): (symbols: Readonly<Record<string, number>>) => Promise<readonly Uint8Array[]>
   /** Writes an input or a state from its start. */
   write(buffer: string, data: Uint8Array): void
   /** Waits for what was run and reads from the start of a buffer. */
   read(buffer: string, bytes: number): Promise<Uint8Array>
   dispose(): void
+}
+
+/** What the launch with this number binds in this place; points are in the order of their launches. */
+export interface WatchPoint {
+  readonly launch: number
+  readonly binding: number
 }
 
 export interface SessionOptions {
@@ -108,7 +133,8 @@ export async function createSession(
     const recordings = recordEntries(artifact, device, kernels, at)
     await device.settle?.([...slots, ...recordings.values()])
     const compiled = performance.now()
-    return open(artifact, device, slots, recordings, { upload: uploaded - started, compile: compiled - uploaded })
+    const timings = { upload: uploaded - started, compile: compiled - uploaded }
+    return open({ artifact, device, slots, at, kernels, recordings, timings })
   } catch (e) {
     for (const s of slots) s.destroy()
     throw e
@@ -133,24 +159,31 @@ function recordEntries(
   at: (buffer: number) => DeviceBuffer,
 ): ReadonlyMap<string, Recording> {
   return new Map(
-    Object.entries(artifact.entries).map(([name, { launches }]) => {
-      const commands = launches.map((l) => ({
-        kernel: kernels[l.kernel]!,
-        buffers: l.buffers.map(at),
-        groups: l.groups,
-      }))
-      return [name, device.record(commands)] as const
-    }),
+    Object.entries(artifact.entries).map(
+      ([name, { launches }]) => [name, device.record(commandsOf(launches, kernels, at))] as const,
+    ),
   )
 }
 
-function open(
-  artifact: Artifact,
-  device: Device,
-  slots: readonly DeviceBuffer[],
-  recordings: ReadonlyMap<string, Recording>,
-  timings: SessionTimings,
-): Session {
+const commandsOf = (
+  launches: readonly ArtifactLaunch[],
+  kernels: readonly CompiledKernel[],
+  at: (buffer: number) => DeviceBuffer,
+): readonly Command[] =>
+  launches.map((l) => ({ kernel: kernels[l.kernel]!, buffers: l.buffers.map(at), groups: l.groups }))
+
+/** What a session is made of. */
+interface Parts {
+  readonly artifact: Artifact
+  readonly device: Device
+  readonly slots: readonly DeviceBuffer[]
+  readonly at: (buffer: number) => DeviceBuffer
+  readonly kernels: readonly CompiledKernel[]
+  readonly recordings: ReadonlyMap<string, Recording>
+  readonly timings: SessionTimings
+}
+
+function open({ artifact, device, slots, at, kernels, recordings, timings }: Parts): Session {
   const numbers = new Map(artifact.buffers.map((b, i) => [b.name, i] as const))
   const buffer = (name: string): DeviceBuffer => {
     const number = numbers.get(name)
@@ -163,6 +196,23 @@ function open(
     if (!open) throw new WeftError("session/disposed", "the session is disposed")
   }
   const states = createStates(artifact, device, slots)
+  /** Sets the values of the symbols, and checks that the entries can run with them. */
+  const ready = (entries: readonly string[], symbols: Readonly<Record<string, number>>): void => {
+    refuseDisposed()
+    for (const [i, s] of artifact.symbols.entries()) {
+      const value = symbols[s.name] ?? 0
+      if (!Number.isInteger(value) || value < 0 || value > s.max)
+        throw new WeftError("session/symbol", `'${s.name}' is ${value}, which is not in 0 … ${s.max}`)
+      values[i] = value
+    }
+    for (const e of entries) checkNeeds(artifact, e, (symbol) => symbols[symbol] ?? 0)
+    states.ran(symbols)
+  }
+  const recordingOf = (entry: string): Recording => {
+    const recording = recordings.get(entry)
+    if (recording === undefined) throw new WeftError("session/entry", `the artifact has no entry '${entry}'`)
+    return recording
+  }
   return {
     artifact,
     device,
@@ -172,23 +222,30 @@ function open(
       states.clear()
     },
     run(entries, symbols) {
-      refuseDisposed()
-      for (const [i, s] of artifact.symbols.entries()) {
-        const value = symbols[s.name] ?? 0
-        if (!Number.isInteger(value) || value < 0 || value > s.max)
-          throw new WeftError("session/symbol", `'${s.name}' is ${value}, which is not in 0 … ${s.max}`)
-        values[i] = value
-      }
-      for (const e of entries) checkNeeds(artifact, e, (symbol) => symbols[symbol] ?? 0)
-      states.ran(symbols)
-      device.submit(
-        entries.map((e) => {
-          const recording = recordings.get(e)
-          if (recording === undefined) throw new WeftError("session/entry", `the artifact has no entry '${e}'`)
-          return recording
-        }),
-        values,
+      ready(entries, symbols)
+      device.submit(entries.map(recordingOf), values)
+    },
+    profile(entries, symbols, runs) {
+      ready(entries, symbols)
+      return device.profile?.(entries.map(recordingOf), values, runs)
+    },
+    watch(entry, points) {
+      const launches = artifact.entries[entry]?.launches ?? []
+      const ends = [...points.map((p) => p.launch + 1), launches.length]
+      const pieces = ends.map((end, i) =>
+        device.record(commandsOf(launches.slice(i === 0 ? 0 : ends[i - 1], end), kernels, at)),
       )
+      return async (symbols) => {
+        ready([entry], symbols)
+        const found: Uint8Array[] = []
+        for (const [i, { launch, binding }] of points.entries()) {
+          device.submit([pieces[i]!], values)
+          const buffer = launches[launch]!.buffers[binding]!
+          found.push(await device.read(at(buffer), 0, artifact.buffers[buffer]!.bytes))
+        }
+        device.submit([pieces.at(-1)!], values)
+        return found
+      }
     },
     write(name, data) {
       states.wrote(name)

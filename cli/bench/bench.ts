@@ -13,13 +13,16 @@ import { createProgress, write } from "../output.js"
 import { shippedCheckpoint } from "../package.js"
 import { readObject } from "../subject.js"
 import { readCeiling } from "./ceiling.js"
+import { chosenMembers, chosenText } from "./chosen.js"
 import { type FirstToken, firstToken, measureFirstToken } from "./first-token.js"
+import { launchBytes } from "./launch-bytes.js"
+import { checkProfile, type Profile, profileStep, profileText } from "./profile.js"
 import { openRandom } from "./random-model.js"
 import { measureRows, type Row } from "./rows.js"
 import { stateBytesPerToken, weightBytes, weightBytesPerToken } from "./traffic.js"
 
 /** How tokens are drawn where nothing else is said. */
-const usual = { temperature: 0.8, topK: 40, topP: 0.95 }
+const usual = { temperature: 0.8, topK: 40, topP: 0.95, minP: 0 }
 
 export async function bench(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flagsOf("bench"))
@@ -41,7 +44,11 @@ export async function bench(args: readonly string[]): Promise<number> {
   }
   // Compiling is part of what is measured, so nothing is taken from the cache.
   const model = await open({ ...values, "no-cache": true })
-  const found = await measure(model, values, repetitions).finally(() => model.dispose())
+  const measured = async () => {
+    if (values.profile === true) checkProfile(model.session)
+    return measure(model, values, repetitions)
+  }
+  const found = await measured().finally(() => model.dispose())
   const all = { ...found, firstToken: await measureFirstToken(args) }
   await write(values.json === true ? `${JSON.stringify(all)}\n` : table(all))
   return 0
@@ -54,17 +61,20 @@ async function measure(model: LoadedModel, values: Arguments, repetitions: numbe
   const folder = values.model ?? shippedCheckpoint
   const { artifact, device, timings } = model.session
   const progress = createProgress()
-  const { temperature, topK, topP } = usual
+  const { temperature, topK, topP, minP } = usual
   const sampling = {
     temperature: values.temperature ?? temperature,
     topK: values["top-k"] ?? topK,
     topP: values["top-p"] ?? topP,
+    minP: values["min-p"] ?? minP,
   }
   const measured = await measureRows(model, { repetitions, sampling, show: progress.show })
   progress.show("read ceiling")
   const ceiling = await readCeiling(device)
   progress.done()
   const weights = weightBytesPerToken(artifact, await activeMembers(values, folder))
+  const chosen = values.config === undefined ? undefined : await chosenMembers(model.session)
+  const profile = values.profile === true ? await profileOf(model, values, folder, ceiling) : undefined
   const rows = measured.map((row) => {
     const bytes =
       row.kind === "reading" ? undefined : weights + stateBytesPerToken(artifact, row.context + row.tokens / 2)
@@ -96,7 +106,23 @@ async function measure(model: LoadedModel, values: Arguments, repetitions: numbe
     weightBytesPerToken: weights,
     readCeilingBytesPerSecond: ceiling,
     shareOfReadCeiling: decode.shareOfReadCeiling!,
+    ...(chosen && { chosen }),
+    ...(profile && { profile }),
   }
+}
+
+/** Tokens before the step whose launches are timed, where the context has room for them. */
+const profiledPast = 1024
+
+async function profileOf(
+  { session, facts }: LoadedModel,
+  values: Arguments,
+  folder: string,
+  ceiling: number,
+): Promise<Profile> {
+  const past = Math.min(profiledPast, facts.context - 1)
+  const bytes = await launchBytes(session, values, folder, { entries: ["step", "greedy"], past })
+  return profileStep(session, { past, bytes, ceiling })
 }
 
 /** Members of a stack that one token uses, as configs of mixtures of experts call it; all when the config does not say. */
@@ -123,13 +149,14 @@ function table(found: Found & { readonly firstToken: FirstToken }): string {
       : `   ${row.kernels} kernels, ${megabytes(row.bytes)} a token: ${(100 * row.shareOfReadCeiling!).toFixed(1)} % of the ceiling`
   const speed = (row: Found["rows"][number]) =>
     `${digits(row.median).padStart(7)} tok/s   (${digits(row.least)} … ${digits(row.most)} in ${row.runs} ${row.runs === 1 ? "run" : "runs"})${share(row)}`
-  const { temperature, topK, topP } = found.sampling
+  const { temperature, topK, topP, minP } = found.sampling
   const weights = found.randomWeights ? ", random weights" : ""
   const lines = [
     ["model", `${found.model} (${found.family}, precision ${found.precision}${weights})`],
     ["device", found.deviceDescription],
     ...found.rows.map((row) => [nameOf(row), speed(row)] as const),
-    ["drawn", `temperature ${temperature}, top-k ${topK}, top-p ${topP}`],
+    ...(found.chosen === undefined ? [] : [["chosen rows", chosenText(found.chosen)] as const]),
+    ["drawn", `temperature ${temperature}, top-k ${topK}, top-p ${topP}${minP === 0 ? "" : `, min-p ${minP}`}`],
     [
       "first token",
       `${seconds(found.firstToken.coldMs)} from the start of the process, ${seconds(found.firstToken.warmMs)} when compiled before`,
@@ -145,7 +172,8 @@ function table(found: Found & { readonly firstToken: FirstToken }): string {
     ["memory", `${megabytes(found.deviceBytes)} on the device, ${megabytes(found.hostBytes)} at most in this process`],
     ["ceiling", `${digits(found.readCeilingBytesPerSecond / 1e9)} GB/s read by a kernel that does nothing else`],
   ] as const
-  return lines.map(([name, text]) => `${name.padEnd(18)}${text}\n`).join("")
+  const profile = found.profile === undefined ? "" : `\n${profileText(found.profile)}`
+  return lines.map(([name, text]) => `${name.padEnd(18)}${text}\n`).join("") + profile
 }
 
 const nameOf = ({ kind, context, tokens }: Row) =>

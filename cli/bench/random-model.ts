@@ -18,6 +18,7 @@ import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "../d
 import type { LoadedModel } from "../node.js"
 import { readObject } from "../subject.js"
 import { tunedFor } from "../tuned.js"
+import { randomTensors } from "./launch-bytes.js"
 
 /** @throws WeftError `cli/file`, `model/family`, `device/…`, `webgpu/…`, and what compiling and loading throw */
 export async function openRandom(file: string, values: Arguments): Promise<LoadedModel> {
@@ -41,7 +42,7 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
       async () => {
         const { compileFile } = await import("../../compiler/internal.js")
         return compileFile(modelFile, config, target, {
-          tensors: (expected) => new Map(expected.map(({ name }) => [name, { dtype: "BF16" as const }])),
+          tensors: randomTensors,
           context,
           adapter,
           precision,

@@ -5,6 +5,7 @@
  *
  * A new device is one line. `adapter` is what the compiler may know of it; rates are of f32 arithmetic without matrix units.
  */
+import type { ArtifactTarget } from "../../runtime/artifact.js"
 import type { AdapterFacts } from "../ir/machine.js"
 
 export interface DeviceRecord {
@@ -38,6 +39,8 @@ export interface CoreFacts {
   readonly cacheBytesPerSecond: number
   /** Seconds from a kernel to the next, when it does nothing. */
   readonly launchSeconds: number
+  /** The same in a CUDA graph where kernels start early; absent on what runs no CUDA. */
+  readonly graphLaunchSeconds?: number
 }
 
 /** Lanes of a subgroup, and bytes of a binding, which drivers for these devices grant at least. */
@@ -45,7 +48,7 @@ const adapter: AdapterFacts = { subgroupSize: 32, bindingBytes: 2 ** 31 - 4, wor
 
 /**
  * NVIDIA's Hopper. Multiprocessors, lanes, registers and bytes are the vendor's. Launch: measured on an H200 through Dawn, dependent kernels of one
- * workgroup, 1.84 µs (as CUDA graphs an empty one takes 0.79 µs). Memory: 700 ns is what its bytes in flight at the measured bandwidth say. The
+ * workgroup, 1.84 µs; in a CUDA graph with early starts on an H100, 0.5 µs. Memory: 700 ns is what its bytes in flight at the measured bandwidth say. The
  * cache's latency is what a step of a fold over a cached row takes. Issues: 4 at most; 2.8 is what the product of two matrices of 4,096² reaches through
  * Dawn. The cache's rate and the clock under load are assumed.
  */
@@ -61,11 +64,13 @@ const hopper: CoreFacts = {
   cacheBytes: 50 * 2 ** 20,
   cacheBytesPerSecond: 7e12,
   launchSeconds: 1.84e-6,
+  graphLaunchSeconds: 0.5e-6,
 }
 
 /** Apple's cores: lanes of a core are the vendor's, all else is assumed. */
+const { graphLaunchSeconds: _, ...launchedAlone } = hopper
 const apple: CoreFacts = {
-  ...hopper,
+  ...launchedAlone,
   count: 10,
   clockHertz: 1.38e9,
   lanes: 1024,
@@ -73,6 +78,14 @@ const apple: CoreFacts = {
   cacheBytes: 8 * 2 ** 20,
   cacheBytesPerSecond: 1e12,
   launchSeconds: 5e-6,
+}
+
+/** The device as it runs what is compiled for a target; undefined where it does not. */
+export function deviceOn(device: DeviceRecord, target: ArtifactTarget): DeviceRecord | undefined {
+  if (target !== "cuda") return device
+  const { graphLaunchSeconds } = device.cores
+  if (graphLaunchSeconds === undefined) return undefined
+  return { ...device, cores: { ...device.cores, launchSeconds: graphLaunchSeconds } }
 }
 
 /** The device that is explained for when none is named. */
