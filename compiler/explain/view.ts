@@ -75,7 +75,7 @@ export interface KernelView {
   readonly schedule: string
   readonly tiled: string
   readonly loops: string
-  /** WGSL; empty on WebAssembly, whose module is binary. */
+  /** WGSL or CUDA; empty on WebAssembly, whose module is binary. */
   readonly source: string
   readonly threads: number
   readonly groups: number

@@ -32,7 +32,7 @@ ${form("Kernel", "fused: what is stored, as a formula over what is read; a local
 ${form("Schedule", "how the work is laid out: elements of each axis that a workgroup and a thread own, vectors, shared folds", kernel.schedule)}
 ${kernel.tiled === kernel.loops ? undefined : form("Loops, after tile", "the schedule carried out, before it is cleaned up", kernel.tiled)}
 ${form("Loops, after clean", "what is emitted: index arithmetic simplified, invariant parts moved out of loops", kernel.loops)}
-${kernel.source === "" ? html`<p class="caption">On WebAssembly the last loops are encoded as instructions, one export of a module for each kernel.</p>` : form("WGSL", "the text that the device compiles", kernel.source)}
+${kernel.source === "" ? html`<p class="caption">On WebAssembly the last loops are encoded as instructions, one export of a module for each kernel.</p>` : form(explanation.target === "cuda" ? "CUDA" : "WGSL", "the text that the device compiles", kernel.source)}
 </details>`
 }
 

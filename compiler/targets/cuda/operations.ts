@@ -5,6 +5,7 @@
  *   toI32     to_signed(a)           saturates, NaN becomes 0
  *   max       larger(a, b)           NaN where one of them is
  */
+import { fault } from "../../../runtime/errors.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { argument } from "../text/literals.js"
 import { type Call, call, infix, prefix, type Spelling, type Spellings } from "../text/operations.js"
@@ -32,7 +33,7 @@ const logical =
   (c) =>
     c.width === 1 ? `bool${infix(sign)(c)}` : infix(sign)(c)
 const expanded: Spelling = () => {
-  throw new Error("is expanded before it is printed")
+  throw fault("an operation is printed that is expanded before")
 }
 
 export const cudaOperations: Spellings = {
