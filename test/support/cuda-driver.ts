@@ -8,7 +8,7 @@
  */
 import { type Driver, driverError, type HostMemory, type Launch } from "../../runtime/devices/cuda/driver.js"
 
-/** A kernel: `at` gives the bytes from a pointer to the end of its memory. */
+/** A kernel: `at` gives the bytes from a pointer, into the device's memory or the host's, to the end of what lies there. */
 export type FakeKernel = (parameters: readonly number[], at: (pointer: number) => Uint8Array) => void
 
 export interface FakeDriver extends Driver {
@@ -128,12 +128,14 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
     get("stream", stream)
     queue.push(work)
   }
+  const kindOf = (pointer: number) =>
+    [...memory].find((m) => pointer >= m.start && pointer < m.start + m.bytes.length)?.kind ?? "device"
   const runs: Launch[] = []
   const run = (launch: Launch) => {
     runs.push(launch)
     now += launch.groups
     const kernel = things.get(launch.kernel)!.value as FakeKernel
-    kernel(launch.parameters, (p) => at("device", p))
+    kernel(launch.parameters, (p) => at(kindOf(p), p))
   }
 
   const driver: Driver = {
@@ -215,8 +217,11 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
       awaited.delete(event)
       advance(() => found.done)
     },
-    loadModule: (image) =>
-      make("module", JSON.parse(new TextDecoder().decode(image).replace(/^\.version[\s\S]*/, '["weft_delay"]'))),
+    loadModule: (image) => {
+      const text = new TextDecoder().decode(image)
+      const entries = [...text.matchAll(/^\.visible \.entry (\w+)/gm)].map(([, name]) => name)
+      return make("module", entries.length > 0 ? entries : JSON.parse(text))
+    },
     unloadModule: destroy("module"),
     kernel(module, symbol) {
       const found = get<readonly string[]>("module", module).includes(symbol) ? kernels.get(symbol) : undefined
@@ -230,9 +235,9 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
       get("stream", stream)
       capturing = { launches: [], steps: [] }
     },
-    launch(launch) {
-      if (capturing === undefined) throw new Error("a launch outside of a capture")
+    launch(launch, stream) {
       const kept = { ...launch, parameters: [...launch.parameters] }
+      if (capturing === undefined) return enqueue(stream, () => run(kept))
       capturing.launches.push(kept)
       capturing.steps.push(() => run(kept))
     },
@@ -257,6 +262,7 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
     destroyExecutable: destroy("executable"),
   }
   kernels.set("weft_delay", () => {})
+  kernels.set("weft_copy", ([to, from, words], at) => at(to!).set(at(from!).subarray(0, 4 * words!)))
 
   const watched = Object.entries(driver).map(([name, call]: [string, (...given: never[]) => unknown]) => [
     name,

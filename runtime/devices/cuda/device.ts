@@ -16,8 +16,8 @@ import { WeftError } from "../../errors.js"
 import { hostText } from "../../host.js"
 import type { Device, KernelCode } from "../device.js"
 import { architectureOf, archOf, earlyFrom } from "./architectures.js"
-import { loadDelay } from "./delay.js"
-import { attributes, type Driver, type HostMemory, isSticky } from "./driver.js"
+import { loadCopy, loadDelay, mostWords } from "./built-in.js"
+import { attributes, type Driver, type HostMemory, isSticky, type Launch } from "./driver.js"
 import { createGraphs } from "./graphs.js"
 import { type CudaKernel, createKernels } from "./kernels.js"
 import { createMemory } from "./memory.js"
@@ -197,6 +197,16 @@ function heard(driver: Driver, failed: (error: unknown) => unknown): Driver {
   return Object.fromEntries(calls) as Driver
 }
 
+/** A launch of one block. */
+const single = (kernel: number, threads: number, early: boolean): Launch => ({
+  kernel,
+  groups: 1,
+  threads,
+  sharedBytes: 0,
+  parameters: [],
+  early,
+})
+
 function openContext(
   native: Driver,
   context: number,
@@ -214,15 +224,22 @@ function openContext(
   const memory = createMemory(driver, stream, counters, giveBack)
   const symbolArray = memory.allocate(4 * mostSymbols, "symbols")
   const ring = createRing(driver, stream, giveBack)
-  const reads = createReads(driver, stream, waiter, freeHost)
   const isEarly = architectureOf(facts.arch)!.capability >= earlyFrom
   const kernels = createKernels(driver, { early: isEarly, made: () => counters.pipelines++, giveBack })
+  const copy = loadCopy(kernels)
+  /** Words by a kernel, for which nothing has to stop. */
+  const toHost = (to: number, from: number, bytes: number) => {
+    if (copy === undefined || bytes > 4 * mostWords || from % 4 !== 0 || bytes % 4 !== 0)
+      driver.toHost(to, from, bytes, stream)
+    else driver.launch({ ...single(copy, mostWords, false), parameters: [to, from, bytes / 4] }, stream)
+  }
+  const reads = createReads(driver, toHost, waiter, freeHost)
   const compiled = new WeakSet<object>()
   const graphs = createGraphs({
     driver,
     stream,
     symbols: symbolArray.pointer,
-    delay: delay === undefined ? undefined : loadDelay(kernels, delay, isEarly),
+    delay: delay === undefined ? undefined : single(loadDelay(kernels, delay, isEarly), 1, isEarly),
     giveBack,
     bufferOf: memory.own,
     kernelOf({ kernel }) {

@@ -45,7 +45,7 @@ export interface GraphParts {
   /** Where the symbols lie. */
   readonly symbols: number
   /** Launched in front of each launch: for tests. */
-  readonly delay: CudaKernel | undefined
+  readonly delay: Launch | undefined
   readonly giveBack: (call: () => void) => void
 }
 
@@ -63,8 +63,7 @@ export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, dela
     const parameters = [...buffers.map((b) => bufferOf(b).pointer), symbols]
     return { kernel: handle, groups, threads, sharedBytes, parameters, early }
   }
-  const delayed = (launch: Launch): readonly Launch[] =>
-    delay === undefined ? [launch] : [{ ...delay, kernel: delay.handle, groups: 1, parameters: [] }, launch]
+  const delayed = (launch: Launch): readonly Launch[] => (delay === undefined ? [launch] : [delay, launch])
 
   const capture = (body: () => void): number => {
     let graph: number | undefined

@@ -58,7 +58,7 @@ export function createKernels(
     return handle
   }
   return {
-    find: (image, symbol) => handleOf(moduleOf(image), symbol),
+    find: (image, symbol) => driver.kernel(moduleOf(image).module, symbol),
     load(kernels, modules) {
       const made = new Map<number, CudaKernel>()
       for (const { image, kernels: numbers, early: waits } of modules) {

@@ -18,10 +18,10 @@ export interface Reads {
   free(): void
 }
 
-/** `freeHost` never throws. */
+/** `toHost` copies in the stream's order; `freeHost` never throws. */
 export function createReads(
-  driver: Pick<Driver, "toHost" | "allocateHost">,
-  stream: number,
+  driver: Pick<Driver, "allocateHost">,
+  toHost: (to: number, from: number, bytes: number) => void,
   waiter: Pick<Waiter, "reached">,
   freeHost: (memory: HostMemory) => void,
 ): Reads {
@@ -50,7 +50,7 @@ export function createReads(
     async read(from, bytes) {
       if (bytes === 0) return waiter.reached(() => new Uint8Array(0))
       const memory = take(bytes)
-      driver.toHost(memory.pointer, from, bytes, stream)
+      toHost(memory.pointer, from, bytes)
       return waiter.reached(() => {
         const copy = memory.bytes.slice(0, bytes)
         give(memory)
