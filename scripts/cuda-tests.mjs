@@ -42,12 +42,13 @@ async function makeFolder(out, arch) {
   const stdin = {
     contents: `export { makeArtifact } from "./artifacts.ts"
 export { artifactNames } from "./names.ts"
+export { keptBinary } from "../../runtime/devices/cuda/cache.ts"
 export { findCompiler, missingCompiler } from "../../runtime/devices/cuda/find-compiler.ts"`,
     resolveDir: join(root, "test", "cuda"),
     loader: "ts",
   }
   await build({ ...common, stdin, packages: "external", outfile: join(own, "make.mjs") })
-  const { makeArtifact, artifactNames, findCompiler, missingCompiler } = await import(
+  const { makeArtifact, artifactNames, keptBinary, findCompiler, missingCompiler } = await import(
     pathToFileURL(join(own, "make.mjs")).href
   )
   const artifacts = {}
@@ -70,7 +71,7 @@ export { findCompiler, missingCompiler } from "../../runtime/devices/cuda/find-c
   const units = Object.entries(JSON.parse(readFileSync(texts, "utf8")))
   say(`${units.length} binaries for ${arch} by ${compiler.description} …`)
   const made = units.map(async ([key, text]) => {
-    const { image, log } = await compiler.compile(text, { arch, kind: "cubin" })
+    const { image, log } = await keptBinary({ name: "tests", text }, { arch, kind: "cubin" }, compiler)
     if (image === undefined) throw new Error(log)
     return [key, Buffer.from(image).toString("base64")]
   })

@@ -2,7 +2,7 @@
  * The tests of a card as a program: `scripts/cuda-tests.mjs` bundles it, without the compiler and with `runner.ts` in place of vitest.
  *
  *     node tests.mjs [words of a name]        on a card, with the binaries beside it
- *     node tests.mjs --record FILE            anywhere: writes the texts that are to become binaries
+ *     node tests.mjs --record FILE [words]    anywhere: writes the texts that are to become binaries
  */
 import { createHash } from "node:crypto"
 import { readFileSync, writeFileSync } from "node:fs"
@@ -53,6 +53,6 @@ await cardSuites({
   open: recorded === undefined ? carried() : record,
   artifactOf: async (name) => artifacts[name]!,
 })
-const failed = await runAll(recorded === undefined ? process.argv.slice(2).join(" ") : "")
+const failed = await runAll(process.argv.slice(recorded === undefined ? 2 : 4).join(" "))
 if (recorded !== undefined) writeFileSync(recorded, JSON.stringify(texts))
 else process.exitCode = failed === 0 ? 0 : 1

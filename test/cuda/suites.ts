@@ -6,15 +6,19 @@
  */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import fc from "fast-check"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import type { LoopKernel } from "../../compiler/ir/loop.js"
 import { cudaTarget } from "../../compiler/targets/target.js"
 import type { Artifact } from "../../runtime/artifact.js"
 import type { CudaDevice, CudaDeviceOptions } from "../../runtime/devices/cuda/device.js"
+import { WeftError } from "../../runtime/errors.js"
 import { createGenerator, type GenerativeModel } from "../../runtime/generate/generator.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { conformance } from "../devices/conformance.js"
 import { checkEndings } from "../generate/endings.js"
 import { checkExact, checkExactLong, checkFast, checkFastLong } from "../golden/checks.js"
+import { deviceCases, type Job, jobsOf, runJobs, symbolOrder } from "../laws/jobs.js"
 import { loadGolden, longGoldens } from "../support/goldens.js"
 import { openSession } from "../support/session.js"
 import { goldenArtifacts, statefulNames, tales } from "./names.js"
@@ -26,10 +30,39 @@ export interface Card {
 
 export async function cardSuites(card: Card): Promise<void> {
   await conformance("cuda", card.open, (kernels, order) => cudaTarget.emit(kernels, order))
+  randomKernels(card)
   goldens(card)
   endings(card)
   onTales(card)
   faults(card)
+}
+
+/** Kernels that reach a compiler at a time. */
+const kernelsAtOnce = 20
+
+/** The same ones each time: their binaries were made where the compiler is. */
+function randomKernels({ open }: Card): void {
+  const emit = (loops: readonly LoopKernel[]) => cudaTarget.emit(loops, symbolOrder)
+  const fits = ({ loops }: Job) => {
+    try {
+      emit([loops])
+      return true
+    } catch (error) {
+      if (error instanceof WeftError) return false
+      throw error
+    }
+  }
+  test("what random kernels store on cuda is what the interpreter stores", async () => {
+    const device = await open()
+    const jobs = fc.sample(deviceCases, { seed: 7, numRuns: 60 }).flatMap((c) => jobsOf(c, cudaTarget).filter(fits))
+    const problems: (string | undefined)[] = []
+    for (let from = 0; from < jobs.length; from += kernelsAtOnce)
+      problems.push(...(await runJobs(device, jobs.slice(from, from + kernelsAtOnce), emit)))
+    console.log(`${jobs.length} kernels`)
+    expect(jobs.length).toBeGreaterThan(60)
+    expect(problems.filter((p) => p !== undefined)).toEqual([])
+    device.dispose()
+  })
 }
 
 function goldens({ open, artifactOf }: Card): void {

@@ -59,7 +59,7 @@ export function jobOf(
 ): Job | undefined {
   const made = loopsOf(effect.kernel, { ...scheduled, options: target.tile })
   // As the compiler does it.
-  const last = target.name === "webgpu" ? "merged" : "hoisted"
+  const last = target.name === "wasm" ? "hoisted" : "merged"
   return typeof made === "string" ? undefined : { effect, loops: made[last], symbols, schedule: scheduled.schedule }
 }
 
