@@ -75,7 +75,7 @@ function loadsOf(leaves: readonly Reduce[], { store, tiles, folds, reduce }: Sto
   const moving = leaves.flatMap((r) =>
     ownLoads(r.lift).flatMap((l) => (l.kind === "load" && freeVariables(l).has(r.axis) ? [{ l, r }] : [])),
   )
-  const along = (l: Load) => store.axes.filter((a) => freeVariables(l).has(a.name))
+  const along = (l: Load) => store.axes.filter((a) => freeVariables(l).has(a.name) && literalExtent(a.extent) !== 1)
   const own = moving.filter(({ l }) => along(l).length > 0)
   const counted = new Map((own.length > 0 ? own : moving).map(({ l, r }) => [l, r] as const))
   return [...counted].reduce((n, [l, r]) => {

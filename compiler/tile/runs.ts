@@ -28,11 +28,11 @@ import { combine, isComponentwise } from "./fold.js"
 export const longestRun = 8
 
 /**
- * Whether `runs` of `turns` elements may be merged one after the other: (turns − 1) + (runs − 1) roundings, and room for those of a product, of
- * a rest and of an uneven number of what is merged above.
+ * Whether `runs` of `turns` elements may be merged one after the other: (turns − 1) + (runs − 1) roundings, that of a product, and, unless all is
+ * `even`, room for a rest and for an uneven number of what is merged above.
  */
-export const fitInLine = (turns: number, runs: number): boolean =>
-  turns + runs + 1 <= longestRun + Math.log2(turns * runs)
+export const fitInLine = (turns: number, runs: number, even = false): boolean =>
+  turns + runs - 1 + (even ? 0 : 2) <= longestRun + Math.log2(turns * runs)
 
 /**
  * Whether runs of so many elements may be merged by pairs when an element goes through so many roundings inside of its run; room is left for that

@@ -31,7 +31,7 @@ import { assign, declare, horizontal, type LaneGroup, share, unflatten } from ".
 import { append, combine, isSelective, mayChange } from "./fold.js"
 import { laneTrees, ofLane, ranksOf } from "./lane-trees.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import { type Around, createRuns, type Runs, runOf, type Sets } from "./runs.js"
+import { type Around, createRuns, fitInLine, type Runs, runOf, type Sets } from "./runs.js"
 import { translator } from "./translate.js"
 import type { VectorAxis } from "./vector.js"
 
@@ -189,10 +189,16 @@ function foldLeaves(
   const run = runOf(group, long ? Number.POSITIVE_INFINITY : around.turns * longest, inside, wanted.run)
   const most = Math.ceil(Math.ceil(longest / step) / (lanes?.count ?? 1))
   const turns = run === undefined || (!around.nested && most <= run) ? undefined : run
+  // No run is shorter than another, nothing is left over, and what is side by side is merged by pairs to the end.
+  const size = literalExtent(extent)
+  const beside = step * (lanes?.count ?? 1)
+  const alone = !around.nested && !long && inside === 1 && (beside & (beside - 1)) === 0
+  const even = alone && size !== undefined && size % (beside * (turns ?? 1)) === 0
   const runs = (turns: number | undefined, totals: Sets[number], steps: number, sets = 1): Runs | undefined => {
     if (turns === undefined) return undefined
     const most = around.turns * Math.ceil(steps / turns)
-    return createRuns(group, totals, { turns, sets, most }, around, lowerer)
+    const inLine = even && fitInLine(turns, most, true)
+    return createRuns(group, totals, { turns, sets, most, inLine }, around, lowerer)
   }
   if (step === 1) {
     const elements = literalExtent(extent)
@@ -217,7 +223,6 @@ function foldLeaves(
       horizontal(r, accumulators[i]!, first!, width, around.after, lowerer)
     }
   }
-  const size = literalExtent(extent)
   if (size !== undefined && size % step === 0) return
   const done = mul(whole, literal(step))
   const tail: Statement[] = []

@@ -3,7 +3,7 @@ import { expect, test } from "vitest"
 import { compileKernel } from "../../compiler/compile-kernels.js"
 import { devices } from "../../compiler/explain/devices.js"
 import { apply, literal, load, localRead, reduce, variable, withTable } from "../../compiler/ir/expression.js"
-import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
+import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
 import type { Statement, Storage } from "../../compiler/ir/loop.js"
 import { everyStatement } from "../../compiler/ir/loop-visit.js"
 import { argmax, max, sum } from "../../compiler/ir/monoid.js"
@@ -85,6 +85,35 @@ test.each([
     const places = schedule.stores[0]!.tile.o?.perThread ?? 1
     const lanes = Math.min(132 * 1024, (32 * outputs) / places)
     expect(lanes * 2 * underWay(loops, "w")).toBeGreaterThanOrEqual(Math.min(24e3 * 132, outputs * extent * 2))
+  })
+})
+
+test("few runs of a lane are added in line where nothing is left over: only more of them are kept in arrays", () => {
+  withTable(() => {
+    const arraysOf = (extent: number) => {
+      const { loops } = compiled(kernelOf(4096, row(extent), array("x", [extent]), array("w", [4096, extent], "bf16")))
+      return everyStatement(loops.body).filter((s) => s.kind === "alloc" && s.space === "register").length
+    }
+    // 6 runs of 8 turns, as many as the bound of the error allows of 48; then 7, and 6 of which the last is shorter.
+    expect(arraysOf(256 * 48)).toBe(0)
+    expect(arraysOf(256 * 56)).toBeGreaterThan(0)
+    expect(arraysOf(256 * 44)).toBeGreaterThan(0)
+  })
+})
+
+test("what all rows read is no stream of theirs, whatever axes of one element it has", () => {
+  withTable(() => {
+    const one = { name: "s", extent: literal(1) }
+    const product = times(load("x", [$("s"), $("k")], "f32"), load("w", [$("o"), $("k")], "f32"))
+    const given = kernelOf(
+      4096,
+      reduce("k", literal(4096), sum, [product]),
+      array("x", [1, 4096]),
+      array("w", [4096, 4096], "bf16"),
+    )
+    const [store] = given.items as readonly Store[]
+    const kernel = { ...given, items: [{ ...store!, axes: [one, ...store!.axes] }] }
+    expect(compiled(kernel).schedule.stores[0]!.reduce.k).toMatchObject({ vector: 8, innerUnroll: 4 })
   })
 })
 
