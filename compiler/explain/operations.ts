@@ -3,7 +3,7 @@
  *
  *   store y[o] over o < 256 = sum_{k < 64}(x[k] · w[o, k])             256 · 64 · 2
  *   … with x normalised in place: sum(x[k] · r{} · w[o, k])            256 · 64 · 3, and · 2 and a bit when four outputs share a register tile
- *   local r[] = sum_{k < 64}(x[k]²)  read by 16 workgroups             16 · 64 · 2
+ *   local r[] = sum_{k < 64}(x[k]²)  read by 16 workgroups             16 · 64 · 2, or as many workgroups as take their blocks in turn
  *
  * An operation counts 1, whatever it is; combining two elements of a fold is one. Arithmetic of indices is not counted. What is executed
  * how often follows from how `tile` lays a kernel out: a value once per point of its store, or once per register tile when it does not
@@ -19,6 +19,7 @@ import { someNode } from "../ir/query.js"
 import { type Recipe, recipeOf, type Term } from "../ir/recipes.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { isInTurn, prefixSteps } from "../tile/prefix.js"
+import { commonLocals, cutBy } from "../tile/staging/common.js"
 import { stage } from "../tile/staging/stage.js"
 import { besides } from "../tile/tile.js"
 import { between, placesOf, type Range, type Ranges, rangeOf } from "./ranges.js"
@@ -28,7 +29,8 @@ import { extentsIn, visitReads } from "./traffic.js"
 export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: ReadonlyMap<string, number>): number {
   const stores = kernel.items.filter((i) => i.kind === "store")
   const hosts = schedule.stores.map((s) => s.computeWith)
-  return stores.reduce((sum, given, i) => {
+  const first = new Map<string, number>()
+  const perBlock = stores.reduce((sum, given, i) => {
     // What is made along with another store is counted there.
     if (schedule.stores[i]!.computeWith !== undefined) return sum
     const block = blockOf(given, schedule.stores[i]!, schedule.threads, sizes)
@@ -38,11 +40,19 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
     const staged = stage(given, schedule.stores[i]!, "staged", along)
     const { value, index } = staged.store
     const values = [value, ...staged.beside.map((s) => s.value)]
-    const locals = [...kernel.items, ...staged.locals].filter((item): item is Local => item.kind === "local")
+    const all = [...kernel.items, ...staged.locals].filter((item): item is Local => item.kind === "local")
+    const read = [given, ...along].flatMap((s) => [s.value, ...s.index])
+    const isCut = cutBy(given, schedule.stores[i]!)
+    const once = schedule.workgroups === undefined ? [] : commonLocals(read, given, kernel, isCut).common
+    const whole = once.length === 0 ? new Map() : stagedBy([...values, ...index], all, block, block.extents)
+    const groups = Math.min(schedule.workgroups ?? 0, blocksOf(kernel, schedule, sizes))
+    for (const local of once)
+      first.set(local.name, localOperations(local, whole.get(local.name), { ...block, blocks: groups }))
+    const locals = all.filter((local) => !once.includes(local))
     // The mean over the places that the length of a chunked fold depends on.
     const places = placesOf(extentsIn(values), { sizes, variables: block.extents })
     const holding = places.reduce((n, { variables }) => {
-      const held = stagedBy([...values, ...index], locals, block, variables)
+      const held = stagedBy([...values, ...index], all, block, variables)
       const filled = locals.reduce((m, local) => m + localOperations(local, held.get(local.name), block), 0)
       const weighed = staged.online.reduce(
         (m, { scores, recipe }) => m + elementsOf(held.get(scores), block) * operationsOfWeight(recipeOf(recipe)),
@@ -51,6 +61,16 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
       return n + filled + weighed
     }, 0)
     return sum + count(values, index, block) + holding / places.length
+  }, 0)
+  return [...first.values()].reduce((n, operations) => n + operations, perBlock)
+}
+
+/** Blocks of all stores. */
+function blocksOf(kernel: Kernel, { stores, threads }: Schedule, sizes: ReadonlyMap<string, number>): number {
+  const made = kernel.items.filter((i) => i.kind === "store")
+  return made.reduce((n, s, i) => {
+    const along = stores[i]!.computeWith !== undefined
+    return along ? n : n + (blockOf(s, stores[i]!, threads, sizes)?.blocks ?? 0)
   }, 0)
 }
 

@@ -74,6 +74,8 @@ export interface ScheduleTarget {
   readonly block: number
   /** Blocks that it takes to keep the device busy: stores with fewer elements get smaller blocks. */
   readonly busy: number
+  /** Workgroups of so many threads that run at once; a kernel may have no more of them, and its blocks in turn. Left out: blocks come as they may. */
+  readonly workgroups?: number
   /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */
   readonly subgroup: number
   /** How folds in chunks are laid out; left out, none are. */

@@ -6,6 +6,7 @@
  * - chunks that the workgroup takes together: of online folds everywhere (`online.ts`), of contractions where threads share what they stage
  *   (`contraction.ts`);
  * - what the rules of the machine's class say of stores: `one-lane-store.ts` or `workgroup-store.ts`.
+ * What all blocks make alike may come before them (`prologue.ts`).
  * The numbers in all of them stand in `rules.ts`.
  */
 
@@ -23,6 +24,7 @@ import { localFolds, withLocals } from "./locals.js"
 import { laneStore } from "./one-lane-store.js"
 import { onlineSchedule } from "./online.js"
 import { inPairs } from "./pairs.js"
+import { workgroupsFor } from "./prologue.js"
 import type { Chunked } from "./shares.js"
 import { workgroupStore } from "./workgroup-store.js"
 
@@ -74,7 +76,9 @@ function scheduleFor(kernel: Kernel, target: ScheduleTarget): Schedule {
     return inPairs(withLocals(schedule, s, kernel, target), s, kernel)
   })
   const subgroup = Math.min(target.subgroup, threads)
-  return { threads, subgroup, stores: made, locals: localFolds(kernel, made, machine) }
+  const workgroups = threads === target.threads ? workgroupsFor(kernel, made, target) : undefined
+  const few = workgroups === undefined ? {} : { workgroups }
+  return { threads, subgroup, ...few, stores: made, locals: localFolds(kernel, made, machine) }
 }
 
 /** Per store: the one that it is made along with. Of folds in chunks that have the same; elsewhere of those that read the same. */

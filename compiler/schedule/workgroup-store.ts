@@ -16,6 +16,7 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import type { ReductionTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { commonLocals } from "../tile/staging/common.js"
 import { alikeInLanes } from "../tile/values.js"
 import { storeRules, workgroupRules } from "./rules.js"
 import { volume } from "./shares.js"
@@ -106,10 +107,11 @@ function pointsOfBlock(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarge
 }
 
 /**
- * On hardware: as many blocks as keep it busy, each of which makes what it needs for all of its points once, and no lane without a point. Few
- * points that no lanes share make blocks of few lanes, one subgroup at least.
+ * On hardware: as many blocks as keep it busy, each of which makes what it needs for all of its points once, and no lane without a point; of what all
+ * of them make alike the smallest, which workgroups take in turn. Few points that no lanes share make blocks of few lanes, one subgroup at least.
  */
-function pointsOfLanes(draft: StoreDraft, kernel: Kernel, { block, busy, threads, subgroup }: ScheduleTarget): number {
+function pointsOfLanes(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): number {
+  const { block, busy, threads, subgroup, workgroups } = machine
   const { points, reduce, tiles } = draft
   const step = [...tiles.values()].reduce((n, t) => n * t.perThread * t.vector, 1)
   const group = Math.max(1, ...Object.values(reduce).map((r) => r.group ?? 1))
@@ -121,8 +123,16 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, { block, busy, threads
   const whole = (elements: number) => Math.max(1, Math.ceil(elements / once)) * once
   const even = whole(points / busy)
   if (!repeatsMuch(draft, kernel)) return Math.min(even, Math.max(once, block))
+  const turns = pointsOf(kernel) / once / (workgroups ?? Number.POSITIVE_INFINITY)
+  if (turns >= workgroupRules.turns && makesAllAlike(draft, kernel)) return once
   const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.busyWithFew * busy))
   return Math.max(even, whole(least))
+}
+
+/** Whether all that a block makes for its points is the same for all blocks, however small they are. */
+function makesAllAlike({ store, values }: StoreDraft, kernel: Kernel): boolean {
+  const isCut = (axis: string) => literalExtent(store.axes.find((a) => a.name === axis)!.extent) !== 1
+  return commonLocals([...values, ...store.index], store, kernel, isCut).own.length === 0
 }
 
 /** Whether a block makes more than a few elements for all of its points. */

@@ -89,6 +89,8 @@ const hardware = {
     block: 16,
     // Blocks: about four for each of the 132 multiprocessors of an H200. Counted.
     busy: 512,
+    // Workgroups: four of 256 threads for each of the 132 multiprocessors of an H200, with 64 registers a thread. Counted.
+    workgroups: 528,
   },
   // Tokens of a step: 128 leave most of 132 multiprocessors without a block of rows. 8B reads 512 tokens at 757 tok/s by 128 and at 1,510 by 512 on an H200.
   chunk: 512,

@@ -97,6 +97,11 @@ describe("a row statistic as a local", () => {
     expect(operationsOf(normalised, plain({ s: { block: 1 }, o: { block: 8 } }), sizes)).toBe(own + 4 * 4 * 64 * 2)
     expect(operationsOf(normalised, plain({ s: { block: 4 }, o: { block: 32 } }), sizes)).toBe(own + 4 * 64 * 2)
   })
+  test("or once by each workgroup that takes blocks in turn, if all of them read the same", () => {
+    const inTurn = (s: number) => ({ ...plain({ s: { block: s }, o: { block: 8 } }), workgroups: 2 })
+    expect(operationsOf(normalised, inTurn(4), sizes)).toBe(own + 2 * 4 * 64 * 2)
+    expect(operationsOf(normalised, inTurn(1), sizes)).toBe(own + 4 * 4 * 64 * 2)
+  })
   test("reads what it shares with the store once", () => {
     expect(traffic(normalised)).toMatchObject({ x: [256, 0, 1024], w: [2048, 0, 8192] })
   })

@@ -4,7 +4,7 @@ import { compileKernel } from "../../compiler/compile-kernels.js"
 import { devices } from "../../compiler/explain/devices.js"
 import { apply, literal, load, localRead, reduce, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
-import type { Statement, Storage } from "../../compiler/ir/loop.js"
+import type { LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
 import { everyStatement } from "../../compiler/ir/loop-visit.js"
 import { argmax, max, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
@@ -172,7 +172,7 @@ test("what a block makes for all of its points is made by all of its threads, on
     ]
     const { schedule, loops } = compiled({ ...plain, items: [...locals, ...plain.items] })
     expect(schedule.locals.i).toMatchObject({ group: 256 })
-    expect(loops.groups).toBeLessThanOrEqual(512)
+    expect(loops.groups).toBeLessThanOrEqual(hardware.schedule.workgroups!)
   })
 })
 
@@ -219,5 +219,56 @@ test("what holds of a loop variable does not hold of a later one of the same nam
     const made = clean({ name: "tail", buffers, symbols: [], threads: 1, groups: 1, body })
     const values = everyStatement(made.body).flatMap((s) => (s.kind === "store" ? [s.value] : []))
     expect(values).toEqual([literal(1, "f32"), literal(0, "f32")])
+  })
+})
+
+/** Rows of weights times a row that each block normalises; each of the `outputs` is a store. */
+function normalised(outputs: readonly number[]): Kernel {
+  const squares = reduce("s", literal(1024), sum, [times(load("x", [$("s")], "f32"), load("x", [$("s")], "f32"))])
+  const scaled = times(load("x", [$("e")], "f32"), localRead("m", [], "f32"))
+  const stores = outputs.map((extent, i): Kernel["items"][number] => {
+    const [o, k] = [`o${i}`, `k${i}`]
+    const read = localRead("row", [$(k)], "f32")
+    const value = reduce(k, literal(1024), sum, [times(read, load(`w${i}`, [$(o), $(k)], "f32"))])
+    return { kind: "store", buffer: `y${i}`, axes: [{ name: o, extent: literal(extent) }], index: [$(o)], value }
+  })
+  const weights = outputs.flatMap((extent, i) => [array(`w${i}`, [extent, 1024], "bf16"), array(`y${i}`, [extent])])
+  return {
+    name: "normalised",
+    buffers: [array("x", [1024]), ...weights],
+    items: [
+      { kind: "local", name: "m", axes: [], value: squares },
+      { kind: "local", name: "row", axes: [{ name: "e", extent: literal(1024) }], value: scaled },
+      ...stores,
+    ],
+    spans: [],
+  }
+}
+
+const before = (loops: LoopKernel): readonly Statement[] | undefined => {
+  const lanes = loops.body.find((s) => s.kind === "for" && s.bind === "lane")
+  return lanes?.kind === "for" ? lanes.body.slice(0, -1) : undefined
+}
+
+test("what many blocks make alike is made once by each workgroup that runs at once", () => {
+  withTable(() => {
+    const { loops, schedule } = compiled(normalised([65536]))
+    const { workgroups } = hardware.schedule
+    expect([schedule.workgroups, loops.groups]).toEqual([workgroups, workgroups])
+    const blocks = 65536 / (schedule.stores[0]!.tile.o0!.block as number)
+    expect(blocks).toBeGreaterThanOrEqual(2 * workgroups!)
+    expect(everyStatement(before(loops)!).some((s) => s.kind === "barrier")).toBe(true)
+    // Workgroups do not wait between their blocks.
+    const cells = everyStatement(loops.body).find((s) => s.kind === "for" && s.bind === "grid")
+    expect(everyStatement([cells!]).some((s) => s.kind === "barrier")).toBe(false)
+  })
+})
+
+test("and once in the text for several stores; not for few blocks of one", () => {
+  withTable(() => {
+    const several = compiled(normalised([2048, 1024])).loops
+    expect(everyStatement(several.body).filter((s) => s.kind === "store" && s.array.startsWith("row"))).toHaveLength(1)
+    expect(several.groups).toBeLessThan(hardware.schedule.workgroups!)
+    expect(before(compiled(normalised([2048])).loops)).toBeUndefined()
   })
 })
