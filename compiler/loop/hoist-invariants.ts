@@ -3,7 +3,8 @@
  *
  *   for k { a = a + x[k] * (1 / sqrt(m)) }   →   let v = 1 / sqrt(m); for k { a = a + x[k] * v }
  *
- * Arithmetic on floats, and fetches where the loop surely runs and nothing inside stores to the array. Cheap integer arithmetic stays: the
+ * Arithmetic on floats, and fetches where the loop surely runs and nothing inside stores to the array. What follows from a prologue rises in front of
+ * the cells. Cheap integer arithmetic stays: the
  * targets have their own ways with addresses. Innermost loops go first, so that a value rises as far as it can.
  */
 
@@ -33,8 +34,11 @@ function visitBody(body: readonly Statement[], fresh: () => string): readonly St
 
 function visit(s: Statement, fresh: () => string): Hoisted {
   const kept = withBodies(s, (body) => visitBody(body, fresh))
-  if (kept.kind !== "for" || kept.bind === "grid" || kept.bind === "lane") return { before: [], kept }
-  const runs = kept.extent.kind === "literal" && kept.extent.value > 0
+  if (kept.kind !== "for" || kept.bind === "lane") return { before: [], kept }
+  const isGrid = kept.bind === "grid"
+  // Of cells inside of the lanes; what they fetch stays with them, for a lane has few registers to keep it in.
+  if (isGrid && kept.body.some((inner) => inner.kind === "for" && inner.bind === "lane")) return { before: [], kept }
+  const runs = !isGrid && kept.extent.kind === "literal" && kept.extent.value > 0
   return hoist(kept, { inside: namesIn([kept]), stored: storedIn(kept.body), runs }, fresh)
 }
 
