@@ -78,10 +78,7 @@ export interface Driver {
 
 /** CUdevice_attribute */
 export const attributes = {
-  clockKilohertz: 13,
   multiprocessors: 16,
-  memoryKilohertz: 36,
-  memoryBusBits: 37,
   l2Bytes: 38,
   major: 75,
   minor: 76,
