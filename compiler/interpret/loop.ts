@@ -5,7 +5,7 @@
  *   interpretLoop(kernel, new Map([["x", memoryOf("f32", [1, 2, 3])], ["y", y]]), new Map([["length", 3]]))
  *   y.values   // what the kernel stored; or a LoopFault: "lane 1 and lane 0 touch tile[3] without a barrier between, in: tile[i] = …"
  *
- * Workgroups run one after the other. The lanes of a workgroup take turns after every statement, in a random order that a seed repeats, and go
+ * Workgroups run one after the other. The lanes of a workgroup take turns of one statement to eight, in a random order that a seed repeats, and go
  * on into the next iteration of the grid without waiting for each other. What stands in front of a grid loop that is in the lane loop is run once
  * by each workgroup. A lane that comes to a barrier waits for all lanes, one that comes
  * to a shuffle waits for its partner. The kernel is expected to pass `verifyLoop`.
@@ -139,6 +139,9 @@ function runAlone({ machine, code, meetings }: Program): void {
   }
 }
 
+/** Statements of a lane's turn at most. */
+const longestTurn = 8
+
 function runTogether(program: Program, lanes: number, random: (below: number) => number, subgroup: number): void {
   const { machine, code, slots } = program
   const places = new Int32Array(lanes)
@@ -148,14 +151,18 @@ function runTogether(program: Program, lanes: number, random: (below: number) =>
     while (count > 0) {
       const pick = random(count)
       const lane = ready[pick]!
-      const at = places[lane]!
+      let at = places[lane]!
       machine.lane = lane
       machine.base = lane * slots
-      machine.at = at
-      machine.epoch++
-      const next = code[at]!()
-      if (next !== wait) places[lane] = next
-      if (next === wait || next === code.length) ready[pick] = ready[--count]!
+      let next = at
+      for (let left = 1 + random(longestTurn); left > 0 && next === at && at < code.length; left--) {
+        machine.at = at
+        machine.epoch++
+        next = code[at]!()
+        if (next !== wait) at = next
+      }
+      places[lane] = at
+      if (next === wait || at === code.length) ready[pick] = ready[--count]!
     }
     count = meet(program, places, ready, subgroup)
   }
