@@ -7,23 +7,28 @@
 import { expect } from "vitest"
 import type { Session } from "../../runtime/session.js"
 import { type Golden, normalisedError } from "../support/goldens.js"
-import { greedyAfter, logitsInPieces, logitsOf } from "../support/session.js"
+import { equalPieces, greedyAfter, logitsInPieces, logitsOf } from "../support/session.js"
 
 const exactBound = 1e-8
 const fastBound = 1e-3
 const gap = 0.3
 
-export async function checkExact(session: Session, golden: Golden): Promise<void> {
+/** How a row is fed: in pieces of one size each, or, where each piece takes a while, of several sizes in one row. */
+export type Feeding = (length: number) => readonly (readonly number[])[]
+export const equal: Feeding = (length) => [1, 7, 32].map((chunk) => equalPieces(length, chunk))
+export const mixed: Feeding = (length) => [[...Array<number>(10).fill(1), 7, length - 17].filter((piece) => piece > 0)]
+
+export async function checkExact(session: Session, golden: Golden, feeding = equal): Promise<void> {
   for (const [row, ids] of golden.ids.entries()) {
     const error = normalisedError(await logitsOf(session, ids, ids.length), golden.logits[row]!)
     expect(error, `row ${row}`).toBeLessThan(exactBound)
   }
   // In pieces: long enough for several of each kind and for a window to move.
   const start = golden.ids[0]!.slice(0, 40)
-  for (const chunk of [1, 7, 32]) {
-    const logits = await logitsOf(session, start, chunk)
+  for (const pieces of feeding(start.length)) {
+    const logits = await logitsInPieces(session, start, pieces)
     const error = normalisedError(logits, golden.logits[0]!.subarray(0, logits.length))
-    expect(error, `chunks of ${chunk}`).toBeLessThan(exactBound)
+    expect(error, `pieces of ${pieces}`).toBeLessThan(exactBound)
   }
   await checkTokens(session, golden)
 }
