@@ -4,7 +4,7 @@
 import type { ArtifactKernel } from "../../runtime/artifact.js"
 import { maximum } from "../ir/dim.js"
 import { type LoopKernel, storageBytes } from "../ir/loop.js"
-import { emitCuda } from "./cuda/emit.js"
+import { type CudaOptions, emitCuda } from "./cuda/emit.js"
 import { prelude } from "./cuda/prelude.js"
 import { reserved } from "./cuda/words.js"
 import { createNames } from "./text/names.js"
@@ -57,13 +57,16 @@ export const wgslKernels =
     }
   }
 
+/** What a kernel may use of a GPU, and what it is laid out for. */
+export type CudaFacts = Pick<CudaOptions, "sharedBytes" | "multiprocessors">
+
 export const cudaKernels =
-  (sharedBytes: number) =>
+  ({ sharedBytes, multiprocessors }: CudaFacts) =>
   (kernels: readonly LoopKernel[], symbolOrder: readonly string[]): Emitted => {
     const names = createNames(reserved)
     const made = kernels.map((loops): ArtifactKernel => {
       const symbol = names.fresh(loops.name)
-      const { source, ...own } = emitCuda(loops, { symbol, symbolOrder, sharedBytes })
+      const { source, ...own } = emitCuda(loops, { symbol, symbolOrder, sharedBytes, multiprocessors })
       return { ...kernelOf(loops, { source, scratch: 0 }), symbol, ...own }
     })
     return { kernels: made, module: new Uint8Array(), prelude }

@@ -121,6 +121,9 @@ export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Mach
   }
 }
 
+/** Of an H100 or H200, for which blocks are counted: other GPUs have 46 to 188. */
+export const cudaMultiprocessors = 132
+
 /** Bytes of shared memory that a block may have: the least of all GPUs from sm_80 on, which sm_86 and sm_120 have. */
 const sharedOfAny = 99 * 1024
 

@@ -11,7 +11,7 @@ import { hoistInvariants } from "../loop/hoist-invariants.js"
 import { mergeLoads } from "../loop/merge-loads.js"
 import { startEarly } from "../loop/start-early.js"
 import { cudaKernels, type Emitted, wasmKernels, wgslKernels } from "./emit.js"
-import { anyAdapter, cudaAhead, cudaMachine, machineOf, wasmMachine } from "./machines.js"
+import { anyAdapter, cudaAhead, cudaMachine, cudaMultiprocessors, machineOf, wasmMachine } from "./machines.js"
 
 export interface LoopPass {
   readonly name: string
@@ -63,7 +63,7 @@ export const cudaTarget: Target = {
   ...cudaMachine,
   loopPasses: wide,
   launchPasses: [{ name: "start-early", run: (loops) => startEarly(loops, cudaAhead) }],
-  emit: cudaKernels(cudaMachine.tile.sharedBytes),
+  emit: cudaKernels({ sharedBytes: cudaMachine.tile.sharedBytes, multiprocessors: cudaMultiprocessors }),
 }
 
 export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precision = defaultPrecision): Target {

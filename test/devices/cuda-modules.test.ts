@@ -12,11 +12,38 @@ import { findLibrary, type LibraryName, type Surroundings } from "../../runtime/
 import { loadableModules, modulesAhead } from "../../runtime/devices/cuda/modules.js"
 import { nvccAt, nvccVersion } from "../../runtime/devices/cuda/nvcc.js"
 import { nvrtcAt, nvrtcVersion } from "../../runtime/devices/cuda/nvrtc.js"
+import { compileWithoutSpills, spillsIn } from "../../runtime/devices/cuda/residency.js"
 import type { WeftError } from "../../runtime/errors.js"
 import { required } from "./conformance.js"
 
 const folder = mkdtempSync(join(tmpdir(), "weft-modules-"))
 afterAll(() => rmSync(folder, { recursive: true }))
+
+describe("kernels that wish for company", () => {
+  const text = ["a", "b"].map((k) => `#ifndef RESIDENT_${k}\n#define RESIDENT_${k} 4\n#endif\n`).join("")
+  const log = (a: number, b: number) =>
+    [a, b]
+      .map(
+        (n, i) =>
+          `ptxas info : Function properties for ${"ab"[i]}\n 8 bytes stack frame, ${n} bytes spill stores, ${n} bytes spill loads`,
+      )
+      .join("\n")
+  const compiled = async (kind: "cubin" | "ptx", first: string) => {
+    const given: string[] = []
+    const { log } = await compileWithoutSpills(text, { arch: "sm_90a", kind }, async (of) => {
+      given.push(of.slice(0, of.length - text.length))
+      return { log: given.length === 1 ? first : "again" }
+    })
+    return { given, log }
+  }
+
+  test("are compiled once where none spills", async () =>
+    expect(await compiled("cubin", log(0, 0))).toEqual({ given: [""], log: log(0, 0) }))
+  test("are compiled again without those wishes for which they spill", async () =>
+    expect(await compiled("cubin", log(0, 4))).toEqual({ given: ["", "#define RESIDENT_b 1\n"], log: "again" }))
+  test("have none in PTX", async () =>
+    expect((await compiled("ptx", "")).given).toEqual(["#define RESIDENT_a 1\n#define RESIDENT_b 1\n"]))
+})
 
 describe("where CUDA is looked for", () => {
   const machine = (
@@ -315,4 +342,19 @@ describe.each([
       }
     },
   )
+
+  test.skipIf(path === undefined)("takes back a wish for which registers do not do", async () => {
+    const each = (what: (i: number) => string) => Array.from({ length: 64 }, (_, i) => what(i)).join(" ")
+    const text = (most: string) => `#ifndef RESIDENT_a
+#define RESIDENT_a 8
+#endif
+extern "C" __global__ void __launch_bounds__(256, ${most}) a(float* x, int n) {
+  ${each((i) => `float s${i} = x[${i} * 256 + threadIdx.x];`)}
+  for (int i = 0; i < n; i++) { ${each((i) => `s${i} = s${(i * 29 + 17) % 64} * s${(i * 5 + 3) % 64} + s${i};`)} }
+  ${each((i) => `x[${i} * 256 + threadIdx.x] = s${i};`)}
+}`
+    const spilled = async (most: string) =>
+      spillsIn((await at(path!).compile(text(most), { arch: "sm_90a", kind: "cubin" })).log)
+    expect([...(await spilled("8")), ...(await spilled("RESIDENT_a"))]).toEqual(["a"])
+  })
 })

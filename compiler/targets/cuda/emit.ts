@@ -22,6 +22,8 @@ export interface CudaOptions {
   readonly symbolOrder: readonly string[]
   /** Bytes of shared memory that a block may have. */
   readonly sharedBytes: number
+  /** Of the GPU that workgroups are counted for. */
+  readonly multiprocessors: number
 }
 
 export interface CudaKernel {
@@ -41,9 +43,12 @@ export function emitCuda(kernel: LoopKernel, options: CudaOptions): CudaKernel {
   if (refusal !== undefined) throw refusal
   const parameters = [...kernel.buffers.map((b, i) => parameterText(b, body.buffers[i]!)), "const i32* symbols"]
   const early = everyStatement(kernel.body).some((s) => s.kind === "await")
+  const resident = residentOf(kernel, options)
+  const name = `RESIDENT_${options.symbol}`
   const source = [
     `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
-    `KERNEL(${kernel.threads}, 1) ${options.symbol}(${parameters.join(", ")}) {`,
+    ...(resident === 1 ? [] : [`#ifndef ${name}`, `#define ${name} ${resident}`, "#endif"]),
+    `KERNEL(${kernel.threads}, ${resident === 1 ? 1 : name}) ${options.symbol}(${parameters.join(", ")}) {`,
     ...body.globals.map((line) => `  ${line}`),
     ...body.lines,
     // A workgroup without a cell waits, too: then a launch that has ended says that those before it have.
@@ -52,6 +57,16 @@ export function emitCuda(kernel: LoopKernel, options: CudaOptions): CudaKernel {
     "",
   ].join("\n")
   return { source, sharedBytes, ...(early ? { early } : {}) }
+}
+
+/** Registers of a multiprocessor from sm_80 to sm_120, and those that a thread that waits for memory should have: 8 loads of 16 bytes, their sums and places. */
+const registers = { all: 65536, least: 64 }
+
+/** Workgroups that a multiprocessor is to hold: as many as let all of a launch run at once, where there is room for them; else as many as come. */
+function residentOf({ groups, threads }: LoopKernel, { multiprocessors }: CudaOptions): number {
+  const wanted = Math.ceil(groups / multiprocessors)
+  const room = registers.all / registers.least / threads
+  return wanted <= room ? wanted : 1
 }
 
 function symbolText(kernel: LoopKernel, { symbolOrder }: CudaOptions, name: string): string {

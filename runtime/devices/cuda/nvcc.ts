@@ -9,8 +9,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { availableParallelism, tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { WeftError } from "../../errors.js"
-import { type Compiler, languageOptions, targetOption } from "./compiler.js"
+import type { Binary } from "./architectures.js"
+import { type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
 import { identityOf } from "./libraries.js"
+import { compileWithoutSpills, tellOfSpills } from "./residency.js"
 
 /** More than what is said of all kernels of an artifact. */
 const mostOutputBytes = 64 << 20
@@ -22,21 +24,23 @@ export function nvccAt(path: string, more: readonly string[] = []): Compiler {
     description: `nvcc (${path})`,
     identity: `nvcc ${identityOf(path)} ${more.join(" ")}`,
     compile: (text, binary) =>
-      atATime(async () => {
-        // mkdtemp makes folders of mode 0700.
-        const folder = await mkdtemp(join(tmpdir(), "weft-nvcc-"))
-        try {
-          const { kind } = binary
-          const [from, to] = [join(folder, "kernels.cu"), join(folder, `kernels.${kind}`)]
-          await writeFile(from, text)
-          const options = [`-${kind}`, `-arch=${targetOption(binary)}`, ...languageOptions, ...more]
-          const { code, said } = await run(path, [...options, "-o", to, from], folder)
-          const log = said.replaceAll(`${folder}/`, "").trim()
-          return code === 0 ? { image: imageOf(await readFile(to), kind), log } : { log }
-        } finally {
-          await rm(folder, { recursive: true, force: true })
-        }
-      }),
+      compileWithoutSpills(text, binary, (given) => atATime(() => compileWith(path, given, binary, more))),
+  }
+}
+
+async function compileWith(path: string, text: string, binary: Binary, more: readonly string[]): Promise<Compiled> {
+  // mkdtemp makes folders of mode 0700.
+  const folder = await mkdtemp(join(tmpdir(), "weft-nvcc-"))
+  try {
+    const { kind } = binary
+    const [from, to] = [join(folder, "kernels.cu"), join(folder, `kernels.${kind}`)]
+    await writeFile(from, text)
+    const options = [`-${kind}`, `-arch=${targetOption(binary)}`, ...languageOptions, tellOfSpills, ...more]
+    const { code, said } = await run(path, [...options, "-o", to, from], folder)
+    const log = said.replaceAll(`${folder}/`, "").trim()
+    return code === 0 ? { image: imageOf(await readFile(to), kind), log } : { log }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

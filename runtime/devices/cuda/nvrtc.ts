@@ -9,6 +9,7 @@ import { WeftError } from "../../errors.js"
 import { type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
 import { type Koffi, loadKoffi } from "./foreign.js"
 import { identityOf } from "./libraries.js"
+import { compileWithoutSpills, tellOfSpills } from "./residency.js"
 
 const loaded = new Map<string, Promise<Calls>>()
 
@@ -18,8 +19,9 @@ export function nvrtcAt(path: string): Compiler {
     description: `NVRTC (${path})`,
     identity: `nvrtc ${identityOf(path)}`,
     async compile(text, to) {
-      const options = [`--gpu-architecture=${targetOption(to)}`, ...languageOptions]
-      return compileWith(await callsOf(path), text, options, to.kind)
+      const options = [`--gpu-architecture=${targetOption(to)}`, ...languageOptions, tellOfSpills]
+      const calls = await callsOf(path)
+      return compileWithoutSpills(text, to, (given) => compileWith(calls, given, options, to.kind))
     },
   }
 }

@@ -91,7 +91,7 @@ ${launches.map(({ kernel }, i) => `  launch(run_k${i}, ${kernel.threads}, ${kern
 
 /** A kernel as it is emitted, with its own symbols only. */
 export const textOf = (kernel: LoopKernel, symbol = "kernel"): string =>
-  emitCuda(kernel, { symbol, symbolOrder: kernel.symbols, sharedBytes: 1 << 18 }).source
+  emitCuda(kernel, { symbol, symbolOrder: kernel.symbols, sharedBytes: 1 << 18, multiprocessors: 132 }).source
 
 /** A kernel's text, and a function without parameters that gives it those of one launch. */
 function kernelText({ kernel, symbols, fault }: Launch, symbol: string, places: readonly number[]): string {

@@ -23,7 +23,7 @@ function kernel(
   return { name: "twice", buffers, symbols: [], threads: 64, groups: 2, body: [grid] }
 }
 const emit = (k: LoopKernel, sharedBytes = 4096) =>
-  emitCuda(k, { symbol: "k0_twice", symbolOrder: ["past", "n"], sharedBytes })
+  emitCuda(k, { symbol: "k0_twice", symbolOrder: ["past", "n"], sharedBytes, multiprocessors: 132 })
 /** The statements of the lane loop. */
 const lines = (body: readonly Statement[], buffers: readonly LoopBuffer[], shared?: readonly Statement[]) => {
   const all = emit(kernel(body, buffers, shared))
@@ -101,6 +101,17 @@ KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
     expect(lines([bind("load", n(1))], [])).toEqual(["const i32 load_ = 1;"])
   })
 
+  it("wishes for as many workgroups at a time as a launch has, where registers allow so many", () => {
+    const resident = (groups: number, threads = 256) => {
+      const { source } = emit({ ...kernel([], []), groups, threads })
+      const wish = /#define RESIDENT_k0_twice (\d+)/.exec(source)?.[1]
+      expect(source).toContain(`KERNEL(${threads}, ${wish === undefined ? 1 : "RESIDENT_k0_twice"}) k0_twice(`)
+      return Number(wish ?? 1)
+    }
+    expect([1, 132, 133, 512, 528, 529].map((groups) => resident(groups))).toEqual([1, 1, 2, 4, 4, 1])
+    expect([resident(512, 512), resident(200, 512), resident(1000, 128)]).toEqual([1, 2, 8])
+  })
+
   it("is refused beyond what a block has", () => {
     const shared: Statement[] = [{ kind: "alloc", name: "row", dtype: "f32", size: 2048, space: "shared" }]
     expect(() => emit(kernel([], [], shared))).toThrow("needs 8192 bytes of shared memory; a block has 4096")
@@ -115,6 +126,6 @@ KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
     const artifact = await compile("examples/mandelbrot.ts", {}, "cuda")
     checkArtifact(JSON.parse(JSON.stringify(artifact)))
     for (const { source, symbol, threads } of artifact.kernels)
-      expect(source).toContain(`KERNEL(${threads}, 1) ${symbol}(`)
+      expect(source).toMatch(new RegExp(`KERNEL\\(${threads}, (1|RESIDENT_${symbol})\\) ${symbol}\\(`))
   })
 })
