@@ -14,7 +14,7 @@ import type { LoadedModel } from "../node.js"
 
 /** Tokens of the prompts that are read, and those before what is generated. */
 const readings = [512, 4096]
-const contexts = [0, 1024, 4096]
+const contexts = [0, 1024, 4096, 8192]
 const generatedTokens = 128
 /** Seconds after which a row has been run often enough, once at least. */
 const enoughSeconds = 90
