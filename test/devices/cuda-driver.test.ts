@@ -201,8 +201,8 @@ describe("profile", () => {
       [6, false],
       [7, false],
     ])
-    // The same bytes as if all of it had been submitted: once to begin with and eight times, then again with marks.
-    expect(driver.runs).toHaveLength(2 * 9 * 3)
+    // Once to begin with and eight times, then again with marks, each time behind a launch that holds it up.
+    expect(driver.runs).toHaveLength(9 * 3 + 9 * 4)
     expect(await codeOf(device.profile!([{ commands: 1 }], Int32Array.of(1), 8))).toBe("device/submit-recording")
     device.dispose()
     expect(await left(driver)).toEqual({})

@@ -333,7 +333,8 @@ function openContext(
       few(symbols.length)
       graphs.check(recordings)
       setSymbols(symbols)
-      return profileRecordings(driver, stream, graphs, recordings, count)
+      const holding = (microseconds: number) => single(loadDelay(kernels, microseconds, isEarly), 1, false)
+      return profileRecordings({ driver, stream, graphs, holding }, recordings, count)
     },
     async read(from, offset, bytes) {
       alive()

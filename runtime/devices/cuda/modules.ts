@@ -63,8 +63,10 @@ export async function loadableModules(
       hint: `it has ${made === "" ? "none" : made}; ${missingCompiler(searches)}; or compile ahead of time: weft compile … --target cuda --arch ${arch}`,
     })
   }
+  // The longest first, so that the last ones are short.
+  const order = [...kernels.entries()].sort(([, a], [, b]) => b.source.length - a.source.length)
   return Promise.all(
-    kernels.map(async (kernel, i) => {
+    order.map(async ([i, kernel]) => {
       const unit = { name: kernel.symbol!, text: unitOf(artifact, [kernel]) }
       const { image, log } = await keptBinary(unit, { arch, kind: "cubin" }, compiler, cache)
       if (image === undefined) throw refusal([kernel], log, arch, compiler)
