@@ -9,6 +9,7 @@ import { join } from "node:path"
 import fc from "fast-check"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
+import { lacking } from "../../compiler/targets/cuda/operations.js"
 import { cudaTarget } from "../../compiler/targets/target.js"
 import type { Artifact } from "../../runtime/artifact.js"
 import type { CudaDevice, CudaDeviceOptions } from "../../runtime/devices/cuda/device.js"
@@ -21,6 +22,8 @@ import { checkExact, checkExactLong, checkFast, checkFastLong } from "../golden/
 import { deviceCases, type Job, jobsOf, runJobs, symbolOrder } from "../laws/jobs.js"
 import { loadGolden, longGoldens } from "../support/goldens.js"
 import { openSession } from "../support/session.js"
+import { batchesOf } from "../targets/operations.js"
+import { failuresOn } from "../targets/operations-device.js"
 import { goldenArtifacts, statefulNames, tales } from "./names.js"
 
 export interface Card {
@@ -30,11 +33,23 @@ export interface Card {
 
 export async function cardSuites(card: Card): Promise<void> {
   await conformance("cuda", card.open, (kernels, order) => cudaTarget.emit(kernels, order))
+  operations(card)
   randomKernels(card)
   goldens(card)
   endings(card)
   onTales(card)
   faults(card)
+}
+
+function operations({ open }: Card): void {
+  test("every operation on every dtype at every width gives on cuda what its table says", async () => {
+    const device = await open()
+    const batches = batchesOf(lacking)
+    const kernels = batches.map((b) => b.kernel)
+    const failures = await failuresOn(device, batches, cudaTarget.emit(kernels, []))
+    expect([...failures].map(([key, problems]) => `${key}: ${problems[0]}`)).toEqual([])
+    device.dispose()
+  })
 }
 
 /** Kernels that reach a compiler at a time. */
