@@ -3,7 +3,8 @@
  *
  *   sum_{kv < 8}(sum_{dim < 128}(x[kv, dim] · w[o, kv, dim]))   →   sum_{dim < 1024}(x[dim] · w[o, dim])        x and w of one axis less
  *
- * Lanes that share a fold then share all of it. Only where every read of the one axis is a read of the other right after it.
+ * Lanes that share a fold then share all of it. Only where every read of the one axis is a read of the other right after it, or after axes of
+ * one element.
  */
 
 import { literalExtent } from "../ir/dim.js"
@@ -35,8 +36,13 @@ export const mergeFolds = (fused: Fused): Fused => ({
 interface Pair {
   readonly outer: Reduce
   readonly inner: Reduce
-  /** Per buffer: the place of the outer axis in its index. */
-  readonly at: ReadonlyMap<string, number>
+  /** Per buffer: the places of both axes in its index; between them stand axes of one element only. */
+  readonly at: ReadonlyMap<string, Places>
+}
+
+interface Places {
+  readonly outer: number
+  readonly inner: number
 }
 
 export function merged(kernel: Kernel): Kernel {
@@ -53,7 +59,7 @@ function pairOf(outer: Reduce, kernel: Kernel): Pair | undefined {
   if (inner === undefined) return undefined
   const [count, each] = [literalExtent(outer.extent), literalExtent(inner.extent)]
   if (count === undefined || each === undefined) return undefined
-  const at = new Map<string, number>()
+  const at = new Map<string, Places>()
   const seen = new Set<Expression>()
   // Whether the axes stand side by side wherever they stand.
   const fits = (x: Expression): boolean => {
@@ -61,7 +67,7 @@ function pairOf(outer: Reduce, kernel: Kernel): Pair | undefined {
     seen.add(x)
     if (!freeVariables(x).has(outer.axis) && !freeVariables(x).has(inner.axis)) return true
     if (x.kind === "load")
-      return sideBySide(x, outer.axis, inner.axis, at) && shapeOf(x)[at.get(x.buffer)! + 1] === each
+      return sideBySide(x, outer.axis, inner.axis, shapeOf(x), at) && shapeOf(x)[at.get(x.buffer)!.inner] === each
     return x.kind !== "variable" && x.kind !== "localRead" && operands(x).every(fits)
   }
   const shapeOf = (x: Load) => bufferOf(kernel, x.buffer).shape
@@ -69,18 +75,18 @@ function pairOf(outer: Reduce, kernel: Kernel): Pair | undefined {
   // A buffer that is bound in parts is divided along its first axis.
   const large = (name: string) =>
     bufferOf(kernel, name).shape.reduce((n, s) => n * s, 1) > mergeRules.elementsOfOneBinding
-  return [...at].some(([name, place]) => place === 0 && large(name)) ? undefined : { outer, inner, at }
+  return [...at].some(([name, place]) => place.outer === 0 && large(name)) ? undefined : { outer, inner, at }
 }
 
-function sideBySide(x: Load, outer: string, inner: string, at: Map<string, number>): boolean {
+function sideBySide(x: Load, outer: string, inner: string, shape: readonly number[], at: Map<string, Places>): boolean {
   const place = x.index.findIndex((i) => i.kind === "variable" && i.name === outer)
-  const next = x.index[place + 1]
+  const next = x.index.findIndex((i, p) => p > place && i.kind === "variable" && i.name === inner)
   const known = at.get(x.buffer)
-  if (place < 0 || next?.kind !== "variable" || next.name !== inner || (known !== undefined && known !== place))
-    return false
-  at.set(x.buffer, place)
+  if (place < 0 || next < 0 || shape.slice(place + 1, next).some((s) => s !== 1)) return false
+  if (known !== undefined && (known.outer !== place || known.inner !== next)) return false
+  at.set(x.buffer, { outer: place, inner: next })
   return x.index.every(
-    (i, p) => p === place || p === place + 1 || (!freeVariables(i).has(outer) && !freeVariables(i).has(inner)),
+    (i, p) => p === place || p === next || (!freeVariables(i).has(outer) && !freeVariables(i).has(inner)),
   )
 }
 
@@ -88,10 +94,10 @@ function mergePair({ outer, inner, at }: Pair, kernel: Kernel): Kernel {
   const each = literalExtent(inner.extent)!
   const one = variable(inner.axis)
   // Of two indices one: of the pair the inner axis, which has all elements now.
-  const joined = (index: readonly Expression[], place: number): readonly Expression[] => {
-    const [a, b] = [index[place]!, index[place + 1]!]
+  const joined = (index: readonly Expression[], places: Places): readonly Expression[] => {
+    const [a, b] = [index[places.outer]!, index[places.inner]!]
     const ofPair = a.kind === "variable" && a.name === outer.axis && b === one
-    return [...index.slice(0, place), ofPair ? one : add(mul(a, literal(each)), b), ...index.slice(place + 2)]
+    return merging(index, places, ofPair ? one : add(mul(a, literal(each)), b))
   }
   const key = identity(outer)
   const visit = rewriter((x, again) => {
@@ -108,8 +114,11 @@ function mergePair({ outer, inner, at }: Pair, kernel: Kernel): Kernel {
   const buffers = kernel.buffers.map((b) => {
     const place = at.get(b.name)
     if (place === undefined) return b
-    const [before, a, c] = [b.shape.slice(0, place), b.shape[place]!, b.shape[place + 1]!]
-    return { ...b, shape: [...before, a * c, ...b.shape.slice(place + 2)] }
+    return { ...b, shape: merging(b.shape, place, b.shape[place.outer]! * b.shape[place.inner]!) }
   })
   return { ...kernel, items, buffers }
 }
+
+/** A list with one in place of two; what stands between them stays. */
+const merging = <T>(list: readonly T[], { outer, inner }: Places, one: T): readonly T[] =>
+  list.flatMap((x, i) => (i === outer ? [] : i === inner ? [one] : [x]))

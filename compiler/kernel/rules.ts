@@ -30,7 +30,7 @@ export const splitRules = {
   /** Elements that a part is a multiple of, so that vectors start at multiples: two loads of halves. Counted. */
   multiple: 16,
   /** Rows that fold the same elements, from which they fill the device by themselves, with ranges of their own. Not measured. */
-  rows: 16,
+  rows: 32,
   /** Elements of a part of a plain fold for each of an online fold, which does so much more for one: 512 are four loads of 32 lanes. Not measured. */
   plainElements: 8,
   /**

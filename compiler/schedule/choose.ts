@@ -50,10 +50,10 @@ export function chooseSchedule(kernel: Kernel, target: ScheduleTarget): Schedule
   return threads < made.threads ? scheduleFor(kernel, { ...target, threads }) : made
 }
 
-/** Whether all points of a kernel have the same folds. */
+/** Whether all points of a kernel have the same folds, and blocks hold nothing but single elements. */
 function foldsOnce({ items }: Kernel): boolean {
   return items.every((i) => {
-    if (i.kind === "local") return true
+    if (i.kind === "local") return i.axes.every((a) => hinted(a.extent) === 1)
     const folds = outermostFolds(i.value)
     const apart = i.axes.filter((a) => folds.some((r) => freeVariables(r).has(a.name)))
     return folds.length > 0 && apart.every((a) => hinted(a.extent) === 1)

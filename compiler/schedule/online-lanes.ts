@@ -18,19 +18,19 @@ import type { AxisTile, ReductionTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import type { Roles } from "./online-roles.js"
 import { onlineRules, elementsOfLoad as wide } from "./rules.js"
-import { type Chunked, consecutiveAxis, power, product, type Shares } from "./shares.js"
+import { type Chunked, consecutiveAxis, power, product, type Shares, volume } from "./shares.js"
 
 const rules = onlineRules.lanes
 
 export function laneSchedule(
-  { axis, score, rows, channels, batch, tileOfRows }: Roles,
+  { axis, score, rows, channels, batch }: Roles,
   store: Store,
   kernel: Kernel,
   target: ChunkTarget,
 ): Chunked | undefined {
   const last = channels.at(-1)
   const extent = last && literalExtent(last.extent)
-  if (tileOfRows || last === undefined || extent === undefined || channels.length > 1) return undefined
+  if (volume(rows) >= rules.rows || last === undefined || extent === undefined || channels.length > 1) return undefined
   const folds = outermostFolds(store.value)
   const vector = widthAlong(
     last.name,

@@ -200,6 +200,8 @@ export const onlineRules = {
   },
   /** Few rows on hardware, of which lanes hold the channels. */
   lanes: {
+    /** Rows that fold the same keys up to which they are few: four blocks of the rows that lanes hold of 128 channels. Not measured. */
+    rows: 32,
     /**
      * Channels of a row that a lane holds at least: what all lanes of a group do alike for a score (a weight, a step of its tree) is spread over
      * so many products. 8 of 128 channels, by hand in CUDA, measured on an H100: 84 % of the rate at which it reads.

@@ -126,7 +126,8 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarge
   const turns = pointsOf(kernel) / once / (workgroups ?? Number.POSITIVE_INFINITY)
   if (turns >= workgroupRules.turns && makesAllAlike(draft, kernel)) return once
   const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.busyWithFew * busy))
-  return Math.max(even, whole(least))
+  // A block more for some processors is as good as points that most of them lack.
+  return Math.max(even, once, Math.round(least / once) * once)
 }
 
 /** Whether all that a block makes for its points is the same for all blocks, however small they are. */

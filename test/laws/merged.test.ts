@@ -20,19 +20,23 @@ function kernelFrom(numbers: readonly number[]): Kernel {
   const choose = new Choices(numbers)
   const folded = ["i", "j", "k", "l"].slice(0, 2 + choose.below(3))
   const extents = new Map(["o", ...folded].map((name) => [name, choose.of([2, 3, 1, 4])] as const))
+  extents.set("unit", 1)
+  const between = choose.chance(30)
   const buffers: KernelBuffer[] = []
   const factors = Array.from({ length: 2 + choose.below(2) }, (_, n): Expression => {
     let axes = choose.chance(50) ? ["o", ...folded] : folded
     if (choose.chance(25)) axes = axes.filter(() => choose.chance(70))
     if (choose.chance(25)) axes = [...axes].reverse()
     if (axes.length === 0) return literal(2, "f32")
-    const shape = axes.map((a) => extents.get(a)! + (choose.chance(15) ? 1 : 0))
+    // An axis of one element is in nobody's way.
+    if (between && axes.length > 1) axes = [axes[0]!, "unit", ...axes.slice(1)]
+    const shape = axes.map((a) => extents.get(a)! + (a !== "unit" && choose.chance(15) ? 1 : 0))
     // One buffer may be read at several places.
     const name = choose.chance(20) && n > 0 ? "x0" : `x${n}`
     if (buffers.every((b) => b.name !== name)) buffers.push({ name, dtype: "f32", storage: "f32", shape })
     const own = buffers.find((b) => b.name === name)!.shape
     if (own.length !== axes.length || own.some((s, i) => s < extents.get(axes[i]!)!)) return literal(3, "f32")
-    const at = axes.map((a) => (choose.chance(10) ? literal(0) : variable(a)))
+    const at = axes.map((a) => (choose.chance(10) || a === "unit" ? literal(0) : variable(a)))
     return load(name, at, "f32")
   })
   const used = choose.chance(10) ? [apply("toF32", add(variable(choose.of(folded)), literal(1)))] : []

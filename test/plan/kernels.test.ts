@@ -51,7 +51,7 @@ test("and on adapters that grant no more than they must, with weights that are b
   }
 })
 
-test("on hardware a choice is few launches, and each that goes over all tokens has a block for each multiprocessor", async () => {
+test("on hardware a choice is few launches, and each that goes over all tokens has a block for each part of them", async () => {
   const { artifact } = await compileConfig("qwen3-0.6b", "webgpu", { adapter })
   const { entries, buffers } = artifact
   const launches = (name: string) => entries[name]!.launches
@@ -63,7 +63,8 @@ test("on hardware a choice is few launches, and each that goes over all tokens h
       bound.some((b) => buffers[b]!.bytes >= artifact.model!.vocabulary * 4),
     ),
   )
-  const small = over.filter(({ groups }) => groups < 128)
+  // Of 151,936 tokens there are 99 parts: one block folds all that is folded of one.
+  const small = over.filter(({ groups }) => groups < 99)
   expect(over.length - small.length).toBeGreaterThan(20)
   // Where ties end is looked for in one part of the tokens.
   expect(small.length).toBeLessThanOrEqual(1)
