@@ -84,6 +84,8 @@ export interface LoopBuffer {
   readonly access: "read" | "write" | "readwrite"
   /** Written by no launch: a weight or a constant. */
   readonly steady?: true
+  /** A steady one of which no workgroup reads an element again, nor many another's: it need not be kept near. */
+  readonly once?: true
 }
 
 export interface LoopKernel {

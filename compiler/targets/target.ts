@@ -9,6 +9,7 @@ import { dropBarriers } from "../loop/drop-barriers.js"
 import { halveProducts } from "../loop/half-products.js"
 import { hoistInvariants } from "../loop/hoist-invariants.js"
 import { mergeLoads } from "../loop/merge-loads.js"
+import { readOnce } from "../loop/read-once.js"
 import { startEarly } from "../loop/start-early.js"
 import { cudaKernels, type Emitted, wasmKernels, wgslKernels } from "./emit.js"
 import { anyAdapter, cudaAhead, cudaMachine, cudaMultiprocessors, machineOf, wasmMachine } from "./machines.js"
@@ -62,7 +63,10 @@ export const cudaTarget: Target = {
   name: "cuda",
   ...cudaMachine,
   loopPasses: wide,
-  launchPasses: [{ name: "start-early", run: (loops) => startEarly(loops, cudaAhead) }],
+  launchPasses: [
+    { name: "read-once", run: readOnce },
+    { name: "start-early", run: (loops) => startEarly(loops, cudaAhead) },
+  ],
   emit: cudaKernels({ sharedBytes: cudaMachine.tile.sharedBytes, multiprocessors: cudaMultiprocessors }),
 }
 

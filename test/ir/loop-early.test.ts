@@ -2,10 +2,12 @@
 import { describe, expect, it } from "vitest"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { memoryOf } from "../../compiler/interpret/memory.js"
+import { sizeSymbol } from "../../compiler/ir/dim.js"
 import { add, apply, fetch, literal, mul, variable } from "../../compiler/ir/expression.js"
 import type { LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { readOnce } from "../../compiler/loop/read-once.js"
 import { startEarly } from "../../compiler/loop/start-early.js"
 import { markSteady } from "../../compiler/plan/steady.js"
 import { bind, bound, buffer, serial, store } from "../targets/wasm-support.js"
@@ -68,6 +70,10 @@ describe("until it waits, a kernel", () => {
     const given = [weight, buffers[1]!, { ...buffers[2]!, steady: true as const }]
     expect(problems(kernel([readWeight, wait, readInput, sum], given))).toEqual([
       "early: y is called steady, and is written",
+    ])
+    const once = [weight, { ...buffers[1]!, once: true as const }, buffers[2]!]
+    expect(problems(kernel([readWeight, wait, readInput, sum], once))).toEqual([
+      "early: x is read once, but is not steady",
     ])
     expect(problems(kernel([wait, readWeight, wait, readInput, sum]))).toEqual([
       "early: a kernel waits, and is released, once",
@@ -149,4 +155,39 @@ it("what is steady is a weight or a constant in every launch of a kernel", () =>
     },
   }
   expect(markSteady([k], plan)[0]!.buffers.map((b) => b.steady === true)).toEqual([true, false, false])
+})
+
+describe("read-once marks a steady buffer", () => {
+  const marked = (body: readonly Statement[], size: number) => {
+    const given = [{ ...weight, size: literal(size) }, ...buffers.slice(1)]
+    const grid = bound("grid", "group", 8, [bound("lane", "l", 4, body)])
+    return readOnce({ ...kernel([], given), groups: 8, body: [grid] }).buffers.map((b) => b.once === true)
+  }
+  const turns = (n: number | Expression) => serial("i", n, [readWeight])
+
+  it("of which all workgroups read no more than it has, twice at most", () => {
+    // 8 workgroups of 4 lanes, 3 times each.
+    expect(marked([turns(3), readInput], 96)).toEqual([true, false, false])
+    expect(marked([turns(3), readInput], 48)).toEqual([true, false, false])
+    expect(marked([turns(3), readInput], 47)).toEqual([false, false, false])
+    expect(marked([turns(sizeSymbol("n", 4, 2))], 4096)[0]).toBe(false)
+    expect(marked([readInput], 4096)[0]).toBe(false)
+  })
+
+  it("by the cells that read it", () => {
+    const first = apply("lt", variable("group"), literal(2))
+    const section: Statement = { kind: "if", condition: first, body: [turns(3)], otherwise: [readInput] }
+    expect([24, 12, 11].map((size) => marked([section], size)[0])).toEqual([true, true, false])
+    const other: Statement = { ...section, body: [readInput], otherwise: [turns(3)] }
+    expect([36, 35].map((size) => marked([other], size)[0])).toEqual([true, false])
+  })
+
+  it("which each workgroup reads in front of its cells", () => {
+    const cells = bound("grid", "group", 2, [readInput])
+    const given = (size: number) => [{ ...weight, size: literal(size) }, ...buffers.slice(1)]
+    const once = (size: number) =>
+      readOnce({ ...kernel([], given(size)), groups: 8, body: [bound("lane", "l", 4, [readWeight, cells])] })
+        .buffers[0]!.once
+    expect([once(16), once(15)]).toEqual([true, undefined])
+  })
 })

@@ -14,6 +14,7 @@ import { clean } from "../../compiler/loop/clean.js"
 import { dropBarriers } from "../../compiler/loop/drop-barriers.js"
 import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
 import { mergeLoads } from "../../compiler/loop/merge-loads.js"
+import { readOnce } from "../../compiler/loop/read-once.js"
 import { startEarly } from "../../compiler/loop/start-early.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
 import type { Regime } from "./program.js"
@@ -113,7 +114,7 @@ export function early(loops: LoopKernel): LoopKernel {
   const buffers = loops.buffers.map((b) =>
     b.access === "read" && reads++ % 2 === 0 ? { ...b, steady: true as const } : b,
   )
-  return startEarly({ ...loops, buffers }, { reads: 3, bytes: 4 })
+  return startEarly(readOnce({ ...loops, buffers }), { reads: 3, bytes: 4 })
 }
 
 /** Checks one kernel under one schedule. Answers with the code of the refusal, if any. @throws LawBroken */

@@ -17,6 +17,7 @@ export function earlyProblems(kernel: LoopKernel): readonly string[] {
   const problems = kernel.buffers
     .filter((b) => b.steady === true && b.access !== "read")
     .map((b) => `${b.name} is called steady, and is written`)
+  for (const b of kernel.buffers) if (b.once && !b.steady) problems.push(`${b.name} is read once, but is not steady`)
   if (awaits! > 1 || releases! > 1) problems.push("a kernel waits, and is released, once")
   if (releases! > 0 && awaits! === 0) problems.push("a kernel that does not wait is released")
   if (awaits! === 0) return problems

@@ -26,6 +26,7 @@ interface ArrayFacts {
   readonly storage: Storage
   /** Whether no launch writes it. */
   readonly steady?: boolean | undefined
+  readonly once?: boolean | undefined
   readonly space: "buffer" | "shared" | "register"
 }
 
@@ -36,7 +37,7 @@ export interface CudaDialect extends Dialect {
 
 export function cudaDialect(kernel: LoopKernel): CudaDialect {
   const arrays = new Map<string, ArrayFacts>(
-    kernel.buffers.map((b) => [b.name, { storage: b.storage, space: "buffer", steady: b.steady }]),
+    kernel.buffers.map((b) => [b.name, { storage: b.storage, space: "buffer", steady: b.steady, once: b.once }]),
   )
   for (const s of everyStatement(kernel.body))
     if (s.kind === "alloc") arrays.set(s.name, { storage: s.storage ?? s.dtype, space: s.space })
@@ -99,9 +100,9 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
 /** Whether an element is a value of C++ as it lies in memory. */
 const isPlain = (storage: Storage): boolean => !packed(storage) && storage !== "bool"
 
-function fetchText({ storage, space, steady }: ArrayFacts, array: string, x: Fetch, offset: string): string {
+function fetchText({ storage, space, steady, once }: ArrayFacts, array: string, x: Fetch, offset: string): string {
   const from = `${array} + ${offset}`
-  if (steady) return `load<${x.width === 1 ? "" : `${x.width}, `}Steady>(${from})`
+  if (steady) return `load<${x.width === 1 ? "" : `${x.width}, `}${once ? "Once" : "Steady"}>(${from})`
   if (x.width === 1 && isPlain(storage)) return `${array}[${bare(offset)}]`
   if (x.width === 1) return `load<Plain>(${from})`
   return space === "register" ? `gather<${x.width}>(${from})` : `load<${x.width}>(${from})`
