@@ -110,6 +110,9 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
     destroy(kind)(pointer)
     for (const m of memory) if (m.start === pointer) memory.delete(m)
   }
+  const failBroken = (call: string): never => {
+    throw driverError(call, 700, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered")
+  }
   /** Carries out what is in the stream, as far as `until`. */
   const advance = (until: () => boolean) => {
     while (!until() && queue.length > 0 && !broken) {
@@ -121,8 +124,7 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
         queue = []
       }
     }
-    if (broken)
-      throw driverError("cuStream", 700, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered")
+    if (broken) failBroken("cuStream")
   }
   const enqueue = (stream: number, work: () => void) => {
     get("stream", stream)
@@ -146,6 +148,8 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
     attribute: (_, attribute) => ({ 75: 9, 76: 0, 16: 132 })[attribute as number] ?? 1 << 20,
     totalMemory: () => total,
     createContext: () => {
+      // A fault is the whole process's until the last context that saw it is gone.
+      if (broken && (live.get("context") ?? 0) > 0) return failBroken("cuCtxCreate")
       current = make("context", undefined)
       broken = false
       return current
@@ -268,6 +272,11 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
     name,
     (...given: never[]) => {
       calls.push(name)
+      if (
+        broken &&
+        /^(memory|allocate|zero|toDevice|toHost|record|isDone|launch|createStream|createEvent|load)/.test(name)
+      )
+        failBroken(name)
       const result = refusals.get(name)
       if (result !== undefined) {
         refusals.delete(name)

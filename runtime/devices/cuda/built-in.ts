@@ -35,8 +35,8 @@ const copyText = `.version 7.0
 `
 
 /**
- * It lets what comes next start at once and waits for what came before at its end, as every kernel does that starts early. A loop that does
- * nothing but look at the clock would be taken out.
+ * It lets what comes next start at once, and its time begins when what came before has ended: delays that started as early as they may would
+ * pass side by side. A loop that does nothing but look at the clock would be taken out.
  */
 const delayText = (nanoseconds: number, early: boolean): string => `.version 7.8
 .target ${early ? "sm_90" : "sm_70"}
@@ -45,7 +45,7 @@ const delayText = (nanoseconds: number, early: boolean): string => `.version 7.8
 {
   .reg .b64 %t<3>;
   .reg .pred %p;
-  ${early ? "griddepcontrol.launch_dependents;" : ""}
+  ${early ? "griddepcontrol.launch_dependents;\n  griddepcontrol.wait;" : ""}
   mov.u64 %t0, %globaltimer;
 AGAIN:
   nanosleep.u32 500;
@@ -53,7 +53,6 @@ AGAIN:
   sub.u64 %t2, %t1, %t0;
   setp.lt.u64 %p, %t2, ${nanoseconds};
   @%p bra AGAIN;
-  ${early ? "griddepcontrol.wait;" : ""}
   ret;
 }
 `

@@ -90,12 +90,24 @@ export function openCudaDevice(driver: Driver, load: LoadModules, options: CudaD
     throw new WeftError("device/option", `ordinal is ${ordinal}; the machine has ${count} CUDA devices`)
   const number = driver.device(ordinal)
   const facts = factsOf(driver, number)
-  const context = driver.createContext(number)
+  const context = contextOf(driver, number)
   try {
     return openContext(driver, context, facts, load, delay)
   } catch (error) {
     driver.destroyContext(context)
     throw error
+  }
+}
+
+function contextOf(driver: Driver, device: number): number {
+  try {
+    return driver.createContext(device)
+  } catch (cause) {
+    if (!isSticky(cause)) throw cause
+    throw new WeftError("device/lost", `the driver makes no context (${(cause as WeftError).reason})`, {
+      hint: "dispose of every device that was open when a kernel faulted; where that is not enough, start the process anew",
+      cause,
+    })
   }
 }
 
@@ -140,9 +152,11 @@ function createLife(native: Driver, context: number) {
     disposed
       ? new WeftError("device/lost", "this device has been disposed of")
       : new WeftError("device/lost", `the device was lost (${reason})`, { hint: "what it held is gone; open it again" })
+  let gone = false
   const end = (why: string) => {
-    reason ??= why
-    resolve(reason)
+    if (reason !== undefined) return
+    reason = why
+    resolve(why)
     for (const ending of endings) ending(refusal())
   }
   const failed = (error: unknown): unknown => {
@@ -164,6 +178,7 @@ function createLife(native: Driver, context: number) {
     },
     /** Makes a call that may fail where nothing is left. */
     giveBack(call: () => void) {
+      if (gone) return
       try {
         native.useContext(context)
         call()
@@ -172,6 +187,14 @@ function createLife(native: Driver, context: number) {
       }
     },
     over: (): boolean => disposed || reason !== undefined,
+    destroyContext() {
+      gone = true
+      try {
+        native.destroyContext(context)
+      } catch {
+        // It says once more what it was lost by.
+      }
+    },
     /** False when it was so before. */
     dispose(): boolean {
       const first = !disposed
@@ -266,13 +289,18 @@ function openContext(
   let free = driver.memory().free
   /** A thread may wait still, and somebody may fill memory still. */
   const close = async () => {
+    // The call that told of the end is under way still.
+    await Promise.resolve()
+    memory.free()
     staging.free()
     reads.free()
     await Promise.all([waiter.close(), staging.empty()])
     for (const part of [graphs, kernels, ring]) part.free()
     giveBack(() => native.destroyStream(stream))
-    giveBack(() => native.destroyContext(context))
+    life.destroyContext()
   }
+  // A context that faulted keeps the driver from making another.
+  life.atEnd(() => void close())
   return {
     kind: "cuda",
     description: `${facts.name}, ${facts.arch}, driver ${versionText(facts.driver)}`,
@@ -341,9 +369,7 @@ function openContext(
       return reads.read(memory.inside(from, offset, bytes, "read").pointer + offset, bytes)
     },
     dispose() {
-      if (!life.dispose()) return
-      memory.free()
-      void close()
+      if (life.dispose()) memory.free()
     },
   }
 }
