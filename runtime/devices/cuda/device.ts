@@ -9,8 +9,9 @@
  *   const bytes = await device.read(x, 0, 1024)
  *
  * Everything is in one stream: uploads, clearing, symbols, graphs and the copies of reads come one after the other as they were asked for, and
- * the host waits for none of them but where it reads. Each device has a context of its own. A fault of a kernel ends the context: what waits
- * is rejected, every later call is refused, and another device can be made.
+ * the host waits for none of them but where it reads. Each device has a context of its own. A fault of a kernel ends the device: what waits is
+ * rejected, every later call is refused, and its context goes by itself. The driver lets the fault be felt in every context of the process
+ * (seen on an H200), so that devices beside it are lost, too, and none can be made before they are gone.
  */
 import { WeftError } from "../../errors.js"
 import { hostText } from "../../host.js"
