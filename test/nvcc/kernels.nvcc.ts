@@ -46,12 +46,14 @@ interface Unit {
 
 /** The kernel's text without its name. */
 const bare = ({ source, symbol }: ArtifactKernel): string =>
-  source.replace(/^\/\/.*\n/, "").replaceAll(new RegExp(`\\b${symbol}\\b`, "g"), "_")
+  source.replace(/^\/\/.*\n/, "").replaceAll(new RegExp(`(\\b|_)${symbol}\\b`, "g"), "_")
 
 const boundsOf = ({ source, symbol, threads, sharedBytes }: ArtifactKernel): Bounds => {
-  const [, stated, resident] = new RegExp(`KERNEL\\((\\d+), (\\d+)\\) ${symbol}\\(`).exec(source)!
+  const [, stated, resident] = new RegExp(`KERNEL\\((\\d+), (\\w+)\\) ${symbol}\\(`).exec(source)!
   expect(Number(stated)).toBe(threads)
-  return { threads, resident: Number(resident), sharedBytes: sharedBytes! }
+  // A number, or a name that stands for one.
+  const number = /^\d+$/.test(resident!) ? resident : new RegExp(`^#define ${resident} (\\d+)$`, "m").exec(source)![1]
+  return { threads, resident: Number(number), sharedBytes: sharedBytes! }
 }
 
 /** Kernels of an artifact of which no equal one was seen. */
