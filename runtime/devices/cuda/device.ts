@@ -100,15 +100,14 @@ export function openCudaDevice(driver: Driver, load: LoadModules, options: CudaD
   }
 }
 
+/** After a fault the driver makes no context for this process, whatever is given back. */
 function contextOf(driver: Driver, device: number): number {
   try {
     return driver.createContext(device)
   } catch (cause) {
     if (!isSticky(cause)) throw cause
-    throw new WeftError("device/lost", `the driver makes no context (${(cause as WeftError).reason})`, {
-      hint: "dispose of every device that was open when a kernel faulted; where that is not enough, start the process anew",
-      cause,
-    })
+    const reason = `CUDA makes no device for a process in which a kernel faulted (${(cause as WeftError).reason})`
+    throw new WeftError("device/lost", reason, { hint: "start the process anew", cause })
   }
 }
 
@@ -152,12 +151,12 @@ function createLife(native: Driver, context: number) {
   const refusal = () =>
     disposed
       ? new WeftError("device/lost", "this device has been disposed of")
-      : new WeftError("device/lost", `the device was lost (${reason})`, { hint: "what it held is gone; open it again" })
-  let gone = false
+      : new WeftError("device/lost", `the device was lost (${reason})`, {
+          hint: "what it held is gone, and after a fault CUDA makes no other for this process: start it anew",
+        })
   const end = (why: string) => {
-    if (reason !== undefined) return
-    reason = why
-    resolve(why)
+    reason ??= why
+    resolve(reason)
     for (const ending of endings) ending(refusal())
   }
   const failed = (error: unknown): unknown => {
@@ -179,7 +178,6 @@ function createLife(native: Driver, context: number) {
     },
     /** Makes a call that may fail where nothing is left. */
     giveBack(call: () => void) {
-      if (gone) return
       try {
         native.useContext(context)
         call()
@@ -188,14 +186,6 @@ function createLife(native: Driver, context: number) {
       }
     },
     over: (): boolean => disposed || reason !== undefined,
-    destroyContext() {
-      gone = true
-      try {
-        native.destroyContext(context)
-      } catch {
-        // It says once more what it was lost by.
-      }
-    },
     /** False when it was so before. */
     dispose(): boolean {
       const first = !disposed
@@ -290,18 +280,13 @@ function openContext(
   let free = driver.memory().free
   /** A thread may wait still, and somebody may fill memory still. */
   const close = async () => {
-    // The call that told of the end is under way still.
-    await Promise.resolve()
-    memory.free()
     staging.free()
     reads.free()
     await Promise.all([waiter.close(), staging.empty()])
     for (const part of [graphs, kernels, ring]) part.free()
     giveBack(() => native.destroyStream(stream))
-    life.destroyContext()
+    giveBack(() => native.destroyContext(context))
   }
-  // A context that faulted keeps the driver from making another.
-  life.atEnd(() => void close())
   return {
     kind: "cuda",
     description: `${facts.name}, ${facts.arch}, driver ${versionText(facts.driver)}`,
@@ -370,7 +355,9 @@ function openContext(
       return reads.read(memory.inside(from, offset, bytes, "read").pointer + offset, bytes)
     },
     dispose() {
-      if (life.dispose()) memory.free()
+      if (!life.dispose()) return
+      memory.free()
+      void close()
     },
   }
 }
