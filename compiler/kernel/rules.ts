@@ -14,6 +14,11 @@ export const cutRules = {
   recompute: 16384,
   /** Operations of an element of a map from which it is worth memory: one call of `exp`, by the costs of `cuts.ts`. Not measured. */
   costOfMap: 12,
+  /**
+   * Times that a fold is computed in all, up to which each result does it for itself along with a fold of its own over the same elements: a pass over
+   * memory costs more than arithmetic on what has been read. Not measured.
+   */
+  resultsOfFold: 4,
   /** How often each element of a cheap map is asked for, from which it is worth a local. Not measured. */
   readsOfLocal: 16,
   /** Share of a contraction's elements that is read behind an index of data, from which it has memory. Not measured. */

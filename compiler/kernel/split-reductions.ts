@@ -29,7 +29,7 @@ import {
 import { capacityAlong, longestLoop } from "../ir/fold-lengths.js"
 import type { Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
 import type { SplitLimits } from "../ir/machine.js"
-import { componentCount, type Monoid, monoidTypes, type Online } from "../ir/monoid.js"
+import { componentCount, type Monoid, monoidTypes, type Online, onlineMonoid } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { loadedIn, localsIn, nodesOf, outermostFolds } from "../ir/query.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
@@ -82,7 +82,10 @@ function splitKernel(
   const locals = kernel.items.filter((i) => i.kind === "local")
   const given = kernel.items.filter((i) => i.kind === "store")
   const shared: Pick<Split, "step" | "parts"> = { step, parts: new Map() }
-  const made = given.map((store) => splitStore(store, given.length > 1, shared, limits))
+  const hosts = hostNames(given)
+  const made = given.map((store, i) =>
+    splitStore(store, { beside: given.length > 1, host: hosts?.[i] }, shared, limits),
+  )
   if (made.every((m) => m === undefined)) return undefined
   const parts = [...shared.parts.values()]
   for (const { buffer } of parts) buffers.set(buffer.name, buffer)
@@ -98,22 +101,25 @@ function splitKernel(
   ]
 }
 
+/** For an axis of a store, or one that it folds: the axis of another store that it stands for. */
+type HostNames = ReadonlyMap<string, string>
+
 /** A store over the folds of its parts, and the axes that are long; undefined when it is left as it is. */
 function splitStore(
   given: Store,
-  beside: boolean,
+  { beside, host }: { readonly beside: boolean; readonly host: HostNames | undefined },
   { step, parts }: Pick<Split, "step" | "parts">,
   limits: SplitLimits,
 ): { readonly whole: Store; readonly long: readonly string[] } | undefined {
   const { kernel } = step
-  const store = alongOneAxis(given)
+  const store = host === undefined ? alongOneAxis(given) : keepingNaN(renamedStore(alongOneAxis(given), host))
   const folds = outermostFolds(store.value)
   const [first] = folds
   const known = first !== undefined && freeVariables(first.extent).size === 0
   if (!known || !folds.every((r) => r.axis === first.axis && r.extent === first.extent && splittable(r.monoid)))
     return undefined
-  // Rows that fold the same elements make blocks of their own, which other stores do not have.
-  if (beside && folds.some((r) => r.monoid.kind === "online")) return undefined
+  // Rows that fold the same elements make blocks of their own, which stores of other scores do not have.
+  if (beside && host === undefined && folds.some((r) => r.monoid.kind === "online")) return undefined
   // A fold inside of a prefix has an axis that the store does not have.
   const own = new Set(store.axes.map((a) => a.name))
   if (!folds.every((r) => [...freeVariables(r)].every((v) => own.has(v)))) return undefined
@@ -135,7 +141,9 @@ function splitStore(
     return x.kind === "reduce" ? merged.get(x) : undefined
   })
   const longest = Math.max(...folds.map((r) => Math.min(maximum(r.extent), capacityAlong(r, kernel))))
-  return { whole: { ...store, value }, long: longest > longestLoop ? [folded.name, axis.name] : [] }
+  const back = new Map([...(host ?? [])].map(([own, name]) => [name, variable(own)] as const))
+  const whole = { ...given, value: substitute(value, back) }
+  return { whole, long: longest > longestLoop ? [folded.name, axis.name] : [] }
 }
 
 /** The fold of the parts of `r`. */
@@ -154,8 +162,6 @@ function mergedParts(split: Split, r: Reduce): Reduce {
 /** Component `at` of `r`, part by part. */
 function partOf({ step, store, folded, axis, start, extent, parts }: Split, r: Reduce, at: number): Part {
   const pruned = alone(r, at)
-  const known = parts.get(identity(pruned))
-  if (known !== undefined) return known
   const own = store.axes.filter((a) => freeVariables(pruned).has(a.name))
   const suffix = `part${parts.size}`
   const name = `${step.bindings[step.kernel.buffers.findIndex((b) => b.name === store.buffer)]}.${suffix}`
@@ -168,6 +174,8 @@ function partOf({ step, store, folded, axis, start, extent, parts }: Split, r: R
     const lift = x.lift.map((l) => substitute(l, place))
     return reduce(x.axis, extent, x.monoid, lift)
   })
+  const known = parts.get(identity(shifted))
+  if (known !== undefined) return known
   // The axes of items have names of their own.
   const axes = [axis, ...own].map((a) => ({ name: `${a.name}_${suffix}`, extent: a.extent }))
   const index = axes.map((a) => variable(a.name))
@@ -177,7 +185,7 @@ function partOf({ step, store, folded, axis, start, extent, parts }: Split, r: R
     axes: own,
     store: { kind: "store", buffer: name, axes, index, value },
   }
-  parts.set(identity(pruned), made)
+  parts.set(identity(shifted), made)
   return made
 }
 
@@ -211,6 +219,78 @@ function alone(r: Reduce, at: number): Expression {
   const over = (channels: number, ...values: readonly Expression[]) =>
     reduce(r.axis, r.extent, { ...(r.monoid as Online), channels }, [score!, ...values]) as Reduce
   return at < pivots ? component(over(0), at) : component(over(1, r.lift[1 + at - pivots]!), pivots)
+}
+
+/**
+ * Per store, when there are several and all of them fold over one score: its axes as those of the store with the most. Their parts are the same then.
+ *
+ *   l[r'] = online_{k'}(s[r', k'], 1).1   o[r, d] = online_{k}(s[r, k], 1, v[r, k, d]).2     →   r' is r, k' is k
+ */
+function hostNames(stores: readonly Store[]): readonly HostNames[] | undefined {
+  if (stores.length < 2) return undefined
+  const aligned = stores.map(alongOneAxis)
+  const host = aligned.reduce((most, s) => (s.axes.length > most.axes.length ? s : most))
+  const [score] = scoresOf(host)
+  const found = aligned.map((s) => {
+    const names = namesIn(s, host)
+    const scores = names === undefined ? [] : scoresOf(renamedStore(s, names))
+    return scores.length > 0 && scores.every((x) => x === score) ? names : undefined
+  })
+  return score === undefined || found.includes(undefined) ? undefined : (found as readonly HostNames[])
+}
+
+/** Where one store reads the pivots, they are kept as they are for all. */
+function keepingNaN(store: Store): Store {
+  const value = rewrite(store.value, (x) =>
+    x.kind === "reduce" && x.monoid.kind === "online" && x.monoid.loose === true
+      ? reduce(x.axis, x.extent, onlineMonoid(x.monoid.recipe, x.monoid.channels), x.lift)
+      : undefined,
+  )
+  return { ...store, value }
+}
+
+/** The scores of a store's online folds; none when it has other folds, too. */
+function scoresOf(store: Store): readonly Expression[] {
+  const folds = outermostFolds(store.value)
+  return folds.every((r) => r.monoid.kind === "online") ? [...new Set(folds.map((r) => r.lift[0]!))] : []
+}
+
+/** The axes of a store one by one in those of the host, and what they fold. */
+function namesIn(store: Store, host: Store): HostNames | undefined {
+  const names = new Map<string, string>()
+  let next = 0
+  for (const { name, extent } of store.axes) {
+    const at = host.axes.findIndex((h, i) => i >= next && h.extent === extent)
+    if (at < 0) return undefined
+    names.set(name, host.axes[at]!.name)
+    next = at + 1
+  }
+  const [mine, theirs] = [outermostFolds(store.value)[0], outermostFolds(host.value)[0]]
+  if (mine === undefined || theirs === undefined || mine.extent !== theirs.extent) return undefined
+  return names.set(mine.axis, theirs.axis)
+}
+
+/** A store whose axes have other names, and the axes of its outermost folds. */
+function renamedStore(store: Store, names: HostNames): Store {
+  const named = (name: string) => names.get(name) ?? name
+  const points = new Map([...names].map(([from, to]) => [from, variable(to)] as const))
+  const folds = outermostFolds(store.value)
+  const value = rewrite(store.value, (x) =>
+    x.kind === "reduce" && folds.includes(x) && names.has(x.axis)
+      ? reduce(
+          named(x.axis),
+          x.extent,
+          x.monoid,
+          x.lift.map((l) => substitute(l, points)),
+        )
+      : undefined,
+  )
+  return {
+    ...store,
+    axes: store.axes.map((a) => ({ ...a, name: named(a.name) })),
+    index: store.index.map((i) => substitute(i, points)),
+    value: substitute(value, points),
+  }
 }
 
 /** Folds side by side of one extent, along one axis. */

@@ -5,6 +5,7 @@
  *   m[p] = max_{i}(x[p, i])   n[p'] = sum_{i}(exp(x[p', i]))                                      →   n goes along with m: one pass over x
  */
 
+import { hinted } from "../ir/dim.js"
 import { freeVariables, identity, substitute, variable } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
@@ -12,6 +13,7 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import { nodesOf, outermostFolds } from "../ir/query.js"
 import type { StoreSchedule } from "../ir/schedule.js"
 import { everywhere } from "../tile/block.js"
+import { storeRules } from "./rules.js"
 
 type Along = StoreSchedule["computeWith"]
 
@@ -40,9 +42,15 @@ function hosts(
 ): readonly Along[] {
   const found: Along[] = []
   for (const [j, s] of stores.entries()) {
+    const isHost = found.some((f) => f?.store === j)
+    // Of two that could each go along with the other, the first is the host. A later one that reads more pays where memory is read a second time.
     const host = stores.findIndex(
       (h, i) =>
-        h !== s && found[i] === undefined && (h.axes.length > s.axes.length || i < j) && axesOf(s, h) !== undefined,
+        h !== s &&
+        !isHost &&
+        found[i] === undefined &&
+        axesOf(s, h) !== undefined &&
+        (h.axes.length > s.axes.length || i < j || (axesOf(h, s) === undefined && readOf(s) >= storeRules.readTwice)),
     )
     found.push(host < 0 ? undefined : { store: host, axes: axesOf(s, stores[host]!)! })
   }
@@ -85,6 +93,25 @@ function axesOfReads(store: Store, host: Store): Readonly<Record<string, string>
   const [mine, theirs] = [readsOfFolds(store, own), readsOfFolds(host, new Map())]
   const all = mine.size > 0 && [...mine].every((x) => theirs.has(x))
   return all ? Object.fromEntries(store.axes.map((a, i) => [a.name, axes[i]!.name])) : undefined
+}
+
+/** Elements that the folds of a store read of what changes along their axes, at the hints. */
+function readOf(store: Store): number {
+  const folds = nodesOf([store.value], "reduce")
+  const extents = new Map([
+    ...store.axes.map((a) => [a.name, a.extent] as const),
+    ...folds.map((r) => [r.axis, r.extent] as const),
+  ])
+  const volume = (x: Expression) =>
+    [...freeVariables(x)].reduce((n, v) => n * (extents.has(v) ? hinted(extents.get(v)!) : 1), 1)
+  return Math.max(
+    0,
+    ...folds.flatMap((r) =>
+      nodesOf(r.lift, "load")
+        .filter((x) => freeVariables(x).has(r.axis))
+        .map(volume),
+    ),
+  )
 }
 
 /** What changes along the axes of a store's folds; axes of one extent, which share a loop, have one name. */

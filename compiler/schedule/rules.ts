@@ -32,6 +32,11 @@ export const storeRules = {
    * the number of folds that each point does beside. Not measured.
    */
   blocksPerLocal: 2,
+  /**
+   * Elements from which a store that reads them goes along with a later one that reads them, too: 64 MiB of f32, which no cache holds; below, blocks of
+   * both side by side hide more of what each waits for. Not measured.
+   */
+  readTwice: 1 << 24,
 } as const
 
 /** One lane with vectors. */
