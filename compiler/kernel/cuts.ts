@@ -21,6 +21,7 @@ import { recipeOf } from "../ir/recipes.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
 import { crowded } from "./crowded.js"
+import { foldsAlong } from "./folds-along.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"
 import { cutRules } from "./rules.js"
 
@@ -64,7 +65,7 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
         (t) =>
           !inline.has(t) &&
           undecided(t, buffers, locals) &&
-          !goesAlong(t, demand, draft) &&
+          !foldsAlong(t, demand, draft) &&
           (wasteful(t, demand, limits) || scattered(t) || (inTurn(t) && !staysInPlace(t, draft))),
       )
     if (next === undefined) {
@@ -263,63 +264,6 @@ function wasteful(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLim
   if (extra <= 0) return false
   if (t.kind === "reduce" || t.kind === "scan") return true
   return costly(t, demand, limits) || cheap(t, demand)
-}
-
-/**
- * A fold that few results need, each at the end: one of them folds along as many elements of what it reads, too. Its pass over memory has all of them,
- * where a local would be another one in front of it.
- *
- *   n = sum_k x²:  size = √n, y = (sum_k x · p) / √n     →     two stores, three folds, one pass over x
- */
-function goesAlong(t: Tensor, demand: ReadonlyMap<Tensor, number>, draft: Draft): boolean {
-  if (t.kind !== "reduce" || !isPlain(t) || (demand.get(t) ?? 0) > cutRules.resultsOfFold * size(t)) return false
-  const own = readsOf(t)
-  const ends = own && endsOf(t, draft)
-  return ends?.some((root) => foldsAbove(root, t).some((r) => foldsOver(r, t, own!))) ?? false
-}
-
-const isPlain = ({ monoid }: Tensor & { kind: "reduce" }): boolean => ["sum", "max", "min"].includes(monoid.kind)
-
-/** What a fold reads of memory, if that is all: undefined where something else is computed first. */
-function readsOf(t: Tensor & { kind: "reduce" }): ReadonlySet<Tensor> | undefined {
-  const reads = new Set<Tensor>()
-  const plain = (x: Tensor): boolean => {
-    if (hasMemory(x)) return reads.add(x) !== undefined
-    return (x.kind === "map" && x.args.every(plain)) || x.kind === "constant"
-  }
-  return t.args.every(plain) ? reads : undefined
-}
-
-/** The results that a tensor becomes through maps of as many elements; undefined when it becomes anything else. */
-function endsOf(t: Tensor, { buffers, consumers }: Draft): readonly Tensor[] | undefined {
-  const ends: Tensor[] = []
-  const visit = (x: Tensor): boolean => {
-    if (size(x) !== size(t) || (x !== t && x.kind !== "map")) return false
-    if (buffers.has(x)) ends.push(x)
-    return (buffers.has(x) || consumers(x).length > 0) && consumers(x).every(visit)
-  }
-  return visit(t) ? ends : undefined
-}
-
-/** The folds besides `t` that a result is made of by maps. */
-function foldsAbove(root: Tensor, t: Tensor): readonly (Tensor & { kind: "reduce" })[] {
-  if (root === t) return []
-  if (root.kind === "reduce") return [root]
-  return root.kind === "map" ? root.args.flatMap((a) => foldsAbove(a, t)) : []
-}
-
-/** Whether a fold goes over as many elements of what `t` reads, and others. */
-function foldsOver(
-  r: Tensor & { kind: "reduce" },
-  t: Tensor & { kind: "reduce" },
-  reads: ReadonlySet<Tensor>,
-): boolean {
-  const theirs = isPlain(r) ? readsOf(r) : undefined
-  return (
-    theirs !== undefined &&
-    foldedExtent(r, r.args[0]!) === foldedExtent(t, t.args[0]!) &&
-    [...reads].every((x) => theirs.has(x))
-  )
 }
 
 /** A map that is worth a kernel of its own rather than being computed again and again. */
