@@ -38,7 +38,7 @@ const context: FlagHelp = ["N", "tokens of prompt and answer at most (default: t
 
 const accesses: FlagHelp = [
   accessesNames.join("|"),
-  "whether WebGPU checks what kernels touch, or the compiler's proof is enough\n(default: proven)",
+  "whether WebGPU checks what kernels touch, or the compiler's proof is enough\n(default: proven; CUDA has no checks)",
 ]
 
 const loadFlags = {

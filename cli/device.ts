@@ -27,7 +27,7 @@ export const deviceNames: readonly DeviceName[] = ["auto", ...targetNames]
 
 /**
  * How what kernels touch is kept within their buffers: `checked` by the device at each access, or `proven` by the compiler, so that Dawn leaves
- * out its own clamps and validation. Devices other than Dawn's have one way.
+ * out its own clamps and validation. Devices other than Dawn's have one way: a page and WebAssembly always check, CUDA never does.
  */
 export const accessesNames = ["checked", "proven"] as const
 export type Accesses = (typeof accessesNames)[number]
@@ -71,11 +71,14 @@ export async function deviceForArtifact(
   // Nothing on CUDA looks at what kernels touch.
   if ((accesses === "proven" || (chosen.device.kind === "cuda" && !isChecked)) && !isProven(artifact))
     throw new WeftError("device/unproven", "not all accesses of the artifact's kernels are proven", {
-      hint: "leave the option 'accesses' out, or compile the model again with this version of Weft",
+      hint:
+        chosen.device.kind === "cuda"
+          ? "compile the model again with this version of Weft, or for webgpu, whose device checks"
+          : "leave the option 'accesses' out, or compile the model again with this version of Weft",
     })
   if (isChecked || isProven(artifact)) return chosen
   chosen.device.dispose()
-  return chooseDevice(name, threads)
+  return chooseDevice(name, threads, "checked")
 }
 
 /** What a host may choose of a device. */
@@ -86,15 +89,12 @@ export interface DeviceChoice {
 }
 
 /**
- * @param accesses `proven`: of an artifact that was compiled here, or that is trusted
+ * @param accesses `proven`: of an artifact that was compiled here, or that is trusted; `checked`: by a device that looks, which CUDA is not; the
+ * device's own way when left out, which is to look where it can
  * @param threads of the WebAssembly device; as many as there are processors when left out
- * @throws WeftError `device/name`, `device/threads`, and for `cuda` and `webgpu` what keeps their device from opening
+ * @throws WeftError `device/name`, `device/threads`, `device/unchecked`, and for `cuda` and `webgpu` what keeps their device from opening
  */
-export async function chooseDevice(
-  name: DeviceName,
-  threads?: number,
-  accesses: Accesses = "checked",
-): Promise<ChosenDevice> {
+export async function chooseDevice(name: DeviceName, threads?: number, accesses?: Accesses): Promise<ChosenDevice> {
   if (!deviceNames.includes(name))
     throw new WeftError("device/name", `there is no device ${hostText(name)}`, {
       hint: `the devices are ${deviceNames.join(", ")}`,
@@ -106,21 +106,29 @@ export async function chooseDevice(
     device: await createWasmDevice(threads === undefined ? {} : { threads }),
     reason,
   })
+  const cuda = async (open: () => Promise<ChosenDevice>) => {
+    if (accesses === "checked") throw uncheckedCuda()
+    return open()
+  }
   switch (name) {
     case "cuda":
-      return openCuda("as asked")
+      return cuda(() => openCuda("as asked"))
     case "webgpu":
       return webgpu("any", "as asked")
     case "wasm":
       return wasm("as asked")
     case "auto":
-      return firstOf([openReadyCuda, () => webgpu("hardware", "a hardware WebGPU adapter is present"), () => wasm("")])
+      return firstOf([
+        () => cuda(openReadyCuda),
+        () => webgpu("hardware", "a hardware WebGPU adapter is present"),
+        () => wasm(""),
+      ])
     default:
       return name satisfies never
   }
 }
 
-async function openWebgpu(adapter: "any" | "hardware", reason: string, accesses: Accesses): Promise<ChosenDevice> {
+async function openWebgpu(adapter: "any" | "hardware", reason: string, accesses?: Accesses): Promise<ChosenDevice> {
   // Vulkan's loader complains on standard error where no desktop session has set it.
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
   const device = await createWebgpuDevice({ adapter, unchecked: accesses === "proven" })
@@ -130,6 +138,15 @@ async function openWebgpu(adapter: "any" | "hardware", reason: string, accesses:
   const how = device.unchecked === true ? "; accesses are proven, not checked" : ""
   return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts }, reason: `${reason}${how}` }
 }
+
+const uncheckedCuda = () =>
+  new WeftError(
+    "device/unchecked",
+    "nothing on CUDA checks what kernels touch, and an artifact's binaries are run as they are",
+    {
+      hint: "accesses: 'proven' runs an artifact as a program that you trust; else compile the model here, or for webgpu, whose device checks",
+    },
+  )
 
 /** Loaded when it is asked for: most machines have no such device. */
 async function openCuda(reason: string): Promise<ChosenDevice> {

@@ -29,7 +29,8 @@ export interface NodeLoadOptions {
   readonly context?: number | undefined
   /**
    * `proven`: Dawn leaves out its own checks of what kernels touch, for the compiler has proven that it lies in their buffers. `checked`: it checks.
-   * When left out, proven where the model is compiled on this machine, checked where an artifact is given. A page always checks.
+   * When left out, proven where the model is compiled on this machine, checked where an artifact is given. A page always checks. CUDA never does:
+   * what is to be checked is refused there, so that an artifact is run only where `proven` says that it is trusted, as a program is.
    */
   readonly accesses?: Accesses | undefined
   /** Most bytes of device memory to take; a model that needs more is refused before anything is allocated. */

@@ -65,7 +65,7 @@ export async function tune(args: readonly string[]): Promise<number> {
     device = (await deviceForArtifact(chosen, compilation.artifact, choice)).device
     if (device.unchecked === true && !meetsNeeds(compilation)) {
       device.dispose()
-      device = (await chooseDevice(name ?? "auto", choice.threads)).device
+      device = (await chooseDevice(device.kind, choice.threads, "checked")).device
     }
     const path = values.out ?? writablePath(tunedFile(device))
     const bed = await createBed(compilation, device)

@@ -1,5 +1,5 @@
 /** An artifact is refused on a device that it is not for, whatever was asked, before a device is opened. */
-import { beforeAll, describe, expect, test } from "vitest"
+import { beforeAll, describe, expect, test, vi } from "vitest"
 import { type DeviceName, load, loadProgram, type Precision } from "../../cli/node.js"
 import { compile } from "../../compiler/index.js"
 import type { Artifact } from "../../runtime/artifact.js"
@@ -31,6 +31,15 @@ describe.each(targetNames)("an artifact for %s", (target) => {
     for (const device of ["metal", null, 3, Object.create(null)] as unknown as DeviceName[])
       expect(await refusal(loadProgram(artifacts[target], { device }))).toMatch(/^device\/name/)
   })
+})
+
+test("an artifact for CUDA is run only where that is asked for: nothing there checks what it touches", async () => {
+  const artifact = await compile("examples/mandelbrot.ts", {}, "cuda")
+  vi.stubEnv("WEFT_CUDA_DRIVER", "/nowhere/libcuda.so.1")
+  for (const accesses of [undefined, "checked"] as const)
+    expect(await refusal(loadProgram(artifact, { accesses }))).toMatch(/^device\/unchecked: .*'proven'/s)
+  expect(await refusal(loadProgram(artifact, { accesses: "proven" }))).toMatch(/^cuda\/missing/)
+  vi.unstubAllEnvs()
 })
 
 test("the runtime refuses it, too", async () => {

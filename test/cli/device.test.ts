@@ -51,6 +51,14 @@ describe("auto", () => {
       /^cuda\/missing: .*WEFT_CUDA_DRIVER=\/nowhere\/libcuda.so.1: no such file/,
     )
   })
+
+  test("what is to be checked does not run on CUDA, where nothing checks", async () => {
+    expect(await refusal(chooseDevice("cuda", 1, "checked"))).toMatch(/^device\/unchecked/)
+    const { device, reason } = await chooseDevice("auto", 1, "checked")
+    expect(["webgpu", "wasm"]).toContain(device.kind)
+    expect(reason).toContain("nothing on CUDA checks what kernels touch")
+    device.dispose()
+  })
 })
 
 test("hardware takes the fast precision, what computes on processors the exact one", () => {

@@ -94,6 +94,11 @@ describe("order", () => {
     expect(() => other.record([{ kernel: twin!, buffers: [x], groups: 1 }])).toThrow("is not alive on this device")
     expect(() => other.submit([one], Int32Array.of(1))).toThrow("a recording is not of this device")
     device.dispose()
+    await left(driver)
+    expect(
+      other.limits.memoryBytes,
+      "asked when the other's context, which was the current one, is gone",
+    ).toBeGreaterThan(0)
     expect(await other.read(y, 0, 1)).toEqual(Uint8Array.of(2))
     other.dispose()
     expect(await left(driver)).toEqual({})

@@ -56,6 +56,18 @@ describe("faults", () => {
     expect(await left(driver)).toEqual({})
   })
 
+  test("while a graph is captured: the capture ends, nothing is left of it, and the device goes on", async () => {
+    const { driver, device, kernel, x, one } = await opened()
+    driver.refusals.set("launch", 1)
+    expect(() => device.record([{ kernel, buffers: [x], groups: 1 }])).toThrow("launch: CUDA_ERROR (1)")
+    expect(driver.live.get("graph")).toBe(0)
+    device.submit([one], Int32Array.of(1))
+    device.submit([device.record([{ kernel, buffers: [x], groups: 1 }])], Int32Array.of(1))
+    expect(await device.read(x, 0, 1)).toEqual(Uint8Array.of(4))
+    device.dispose()
+    expect(await left(driver)).toEqual({})
+  })
+
   test("no memory: both numbers, nothing is left, and the device goes on", async () => {
     const { driver, device, x } = await opened()
     const { memoryBytes } = device.limits

@@ -158,7 +158,10 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
       current = context
     },
     destroyContext: destroy("context"),
-    memory: () => ({ free: total - used, total }),
+    memory: () => {
+      get("context", current)
+      return { free: total - used, total }
+    },
     allocate(bytes) {
       if (used + bytes > total) throw driverError("cuMemAlloc", 2, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory")
       used += bytes

@@ -298,7 +298,10 @@ function openContext(
       bindingBytes: facts.memory,
       /** What is free, and what this device holds. */
       get memoryBytes() {
-        if (!life.over()) free = driver.memory().free
+        if (!life.over()) {
+          alive()
+          free = driver.memory().free
+        }
         return free + counters.allocatedBytes
       },
     },

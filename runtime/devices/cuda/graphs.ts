@@ -65,14 +65,19 @@ export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, dela
   }
   const delayed = (launch: Launch): readonly Launch[] => (delay === undefined ? [launch] : [delay, launch])
 
-  const capture = (body: () => void): number => {
-    let graph: number | undefined
+  const graphOf = (body: () => void): number => {
     driver.beginCapture(capturing)
     try {
       body()
-    } finally {
-      graph = driver.endCapture(capturing)
+    } catch (error) {
+      // The stream is to be used again, and what was wrong is told, not that it ended the capture.
+      giveBack(() => driver.destroyGraph(driver.endCapture(capturing)))
+      throw error
     }
+    return driver.endCapture(capturing)
+  }
+  const capture = (body: () => void): number => {
+    const graph = graphOf(body)
     try {
       const executable = driver.instantiate(graph)
       driver.uploadGraph(executable, stream)
