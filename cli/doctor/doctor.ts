@@ -31,6 +31,16 @@ export function adviceFor({ cuda, webgpu, wasm }: MachineFacts): readonly string
     ...(driver.path === undefined
       ? [`cuda: install NVIDIA's driver, or name its library: ${driver.variable}=/path/libcuda.so.1`]
       : []),
+    ...(driver.problem !== undefined && cuda.koffi
+      ? [
+          `cuda: the driver's library does not open: is there a GPU that this user, or this container, may use (docker run --gpus all), and is the system's driver as new as the library?`,
+        ]
+      : []),
+    ...(nvrtc.problem !== undefined && cuda.koffi && isReady(nvcc)
+      ? [
+          `cuda: NVRTC is taken before nvcc, and cannot be used: name another one by ${nvrtc.variable}, or set it to nothing so that nvcc is taken`,
+        ]
+      : []),
     ...(cuda.koffi ? [] : ["cuda: npm install koffi, which calls the driver and NVRTC"]),
     ...(isReady(nvrtc) || isReady(nvcc)
       ? []
@@ -84,10 +94,8 @@ function libraryRows(name: string, { path, version, looked, problem }: LibraryFa
   const label = `  ${name}`
   if (path === undefined)
     return row(label, "not found; looked for") + looked.map((place) => row("", `  ${place}`)).join("")
-  return row(
-    label,
-    problem === undefined ? `${version ?? "version unknown"}, ${path}` : `${path} cannot be used: ${problem}`,
-  )
+  if (problem === undefined) return row(label, `${version ?? "version unknown"}, ${path}`)
+  return row(label, problem.includes(path) ? problem : `${path} cannot be used: ${problem}`)
 }
 
 function cardRow(card: MachineFacts["cuda"]["cards"][number], ordinal: number): string {

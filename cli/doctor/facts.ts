@@ -1,7 +1,8 @@
 /** What this machine has for each device: libraries and where they were looked for, hardware, compilers, and what keeps it from being used. */
 import { availableParallelism } from "node:os"
 import { type CudaFacts, cudaDevices } from "../../runtime/devices/cuda/device.js"
-import { findCompiler, hasKoffi } from "../../runtime/devices/cuda/find-compiler.js"
+import { versionText } from "../../runtime/devices/cuda/driver.js"
+import { hasKoffi } from "../../runtime/devices/cuda/find-compiler.js"
 import { findLibrary, type LibraryName, libraryVariables } from "../../runtime/devices/cuda/libraries.js"
 import { nvccVersion } from "../../runtime/devices/cuda/nvcc.js"
 import { nvrtcVersion } from "../../runtime/devices/cuda/nvrtc.js"
@@ -65,14 +66,13 @@ async function cudaFacts(): Promise<MachineFacts["cuda"]> {
   let cards: readonly CudaFacts[] = []
   const driver = await libraryFacts("driver", async () => {
     cards = await cudaDevices()
-    return cards[0] === undefined ? undefined : cudaVersion(cards[0].driver)
+    return cards[0] === undefined ? undefined : versionText(cards[0].driver)
   })
-  const usable = cards.length > 0 && findCompiler().compiler !== undefined
-  return { usable, driver, cards, nvrtc, nvcc, koffi: hasKoffi() }
+  const koffi = hasKoffi()
+  const compiler = nvrtc.path !== undefined && koffi ? nvrtc : nvcc
+  const usable = cards.length > 0 && compiler.path !== undefined && compiler.problem === undefined
+  return { usable, driver, cards, nvrtc, nvcc, koffi }
 }
-
-/** 13010 is 13.1. */
-const cudaVersion = (version: number): string => `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
 
 async function libraryFacts(
   name: LibraryName,

@@ -84,6 +84,16 @@ test("advice: a compiler, or one on another machine; a driver that is older than
   const adviceOf = (cuda: Partial<MachineFacts["cuda"]>) =>
     adviceFor({ ...ready, cuda: { ...ready.cuda, ...cuda } }).filter((line) => line.startsWith("cuda: "))
   expect(adviceOf({})).toEqual([])
+  const noGpu = {
+    ...ready.cuda.driver,
+    problem: "cuInit: CUDA_ERROR_NO_DEVICE (100), no CUDA-capable device is detected",
+  }
+  expect(adviceOf({ driver: noGpu, cards: [] })).toEqual([expect.stringContaining("is there a GPU that this user")])
+  const broken = { ...ready.cuda.nvrtc, problem: "cannot be loaded" }
+  const nvcc = library("WEFT_NVCC", "/usr/local/cuda/bin/nvcc", "13.0")
+  expect(adviceOf({ nvrtc: broken, nvcc })).toEqual([
+    expect.stringContaining("or set it to nothing so that nvcc is taken"),
+  ])
   expect(adviceOf({ nvrtc: nothing })).toEqual([
     expect.stringContaining("install the CUDA toolkit, or NVRTC alone"),
     expect.stringContaining("weft compile … --target cuda --arch sm_90a"),

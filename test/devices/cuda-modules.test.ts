@@ -343,6 +343,18 @@ describe.each([
     },
   )
 
+  test.skipIf(path === undefined)(
+    "an architecture that the compiler does not know is no fault of a kernel",
+    async () => {
+      const compiling = modulesAhead(artifact, [{ arch: "sm_999", kind: "cubin" }], at(path!))
+      await expect(compiling).rejects.toMatchObject({
+        code: "cuda/arch",
+        message: expect.stringMatching(/^(nvcc|NVRTC) \(.*\) does not compile for sm_999: /),
+        hint: expect.stringContaining("WEFT_NVRTC or WEFT_NVCC"),
+      })
+    },
+  )
+
   test.skipIf(path === undefined)("takes back a wish for which registers do not do", async () => {
     const each = (what: (i: number) => string) => Array.from({ length: 64 }, (_, i) => what(i)).join(" ")
     const text = (most: string) => `#ifndef RESIDENT_a

@@ -18,7 +18,7 @@ import { hostText } from "../../host.js"
 import type { Device, KernelCode } from "../device.js"
 import { architectureOf, archOf, earlyFrom } from "./architectures.js"
 import { loadCopy, loadDelay, mostWords } from "./built-in.js"
-import { attributes, type Driver, type HostMemory, isSticky, type Launch } from "./driver.js"
+import { attributes, type Driver, type HostMemory, isSticky, type Launch, versionText } from "./driver.js"
 import { createGraphs } from "./graphs.js"
 import { type CudaKernel, createKernels } from "./kernels.js"
 import { createMemory } from "./memory.js"
@@ -121,8 +121,6 @@ function checked(options: CudaDeviceOptions): CudaDeviceOptions {
     throw new WeftError("device/option", `delay is ${hostText(delay)}; it is a number of microseconds`)
   return options
 }
-
-const versionText = (driver: number): string => `${Math.floor(driver / 1000)}.${Math.floor((driver % 1000) / 10)}`
 
 function factsOf(driver: Driver, device: number): CudaFacts {
   const of = (name: keyof typeof attributes) => driver.attribute(device, attributes[name])

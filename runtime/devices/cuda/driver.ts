@@ -76,6 +76,10 @@ export interface Driver {
   destroyExecutable(executable: number): void
 }
 
+/** A version of CUDA as people write it: 13010 is 13.1. */
+export const versionText = (version: number): string =>
+  `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
+
 /** CUdevice_attribute */
 export const attributes = {
   multiprocessors: 16,

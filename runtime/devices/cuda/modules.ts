@@ -14,6 +14,7 @@ import { architectureOf, type Binary, earlyFrom, suitability } from "./architect
 import { keptBinary } from "./cache.js"
 import type { Compiler } from "./compiler.js"
 import { type CompilerSearch, findCompiler, missingCompiler } from "./find-compiler.js"
+import { libraryVariables } from "./libraries.js"
 
 export interface LoadableModule {
   /** What cuModuleLoadData takes. */
@@ -87,7 +88,7 @@ function imageOf({ base64, kind }: ArtifactModule): Uint8Array {
 /**
  * All kernels in one binary for each architecture.
  *
- * @throws WeftError `cuda/compile`
+ * @throws WeftError `cuda/compile`, `cuda/arch` where the compiler does not know an architecture
  */
 export async function modulesAhead(
   artifact: Kernels,
@@ -113,8 +114,15 @@ export function unitOf({ prelude = "" }: Pick<Kernels, "prelude">, kernels: read
 /** Lines of a compiler's log that an error shows. */
 const shownLines = 12
 
-/** An error of the kernel that the log tells of, at its place in the model. */
+/** What NVRTC and nvcc say of an architecture that came after them, or went before. */
+const unknownArch = /gpu[ -]architecture/i
+
+/** An error of the kernel that the log tells of, at its place in the model; of the compiler, where it does not know the architecture. */
 function refusal(kernels: readonly ArtifactKernel[], log: string, arch: string, { description }: Compiler): WeftError {
+  if (unknownArch.test(log.split("\n")[0]!))
+    return new WeftError("cuda/arch", `${description} does not compile for ${arch}: ${log}`, {
+      hint: `${arch} came after this compiler, or it has given it up: name another one by ${libraryVariables.nvrtc} or ${libraryVariables.nvcc}`,
+    })
   const place = /^(?:"?)(\w+)"?\(\d+\): (?:catastrophic )?error/m.exec(log)?.[1]
   const assembled = /(?:entry function|function) '(\w+)'/.exec(log)?.[1]
   const kernel =
