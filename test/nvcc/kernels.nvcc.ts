@@ -25,6 +25,9 @@ const architectures = Object.keys(limits)
 const precisions = (shape: string): readonly Precision[] => (shape === "tales" ? ["fast", "exact"] : ["fast"])
 const published = shapes.filter((shape) => !shape.includes(" ") || shape.startsWith("gpt"))
 
+/** Milliseconds: ten minutes of two processors, on a machine that has much else to do. */
+const patience = 3_600_000
+
 /** Kernels of a unit, at most: several units are compiled at once. */
 const unitKernels = 12
 
@@ -112,7 +115,7 @@ describe.skipIf(nvcc === undefined)("every kernel of published models", () => {
         return report === undefined ? [] : [{ ...k, arch, report }]
       })
     })
-  })
+  }, patience)
   const named = (wrong: typeof found, say: (k: (typeof found)[number]) => string) =>
     wrong.map((k) => `${k.arch} ${k.name}: ${say(k)}`)
 
