@@ -70,11 +70,16 @@ export function ownFolder(folder: string): boolean {
   }
 }
 
-/** What a file holds that is one: a pipe or a device in its place would never end. */
+/**
+ * What a file holds that is one, and this user's or the system's: a pipe or a device in its place would never end, and what another user puts into
+ * a folder that is open to all would be run.
+ */
 export async function readRegular(path: string): Promise<Buffer | undefined> {
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
   try {
-    return (await file.stat()).isFile() ? await file.readFile() : undefined
+    const found = await file.stat()
+    const user = process.getuid?.() ?? found.uid
+    return found.isFile() && (found.uid === user || found.uid === 0) ? await file.readFile() : undefined
   } finally {
     await file.close()
   }

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process"
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -16,7 +17,7 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import fc from "fast-check"
-import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest"
 import { keptArtifact, readCached, writeCached } from "../../cli/cache.js"
 import { loadProgram } from "../../cli/node.js"
 import type { CompiledFile } from "../../compiler/internal.js"
@@ -144,6 +145,17 @@ describe("a file of the cache", () => {
     await writeCached(join(folder, "files"), key, artifact("AAAA"), nothing)
     expect(await readCached(join(folder, "files"), key)).toEqual(artifact("AAAA"))
     expect(existsSync(join(folder, "nowhere"))).toBe(false)
+  })
+
+  test("counts as absent where it is another user's, who may put files into a folder that is open to all", async () => {
+    const place = join(folder, "others")
+    await writeCached(place, key, artifact("AAAA"), nothing)
+    expect((await readCached(place, key))?.module).toBe("AAAA")
+    const user = process.getuid!()
+    if (user === 0) chownSync(join(place, key), 12345, 12345)
+    else vi.spyOn(process, "getuid").mockReturnValue(user + 1)
+    expect(await readCached(place, key)).toBeUndefined()
+    vi.restoreAllMocks()
   })
 
   test("is whole while others write it; what they left half written is removed in time", async () => {

@@ -66,6 +66,8 @@ export type LoadModules = (code: KernelCode, arch: string) => Promise<readonly L
 const mostSymbols = 4096
 
 /**
+ * A device that looks at nothing that kernels touch, and runs an artifact's binaries as they are: for artifacts that are trusted as programs are.
+ *
  * @throws WeftError `cuda/missing` where there is no driver or no koffi, `cuda/driver` with what the driver says, `device/option`,
  * `device/out-of-memory`
  */
