@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { errorText, errorTexts } from "../../cli/check.js"
 import { WeftError } from "../../runtime/errors.js"
 import { root } from "../support/goldens.js"
-import { weft, weftHere, weftInTerminal } from "./run.js"
+import { weft, weftHere } from "./run.js"
 
 const program = (body: string) => `import { add, defineProgram, dot, input, map } from "../../dsl/index.js"
 
@@ -21,7 +21,6 @@ let folder: string
 let name: (file: string) => string
 beforeAll(async () => {
   // Inside of the package, whose own modules it imports.
-  await weft(["--version"]) // Builds what is not there yet, which is said.
   await mkdir(join(root, ".weft"), { recursive: true })
   folder = await mkdtemp(join(root, ".weft", "check-"))
   name = (file) => relative(root, join(folder, file))
@@ -45,9 +44,9 @@ test("every error of every file, of types, scalar functions and what is traced",
 })
 
 test("in a terminal with the line and a caret, and their number", async () => {
-  const { code, stdout } = await weftInTerminal(["check", name("axis.ts")])
+  const { code, stdout } = await weftHere(["check", name("axis.ts")], { terminal: true })
   expect(code).toBe(1)
-  expect(stdout.replaceAll("\r", "")).toMatch(
+  expect(stdout).toMatch(
     /axis\.ts:6:\d+ - error TS2345: .*\n\n6 \| .*dot\(a, a, "q"\).*\n +~~~\n\nFound 1 error\.\n$/s,
   )
 })

@@ -17,9 +17,8 @@ const [{ prompt, prompt_ids, greedy: tokens }] = cases as [(typeof cases)[number
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "weft-command-"))
-  // Builds, and compiles the shipped checkpoint.
-  const first = await weft([prompt, ...greedy])
-  expect(first).toMatchObject({ code: 0 })
+  // Compiles the shipped checkpoint, which processes find in the cache.
+  expect(await weftHere([prompt, ...greedy])).toMatchObject({ code: 0 })
 })
 afterAll(() => rm(folder, { recursive: true }))
 
@@ -32,7 +31,8 @@ describe("generate", () => {
   })
 
   test("the first word selects the command, -- ends the search for one", async () => {
-    const [named, escaped] = [await weft(["generate", prompt, ...greedy]), await weft([...greedy, "--", "bench"])]
+    const named = await weftHere(["generate", prompt, ...greedy])
+    const escaped = await weftHere([...greedy, "--", "bench"])
     expect(named.stdout).toBe(" had a wife and a wife, and\n")
     expect(escaped).toMatchObject({ code: 0 })
     expect(escaped.stdout.length).toBeGreaterThan(5)
@@ -40,7 +40,7 @@ describe("generate", () => {
 
   test("--json is one object, from ids as from text", async () => {
     for (const from of [[prompt], ["--tokens", prompt_ids.join(",")]]) {
-      const { stdout } = await weft([...from, ...greedy, "--json"])
+      const { stdout } = await weftHere([...from, ...greedy, "--json"])
       expect(stdout.trimEnd()).not.toContain("\n")
       const result = JSON.parse(stdout)
       expect(result).toMatchObject({
@@ -58,22 +58,25 @@ describe("generate", () => {
 
   test("a seed tells the same story again; --stop may be repeated", async () => {
     const args = ["--device", "wasm", "--seed", "7", "--max-tokens", "30"]
-    const [a, b] = [await weft(args), await weft(args)]
+    const [a, b] = [await weftHere(args), await weftHere(args)]
     expect(a.stdout).toBe(b.stdout)
-    const stopped = await weft([prompt, ...greedy, "--stop", "zzz", "--stop", " and a"])
+    const stopped = await weftHere([prompt, ...greedy, "--stop", "zzz", "--stop", " and a"])
     expect(stopped.stdout).toBe(" had a wife\n")
   })
 
   test("in a terminal the story stands behind its beginning, whether that was text or ids", async () => {
-    for (const from of [[prompt], ["--tokens", prompt_ids.join(",")]]) {
-      const { code, stdout } = await weftInTerminal([...from, ...greedy])
+    const ids = ["--tokens", prompt_ids.join(",")]
+    for (const { code, stdout } of [
+      await weftInTerminal([prompt, ...greedy]),
+      await weftHere([...ids, ...greedy], { terminal: true }),
+    ]) {
       expect(code).toBe(0)
       expect(stdout).toContain(`${prompt} had a wife and a wife, and`)
     }
   })
 
   test("what would steer a terminal is spelled out there", async () => {
-    const { stdout } = await weftInTerminal(["\u001b[31mOnce", ...greedy])
+    const { stdout } = await weftHere(["\u001b[31mOnce", ...greedy], { terminal: true })
     expect(stdout).toContain("\\u001b[31mOnce")
     expect(stdout).not.toContain("\u001b[31m")
   })
@@ -108,12 +111,9 @@ describe("generate", () => {
 })
 
 test("a mistake ends the process with its code", async () => {
-  expect(await weft(["--seed"])).toMatchObject({
-    code: 2,
-    stdout: "",
-    stderr: expect.stringMatching(/argument missing/),
-  })
-  expect(await weft(["--model", "nowhere"])).toMatchObject({ code: 1, stdout: "" })
+  const [wrong, refused] = await Promise.all([weft(["--seed"]), weft(["--model", "nowhere"])])
+  expect(wrong).toMatchObject({ code: 2, stdout: "", stderr: expect.stringMatching(/argument missing/) })
+  expect(refused).toMatchObject({ code: 1, stdout: "" })
 })
 
 describe("wrong arguments: one line, exit code 2, nothing on standard output", () => {

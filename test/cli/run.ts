@@ -11,9 +11,14 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** Runs the command line inside of this process: for what it says, and not for how a process behaves. */
-export async function weftHere(args: readonly string[]): Promise<Ended> {
+/**
+ * Runs the command line inside of this process: for what it says, and not for how a process behaves. A process of its own takes half a second of
+ * starting. With `terminal` both streams say that they are one.
+ */
+export async function weftHere(args: readonly string[], { terminal = false } = {}): Promise<Ended> {
   const said = { stdout: "", stderr: "" }
+  const before = [process.stdout.isTTY, process.stderr.isTTY] as const
+  if (terminal) process.stdout.isTTY = process.stderr.isTTY = true
   const spies = (["stdout", "stderr"] as const).map((name) =>
     vi.spyOn(process[name], "write").mockImplementation((text) => {
       said[name] += text
@@ -24,6 +29,7 @@ export async function weftHere(args: readonly string[]): Promise<Ended> {
     return { code: await run(args), ...said }
   } finally {
     for (const spy of spies) spy.mockRestore()
+    if (terminal) [process.stdout.isTTY, process.stderr.isTTY] = before
   }
 }
 
