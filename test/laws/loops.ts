@@ -96,7 +96,17 @@ export function loopsOf(kernel: Kernel, { schedule, options }: Scheduled): Stage
   if (isRefusal(tiled)) return tiled.code
   const cleaned = clean(tiled)
   const hoisted = hoistInvariants(cleaned)
-  return { tiled, cleaned, hoisted, merged: dropBarriers(mergeLoads(hoisted)) }
+  let merged: LoopKernel | undefined
+  return {
+    tiled,
+    cleaned,
+    hoisted,
+    // For WebAssembly nobody asks.
+    get merged() {
+      merged ??= dropBarriers(mergeLoads(hoisted))
+      return merged
+    },
+  }
 }
 
 /** The loops after each pass. */
