@@ -5,7 +5,7 @@ import { expect, it } from "vitest"
 import { randomWeights } from "../../cli/bench/random-model.js"
 import type { ArtifactWeight } from "../../runtime/artifact.js"
 import { toFloat32 } from "../../runtime/weights/dtypes.js"
-import { weft, weftHere } from "./run.js"
+import { weftHere } from "./run.js"
 
 const weight = (tensor: string, shape: readonly number[]) => ({ tensor, shape }) as ArtifactWeight
 const read = async (seed: number, w: ArtifactWeight, offset: number, count: number) =>
@@ -42,7 +42,7 @@ it("measures a config without a checkpoint, in every row that its context has ro
   const rest = { model_type: "qwen3", rms_norm_eps: 1e-6, rope_theta: 10000, tie_word_embeddings: true }
   await writeFile(config, JSON.stringify({ ...sizes, ...counts, ...rest }))
   const given = ["--config", config, "--random-weights", "--device", "wasm", "--threads", "1", "--json"]
-  const { code, stdout, stderr } = await weft(["bench", ...given])
+  const { code, stdout, stderr } = await weftHere(["bench", ...given])
   expect(code, stderr).toBe(0)
   const found = JSON.parse(stdout)
   const named = found.rows.map((r: { kind: string; context: number; tokens: number }) => [r.kind, r.context, r.tokens])

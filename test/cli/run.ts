@@ -18,6 +18,8 @@ export interface Ended {
 export async function weftHere(args: readonly string[], { terminal = false } = {}): Promise<Ended> {
   const said = { stdout: "", stderr: "" }
   const before = [process.stdout.isTTY, process.stderr.isTTY] as const
+  const own = process.argv
+  process.argv = [process.execPath, start, ...args]
   if (terminal) process.stdout.isTTY = process.stderr.isTTY = true
   const spies = (["stdout", "stderr"] as const).map((name) =>
     vi.spyOn(process[name], "write").mockImplementation((text) => {
@@ -29,6 +31,7 @@ export async function weftHere(args: readonly string[], { terminal = false } = {
     return { code: await run(args), ...said }
   } finally {
     for (const spy of spies) spy.mockRestore()
+    process.argv = own
     if (terminal) [process.stdout.isTTY, process.stderr.isTTY] = before
   }
 }
