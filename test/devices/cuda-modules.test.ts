@@ -305,6 +305,15 @@ for (const [name, path] of [
   if (path === undefined) console.log(`${name}: skipped, there is none on this machine`)
 }
 
+test.skipIf(nvrtc === undefined)("NVRTC takes any number of texts at once", async () => {
+  const compiler = nvrtcAt(nvrtc!)
+  const texts = Array.from({ length: 300 }, (_, i) =>
+    compiler.compile(`no_type x${i};`, { arch: "sm_80", kind: "ptx" }),
+  )
+  for (const { image, log } of await Promise.all(texts))
+    expect([image, log.includes("no_type")]).toEqual([undefined, true])
+})
+
 describe.each([
   ["nvcc", nvcc, nvccAt, nvccVersion],
   ["nvrtc", nvrtc, nvrtcAt, nvrtcVersion],

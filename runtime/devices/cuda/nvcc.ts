@@ -6,11 +6,11 @@
  */
 import { execFile } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
-import { availableParallelism, tmpdir } from "node:os"
+import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { WeftError } from "../../errors.js"
 import type { Binary } from "./architectures.js"
-import { type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
+import { atATime, type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
 import { identityOf } from "./libraries.js"
 import { compileWithoutSpills, tellOfSpills } from "./residency.js"
 
@@ -19,7 +19,6 @@ const mostOutputBytes = 64 << 20
 
 /** The compiler in a program's file. */
 export function nvccAt(path: string, more: readonly string[] = []): Compiler {
-  const atATime = slots(availableParallelism())
   return {
     description: `nvcc (${path})`,
     identity: `nvcc ${identityOf(path)} ${more.join(" ")}`,
@@ -69,21 +68,4 @@ function run(path: string, args: readonly string[], folder: string): Promise<{ c
       )
     })
   })
-}
-
-/** So many at a time; the others wait. */
-function slots(count: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = []
-  let free = count
-  return async (work) => {
-    if (free === 0) await new Promise<void>((go) => waiting.push(go))
-    else free--
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) free++
-      else next()
-    }
-  }
 }

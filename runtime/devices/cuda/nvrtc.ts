@@ -6,7 +6,7 @@
  */
 import { dirname, join } from "node:path"
 import { WeftError } from "../../errors.js"
-import { type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
+import { atATime, type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
 import { type Koffi, loadKoffi } from "./foreign.js"
 import { identityOf } from "./libraries.js"
 import { compileWithoutSpills, tellOfSpills } from "./residency.js"
@@ -21,7 +21,7 @@ export function nvrtcAt(path: string): Compiler {
     async compile(text, to) {
       const options = [`--gpu-architecture=${targetOption(to)}`, ...languageOptions, tellOfSpills]
       const calls = await callsOf(path)
-      return compileWithoutSpills(text, to, (given) => compileWith(calls, given, options, to.kind))
+      return compileWithoutSpills(text, to, (given) => atATime(() => compileWith(calls, given, options, to.kind)))
     },
   }
 }
