@@ -7,6 +7,7 @@ import type { Memory } from "../../compiler/interpret/memory.js"
 import { givenBound } from "../../compiler/interpret/scalar-bounds.js"
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
+import { sameTable } from "../../compiler/ir/memoized.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
@@ -96,6 +97,7 @@ export function loopsOf(kernel: Kernel, { schedule, options }: Scheduled): Stage
   if (isRefusal(tiled)) return tiled.code
   const cleaned = clean(tiled)
   const hoisted = hoistInvariants(cleaned)
+  const here = sameTable()
   let merged: LoopKernel | undefined
   return {
     tiled,
@@ -103,7 +105,7 @@ export function loopsOf(kernel: Kernel, { schedule, options }: Scheduled): Stage
     hoisted,
     // For WebAssembly nobody asks.
     get merged() {
-      merged ??= dropBarriers(mergeLoads(hoisted))
+      merged ??= here(() => dropBarriers(mergeLoads(hoisted)))
       return merged
     },
   }
