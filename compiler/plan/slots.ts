@@ -52,7 +52,13 @@ function place(lives: readonly Life[], order: readonly Order[]): Packing {
   const end = lives.reduce((n, l) => Math.max(n, l.last + 1), 0)
   const slots: Slot[] = []
   const of: number[] = []
-  const compare: Order = (a, b) => order.map((by) => by(a, b)).find((d) => d !== 0) ?? 0
+  const compare: Order = (a, b) => {
+    for (const by of order) {
+      const d = by(a, b)
+      if (d !== 0) return d
+    }
+    return 0
+  }
   for (const [i, life] of [...lives.entries()].sort((a, b) => compare(a[1], b[1]))) {
     // Where it costs least: the smallest slot that is large enough, else the one that grows least; a new one costs all of it.
     const growth = (s: Slot) => Math.max(0, life.bytes - s.bytes)

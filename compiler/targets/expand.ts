@@ -289,7 +289,8 @@ export function expand(
   }
   return rewrite(
     root,
-    (x, again) => (x.kind === "operation" ? make(x.operation, ...x.args.map(again)) : undefined),
+    (x, again) =>
+      x.kind === "operation" && lacks.has(x.operation) ? make(x.operation, ...x.args.map(again)) : undefined,
     memo,
   )
 }

@@ -44,6 +44,9 @@ describe("nodes", () => {
   })
   test("constant and iota", () => {
     expect(numbers(ir.constant([axis("n", 3)], [1.5, -2, 0.1], "f32"))).toEqual([1.5, -2, Math.fround(0.1)])
+    const zeros = [0, -0].map((zero) => ir.constant([axis("n", 1)], [zero], "f32"))
+    expect(zeros.map((zero) => numbers(zero))).toEqual([[0], [-0]])
+    expect(ir.constant([axis("n", 1)], [-0], "f32")).toBe(zeros[1])
     expect(of(ir.iota(axis("n", rows), add(rows, literal(5))), {}, { rows: 3 })).toEqual(
       dense({ n: 3 }, [8, 9, 10], "i32"),
     )

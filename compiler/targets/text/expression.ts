@@ -39,9 +39,10 @@ export function printed(context: Context, roots: readonly Expression[], named: r
     if (dialect.namesConstants && x.kind === "operation" && x.args.every(isConstant))
       inner[0] = bind(x.args[0]!, inner[0]!.text)
     const node = nodeText(context, x, inner)
-    const depth = 1 + inner.reduce((d, i) => Math.max(d, i.depth), 0)
-    const shared = (uses.get(x) ?? 0) > 1 && !isAtom(x)
-    return shared || depth > deepest ? bind(x, node.text) : { ...node, depth }
+    let depth = 1
+    for (const i of inner) if (i.depth >= depth) depth = i.depth + 1
+    const shared = uses.get(x)! > 1 && !isAtom(x)
+    return shared || depth > deepest ? bind(x, node.text) : { text: node.text, half: node.half, depth }
   })
   const bind = (x: Expression, text: string): Nested => {
     const name = context.temporary()
