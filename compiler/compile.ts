@@ -116,7 +116,8 @@ export function compileProgram(given: Program, family: string, options: CompileO
       options.entries,
     )
     const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
-    const passes = tensorPasses({ online: options.online ?? true, gather, narrow: target.narrow === true })
+    const keepFactors = target.narrow === true || precision === "exact"
+    const passes = tensorPasses({ online: options.online ?? true, gather, keepFactors })
     const rewritten = traced.entries.map((entry) => rewriteEntry(entry, passes, verify))
 
     // Tensor programs → kernels.

@@ -16,6 +16,7 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import type { ReductionTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { longestRun } from "../tile/runs.js"
 import { commonLocals } from "../tile/staging/common.js"
 import { alikeInLanes } from "../tile/values.js"
 import { storeRules, workgroupRules } from "./rules.js"
@@ -55,7 +56,7 @@ export function workgroupStore(
 function shareOut(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): void {
   const { values, folds, reduce, points } = draft
   const { subgroup } = machine
-  const count = lanesOfPoint(points, kernel, machine)
+  const count = lanesOfPoint(draft, kernel, machine)
   const inOrder = folds.filter(
     (r) => reduce[r.axis] !== undefined || r.monoid.kind === "argmax" || r.monoid.kind === "top",
   )
@@ -65,10 +66,18 @@ function shareOut(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): v
   }
   // What is merged of a `top` is a list, and dear to exchange; and more blocks would repeat what each makes.
   if (machine.rules === "simt" && !repeatsMuch(draft, kernel) && folds.every((r) => r.monoid.kind !== "top"))
-    for (let lanes = count; lanes > subgroup; lanes >>= 1) if (share(folds, lanes) || share(inOrder, lanes)) return
+    for (let lanes = count; lanes > subgroup; lanes >>= 1)
+      if (takesWholeRuns(folds, lanes, machine) && (share(folds, lanes) || share(inOrder, lanes))) return
   if (share(inOrder, points <= workgroupRules.pointsOfShared ? machine.threads : subgroup)) return
   if (machine.rules === "simt" && count > subgroup) shareShort(folds, values, reduce, subgroup, machine)
 }
+
+/** Whether what is left of each fold to a lane is a run or several whole ones: what is left over of a run costs as much as a run. */
+const takesWholeRuns = (folds: readonly Reduce[], lanes: number, { halves = 1 }: ScheduleTarget): boolean =>
+  folds.every((r) => {
+    const turns = (literalExtent(r.extent) ?? 0) / (lanes * halves)
+    return turns <= longestRun || turns % longestRun === 0
+  })
 
 /** Shares folds that are too short for vectors of all lanes, element by element: what one lane folds alone, others wait for. */
 export function shareShort(
@@ -86,9 +95,10 @@ export function shareShort(
 }
 
 /** Lanes that share the folds of a point: on hardware as many as keep one block for each processor busy with the points of the kernel. */
-function lanesOfPoint(points: number, kernel: Kernel, { threads, subgroup, busy }: ScheduleTarget): number {
-  if (points <= workgroupRules.pointsOfShared) return threads
-  const lanes = (busy * workgroupRules.busyWithFew * threads) / pointsOf(kernel)
+function lanesOfPoint(draft: StoreDraft, kernel: Kernel, { threads, subgroup, busy }: ScheduleTarget): number {
+  if (draft.points <= workgroupRules.pointsOfShared) return threads
+  const share = hasLocals(draft) ? workgroupRules.busyWithLocals : workgroupRules.busyWithFew
+  const lanes = (busy * share * threads) / pointsOf(kernel)
   return Math.min(threads, Math.max(subgroup, 2 ** Math.ceil(Math.log2(lanes))))
 }
 
@@ -125,7 +135,7 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarge
   if (!repeatsMuch(draft, kernel)) return Math.min(even, Math.max(once, block))
   const turns = pointsOf(kernel) / once / (workgroups ?? Number.POSITIVE_INFINITY)
   if (turns >= workgroupRules.turns && makesAllAlike(draft, kernel)) return once
-  const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.busyWithFew * busy))
+  const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.busyWithLocals * busy))
   // A block more for some processors is as good as points that most of them lack.
   return Math.max(even, once, Math.round(least / once) * once)
 }

@@ -156,7 +156,7 @@ export const cudaMachine: Machine = {
 }
 
 /**
- * Reads of a lane that ask for what they read while the kernel waits for earlier ones, and their bytes: 8 of 16 make 32 KB a block, and two such
- * blocks are what a multiprocessor of an H200 has to have under way. Counted, not measured.
+ * Reads of a lane that ask for what they read while the kernel waits for earlier ones, and their bytes. Measured on an H200: a model of 0.6B
+ * weights made 1,279 tokens a second with 8, as with none, 1,302 with 4 and 1,227 with 16; 1,434 with 2 when blocks had become smaller.
  */
-export const cudaAhead: AskLimits = { reads: 8, bytes: 16 }
+export const cudaAhead: AskLimits = { reads: 2, bytes: 16 }

@@ -28,7 +28,7 @@ export const defaultHoistLimits: HoistLimits = { products: 16 }
 
 /**
  * Equal programs with the same inputs; `units` serves several calls. With infinite `products` factors stay in maps that several read, as where
- * operands are narrowed to a type that does not have their range.
+ * operands are narrowed to a type that does not have their range, or no sum may overflow that did not before.
  */
 export const hoist = (
   roots: readonly ir.Tensor[],

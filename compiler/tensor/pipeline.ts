@@ -23,18 +23,21 @@ export interface TensorPassOptions {
   readonly online: boolean
   /** When rows are grouped by what data choose for them; never when left out. */
   readonly gather?: GatherLimits | undefined
-  /** Whether what products read may be narrowed to f16: factors that bring it into that range stay with it then. */
-  readonly narrow: boolean
+  /**
+   * Whether factors that several products share stay with what these read: where that may be narrowed to f16 they bring it into the range; and with
+   * precision `exact` numbers beyond f32 come up where the program has them. Sums of x overflow where those of x · 0 are 0.
+   */
+  readonly keepFactors: boolean
 }
 
 /** The passes for the entries of one compilation: units that entries share are rewritten once. */
-export function tensorPasses({ online: joins, gather, narrow }: TensorPassOptions): readonly TensorPass[] {
+export function tensorPasses({ online: joins, gather, keepFactors }: TensorPassOptions): readonly TensorPass[] {
   const simplified = new Map<Tensor | Unit, Tensor | Unit>()
   const hoisted: Units = new Map()
   const joined: OnlineUnits = { matched: new Map(), joined: new Map() }
   const grouped: Units = new Map()
   const prefixed: Units = new Map()
-  const factors = narrow ? { products: Number.POSITIVE_INFINITY } : defaultHoistLimits
+  const factors = keepFactors ? { products: Number.POSITIVE_INFINITY } : defaultHoistLimits
   const when = (condition: boolean, ...passes: readonly TensorPass[]) => (condition ? passes : [])
   return [
     { name: "simplify", run: (results) => simplify(results, simplified) },
