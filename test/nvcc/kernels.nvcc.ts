@@ -55,8 +55,9 @@ const boundsOf = ({ source, symbol, threads, sharedBytes }: ArtifactKernel): Bou
   const [, stated, resident] = new RegExp(`KERNEL\\((\\d+), (\\w+)\\) ${symbol}\\(`).exec(source)!
   expect(Number(stated)).toBe(threads)
   // A number, or a name that stands for one.
-  const number = /^\d+$/.test(resident!) ? resident : new RegExp(`^#define ${resident} (\\d+)$`, "m").exec(source)![1]
-  return { threads, resident: Number(number), sharedBytes: sharedBytes! }
+  const wished = !/^\d+$/.test(resident!)
+  const number = wished ? new RegExp(`^#define ${resident} (\\d+)$`, "m").exec(source)![1] : resident
+  return { threads, resident: Number(number), wished, sharedBytes: sharedBytes! }
 }
 
 /** Kernels of an artifact of which no equal one was seen. */
@@ -167,7 +168,14 @@ describe.skipIf(nvcc === undefined)("every kernel of published models", () => {
 
   test("leaves room for as many blocks as its bounds say", () => {
     const beyond = found.filter((k) => excess(k.arch, k.bounds, k.report).length > 0)
-    expect(named(beyond, (k) => excess(k.arch, k.bounds, k.report).join(", "))).toEqual([])
+    // Those that would have spilled were compiled without their wish, for one block at least.
+    const alone = ({ bounds }: (typeof found)[number]) => (bounds.wished ? { ...bounds, resident: 1 } : bounds)
+    const refused = beyond.filter((k) => excess(k.arch, alone(k), k.report).length > 0)
+    expect(named(refused, (k) => excess(k.arch, alone(k), k.report).join(", "))).toEqual([])
+    const wished = found.filter((k) => k.bounds.wished)
+    const kept = wished.length - beyond.length
+    console.log(`${kept} of ${wished.length} wishes for several blocks at a time are kept`)
+    expect(kept).toBeGreaterThan(wished.length / 2)
   })
 })
 

@@ -61,6 +61,8 @@ const ownBytes = 1024
 export interface Bounds {
   readonly threads: number
   readonly resident: number
+  /** Whether `resident` is a wish, which a kernel that spills for it is compiled without. */
+  readonly wished?: boolean
   readonly sharedBytes: number
 }
 
