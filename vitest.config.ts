@@ -19,7 +19,8 @@ export default defineConfig(({ mode }) => ({
     hookTimeout: patience,
     teardownTimeout: patience,
     pool: "forks",
-    maxWorkers: 2,
+    // Of two cores: a test that waits for a process or an adapter leaves room for another.
+    maxWorkers: 3,
     // The compiler and the checker of types are loaded and warm up once for each worker, not for each file.
     isolate: false,
     reporters: ["default", deviceReport, timeReport],
