@@ -29,7 +29,7 @@ export interface Session {
   readonly timings: SessionTimings
   /** Puts every state at its first value, zero: what runs next begins a sequence. */
   begin(): void
-  /** Runs entries one after the other with one submit. `symbols` by name. */
+  /** Runs entries one after the other with one submit; where the same ones come again and again, as one recording. `symbols` by name. */
   run(entries: readonly string[], symbols: Readonly<Record<string, number>>): void
   /** Times every launch of entries, which run `runs` times over; undefined where the device has no clock that is fine enough. */
   profile(
@@ -208,11 +208,7 @@ function open({ artifact, device, slots, at, kernels, recordings, timings }: Par
     for (const e of entries) checkNeeds(artifact, e, (symbol) => symbols[symbol] ?? 0)
     states.ran(symbols)
   }
-  const recordingOf = (entry: string): Recording => {
-    const recording = recordings.get(entry)
-    if (recording === undefined) throw new WeftError("session/entry", `the artifact has no entry '${entry}'`)
-    return recording
-  }
+  const together = createTogether(device, recordings)
   return {
     artifact,
     device,
@@ -223,11 +219,11 @@ function open({ artifact, device, slots, at, kernels, recordings, timings }: Par
     },
     run(entries, symbols) {
       ready(entries, symbols)
-      device.submit(entries.map(recordingOf), values)
+      device.submit(together.next(entries), values)
     },
     profile(entries, symbols, runs) {
       ready(entries, symbols)
-      return device.profile?.(entries.map(recordingOf), values, runs)
+      return device.profile?.(together.joined(entries), values, runs)
     },
     watch(entry, points) {
       const launches = artifact.entries[entry]?.launches ?? []
@@ -256,6 +252,35 @@ function open({ artifact, device, slots, at, kernels, recordings, timings }: Par
       if (!open) return
       open = false
       for (const s of slots) s.destroy()
+    },
+  }
+}
+
+/** Recordings of entries that run one after the other: one of all, where the device makes one and the same entries come again. */
+function createTogether(device: Device, recordings: ReadonlyMap<string, Recording>) {
+  const made = new Map<string, readonly Recording[]>()
+  let last = ""
+  const single = (entry: string): Recording => {
+    const recording = recordings.get(entry)
+    if (recording === undefined) throw new WeftError("session/entry", `the artifact has no entry '${entry}'`)
+    return recording
+  }
+  const joined = (entries: readonly string[]): readonly Recording[] => {
+    const all = entries.map(single)
+    if (device.join === undefined || all.length < 2) return all
+    const name = entries.join(" ")
+    const one = made.get(name) ?? [device.join(all)]
+    made.set(name, one)
+    return one
+  }
+  return {
+    joined,
+    /** What comes once, as a prompt does, is not worth the making; that of steps is made while the device has the first ones to do. */
+    next(entries: readonly string[]): readonly Recording[] {
+      const name = entries.join(" ")
+      const again = name === last
+      last = name
+      return again ? joined(entries) : (made.get(name) ?? entries.map(single))
     },
   }
 }

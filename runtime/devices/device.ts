@@ -93,6 +93,11 @@ export interface Device {
   compile(code: KernelCode, symbols: number): Promise<readonly CompiledKernel[]>
   record(commands: readonly Command[]): Recording
   /**
+   * One recording of several, one after the other, with less between them than `submit` leaves there. Absent where it leaves nothing: where a
+   * submit of many is as good.
+   */
+  join?(recordings: readonly Recording[]): Recording
+  /**
    * Waits until these are known to be good, with what was uploaded to them; rejects with what is wrong. Absent where every call tells its
    * error at once.
    */

@@ -320,6 +320,15 @@ export async function conformance(name: string, makeDevice: () => Promise<Device
       expect(many.commands).toBe(9)
       expect(device.counters.submits - submits).toBe(1)
       expect(device.counters.commands - commands).toBe(11)
+      if (device.join === undefined) return
+      const joined = device.join([many, last, many])
+      expect(joined.commands).toBe(20)
+      device.upload(x, 0, new Uint8Array(128))
+      device.upload(y, 0, new Uint8Array(128))
+      for (let i = 0; i < 3; i++) device.submit([joined], symbolsAt(i < 2 ? 0 : 32))
+      expect(floats(await device.read(y, 0, 128))).toEqual(iota(32).map((i) => 2 * ten + i))
+      const foreign = { commands: 1 }
+      expect(await codeOf(() => device.join!([many, foreign]))).toBe("device/submit-recording")
     })
 
     it("runs commands that take turns in the same memory, as plans with few slots do", async () => {

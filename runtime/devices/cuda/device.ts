@@ -336,6 +336,11 @@ function openContext(
       alive()
       return graphs.record(commands)
     },
+    join(recordings) {
+      alive()
+      graphs.check(recordings)
+      return graphs.join(recordings)
+    },
     submit(recordings, symbols) {
       alive()
       few(symbols.length)

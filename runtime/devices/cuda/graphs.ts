@@ -3,6 +3,7 @@
  *
  *     launch a │ launch b, early │ launch c          a → b: b may start when the blocks of a allow it, and waits for the end of a itself
  *                                                    b → c: c starts when b has ended
+ *     step │ greedy   →   step greedy                joined: one graph, in which the first launch of `greedy` starts early, too
  *
  * A graph holds the addresses of its buffers: it is destroyed with the first of them. The first launch of a graph always waits for what was in
  * the stream before.
@@ -15,6 +16,8 @@ import type { CudaBuffer } from "./memory.js"
 
 export interface Graphs {
   record(commands: readonly Command[]): Recording
+  /** The launches of several recordings as one. */
+  join(recordings: readonly Recording[]): Recording
   /** @throws WeftError `device/submit-recording` */
   check(recordings: readonly Recording[]): void
   /**
@@ -31,6 +34,7 @@ interface CudaRecording extends Recording {
   /** Undefined where there is nothing to launch. */
   readonly executable: number | undefined
   readonly launches: readonly Launch[]
+  readonly bound: ReadonlySet<CudaBuffer>
   readonly destroy: () => void
 }
 
@@ -49,62 +53,40 @@ export interface GraphParts {
   readonly giveBack: (call: () => void) => void
 }
 
-export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, delay, giveBack }: GraphParts): Graphs {
-  const capturing = driver.createStream()
+export function createGraphs(parts: GraphParts): Graphs {
+  const { driver, stream, bufferOf, delay, giveBack } = parts
+  const { capturing, capture } = createCapture(parts)
   const recordings = new Set<Recording>()
 
-  const launchOf = (command: Command): Launch => {
-    const { name, handle, bindings, threads, sharedBytes, early } = kernelOf(command)
-    const { buffers, groups } = command
-    if (buffers.length !== bindings)
-      throw new WeftError("device/record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${buffers.length}`)
-    if (!(Number.isInteger(groups) && groups > 0 && groups <= mostGroups))
-      throw new WeftError("device/record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
-    const parameters = [...buffers.map((b) => bufferOf(b).pointer), symbols]
-    return { kernel: handle, groups, threads, sharedBytes, parameters, early }
-  }
-  const delayed = (launch: Launch): readonly Launch[] => (delay === undefined ? [launch] : [delay, launch])
-
-  const graphOf = (body: () => void): number => {
-    driver.beginCapture(capturing)
-    try {
-      body()
-    } catch (error) {
-      // The stream is to be used again, and what was wrong is told, not that it ended the capture.
-      giveBack(() => driver.destroyGraph(driver.endCapture(capturing)))
-      throw error
+  const executableOf = (launches: readonly Launch[]): number =>
+    capture(() => {
+      const all = launches.flatMap((launch) => (delay === undefined ? [launch] : [delay, launch]))
+      for (const [i, launch] of all.entries()) driver.launch({ ...launch, early: launch.early && i > 0 }, capturing)
+    })
+  const keep = (launches: readonly Launch[], bound: ReadonlySet<CudaBuffer>): Recording => {
+    const executable = launches.length === 0 ? undefined : executableOf(launches)
+    const destroy = () => {
+      recordings.delete(recording)
+      for (const buffer of bound) buffer.users.delete(destroy)
+      if (executable !== undefined) giveBack(() => driver.destroyExecutable(executable))
     }
-    return driver.endCapture(capturing)
+    for (const buffer of bound) buffer.users.add(destroy)
+    const recording: CudaRecording = { commands: launches.length, executable, launches, bound, destroy }
+    recordings.add(recording)
+    return recording
   }
-  const capture = (body: () => void): number => {
-    const graph = graphOf(body)
-    try {
-      const executable = driver.instantiate(graph)
-      driver.uploadGraph(executable, stream)
-      return executable
-    } finally {
-      driver.destroyGraph(graph)
-    }
-  }
-
   return {
-    record(commands) {
-      const launches = commands.map(launchOf)
-      const captured = () => {
-        for (const [i, launch] of launches.flatMap(delayed).entries())
-          driver.launch({ ...launch, early: launch.early && i > 0 }, capturing)
-      }
-      const executable = launches.length === 0 ? undefined : capture(captured)
-      const bound = new Set(commands.flatMap((c) => c.buffers.map(bufferOf)))
-      const destroy = () => {
-        recordings.delete(recording)
-        for (const buffer of bound) buffer.users.delete(destroy)
-        if (executable !== undefined) giveBack(() => driver.destroyExecutable(executable))
-      }
-      for (const buffer of bound) buffer.users.add(destroy)
-      const recording: CudaRecording = { commands: commands.length, executable, launches, destroy }
-      recordings.add(recording)
-      return recording
+    record: (commands) =>
+      keep(
+        commands.map((command) => launchOf(command, parts)),
+        new Set(commands.flatMap((c) => c.buffers.map(bufferOf))),
+      ),
+    join(given) {
+      const joined = given as readonly CudaRecording[]
+      return keep(
+        joined.flatMap((r) => r.launches),
+        new Set(joined.flatMap((r) => [...r.bound])),
+      )
     },
     check(given) {
       for (const r of given)
@@ -129,6 +111,47 @@ export function createGraphs({ driver, stream, kernelOf, bufferOf, symbols, dela
     free() {
       for (const recording of [...recordings] as CudaRecording[]) recording.destroy()
       giveBack(() => driver.destroyStream(capturing))
+    },
+  }
+}
+
+/** @throws WeftError `device/record-bindings`, `device/record-groups` */
+function launchOf(command: Command, { kernelOf, bufferOf, symbols }: GraphParts): Launch {
+  const { name, handle, bindings, threads, sharedBytes, early } = kernelOf(command)
+  const { buffers, groups } = command
+  if (buffers.length !== bindings)
+    throw new WeftError("device/record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${buffers.length}`)
+  if (!(Number.isInteger(groups) && groups > 0 && groups <= mostGroups))
+    throw new WeftError("device/record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
+  const parameters = [...buffers.map((b) => bufferOf(b).pointer), symbols]
+  return { kernel: handle, groups, threads, sharedBytes, parameters, early }
+}
+
+/** What is launched in a stream of its own becomes an executable graph. */
+function createCapture({ driver, stream, giveBack }: Pick<GraphParts, "driver" | "stream" | "giveBack">) {
+  const capturing = driver.createStream()
+  const graphOf = (body: () => void): number => {
+    driver.beginCapture(capturing)
+    try {
+      body()
+    } catch (error) {
+      // The stream is to be used again, and what was wrong is told, not that it ended the capture.
+      giveBack(() => driver.destroyGraph(driver.endCapture(capturing)))
+      throw error
+    }
+    return driver.endCapture(capturing)
+  }
+  return {
+    capturing,
+    capture(body: () => void): number {
+      const graph = graphOf(body)
+      try {
+        const executable = driver.instantiate(graph)
+        driver.uploadGraph(executable, stream)
+        return executable
+      } finally {
+        driver.destroyGraph(graph)
+      }
     },
   }
 }
