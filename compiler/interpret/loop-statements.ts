@@ -216,6 +216,14 @@ function add(program: Compilation, s: Statement): void {
       program.meetings.set(program.code.length, { kind: "barrier", counters: [...program.counters] })
       emit(program, () => () => wait)
       break
+    case "multiply":
+    case "fill":
+    case "drain":
+    case "copy":
+    case "commit":
+    case "wait":
+      fault(machine, "malformed", `'${s.kind}' is not interpreted`)
+      break
     default:
       s satisfies never
   }

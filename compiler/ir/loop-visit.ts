@@ -5,7 +5,7 @@
  *   const halved = mapExpressions(statement, (x) => …)
  */
 import { walk } from "./expression.js"
-import type { Statement } from "./loop.js"
+import type { Place, Statement } from "./loop.js"
 import type { Expression } from "./nodes.js"
 
 /** The lists of statements inside of one. */
@@ -39,7 +39,31 @@ export const namesIn = (body: readonly Statement[]): Set<string> =>
 
 /** The arrays that a body stores to. */
 export const storedIn = (body: readonly Statement[]): ReadonlySet<string> =>
-  new Set(everyStatement(body).flatMap((s) => (s.kind === "store" ? [s.array] : [])))
+  new Set(everyStatement(body).flatMap(storesOf))
+
+/** The arrays that a statement itself stores to, at once or later. */
+export function storesOf(s: Statement): readonly string[] {
+  if (s.kind === "store") return [s.array]
+  if (s.kind === "multiply") return [s.c.array]
+  return s.kind === "fill" || s.kind === "drain" || s.kind === "copy" ? [s.to.array] : []
+}
+
+/** The arrays that a statement itself reads otherwise than by a fetch. */
+export function takesOf(s: Statement): readonly string[] {
+  if (s.kind === "multiply") return [s.c.array, s.a.array, s.b.array]
+  return s.kind === "fill" || s.kind === "drain" || s.kind === "copy" ? [s.from.array] : []
+}
+
+/** The arrays that a statement itself reads. */
+export function readsOf(s: Statement): ReadonlySet<string> {
+  const found = new Set(takesOf(s))
+  const seen = new Set<Expression>()
+  const see = (x: Expression) => {
+    if (x.kind === "fetch") found.add(x.array)
+  }
+  for (const root of expressionsOf(s)) walk(root, see, seen)
+  return found
+}
 
 /** Names stem0, stem1, … that no statement declares, one for each call. */
 export function freshNames(body: readonly Statement[], stem: string): () => string {
@@ -73,11 +97,20 @@ export function expressionsOf(s: Statement): readonly Expression[] {
       return [s.offset, s.value]
     case "prefetch":
       return [s.offset]
+    case "multiply":
+      return [s.c.offset, s.a.offset, s.b.offset]
+    case "fill":
+    case "drain":
+      return [s.to.offset, s.from.offset, s.stride]
+    case "copy":
+      return [s.to.offset, s.from.offset, ...(s.valid === undefined ? [] : [s.valid])]
     case "block":
     case "alloc":
     case "barrier":
     case "await":
     case "release":
+    case "commit":
+    case "wait":
       return []
     default:
       return s satisfies never
@@ -91,6 +124,7 @@ export function mapExpressions(s: Statement, change: (x: Expression) => Expressi
 
 /** A statement with the expressions that it evaluates itself replaced. */
 export function withExpressions(s: Statement, change: (x: Expression) => Expression): Statement {
+  const moved = <P extends Place>(place: P): P => ({ ...place, offset: change(place.offset) })
   switch (s.kind) {
     case "for":
       return { ...s, extent: change(s.extent) }
@@ -104,11 +138,20 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
       return { ...s, offset: change(s.offset), value: change(s.value) }
     case "prefetch":
       return { ...s, offset: change(s.offset) }
+    case "multiply":
+      return { ...s, c: moved(s.c), a: moved(s.a), b: moved(s.b) }
+    case "fill":
+    case "drain":
+      return { ...s, to: moved(s.to), from: moved(s.from), stride: change(s.stride) }
+    case "copy":
+      return { ...s, to: moved(s.to), from: moved(s.from), ...(s.valid && { valid: change(s.valid) }) }
     case "block":
     case "alloc":
     case "barrier":
     case "await":
     case "release":
+    case "commit":
+    case "wait":
       return s
     default:
       return s satisfies never

@@ -20,7 +20,13 @@
  * unrolled; the extent of a `for` and the condition of an `if` around a barrier must be the same for all lanes of a workgroup (made of literals, symbols,
  * `workgroup`, the grid variable and serial variables of such loops). Offsets count elements of the array's dtype. A fetch or store of `width` w touches w
  * consecutive elements; its offset is a multiple of w.
+ *
+ * Matrix units. A register array with a layout holds fragments of an atom's operand (atoms.ts), one behind the other; where the layout is known, its elements
+ * are fetched and stored as those of any array. `multiply`, `fill` and `drain` are done by all lanes of the atom's group together, in the same iteration
+ * and with the same offsets. `copy`, and `multiply` of an asynchronous atom, only begin something: until the lanes that began it have waited for its group,
+ * nobody may touch what is written to, nor store to what is read.
  */
+import type { OperandName } from "./atoms.js"
 import type { Dim } from "./dim.js"
 import type { Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
@@ -30,6 +36,21 @@ export type Storage = "f32" | "i32" | "u32" | "bool" | "bf16" | "f16"
 
 /** Storages of which two elements share a word. */
 export type Half = Extract<Storage, "bf16" | "f16">
+
+/** An element of an array; of fragments, counted in those of one lane. */
+export interface Place {
+  readonly array: string
+  readonly offset: Expression
+}
+
+/** A tile in memory: element (row, column) at offset + row · stride + column; transposed, at offset + column · stride + row. */
+export interface Tile extends Place {
+  readonly stride: number
+  readonly transposed: boolean
+}
+
+/** What may be under way: groups of each are counted by themselves. */
+export type Pending = "copies" | "products"
 
 export type Bind = "grid" | "lane" | "serial" | "unroll"
 
@@ -53,7 +74,8 @@ export type Statement =
   | { readonly kind: "assign"; readonly name: string; readonly value: Expression }
   /**
    * Visible until the end of the enclosing scope. `shared` arrays stand directly in the grid loop, or in front of a lane loop that is around it.
-   * With `storage` two f32 share a word, as in a buffer.
+   * With `storage` two f32 share a word, as in a buffer. With `layout` it is of fragments, and `size` what one lane holds of them. `swizzle` says how
+   * a shared array lies in memory: rows of so many bytes, in which pieces of 16 change places from row to row; offsets do not show it, but no access may cross 16 bytes.
    */
   | {
       readonly kind: "alloc"
@@ -62,6 +84,8 @@ export type Statement =
       readonly storage?: Half
       readonly size: number
       readonly space: "register" | "shared"
+      readonly layout?: { readonly atom: string; readonly operand: OperandName }
+      readonly swizzle?: 32 | 64 | 128
     }
   | { readonly kind: "store"; readonly array: string; readonly offset: Expression; readonly value: Expression }
   /** name = the value of the lane whose number is this lane's XOR `mask` within its subgroup. */
@@ -74,6 +98,47 @@ export type Statement =
   | { readonly kind: "prefetch"; readonly array: string; readonly offset: Expression; readonly width: number }
   /** Launches after this one may start. */
   | { readonly kind: "release" }
+  /** c += a · b: fragments, or tiles of shared arrays where the atom takes them from there. */
+  | {
+      readonly kind: "multiply"
+      readonly atom: string
+      readonly c: Place
+      readonly a: Place | Tile
+      readonly b: Place | Tile
+    }
+  /** `count` fragments of an operand from an array of the workgroup or a buffer; that of number i lies i · `step` elements behind the first. */
+  | {
+      readonly kind: "fill"
+      readonly atom: string
+      readonly operand: OperandName
+      readonly to: Place
+      readonly from: Place
+      readonly stride: Expression
+      readonly transposed: boolean
+      readonly count: number
+      readonly step: number
+    }
+  /** One fragment of results to an array of the workgroup. */
+  | {
+      readonly kind: "drain"
+      readonly atom: string
+      readonly from: Place
+      readonly to: Place
+      readonly stride: Expression
+      readonly transposed: boolean
+    }
+  /** Begins to copy `width` elements of a buffer to a shared array; where `valid` is false zeros, and nothing is read. */
+  | {
+      readonly kind: "copy"
+      readonly to: Place
+      readonly from: Place
+      readonly width: number
+      readonly valid?: Expression
+    }
+  /** What this lane has begun since its last `commit` is one group. */
+  | { readonly kind: "commit"; readonly of: Pending }
+  /** Of this lane's groups only the `groups` youngest may still be under way; what others copied is there after a barrier besides. */
+  | { readonly kind: "wait"; readonly of: Pending; readonly groups: number }
 
 export interface LoopBuffer {
   readonly name: string

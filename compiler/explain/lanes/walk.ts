@@ -149,6 +149,12 @@ function run(state: State, s: Statement, place: Place): void {
     case "prefetch":
     case "await":
     case "release":
+    case "multiply":
+    case "fill":
+    case "drain":
+    case "copy":
+    case "commit":
+    case "wait":
       return
     case "barrier":
       settle(place)

@@ -15,7 +15,7 @@
  *   }
  */
 import { print } from "../expression.js"
-import type { LoopBuffer, LoopKernel, Statement } from "../loop.js"
+import type { LoopBuffer, LoopKernel, Place, Statement, Tile } from "../loop.js"
 import type { Expression } from "../nodes.js"
 
 export function printLoop(kernel: LoopKernel): string {
@@ -63,13 +63,29 @@ export function printStatement(s: Statement): string {
     case "assign":
       return `${s.name} = ${print(s.value)}`
     case "alloc":
-      return `${s.space} ${s.name}: ${s.dtype}${s.storage === undefined ? "" : ` as ${s.storage}`}[${s.size}]`
+      return printAlloc(s)
     case "store":
       return `${s.array}[${print(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] = ${print(s.value)}`
     case "shuffle":
       return `shuffle ${s.name}: ${printType(s.value)} = ${print(s.value)} across ${s.mask}`
     case "prefetch":
       return `prefetch ${s.array}[${print(s.offset)}${s.width > 1 ? ` : ${s.width}` : ""}]`
+    case "multiply":
+      return `multiply ${printPlace(s.c)} += ${printOperand(s.a)} * ${printOperand(s.b)} by ${s.atom}`
+    case "fill": {
+      const lies = `${print(s.stride)}${s.transposed ? " transposed" : ""}${s.count > 1 ? `, ${s.count} by ${s.step}` : ""}`
+      return `fill ${printPlace(s.to)} = ${printPlace(s.from)} stride ${lies} as ${s.operand} of ${s.atom}`
+    }
+    case "drain":
+      return `drain ${printPlace(s.to)} stride ${print(s.stride)}${s.transposed ? " transposed" : ""} = ${printPlace(s.from)} of ${s.atom}`
+    case "copy": {
+      const valid = s.valid === undefined ? "" : ` if ${print(s.valid)}`
+      return `copy ${printPlace(s.to, s.width)} = ${printPlace(s.from, s.width)}${valid}`
+    }
+    case "commit":
+      return `commit ${s.of}`
+    case "wait":
+      return `wait ${s.of} but ${s.groups}`
     case "barrier":
     case "await":
     case "release":
@@ -78,5 +94,19 @@ export function printStatement(s: Statement): string {
       return s satisfies never
   }
 }
+
+function printAlloc({ space, name, dtype, storage, size, layout, swizzle }: Statement & { kind: "alloc" }): string {
+  const held = layout === undefined ? "" : ` as ${layout.operand} of ${layout.atom}`
+  const lies = swizzle === undefined ? "" : ` swizzle ${swizzle}`
+  return `${space} ${name}: ${dtype}${storage === undefined ? "" : ` as ${storage}`}[${size}]${held}${lies}`
+}
+
+const printPlace = ({ array, offset }: Place, width = 1): string =>
+  `${array}[${print(offset)}${width > 1 ? ` : ${width}` : ""}]`
+
+const printOperand = (operand: Place | Tile): string =>
+  "stride" in operand
+    ? `${printPlace(operand)} stride ${operand.stride}${operand.transposed ? " transposed" : ""}`
+    : printPlace(operand)
 
 const printType = (x: Expression): string => (x.width === 1 ? x.dtype : `${x.dtype}x${x.width}`)

@@ -117,6 +117,12 @@ function visit(s: Statement, proof: Proof): void {
     case "prefetch":
     case "await":
     case "release":
+    case "multiply":
+    case "fill":
+    case "drain":
+    case "copy":
+    case "commit":
+    case "wait":
       return
     default:
       s satisfies never

@@ -305,6 +305,13 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
     case "await":
     case "release":
       break
+    case "multiply":
+    case "fill":
+    case "drain":
+    case "copy":
+    case "commit":
+    case "wait":
+      break
     case "barrier":
       require(check, place.uniform, "barrier", () => "a barrier under control flow that may differ between lanes")
       break

@@ -4,6 +4,7 @@
  *
  *   store y[4i : 4] ← x[4i : 4] · 2   →   store(y + (i * 4), load<4>(x + (i * 4)) * splat<f32x4>(2.0f));
  */
+import { fault } from "../../../runtime/errors.js"
 import { operands } from "../../ir/expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
@@ -83,6 +84,9 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
       if (s.kind !== "prefetch") return context.line(`${s.kind}_launches();`)
       const [offset] = printed(context, context.dialect.lowered(context, s.offset))
       context.line(`prefetch(${spelled(context, s.array)} + ${offset});`)
+    },
+    fragments: (_, s) => {
+      throw fault(`'${s.kind}' is not printed`)
     },
     shuffle: (text, _, mask) => `exchange(${argument(text)}, ${mask})`,
     loop: ({ variable: i, start, limit, step }, s) => [

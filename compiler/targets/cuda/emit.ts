@@ -11,6 +11,7 @@
 import { WeftError } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
+import { checkAtoms, withPlainCopies } from "../atoms.js"
 import { printKernel } from "../text/kernel.js"
 import { cudaDialect, parameterText } from "./dialect.js"
 import { checkCuda } from "./limits.js"
@@ -35,7 +36,9 @@ export interface CudaKernel {
 }
 
 /** @throws WeftError when the kernel is beyond what a GPU allows, or reads a symbol that the artifact does not list */
-export function emitCuda(kernel: LoopKernel, options: CudaOptions): CudaKernel {
+export function emitCuda(given: LoopKernel, options: CudaOptions): CudaKernel {
+  checkAtoms(given, "CUDA", () => false)
+  const kernel = withPlainCopies(given)
   const dialect = cudaDialect(kernel)
   const body = printKernel(kernel, dialect, (name) => symbolText(kernel, options, name))
   const sharedBytes = dialect.sharedBytes()

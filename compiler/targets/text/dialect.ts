@@ -68,6 +68,8 @@ export interface Dialect {
   readonly barrier: (context: Context) => void
   /** What orders launches, where they may overlap, and asks for memory meanwhile. */
   readonly early: (context: Context, s: Of<"await" | "release" | "prefetch">) => void
+  /** What lanes do together with fragments, and what is under way meanwhile. */
+  readonly fragments: (context: Context, s: Of<"multiply" | "fill" | "drain" | "copy" | "commit" | "wait">) => void
   /** The value of the lane at `mask`; the answer is not in parentheses. */
   readonly shuffle: (text: string, type: ValueType, mask: number) => string
   /** `for (…) {` of a statement, and what may stand before it. */

@@ -61,6 +61,14 @@ function printStatement(c: Context, s: Statement): void {
     case "release":
       c.dialect.early(c, s)
       break
+    case "multiply":
+    case "fill":
+    case "drain":
+    case "copy":
+    case "commit":
+    case "wait":
+      c.dialect.fragments(c, s)
+      break
     default:
       s satisfies never
   }

@@ -200,6 +200,13 @@ function one(scope: Scope, s: Statement): readonly Statement[] {
       return []
     case "barrier":
       return scope.lowering.kernel.threads === 1 ? [] : [s]
+    case "multiply":
+    case "fill":
+    case "drain":
+    case "copy":
+    case "commit":
+    case "wait":
+      throw fault(`'${s.kind}' of kernel '${scope.lowering.kernel.name}' has no lanes to be done by`)
     default:
       return s satisfies never
   }

@@ -55,6 +55,12 @@ function emitStatement(e: Emission, s: Statement): void {
     case "prefetch":
     case "await":
     case "release":
+    case "multiply":
+    case "fill":
+    case "drain":
+    case "copy":
+    case "commit":
+    case "wait":
       throw fault(`'${s.kind}' is not in the core language`)
     default:
       s satisfies never

@@ -6,6 +6,7 @@
  *
  * An operation on constants only goes through a `let`, for WGSL evaluates constant expressions itself and refuses an infinite result.
  */
+import { fault } from "../../../runtime/errors.js"
 import { freeVariables } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
@@ -74,6 +75,9 @@ export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOp
       context.line("workgroupBarrier();")
     },
     early: () => {},
+    fragments: (_, s) => {
+      throw fault(`WGSL has no '${s.kind}'`)
+    },
     shuffle: (text, { dtype, width }, mask) => {
       const sent = dtype === "bool" ? truth(text, width) : argument(text)
       const received = `subgroupShuffleXor(${sent}, ${mask}u)`

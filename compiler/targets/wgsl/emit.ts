@@ -16,6 +16,7 @@ import { WeftError } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
 import type { Operation } from "../../ir/operations.js"
+import { checkAtoms, withPlainCopies } from "../atoms.js"
 import { printKernel } from "../text/kernel.js"
 import { unitType } from "./arrays.js"
 import { wgslDialect } from "./dialect.js"
@@ -33,7 +34,9 @@ export interface WgslOptions {
 }
 
 /** WGSL text of a kernel. Throws a WeftError with the code of the refusal when the kernel is beyond the limits. */
-export function emitWgsl(kernel: LoopKernel, options: WgslOptions): { readonly source: string } {
+export function emitWgsl(given: LoopKernel, options: WgslOptions): { readonly source: string } {
+  checkAtoms(given, "WGSL", () => false)
+  const kernel = withPlainCopies(given)
   const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
   if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)
   const halves = options.limits?.f16 === true
