@@ -26,7 +26,7 @@
  * and with the same offsets. `copy`, and `multiply` of an asynchronous atom, only begin something: until the lanes that began it have waited for its group,
  * nobody may touch what is written to, nor store to what is read.
  */
-import type { OperandName } from "./atoms.js"
+
 import type { Dim } from "./dim.js"
 import type { Expression } from "./nodes.js"
 import type { DType } from "./operations.js"
@@ -48,6 +48,9 @@ export interface Tile extends Place {
   readonly stride: number
   readonly transposed: boolean
 }
+
+/** Of c += a · b. */
+export type OperandName = "a" | "b" | "c"
 
 /** What may be under way: groups of each are counted by themselves. */
 export type Pending = "copies" | "products"

@@ -5,8 +5,8 @@
  *   commit copies; wait copies but 1            →   nothing
  */
 import { WeftError } from "../../runtime/errors.js"
-import { atoms } from "../ir/atoms.js"
 import { fetch, literal, splat } from "../ir/expression.js"
+import { atoms } from "../ir/fragments/atoms.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import { everyStatement, withBodies } from "../ir/loop-visit.js"
 import type { DType } from "../ir/operations.js"

@@ -7,8 +7,8 @@
  * What a tile is made of stands beside each other as further bits: of the register where a lane holds more, of the lane where other lanes do. So the
  * accumulators of a workgroup are one layout. No layout holds an element twice.
  */
-import { add, apply, isLiteral, literal, mul } from "./expression.js"
-import type { Expression } from "./nodes.js"
+import { add, apply, isLiteral, literal, mul } from "../expression.js"
+import type { Expression } from "../nodes.js"
 
 export type TileAxis = "row" | "column"
 

@@ -7,10 +7,8 @@
  * The tables are those of the PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" and "Register Fragments for wgmma.mma_async.m64nNk16".
  */
 
+import type { Half, OperandName } from "../loop.js"
 import { type Layout, layout } from "./layout.js"
-import type { Half } from "./loop.js"
-
-export type OperandName = "a" | "b" | "c"
 
 export interface Operand {
   readonly storage: Half | "f32"
