@@ -9,7 +9,7 @@
  * reported whatever the order of execution happens to be. Two iterations of the grid count as two workgroups, even when one workgroup runs
  * both: a kernel must be right for any number of groups. So what a workgroup does before its cells is an iteration of its own.
  */
-import { type LoopBuffer, type Statement, type Storage, storageType } from "../ir/loop.js"
+import { type LoopBuffer, type Pending, type Statement, type Storage, storageType } from "../ir/loop.js"
 import type { DType } from "../ir/operations.js"
 import { printStatement } from "../ir/print/loop.js"
 import { allocateBuffer, type Memory, writeElement } from "./memory.js"
@@ -24,6 +24,8 @@ export type LoopFaultCode =
   | "division" /* floordiv or floormod by something that is not positive */
   | "barrier" /* lanes wait at different barriers, or some have ended */
   | "shuffle" /* the partner does not exist, is in another subgroup or does not take part */
+  | "group" /* lanes of a group do not come together, or ask for different things */
+  | "pending" /* what is under way is touched before it was waited for, or left behind */
   | "early" /* what earlier launches may write is touched before they are waited for */
   | "binding" /* a buffer or symbol is missing or does not fit */
   | "malformed" /* what the verifier would have refused */
@@ -74,7 +76,19 @@ export interface ArrayState {
   lanes: Accesses | undefined
   /** In the launch, by grid iteration. */
   grid: Accesses | undefined
+  /** Whether copies or asynchronous products touch it, and what they do to its elements at present. */
+  asynchronous: boolean
+  underway: Underway | undefined
 }
+
+/** Of each element: what will write it, and how many products may still read it. */
+export interface Underway {
+  readonly writer: Uint8Array
+  readonly readers: Uint16Array
+}
+
+/** What will write an element. */
+export const writers = { nothing: 0, copy: 1, product: 2 } as const
 
 const nothing = new Float64Array(0)
 
@@ -105,7 +119,17 @@ export function newArray(
     stored: nothing,
     lanes: undefined,
     grid: undefined,
+    asynchronous: false,
+    underway: undefined,
   }
+}
+
+/** What a lane has begun and not waited for: each entry ends it. */
+export interface Begun {
+  /** Since the last `commit`. */
+  open: (() => void)[]
+  /** The oldest first. */
+  groups: (() => void)[][]
 }
 
 export interface Machine {
@@ -127,6 +151,8 @@ export interface Machine {
   /** The workgroup that runs, and how many there are. */
   group: number
   groups: number
+  /** What each lane has begun. */
+  begun: Readonly<Record<Pending, Begun[]>>
   /** The instruction that the current lane executes, and the statement of each. */
   at: number
   statements: Statement[]
@@ -144,6 +170,7 @@ export const newMachine = (): Machine => ({
   symbols: new Float64Array(0),
   group: 0,
   groups: 1,
+  begun: { copies: [], products: [] },
   at: 0,
   statements: [],
 })
@@ -155,6 +182,8 @@ export function fault(machine: Machine, code: LoopFaultCode, message: string): n
 
 /** More lanes than any device has in a workgroup; the last number stands for "more than one". */
 const maximumLanes = 4096
+/** The number of a lane for what all lanes of a group read together. */
+export const manyLanes = maximumLanes - 1
 const manyGrids = Number.MAX_SAFE_INTEGER
 /** The iteration of the grid in which the first workgroup is before its cells; beyond all others. */
 export const beforeCells = 2 ** 40
@@ -162,7 +191,8 @@ const spelledCell = (cell: number) => (cell < beforeCells ? `${cell}` : "what is
 
 /** Reads an element for the current lane. The caller has checked the range. */
 export function readArray(machine: Machine, array: ArrayState, offset: number): number {
-  const at = array.space === "register" ? machine.lane * array.size + offset : offset
+  const at = elementOf(machine, array, offset)
+  if (array.underway !== undefined) checkUnderway(machine, array, array.underway, at, "read")
   if (array.stored.length > 0) {
     const life = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]
     if (array.stored[at] !== life) {
@@ -177,11 +207,27 @@ export function readArray(machine: Machine, array: ArrayState, offset: number): 
 /** Writes an element for the current lane. The caller has checked the range. */
 export function writeArray(machine: Machine, array: ArrayState, offset: number, value: number): void {
   if (array.access === "read") fault(machine, "read-only", `${array.name} is read-only`)
-  const at = array.space === "register" ? machine.lane * array.size + offset : offset
+  const at = elementOf(machine, array, offset)
+  if (array.underway !== undefined) checkUnderway(machine, array, array.underway, at, "write")
   if (array.stored.length > 0)
     array.stored[at] = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]!
   if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, "write")
   writeElement(array.memory, at, value)
+}
+
+/** Where in its memory the current lane finds an element. */
+export const elementOf = (machine: Machine, array: ArrayState, offset: number): number =>
+  array.space === "register" ? machine.lane * array.size + offset : offset
+
+/** Faults when an element is touched that something under way writes, or stored to while a product may still read it. */
+export function checkUnderway(machine: Machine, array: ArrayState, underway: Underway, at: number, touch: Touch): void {
+  const writer = underway.writer[at]
+  if (writer !== writers.nothing) {
+    const what = writer === writers.copy ? "a copy to it" : "the product that it is part of"
+    fault(machine, "pending", `${array.name}[${at}] is touched while ${what} is under way`)
+  }
+  if (touch === "write" && underway.readers[at] !== 0)
+    fault(machine, "pending", `${array.name}[${at}] is stored to while a product that reads it is under way`)
 }
 
 /** Faults unless `width` elements from `offset` lie in the array, aligned to their number. */
@@ -201,13 +247,15 @@ export function checkAwaited(machine: Machine, array: ArrayState): void {
 const spelled = (array: ArrayState, offset: number, width: number) =>
   `${array.name}[${offset}${width > 1 ? ` : ${width}` : ""}]`
 
-function checkRaces(machine: Machine, array: ArrayState, at: number, touch: Touch): void {
+/** Notes that the current lane touches an element. Faults when others do, and no barrier lies between. */
+export function checkRaces(machine: Machine, array: ArrayState, at: number, touch: Touch): void {
   if (array.lanes !== undefined) {
     const floor = machine.phase * maximumLanes
     const other = note(array.lanes, touch, at, floor, floor + machine.lane, floor + maximumLanes - 1)
     if (other >= 0) {
-      const who = other === floor + maximumLanes - 1 ? "other lanes" : `lane ${other - floor}`
-      fault(machine, "race", `lane ${machine.lane} and ${who} touch ${array.name}[${at}] without a barrier between`)
+      const spelled = (lane: number) => (lane === manyLanes ? "other lanes" : `lane ${lane}`)
+      const who = `${spelled(machine.lane)} and ${spelled(other - floor)}`
+      fault(machine, "race", `${who} touch ${array.name}[${at}] without a barrier between`)
     }
   }
   if (array.grid !== undefined) {

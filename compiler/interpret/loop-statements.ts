@@ -12,69 +12,26 @@
 
 import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import { everyStatement } from "../ir/loop-visit.js"
-import type { Expression } from "../ir/nodes.js"
-import { compile, type ExpressionCompiler, sharedNodes, type Value } from "./loop-expressions.js"
+import { addDrain, addFill, addMultiply } from "./fragments.js"
+import { sharedNodes } from "./loop-expressions.js"
+import { checkAwaited, checkRange, newArray, newMachine, writeArray } from "./loop-machine.js"
 import {
-  type ArrayState,
-  checkAwaited,
-  checkRange,
-  fault,
-  type Machine,
-  newArray,
-  newMachine,
-  writeArray,
-} from "./loop-machine.js"
-
-/** Executes for the machine's current lane and answers which instruction is next. */
-type Instruction = () => number
-
-export const wait = -1
-
-/** What the scheduler must know of an instruction that waits. */
-export type Meeting =
-  /** `counters` are the slots of the loops around, which must agree. */
-  | { readonly kind: "barrier"; readonly counters: readonly number[] }
-  /** Each lane has left its value at `from` and finds its partner's at `to`. */
-  | {
-      readonly kind: "shuffle"
-      readonly from: number
-      readonly to: number
-      readonly width: number
-      readonly mask: number
-    }
-
-export interface Program {
-  readonly machine: Machine
-  readonly code: readonly Instruction[]
-  readonly meetings: ReadonlyMap<number, Meeting>
-  /** All arrays; the buffers first, in the kernel's order. */
-  readonly arrays: readonly ArrayState[]
-  readonly symbols: readonly string[]
-  /** Numbers that a lane holds. */
-  readonly slots: number
-  /** Where among them the number of its workgroup is, and how many workgroups there are. */
-  readonly groupSlots: readonly [number, number]
-}
-
-/** A program that grows by statements. */
-interface Compilation extends Program {
-  readonly code: Instruction[]
-  readonly meetings: Map<number, Meeting>
-  readonly arrays: ArrayState[]
-  readonly symbols: string[]
-  slots: number
-  /** A name has one slot for each width: scopes side by side share it, and expressions over it stay compiled. */
-  readonly slotsByName: Map<string, number>
-  /** What is in scope. */
-  readonly variables: Map<string, number>
-  readonly liveArrays: Map<string, ArrayState>
-  readonly everArrays: Set<string>
-  /** Slots of the loops around. */
-  readonly counters: number[]
-  readonly expressions: ExpressionCompiler
-  /** Where the next instructions come from. */
-  statement: Statement
-}
+  arrayOf,
+  type Compilation,
+  declare,
+  declareArray,
+  emit,
+  emitSet,
+  lanesOf,
+  type Program,
+  reserve,
+  setter,
+  slotOf,
+  symbolOf,
+  value,
+  wait,
+} from "./loop-program.js"
+import { addCommit, addCopy, addWait } from "./pending.js"
 
 export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
   const machine = newMachine()
@@ -105,49 +62,6 @@ export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
     declareArray(program, newArray(b.name, b.storage, "buffer", b.access, -1, 0, early && b.steady !== true))
   scope(program, kernel.body)
   return program
-}
-
-function reserve(program: Compilation, width: number): number {
-  program.slots += width
-  return program.slots - width
-}
-
-function declare(program: Compilation, name: string, width: number): number {
-  if (program.variables.has(name)) fault(program.machine, "malformed", `'${name}' is declared twice`)
-  const key = `${width} ${name}`
-  const slot = program.slotsByName.get(key) ?? reserve(program, width)
-  program.slotsByName.set(key, slot)
-  program.variables.set(name, slot)
-  return slot
-}
-
-function declareArray(program: Compilation, array: ArrayState) {
-  if (program.liveArrays.has(array.name)) fault(program.machine, "malformed", `'${array.name}' is declared twice`)
-  if (program.everArrays.has(array.name)) program.expressions.compiled.clear()
-  program.everArrays.add(array.name)
-  program.liveArrays.set(array.name, array)
-  program.arrays.push(array)
-}
-
-const slotOf = (program: Compilation, name: string) =>
-  program.variables.get(name) ?? fault(program.machine, "malformed", `'${name}' is not declared`)
-
-const arrayOf = (program: Compilation, name: string) =>
-  program.liveArrays.get(name) ?? fault(program.machine, "malformed", `'${name}' is not an array`)
-
-function symbolOf(program: Compilation, name: string): number {
-  if (!program.symbols.includes(name)) program.symbols.push(name)
-  return program.symbols.indexOf(name)
-}
-
-const value = (program: Compilation, x: Expression): Value => compile(program.expressions, x)
-
-const lanesOf = (program: Compilation, x: Expression): Value[] =>
-  Array.from({ length: x.width }, (_, i) => compile(program.expressions, x, i))
-
-function emit(program: Compilation, make: (next: number) => Instruction): void {
-  program.machine.statements[program.code.length] = program.statement
-  program.code.push(make(program.code.length + 1))
 }
 
 function scope(program: Compilation, body: readonly Statement[]): void {
@@ -217,36 +131,27 @@ function add(program: Compilation, s: Statement): void {
       emit(program, () => () => wait)
       break
     case "multiply":
+      addMultiply(program, s)
+      break
     case "fill":
+      addFill(program, s)
+      break
     case "drain":
+      addDrain(program, s)
+      break
     case "copy":
+      addCopy(program, s)
+      break
     case "commit":
+      addCommit(program, s)
+      break
     case "wait":
-      fault(machine, "malformed", `'${s.kind}' is not interpreted`)
+      addWait(program, s)
       break
     default:
       s satisfies never
   }
 }
-
-function setter(program: Compilation, slot: number, values: readonly Value[], next: number): Instruction {
-  const { machine } = program
-  const [only] = values
-  if (values.length === 1 && only !== undefined)
-    return () => {
-      machine.variables[machine.base + slot] = only()
-      return next
-    }
-  const made = new Float64Array(values.length)
-  return () => {
-    for (let i = 0; i < values.length; i++) made[i] = values[i]!()
-    machine.variables.set(made, machine.base + slot)
-    return next
-  }
-}
-
-const emitSet = (program: Compilation, slot: number, values: readonly Value[]): void =>
-  emit(program, (next) => setter(program, slot, values, next))
 
 function addFor(program: Compilation, s: Statement & { kind: "for" }): void {
   const { machine } = program

@@ -8,7 +8,7 @@
  * Workgroups run one after the other. The lanes of a workgroup take turns of one statement to eight, in a random order that a seed repeats, and go
  * on into the next iteration of the grid without waiting for each other. What stands in front of a grid loop that is in the lane loop is run once
  * by each workgroup. A lane that comes to a barrier waits for all lanes, one that comes
- * to a shuffle waits for its partner. The kernel is expected to pass `verifyLoop`.
+ * to a shuffle waits for its partner, and one that comes to something a group does together for its group. The kernel is expected to pass `verifyLoop`.
  *
  * f32 is rounded after every operation, a product before its sum too. With `float64`
  * nothing is rounded but integers: then arrays are float64 too, and buffers should be allocated with the storage `f64`.
@@ -16,8 +16,10 @@
 import { extentAt, symbolsOf } from "../ir/dim.js"
 import type { LoopBuffer, LoopKernel } from "../ir/loop.js"
 import { type ArrayState, accesses, beforeCells, fault, type Machine } from "./loop-machine.js"
-import { compileLoop, type Meeting, type Program, wait } from "./loop-statements.js"
+import { type Meeting, type Program, wait } from "./loop-program.js"
+import { compileLoop } from "./loop-statements.js"
 import { allocateBuffer, type Memory } from "./memory.js"
+import { beginNothing, checkNothingBegun } from "./pending.js"
 
 export { LoopFault, type LoopFaultCode } from "./loop-machine.js"
 
@@ -55,8 +57,10 @@ export function interpretLoop(
   for (machine.group = 0; machine.group < machine.groups; machine.group++) {
     machine.phase++
     beginGroup(program, kernel.threads)
+    beginNothing(machine, kernel.threads)
     if (kernel.threads === 1) runAlone(program)
     else runTogether(program, kernel.threads, random, options.subgroup ?? kernel.threads)
+    checkNothingBegun(machine)
   }
 }
 
@@ -96,6 +100,10 @@ function bind(
       array.values = array.memory.values
       array.stored = new Float64Array(size)
     }
+    const elements = array.memory.size
+    array.underway = array.asynchronous
+      ? { writer: new Uint8Array(elements), readers: new Uint16Array(elements) }
+      : undefined
     if (array.space === "register" || array.access === "read") continue
     array.lanes = threads > 1 ? accesses(array.size) : undefined
     if (array.space === "buffer") array.grid = accesses(array.size)
@@ -134,6 +142,7 @@ function runAlone({ machine, code, meetings }: Program): void {
     else {
       const meeting = meetings.get(at)
       if (meeting?.kind === "shuffle") exchange(machine, meeting, 1, 1, 0, 0)
+      if (meeting?.kind === "group") fault(machine, "group", `a lane alone is no group of ${meeting.lanes}`)
       at++
     }
   }
@@ -181,7 +190,16 @@ function meet({ machine, code, meetings, slots }: Program, places: Int32Array, r
     const meeting = point(lane)
     return meeting.kind === "shuffle" && exchange(machine, meeting, places.length, subgroup, lane, slots, places)
   })
+  for (let lane = 0; lane < places.length; lane++) {
+    const meeting = places[lane]! < code.length ? point(lane) : undefined
+    if (meeting?.kind === "group" && gathered(machine, meeting, lane, places, slots)) {
+      meeting.run(lane)
+      for (let i = 0; i < meeting.lanes; i++) released.push(lane + i)
+    }
+  }
   if (released.length === 0) {
+    const alone = waiting.find((lane) => point(lane).kind === "group")
+    if (alone !== undefined) fault(machine, "group", `lane ${alone} waits for lanes of its group that do not come`)
     const lost = waiting.find((lane) => point(lane).kind === "shuffle")
     if (lost !== undefined) fault(machine, "shuffle", `lane ${lost} waits for a partner that does not take part`)
     const barrier = point(first) as Meeting & { kind: "barrier" }
@@ -204,6 +222,28 @@ function meet({ machine, code, meetings, slots }: Program, places: Int32Array, r
     ready[i] = lane
   }
   return released.length
+}
+
+/** Whether this is the first lane of a group all of which has come to the same. */
+function gathered(
+  machine: Machine,
+  { lanes, from, count, counters }: Meeting & { kind: "group" },
+  first: number,
+  places: Int32Array,
+  slots: number,
+): boolean {
+  if (first % lanes !== 0 || first + lanes > places.length) return false
+  const { variables } = machine
+  const differ = (slot: number, lane: number) => variables[lane * slots + slot] !== variables[first * slots + slot]
+  for (let lane = first + 1; lane < first + lanes; lane++) if (places[lane] !== places[first]) return false
+  for (let lane = first + 1; lane < first + lanes; lane++) {
+    if (counters.some((slot) => differ(slot, lane)))
+      fault(machine, "group", `lanes ${first} and ${lane} come in different iterations of a loop`)
+    for (let i = 0; i < count; i++)
+      if (differ(from + i, lane))
+        fault(machine, "group", `lanes ${first} and ${lane} of a group give different offsets`)
+  }
+  return true
 }
 
 /** Takes the partner's value, if the partner has come to the same shuffle. */

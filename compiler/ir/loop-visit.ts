@@ -5,7 +5,7 @@
  *   const halved = mapExpressions(statement, (x) => …)
  */
 import { walk } from "./expression.js"
-import type { Place, Statement } from "./loop.js"
+import type { Pending, Place, Statement } from "./loop.js"
 import type { Expression } from "./nodes.js"
 
 /** The lists of statements inside of one. */
@@ -53,6 +53,27 @@ export function takesOf(s: Statement): readonly string[] {
   if (s.kind === "multiply") return [s.c.array, s.a.array, s.b.array]
   return s.kind === "fill" || s.kind === "drain" || s.kind === "copy" ? [s.from.array] : []
 }
+
+/** What waits of a body settle: arrays that are as if stored to, and read, where it stands. */
+export function settledIn(body: readonly Statement[]): (s: Statement) => Settled {
+  const [stores, reads] = [
+    { copies: [], products: [] },
+    { copies: [], products: [] },
+  ] as Record<Pending, string[]>[]
+  for (const s of everyStatement(body)) {
+    if (s.kind !== "copy" && s.kind !== "multiply") continue
+    const of = s.kind === "copy" ? "copies" : "products"
+    stores![of].push(...storesOf(s))
+    reads![of].push(...takesOf(s))
+  }
+  return (s) => (s.kind === "wait" ? { stores: stores![s.of], reads: reads![s.of] } : nothing)
+}
+
+interface Settled {
+  readonly stores: readonly string[]
+  readonly reads: readonly string[]
+}
+const nothing: Settled = { stores: [], reads: [] }
 
 /** The arrays that a statement itself reads. */
 export function readsOf(s: Statement): ReadonlySet<string> {
@@ -124,7 +145,6 @@ export function mapExpressions(s: Statement, change: (x: Expression) => Expressi
 
 /** A statement with the expressions that it evaluates itself replaced. */
 export function withExpressions(s: Statement, change: (x: Expression) => Expression): Statement {
-  const moved = <P extends Place>(place: P): P => ({ ...place, offset: change(place.offset) })
   switch (s.kind) {
     case "for":
       return { ...s, extent: change(s.extent) }
@@ -139,12 +159,13 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
     case "prefetch":
       return { ...s, offset: change(s.offset) }
     case "multiply":
-      return { ...s, c: moved(s.c), a: moved(s.a), b: moved(s.b) }
     case "fill":
     case "drain":
-      return { ...s, to: moved(s.to), from: moved(s.from), stride: change(s.stride) }
-    case "copy":
-      return { ...s, to: moved(s.to), from: moved(s.from), ...(s.valid && { valid: change(s.valid) }) }
+    case "copy": {
+      const moved = withPlaces(s, (place) => ({ ...place, offset: change(place.offset) }))
+      if (moved.kind === "copy") return moved.valid === undefined ? moved : { ...moved, valid: change(moved.valid) }
+      return moved.kind === "multiply" ? moved : { ...moved, stride: change(moved.stride) }
+    }
     case "block":
     case "alloc":
     case "barrier":
@@ -156,6 +177,16 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
     default:
       return s satisfies never
   }
+}
+
+/** What lanes do with places of arrays. */
+type Moving = Statement & { readonly kind: "multiply" | "fill" | "drain" | "copy" }
+
+/** Such a statement with other places. */
+export function withPlaces(s: Moving, change: <P extends Place>(place: P) => P): Moving {
+  return s.kind === "multiply"
+    ? { ...s, c: change(s.c), a: change(s.a), b: change(s.b) }
+    : { ...s, to: change(s.to), from: change(s.from) }
 }
 
 /** The names of the size symbols that a body reads. */

@@ -7,9 +7,8 @@
  * Arrays are those that lanes share, and buffers that the kernel stores to. What lanes do in loops around a barrier counts as done before it, and
  * a barrier before loops or branches that have some of their own stays.
  */
-import { walk } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { everyStatement, expressionsOf, withBodies } from "../ir/loop-visit.js"
+import { everyStatement, readsOf, settledIn, storesOf, withBodies } from "../ir/loop-visit.js"
 
 /** Shared arrays that are read and stored to. */
 interface Accesses {
@@ -22,7 +21,8 @@ const none: Accesses = { reads: new Set(), writes: new Set() }
 export function dropBarriers(kernel: LoopKernel): LoopKernel {
   const shared = new Set(kernel.buffers.flatMap((b) => (b.access === "read" ? [] : [b.name])))
   for (const s of everyStatement(kernel.body)) if (s.kind === "alloc" && s.space === "shared") shared.add(s.name)
-  return { ...kernel, body: visit(kernel.body, none, false, (s) => accessesOf(s, shared)) }
+  const settled = settledIn(kernel.body)
+  return { ...kernel, body: visit(kernel.body, none, false, (s) => accessesOf(s, shared, settled)) }
 }
 
 /**
@@ -77,15 +77,18 @@ function visitInside(
   return visit(body, both(since, touched(body)), false, touched)
 }
 
-function accessesOf(body: readonly Statement[], shared: ReadonlySet<string>): Accesses {
+/** What is under way may be read and stored to until it is waited for. */
+function accessesOf(
+  body: readonly Statement[],
+  shared: ReadonlySet<string>,
+  settled: ReturnType<typeof settledIn>,
+): Accesses {
   const reads = new Set<string>()
   const writes = new Set<string>()
   for (const s of everyStatement(body)) {
-    if (s.kind === "store" && shared.has(s.array)) writes.add(s.array)
-    for (const root of expressionsOf(s))
-      walk(root, (x) => {
-        if (x.kind === "fetch" && shared.has(x.array)) reads.add(x.array)
-      })
+    const late = settled(s)
+    for (const array of [...storesOf(s), ...late.stores]) if (shared.has(array)) writes.add(array)
+    for (const array of [...readsOf(s), ...late.reads]) if (shared.has(array)) reads.add(array)
   }
   return { reads, writes }
 }

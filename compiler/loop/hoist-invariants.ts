@@ -10,14 +10,23 @@
 
 import { freeVariables, operands, rebuild, variable } from "../ir/expression.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { mapExpressions, namesIn, storedIn, withBodies } from "../ir/loop-visit.js"
+import { everyStatement, mapExpressions, namesIn, settledIn, storesOf, withBodies } from "../ir/loop-visit.js"
 import { memoized } from "../ir/memoized.js"
 import type { Expression } from "../ir/nodes.js"
 
 export function hoistInvariants(kernel: LoopKernel): LoopKernel {
   let count = 0
   const fresh = () => `invariant_${count++}`
-  return { ...kernel, body: kernel.body.map((s) => visit(s, fresh).kept) }
+  const settled = settledIn(kernel.body)
+  const stored = (body: readonly Statement[]) =>
+    new Set(everyStatement(body).flatMap((s) => [...storesOf(s), ...settled(s).stores]))
+  return { ...kernel, body: kernel.body.map((s) => visit(s, { fresh, stored }).kept) }
+}
+
+interface Context {
+  readonly fresh: () => string
+  /** The arrays that a body stores to, or finds stored to. */
+  readonly stored: (body: readonly Statement[]) => ReadonlySet<string>
 }
 
 interface Hoisted {
@@ -25,21 +34,21 @@ interface Hoisted {
   readonly kept: Statement
 }
 
-function visitBody(body: readonly Statement[], fresh: () => string): readonly Statement[] {
+function visitBody(body: readonly Statement[], context: Context): readonly Statement[] {
   return body.flatMap((s) => {
-    const { before, kept } = visit(s, fresh)
+    const { before, kept } = visit(s, context)
     return [...before, kept]
   })
 }
 
-function visit(s: Statement, fresh: () => string): Hoisted {
-  const kept = withBodies(s, (body) => visitBody(body, fresh))
+function visit(s: Statement, context: Context): Hoisted {
+  const kept = withBodies(s, (body) => visitBody(body, context))
   if (kept.kind !== "for" || kept.bind === "lane") return { before: [], kept }
   const isGrid = kept.bind === "grid"
   // Of cells inside of the lanes; what they fetch stays with them, for a lane has few registers to keep it in.
   if (isGrid && kept.body.some((inner) => inner.kind === "for" && inner.bind === "lane")) return { before: [], kept }
   const runs = !isGrid && kept.extent.kind === "literal" && kept.extent.value > 0
-  return hoist(kept, { inside: namesIn([kept]), stored: storedIn(kept.body), runs }, fresh)
+  return hoist(kept, { inside: namesIn([kept]), stored: context.stored(kept.body), runs }, context.fresh)
 }
 
 interface Loop {

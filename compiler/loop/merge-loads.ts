@@ -9,7 +9,7 @@
 import { fetch, identity, lane, rewriter, variable, walk } from "../ir/expression.js"
 import { fromLinear, linear } from "../ir/linear.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
-import { expressionsOf, freshNames, mapExpressions, withBodies } from "../ir/loop-visit.js"
+import { expressionsOf, freshNames, mapExpressions, storesOf, withBodies } from "../ir/loop-visit.js"
 import type { Expression, Fetch } from "../ir/nodes.js"
 
 const width = 4
@@ -32,7 +32,7 @@ function visit(body: readonly Statement[], fresh: () => string): readonly Statem
       continue
     }
     run.push(s)
-    if (s.kind === "store") flush()
+    if (s.kind === "wait" || storesOf(s).length > 0) flush()
   }
   flush()
   return out

@@ -6,6 +6,7 @@
  */
 import { maximum } from "../ir/dim.js"
 import { isLiteral } from "../ir/expression.js"
+import { atoms, fragmentSize } from "../ir/fragments/atoms.js"
 import type { LoopKernel, Statement } from "../ir/loop.js"
 import { expressionsOf } from "../ir/loop-visit.js"
 import { nodesOf } from "../ir/query.js"
@@ -30,6 +31,8 @@ export function readOnce(kernel: LoopKernel): LoopKernel {
         const elements = (place.to - place.from) * place.times * kernel.threads * x.width
         reads.set(x.array, (reads.get(x.array) ?? 0) + elements)
       }
+      for (const { array, elements } of movedBy(s))
+        reads.set(array, (reads.get(array) ?? 0) + (place.to - place.from) * place.times * kernel.threads * elements)
       if (s.kind === "block") visit(s.body, place)
       else if (s.kind === "for") visit(s.body, inLoop(s, place))
       else if (s.kind === "if") {
@@ -46,6 +49,14 @@ export function readOnce(kernel: LoopKernel): LoopKernel {
     return b.steady === true && count > 0 && count <= most * maximum(b.size) ? { ...b, once: true as const } : b
   })
   return { ...kernel, buffers }
+}
+
+/** What a lane reads otherwise than by a fetch. */
+function movedBy(s: Statement): readonly { readonly array: string; readonly elements: number }[] {
+  if (s.kind === "copy") return [{ array: s.from.array, elements: s.width }]
+  const atom = s.kind === "fill" ? atoms.get(s.atom) : undefined
+  if (s.kind !== "fill" || atom === undefined) return []
+  return [{ array: s.from.array, elements: s.count * fragmentSize(atom, s.operand) }]
 }
 
 function inLoop(s: Statement & { kind: "for" }, place: Place): Place {

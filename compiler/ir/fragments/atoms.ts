@@ -84,6 +84,9 @@ export function shapeOf({ m, n, k }: Atom, operand: OperandName): { readonly row
   return { rows: operand === "b" ? k : m, columns: operand === "a" ? k : n }
 }
 
+/** Halves at whose multiples rows of a tile begin, for what the hardware reads of one at once: 16 bytes. */
+export const tileAlignment = 8
+
 /** Elements that a lane of the group holds of one fragment. */
 export function fragmentSize(atom: Atom, operand: OperandName): number {
   const { rows, columns } = shapeOf(atom, operand)

@@ -9,7 +9,8 @@
  * emitted, of buffers, shared and register arrays, at every width; an offset that may wrap is not proven, and neither are the counters of loops.
  * Conditions of `select` prove nothing: targets evaluate both sides.
  */
-import { type LoopKernel, type Statement, workgroupNames } from "../loop.js"
+import { spansOf } from "../fragments/spans.js"
+import { type LoopKernel, type Place, type Statement, workgroupNames } from "../loop.js"
 import type { Expression } from "../nodes.js"
 import { printStatement } from "../print/loop.js"
 import { createAtoms } from "./atoms.js"
@@ -24,6 +25,7 @@ export interface UnprovenAccess {
   readonly statement: Statement
   readonly array: string
   readonly offset: Expression
+  /** Elements from there on; of a tile as many as lie from its first to its last. */
   readonly width: number
 }
 
@@ -154,15 +156,34 @@ function whereItTurns(extent: Form): Form {
 }
 
 function checkAccesses(s: Statement, proof: Proof): void {
-  for (const x of proof.needed.fetches.get(s) ?? []) check(s, x.array, x.offset, x.width, proof)
-  if (s.kind === "store") check(s, s.array, s.offset, s.value.width, proof)
+  for (const x of proof.needed.fetches.get(s) ?? []) check(s, x, number(x.width), proof)
+  if (s.kind === "store") check(s, s, number(s.value.width), proof)
+  if (s.kind === "copy") checkCopy(s, proof)
+  if (s.kind !== "multiply" && s.kind !== "fill" && s.kind !== "drain") return
+  for (const { place, span } of spansOf(s)) {
+    const stride = proof.values.of(span.stride)
+    // Tiles lie forwards.
+    const length = proof.facts.proves(stride) ? plus(times(stride, span.strides), span.rest) : undefined
+    check(s, place, length ?? number(Number.POSITIVE_INFINITY), proof)
+  }
 }
 
-function check(statement: Statement, array: string, offset: Expression, width: number, proof: Proof): void {
+/** What is not valid is not read. */
+function checkCopy(s: Statement & { kind: "copy" }, proof: Proof): void {
+  const { values, facts } = proof
+  check(s, s.to, number(s.width), proof)
+  facts.within(() => {
+    if (s.valid !== undefined) for (const form of values.cases(s.valid).first) facts.learn(form)
+    check(s, s.from, number(s.width), proof)
+  })
+}
+
+function check(statement: Statement, { array, offset }: Place, length: Form, proof: Proof): void {
   const { values, facts, sizes } = proof
   proof.accesses++
   const at = values.of(offset)
   const size = sizes.get(array)
-  if (size !== undefined && facts.proves(at) && facts.proves(plus(minus(size, at), -width))) return
-  proof.unproven.push({ statement, array, offset, width })
+  const fits = size !== undefined && Number.isFinite(length.constant)
+  if (fits && facts.proves(at) && facts.proves(minus(minus(size, at), length))) return
+  proof.unproven.push({ statement, array, offset, width: highest(length) })
 }

@@ -5,9 +5,8 @@
  *
  * Where the two may stand is a rule of shape (`loop.ts`): every lane comes to each once, so what is in front of `await` is what precedes it there.
  */
-import { walk } from "../expression.js"
 import type { LoopKernel, Statement } from "../loop.js"
-import { everyStatement, expressionsOf } from "../loop-visit.js"
+import { everyStatement, readsOf, storesOf } from "../loop-visit.js"
 import { printStatement } from "../print/loop.js"
 
 /** What is wrong with where a kernel waits, each as a sentence. */
@@ -33,11 +32,6 @@ export function earlyProblems(kernel: LoopKernel): readonly string[] {
 
 /** An array of these that a statement itself touches. */
 export function touches(s: Statement, arrays: ReadonlySet<string>): string | undefined {
-  if ((s.kind === "store" || s.kind === "prefetch") && arrays.has(s.array)) return s.array
-  let found: string | undefined
-  const see = (x: Parameters<Parameters<typeof walk>[1]>[0]) => {
-    if (x.kind === "fetch" && arrays.has(x.array)) found ??= x.array
-  }
-  for (const root of expressionsOf(s)) walk(root, see)
-  return found
+  if (s.kind === "prefetch" && arrays.has(s.array)) return s.array
+  return [...storesOf(s), ...readsOf(s)].find((array) => arrays.has(array))
 }

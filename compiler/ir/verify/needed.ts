@@ -30,6 +30,8 @@ export function neededFor(body: readonly Statement[]): Needed {
     if (found.length > 0) fetches.set(s, found)
     for (const x of found) need(x.offset)
     if (s.kind === "store") need(s.offset)
+    if (s.kind === "multiply" || s.kind === "fill" || s.kind === "drain" || s.kind === "copy")
+      for (const x of expressionsOf(s)) need(x)
     if (s.kind === "for") need(s.extent)
     if (s.kind === "if") need(s.condition)
   }
