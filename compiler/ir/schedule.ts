@@ -19,6 +19,8 @@ export type Form =
   | { readonly kind: "truth" }
   /** The name of an axis. */
   | { readonly kind: "axis" }
+  /** A name of what the machine has. */
+  | { readonly kind: "word" }
   | { readonly kind: "list"; readonly of: Form }
   | { readonly kind: "keyed"; readonly by: "axis" | "buffer"; readonly of: Form }
   | { readonly kind: "fields"; readonly of: Fields }
@@ -35,6 +37,7 @@ export type Fields = Readonly<Record<string, Field>>
 const count = { kind: "count", least: 1 } as const
 const truth = { kind: "truth" } as const
 const axis = { kind: "axis" } as const
+const word = { kind: "word" } as const
 const list = <F extends Form>(of: F) => ({ kind: "list", of }) as const
 const keyed = <B extends "axis" | "buffer", F extends Form>(by: B, of: F) => ({ kind: "keyed", by, of }) as const
 const fields = <F extends Fields>(of: F) => ({ kind: "fields", of }) as const
@@ -79,9 +82,10 @@ const reductionFields = {
       "Elements that the workgroup takes together: what is staged of them is filled once for all its points, which keep their accumulators from chunk to chunk. Goes with `innerUnroll` only.",
   },
   stages: {
-    form: { kind: "count", least: 1, most: 2 },
+    form: { kind: "count", least: 1, most: 6 },
     leftOut: 1,
-    about: "Chunks whose operands are staged at once: with two the next one is filled while this one is folded.",
+    about:
+      "Chunks whose operands are staged at once: with two the next one is filled while this one is folded. More than two by matrix units alone, whose chunks are copied while others are multiplied.",
   },
   peelTail: {
     form: truth,
@@ -136,6 +140,25 @@ const stagedFields = {
 const storeFields = {
   tile: { form: keyed("axis", fields(axisFields)), about: "How the store's axes are laid out." },
   reduce: { form: keyed("axis", fields(reductionFields)), about: "How its folds are done, by the axis folded over." },
+  atom: {
+    form: fields({
+      name: { form: word, about: "The atom, a name of `ir/atoms.ts`." },
+      rows: {
+        form: axis,
+        leftOut: "those axes along which memory is not stored in order",
+        about: "An axis of the store that is among the rows of the atom's result.",
+      },
+    }),
+    leftOut: "no matrix units",
+    about:
+      "Matrix units take the store's folds, products of what follows its rows and what follows its columns. Blocks are of the axes of both, `chunk` and `stages` of the folded one.",
+  },
+  warps: {
+    form: keyed("axis", count),
+    leftOut: {},
+    about:
+      "With an atom: groups of its lanes side by side along the axis. All together they are the lanes of the workgroup.",
+  },
   raster: {
     form: list(axis),
     leftOut: "their own order",
@@ -194,7 +217,7 @@ type Value<F> = F extends { readonly kind: "count" }
     ? number | "all"
     : F extends { readonly kind: "truth" }
       ? boolean
-      : F extends { readonly kind: "axis" }
+      : F extends { readonly kind: "axis" | "word" }
         ? string
         : F extends { readonly kind: "list"; readonly of: infer E }
           ? readonly Value<E>[]
@@ -279,5 +302,10 @@ export interface Refusal {
     | "local/size"
     | "store/packed"
     | "fold/slots"
+    | "atom/unknown"
+    | "atom/fold"
+    | "atom/axes"
+    | "atom/lanes"
+    | "atom/tile"
   readonly why: string
 }

@@ -25,13 +25,21 @@ export class Refused extends Error {
   }
 }
 
+/** An array of the workgroup's. */
+export interface SharedArray {
+  readonly dtype: DType
+  readonly size: number
+  readonly storage?: Half
+  readonly swizzle?: 32 | 64 | 128
+}
+
 /** What the sections of one kernel share. */
 export interface Build {
   readonly kernel: Kernel
   readonly schedule: Schedule
   readonly fresh: (stem: string) => string
   /** Shared arrays of the whole kernel: name → dtype and size. */
-  readonly shared: Map<string, { readonly dtype: DType; readonly size: number; readonly storage?: Half }>
+  readonly shared: Map<string, SharedArray>
   /** Those that the present section has. */
   readonly taken: Set<string>
   readonly lengths: FoldLengths

@@ -22,6 +22,7 @@ import { loadedIn } from "../ir/query.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, everywhere, laneGroup, Refused } from "./block.js"
+import { emitFragments } from "./fragments/fragments.js"
 import { emitIterations } from "./iterations.js"
 import { emitOverLanes, laneAxis } from "./lanes/lanes.js"
 import type { Lowerer, Scope } from "./lowerer.js"
@@ -187,6 +188,11 @@ function emitSection(
     const { lowerer } = emitStaged({ values, axes, locals, chunk: undefined, folding }, parts, out)
     const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
     emitOverLanes(stores, axes, schedule, lowerer, scope, parts)
+    return out
+  }
+  if (schedule.atom !== undefined) {
+    const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
+    emitFragments([store, ...beside], axes, schedule, locals, scope, parts)
     return out
   }
   const staged = stage(store, schedule, parts.fresh("staged"), beside)

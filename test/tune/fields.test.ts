@@ -40,6 +40,8 @@ function described(form: Form): string {
       return "true or false"
     case "axis":
       return "an axis"
+    case "word":
+      return "a name"
     case "list":
       return form.of.kind === "fields" ? "a list" : `a list: ${described(form.of)}`
     case "keyed":
@@ -81,6 +83,8 @@ function sample(form: Form): unknown {
       return true
     case "axis":
       return "old"
+    case "word":
+      return "name"
     case "list":
       return [sample(form.of)]
     case "keyed":

@@ -20,7 +20,7 @@ function check(form: Form, value: unknown, where: string, fail: Fail): void {
     if (!(whole >= 1) && value !== "all") fail(where, `is ${given}, not a whole number from 1 on or "all"`)
   } else if (form.kind === "truth") {
     if (typeof value !== "boolean") fail(where, "is neither true nor false")
-  } else if (form.kind === "axis") {
+  } else if (form.kind === "axis" || form.kind === "word") {
     if (typeof value !== "string") fail(where, "is not a text")
   } else if (form.kind === "list") {
     const all: readonly unknown[] = Array.isArray(value) ? value : fail(where, "is not a list")

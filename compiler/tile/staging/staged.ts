@@ -11,10 +11,9 @@ import { bufferOf, type Local } from "../../ir/kernel.js"
 import { difference, divided } from "../../ir/linear.js"
 import { type Half, packed, type Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
-import type { DType } from "../../ir/operations.js"
 import type { StagedTile } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
-import { type Build, exchangeOf, type Home, Refused } from "../block.js"
+import { type Build, exchangeOf, type Home, Refused, type SharedArray } from "../block.js"
 import { flatten } from "../vector.js"
 
 /** A value that is staged: a local of the kernel, or what a schedule asks for. */
@@ -97,11 +96,7 @@ export function allocate(
 }
 
 /** An array of the workgroup's: one that another store of the kernel has, if it is of this kind, else a new one. */
-export function shareMemory(
-  stem: string,
-  kind: { readonly dtype: DType; readonly size: number; readonly storage?: Half },
-  parts: Build,
-): string {
+export function shareMemory(stem: string, kind: SharedArray, parts: Build): string {
   const free = [...parts.shared].find(
     ([other, a]) =>
       !parts.taken.has(other) &&
@@ -109,7 +104,8 @@ export function shareMemory(
       other !== exchangeOf(kind.dtype) &&
       a.dtype === kind.dtype &&
       a.size === kind.size &&
-      a.storage === kind.storage,
+      a.storage === kind.storage &&
+      a.swizzle === kind.swizzle,
   )
   const array = free === undefined ? parts.fresh(stem) : free[0]
   parts.shared.set(array, kind)

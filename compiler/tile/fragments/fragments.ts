@@ -1,0 +1,172 @@
+/**
+ * Fragments: stores whose folds are products that matrix units take.
+ *
+ *   y[m, n] = f(sum_k(a[m, k] · b[n, k]), m, n)   with   { atom: { name: "mma.m16n8k16.bf16" }, tile: { m: { block: 128 }, n: { block: 128 } },
+ *                                                          warps: { m: 2, n: 2 }, reduce: { k: { chunk: 64, stages: 3 } } }
+ *   →  fragments of 128 × 128 sums for 4 groups of lanes;  for turn { chunks of a and b;  c += a · b };
+ *      for each register of a lane { m, n are where the layout says;  y[m, n] = f(c[register], m, n) }
+ *
+ * Results are ordinary registers at known places, so that the rest of a store is lowered as that of any other. Places beyond the end are computed from the last
+ * ones there are, and not stored. What the block needs beside (a value for each row) is staged before.
+ */
+
+import { literalExtent } from "../../ir/dim.js"
+import { add, apply, fetch, freeVariables, literal, mul, substitute, variable } from "../../ir/expression.js"
+import { atoms, fragmentSize } from "../../ir/fragments/atoms.js"
+import { at as placeIn } from "../../ir/fragments/layout.js"
+import { bufferOf, type Store } from "../../ir/kernel.js"
+import type { Half, Statement } from "../../ir/loop.js"
+import type { Expression, Reduce } from "../../ir/nodes.js"
+import type { StoreSchedule } from "../../ir/schedule.js"
+import { type BlockAxis, type Build, laneVariable, Refused } from "../block.js"
+import { firstPlaces } from "../iterations.js"
+import type { Lowerer, Scope } from "../lowerer.js"
+import { emitStaged } from "../staging/homes.js"
+import type { StagedLocal } from "../staging/staged.js"
+import { type Copies, emitStores, guarded } from "../store-copies.js"
+import { scansAsReductions } from "../values.js"
+import { multipleOf } from "../vector.js"
+import { type Contraction, contractionOf } from "./operands.js"
+import { type Place, placeAt, sideOf } from "./places.js"
+import { chunksOf, emitRing, type Groups, type Ring } from "./ring.js"
+import { stagedOperand } from "./staged.js"
+
+/** Emits a store, and those made along with it, by matrix units. */
+export function emitFragments(
+  given: readonly Store[],
+  axes: readonly BlockAxis[],
+  schedule: StoreSchedule,
+  locals: readonly StagedLocal[],
+  start: Scope,
+  parts: Build,
+): void {
+  const atom = atoms.get(schedule.atom!.name)
+  if (atom === undefined) throw new Refused("atom/unknown", `there is no atom '${schedule.atom!.name}'`)
+  if (Object.keys(schedule.staged ?? {}).length > 0)
+    throw new Refused("atom/tile", "what matrix units multiply is staged by itself")
+  const storage = atom.a.storage as Half
+  const of = contractionOf(given, axes, schedule, parts.kernel, storage)
+  const { chunk, stages } = foldingOf(of, schedule, atom.k)
+  const groupsAlong = (of: readonly BlockAxis[]) => of.reduce((n, a) => n * (schedule.warps?.[a.axis.name] ?? 1), 1)
+  const [down, across] = [groupsAlong(of.rows), groupsAlong(of.columns)]
+  if (down * across * atom.lanes !== parts.schedule.threads)
+    throw new Refused("atom/lanes", `${down * across} groups of ${atom.lanes} lanes are not ${parts.schedule.threads}`)
+  const rows = sideOf(of.rows, atom.m * down)
+  const columns = sideOf(of.columns, Math.max(16, atom.n) * across)
+  const group = apply("floordiv", laneVariable, literal(atom.lanes))
+  const groups: Groups = {
+    atom,
+    down: rows.places / down / atom.m,
+    across: columns.places / across / atom.n,
+    row: mul(apply("floordiv", group, literal(across)), literal(rows.places / down)),
+    column: mul(apply("floormod", group, literal(across)), literal(columns.places / across)),
+  }
+  const values = [...of.stores.flatMap((s) => [s.value, ...s.index]), ...[...of.a, ...of.b].map((x) => x.value)]
+  const { lowerer } = emitStaged(
+    { values, axes, locals, chunk: undefined, folding: (axis) => schedule.reduce[axis] ?? {} },
+    parts,
+    start.out,
+  )
+  const fixed = new Map(
+    axes.filter((a) => !of.rows.includes(a) && !of.columns.includes(a)).map((a) => [a.axis.name, a.base] as const),
+  )
+  const { at } = chunksOf(of.folded, chunk)
+  const stagedAs = (side: typeof rows) => (x: (typeof of.a)[number]) =>
+    stagedOperand(x, side, chunk, stages, storage, fixed, at(variable("turn")), lowerer, parts)
+  const ring: Ring = {
+    groups,
+    chunk,
+    stages,
+    a: of.a.map(stagedAs(rows)),
+    b: of.b.map(stagedAs(columns)),
+    contraction: of,
+    fixed,
+  }
+  const scope = { ...start, bound: new Set([...start.bound, "lane"]) }
+  const results = emitRing(ring, scope, lowerer)
+  emitResults(of, groups, { rows, columns }, fixed, results, scope, lowerer, parts)
+}
+
+/** What is said of the folded axes. */
+function foldingOf({ folded, products }: Contraction, { reduce }: StoreSchedule, step: number) {
+  const axis = folded.at(-1)!.name
+  const said = reduce[axis] ?? reduce[products[0]!.fold.axis] ?? {}
+  const { chunk, stages = 1, ...rest } = said
+  if (chunk === undefined || chunk % step !== 0)
+    throw new Refused("atom/tile", `matrix units take '${axis}' in chunks of a multiple of ${step}`)
+  if (Object.keys(rest).length > 0)
+    throw new Refused("reduce/chunk", `'${axis}' is folded by matrix units, and has no vectors or lanes of its own`)
+  return { chunk, stages }
+}
+
+/** Stores what the registers of a lane hold, neighbours along a row together. */
+function emitResults(
+  of: Contraction,
+  { atom, down, across, row, column }: Groups,
+  { rows, columns }: { readonly rows: ReturnType<typeof sideOf>; readonly columns: ReturnType<typeof sideOf> },
+  fixed: ReadonlyMap<string, Expression>,
+  results: readonly string[],
+  scope: Scope,
+  lowerer: Lowerer,
+  parts: Build,
+): void {
+  const layout = atom.c.layout!
+  const size = fragmentSize(atom, "c")
+  const [i, j, pair] = ["down", "across", "pair"].map((stem) => lowerer.fresh(stem)) as [string, string, string]
+  const body: Statement[] = []
+  const bound = new Set([...scope.bound, i, j, pair])
+  const first = mul(variable(pair), literal(2))
+  const within = placeIn(layout, laneVariable, first)
+  const name = lowerer.fresh("row")
+  const place = add(add(row, mul(variable(i), literal(atom.m))), within.row)
+  body.push({ kind: "let", name, value: place, mutable: false })
+  const here = { ...scope, out: body, bound: bound.add(name) }
+  const down0 = placeAt(rows, variable(name))
+  const left = add(add(column, mul(variable(j), literal(atom.n))), within.column)
+  const register = add(mul(add(mul(variable(i), literal(across)), variable(j)), literal(size)), first)
+  const lane = lowerer.fresh("lane")
+  const store = (at: Place, vector: Copies["vector"], register: Expression) => {
+    const copy = { at: new Map([...fixed, ...down0.at, ...at.at]), inside: literal(1, "bool") }
+    const copies: Copies = { copies: [copy], vector }
+    const solved = new Map(scope.solved)
+    for (const [n, { fold }] of of.products.entries()) {
+      const whole = scansAsReductions(substitute(fold, copy.at)) as Reduce
+      solved.set(whole, [fetch(results[n]!, register, "f32", vector?.width ?? 1)])
+    }
+    const inner: Statement[] = []
+    for (const s of of.stores)
+      emitStores(s, s === of.stores[0] ? copies : firstPlaces(copies, s), { ...here, out: inner, solved }, lowerer)
+    body.push(...guarded(apply("and", down0.inside, at.inside), inner))
+  }
+  if (inPairs(of, columns.axes, parts)) {
+    const at = placeAt(columns, left)
+    const last = columns.axes.at(-1)!.axis.name
+    const shifted = new Map(at.at).set(last, add(at.at.get(last)!, variable(lane)))
+    store({ ...at, at: shifted }, { name: lane, base: literal(0), width: 2 }, register)
+  } else for (const n of [0, 1]) store(placeAt(columns, add(left, literal(n))), undefined, add(register, literal(n)))
+  const each = (variable: string, extent: number, body: readonly Statement[]): Statement => ({
+    kind: "for",
+    variable,
+    extent: literal(extent),
+    bind: "unroll",
+    body,
+  })
+  scope.out.push(each(i, down, [each(j, across, [each(pair, size / 2, body)])]))
+}
+
+/** Whether neighbours among the columns are neighbours in memory, both inside or both outside. */
+function inPairs({ stores }: Contraction, columns: readonly BlockAxis[], parts: Build): boolean {
+  const last = columns.at(-1)
+  if (last === undefined) return false
+  const { axis, owned } = last
+  const extent = literalExtent(axis.extent)
+  if (extent === undefined || extent % 2 !== 0 || owned! % 2 !== 0) return false
+  const [store] = stores
+  const { shape } = bufferOf(parts.kernel, store!.buffer)
+  const end = store!.index.at(-1)
+  return (
+    end !== undefined &&
+    freeVariables(end).has(axis.name) &&
+    (shape.length === 1 || multipleOf(literal(shape.at(-1)!), 2))
+  )
+}

@@ -1,0 +1,172 @@
+/**
+ * Operands: the folds of a store as products of what follows its rows and what follows its columns.
+ *
+ *   y[m, n] = sum_k(x[m, k] · r[m] · g[k] · w[n, k])   →   a[m, k] = x · r · g,   b[n, k] = w
+ *
+ * Axes that both follow are a batch. Which side is the rows of the atom follows from memory: columns lie in order. Folds of one extent share the axes of
+ * the first, and what they have in common is one operand. Locals that are no folds are computed where they are read.
+ */
+import { freeVariables, mul, rewriter, substitute, variable } from "../../ir/expression.js"
+import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
+import type { Half } from "../../ir/loop.js"
+import type { Expression, Reduce } from "../../ir/nodes.js"
+import { chainOf, nodesOf, outermostFolds } from "../../ir/query.js"
+import type { StoreSchedule } from "../../ir/schedule.js"
+import type { Axis } from "../../ir/tensor.js"
+import { type BlockAxis, Refused } from "../block.js"
+import { factorsOf } from "../staging/operands.js"
+
+/** One side of a product, over axes of the store and of its folds. */
+export interface Operand {
+  readonly value: Expression
+  /** Values in the atom's storage that it is the sum of: one where it is made of such, else two, which hold 16 bits of it. */
+  readonly terms: 1 | 2
+}
+
+/** A fold as the product of two operands, by their numbers. */
+export interface Product {
+  readonly fold: Reduce
+  readonly a: number
+  readonly b: number
+}
+
+export interface Contraction {
+  readonly stores: readonly Store[]
+  readonly rows: readonly BlockAxis[]
+  readonly columns: readonly BlockAxis[]
+  /** The folded axes, outermost first; the last one comes in chunks. */
+  readonly folded: readonly Axis[]
+  readonly a: readonly Operand[]
+  readonly b: readonly Operand[]
+  readonly products: readonly Product[]
+}
+
+/** The two sides of a lift: the axes of the store that each follows, and its value. */
+interface Sides {
+  readonly first: Side
+  readonly second: Side
+}
+interface Side {
+  readonly axes: readonly string[]
+  readonly value: Expression
+}
+
+/** @throws Refused where the folds are no such products */
+export function contractionOf(
+  given: readonly Store[],
+  axes: readonly BlockAxis[],
+  schedule: StoreSchedule,
+  kernel: Kernel,
+  storage: Half,
+): Contraction {
+  const over = withoutPlainLocals(kernel)
+  const stores = given.map((s) => ({ ...s, value: over(s.value), index: s.index.map(over) }))
+  const folds = [...new Set(stores.flatMap((s) => [s.value, ...s.index].flatMap(outermostFolds)))]
+  const chains = folds.map(chainOf)
+  const [first] = chains
+  if (first === undefined) throw new Refused("atom/fold", "the store folds nothing")
+  const folded = first.map((r): Axis => ({ name: r.axis, extent: r.extent }))
+  const names = axes.map((a) => a.axis.name)
+  const sides = chains.map((chain) => sidesOf(chain, first, names))
+  const [rows, columns] = inOrder(sides[0]!, stores[0]!, schedule)
+  const [a, b]: [Expression[], Expression[]] = [[], []]
+  const numberIn = (list: Expression[], x: Expression) => (list.includes(x) ? list.indexOf(x) : list.push(x) - 1)
+  const products = sides.map(({ first: p, second: q }, i): Product => {
+    const [row, column] = sameAxes(p.axes, rows) ? [p, q] : [q, p]
+    if (!sameAxes(row.axes, rows) || !sameAxes(column.axes, columns))
+      throw new Refused("atom/axes", "the folds of a store follow different rows or columns")
+    return { fold: folds[i]!, a: numberIn(a, row.value), b: numberIn(b, column.value) }
+  })
+  const operand = (value: Expression): Operand => ({ value, terms: termsOf(value, kernel, storage) })
+  const alone = (own: readonly string[], others: readonly string[]) =>
+    axes.filter((x) => own.includes(x.axis.name) && !others.includes(x.axis.name))
+  const of = { rows: alone(rows, columns), columns: alone(columns, rows) }
+  for (const x of axes)
+    if (!of.rows.includes(x) && !of.columns.includes(x) && x.owned !== 1)
+      throw new Refused(
+        "atom/axes",
+        `a block has several places of '${x.axis.name}', which is neither rows nor columns`,
+      )
+  return { stores, ...of, folded, a: a.map(operand), b: b.map(operand), products }
+}
+
+/** The value over what locals without folds are made of. */
+function withoutPlainLocals(kernel: Kernel): (x: Expression) => Expression {
+  const plain = new Map(
+    kernel.items.flatMap((i) =>
+      i.kind === "local" && nodesOf([i.value], "reduce", "scan").length === 0 ? [[i.name, i] as const] : [],
+    ),
+  )
+  const over: (x: Expression) => Expression = rewriter((x, again) => {
+    const local = x.kind === "localRead" ? plain.get(x.local) : undefined
+    if (x.kind !== "localRead" || local === undefined) return undefined
+    return over(substitute(local.value, new Map(local.axes.map((a, i) => [a.name, again(x.index[i]!)] as const))))
+  })
+  return over
+}
+
+/** Splits the lift of a chain's last fold, over the axes of the first chain. */
+function sidesOf(chain: readonly Reduce[], like: readonly Reduce[], names: readonly string[]): Sides {
+  if (chain.length !== like.length || chain.some((r, i) => r.extent !== like[i]!.extent))
+    throw new Refused("atom/fold", "folds of different extents do not share matrix units")
+  for (const r of chain)
+    if (r.monoid.kind !== "sum" || r.dtype !== "f32" || [...freeVariables(r.extent)].length > 0)
+      throw new Refused("atom/fold", `'${r.axis}' is not folded by sums of f32 of one extent`)
+  const lift = substitute(
+    chain.at(-1)!.lift[0]!,
+    new Map(chain.map((r, i) => [r.axis, variable(like[i]!.axis)] as const)),
+  )
+  if (nodesOf([lift], "reduce", "scan").length > 0) throw new Refused("atom/fold", "a fold inside of a product")
+  const own = (x: Expression) => names.filter((n) => freeVariables(x).has(n))
+  const factors = factorsOf(lift).map((x) => ({ x, axes: own(x) }))
+  const within = (p: readonly string[], q: readonly string[]) => p.every((n) => q.includes(n))
+  const widest = factors.filter(
+    (f, i) => !factors.some((o, j) => within(f.axes, o.axes) && (!within(o.axes, f.axes) || j < i)),
+  )
+  const [p, q] = widest
+  if (p === undefined || q === undefined || widest.length !== 2)
+    throw new Refused("atom/fold", "a fold is no product of what follows rows and what follows columns")
+  const isLoad = (f: (typeof factors)[number]) => f.x.kind === "load"
+  const mine = factors.map((f) => {
+    if (!within(f.axes, q.axes)) return p
+    if (!within(f.axes, p.axes)) return q
+    // What is as well in either goes where something is computed anyway.
+    return factors.some((o) => !isLoad(o) && o !== f && within(o.axes, q.axes) && !within(o.axes, p.axes)) ? q : p
+  })
+  const side = (of: (typeof factors)[number]): Side => ({
+    axes: of.axes,
+    value: factors
+      .filter((_, i) => mine[i] === of)
+      .map((f) => f.x)
+      .reduce((x, y) => mul(x, y)),
+  })
+  return { first: side(p), second: side(q) }
+}
+
+/** The axes of rows and of columns: columns lie in order in memory, unless the schedule names an axis of the rows. */
+function inOrder(
+  { first, second }: Sides,
+  store: Store,
+  { atom }: StoreSchedule,
+): readonly [readonly string[], readonly string[]] {
+  const last = store.index.at(-1)
+  const along = last === undefined ? [] : [...freeVariables(last)]
+  const only = (p: readonly string[], q: readonly string[], name: string) => p.includes(name) && !q.includes(name)
+  const named = atom?.rows
+  const [p, q] = [first.axes, second.axes]
+  if (named !== undefined) {
+    if (only(p, q, named)) return [p, q]
+    if (only(q, p, named)) return [q, p]
+    throw new Refused("atom/axes", `'${named}' is on neither side of the product`)
+  }
+  return along.some((n) => only(p, q, n)) ? [q, p] : [p, q]
+}
+
+const sameAxes = (p: readonly string[], q: readonly string[]) => p.length === q.length && p.every((n) => q.includes(n))
+
+/** Two terms for what is not made of values in the atom's storage alone: f32 that was kept as such. */
+function termsOf(value: Expression, kernel: Kernel, storage: Half): 1 | 2 {
+  const loads = nodesOf([value], "load")
+  const kept = loads.filter((l) => l.dtype === "f32").every((l) => bufferOf(kernel, l.buffer).storage === storage)
+  return kept && nodesOf([value], "localRead").length === 0 ? 1 : 2
+}

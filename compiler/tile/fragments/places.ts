@@ -1,0 +1,91 @@
+/**
+ * Places: the axes of one side of a product as one axis, the last the fastest.
+ *
+ *   rows of a block of 4 b × 32 s   →   place 37 = b 1, s 5
+ *
+ * A side has as many places as fill its fragments; those beyond the block's own belong to nobody.
+ */
+import { literalExtent } from "../../ir/dim.js"
+import { add, apply, literal, variable } from "../../ir/expression.js"
+import type { Expression } from "../../ir/nodes.js"
+import { always, type BlockAxis, Refused } from "../block.js"
+
+export interface Side {
+  readonly axes: readonly BlockAxis[]
+  /** Elements of a block. */
+  readonly count: number
+  /** With those that fill the last fragments. */
+  readonly places: number
+}
+
+export function sideOf(axes: readonly BlockAxis[], multiple: number): Side {
+  const count = axes.reduce((n, a) => n * ownedOf(a), 1)
+  return { axes, count, places: Math.ceil(count / multiple) * multiple }
+}
+
+function ownedOf({ owned, axis }: BlockAxis): number {
+  if (owned === undefined) throw new Refused("atom/tile", `a block of matrix units has a known part of '${axis.name}'`)
+  return owned
+}
+
+/** Where a place lies, and whether it is one of the block's. */
+export interface Place {
+  readonly at: ReadonlyMap<string, Expression>
+  readonly inside: Expression
+}
+
+/** A place as it is, for what is inside only. */
+export function placeAt(side: Side, place: Expression): Place {
+  const at = new Map<string, Expression>()
+  let inside: Expression = isFull(side) ? literal(1, "bool") : apply("lt", place, literal(side.count))
+  for (const { a, element } of elementsAt(side, place)) {
+    at.set(a.axis.name, element)
+    if (!always(a)) inside = apply("and", inside, apply("lt", element, a.axis.extent))
+  }
+  return { at, inside }
+}
+
+/** Neighbours along the last axis that are read together: `lane` runs over `width` of them from a place on. */
+export interface Neighbours {
+  readonly lane: string
+  readonly width: number
+}
+
+/** A place that may be read: beyond the end it is the last one there is. Neighbours stay together where none of them may be beyond the end alone. */
+export function readableAt(side: Side, place: Expression, along?: Neighbours): ReadonlyMap<string, Expression> {
+  const at = new Map<string, Expression>()
+  const last = side.axes.at(-1)
+  const together = along !== undefined && last !== undefined && staysTogether(last, along.width)
+  const from = along === undefined || together ? place : add(place, variable(along.lane))
+  for (const { a, element } of elementsAt(side, from)) {
+    const width = together && a === last ? along.width : 1
+    const sure = always(a) && isFull(side)
+    const clamped = sure ? element : apply("min", element, add(a.axis.extent, literal(-width)))
+    at.set(a.axis.name, width > 1 ? add(clamped, variable(along!.lane)) : clamped)
+  }
+  return at
+}
+
+const isFull = ({ count, places }: Side): boolean => count === places
+
+function staysTogether(a: BlockAxis, width: number): boolean {
+  const extent = literalExtent(a.axis.extent)
+  return ownedOf(a) % width === 0 && extent !== undefined && extent % width === 0
+}
+
+/** The element of each axis at a place. */
+function elementsAt(
+  { axes }: Side,
+  place: Expression,
+): readonly { readonly a: BlockAxis; readonly element: Expression }[] {
+  const found: { readonly a: BlockAxis; readonly element: Expression }[] = []
+  let rest = place
+  const slowest = axes.findIndex((a) => ownedOf(a) > 1)
+  for (const [i, a] of [...axes.entries()].reverse()) {
+    const owned = literal(ownedOf(a))
+    const number = owned.value === 1 ? literal(0) : i === slowest ? rest : apply("floormod", rest, owned)
+    if (owned.value > 1 && i !== slowest) rest = apply("floordiv", rest, owned)
+    found.push({ a, element: add(a.base, number) })
+  }
+  return found
+}

@@ -1,0 +1,254 @@
+/**
+ * The loop over chunks: operands are copied to the workgroup's memory several chunks ahead, in a ring of stages, and fragments of the chunk that is
+ * there are multiplied.
+ *
+ *   fill 0, 1;  for turn { wait but 1;  barrier;  fill turn + 2, where turn − 1 was;  4 × { a, b = fragments of turn;  c += a · b } }
+ *
+ * One barrier a chunk: behind it all lanes see what each has copied, and are done with the chunk that the next copy takes the place of. A chain of
+ * sums in fragments that would become long is added to sums of its own from time to time.
+ */
+import { literalExtent } from "../../ir/dim.js"
+import { add, apply, fetch, literal, mul, substitute, variable } from "../../ir/expression.js"
+import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
+import type { Half, Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
+import type { Axis } from "../../ir/tensor.js"
+import { Refused } from "../block.js"
+import type { Lowerer, Scope } from "../lowerer.js"
+import type { Contraction } from "./operands.js"
+import { type ChunkAt, emitStage, offsetIn, type StagedOperand } from "./staged.js"
+
+/** How a block is dealt out to groups of lanes. */
+export interface Groups {
+  readonly atom: Atom
+  /** Fragments of a group along rows and along columns. */
+  readonly down: number
+  readonly across: number
+  /** The first row and column of this lane's group. */
+  readonly row: Expression
+  readonly column: Expression
+}
+
+export interface Ring {
+  readonly groups: Groups
+  readonly chunk: number
+  readonly stages: number
+  readonly a: readonly StagedOperand[]
+  readonly b: readonly StagedOperand[]
+  readonly contraction: Contraction
+  /** Axes of which the block has one place. */
+  readonly fixed: ReadonlyMap<string, Expression>
+}
+
+/** Elements that are added up in fragments before the sum is added to another: longer chains lose digits, for matrix units do not round sums but cut them. */
+export const longestChain = 4096
+
+/** The chunks of the folded axes: their number, and where one lies. */
+export function chunksOf(folded: readonly Axis[], size: number) {
+  const { name: axis, extent } = folded.at(-1)!
+  const outer = folded.slice(0, -1)
+  const known = literalExtent(extent)
+  if (outer.length > 0 && (known === undefined || outer.some((a) => literalExtent(a.extent) === undefined)))
+    throw new Refused("atom/fold", "how long folds inside of one another are is not known")
+  const each = apply("floordiv", add(extent, literal(size - 1)), literal(size))
+  const count = outer.reduce((n, a) => mul(n, a.extent), each)
+  const whole = known !== undefined && known % size === 0
+  const at = (turn: Expression): ChunkAt => {
+    let rest = turn
+    const places = new Map<string, Expression>()
+    const take = (of: Expression, isLast: boolean): Expression => {
+      if (isLast) return rest
+      const number = apply("floormod", rest, of)
+      rest = apply("floordiv", rest, of)
+      return number
+    }
+    const number = literalExtent(each) === 1 ? literal(0) : take(each, outer.length === 0)
+    for (const [i, a] of [...outer.entries()].reverse()) places.set(a.name, take(a.extent, i === 0))
+    return { base: mul(number, literal(size)), outer: places, axis, extent, whole }
+  }
+  return { count, at }
+}
+
+/** Emits the fragments of results, one array for each product, and what computes them. */
+export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly string[] {
+  const { out } = scope
+  const { contraction, chunk, stages } = ring
+  const chunks = chunksOf(contraction.folded, chunk)
+  const results = contraction.products.map(() => allocate(ring, "c", "result", resultSize(ring), out, lowerer))
+  for (const array of results) clear(array, resultSize(ring), out, lowerer)
+  const most = contraction.folded.reduce((n, a) => n * Math.max(1, lowerer.longest(a.name)), 1)
+  const chain = Math.floor(longestChain / chunk)
+  const sums =
+    most > longestChain ? results.map(() => allocate(ring, "c", "sum", resultSize(ring), out, lowerer)) : undefined
+  for (const array of sums ?? []) clear(array, resultSize(ring), out, lowerer)
+  const stage = (of: Expression, into: Statement[], bound: ReadonlySet<string>) => {
+    const at = chunks.at(of)
+    const slot = slotOf(of, stages)
+    for (const operand of [...ring.a, ...ring.b])
+      emitStage(operand, slot, ring.fixed, at, { ...scope, out: into, bound, vector: undefined }, lowerer)
+  }
+  for (let ahead = 0; ahead < stages - 1; ahead++) {
+    const body: Statement[] = []
+    stage(literal(ahead), body, scope.bound)
+    out.push(...when(apply("lt", literal(ahead), chunks.count), body), { kind: "commit", of: "copies" })
+  }
+  const turn = lowerer.fresh("turn")
+  const bound = new Set(scope.bound).add(turn)
+  const here = variable(turn)
+  const body: Statement[] = []
+  const ahead = stages - 1
+  if (ahead > 0) body.push({ kind: "wait", of: "copies", groups: stages - 2 }, { kind: "barrier" })
+  const next: Statement[] = []
+  stage(add(here, literal(ahead)), next, bound)
+  if (ahead === 0)
+    body.push(
+      { kind: "barrier" },
+      ...next,
+      { kind: "commit", of: "copies" },
+      { kind: "wait", of: "copies", groups: 0 },
+      { kind: "barrier" },
+    )
+  else body.push(...when(apply("lt", add(here, literal(ahead)), chunks.count), next), { kind: "commit", of: "copies" })
+  emitProducts(ring, slotOf(here, stages), results, { ...scope, out: body, bound }, lowerer)
+  if (sums !== undefined) {
+    const done = add(here, literal(1))
+    const ends = apply(
+      "or",
+      apply("eq", apply("floormod", done, literal(chain)), literal(0)),
+      apply("eq", done, chunks.count),
+    )
+    const moved: Statement[] = []
+    for (const [i, array] of results.entries()) emitMove(array, sums[i]!, resultSize(ring), moved, lowerer)
+    body.push({ kind: "if", condition: ends, body: moved, otherwise: [] })
+  }
+  if (literalExtent(chunks.count) !== 0)
+    out.push({ kind: "for", variable: turn, extent: chunks.count, bind: "serial", body })
+  return sums ?? results
+}
+
+const slotOf = (turn: Expression, stages: number) =>
+  stages === 1 ? literal(0) : apply("floormod", turn, literal(stages))
+
+const when = (condition: Expression, body: readonly Statement[]): readonly Statement[] =>
+  condition.kind === "literal" ? (condition.value === 0 ? [] : body) : [{ kind: "if", condition, body, otherwise: [] }]
+
+const resultSize = ({ groups: { atom, down, across } }: Ring) => down * across * fragmentSize(atom, "c")
+
+function allocate(
+  { groups: { atom } }: Ring,
+  operand: "a" | "b" | "c",
+  stem: string,
+  size: number,
+  out: Statement[],
+  lowerer: Lowerer,
+): string {
+  const name = lowerer.fresh(stem)
+  const { storage } = atom[operand]
+  const kind = storage === "f32" ? {} : { storage: storage as Half }
+  out.push({
+    kind: "alloc",
+    name,
+    dtype: "f32",
+    ...kind,
+    size,
+    space: "register",
+    layout: { atom: atom.name, operand },
+  })
+  return name
+}
+
+/** Statements for each register. */
+function registers(
+  size: number,
+  out: Statement[],
+  lowerer: Lowerer,
+  each: (at: Expression) => readonly Statement[],
+): void {
+  const name = lowerer.fresh("register")
+  out.push({ kind: "for", variable: name, extent: literal(size), bind: "unroll", body: each(variable(name)) })
+}
+
+const clear = (array: string, size: number, out: Statement[], lowerer: Lowerer) =>
+  registers(size, out, lowerer, (offset) => [{ kind: "store", array, offset, value: literal(0, "f32") }])
+
+/** Adds what fragments hold to their sums. */
+const emitMove = (from: string, to: string, size: number, out: Statement[], lowerer: Lowerer) =>
+  registers(size, out, lowerer, (offset) => [
+    { kind: "store", array: to, offset, value: add(fetch(to, offset, "f32"), fetch(from, offset, "f32")) },
+    { kind: "store", array: from, offset, value: literal(0, "f32") },
+  ])
+
+/** Multiplies a chunk, as many of its elements at a time as the atom folds. */
+function emitProducts(ring: Ring, slot: Expression, results: readonly string[], scope: Scope, lowerer: Lowerer): void {
+  const { groups, chunk, a, b, contraction } = ring
+  const { atom, down, across } = groups
+  const step = lowerer.fresh("step")
+  const first = mul(variable(step), literal(atom.k))
+  const out: Statement[] = []
+  const left = a.map((x) => emitFragments(ring, "a", x, slot, first, out, lowerer))
+  const right = b.map((x) => emitFragments(ring, "b", x, slot, first, out, lowerer))
+  const [i, j] = [lowerer.fresh("down"), lowerer.fresh("across")]
+  const size = (operand: "a" | "b" | "c") => literal(fragmentSize(atom, operand))
+  const multiplies = contraction.products.flatMap((product, at) =>
+    termsOf(left[product.a]!, right[product.b]!).map(
+      ([p, q]): Statement => ({
+        kind: "multiply",
+        atom: atom.name,
+        c: {
+          array: results[at]!,
+          offset: mul(add(mul(variable(i), literal(across)), variable(j)), size("c")),
+        },
+        a: { array: p, offset: mul(variable(i), size("a")) },
+        b: { array: q, offset: mul(variable(j), size("b")) },
+      }),
+    ),
+  )
+  const columns: Statement = { kind: "for", variable: j, extent: literal(across), bind: "unroll", body: multiplies }
+  out.push({ kind: "for", variable: i, extent: literal(down), bind: "unroll", body: [columns] })
+  scope.out.push({ kind: "for", variable: step, extent: literal(chunk / atom.k), bind: "unroll", body: out })
+}
+
+/** The terms of two operands that are multiplied: what is as small as what has been left out of either is left out. The smaller first. */
+function termsOf(p: readonly string[], q: readonly string[]): readonly (readonly [string, string])[] {
+  const most = Math.max(p.length, q.length)
+  const pairs = p.flatMap((x, i) => q.flatMap((y, j) => (i + j < most ? [{ x, y, order: i + j }] : [])))
+  return pairs.sort((u, v) => v.order - u.order).map(({ x, y }) => [x, y] as const)
+}
+
+/** The fragments of an operand's terms for so many elements of the fold. */
+function emitFragments(
+  ring: Ring,
+  operand: "a" | "b",
+  staged: StagedOperand,
+  slot: Expression,
+  first: Expression,
+  out: Statement[],
+  lowerer: Lowerer,
+): readonly string[] {
+  const { atom, down, across, row, column } = ring.groups
+  const [start, each, count] = operand === "a" ? [row, atom.m, down] : [column, atom.n, across]
+  // Two narrow fragments are loaded together.
+  const together = each < 16 && count % 2 === 0 ? 2 : 1
+  const size = fragmentSize(atom, operand)
+  return staged.arrays.map((array) => {
+    const name = allocate(ring, operand, operand, count * size, out, lowerer)
+    const number = lowerer.fresh("fragment")
+    const place = add(start, mul(variable(number), literal(each * together)))
+    const inFold = staged.inner === "fold"
+    const offset = inFold ? offsetIn(staged, slot, first, place) : offsetIn(staged, slot, place, first)
+    const fill: Statement = {
+      kind: "fill",
+      atom: atom.name,
+      operand,
+      to: { array: name, offset: mul(variable(number), literal(size * together)) },
+      from: { array, offset: substitute(offset, new Map()) },
+      stride: literal(staged.panel),
+      // Rows of a and columns of b follow the side.
+      transposed: inFold === (operand === "b"),
+      count: together,
+      step: inFold ? each * staged.panel : each,
+    }
+    out.push({ kind: "for", variable: number, extent: literal(count / together), bind: "unroll", body: [fill] })
+    return name
+  })
+}

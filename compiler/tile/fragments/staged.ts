@@ -1,0 +1,275 @@
+/**
+ * Staged operands: the part of an operand that a workgroup multiplies from, in its memory, several chunks of it.
+ *
+ *   x[m, k] of 128 rows and 64 k, k in order in memory     →   [stage][128][64], pieces of 16 bytes copied as they are
+ *   w[k, n] of 128 columns and 64 k, n in order            →   [stage][2][64][64]: panels of 64 columns
+ *
+ * The axis that is in order in memory is in order here, too, in panels as wide as a swizzle permutes. What is no plain copy is computed by ordinary code and
+ * rounded where it is stored; the second of two terms holds what the first one lost.
+ */
+import { literalExtent } from "../../ir/dim.js"
+import { add, apply, freeVariables, literal, mul, ramp, splat, substitute, variable } from "../../ir/expression.js"
+import type { Half, Statement } from "../../ir/loop.js"
+import type { Expression, Load } from "../../ir/nodes.js"
+import { nodesOf } from "../../ir/query.js"
+import type { Build } from "../block.js"
+import type { Lowerer, Scope } from "../lowerer.js"
+import { shareMemory } from "../staging/staged.js"
+import { lowerValues } from "../values.js"
+import { wideOffset } from "../vector.js"
+import type { Operand } from "./operands.js"
+import { type Neighbours, readableAt, type Side } from "./places.js"
+
+/** Elements of an array that lie together in a row: what a swizzle permutes. */
+type Panel = 16 | 32 | 64
+
+export interface StagedOperand extends Operand {
+  readonly side: Side
+  /** Which axis is in order: that of the fold, or the last one of the side. */
+  readonly inner: "fold" | "side"
+  /** The folded elements of a chunk. */
+  readonly chunk: number
+  readonly panel: Panel
+  /** One for each term. */
+  readonly arrays: readonly string[]
+  /** Elements of a stage. */
+  readonly size: number
+  /** Whether all of it is copied as it lies. */
+  readonly copied: boolean
+}
+
+/** A chunk: where its elements lie, along the folded axes. */
+export interface ChunkAt {
+  /** The first element of the innermost axis. */
+  readonly base: Expression
+  /** The places of the axes around it. */
+  readonly outer: ReadonlyMap<string, Expression>
+  /** The innermost axis and its end. */
+  readonly axis: string
+  readonly extent: Expression
+  /** Whether no chunk reaches beyond the end. */
+  readonly whole: boolean
+}
+
+/** Elements of one copy: 16 bytes of halves. */
+const piece = 8
+
+export function stagedOperand(
+  operand: Operand,
+  side: Side,
+  chunk: number,
+  stages: number,
+  storage: Half,
+  fixed: ReadonlyMap<string, Expression>,
+  fold: ChunkAt,
+  lowerer: Lowerer,
+  parts: Build,
+): StagedOperand {
+  const made = (inner: "fold" | "side", copied: boolean): StagedOperand => {
+    const along = inner === "fold" ? chunk : side.places
+    const panel = ([64, 32, 16] as const).find((p) => along % p === 0)!
+    const size = chunk * side.places
+    const kind = { dtype: "f32", size: size * stages, storage, swizzle: (2 * panel) as 32 | 64 | 128 } as const
+    const arrays = Array.from({ length: operand.terms }, () => shareMemory("operand", kind, parts))
+    return { ...operand, side, inner, chunk, panel, arrays, size, copied }
+  }
+  const copies = (["fold", "side"] as const).find((inner) => isCopied(operand, side, inner, fixed, fold, lowerer))
+  if (copies !== undefined) return made(copies, true)
+  // As the largest of what is read lies.
+  const [largest] = [...nodesOf([operand.value], "load")].sort((p, q) => q.index.length - p.index.length)
+  const last = largest?.index.at(-1)
+  const along = last === undefined ? new Set<string>() : freeVariables(last)
+  const bySide = !along.has(fold.axis) && side.axes.some((a) => along.has(a.axis.name))
+  return made(bySide ? "side" : "fold", false)
+}
+
+/** Whether pieces of an operand lie in memory as they are held, each whole where it is not beyond the end. */
+function isCopied(
+  { value, terms }: Operand,
+  side: Side,
+  inner: "fold" | "side",
+  fixed: ReadonlyMap<string, Expression>,
+  fold: ChunkAt,
+  lowerer: Lowerer,
+): boolean {
+  if (value.kind !== "load" || terms !== 1) return false
+  const extent = literalExtent(fold.extent)
+  if (inner === "fold" && (extent === undefined || extent % piece !== 0)) return false
+  const lane = "piece"
+  const at = coordinates(side, inner, fixed, fold, mul(variable("p"), literal(piece)), variable("q"), {
+    lane,
+    width: piece,
+  })
+  return pieceAt(value, at, { lane, width: piece }, lowerer) !== undefined
+}
+
+/** The offset of a load's elements that are read together, where they lie side by side. */
+function pieceAt(
+  value: Load,
+  at: ReadonlyMap<string, Expression>,
+  { lane, width }: Neighbours,
+  lowerer: Lowerer,
+): { readonly array: string; readonly offset: Expression } | undefined {
+  const moved = substitute(value, at) as Load
+  const { array, offset } = lowerer.place(moved)
+  const start = wideOffset(offset, { name: lane, base: literal(0), width })
+  return start === undefined ? undefined : { array, offset: start }
+}
+
+/** Where neighbours of an operand are read: `along` counts elements in order, `across` the others. */
+function coordinates(
+  side: Side,
+  inner: "fold" | "side",
+  fixed: ReadonlyMap<string, Expression>,
+  fold: ChunkAt,
+  along: Expression,
+  across: Expression,
+  neighbours: Neighbours,
+): ReadonlyMap<string, Expression> {
+  const byFold = inner === "fold"
+  const rows = readableAt(side, byFold ? across : along, byFold ? undefined : neighbours)
+  const k = add(fold.base, byFold ? along : across)
+  return new Map([
+    ...fixed,
+    ...rows,
+    ...fold.outer,
+    [fold.axis, readableFold(k, fold, byFold ? neighbours : undefined)],
+  ])
+}
+
+/** An element of the fold that may be read. */
+function readableFold(k: Expression, { extent, whole }: ChunkAt, along: Neighbours | undefined): Expression {
+  const known = literalExtent(extent)
+  const lane = along === undefined ? literal(0) : variable(along.lane)
+  if (whole) return add(k, lane)
+  if (along === undefined) return apply("min", k, add(extent, literal(-1)))
+  if (known !== undefined && known % along.width === 0) return add(apply("min", k, literal(known - along.width)), lane)
+  return apply("min", add(k, lane), add(extent, literal(-1)))
+}
+
+/** Where an element lies: `along` in order, a multiple of a panel's part, and `across`. */
+export function offsetIn(
+  { panel, chunk, side, inner, size }: StagedOperand,
+  stage: Expression,
+  along: Expression,
+  across: Expression,
+): Expression {
+  const rows = inner === "fold" ? side.places : chunk
+  const width = inner === "fold" ? chunk : side.places
+  const within =
+    width === panel
+      ? along
+      : add(
+          mul(apply("floordiv", along, literal(panel)), literal(panel * rows)),
+          apply("floormod", along, literal(panel)),
+        )
+  return add(add(mul(stage, literal(size)), within), mul(across, literal(panel)))
+}
+
+/** Emits what fills a stage with a chunk: copies that are under way then, or stores. */
+export function emitStage(
+  operand: StagedOperand,
+  stage: Expression,
+  fixed: ReadonlyMap<string, Expression>,
+  fold: ChunkAt,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const { inner, chunk, side, copied } = operand
+  const [width, rows] = inner === "fold" ? [chunk, side.places] : [side.places, chunk]
+  const pieces = width / piece
+  const turn = lowerer.fresh("piece")
+  const out: Statement[] = []
+  const count = Math.ceil((pieces * rows) / lowerer.threads)
+  const { along, across } = pieceOf(variable(turn), pieces, lowerer.threads)
+  const bound = new Set([...scope.bound, turn, "lane"])
+  const lane = lowerer.fresh("lane")
+  const neighbours = { lane, width: piece }
+  const k = inner === "fold" ? add(fold.base, along) : add(fold.base, across)
+  const at = coordinates(side, inner, fixed, fold, along, across, neighbours)
+  const offset = offsetIn(operand, stage, along, across)
+  if (copied) {
+    const from = pieceAt(operand.value as Load, at, neighbours, lowerer)!
+    const [source, to] = lowerValues([from.offset, offset], { ...scope, out, bound, vector: undefined }, lowerer)
+    const valid = fold.whole ? {} : { valid: apply("lt", k, fold.extent) }
+    out.push({
+      kind: "copy",
+      to: { array: operand.arrays[0]!, offset: to! },
+      from: { array: from.array, offset: source! },
+      width: piece,
+      ...valid,
+    })
+  } else {
+    const inside: Scope = {
+      ...scope,
+      out,
+      bound: new Set(bound).add(lane),
+      vector: { name: lane, base: literal(0), width: piece },
+    }
+    emitComputed(operand, substitute(operand.value, at), offset, fold.whole ? undefined : { k, fold }, inside, lowerer)
+  }
+  const all = pieces * rows
+  const body: readonly Statement[] =
+    all % lowerer.threads === 0
+      ? out
+      : [
+          {
+            kind: "if",
+            condition: apply("lt", numberOf(variable(turn), lowerer.threads), literal(all)),
+            body: out,
+            otherwise: [],
+          },
+        ]
+  scope.out.push({ kind: "for", variable: turn, extent: literal(count), bind: "unroll", body })
+}
+
+const numberOf = (turn: Expression, threads: number) => add(mul(turn, literal(threads)), variable("lane"))
+
+/** The piece of a lane in a turn: neighbours have neighbours. */
+function pieceOf(turn: Expression, pieces: number, threads: number) {
+  const lane = variable("lane")
+  if (threads % pieces === 0)
+    return {
+      along: mul(apply("floormod", lane, literal(pieces)), literal(piece)),
+      across: add(mul(turn, literal(threads / pieces)), apply("floordiv", lane, literal(pieces))),
+    }
+  const number = numberOf(turn, threads)
+  return {
+    along: mul(apply("floormod", number, literal(pieces)), literal(piece)),
+    across: apply("floordiv", number, literal(pieces)),
+  }
+}
+
+/** Computes neighbours, and stores them in the terms; zeros beyond the end of the fold. */
+function emitComputed(
+  { arrays, inner }: StagedOperand,
+  value: Expression,
+  offset: Expression,
+  rest: { readonly k: Expression; readonly fold: ChunkAt } | undefined,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const [lowered] = lowerValues([value], scope, lowerer)
+  const [to] = lowerValues([offset], { ...scope, vector: undefined }, lowerer)
+  const known = rest === undefined ? undefined : literalExtent(rest.fold.extent)
+  const ends = (k: Expression, extent: Expression) =>
+    inner === "fold" && !(known !== undefined && known % piece === 0)
+      ? apply("lt", ramp(k, piece), extent)
+      : apply("lt", k, extent)
+  const zero = literal(0, "f32")
+  const own = rest === undefined ? lowered! : apply("select", ends(rest.k, rest.fold.extent), lowered!, zero)
+  const name = lowerer.fresh("own")
+  scope.out.push({ kind: "let", name, value: splat(own, piece), mutable: false })
+  const all = variable(name, "f32", piece)
+  const [first, second] = arrays
+  if (second === undefined) {
+    scope.out.push({ kind: "store", array: first!, offset: to!, value: all })
+    return
+  }
+  const kept = apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32")))
+  const high = lowerer.fresh("high")
+  scope.out.push({ kind: "let", name: high, value: kept, mutable: false })
+  const upper = variable(high, "f32", piece)
+  scope.out.push({ kind: "store", array: first!, offset: to!, value: upper })
+  scope.out.push({ kind: "store", array: second, offset: to!, value: apply("sub", all, upper) })
+}
