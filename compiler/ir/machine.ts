@@ -80,6 +80,17 @@ export interface ScheduleTarget {
   readonly subgroup: number
   /** How folds in chunks are laid out; left out, none are. */
   readonly chunks?: ChunkTarget
+  /** Matrix units that products may be left to; left out, to none. */
+  readonly atoms?: AtomTarget
+}
+
+export interface AtomTarget {
+  /** Atoms of `ir/fragments/atoms.ts`, the best first. */
+  readonly names: readonly string[]
+  /** Multiprocessors, each of which has units of its own. */
+  readonly cores: number
+  /** Bytes that a workgroup may hold of operands. */
+  readonly sharedBytes: number
 }
 
 export interface ChunkTarget {

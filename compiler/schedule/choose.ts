@@ -3,6 +3,7 @@
  *
  * Each store has, in this order:
  * - the schedule of another store, with which it shares its folds (`compute-with.ts`);
+ * - matrix units, where the machine has some and the folds are products (`atoms.ts`);
  * - chunks that the workgroup takes together: of online folds everywhere (`online.ts`), of contractions where threads share what they stage
  *   (`contraction.ts`);
  * - what the rules of the machine's class say of stores: `one-lane-store.ts` or `workgroup-store.ts`.
@@ -18,6 +19,7 @@ import type { Expression } from "../ir/nodes.js"
 import { outermostFolds } from "../ir/query.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { besides } from "../tile/tile.js"
+import { atomSchedule } from "./atoms.js"
 import { sharedFolds, sharedReads } from "./compute-with.js"
 import { contractionSchedule } from "./contraction.js"
 import { localFolds, withLocals } from "./locals.js"
@@ -73,6 +75,7 @@ function scheduleFor(kernel: Kernel, target: ScheduleTarget): Schedule {
     if (host !== undefined) return { tile: {}, reduce: {}, computeWith: host }
     const along = besides(i, stores, hosts).map((b) => b.value)
     const schedule = chunked[i]?.schedule ?? own(s, apart, machine, along)
+    if (schedule.atom !== undefined) return schedule
     return inPairs(withLocals(schedule, s, kernel, target), s, kernel)
   })
   const subgroup = Math.min(target.subgroup, threads)
@@ -92,8 +95,10 @@ function hostsOf(stores: readonly Store[], chunked: readonly (Chunked | undefine
   })
 }
 
-function chunkSchedule(store: Store, kernel: Kernel, { chunks, rules }: ScheduleTarget): Chunked | undefined {
+function chunkSchedule(store: Store, kernel: Kernel, { atoms, chunks, rules }: ScheduleTarget): Chunked | undefined {
   const folds = outermostFolds(store.value)
+  const byAtoms = atoms === undefined ? undefined : atomSchedule(store, kernel, atoms)
+  if (byAtoms !== undefined) return byAtoms
   if (chunks === undefined || folds.length === 0) return undefined
   if (folds.every((r) => r.monoid.kind === "online")) return onlineSchedule(store, folds, kernel, chunks, rules)
   return chunks.contraction && folds.every((r) => r.monoid.kind === "sum")

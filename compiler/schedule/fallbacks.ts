@@ -1,6 +1,7 @@
 /**
  * What schedules may assume of a target, from the best to the least; and the first schedule of theirs that `tile` carries out.
  *
+ *   { block: 64, chunks, atoms }   →   the same without atoms, then as without:
  *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, … with 64, 32, … 1 rows of online folds, over lanes
  *                               and in chunks,
  *                               { block: 32, chunks }, … { block: 1, chunks }, { block: 64 }, … { block: 1 }
@@ -40,7 +41,8 @@ export function firstPossible(kernel: Kernel, target: ScheduleTarget, options: T
   return refusal!
 }
 
-function* assumptions(target: ScheduleTarget): Iterable<ScheduleTarget> {
+function* assumptions({ atoms, ...target }: ScheduleTarget): Iterable<ScheduleTarget> {
+  if (atoms !== undefined) yield { ...target, atoms }
   yield target
   const { chunks, ...plain } = target
   if (chunks?.contraction === true)

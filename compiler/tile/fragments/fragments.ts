@@ -45,14 +45,20 @@ export function emitFragments(
   if (Object.keys(schedule.staged ?? {}).length > 0)
     throw new Refused("atom/tile", "what matrix units multiply is staged by itself")
   const storage = atom.a.storage as Half
-  const of = contractionOf(given, axes, schedule, parts.kernel, storage)
+  const of = contractionOf(given, schedule.atom!.rows, parts.kernel, storage)
+  const among = (side: Contraction["rows"]) => axes.filter((a) => side.includes(a.axis))
+  const [rowAxes, columnAxes] = [among(of.rows), among(of.columns)]
+  const others = axes.filter((a) => !rowAxes.includes(a) && !columnAxes.includes(a))
+  for (const { axis, owned } of others)
+    if (owned !== 1)
+      throw new Refused("atom/axes", `a block has several places of '${axis.name}', which is neither rows nor columns`)
   const { chunk, stages } = foldingOf(of, schedule, atom.k)
   const groupsAlong = (of: readonly BlockAxis[]) => of.reduce((n, a) => n * (schedule.warps?.[a.axis.name] ?? 1), 1)
-  const [down, across] = [groupsAlong(of.rows), groupsAlong(of.columns)]
+  const [down, across] = [groupsAlong(rowAxes), groupsAlong(columnAxes)]
   if (down * across * atom.lanes !== parts.schedule.threads)
     throw new Refused("atom/lanes", `${down * across} groups of ${atom.lanes} lanes are not ${parts.schedule.threads}`)
-  const rows = sideOf(of.rows, atom.m * down)
-  const columns = sideOf(of.columns, Math.max(16, atom.n) * across)
+  const rows = sideOf(rowAxes, atom.m * down)
+  const columns = sideOf(columnAxes, Math.max(16, atom.n) * across)
   const group = apply("floordiv", laneVariable, literal(atom.lanes))
   const groups: Groups = {
     atom,
@@ -67,9 +73,7 @@ export function emitFragments(
     parts,
     start.out,
   )
-  const fixed = new Map(
-    axes.filter((a) => !of.rows.includes(a) && !of.columns.includes(a)).map((a) => [a.axis.name, a.base] as const),
-  )
+  const fixed = new Map(others.map((a) => [a.axis.name, a.base] as const))
   const { at } = chunksOf(of.folded, chunk)
   const stagedAs = (side: typeof rows) => (x: (typeof of.a)[number]) =>
     stagedOperand(x, side, chunk, stages, storage, fixed, at(variable("turn")), lowerer, parts)

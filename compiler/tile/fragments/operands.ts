@@ -11,9 +11,8 @@ import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
 import type { Half } from "../../ir/loop.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../../ir/query.js"
-import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
-import { type BlockAxis, Refused } from "../block.js"
+import { Refused } from "../block.js"
 import { factorsOf } from "../staging/operands.js"
 
 /** One side of a product, over axes of the store and of its folds. */
@@ -32,8 +31,8 @@ export interface Product {
 
 export interface Contraction {
   readonly stores: readonly Store[]
-  readonly rows: readonly BlockAxis[]
-  readonly columns: readonly BlockAxis[]
+  readonly rows: readonly Axis[]
+  readonly columns: readonly Axis[]
   /** The folded axes, outermost first; the last one comes in chunks. */
   readonly folded: readonly Axis[]
   readonly a: readonly Operand[]
@@ -51,14 +50,18 @@ interface Side {
   readonly value: Expression
 }
 
-/** @throws Refused where the folds are no such products */
+/**
+ * The folds of a store, and of those made along with it over its axes, as products. `rowAxis`: an axis among the rows.
+ *
+ * @throws Refused where they are no such products
+ */
 export function contractionOf(
   given: readonly Store[],
-  axes: readonly BlockAxis[],
-  schedule: StoreSchedule,
+  rowAxis: string | undefined,
   kernel: Kernel,
   storage: Half,
 ): Contraction {
+  const { axes } = given[0]!
   const over = withoutPlainLocals(kernel)
   const stores = given.map((s) => ({ ...s, value: over(s.value), index: s.index.map(over) }))
   const folds = [...new Set(stores.flatMap((s) => [s.value, ...s.index].flatMap(outermostFolds)))]
@@ -66,9 +69,9 @@ export function contractionOf(
   const [first] = chains
   if (first === undefined) throw new Refused("atom/fold", "the store folds nothing")
   const folded = first.map((r): Axis => ({ name: r.axis, extent: r.extent }))
-  const names = axes.map((a) => a.axis.name)
+  const names = axes.map((a) => a.name)
   const sides = chains.map((chain) => sidesOf(chain, first, names))
-  const [rows, columns] = inOrder(sides[0]!, stores[0]!, schedule)
+  const [rows, columns] = inOrder(sides[0]!, stores[0]!, rowAxis)
   const [a, b]: [Expression[], Expression[]] = [[], []]
   const numberIn = (list: Expression[], x: Expression) => (list.includes(x) ? list.indexOf(x) : list.push(x) - 1)
   const products = sides.map(({ first: p, second: q }, i): Product => {
@@ -79,15 +82,9 @@ export function contractionOf(
   })
   const operand = (value: Expression): Operand => ({ value, terms: termsOf(value, kernel, storage) })
   const alone = (own: readonly string[], others: readonly string[]) =>
-    axes.filter((x) => own.includes(x.axis.name) && !others.includes(x.axis.name))
-  const of = { rows: alone(rows, columns), columns: alone(columns, rows) }
-  for (const x of axes)
-    if (!of.rows.includes(x) && !of.columns.includes(x) && x.owned !== 1)
-      throw new Refused(
-        "atom/axes",
-        `a block has several places of '${x.axis.name}', which is neither rows nor columns`,
-      )
-  return { stores, ...of, folded, a: a.map(operand), b: b.map(operand), products }
+    axes.filter((x) => own.includes(x.name) && !others.includes(x.name))
+  const sidesOnly = { rows: alone(rows, columns), columns: alone(columns, rows) }
+  return { stores, ...sidesOnly, folded, a: a.map(operand), b: b.map(operand), products }
 }
 
 /** The value over what locals without folds are made of. */
@@ -143,23 +140,20 @@ function sidesOf(chain: readonly Reduce[], like: readonly Reduce[], names: reado
   return { first: side(p), second: side(q) }
 }
 
-/** The axes of rows and of columns: columns lie in order in memory, unless the schedule names an axis of the rows. */
+/** The axes of rows and of columns: columns lie in order in memory, unless an axis of the rows is named. */
 function inOrder(
   { first, second }: Sides,
   store: Store,
-  { atom }: StoreSchedule,
+  rowAxis: string | undefined,
 ): readonly [readonly string[], readonly string[]] {
   const last = store.index.at(-1)
   const along = last === undefined ? [] : [...freeVariables(last)]
   const only = (p: readonly string[], q: readonly string[], name: string) => p.includes(name) && !q.includes(name)
-  const named = atom?.rows
   const [p, q] = [first.axes, second.axes]
-  if (named !== undefined) {
-    if (only(p, q, named)) return [p, q]
-    if (only(q, p, named)) return [q, p]
-    throw new Refused("atom/axes", `'${named}' is on neither side of the product`)
-  }
-  return along.some((n) => only(p, q, n)) ? [q, p] : [p, q]
+  if (rowAxis === undefined) return along.some((n) => only(p, q, n)) ? [q, p] : [p, q]
+  if (only(p, q, rowAxis)) return [p, q]
+  if (only(q, p, rowAxis)) return [q, p]
+  throw new Refused("atom/axes", `'${rowAxis}' is on neither side of the product`)
 }
 
 const sameAxes = (p: readonly string[], q: readonly string[]) => p.length === q.length && p.every((n) => q.includes(n))
