@@ -3,9 +3,9 @@
  *
  * Each store has, in this order:
  * - the schedule of another store, with which it shares its folds (`compute-with.ts`);
- * - matrix units, where the machine has some and the folds are products (`atoms.ts`);
+ * - matrix units, where the machine has some and the folds are products (`products/atoms.ts`);
  * - chunks that the workgroup takes together: of online folds everywhere (`online.ts`), of contractions where threads share what they stage
- *   (`contraction.ts`);
+ *   (`products/contraction.ts`);
  * - what the rules of the machine's class say of stores: `one-lane-store.ts` or `workgroup-store.ts`.
  * What all blocks make alike may come before them (`prologue.ts`).
  * The numbers in all of them stand in `rules.ts`.
@@ -19,13 +19,13 @@ import type { Expression } from "../ir/nodes.js"
 import { outermostFolds } from "../ir/query.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { besides } from "../tile/tile.js"
-import { atomSchedule } from "./atoms.js"
 import { sharedFolds, sharedReads } from "./compute-with.js"
-import { contractionSchedule } from "./contraction.js"
 import { localFolds, withLocals } from "./locals.js"
 import { laneStore } from "./one-lane-store.js"
 import { onlineSchedule } from "./online.js"
 import { inPairs } from "./pairs.js"
+import { atomSchedule } from "./products/atoms.js"
+import { contractionSchedule } from "./products/contraction.js"
 import { workgroupsFor } from "./prologue.js"
 import type { Chunked } from "./shares.js"
 import { workgroupStore } from "./workgroup-store.js"

@@ -164,17 +164,20 @@ export const atomRules = {
   columns: 16,
   /** Elements of the fold, likewise. Counted. */
   elements: 16,
-  /** Rows of a block: with 128 columns each element that is copied is multiplied 128 times. By hand in CUDA, measured on an H100. */
-  blockRows: 128,
-  /** Columns of a block, of all folds of a store together. By hand in CUDA, measured on an H100. */
-  blockColumns: 128,
-  /** Columns of a block where there would be too few blocks. Not measured. */
-  blockColumnsOfFew: 64,
+  /**
+   * Rows and columns of a block, those of all folds of a store together: the first of which there are enough. Of 128 × 128 each element that is copied is
+   * multiplied 128 times, by hand in CUDA measured on an H100; the smaller ones are not measured.
+   */
+  blocks: [
+    [128, 128],
+    [128, 64],
+    [64, 64],
+  ],
   /** Blocks for each multiprocessor below which there are too few. Not measured. */
   waves: 0.8,
   /** Elements of a chunk: a row of 128 bytes, which one swizzle permutes. Counted. */
   chunk: 64,
-  /** Chunks under way at most: more than 4 gained nothing by hand in CUDA on an H100. */
+  /** Chunks under way at most. Not measured; by hand in CUDA 3 in two blocks were better than 4 in one. */
   stages: 4,
   /** Sums of a lane at most: as many registers again hold operands and addresses. Counted. */
   sums: 128,

@@ -6,18 +6,18 @@
  *
  * Which products those are `tile/fragments` says. Several folds of a store share the registers of its lanes.
  */
-import { literalExtent } from "../ir/dim.js"
-import { type Atom, atoms } from "../ir/fragments/atoms.js"
-import type { Kernel, Store } from "../ir/kernel.js"
-import type { Half } from "../ir/loop.js"
-import type { AtomTarget } from "../ir/machine.js"
-import type { StoreSchedule } from "../ir/schedule.js"
-import type { Axis } from "../ir/tensor.js"
-import { Refused } from "../tile/block.js"
-import { type Contraction, contractionOf } from "../tile/fragments/operands.js"
-import { longestChain } from "../tile/fragments/ring.js"
-import { atomRules as rules } from "./rules.js"
-import { type Chunked, product, type Shares, spread, volume } from "./shares.js"
+import { literalExtent, maximum } from "../../ir/dim.js"
+import { type Atom, atoms } from "../../ir/fragments/atoms.js"
+import type { Kernel, Store } from "../../ir/kernel.js"
+import type { Half } from "../../ir/loop.js"
+import type { AtomTarget } from "../../ir/machine.js"
+import type { StoreSchedule } from "../../ir/schedule.js"
+import type { Axis } from "../../ir/tensor.js"
+import { Refused } from "../../tile/block.js"
+import { type Contraction, contractionOf } from "../../tile/fragments/operands.js"
+import { longestChain } from "../../tile/fragments/ring.js"
+import { atomRules as rules } from "../rules.js"
+import { type Chunked, power, product, type Shares } from "../shares.js"
 
 /** The schedule of a store by the first atom of the machine that takes its folds; undefined where none does. */
 export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
@@ -44,12 +44,14 @@ function scheduleOf(of: Contraction, atom: Atom, target: AtomTarget): Chunked | 
   if (volume(rows) < rules.rows || volume(columns) < rules.columns || volume(folded) < rules.elements) return undefined
   const long = volume(folded) > longestChain
   const several = of.products.length * (long ? 2 : 1)
-  const down = spread(rows, Math.min(rules.blockRows, above(volume(rows))))
-  const wide = spread(columns, Math.min(rules.blockColumns / of.products.length, above(volume(columns))))
   const batch = stores[0]!.axes.filter((a) => !rows.includes(a) && !columns.includes(a))
-  const blocks = volume(batch) * blocksOf(rows, down) * blocksOf(columns, wide)
-  const across =
-    blocks < rules.waves * target.cores ? spread(columns, Math.min(rules.blockColumnsOfFew, product(wide))) : wide
+  const blocked = rules.blocks.map(([tall, broad]) => ({
+    down: spread(rows, Math.min(tall, above(volume(rows)))),
+    across: spread(columns, Math.min(broad / of.products.length, above(volume(columns)))),
+  }))
+  const isEnough = ({ down, across }: (typeof blocked)[number]) =>
+    volume(batch) * blocksOf(rows, down) * blocksOf(columns, across) >= rules.waves * target.cores
+  const { down, across } = blocked.find(isEnough) ?? blocked.at(-1)!
   const groups = groupsOf(product(down), product(across), several, atom)
   const extent = literalExtent(folded.at(-1)!.extent) ?? rules.chunk
   const chunk = Math.min(rules.chunk, Math.ceil(extent / atom.k) * atom.k)
@@ -65,6 +67,22 @@ function scheduleOf(of: Contraction, atom: Atom, target: AtomTarget): Chunked | 
   const reduce = { [folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } }
   const schedule: StoreSchedule = { atom: { name: atom.name }, tile, warps, reduce }
   return { threads: groups.down * groups.across * atom.lanes, schedule }
+}
+
+const size = (a: Axis) => Math.max(1, maximum(a.extent))
+/** Elements of some axes where sizes are at their largest: that is what takes time. */
+const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
+
+/** Gives `count` elements to the last axes first; an axis that is larger than what is left gets a power of two. */
+function spread(axes: readonly Axis[], count: number): Shares {
+  const shares = new Map<string, number>()
+  let left = count
+  for (const a of [...axes].reverse()) {
+    const share = Math.max(1, Math.min(power(left), size(a)))
+    shares.set(a.name, share)
+    left = Math.max(1, Math.floor(left / share))
+  }
+  return shares
 }
 
 /** The least power of two from n on, no less than a fragment has. */

@@ -7,18 +7,18 @@
  * one place.
  */
 
-import { literalExtent } from "../ir/dim.js"
-import { freeVariables } from "../ir/expression.js"
-import { bufferOf, type Kernel, type Store, written } from "../ir/kernel.js"
-import { packed } from "../ir/loop.js"
-import type { ChunkTarget } from "../ir/machine.js"
-import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
-import { chainOf, nodesOf } from "../ir/query.js"
-import type { AxisTile, ReductionTile, StagedTile } from "../ir/schedule.js"
-import type { Axis } from "../ir/tensor.js"
-import { factorsOf } from "../tile/staging/operands.js"
-import { contractionRules as rules, elementsOfLoad as wide } from "./rules.js"
-import { type Chunked, consecutiveAxis, power, product, registers, type Shares, spread, volume } from "./shares.js"
+import { literalExtent } from "../../ir/dim.js"
+import { freeVariables } from "../../ir/expression.js"
+import { bufferOf, type Kernel, type Store, written } from "../../ir/kernel.js"
+import { packed } from "../../ir/loop.js"
+import type { ChunkTarget } from "../../ir/machine.js"
+import type { Expression, Load, LocalRead, Reduce } from "../../ir/nodes.js"
+import { chainOf, nodesOf } from "../../ir/query.js"
+import type { AxisTile, ReductionTile, StagedTile } from "../../ir/schedule.js"
+import type { Axis } from "../../ir/tensor.js"
+import { factorsOf } from "../../tile/staging/operands.js"
+import { contractionRules as rules, elementsOfLoad as wide } from "../rules.js"
+import { type Chunked, consecutiveAxis, power, product, registers, type Shares, spread, volume } from "../shares.js"
 
 type Read = Load | LocalRead
 
