@@ -189,8 +189,9 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   // A block holds its locals beside what it exchanges.
   const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
   const cuts = { ...defaultCutLimits, localElements }
+  const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
   return (results: readonly Tensor[]): Fused => {
-    const fused = fuse(results, { ...limits, cuts, storage: (rs) => scratchStorage(rs, precision) })
+    const fused = fuse(results, { ...limits, ...units, cuts, storage: (rs) => scratchStorage(rs, precision) })
     const split = target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
     return target.schedule.rules === "simt" ? mergeFolds(split) : split
   }

@@ -1,6 +1,7 @@
 /**
  * Machines as data: what the passes may assume of what will run a kernel. A target (targets/target.ts) is a machine with passes and a printer.
  */
+import type { Half } from "./loop.js"
 
 export interface Machine extends BindingLimits {
   readonly schedule: ScheduleTarget
@@ -87,6 +88,8 @@ export interface ScheduleTarget {
 export interface AtomTarget {
   /** Atoms of `ir/fragments/atoms.ts`, the best first. */
   readonly names: readonly string[]
+  /** What they multiply. */
+  readonly storage: Half
   /** Multiprocessors, each of which has units of its own. */
   readonly cores: number
   /** Bytes that a workgroup may hold of operands. */

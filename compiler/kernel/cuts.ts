@@ -23,6 +23,7 @@ import { hasMemory, size } from "../tensor/query.js"
 import { crowded } from "./crowded.js"
 import { foldsAlong } from "./folds-along.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"
+import { hasRows, isOperandOfRows } from "./operands.js"
 import { cutRules } from "./rules.js"
 
 export interface CutLimits {
@@ -46,9 +47,17 @@ export interface Cuts {
   readonly locals: ReadonlySet<Tensor>
 }
 
-/** The cut list of the program below `roots`, which get buffers themselves; inputs, updates and results of calls have memory already. */
-export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = defaultCutLimits): Cuts {
-  const draft = createDraft(topological(roots), roots, limits)
+/**
+ * The cut list of the program below `roots`, which get buffers themselves; inputs, updates and results of calls have memory already. `isOperand`, where
+ * matrix units take products: whether a tensor would be rounded in memory to what they multiply. What many blocks of products read for their rows is made
+ * once then, and copied.
+ */
+export function chooseCuts(
+  roots: readonly Tensor[],
+  limits: CutLimits = defaultCutLimits,
+  isOperand?: (t: Tensor) => boolean,
+): Cuts {
+  const draft = createDraft(topological(roots), roots, limits, isOperand)
   const { order, buffers, locals } = draft
   const inline = new Set<Tensor>()
   const again = (t: Tensor, cut: ReadonlySet<Tensor>) =>
@@ -79,8 +88,9 @@ export function chooseCuts(roots: readonly Tensor[], limits: CutLimits = default
       for (const t of together) draft.cut(t === next ? forward(t, draft) : t)
       continue
     }
-    const fate = together.every((t) => fits(t, draft) === "local") ? "local" : "cut"
-    if (fate === "cut" && next.kind === "map" && !costly(next, demand, limits)) inline.add(next)
+    const once = forUnits(next, demand, draft)
+    const fate = !once && together.every((t) => fits(t, draft) === "local") ? "local" : "cut"
+    if (fate === "cut" && next.kind === "map" && !once && !costly(next, demand, limits)) inline.add(next)
     else if (fate === "local") for (const t of together) locals.add(t)
     else {
       const ends = new Set(together.map((t) => forward(t, draft)))
@@ -97,13 +107,19 @@ interface Draft {
   readonly buffers: ReadonlySet<Tensor>
   readonly locals: Set<Tensor>
   readonly limits: CutLimits
+  readonly isOperand: ((t: Tensor) => boolean) | undefined
   readonly consumers: (t: Tensor) => readonly Tensor[]
   readonly uses: (root: Tensor) => Uses
   /** Gives a tensor a buffer. */
   cut(t: Tensor): void
 }
 
-function createDraft(order: readonly Tensor[], roots: readonly Tensor[], limits: CutLimits): Draft {
+function createDraft(
+  order: readonly Tensor[],
+  roots: readonly Tensor[],
+  limits: CutLimits,
+  isOperand: Draft["isOperand"],
+): Draft {
   const buffers = new Set<Tensor>(roots)
   const consumers = new Map<Tensor, Tensor[]>()
   for (const t of order) for (const s of new Set(sources(t))) memoized((): Tensor[] => [], consumers)(s).push(t)
@@ -113,6 +129,7 @@ function createDraft(order: readonly Tensor[], roots: readonly Tensor[], limits:
     buffers,
     locals: new Set(),
     limits,
+    isOperand,
     consumers: (t) => consumers.get(t) ?? [],
     uses: memoized((root) => usesIn(root, buffers), known),
     cut(t) {
@@ -275,6 +292,17 @@ function costly(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLimit
 /** A map of little arithmetic that many elements ask for: worth a local where a block reads all of it, never a kernel. */
 function cheap(t: Tensor, demand: ReadonlyMap<Tensor, number>): boolean {
   return t.kind === "map" && bodyCost(t.body) >= 1 && (demand.get(t) ?? 0) >= cutRules.readsOfLocal * size(t)
+}
+
+/** Whether what many blocks would make again is made once for products on matrix units: see `operands.ts`. */
+function forUnits(t: Tensor, demand: ReadonlyMap<Tensor, number>, draft: Draft): boolean {
+  const { isOperand } = draft
+  if (isOperand === undefined || (demand.get(t) ?? 0) < cutRules.readsOfBlocks * size(t)) return false
+  if (t.kind === "map") return isOperand(t) && isOperandOfRows(t, draft.consumers)
+  if (t.kind !== "reduce" || !hasRows(t.axes)) return false
+  const readers = readersOf(t, draft.order, draft.buffers)
+  const owners = draft.order.filter((o) => draft.buffers.has(o) && readers.has(computed(o)) && computed(o) !== t)
+  return owners.every((o) => [...draft.uses(computed(o)).keys()].some(isContraction))
 }
 
 /** Whether the kernels that read `t` can keep it as a local: see the header. */

@@ -11,7 +11,7 @@ import type { Span } from "../../runtime/errors.js"
 import { maximum } from "../ir/dim.js"
 import { add, identity, variable } from "../ir/expression.js"
 import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf, type Store } from "../ir/kernel.js"
-import type { Storage } from "../ir/loop.js"
+import type { Half, Storage } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { loadedIn, localsIn } from "../ir/query.js"
 import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
@@ -65,6 +65,8 @@ export interface FuseOptions {
   readonly bindingBytes?: number
   /** How the intermediate results of a program lie in memory; as their dtype when left out (`storage.ts`). */
   readonly storage?: (results: readonly Tensor[]) => (t: Tensor) => Storage
+  /** What matrix units multiply, where products are left to some. */
+  readonly units?: Half
 }
 
 /** One tensor that gets stored, or one application of a unit. */
@@ -103,8 +105,10 @@ function attempt(
 ): Fused | { readonly cuts: ReadonlySet<Tensor> } {
   const order = topological([...copies.keys(), ...results])
   const calls = order.filter((t) => t.kind === "call")
-  const cuts = chooseCuts(memoryRoots(order, results, [...copies.keys(), ...forced]), options.cuts ?? defaultCutLimits)
   const storage = options.storage?.(results) ?? ((t: Tensor) => t.dtype)
+  const roots = memoryRoots(order, results, [...copies.keys(), ...forced])
+  const isOperand = options.units === undefined ? undefined : (t: Tensor) => storage(t) === options.units
+  const cuts = chooseCuts(roots, options.cuts ?? defaultCutLimits, isOperand)
   const naming = createNaming(order, cuts.locals, (t) => copies.get(t) ?? storage(t))
   const memory = (t: Tensor): Memory | undefined => {
     if (cuts.locals.has(t)) return { kind: "local", name: naming.local(t), axes: axisNames(t) }

@@ -21,6 +21,10 @@ export const cutRules = {
   resultsOfFold: 4,
   /** How often each element of a cheap map is asked for, from which it is worth a local. Not measured. */
   readsOfLocal: 16,
+  /** How often each element of a row's operand is asked for, from which it has memory: 4 blocks of 128 columns make it again else. Not measured. */
+  readsOfBlocks: 512,
+  /** Rows of a product from which matrix units take it: those of one fragment. Counted. */
+  rowsOfUnits: 16,
   /** Share of a contraction's elements that is read behind an index of data, from which it has memory. Not measured. */
   shareBehindIndex: 1 / 4,
   /** Operations inside of one another that a kernel's expression may have: whoever walks one does it by recursion. Not measured. */

@@ -116,3 +116,32 @@ test("what is asked for at many places, each of them once, stays where it is", (
     for (let i = 1; i < 40; i++) y = ir.map(both, [y, picked(i)])
     expect(chooseCuts([y]).buffers).not.toContain(x)
   }))
+
+/** Σ_k (g · x) · w, scaled by a value of each row: what has memory besides the result, by its axes. */
+function scaledRows(rows: number, columns: number, isOperand?: (t: ir.Tensor) => boolean): readonly string[] {
+  const two = (name: "mul" | "div") => apply(name, variable("$0", "f32"), variable("$1", "f32"))
+  const [m, k, n] = [
+    { name: "m", extent: literal(rows) },
+    { name: "k", extent: literal(64) },
+    { name: "n", extent: literal(columns) },
+  ]
+  const x = ir.input("x", "input", [m, k], "f32", "f32", [rows, 64])
+  const g = ir.input("g", "weight", [k], "f32", "bf16", [64])
+  const w = ir.input("w", "weight", [n, k], "f32", "bf16", [columns, 64])
+  const operand = ir.map(two("mul"), [x, g])
+  const squares = ir.reduce(sum, "k", [ir.map(two("mul"), [x, x])])
+  const y = ir.map(two("div"), [ir.reduce(sum, "k", [ir.map(two("mul"), [operand, w])]), squares])
+  const { buffers } = chooseCuts([y], undefined, isOperand)
+  return [...buffers].filter((t) => t !== y).map((t) => t.axes.map((a) => a.name).join(" "))
+}
+
+test("what many blocks of a product on matrix units read has memory: a row's operand that would be rounded, and what the row is scaled by", () =>
+  withTable(() => {
+    const rounded = (t: ir.Tensor) => t.axes.length === 2
+    expect([...scaledRows(40, 1024, rounded)].sort()).toEqual(["m", "m k"])
+    // In 32 bits it stays where it is read.
+    expect(scaledRows(40, 1024, () => false)).toEqual(["m"])
+    expect(scaledRows(40, 1024)).toEqual([])
+    expect(scaledRows(40, 256, rounded)).toEqual([])
+    expect(scaledRows(8, 1024, rounded)).toEqual([])
+  }))

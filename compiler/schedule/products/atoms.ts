@@ -21,10 +21,12 @@ import { type Chunked, power, product, type Shares } from "../shares.js"
 
 /** The schedule of a store by the first atom of the machine that takes its folds; undefined where none does. */
 export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
+  const points = kernel.items.reduce((n, i) => n + (i.kind === "store" ? volume(i.axes) : 0), 0)
+  const beside = points / volume(store.axes)
   for (const name of target.names) {
     const atom = atoms.get(name)!
     const of = productOf(store, kernel, atom)
-    const made = of && scheduleOf(of, atom, target)
+    const made = of && scheduleOf(of, beside, atom, target)
     if (made !== undefined) return made
   }
   return undefined
@@ -39,7 +41,7 @@ function productOf(store: Store, kernel: Kernel, atom: Atom): Contraction | unde
   }
 }
 
-function scheduleOf(of: Contraction, atom: Atom, target: AtomTarget): Chunked | undefined {
+function scheduleOf(of: Contraction, beside: number, atom: Atom, target: AtomTarget): Chunked | undefined {
   const { rows, columns, folded, stores } = of
   if (volume(rows) < rules.rows || volume(columns) < rules.columns || volume(folded) < rules.elements) return undefined
   const long = volume(folded) > longestChain
@@ -49,8 +51,9 @@ function scheduleOf(of: Contraction, atom: Atom, target: AtomTarget): Chunked | 
     down: spread(rows, Math.min(tall, above(volume(rows)))),
     across: spread(columns, Math.min(broad / of.products.length, above(volume(columns)))),
   }))
+  // Of all stores of the kernel, which run side by side.
   const isEnough = ({ down, across }: (typeof blocked)[number]) =>
-    volume(batch) * blocksOf(rows, down) * blocksOf(columns, across) >= rules.waves * target.cores
+    beside * volume(batch) * blocksOf(rows, down) * blocksOf(columns, across) >= rules.waves * target.cores
   const { down, across } = blocked.find(isEnough) ?? blocked.at(-1)!
   const groups = groupsOf(product(down), product(across), several, atom)
   const extent = literalExtent(folded.at(-1)!.extent) ?? rules.chunk

@@ -103,12 +103,12 @@ export function shareMemory(stem: string, kind: SharedArray, parts: Build): stri
       parts.prologue?.kept.has(other) !== true &&
       other !== exchangeOf(kind.dtype) &&
       a.dtype === kind.dtype &&
-      a.size === kind.size &&
+      (a.size === kind.size || kind.swizzle !== undefined) &&
       a.storage === kind.storage &&
       a.swizzle === kind.swizzle,
   )
   const array = free === undefined ? parts.fresh(stem) : free[0]
-  parts.shared.set(array, kind)
+  parts.shared.set(array, { ...kind, size: Math.max(kind.size, free?.[1].size ?? 0) })
   parts.taken.add(array)
   return array
 }
