@@ -39,7 +39,8 @@ export function withPlainCopies(kernel: LoopKernel): LoopKernel {
   return { ...kernel, body: visit(kernel.body) }
 }
 
-function plainCopy({ to, from, width, valid }: Statement & { kind: "copy" }, dtype: DType): Statement {
+/** An ordinary load and store in place of a copy of elements of a type. */
+export function plainCopy({ to, from, width, valid }: Statement & { kind: "copy" }, dtype: DType): Statement {
   const given = { kind: "store", ...to, value: fetch(from.array, from.offset, dtype, width) } as const
   if (valid === undefined) return given
   const nothing = { kind: "store", ...to, value: splat(literal(0, dtype), width) } as const

@@ -5,7 +5,7 @@ import type { ArtifactKernel } from "../../runtime/artifact.js"
 import { maximum } from "../ir/dim.js"
 import { type LoopKernel, storageBytes } from "../ir/loop.js"
 import { type CudaOptions, emitCuda } from "./cuda/emit.js"
-import { prelude } from "./cuda/prelude.js"
+import { preludeWith } from "./cuda/prelude.js"
 import { reserved } from "./cuda/words.js"
 import { createNames } from "./text/names.js"
 import { emitWasm } from "./wasm/emit.js"
@@ -64,12 +64,14 @@ export const cudaKernels =
   ({ sharedBytes, multiprocessors }: CudaFacts) =>
   (kernels: readonly LoopKernel[], symbolOrder: readonly string[]): Emitted => {
     const names = createNames(reserved)
+    const used = new Set<string>()
     const made = kernels.map((loops): ArtifactKernel => {
       const symbol = names.fresh(loops.name)
-      const { source, ...own } = emitCuda(loops, { symbol, symbolOrder, sharedBytes, multiprocessors })
+      const { source, parts, ...own } = emitCuda(loops, { symbol, symbolOrder, sharedBytes, multiprocessors })
+      for (const part of parts) used.add(part)
       return { ...kernelOf(loops, { source, scratch: 0 }), symbol, ...own }
     })
-    return { kernels: made, module: new Uint8Array(), prelude }
+    return { kernels: made, module: new Uint8Array(), prelude: preludeWith(used) }
   }
 
 const wholeWords = (bytes: number): number => Math.ceil(bytes / 4) * 4

@@ -4,47 +4,43 @@
  *
  *   store y[4i : 4] ← x[4i : 4] · 2   →   store(y + (i * 4), load<4>(x + (i * 4)) * splat<f32x4>(2.0f));
  */
-import { fault } from "../../../runtime/errors.js"
 import { operands } from "../../ir/expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
-import { everyStatement } from "../../ir/loop-visit.js"
 import type { Expression, Fetch, Literal } from "../../ir/nodes.js"
 import { expand } from "../expand.js"
 import type { Context, Dialect } from "../text/dialect.js"
 import { printed, spelled, unrolling } from "../text/expression.js"
 import { argument, bare, literalText, shortest } from "../text/literals.js"
 import { callOf } from "../text/operations.js"
-import { isUnrolled } from "./loops.js"
+import { countersOf } from "../text/signs.js"
+import { type ArrayFacts, addressText, alignmentOf, arraysOf, factsOf } from "./arrays.js"
+import { type Fragments, printDrain, printFill, printMultiply } from "./fragments.js"
+import { hasFragments, isUnrolled, statementsOf, straight } from "./loops.js"
 import { cudaOperations, lacking, typeText } from "./operations.js"
+import { beginProducts, firstProducts, hasProducts, printCopy, printOrder } from "./pending.js"
 import { reserved } from "./words.js"
 
 export const storedType = (storage: Storage): string => (storage === "bool" ? "truth" : storage)
 
-/** Bytes at whose multiples shared arrays begin: those of the widest access. */
-const alignment = 16
-
-interface ArrayFacts {
-  readonly storage: Storage
-  /** Whether no launch writes it. */
-  readonly steady?: boolean | undefined
-  readonly once?: boolean | undefined
-  readonly space: "buffer" | "shared" | "register"
-}
+/** Bytes that the pool of shared memory is counted in. */
+const poolUnit = 16
 
 export interface CudaDialect extends Dialect {
   /** Bytes of all shared arrays that were declared. */
   readonly sharedBytes: () => number
+  /** The parts of the prelude that the text calls functions of. */
+  readonly parts: () => ReadonlySet<string>
 }
 
 export function cudaDialect(kernel: LoopKernel): CudaDialect {
-  const arrays = new Map<string, ArrayFacts>(
-    kernel.buffers.map((b) => [b.name, { storage: b.storage, space: "buffer", steady: b.steady, once: b.once }]),
-  )
-  for (const s of everyStatement(kernel.body))
-    if (s.kind === "alloc") arrays.set(s.name, { storage: s.storage ?? s.dtype, space: s.space })
+  const arrays = arraysOf(kernel)
   const registers = new Set([...arrays].flatMap(([name, { space }]) => (space === "register" ? [name] : [])))
   const expansions = new Map<Expression, Expression>()
   let shared = 0
+  const parts = new Set<string>()
+  const known: Fragments = { kernel, arrays, use: (part) => parts.add(part) }
+  const [isAtomic, hasGroups] = [hasFragments(kernel), hasProducts(kernel)]
+  const first = firstProducts(kernel.body)
   return {
     reserved,
     helper: (stem) => ({ name: stem, text: "" }),
@@ -70,27 +66,54 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     lowered: (context, x) => [unrolling(context)(expand(x, lacking, expansions))],
     declaration: (name, type, value, mutable) =>
       `${mutable ? "" : "const "}${typeText(type.dtype, type.width)} ${name} = ${value};`,
-    array: ({ name: key, size, space }, name) => {
-      const { storage } = arrays.get(key)!
-      const type = storedType(storage)
-      if (space === "register") return `${type} ${name}[${Math.max(1, size)}];`
-      const at = shared
-      shared += Math.ceil((Math.max(1, size) * storageBytes(storage)) / alignment) * alignment
-      return `${type}* const ${name} = (${type}*)(shared_pool + ${at / alignment});`
+    array: (s, name) => {
+      const facts = factsOf(s)
+      const [type, size] = [storedType(facts.storage), Math.max(1, s.size)]
+      if (facts.pairs) known.use("pairs")
+      if (facts.swizzle !== undefined) known.use("swizzled")
+      if (s.space === "register")
+        return facts.pairs ? `${type}_pair ${name}[${size / 2}];` : `${type} ${name}[${size}];`
+      const unit = alignmentOf(facts)
+      const at = Math.ceil(shared / unit) * unit
+      shared = at + Math.ceil((size * storageBytes(facts.storage)) / poolUnit) * poolUnit
+      return `${type}* const ${name} = (${type}*)(shared_pool + ${at / poolUnit});`
     },
     store: (context, s) => printStore(context, arrays.get(s.array)!, s),
-    barrier: (context) => context.line("barrier();"),
+    barrier: (context) => {
+      // Products read what lanes stored only where it is shown to them.
+      if (hasGroups) context.line("show_products();")
+      context.line("barrier();")
+    },
     early: (context, s) => {
       if (s.kind !== "prefetch") return context.line(`${s.kind}_launches();`)
       const [offset] = printed(context, context.dialect.lowered(context, s.offset))
       context.line(`prefetch(${spelled(context, s.array)} + ${offset});`)
     },
-    fragments: (_, s) => {
-      throw fault(`'${s.kind}' is not printed`)
+    before: (context, s) => {
+      if (first.has(s)) beginProducts(context, known, s)
     },
+    fragments: (context, s) => {
+      switch (s.kind) {
+        case "multiply":
+          return printMultiply(context, known, s)
+        case "fill":
+          return printFill(context, known, s)
+        case "drain":
+          return printDrain(context, s)
+        case "copy":
+          return printCopy(context, known, s)
+        case "commit":
+        case "wait":
+          return printOrder(context, known, s)
+        default:
+          return s satisfies never
+      }
+    },
+    ...(isAtomic ? { counters: countersOf(kernel.body) } : {}),
+    rolls: (s) => isAtomic && statementsOf(s) > straight,
     shuffle: (text, _, mask) => `exchange(${argument(text)}, ${mask})`,
     loop: ({ variable: i, start, limit, step }, s) => [
-      ...(isUnrolled(s, registers) ? ["#pragma unroll"] : []),
+      ...(s.bind === "unroll" || isUnrolled(s, registers) ? ["#pragma unroll"] : []),
       `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`,
     ],
     extent: (_, extent) => String(extent),
@@ -98,28 +121,38 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     workgroup: "workgroup_number()",
     workgroups: "workgroup_count()",
     sharedBytes: () => shared,
+    parts: () => parts,
   }
 }
 
 /** Whether an element is a value of C++ as it lies in memory. */
 const isPlain = (storage: Storage): boolean => !packed(storage) && storage !== "bool"
 
-function fetchText({ storage, space, steady, once }: ArrayFacts, array: string, x: Fetch, offset: string): string {
-  const from = `${array} + ${offset}`
+function fetchText(facts: ArrayFacts, array: string, x: Fetch, offset: string): string {
+  const { storage, space, steady, once } = facts
+  if (facts.pairs)
+    return x.width === 1 ? `half_at(${array}, ${bare(offset)})` : `halves_at<${x.width}>(${array}, ${bare(offset)})`
+  const from = addressText(facts, array, offset)
   if (steady) return `load<${x.width === 1 ? "" : `${x.width}, `}${once ? "Once" : "Steady"}>(${from})`
-  if (x.width === 1 && isPlain(storage)) return `${array}[${bare(offset)}]`
+  if (x.width === 1 && isPlain(storage)) return elementText(facts, array, offset)
   if (x.width === 1) return `load<Plain>(${from})`
   return space === "register" ? `gather<${x.width}>(${from})` : `load<${x.width}>(${from})`
 }
 
-function printStore(c: Context, { storage, space }: ArrayFacts, s: Statement & { kind: "store" }): void {
+/** An element that lies in memory as it is in C++. */
+const elementText = (facts: ArrayFacts, array: string, offset: string): string =>
+  facts.swizzle === undefined ? `${array}[${bare(offset)}]` : `*${addressText(facts, array, offset)}`
+
+function printStore(c: Context, facts: ArrayFacts, s: Statement & { kind: "store" }): void {
   const roots = [s.value, s.offset].flatMap((x) => c.dialect.lowered(c, x))
   const [value, offset] = printed(c, roots) as [string, string]
   const array = spelled(c, s.array)
-  if (s.value.width === 1 && isPlain(storage)) c.line(`${array}[${bare(offset)}] = ${bare(value)};`)
+  const isOne = s.value.width === 1
+  if (facts.pairs) c.line(`put_${isOne ? "half" : "halves"}(${array}, ${bare(offset)}, ${argument(value)});`)
+  else if (isOne && isPlain(facts.storage)) c.line(`${elementText(facts, array, offset)} = ${bare(value)};`)
   else {
-    const name = s.value.width > 1 && space === "register" ? "scatter" : "store"
-    c.line(`${name}(${array} + ${offset}, ${argument(value)});`)
+    const name = !isOne && facts.space === "register" ? "scatter" : "store"
+    c.line(`${name}(${addressText(facts, array, offset)}, ${argument(value)});`)
   }
 }
 

@@ -11,10 +11,11 @@
 import { WeftError } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
-import { checkAtoms, withPlainCopies } from "../atoms.js"
+import { checkAtoms } from "../atoms.js"
 import { printKernel } from "../text/kernel.js"
 import { cudaDialect, parameterText } from "./dialect.js"
 import { checkCuda } from "./limits.js"
+import { partNames } from "./parts.js"
 
 export interface CudaOptions {
   /** The function's name. */
@@ -33,12 +34,13 @@ export interface CudaKernel {
   readonly sharedBytes: number
   /** Whether each workgroup waits for earlier launches itself. */
   readonly early?: true
+  /** Parts of the prelude that its text calls functions of. */
+  readonly parts: ReadonlySet<string>
 }
 
 /** @throws WeftError when the kernel is beyond what a GPU allows, or reads a symbol that the artifact does not list */
-export function emitCuda(given: LoopKernel, options: CudaOptions): CudaKernel {
-  checkAtoms(given, "CUDA", () => false)
-  const kernel = withPlainCopies(given)
+export function emitCuda(kernel: LoopKernel, options: CudaOptions): CudaKernel {
+  checkAtoms(kernel, "CUDA", (atom) => partNames.has(atom))
   const dialect = cudaDialect(kernel)
   const body = printKernel(kernel, dialect, (name) => symbolText(kernel, options, name))
   const sharedBytes = dialect.sharedBytes()
@@ -46,7 +48,7 @@ export function emitCuda(given: LoopKernel, options: CudaOptions): CudaKernel {
   if (refusal !== undefined) throw refusal
   const parameters = [...kernel.buffers.map((b, i) => parameterText(b, body.buffers[i]!)), "const i32* symbols"]
   const early = everyStatement(kernel.body).some((s) => s.kind === "await")
-  const resident = residentOf(kernel, options)
+  const resident = residentOf(kernel, options, sharedBytes)
   const name = `RESIDENT_${options.symbol}`
   const source = [
     `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
@@ -59,18 +61,32 @@ export function emitCuda(given: LoopKernel, options: CudaOptions): CudaKernel {
     "}",
     "",
   ].join("\n")
-  return { source, sharedBytes, ...(early ? { early } : {}) }
+  return { source, sharedBytes, parts: dialect.parts(), ...(early ? { early } : {}) }
 }
 
 /** Registers of a multiprocessor from sm_80 to sm_120, and those that a thread that waits for memory should have: 8 loads of 16 bytes, their sums and places. */
 const registers = { all: 65536, least: 64 }
 
+/** Bytes of shared memory of a multiprocessor of sm_90, and those that each workgroup takes for itself. */
+const shared = { all: 228 * 1024, own: 1024 }
+
 /** Workgroups that a multiprocessor is to hold: as many as let all of a launch run at once, where there is room for them; else as many as come. */
-function residentOf({ groups, threads }: LoopKernel, { multiprocessors }: CudaOptions): number {
+function residentOf(kernel: LoopKernel, { multiprocessors }: CudaOptions, sharedBytes: number): number {
+  const { groups, threads } = kernel
   const wanted = Math.ceil(groups / multiprocessors)
-  const room = registers.all / registers.least / threads
-  return wanted <= room ? wanted : 1
+  const held = heldWords(kernel)
+  const room = Math.floor(registers.all / (registers.least + held) / threads)
+  if (held === 0) return wanted <= room ? wanted : 1
+  // Where fragments fill the registers fewer run at once: their company hides what a workgroup waits for.
+  return Math.max(1, Math.min(wanted, room, Math.floor(shared.all / (sharedBytes + shared.own))))
 }
+
+/** Words of fragments that a lane holds. */
+const heldWords = (kernel: LoopKernel): number =>
+  everyStatement(kernel.body).reduce((sum, s) => {
+    if (s.kind !== "alloc" || s.layout === undefined) return sum
+    return sum + (s.storage === undefined ? s.size : s.size / 2)
+  }, 0)
 
 function symbolText(kernel: LoopKernel, { symbolOrder }: CudaOptions, name: string): string {
   const at = symbolOrder.indexOf(name)

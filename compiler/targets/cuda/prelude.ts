@@ -6,7 +6,9 @@
  *   machine   lane_number()  barrier()  exchange(x, 16)  steady(p)  await_launches()  narrow_bf16(x)
  *   common    f32x4  load<4>(x + i)  store(y + i, v)  splat<f32x4>(2.0f)  a * b  select(c, a, b)
  */
+
 import { firstBit, smallestBits, turnWords } from "../angle.js"
+import { partsOf } from "./parts.js"
 
 /** Types that both parts know. */
 const types = `typedef float f32;
@@ -245,8 +247,17 @@ FUNCTION bool exchange(bool x, i32 mask) { return exchange_word(x ? 1u : 0u, mas
 template <class T, int N> FUNCTION Vector<T, N> exchange(const Vector<T, N>& x, i32 mask) { Vector<T, N> v; EACH(N) v.at[i] = exchange(x.at[i], mask); return v; }
 `
 
-/** The text before kernels whose functions of the machine are these. */
-export const preludeWith = (functions: string): string => `${types}\n${functions}\n${common}`
+/** The text before kernels whose functions of the machine are these; without them, those of a GPU. */
+export function preludeWith(parts: Iterable<string>, functions?: string): string {
+  const used = partsOf(parts)
+  const texts = (of: "types" | "machine" | "common"): readonly string[] =>
+    used.flatMap((part) => (part[of] === undefined ? [] : [part[of]]))
+  return [
+    [types, ...texts("types")].join(""),
+    functions ?? [deviceFunctions, ...texts("machine")].join(""),
+    [common, ...texts("common")].join(""),
+  ].join("\n")
+}
 
-/** The text that stands once before the kernels of a translation unit. */
-export const prelude: string = preludeWith(deviceFunctions)
+/** The text that stands once before the kernels of a translation unit of none but ordinary loops. */
+export const prelude: string = preludeWith([])

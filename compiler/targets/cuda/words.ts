@@ -1,5 +1,6 @@
 /** Words that a name in CUDA may not be: those of C++, of the compilers' built-in headers, and those of the prelude; shorter ones are local there. */
-import { prelude } from "./prelude.js"
+import { partNames } from "./parts.js"
+import { prelude, preludeWith } from "./prelude.js"
 
 const language = `alignas alignof and and_eq asm atomic_cancel atomic_commit atomic_noexcept auto bitand bitor bool break case catch
   char char8_t char16_t char32_t class compl concept const consteval constexpr constinit const_cast continue co_await co_return co_yield
@@ -13,8 +14,12 @@ const language = `alignas alignof and and_eq asm atomic_cancel atomic_commit ato
 /** Of a macro that makes a type, what it makes. */
 const vectors = ["f32", "i32", "u32", "bool"].flatMap((type) => [2, 4, 8].map((width) => `${type}x${width}`))
 
+const wordsOf = (text: string, words: RegExp): readonly string[] => text.replaceAll(/\/\/.*$/gm, "").match(words) ?? []
+
 export const reserved: ReadonlySet<string> = new Set([
   ...language.split(/\s+/),
   ...vectors,
-  ...prelude.replaceAll(/\/\/.*$/gm, "").match(/[A-Za-z_][A-Za-z0-9_]{2,}/g)!,
+  ...wordsOf(prelude, /[A-Za-z_][A-Za-z0-9_]{2,}/g),
+  // Of its parts what a kernel calls, and types.
+  ...wordsOf(preludeWith(partNames), /[A-Za-z_]\w*(?=\()|(?<=struct )\w+/g),
 ])

@@ -70,6 +70,12 @@ export interface Dialect {
   readonly early: (context: Context, s: Of<"await" | "release" | "prefetch">) => void
   /** What lanes do together with fragments, and what is under way meanwhile. */
   readonly fragments: (context: Context, s: Of<"multiply" | "fill" | "drain" | "copy" | "commit" | "wait">) => void
+  /** What is written before a statement of any kind. */
+  readonly before?: (context: Context, s: Statement) => void
+  /** Variables that are assigned to and never below 0. */
+  readonly counters?: ReadonlySet<string>
+  /** Whether the language's own compiler unrolls a loop that could be printed unrolled. */
+  readonly rolls?: (s: Of<"for">) => boolean
   /** The value of the lane at `mask`; the answer is not in parentheses. */
   readonly shuffle: (text: string, type: ValueType, mask: number) => string
   /** `for (…) {` of a statement, and what may stand before it. */

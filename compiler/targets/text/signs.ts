@@ -6,6 +6,8 @@
  *
  * Index arithmetic is taken not to overflow, as everywhere in the compiler.
  */
+import type { Statement } from "../../ir/loop.js"
+import { everyStatement } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 
 export function isNonNegative(x: Expression, variables: ReadonlySet<string>): boolean {
@@ -51,4 +53,22 @@ export function isNonNegative(x: Expression, variables: ReadonlySet<string>): bo
     default:
       return false
   }
+}
+
+/** The variables of a body that are assigned to and stay at least 0 if they all were before: those of loops, and numbers that go round. */
+export function countersOf(body: readonly Statement[]): ReadonlySet<string> {
+  const given: { readonly name: string; readonly value: Expression }[] = []
+  const found = new Set<string>()
+  const fixed = new Set<string>()
+  for (const s of everyStatement(body)) {
+    if (s.kind === "for") fixed.add(s.variable)
+    if (s.kind === "assign" || (s.kind === "let" && s.mutable)) given.push(s)
+    if (s.kind === "let" && s.mutable && s.value.dtype === "i32" && s.value.width === 1) found.add(s.name)
+  }
+  for (let before = -1; before !== found.size; ) {
+    before = found.size
+    const known = new Set([...fixed, ...found])
+    for (const { name, value } of given) if (!isNonNegative(value, known)) found.delete(name)
+  }
+  return found
 }

@@ -19,6 +19,7 @@ export function printBody(c: Context, body: readonly Statement[]): void {
 }
 
 function printStatement(c: Context, s: Statement): void {
+  c.dialect.before?.(c, s)
   switch (s.kind) {
     case "for":
       printFor(c, s)
@@ -95,7 +96,7 @@ function printFor(c: Context, s: Statement & { kind: "for" }): void {
   const before = c.nonNegative.has(s.variable)
   const extent = c.dialect.lowered(c, s.extent)[0]!
   c.nonNegative.add(s.variable)
-  if (s.bind === "unroll" && isLiteral(extent)) printUnrolled(c, s, extent.value)
+  if (s.bind === "unroll" && isLiteral(extent) && !c.dialect.rolls?.(s)) printUnrolled(c, s, extent.value)
   else if (s.bind === "lane") printLanes(c, s)
   else {
     const limit = limitText(c, s, extent)
@@ -154,7 +155,7 @@ function printUnrolled(c: Context, s: Statement & { kind: "for" }, extent: numbe
 function printLet(c: Context, s: Statement & { kind: "let" }): void {
   const parts = c.dialect.lowered(c, s.value)
   const texts = printed(c, parts)
-  const sign = !s.mutable && isNonNegative(s.value, c.nonNegative)
+  const sign = s.mutable ? c.dialect.counters?.has(s.name) : isNonNegative(s.value, c.nonNegative)
   if (sign) c.nonNegative.add(s.name)
   else c.nonNegative.delete(s.name)
   for (const [i, text] of texts.entries()) {

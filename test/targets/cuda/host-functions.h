@@ -1,6 +1,7 @@
 // The prelude's functions of the device for a processor: lanes are fibers that take turns where they meet, 32 of them exchange values, and
 // shared memory is NaN until it is stored.
 #include <math.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,23 +12,34 @@
 #define KERNEL(lanes, resident) extern "C" void
 
 enum { most_lanes = 1024, warp = 32, stack_bytes = 1 << 17, pool_words = 1 << 14 };
-static Words4 shared_pool[pool_words];
+alignas(1024) static Words4 shared_pool[pool_words];
 
-// Those who meet: the last to come lets all go on.
+// Those who meet: the last to come lets all go on. `moves` counts the meetings that have ended.
 struct Meeting { i32 there, turn; };
-static ucontext_t host, fibers[most_lanes];
+static i64 moves;
+static ucontext_t fibers[most_lanes];
+static jmp_buf host, places[most_lanes];
 static char stacks[most_lanes][stack_bytes];
-static bool ended[most_lanes];
+static bool begun[most_lanes], ended[most_lanes];
 static i32 lanes_here, group_here, groups_here, lane_here;
 static Meeting of_block, of_warps[most_lanes / warp];
 static u32 left[most_lanes];
 
-inline void give_way() { swapcontext(&fibers[lane_here], &host); }
+// By jumps: contexts would ask the system each time.
+inline void give_way() { if (_setjmp(places[lane_here]) == 0) _longjmp(host, 1); }
+inline void go_on(i32 lane) {
+  lane_here = lane;
+  if (_setjmp(host) != 0) return;
+  if (begun[lane]) _longjmp(places[lane], 1);
+  begun[lane] = true;
+  setcontext(&fibers[lane]);
+}
 inline void meet(Meeting& m, i32 all) {
   const i32 turn = m.turn;
   if (++m.there == all) {
     m.there = 0;
     m.turn++;
+    moves++;
   }
   while (m.turn == turn) give_way();
 }
@@ -91,36 +103,49 @@ FUNCTION f32 truncated(f32 x) { return truncf(x); }
 FUNCTION f32 root(f32 x) { return sqrtf(x); }
 FUNCTION f32 remainder_of(f32 a, f32 b) { return fmodf(a, b); }
 
+inline void forget_what_is_under_way();
 static void (*launched)();
 static void one_lane() {
   launched();
   ended[lane_here] = true;
+  moves++;
   give_way();
 }
-// One workgroup after the other; its lanes take turns, the last one first, until all have ended. 3: they wait for one another for ever.
+// One workgroup after the other. A warp, drawn by lot, goes as far ahead of the others as it may; its lanes take turns, the last one first.
+// 3: lanes wait for one another for ever.
 static void launch(void (*kernel)(), i32 lanes, i32 groups) {
   launched = kernel;
   lanes_here = lanes;
   groups_here = groups;
+  const u32 warps = (lanes + warp - 1) / warp;
   for (group_here = 0; group_here < groups; group_here++) {
     memset(shared_pool, 0xff, sizeof shared_pool);
+    forget_what_is_under_way();
     of_block = Meeting();
     for (Meeting& m : of_warps) m = Meeting();
     for (i32 i = 0; i < lanes; i++) {
       getcontext(&fibers[i]);
       fibers[i].uc_stack.ss_sp = stacks[i];
       fibers[i].uc_stack.ss_size = stack_bytes;
-      fibers[i].uc_link = &host;
+      fibers[i].uc_link = NULL;
       makecontext(&fibers[i], one_lane, 0);
-      ended[i] = false;
+      begun[i] = ended[i] = false;
     }
-    for (i32 going = lanes, turns = 0; going > 0; turns++) {
-      if (turns > 1 << 20) exit(3);
-      for (lane_here = lanes - 1; lane_here >= 0; lane_here--) {
-        if (ended[lane_here]) continue;
-        swapcontext(&host, &fibers[lane_here]);
-        if (ended[lane_here]) going--;
+    u32 lot = 12345u + group_here, idle = 0;
+    for (i32 going = lanes; going > 0;) {
+      lot = lot * 1664525u + 1013904223u;
+      const i32 first = (lot >> 8) % warps * warp, end = first + warp < lanes ? first + warp : lanes;
+      const i64 start = moves;
+      for (i64 before = -1; before != moves;) {
+        before = moves;
+        for (i32 lane = end - 1; lane >= first; lane--) {
+          if (ended[lane]) continue;
+          go_on(lane);
+          if (ended[lane]) going--;
+        }
       }
+      idle = moves == start ? idle + 1 : 0;
+      if (idle > 64 * warps) exit(3);
     }
   }
 }

@@ -10,6 +10,7 @@ import { fromBytes, type Memory, toBytes } from "../../../compiler/interpret/mem
 import type { LoopKernel } from "../../../compiler/ir/loop.js"
 import { storedType } from "../../../compiler/targets/cuda/dialect.js"
 import { emitCuda } from "../../../compiler/targets/cuda/emit.js"
+import { partNames } from "../../../compiler/targets/cuda/parts.js"
 import { preludeWith } from "../../../compiler/targets/cuda/prelude.js"
 import { required } from "../../devices/conformance.js"
 
@@ -75,7 +76,10 @@ export function runCuda(launches: readonly Launch[]): readonly (ReadonlyMap<stri
 
 function program(launches: readonly Launch[], places: readonly (readonly number[])[], bytes: number): string {
   const texts = launches.map((launch, i) => kernelText(launch, `k${i}`, places[i]!))
-  return `${preludeWith(readFileSync(join(import.meta.dirname, "host-functions.h"), "utf8"))}
+  const functions = ["host-functions.h", "host-matrices.h"].map((file) =>
+    readFileSync(join(import.meta.dirname, file), "utf8"),
+  )
+  return `${preludeWith(partNames, functions.join("\n"))}
 static unsigned char memory[${bytes}] __attribute__((aligned(16)));
 ${texts.join("\n")}
 int main(int count, char **words) {

@@ -48,6 +48,7 @@ describe("CUDA text", () => {
     const k = kernel([guarded, { kind: "barrier" }], [buffer("x", "bf16", 64), buffer("y", "f32", 64, "write")], shared)
     expect(emit({ ...k, symbols: ["n"] })).toEqual({
       sharedBytes: 48,
+      parts: new Set(),
       source: `// twice
 KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
   bf16* const row = (bf16*)(shared_pool + 0);

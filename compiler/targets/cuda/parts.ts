@@ -1,0 +1,145 @@
+/**
+ * Functions of the prelude that only some kernels call: asynchronous copies, arrays in swizzled rows, halves in pairs, matrix units. A part's text
+ * stands in the prelude of an artifact where one of its kernels asks for it.
+ *
+ *   withParts(["copies"])   →   shared_address(p)  copy_bytes<16>(to, from)  commit_copies()  wait_copies<1>()
+ *
+ * As in prelude.ts, what only a GPU has stands in `machine`, and a processor has other functions of these names.
+ */
+import { fault } from "../../../runtime/errors.js"
+import { atoms } from "../../ir/fragments/atoms.js"
+import { type Part, productPart } from "./products.js"
+
+const addresses: Part = {
+  machine: `FUNCTION u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+`,
+}
+
+const copies: Part = {
+  needs: ["addresses"],
+  machine: `// So many bytes from memory to shared memory, which arrive by themselves; zeros where \`valid\` says so, and nothing is read.
+template <int bytes> FUNCTION void copy_bytes(void* to, const void* from) {
+  if (bytes == 16) asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" :: "r"(shared_address(to)), "l"(from) : "memory");
+  else asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" :: "r"(shared_address(to)), "l"(from), "n"(bytes) : "memory");
+}
+template <int bytes> FUNCTION void copy_bytes(void* to, const void* from, bool valid) {
+  const i32 size = valid ? bytes : 0;
+  if (bytes == 16) asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" :: "r"(shared_address(to)), "l"(from), "r"(size) : "memory");
+  else asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" :: "r"(shared_address(to)), "l"(from), "n"(bytes), "r"(size) : "memory");
+}
+FUNCTION void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int youngest> FUNCTION void wait_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(youngest) : "memory"); }
+`,
+}
+
+const swizzled: Part = {
+  common: `// Element \`at\` of an array in rows of so many bytes: of 1,024 bytes each 128 have their 16-byte chunks in an order of their own.
+template <int row, class S> FUNCTION S* swizzled(S* array, i32 at) {
+  const i32 bytes = at * (i32)sizeof(S);
+  return (S*)((char*)array + (bytes ^ ((bytes >> 3) & (row - 16))));
+}
+`,
+}
+
+const pairs: Part = {
+  types: `// Halves in registers, two in a word.
+struct bf16_pair { u32 word; };
+struct f16_pair { u32 word; };
+`,
+  common: `FUNCTION f32 low_of(bf16_pair p) { return low_bf16(p.word); }
+FUNCTION f32 low_of(f16_pair p) { return low_f16(p.word); }
+FUNCTION f32 high_of(bf16_pair p) { return high_bf16(p.word); }
+FUNCTION f32 high_of(f16_pair p) { return high_f16(p.word); }
+FUNCTION bf16_pair pair_like(bf16_pair, f32 low, f32 high) { bf16_pair p; p.word = narrow_two_bf16(low, high); return p; }
+FUNCTION f16_pair pair_like(f16_pair, f32 low, f32 high) { f16_pair p; p.word = narrow_two_f16(low, high); return p; }
+// Half \`at\` of an array of pairs, and as many as a vector has from an even one.
+template <class P> FUNCTION f32 half_at(const P* p, i32 at) { return (at & 1) != 0 ? high_of(p[at >> 1]) : low_of(p[at >> 1]); }
+template <int N, class P> FUNCTION Vector<f32, N> halves_at(const P* p, i32 at) {
+  Vector<f32, N> v; EACH(N / 2) { v.at[2 * i] = low_of(p[(at >> 1) + i]); v.at[2 * i + 1] = high_of(p[(at >> 1) + i]); } return v;
+}
+template <class P> FUNCTION void put_half(P* p, i32 at, f32 x) {
+  const P one = pair_like(P(), x, x);
+  const u32 kept = (at & 1) != 0 ? 0xffffu : 0xffff0000u;
+  p[at >> 1].word = (p[at >> 1].word & kept) | (one.word & ~kept);
+}
+template <class P, int N> FUNCTION void put_halves(P* p, i32 at, const Vector<f32, N>& v) {
+  EACH(N / 2) p[(at >> 1) + i] = pair_like(P(), v.at[2 * i], v.at[2 * i + 1]);
+}
+`,
+}
+
+const matrices: Part = {
+  needs: ["addresses"],
+  machine: `// 8 x 8 halves each: a lane names a row of 16 bytes, and has two of a row of each then; turned over, two of a column.
+${[1, 2, 4].flatMap((count) => [matricesText(count, ""), matricesText(count, ".trans")]).join("\n")}
+`,
+}
+
+function matricesText(count: number, turned: "" | ".trans"): string {
+  const numbers = Array.from({ length: count }, (_, i) => i)
+  const to = numbers.map((i) => `%${i}`).join(", ")
+  const outputs = numbers.map((i) => `"=r"(to[${i}].word)`).join(", ")
+  return `template <class P> FUNCTION void load_${turned === "" ? "" : "turned_"}matrices_${count}(P* to, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x${count}${turned}.shared.b16 {${to}}, [%${count}];" : ${outputs} : "r"(shared_address(row)) : "memory");
+}`
+}
+
+/** What products that go on by themselves need. */
+const products: Part = {
+  needs: ["addresses", "pairs"],
+  types: `// Where an operand lies in shared memory, and how.
+struct Tile { unsigned long long word; };
+`,
+  machine: `// Rows of the free axis, each \`row\` bytes of the folded one; eight rows are one behind the other.
+template <int row> FUNCTION Tile tile_of_rows(const void* first) {
+  Tile t;
+  t.word = (unsigned long long)((shared_address(first) & 0x3ffffu) >> 4) | 1ull << 16 | (unsigned long long)(8 * row >> 4) << 32 |
+    (row == 128 ? 1ull : row == 64 ? 2ull : 3ull) << 62;
+  return t;
+}
+// Rows of the folded axis, each \`row\` bytes of the free one, whose next ones are \`panel\` bytes further.
+template <int row, int panel> FUNCTION Tile tile_of_columns(const void* first) {
+  Tile t;
+  t.word = (unsigned long long)((shared_address(first) & 0x3ffffu) >> 4) | (unsigned long long)((panel & 0x3ffff) >> 4) << 16 |
+    (unsigned long long)(8 * row >> 4) << 32 | (row == 128 ? 1ull : row == 64 ? 2ull : 3ull) << 62;
+  return t;
+}
+// What lanes have stored is there for products after the next barrier.
+FUNCTION void show_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+FUNCTION void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+FUNCTION void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int youngest> FUNCTION void wait_products() { asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(youngest) : "memory"); }
+// What is done with these registers before and after stays there.
+template <int N> FUNCTION void keep(f32* c) { _Pragma("unroll") for (i32 i = 0; i < N; i++) asm volatile("" : "+f"(c[i]) :: "memory"); }
+template <int N, class P> FUNCTION void keep(P* a) { _Pragma("unroll") for (i32 i = 0; i < N; i++) asm volatile("" : "+r"(a[i].word) :: "memory"); }
+`,
+}
+
+const parts: ReadonlyMap<string, Part> = new Map([
+  ["addresses", addresses],
+  ["copies", copies],
+  ["swizzled", swizzled],
+  ["pairs", pairs],
+  ["matrices", matrices],
+  ["products", products],
+  ...[...atoms.values()].flatMap((atom) => {
+    const part = productPart(atom)
+    return part === undefined ? [] : ([[atom.name, part]] as const)
+  }),
+])
+
+/** The names of all parts; of a product's it is the atom's. */
+export const partNames: ReadonlySet<string> = new Set(parts.keys())
+
+/** The parts of these names and those that they need, in the order of the prelude. */
+export function partsOf(names: Iterable<string>): readonly Part[] {
+  const wanted = new Set<string>()
+  const want = (name: string): void => {
+    const part = parts.get(name)
+    if (part === undefined) throw fault(`the prelude has no part '${name}'`)
+    for (const other of part.needs ?? []) want(other)
+    wanted.add(name)
+  }
+  for (const name of names) want(name)
+  return [...parts].flatMap(([name, part]) => (wanted.has(name) ? [part] : []))
+}
