@@ -100,15 +100,20 @@ export function loopsFor(
 }
 
 /** Loops before it is known how they are launched, from what `tile` made. */
-function loopsAfter(tiled: LoopKernel, { loopPasses }: Target, verify: boolean): LoopKernel {
-  return passed(tiled, [{ name: "tile", run: (loops) => loops }, ...loopPasses], verify)
+function loopsAfter(tiled: LoopKernel, target: Target, verify: boolean): LoopKernel {
+  return passed(tiled, [{ name: "tile", run: (loops) => loops }, ...target.loopPasses], target, verify)
 }
 
 /** Loops after each of these passes in order. @throws WeftError `compile/verify` when one has made what is not valid */
-export function passed(given: LoopKernel, passes: readonly LoopPass[], verify: boolean): LoopKernel {
+export function passed(
+  given: LoopKernel,
+  passes: readonly LoopPass[],
+  { tile: machine }: Pick<Target, "tile">,
+  verify: boolean,
+): LoopKernel {
   return passes.reduce((before, { name, run }) => {
     const loops = run(before)
-    if (verify) refuseProblems(`kernel '${loops.name}' after ${name}`, verifyLoop(loops))
+    if (verify) refuseProblems(`kernel '${loops.name}' after ${name}`, verifyLoop(loops, machine))
     return loops
   }, given)
 }

@@ -109,7 +109,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     )
 
     // Model → tensor programs.
-    const states = (spec: StateSpec) => stateStorage(spec, precision)
+    const states = (spec: StateSpec) => stateStorage(spec, precision, target.tile)
     const traced = traceModel(
       program,
       { chunk, storage: options.storage, states, choices: target.choices },
@@ -191,7 +191,8 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   const cuts = { ...defaultCutLimits, localElements }
   const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
   return (results: readonly Tensor[]): Fused => {
-    const fused = fuse(results, { ...limits, ...units, cuts, storage: (rs) => scratchStorage(rs, precision) })
+    const storage = (rs: readonly Tensor[]) => scratchStorage(rs, precision, target.tile)
+    const fused = fuse(results, { ...limits, ...units, cuts, storage })
     const split = target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
     return target.schedule.rules === "simt" ? mergeFolds(split) : split
   }
@@ -201,15 +202,16 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
 function launched(
   kernels: readonly ProvenKernel[],
   plan: Plan,
-  { launchPasses = [] }: Target,
+  target: Target,
   verify: boolean,
 ): readonly ProvenKernel[] {
+  const { launchPasses = [] } = target
   if (launchPasses.length === 0) return kernels
   const marked = markSteady(
     kernels.map((k) => k.loops),
     plan,
   )
-  return kernels.map((kernel, i) => ({ ...kernel, loops: passed(marked[i]!, launchPasses, verify) }))
+  return kernels.map((kernel, i) => ({ ...kernel, loops: passed(marked[i]!, launchPasses, target, verify) }))
 }
 
 /** Weights that no kernel reads are not in the artifact; a checkpoint may hold them all the same. */

@@ -53,6 +53,8 @@ export interface TileOptions {
   readonly maxGroups: number
   /** Bytes of shared memory. */
   readonly sharedBytes: number
+  /** Whether one of two elements that share a word may be stored; both are stored at once when left out. */
+  readonly singleHalves?: boolean
 }
 
 /**
@@ -79,6 +81,8 @@ export interface ScheduleTarget {
   readonly workgroups?: number
   /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */
   readonly subgroup: number
+  /** Whether one of two elements that share a word may be stored; both are stored at once when left out. */
+  readonly singleHalves?: boolean
   /** How folds in chunks are laid out; left out, none are. */
   readonly chunks?: ChunkTarget
   /** Matrix units that products may be left to; left out, to none. */

@@ -65,7 +65,7 @@ function foldsOnce({ items }: Kernel): boolean {
 function scheduleFor(kernel: Kernel, target: ScheduleTarget): Schedule {
   const stores = kernel.items.filter((i) => i.kind === "store")
   const chunked = stores.map((s) => chunkSchedule(s, kernel, target))
-  const hosts = hostsOf(stores, chunked, kernel)
+  const hosts = hostsOf(stores, chunked, kernel, target)
   const threads = Math.max(...chunked.map((c, i) => (hosts[i] ? 0 : (c?.threads ?? 0))), 0) || target.threads
   const machine = { ...target, threads }
   const apart = { ...kernel, items: kernel.items.filter((i) => i.kind === "local" || !hosts[stores.indexOf(i)]) }
@@ -76,7 +76,7 @@ function scheduleFor(kernel: Kernel, target: ScheduleTarget): Schedule {
     const along = besides(i, stores, hosts).map((b) => b.value)
     const schedule = chunked[i]?.schedule ?? own(s, apart, machine, along)
     if (schedule.atom !== undefined) return schedule
-    return inPairs(withLocals(schedule, s, kernel, target), s, kernel)
+    return inPairs(withLocals(schedule, s, kernel, target), s, kernel, target)
   })
   const subgroup = Math.min(target.subgroup, threads)
   const workgroups = threads === target.threads ? workgroupsFor(kernel, made, target) : undefined
@@ -85,10 +85,15 @@ function scheduleFor(kernel: Kernel, target: ScheduleTarget): Schedule {
 }
 
 /** Per store: the one that it is made along with. Of folds in chunks that have the same; elsewhere of those that read the same. */
-function hostsOf(stores: readonly Store[], chunked: readonly (Chunked | undefined)[], kernel: Kernel) {
+function hostsOf(
+  stores: readonly Store[],
+  chunked: readonly (Chunked | undefined)[],
+  kernel: Kernel,
+  target: ScheduleTarget,
+) {
   const inChunks = sharedFolds(stores).map((h) => (h !== undefined && chunked[h.store] !== undefined ? h : undefined))
   const plain = stores.filter((_, i) => chunked[i] === undefined && inChunks[i] === undefined)
-  const shared = sharedReads(plain, kernel)
+  const shared = sharedReads(plain, kernel, target)
   return stores.map((s, i) => {
     const along = shared[plain.indexOf(s)]
     return inChunks[i] ?? (along && { ...along, store: stores.indexOf(plain[along.store]!) })

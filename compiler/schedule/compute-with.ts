@@ -9,6 +9,7 @@ import { hinted } from "../ir/dim.js"
 import { freeVariables, identity, substitute, variable } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
+import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { nodesOf, outermostFolds } from "../ir/query.js"
 import type { StoreSchedule } from "../ir/schedule.js"
@@ -21,7 +22,11 @@ type Along = StoreSchedule["computeWith"]
 export const sharedFolds = (stores: readonly Store[]): readonly Along[] => hosts(stores, axesIn)
 
 /** Per store of a kernel that takes no chunks: the one whose folds it has, or whose reads. */
-export function sharedReads(stores: readonly Store[], kernel: Kernel): readonly Along[] {
+export function sharedReads(
+  stores: readonly Store[],
+  kernel: Kernel,
+  { singleHalves = false }: Pick<ScheduleTarget, "singleHalves">,
+): readonly Along[] {
   const halves = (s: Store) => packed(bufferOf(kernel, s.buffer).storage)
   const last = (s: Store, axes: Readonly<Record<string, string>> = {}) => {
     const x = s.index.at(-1)
@@ -31,7 +36,7 @@ export function sharedReads(stores: readonly Store[], kernel: Kernel): readonly 
     if (nodesOf([s.value, h.value], "scan").length > 0) return undefined
     const axes = axesIn(s, h) ?? axesOfReads(s, h)
     // Who stores two elements to a word holds both.
-    const whole = !halves(s) || (halves(h) && last(s, axes) === last(h))
+    const whole = singleHalves || !halves(s) || (halves(h) && last(s, axes) === last(h))
     return whole ? axes : undefined
   })
 }

@@ -4,27 +4,39 @@
  *   { dim: { block: 1 } }                  →   { dim: { block: 2, perThread: 2 } }        a lane has two neighbours
  *   { dim: { block: 64 } } in chunks       →   { dim: { block: 64, vector: 2 } }         registers lie apart there, and rows of operands
  *
- * The rest of the schedule stays: how a fold is done (vectors, lanes) is no matter of where its result goes.
+ * The rest of the schedule stays: how a fold is done (vectors, lanes) is no matter of where its result goes. Machines that store single halves
+ * get pairs, too, where rows consist of them: neighbours share what they read.
  */
+import { literalExtent } from "../ir/dim.js"
 import { walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
+import type { ScheduleTarget } from "../ir/machine.js"
 import type { AxisTile, StoreSchedule } from "../ir/schedule.js"
 
-export function inPairs(schedule: StoreSchedule, store: Store, kernel: Kernel): StoreSchedule {
-  if (!packed(bufferOf(kernel, store.buffer).storage)) return schedule
+export function inPairs(
+  schedule: StoreSchedule,
+  store: Store,
+  kernel: Kernel,
+  { singleHalves = false }: Pick<ScheduleTarget, "singleHalves">,
+): StoreSchedule {
+  const { storage, shape } = bufferOf(kernel, store.buffer)
+  if (!packed(storage)) return schedule
   const last = store.index.at(-1)
   const axis = last?.kind === "variable" ? last.name : undefined
-  if (axis === undefined || !store.axes.some((a) => a.name === axis)) return schedule
+  const along = store.axes.find((a) => a.name === axis)
+  if (axis === undefined || along === undefined) return schedule
+  const even = (n: number | undefined) => n !== undefined && n % 2 === 0
+  if (singleHalves && !(even(shape.at(-1)) && even(literalExtent(along.extent)))) return schedule
   const given = schedule.tile[axis] ?? { block: 1 }
   if ((given.vector ?? 1) % 2 === 0) return schedule
   const chunked = Object.values(schedule.reduce).some((r) => r.chunk !== undefined)
   const perThread = given.perThread ?? 1
-  const even = perThread % 2 === 0
+  const paired = even(perThread)
   const tile: AxisTile = chunked
-    ? { ...given, perThread: even ? perThread / 2 : 1, vector: 2 }
-    : { ...given, perThread: even ? perThread : 2 }
-  const block = given.block === "all" ? given.block : given.block + (even ? 0 : given.block % 2)
+    ? { ...given, perThread: paired ? perThread / 2 : 1, vector: 2 }
+    : { ...given, perThread: paired ? perThread : 2 }
+  const block = given.block === "all" ? given.block : given.block + (paired ? 0 : given.block % 2)
   const staged = chunked ? interleaved(schedule.staged, axis, store) : schedule.staged
   return {
     ...schedule,

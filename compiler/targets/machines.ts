@@ -136,6 +136,7 @@ export const cudaMachine: Machine = {
     ...schedule,
     ...hardware.schedule,
     subgroup: widestSubgroup,
+    singleHalves: true,
     chunks: {
       threads: hardware.schedule.threads,
       subgroup: widestSubgroup,
@@ -145,7 +146,7 @@ export const cudaMachine: Machine = {
     },
   },
   // Workgroups: as on WebGPU, for each takes several blocks in turn then.
-  tile: { ...anyAdapter.tile, sharedBytes: sharedOfAny },
+  tile: { ...anyAdapter.tile, sharedBytes: sharedOfAny, singleHalves: true },
   chunk: hardware.chunk,
   choices: hardware.choices,
   split: hardware.split,

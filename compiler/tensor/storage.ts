@@ -15,12 +15,14 @@
  * - what one unit hands to the next, and the terms that are added up for it: a sum over all layers, in which every rounding stays. With
  *   it in bf16 the goldens' error of dense models doubles at three layers (3e-5 → 6e-5) and would grow with each;
  * - short rows: statistics and pivots of rows are few bytes that whole rows are scaled by;
- * - rows of an odd number of elements, or whose number is not known: two elements share a word, and a lane writes both.
+ * - rows of an odd number of elements, or whose number is not known: two elements share a word, and a lane writes both. Machines that store
+ *   single halves have no such rows.
  */
 import type { Precision } from "../../runtime/artifact.js"
 import { literalExtent } from "../ir/dim.js"
 import { freeVariables, walk } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
+import type { TileOptions } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType, Operation } from "../ir/operations.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
@@ -33,17 +35,20 @@ interface StateAxes {
   readonly dtype: DType
 }
 
+type Halves = Pick<TileOptions, "singleHalves">
+
 /** How a state lies in memory. */
-export function stateStorage({ axes, dtype }: StateAxes, precision: Precision): Storage {
+export function stateStorage({ axes, dtype }: StateAxes, precision: Precision, { singleHalves }: Halves): Storage {
   const last = axes.at(-1)
-  const pairs = last !== undefined && !last.grows && last.extent % 2 === 0
-  return precision === "fast" && dtype === "f32" && pairs && axes.some((a) => a.grows) ? "bf16" : dtype
+  const storable = singleHalves === true || (last !== undefined && !last.grows && last.extent % 2 === 0)
+  return precision === "fast" && dtype === "f32" && storable && axes.some((a) => a.grows) ? "bf16" : dtype
 }
 
 /** How the intermediate results of a program, or of a unit, lie in memory when they get any; shorter rows than `shortest` stay. */
 export function scratchStorage(
   results: readonly Tensor[],
   precision: Precision,
+  { singleHalves = false }: Halves = {},
   shortest = shortestRow,
 ): (t: Tensor) => Storage {
   if (precision === "exact") return (t) => t.dtype
@@ -60,15 +65,17 @@ export function scratchStorage(
     const added = (c: Tensor) => (c.kind === "map" || c.kind === "reindex") && handedOn.has(c)
     if (crossing.has(t) || readers.some(added)) handedOn.add(t)
   }
-  const chosen = order.filter((t) => t.dtype === "f32" && longRows(t, shortest) && !decides.has(t) && !handedOn.has(t))
+  const chosen = order.filter(
+    (t) => t.dtype === "f32" && longRows(t, shortest, singleHalves) && !decides.has(t) && !handedOn.has(t),
+  )
   const rounded = new Set(chosen)
   return (t) => (rounded.has(t) ? "bf16" : t.dtype)
 }
 
-function longRows(t: Tensor, shortest: number): boolean {
+function longRows(t: Tensor, shortest: number, singleHalves: boolean): boolean {
   const last = t.axes.at(-1)
   const extent = last && literalExtent(last.extent)
-  return extent !== undefined && extent % 2 === 0 && extent >= shortest
+  return extent !== undefined && (singleHalves || extent % 2 === 0) && extent >= shortest
 }
 
 /** Whether a consumer may jump when `t` changes a little. */

@@ -80,7 +80,7 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   if (bytes > options.sharedBytes)
     throw new Refused("local/size", `the locals of a block take ${bytes} bytes, but ${options.sharedBytes} are there`)
   const body = gridLoops(parts, total, chain)
-  const half = storedSingly(kernel, body)
+  const half = options.singleHalves === true ? undefined : storedSingly(kernel, body)
   if (half !== undefined)
     throw new Refused("store/packed", `two elements of '${half}' share a word; a store has to write both`)
   return {

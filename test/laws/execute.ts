@@ -10,6 +10,7 @@
 import { allocateBuffer, type Memory, writeElement } from "../../compiler/interpret/memory.js"
 import type { Dense } from "../../compiler/interpret/tensor.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
+import type { TileOptions } from "../../compiler/ir/machine.js"
 import type { DType } from "../../compiler/ir/operations.js"
 import type * as ir from "../../compiler/ir/tensor.js"
 import { type CutLimits, defaultCutLimits } from "../../compiler/kernel/cuts.js"
@@ -79,9 +80,10 @@ export function fuseProgram(
   cuts: CutLimits = defaultCutLimits,
   bindings = 8,
   precision: Precision = "exact",
+  halves: Pick<TileOptions, "singleHalves"> = {},
 ): Compiled {
   const fuseAll = (results: readonly ir.Tensor[]) =>
-    fuse(results, { cuts, bindings, storage: (rs) => scratchStorage(rs, precision, 2) })
+    fuse(results, { cuts, bindings, storage: (rs) => scratchStorage(rs, precision, halves, 2) })
   const known = new Map<ir.Unit, Fused>()
   const units = (u: ir.Unit): Fused => {
     const fused = known.get(u) ?? fuseAll(u.results)

@@ -32,7 +32,7 @@ export interface Recipe {
   readonly regime: Regime
   readonly extents: readonly number[]
   readonly names: number
-  /** Whether states may be packed; the compiler's own schedules do not store half words yet. */
+  /** Whether states may be packed: rows of an odd number of halves are stored by targets alone that store single ones. */
   readonly packed: boolean
   readonly seq: { readonly max: number; readonly value: number }
   readonly past: { readonly max: number; readonly value: number }

@@ -33,12 +33,15 @@ export interface Job {
   readonly schedule?: Schedule
 }
 
+const recipesFor = (singleHalves: boolean) =>
+  fc.oneof(
+    { weight: 5, arbitrary: recipes(undefined, singleHalves) },
+    { weight: 1, arbitrary: dependentRecipes(singleHalves) },
+  )
+
 /** Most programs run as the compiler schedules them, the others and all random kernels under random schedules; of long folds both. */
 export const deviceCases = fc.record({
-  recipe: fc.oneof(
-    { weight: 5, arbitrary: recipes(undefined, false) },
-    { weight: 1, arbitrary: dependentRecipes(false) },
-  ),
+  recipe: recipesFor(false),
   online: fc.boolean(),
   kernel: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: kernelRecipes }),
   folds: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 3, arbitrary: foldRecipes }),
@@ -48,6 +51,8 @@ export const deviceCases = fc.record({
   precision: fc.constantFrom<Precision>("exact", "fast"),
   schedule: scheduleNumbers,
 })
+/** The same for a target that stores single halves, of which rows may have any number there. */
+export const casesOfHalves = deviceCases.chain((c) => recipesFor(true).map((recipe) => ({ ...c, recipe })))
 export type DeviceCase = typeof deviceCases extends fc.Arbitrary<infer T> ? T : never
 
 /** The jobs of loops that are laid out by a schedule. */
@@ -93,7 +98,7 @@ export function jobsOf(
     }
     const drawn = buildProgram(recipe)
     const p = online ? withOnlineFolds(drawn) : simplified(drawn)
-    execute(fuseProgram(p, undefined, undefined, precision), p, (k, buffers) => {
+    execute(fuseProgram(p, undefined, undefined, precision, target.tile), p, (k, buffers) => {
       const effect = effectOf(k, buffers, p.values, p.regime)
       add(effect, p.values, chosen ? own(k) : drawSchedule(k, schedule, jobs.length))
     })

@@ -144,7 +144,7 @@ export function checkLoops(
     ["invariants", made.hoisted],
     ["vectors", early(made.merged)],
   ] as const) {
-    const problems = verifyLoop(loops)
+    const problems = verifyLoop(loops, scheduled.options)
     const wrong =
       problems.length > 0
         ? problems.map((p) => p.message).join("; ")

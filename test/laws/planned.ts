@@ -11,7 +11,7 @@ import type { Tensor } from "../../compiler/ir/tensor.js"
 import { createDivider, kernelSteps } from "../../compiler/kernel/divide-bindings.js"
 import { fuse } from "../../compiler/kernel/fuse.js"
 import { type Plan, planArtifact } from "../../compiler/plan/plan.js"
-import { wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
+import { cudaTarget, wasmTarget, webgpuTarget } from "../../compiler/targets/target.js"
 import { fill, poisoned, readDense, simplified } from "./execute.js"
 import { dataOf, type LawProgram } from "./generate.js"
 
@@ -23,7 +23,7 @@ export interface Planned {
 /** Changes a plan, to see whether the law notices. */
 export type PlanFault = (plan: Plan) => void
 
-const targets = { wasm: wasmTarget, webgpu: webgpuTarget }
+const targets = { wasm: wasmTarget, webgpu: webgpuTarget, cuda: cudaTarget }
 
 export function compile(p: LawProgram, targetName: keyof typeof targets): Planned {
   const target = targets[targetName]

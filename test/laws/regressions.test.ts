@@ -198,17 +198,27 @@ test("prefixes along the axis of a vector, and inside of a vector fold", () =>
     }),
   ))
 
-test("half words are refused", () =>
-  holds(
-    () =>
-      program((input) => {
-        const x = input("x", [a3(), axis("s", 3)])
-        const state = input("k", [a3(), axis("key", past())], "state", "bf16")
-        const tensor = appended(state, x, "s")
-        return { outputs: [ir.reduce(sum, "key", [tensor])], updates: [{ state, tensor }] }
-      }),
-    ["store/packed"],
-  ))
+const oddRows = () =>
+  program((input) => {
+    const x = input("x", [a3(), axis("s", 3)])
+    const state = input("k", [a3(), axis("key", past())], "state", "bf16")
+    const tensor = appended(state, x, "s")
+    return { outputs: [ir.reduce(sum, "key", [tensor])], updates: [{ state, tensor }] }
+  })
+
+test("half words are refused", () => holds(oddRows, ["store/packed"]))
+
+test("half words are stored where a machine stores single halves", () =>
+  withTable(() => {
+    const p = oddRows()
+    for (const choose of schedules) {
+      const options = { maxGroups: 3, sharedBytes: 1 << 20, singleHalves: true }
+      const codes = checkTiling(p, undefined, (k) => ({ schedule: choose(k), options }))
+      expect(codes).not.toContain("store/packed")
+      expect(codes).toContain(undefined)
+    }
+    checkPlan(p, "cuda")
+  }))
 
 test("folds inside of a fold that lanes share", () =>
   holds(() =>

@@ -51,7 +51,7 @@ export function drawSchedule(
   const threads = choose.of(overLanes === 100 ? [4, 2, 8, 32, 16] : [1, 1, 4, 2, 8, 1, 32, 3])
   const made = kernel.items.filter((i) => i.kind === "store")
   // In chunks those that have the same folds, else those that read the same as well.
-  const [folds, reads] = [sharedFolds(made), sharedReads(made, kernel)]
+  const [folds, reads] = [sharedFolds(made), sharedReads(made, kernel, {})]
   const chunks = folds.some((w) => w !== undefined) && choose.chance(60)
   const along = (chunks ? folds : reads).map((w) => (w !== undefined && choose.chance(65) ? w : undefined))
   const hosts = new Set(along.map((w) => w?.store))

@@ -99,7 +99,7 @@ test("nothing that scores are made of is a choice: it may lie in memory in half 
     const [q, k] = [one("tanh", input("q", ["row", "dim"], g.all)), one("tanh", input("k", ["key", "dim"], g.all))]
     const program = [total("key", two("mul", shares({ ...g, s: total("dim", two("mul", q, k)) }), g.v))]
     for (const made of [program, online(hoist(program))]) {
-      const storageOf = scratchStorage(made, "fast", 8)
+      const storageOf = scratchStorage(made, "fast", {}, 8)
       const rows = ir.topological(made).filter((t) => t.kind === "map" && t.args.some((a) => a.kind === "input"))
       expect(rows.map((t) => [t.axes.map((a) => a.name).join(), storageOf(t)])).toEqual(
         expect.arrayContaining([

@@ -6,13 +6,14 @@
  * Shape: one grid loop, in it shared arrays, immutable lets and one lane loop, in that all the rest; or shared arrays and one lane loop, in that a
  * prologue, which stores to no buffer, and at its end one grid loop, in that shared arrays and all the rest. A name is declared before its use and means one
  * thing at a time: an inner scope may not hide an outer name, scopes side by side may repeat one. Dtypes and widths agree, operations do
- * not mix widths (`splat` does). A store to a packed storage covers whole 32-bit words. Barriers and shuffles stand under control flow that
+ * not mix widths (`splat` does). A store to a packed storage covers whole 32-bit words, but on machines that store single halves. Barriers and shuffles stand under control flow that
  * is the same for all lanes of a workgroup: literals, symbols, its number, the grid's variable, variables of such loops and `let`s of these; a fetch
  * counts as different for each lane.
  */
 import { isLiteral, print, walk } from "../expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, storageType, workgroupNames } from "../loop.js"
 import { expressionsOf } from "../loop-visit.js"
+import type { TileOptions } from "../machine.js"
 import type { Expression } from "../nodes.js"
 import type { DType } from "../operations.js"
 import { printStatement } from "../print/loop.js"
@@ -63,6 +64,7 @@ const widths = [1, 2, 4, 8]
 /** One verification under way. */
 interface Check {
   readonly kernel: LoopKernel
+  readonly singleHalves: boolean
   readonly problems: LoopProblem[]
   readonly names: Map<string, Meaning>
   readonly symbols: Set<string>
@@ -70,9 +72,12 @@ interface Check {
   where: Statement | string
 }
 
-/** The rules that a kernel breaks; none when it is well formed. */
-export function verifyLoop(kernel: LoopKernel): readonly LoopProblem[] {
-  const check: Check = { kernel, problems: [], names: new Map(), symbols: new Set(), where: "" }
+/** The rules that a kernel breaks; none when it is well formed on such a machine. */
+export function verifyLoop(
+  kernel: LoopKernel,
+  { singleHalves = false }: Pick<TileOptions, "singleHalves"> = {},
+): readonly LoopProblem[] {
+  const check: Check = { kernel, singleHalves, problems: [], names: new Map(), symbols: new Set(), where: "" }
   wholeNumber(check, "the number of threads", kernel.threads, 1)
   wholeNumber(check, "the number of groups", kernel.groups, 1)
   for (const b of kernel.buffers) checkBuffer(check, b)
@@ -135,7 +140,7 @@ function target(check: Check, name: string, offset: Expression, width: number): 
   index(check, name, offset)
   if (array === undefined) return undefined
   require(check, array.mutable, "access", () => `${name} is read-only`)
-  const whole = !array.packed || width % 2 === 0
+  const whole = !array.packed || width % 2 === 0 || check.singleHalves
   require(check, whole, "packed", () => `${name} holds two elements in a word, and one alone is stored`)
   return array
 }

@@ -1,5 +1,5 @@
 /**
- * What is printed as CUDA does on a processor what the loops mean: ten kernels under several schedules, and random programs.
+ * What is printed as CUDA does on a processor what the loops mean: eleven kernels under several schedules, and random programs.
  */
 import fc from "fast-check"
 import { beforeAll, describe, expect, it } from "vitest"
@@ -14,7 +14,7 @@ import { printKernel } from "../../../compiler/ir/print/kernel.js"
 import { printLoop } from "../../../compiler/ir/print/loop.js"
 import { chooseSchedule } from "../../../compiler/schedule/choose.js"
 import { targetFor } from "../../../compiler/targets/target.js"
-import { deviceCases, jobsOf } from "../../laws/jobs.js"
+import { casesOfHalves, jobsOf } from "../../laws/jobs.js"
 import { copied, early, loopsOf, wrongEffect } from "../../laws/loops.js"
 import { drawSchedule } from "../../laws/schedules.js"
 import { runs, seed } from "../../laws/settings.js"
@@ -46,7 +46,8 @@ function layouts(kernel: Kernel, at: number): readonly LoopKernel[] {
   const numbers = Array.from({ length: 48 }, () => Math.floor(random() * 10_000))
   const made = [loopsOf(kernel, chosen)]
   for (let turn = 0; made.length < 3; turn++) {
-    const drawn = loopsOf(kernel, drawSchedule(kernel, numbers, turn, 60))
+    const { schedule, options } = drawSchedule(kernel, numbers, turn, 60)
+    const drawn = loopsOf(kernel, { schedule, options: { ...options, singleHalves: true } })
     if (typeof drawn !== "string") made.push(drawn)
   }
   return made.map((stages, i) => {
@@ -140,7 +141,7 @@ describe.skipIf(!present)("kernels as CUDA, against the interpreter of loops", (
   })
 
   it("random programs and kernels, against their interpreters", () => {
-    const programs = fc.sample(deviceCases, { seed, numRuns: runs(12) })
+    const programs = fc.sample(casesOfHalves, { seed, numRuns: runs(12) })
     const jobs = programs.flatMap((c) => jobsOf(c, target))
     console.log(`CUDA: ${programs.length} programs, ${jobs.length} kernels, WEFT_SEED=${seed}`)
     const found = runCuda(

@@ -1,4 +1,4 @@
-/** Ten kernels that ask for all that loops have: folds and prefixes, shared rows, packed halves, integers, choices, indices that are read. */
+/** Eleven kernels that ask for all that loops have: folds and prefixes, shared rows, halves in pairs and alone, integers, choices, indices that are read. */
 
 import {
   add,
@@ -77,6 +77,14 @@ export interface Example {
 }
 
 export const examples: readonly Example[] = [
+  {
+    kernel: kernel(
+      "odd rows",
+      { x: ["f32", 24, 37], y: ["bf16", 24, 37], z: ["f16", 37] },
+      store("y", { row: rows(), i: 37 }, mul(at("x", "row", "i"), f(1.001))),
+      store("z", { k: 37 }, fold("s", rows(), max, at("x", "s", "k"))),
+    ),
+  },
   {
     kernel: kernel(
       "elementwise",
