@@ -10,7 +10,7 @@
  * Each number says its unit, its reason, and the device that it was measured on, as those of `schedule/rules.ts` do.
  */
 
-import type { AdapterFacts, AskLimits, Machine, ScheduleTarget } from "../ir/machine.js"
+import type { AdapterFacts, AskLimits, AtomTarget, Machine, ScheduleTarget } from "../ir/machine.js"
 
 /** Tokens of a step. One thread gains nothing by more of them, and what a step keeps grows with them. Not measured. */
 const tokensOfAny = 128
@@ -154,6 +154,14 @@ export const cudaMachine: Machine = {
   bindings: 128,
   // Bytes: as many halves as an i32 numbers.
   bindingBytes: 2 ** 32 - 4,
+}
+
+/** Matrix units from sm_80 on, for results that need not be exact. Bytes: as many as any GPU from there on has for a block. */
+export const cudaAtoms: AtomTarget = {
+  names: ["mma.m16n8k16.bf16"],
+  storage: "bf16",
+  cores: cudaMultiprocessors,
+  sharedBytes: 96 * 1024,
 }
 
 /**

@@ -12,7 +12,15 @@ import { mergeLoads } from "../loop/merge-loads.js"
 import { readOnce } from "../loop/read-once.js"
 import { startEarly } from "../loop/start-early.js"
 import { cudaKernels, type Emitted, wasmKernels, wgslKernels } from "./emit.js"
-import { anyAdapter, cudaAhead, cudaMachine, cudaMultiprocessors, machineOf, wasmMachine } from "./machines.js"
+import {
+  anyAdapter,
+  cudaAhead,
+  cudaAtoms,
+  cudaMachine,
+  cudaMultiprocessors,
+  machineOf,
+  wasmMachine,
+} from "./machines.js"
 
 export interface LoopPass {
   readonly name: string
@@ -79,7 +87,9 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
       return webgpuOn(machineOf(adapter, f16), f16)
     }
     case "cuda":
-      return cudaTarget
+      return precision === "fast"
+        ? { ...cudaTarget, schedule: { ...cudaTarget.schedule, atoms: cudaAtoms } }
+        : cudaTarget
     default:
       return name satisfies never
   }

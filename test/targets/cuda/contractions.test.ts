@@ -1,0 +1,38 @@
+/** Random contractions by matrix units, as `tile` emits and CUDA prints them, run on a processor. */
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { withTable } from "../../../compiler/ir/expression.js"
+import { printKernel } from "../../../compiler/ir/print/kernel.js"
+import { clampAccesses } from "../../../compiler/loop/clamp-accesses.js"
+import { cudaTarget } from "../../../compiler/targets/target.js"
+import { isRefusal, tile } from "../../../compiler/tile/tile.js"
+import { buildContraction, contractionMemories, contractionRecipes } from "../../laws/fragments.js"
+import { copied, effectOf, wrongEffect } from "../../laws/loops.js"
+import { runs, seed } from "../../laws/settings.js"
+import { compilerPresent, runCuda } from "./run.js"
+
+test.skipIf(!compilerPresent())("contractions by matrix units are what they are by definition", () => {
+  console.log(`contractions: WEFT_SEED=${seed}`)
+  withTable(() => {
+    const cases = fc.sample(contractionRecipes, { seed, numRuns: runs(6) }).flatMap((recipe) => {
+      const made = buildContraction(recipe)
+      const tiled = tile(made.kernel, made.schedule, cudaTarget.tile)
+      if (isRefusal(tiled)) return []
+      const { loops, unproven } = clampAccesses(
+        cudaTarget.loopPasses.reduce((before, pass) => pass.run(before), tiled),
+        [],
+      )
+      expect(unproven).toEqual([])
+      const symbols = new Map([["seq", recipe.seq]])
+      const effect = effectOf(made.kernel, contractionMemories(made, recipe.seed), symbols, "exact")
+      return [{ made, effect, launch: { kernel: loops, memories: copied(effect.before), symbols } }]
+    })
+    const after = runCuda(cases.map((c) => c.launch))
+    for (const [i, { made, effect }] of cases.entries()) {
+      const found = after[i]
+      const wrong = found === undefined ? "memory around the buffers was written" : wrongEffect(effect, found)
+      if (wrong !== undefined)
+        throw new Error(`${wrong}\n${printKernel(made.kernel)}\n${JSON.stringify(made.schedule)}`)
+    }
+  })
+})
