@@ -1,5 +1,5 @@
 /**
- * Products on matrix units, written by hand in the loop language: y[m, n] = Σ a[m, k] · b[n, k], any sizes, as schedules would have them.
+ * Products on matrix units, written by hand in the loop language: y[m, n] = Σ a[m, k] · b[n, k] (or b[k, n]), any sizes, as schedules would have them.
  *
  *   a ring of chunks of both operands in shared memory, filled by asynchronous copies; warps (or groups of them) with a part of the block each
  */
@@ -7,7 +7,7 @@
 import { add, and, apply, fetch, literal, mul, variable } from "../../compiler/ir/expression.js"
 import { type Atom, atoms, fragmentSize } from "../../compiler/ir/fragments/atoms.js"
 import { at } from "../../compiler/ir/fragments/layout.js"
-import type { Half, LoopKernel, Place, Statement, Storage } from "../../compiler/ir/loop.js"
+import type { Half, LoopKernel, Statement, Storage, Tile } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { bind, bound, buffer, serial, store } from "../targets/wasm-support.js"
 
@@ -30,6 +30,10 @@ export interface ProductShape {
   readonly groups: readonly [rows: number, columns: number]
   readonly stages: number
   readonly result: "f32" | "bf16"
+  /** Whether b is k × n, each row of it all columns; n × k where left out. */
+  readonly across?: boolean
+  /** Whether an asynchronous atom takes `a` from registers. */
+  readonly held?: boolean
   /** Blocks of rows that go through all columns together; 1 where left out. */
   readonly band?: number
 }
@@ -104,33 +108,89 @@ const fragments = (name: string, atom: Atom, operand: "a" | "b" | "c", size: num
 }
 
 /** Copies chunk `number` of both operands to a stage of the ring, all lanes together; zeros beyond the operands' ends. */
-function copies(
-  { rows, columns, depth, block, stages }: ProductShape,
-  threads: number,
-  number: Expression,
-  stage: Expression,
-) {
-  const width = [8, 4, 2, 1].find((w) => depth % w === 0)!
+function copies(shape: ProductShape, threads: number, number: Expression, stage: Expression): readonly Statement[] {
+  const { rows, columns, depth, block, stages, across } = shape
+  const first = times(number, chunk)
+  const rests = { rows: rows % block[0] !== 0, columns: columns % block[1] !== 0 }
+  const isLong = depth % chunk !== 0 || depth < (stages - 1) * chunk
+  const tiles: readonly Copied[] = [
+    { from: "a", lines: [v("m0"), block[0], rows, rests.rows], columns: [first, depth, isLong] },
+    ...(across
+      ? Array.from({ length: block[1] / chunk }, (_, panel): Copied => {
+          return {
+            from: "b",
+            lines: [first, chunk, depth, isLong],
+            columns: [add(v("n0"), n(panel * chunk)), columns, rests.columns],
+            panel,
+          }
+        })
+      : [{ from: "b", lines: [v("n0"), block[1], columns, rests.columns], columns: [first, depth, isLong] } as const]),
+  ]
+  return tiles.map((tile) => copyOf(tile, threads, times(stage, block[tile.from === "a" ? 0 : 1] * chunk)))
+}
+
+/** Lines of an operand, each as long as a chunk, that go to a stage: where they begin, how many there are, and whether they may go beyond its end. */
+interface Copied {
+  readonly from: "a" | "b"
+  readonly lines: readonly [first: Expression, count: number, extent: number, checked: boolean]
+  readonly columns: readonly [first: Expression, extent: number, checked: boolean]
+  /** Their number in the stage. */
+  readonly panel?: number
+}
+
+function copyOf({ from, lines, columns, panel = 0 }: Copied, threads: number, stage: Expression): Statement {
+  const [line, count, height, checksLine] = lines
+  const [column, length, checksColumn] = columns
+  const width = [8, 4, 2, 1].find((w) => length % w === 0)!
   const pieces = chunk / width
-  const beyond = depth % chunk !== 0 || depth < (stages - 1) * chunk
-  const of = (from: string, to: string, first: string, lines: number, extent: number): Statement => {
-    const step = threads / pieces
-    const line = add(over(v("l"), pieces), times(v("p"), step))
-    const column = times(rest(v("l"), pieces), width)
-    const [row, k] = [add(v(first), line), add(times(number, chunk), column)]
-    const conditions = [...(extent % lines === 0 ? [] : [less(row, extent)]), ...(beyond ? [less(k, depth)] : [])]
-    const place: Place = { array: to, offset: sum(times(stage, lines * chunk), times(line, chunk), column) }
-    const valid = conditions.length === 0 ? {} : { valid: conditions.reduce((a, b) => and(a, b)) }
-    const copy: Statement = {
-      kind: "copy",
-      to: place,
-      from: { array: from, offset: add(times(row, depth), k) },
-      width,
-      ...valid,
-    }
-    return bound("unroll", "p", lines / step, [copy])
+  const step = threads / pieces
+  const own = add(over(v("l"), pieces), times(v("p"), step))
+  const piece = times(rest(v("l"), pieces), width)
+  const [row, along] = [add(line, own), add(column, piece)]
+  const conditions = [...(checksLine ? [less(row, height)] : []), ...(checksColumn ? [less(along, length)] : [])]
+  const copy: Statement = {
+    kind: "copy",
+    to: { array: `${from}s`, offset: sum(stage, n(panel * count * chunk), times(own, chunk), piece) },
+    from: { array: from, offset: add(times(row, length), along) },
+    width,
+    ...(conditions.length === 0 ? {} : { valid: conditions.reduce((a, b) => and(a, b)) }),
   }
-  return [of("a", "as", "m0", block[0], rows), of("b", "bs", "n0", block[1], columns)]
+  return bound("unroll", "p", count / step, [copy])
+}
+
+/** Where a step of the folded axis begins in the stage: for rows of a, or columns of b. */
+function tileOf({ block, across }: ProductShape, { k }: Atom, operand: "a" | "b", line: Expression): Tile {
+  const stage = times(v("now"), block[operand === "a" ? 0 : 1] * chunk)
+  const step = times(v("t"), k)
+  const array = `${operand}s`
+  if (operand === "a" || !across)
+    return { array, offset: sum(stage, times(line, chunk), step), stride: chunk, transposed: operand === "b" }
+  const panel = times(over(line, chunk), chunk * chunk)
+  return { array, offset: sum(stage, panel, times(step, chunk), rest(line, chunk)), stride: chunk, transposed: false }
+}
+
+function fillOf(
+  shape: ProductShape,
+  atom: Atom,
+  operand: "a" | "b",
+  register: Expression,
+  line: Expression,
+  count = 1,
+): Statement {
+  const { array, offset, stride, transposed } = tileOf(shape, atom, operand, line)
+  const step = count === 1 ? 0 : atom.n * (transposed ? chunk : 1)
+  const to = { array: `f${operand}`, offset: register }
+  return {
+    kind: "fill",
+    atom: atom.name,
+    operand,
+    to,
+    from: { array, offset },
+    stride: n(stride),
+    transposed,
+    count,
+    step,
+  }
 }
 
 const commit = (of: "copies" | "products"): Statement => ({ kind: "commit", of })
@@ -164,55 +224,24 @@ function ring(
 }
 
 function warpLoop(shape: ProductShape, atom: Atom, threads: number): readonly Statement[] {
-  const { block, stages } = shape
+  const { stages } = shape
   const [down, along] = partsOf(shape, atom)
-  const of = (operand: "a" | "b" | "c") => fragmentSize(atom, operand)
-  const tile = (array: string, lines: number, line: Expression): Place => ({
-    array,
-    offset: sum(times(v("now"), lines * chunk), times(line, chunk), times(v("t"), atom.k)),
-  })
-  const fill = (operand: "a" | "b", to: Place, from: Place, count: number): Statement => ({
-    kind: "fill",
-    atom: atom.name,
-    operand,
-    to,
-    from,
-    stride: n(chunk),
-    transposed: operand === "b",
-    count,
-    step: count === 1 ? 0 : atom.n * chunk,
-  })
+  const [a, b, c] = (["a", "b", "c"] as const).map((operand) => fragmentSize(atom, operand)) as [number, number, number]
   const together = Math.min(2, along)
+  const product: Statement = {
+    kind: "multiply",
+    atom: atom.name,
+    c: { array: "c", offset: times(add(times(v("i"), along), v("j")), c) },
+    a: { array: "fa", offset: times(v("i"), a) },
+    b: { array: "fb", offset: times(v("j"), b) },
+  }
+  const column = add(v("nw"), times(v("j"), together * atom.n))
   const step: readonly Statement[] = [
-    fragments("fa", atom, "a", down * of("a")),
-    fragments("fb", atom, "b", along * of("b")),
-    bound("unroll", "i", down, [
-      fill(
-        "a",
-        { array: "fa", offset: times(v("i"), of("a")) },
-        tile("as", block[0], add(v("mw"), times(v("i"), atom.m))),
-        1,
-      ),
-    ]),
-    bound("unroll", "j", along / together, [
-      fill(
-        "b",
-        { array: "fb", offset: times(v("j"), together * of("b")) },
-        tile("bs", block[1], add(v("nw"), times(v("j"), together * atom.n))),
-        together,
-      ),
-    ]),
-    bound("unroll", "i", down, [
-      bound("unroll", "j", along, [
-        {
-          kind: "multiply",
-          atom: atom.name,
-          c: { array: "c", offset: times(add(times(v("i"), along), v("j")), of("c")) },
-          a: { array: "fa", offset: times(v("i"), of("a")) },
-          b: { array: "fb", offset: times(v("j"), of("b")) },
-        },
-      ]),
-    ]),
+    fragments("fa", atom, "a", down * a),
+    fragments("fb", atom, "b", along * b),
+    bound("unroll", "i", down, [fillOf(shape, atom, "a", times(v("i"), a), add(v("mw"), times(v("i"), atom.m)))]),
+    bound("unroll", "j", along / together, [fillOf(shape, atom, "b", times(v("j"), together * b), column, together)]),
+    bound("unroll", "i", down, [bound("unroll", "j", along, [product])]),
   ]
   return ring(shape, threads, stages - 1, (filled) => [
     wait("copies", stages - 2),
@@ -223,28 +252,29 @@ function warpLoop(shape: ProductShape, atom: Atom, threads: number): readonly St
 }
 
 function groupLoop(shape: ProductShape, atom: Atom, threads: number): readonly Statement[] {
-  const { block, stages } = shape
+  const { stages, held } = shape
   const [down, along] = partsOf(shape, atom)
-  const tile = (array: string, lines: number, line: Expression, transposed: boolean) => ({
-    array,
-    offset: sum(times(v("now"), lines * chunk), times(line, chunk), times(v("t"), atom.k)),
-    stride: chunk,
-    transposed,
-  })
+  const each = fragmentSize(atom, "a")
+  const row = add(v("mw"), times(v("i"), atom.m))
+  const fragment = add(times(v("t"), down * each), times(v("i"), each))
   const product: Statement = {
     kind: "multiply",
     atom: atom.name,
     c: { array: "c", offset: times(add(times(v("i"), along), v("j")), fragmentSize(atom, "c")) },
-    a: tile("as", block[0], add(v("mw"), times(v("i"), atom.m)), false),
-    b: tile("bs", block[1], add(v("nw"), times(v("j"), atom.n)), true),
+    a: held ? { array: "fa", offset: fragment } : tileOf(shape, atom, "a", row),
+    b: tileOf(shape, atom, "b", add(v("nw"), times(v("j"), atom.n))),
   }
+  const steps = chunk / atom.k
+  const over = (body: Statement): Statement => bound("unroll", "t", steps, [bound("unroll", "i", down, [body])])
+  const fills = [fragments("fa", atom, "a", steps * down * each), over(fillOf(shape, atom, "a", fragment, row))]
   const loop = ring(shape, threads, stages - 2, (filled) => [
     wait("copies", stages - 3),
     barrier,
-    bound("unroll", "t", chunk / atom.k, [bound("unroll", "i", down, [bound("unroll", "j", along, [product])])]),
+    ...(held ? fills : []),
+    over(bound("unroll", "j", along, [product])),
     commit("products"),
     ...filled,
-    wait("products", 1),
+    wait("products", held ? 0 : 1),
   ])
   return [...loop, wait("products", 0)]
 }

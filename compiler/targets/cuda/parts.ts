@@ -71,7 +71,7 @@ template <class P, int N> FUNCTION void put_halves(P* p, i32 at, const Vector<f3
 const matrices: Part = {
   needs: ["addresses"],
   machine: `// 8 x 8 halves each: a lane names a row of 16 bytes, and has two of a row of each then; turned over, two of a column.
-${[1, 2, 4].flatMap((count) => [matricesText(count, ""), matricesText(count, ".trans")]).join("\n")}
+${[2, 4].flatMap((count) => [matricesText(count, ""), matricesText(count, ".trans")]).join("\n")}
 `,
 }
 
@@ -90,20 +90,15 @@ const products: Part = {
   types: `// Where an operand lies in shared memory, and how.
 struct Tile { unsigned long long word; };
 `,
-  machine: `// Rows of the free axis, each \`row\` bytes of the folded one; eight rows are one behind the other.
-template <int row> FUNCTION Tile tile_of_rows(const void* first) {
+  machine: `template <int row> FUNCTION Tile tile_at(const void* first) {
   Tile t;
   t.word = (unsigned long long)((shared_address(first) & 0x3ffffu) >> 4) | 1ull << 16 | (unsigned long long)(8 * row >> 4) << 32 |
     (row == 128 ? 1ull : row == 64 ? 2ull : 3ull) << 62;
   return t;
 }
-// Rows of the folded axis, each \`row\` bytes of the free one, whose next ones are \`panel\` bytes further.
-template <int row, int panel> FUNCTION Tile tile_of_columns(const void* first) {
-  Tile t;
-  t.word = (unsigned long long)((shared_address(first) & 0x3ffffu) >> 4) | (unsigned long long)((panel & 0x3ffff) >> 4) << 16 |
-    (unsigned long long)(8 * row >> 4) << 32 | (row == 128 ? 1ull : row == 64 ? 2ull : 3ull) << 62;
-  return t;
-}
+// Rows of the free axis, each \`row\` bytes of the folded one; or of the folded axis, as many bytes of the free one. Eight lie one behind the other.
+template <int row> FUNCTION Tile tile_of_rows(const void* first) { return tile_at<row>(first); }
+template <int row> FUNCTION Tile tile_of_columns(const void* first) { return tile_at<row>(first); }
 // What lanes have stored is there for products after the next barrier.
 FUNCTION void show_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 FUNCTION void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }

@@ -67,10 +67,8 @@ template <int count, bool turned, class P> inline void load_matrices(P* to, cons
       }
   });
 }
-template <class P> FUNCTION void load_matrices_1(P* to, const void* row) { load_matrices<1, false>(to, row); }
 template <class P> FUNCTION void load_matrices_2(P* to, const void* row) { load_matrices<2, false>(to, row); }
 template <class P> FUNCTION void load_matrices_4(P* to, const void* row) { load_matrices<4, false>(to, row); }
-template <class P> FUNCTION void load_turned_matrices_1(P* to, const void* row) { load_matrices<1, true>(to, row); }
 template <class P> FUNCTION void load_turned_matrices_2(P* to, const void* row) { load_matrices<2, true>(to, row); }
 template <class P> FUNCTION void load_turned_matrices_4(P* to, const void* row) { load_matrices<4, true>(to, row); }
 

@@ -5,14 +5,16 @@
 import fc from "fast-check"
 import { beforeAll, describe, expect, it } from "vitest"
 import { allocateBuffer, type Memory, roundToStorage, writeElement } from "../../../compiler/interpret/memory.js"
+import { extentAt } from "../../../compiler/ir/dim.js"
 import { runs, seed } from "../../laws/settings.js"
+import { type FillShape, fillKernel, fillPlaces, fillShapes } from "../../support/fills.js"
 import { type ProductShape, productKernel } from "../../support/products.js"
 import { generator } from "../wasm-support.js"
 import { compilerPresent, type Launch, runCuda, textOf } from "./run.js"
 
 const present = compilerPresent()
 
-type Layout = Pick<ProductShape, "atom" | "block" | "groups" | "stages">
+type Layout = Pick<ProductShape, "atom" | "block" | "groups" | "stages" | "across" | "held">
 const warps = (block: Layout["block"], groups: Layout["groups"], stages: number, storage = "bf16"): Layout => ({
   atom: `mma.m16n8k16.${storage}`,
   block,
@@ -34,6 +36,9 @@ const layouts: readonly Layout[] = [
   groups(64, [64, 64], [1, 1], 3),
   groups(64, [128, 128], [2, 1], 4),
   groups(128, [64, 128], [1, 1], 5),
+  { ...warps([32, 64], [2, 1], 3, "f16"), across: true },
+  { ...groups(64, [64, 128], [1, 2], 4), across: true },
+  { ...groups(64, [128, 64], [1, 1], 3), held: true },
 ]
 
 interface Case {
@@ -56,13 +61,14 @@ function caseOf(shape: ProductShape, at: number): Case {
 }
 
 /** The same sums in the same order, by one lane. */
-function expected({ shape: { rows, columns, depth, result }, launch }: Case): Float32Array {
+function expected({ shape: { rows, columns, depth, result, across }, launch }: Case): Float32Array {
   const [a, b] = ["a", "b"].map((name) => launch.memories.get(name)!.values) as [Float32Array, Float32Array]
   const y = new Float32Array(rows * columns)
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++) {
       let sum = 0
-      for (let k = 0; k < depth; k++) sum = Math.fround(sum + a[i * depth + k]! * b[j * depth + k]!)
+      for (let k = 0; k < depth; k++)
+        sum = Math.fround(sum + a[i * depth + k]! * b[across ? k * columns + j : j * depth + k]!)
       y[i * columns + j] = roundToStorage(result, sum)
     }
   return y
@@ -75,13 +81,25 @@ function wrongOf(c: Case, after: ReadonlyMap<string, Memory> | undefined): reado
   return at < 0 ? [] : [`y[${at}] is ${found[at]}, not ${wanted[at]}, of ${JSON.stringify(c.shape)}`]
 }
 
+function fillOf(shape: FillShape, at: number) {
+  const kernel = fillKernel(shape)
+  const memories = new Map(
+    kernel.buffers.map(({ name, storage, size }) => {
+      const memory = allocateBuffer("f32", storage, extentAt(size, new Map()))
+      if (name === "x") for (let i = 0; i < memory.size; i++) writeElement(memory, i, ((i + at) % 4093) - 2000)
+      return [name, memory]
+    }),
+  )
+  return { shape, launch: { kernel, memories, symbols: new Map() } satisfies Launch }
+}
+
 /** What a printer, or a schedule, may do wrong. */
 const faults: Readonly<Record<string, (text: string) => string>> = {
   "rows swizzled otherwise where they are read": (text) =>
     text
       .replaceAll(/(load_matrices_4\([^<]*swizzled)<128>/g, "$1<64>")
       .replaceAll("tile_of_rows<128>", "tile_of_rows<64>"),
-  "a result in another row": (text) => text.replace(/(row_ = .*)% 2\) \* 8\)/, "$1% 2) * 4)"),
+  "a result in another row": (text) => text.replace(/(row = .*)% 2\) \* 8\)/, "$1% 2) * 4)"),
   "no barrier": (text) => text.replace("barrier();", ""),
   "a wait for one group less": (text) => text.replace(/wait_copies<(\d)>/, (_, n) => `wait_copies<${Number(n) + 1}>`),
   "rows beyond the end": (text) => text.replaceAll(/, (bool\()?\(?\(m0 \+ [^;]*;/g, ");"),
@@ -122,7 +140,8 @@ const faulty = Object.entries(faults).flatMap(([fault, change]) =>
 
 describe.skipIf(!present)("products on matrix units as CUDA", () => {
   const random = fc.sample(shapes, { seed, numRuns: runs(4) }).map((shape, i) => caseOf(shape, i + 100))
-  const all = [...odd, ...random, ...faulty]
+  const fills = fillShapes.map(fillOf)
+  const all = [...odd, ...random, ...faulty, ...fills]
   let after: ReturnType<typeof runCuda>
   beforeAll(() => {
     after = runCuda(all.map(({ launch }) => launch))
@@ -131,6 +150,17 @@ describe.skipIf(!present)("products on matrix units as CUDA", () => {
   it("of any size, are plain sums", () => {
     console.log(`products: ${random.length} of random sizes, WEFT_SEED=${seed}`)
     expect([...odd, ...random].flatMap((c, i) => wrongOf(c, after[i]))).toEqual([])
+  })
+
+  it("fills: each lane has what the layout says, of every operand of every atom", () => {
+    const wrong = fills.filter(({ shape, launch }, i) => {
+      const [x, y] = [launch.memories.get("x")!.values, after[all.length - fills.length + i]?.get("y")?.values]
+      return y === undefined || fillPlaces(shape).some((from, k) => x[from] !== y[k])
+    })
+    expect(wrong.map(({ shape }) => shape)).toEqual([])
+    const texts = fills.map(({ launch }) => textOf(launch.kernel))
+    for (const name of ["load_matrices_2", "load_matrices_4", "load_turned_matrices_2", "load_turned_matrices_4"])
+      expect(texts.filter((text) => text.includes(`${name}(`)).length, name).toBeGreaterThan(0)
   })
 
   it.each(Object.keys(faults))("find in the text: %s", (fault) => {
