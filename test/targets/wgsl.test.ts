@@ -119,6 +119,16 @@ describe("expressions", () => {
     let sum: Expression = at("x", n(0))
     for (let i = 0; i < 60; i++) sum = add(sum, sum)
     expect(text(kernel([store("y", n(0), sum)])).length).toBeLessThan(4000)
+    let known: Expression = apply("toF32", v("i"))
+    for (let i = 0; i < 60; i++) known = apply("mul", known, add(known, f(1)))
+    const loop: Statement = {
+      kind: "for",
+      variable: "i",
+      extent: n(3),
+      bind: "serial",
+      body: [store("y", n(0), known)],
+    }
+    expect(text(kernel([loop])).length).toBeLessThan(20000)
   })
 
   it("bounds the nesting of parentheses", () => {
@@ -211,22 +221,52 @@ describe("expressions", () => {
     ])
   })
 
-  it("hides a difference whose parts could cancel, also behind its bits or a name", () => {
-    const [a, b] = [at("x", n(0)), at("x", n(1))]
+  describe("that a driver may fold as with real numbers", () => {
+    const [a, b, c] = [at("x", n(0)), at("x", n(1)), at("x", n(2))]
+    const hides = (...body: Statement[]) => main(kernel(body)).join("\n").includes("bitcast<u32>(zero)")
+    const alone = (value: Expression) => hides(store("y", n(0), value))
     const less = apply("sub", a, b)
-    const hides = (body: readonly Statement[]) => main(kernel(body)).join("\n").includes("| u32(bitcast<u32>(zero))")
-    for (const of of [less, apply("fromBits", apply("bits", less))])
-      expect(hides([store("y", n(0), apply("sub", of, a))])).toBe(true)
-    const [named, first] = [variable("v", "f32"), variable("w", "f32")]
-    const define = (name: string, value: Expression, mutable = false): Statement => ({
-      kind: "let",
-      name,
-      value,
-      mutable,
+    const counter = apply("toF32", v("i"))
+    const loop = (bind: "serial" | "unroll", value: Expression): Statement => {
+      return { kind: "for", variable: "i", extent: n(3), bind, body: [store("y", v("i"), value)] }
+    }
+    const define = (name: string, value: Expression): Statement => ({ kind: "let", name, value, mutable: false })
+
+    it.each<[string, Expression]>([
+      ["a sum with a part of it", apply("sub", less, a)],
+      ["a sum with a part of it, by way of its bits", apply("sub", apply("fromBits", apply("bits", less)), a)],
+      ["a value and its own negative", add(a, mul(a, f(-1)))],
+      ["a value and a choice that it may be", apply("sub", apply("select", apply("lt", b, c), a, b), a)],
+      ["a common factor", add(mul(a, b), mul(c, a))],
+      ["a comparison of a sum with a part of it", apply("toF32", apply("lt", add(a, b), a))],
+      ["a choice by a comparison", apply("select", apply("lt", a, b), a, b)],
+      ["x / x", apply("div", a, a)],
+      ["0 · x", mul(f(0), a)],
+      ["x + 0", add(a, f(0))],
+      ["a truth as a factor", mul(apply("toF32", apply("lt", a, b)), c)],
+    ])("hides %s", (_, value) => expect(alone(value)).toBe(true))
+
+    it("hides what names stand for", () => {
+      const [named, first] = [v("v", "f32"), v("w", "f32")]
+      const after = (value: Expression) =>
+        hides(define("w", a), define("v", value), store("y", n(0), apply("sub", named, first)))
+      expect(after(apply("sub", first, b))).toBe(true)
+      expect(after(b)).toBe(false)
     })
-    const after = [define("w", a), define("v", apply("sub", first, b)), store("y", n(0), apply("sub", named, first))]
-    expect(hides(after)).toBe(true)
-    expect(hides([define("w", a), define("v", b), store("y", n(0), apply("sub", named, first))])).toBe(false)
+
+    it("hides a factor that is 0 once a loop is unrolled", () => {
+      expect(hides(loop("serial", mul(counter, a)))).toBe(true)
+      expect(hides(loop("serial", mul(apply("select", apply("eq", v("i"), n(0)), f(0), b), a)))).toBe(true)
+      expect(hides(loop("unroll", mul(counter, a)))).toBe(true)
+      expect(hides(loop("unroll", mul(add(counter, f(1)), a)))).toBe(false)
+    })
+
+    it.each<[string, Expression]>([
+      ["products of what lies in memory", mul(a, b)],
+      ["sums of them", add(mul(a, b), c)],
+      ["factors that are numbers but 0", add(mul(a, f(0.5)), f(1))],
+      ["what a mask leaves", mul(apply("select", apply("lt", v("workgroup"), n(3)), a, f(0)), b)],
+    ])("leaves %s alone", (_, value) => expect(alone(value)).toBe(false))
   })
 
   it("has infinities and NaN from bits that no compiler knows", () => {

@@ -99,6 +99,8 @@ export interface Context {
   readonly nonNegative: Set<string>
   /** What names stand for that nothing is assigned to: compilers see through them. */
   readonly definitions: Map<string, Expression>
+  /** Variables of loops that a driver may unroll. */
+  readonly counters: Set<string>
   readonly line: (text: string) => void
   /** Writes a line outside of the kernel's function. */
   readonly global: (text: string) => void

@@ -36,6 +36,7 @@ export function printKernel(kernel: LoopKernel, dialect: Dialect, symbol: (name:
     unrolled: new Map(),
     nonNegative: new Set(workgroupNames),
     definitions: new Map(),
+    counters: new Set(),
     line: (text) => lines.push(`${"  ".repeat(depth)}${text}`),
     global: (text) => globals.push(text),
     temporary: () => names.fresh(`t${++temporaries}`),

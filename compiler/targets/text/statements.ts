@@ -96,6 +96,9 @@ function printFor(c: Context, s: Statement & { kind: "for" }): void {
   const before = c.nonNegative.has(s.variable)
   const extent = c.dialect.lowered(c, s.extent)[0]!
   c.nonNegative.add(s.variable)
+  c.definitions.delete(s.variable)
+  if (s.bind === "serial" || s.bind === "unroll") c.counters.add(s.variable)
+  else c.counters.delete(s.variable)
   if (s.bind === "unroll" && isLiteral(extent) && !c.dialect.rolls?.(s)) printUnrolled(c, s, extent.value)
   else if (s.bind === "lane") printLanes(c, s)
   else {
@@ -160,6 +163,7 @@ function printLet(c: Context, s: Statement & { kind: "let" }): void {
   else c.nonNegative.delete(s.name)
   for (const [i, text] of texts.entries()) {
     const own = partName(s.name, parts.length, i)
+    c.counters.delete(own)
     if (s.mutable) c.definitions.delete(own)
     else c.definitions.set(own, parts[i]!)
     c.line(c.dialect.declaration(c.names.declare(own), parts[i]!, bare(text), s.mutable))

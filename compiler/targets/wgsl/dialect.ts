@@ -45,6 +45,7 @@ export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOp
   )
   const sharesBuffers = kernel.buffers.some((b) => b.access === "readwrite")
   const expanded = new Map<Expression, Expression>()
+  let hides = 0
   return {
     layouts,
     reserved,
@@ -56,7 +57,7 @@ export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOp
       return `(${type}(${argument(of)}) + ${type}(${[0, 1, 2, 3].slice(0, width).join(", ")}))`
     },
     lane: (text, lane) => `${text}.${"xyzw"[lane]}`,
-    operation: operationText,
+    operation: (context, x, operands) => operationText(context, x, operands, () => ++hides),
     operands: patternOperands,
     namesConstants: true,
     fetch: (context, x, index) => fetchText(context, layoutOf(layouts, x.array), x, index),
@@ -91,13 +92,18 @@ export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOp
   }
 }
 
-function operationText(context: Context, x: OperationNode, operands: readonly Printed[]): Printed {
+function operationText(
+  context: Context,
+  x: OperationNode,
+  operands: readonly Printed[],
+  occurrence: () => number,
+): Printed {
   if (x.operation === "half") {
     const half = halfText(x, operands)
     return { text: widened(half, x.width), half }
   }
-  const at = cancels(x, context.definitions)
-  const texts = operands.map(({ text }, i) => (i === at ? hidden(text, x.args[i]!.width) : text))
+  const at = cancels(x, context)
+  const texts = operands.map(({ text }, i) => (at.includes(i) ? hidden(text, x.args[i]!.width, occurrence()) : text))
   if (boundedOperation(x) !== undefined)
     return { text: `${context.library.use("bounded", x.width)}(${texts.map(argument).join(", ")})` }
   return { text: wgslOperations[x.operation](callOf(context, x, texts)) }
