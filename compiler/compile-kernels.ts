@@ -83,20 +83,24 @@ export function compileKernel(
 }
 
 /**
- * The loops of a kernel under a schedule, as they are emitted: each access lies in its buffer, by a proof or a clamp.
+ * The loops of a kernel under another schedule, as they are emitted: each access lies in its buffer, by a proof or a clamp, and what the target
+ * does with what is launched is done.
  *
- * @param assumed what the proof assumes to be at least 0
+ * @param known of the kernel as it was compiled: what its proof assumes to be at least 0, and its loops, whose steady buffers are marked
  */
 export function loopsFor(
   kernel: Kernel,
   schedule: Schedule,
   target: Target,
-  assumed: readonly Expression[],
+  known: { readonly assumed: readonly Expression[]; readonly loops: LoopKernel },
 ): LoopKernel | Refusal {
   const tiled = tile(kernel, schedule, target.tile)
   if (isRefusal(tiled)) return tiled
-  const { loops, unproven } = clampAccesses(loopsAfter(tiled, target, false), assumed)
-  return unproven.length === 0 ? loops : { code: "access/unproven", why: describeUnproven(unproven[0]!) }
+  const { loops, unproven } = clampAccesses(loopsAfter(tiled, target, false), known.assumed)
+  if (unproven.length > 0) return { code: "access/unproven", why: describeUnproven(unproven[0]!) }
+  const isSteady = (i: number) => known.loops.buffers[i]!.steady === true
+  const buffers = loops.buffers.map((b, i) => (isSteady(i) ? { ...b, steady: true as const } : b))
+  return passed({ ...loops, buffers }, target.launchPasses ?? [], target, false)
 }
 
 /** Loops before it is known how they are launched, from what `tile` made. */

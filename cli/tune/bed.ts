@@ -5,15 +5,14 @@
  * `inputsOf` runs these launches and copies the kernel's buffers.
  */
 import type { Compilation } from "../../compiler/compile.js"
-import { walk } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { storageBytes } from "../../compiler/ir/loop.js"
-import type { Expression } from "../../compiler/ir/nodes.js"
-import { type ArtifactLaunch, extentAt } from "../../runtime/artifact.js"
-import type { CompiledKernel, Device, DeviceBuffer } from "../../runtime/devices/device.js"
+import type { ArtifactLaunch } from "../../runtime/artifact.js"
+import type { CompiledKernel, Device, DeviceBuffer, Recording } from "../../runtime/devices/device.js"
 import { checkFits } from "../../runtime/memory.js"
 import { codeOf, fromBase64 } from "../../runtime/session.js"
 import { createRandom, indexLimit, randomBytes } from "./data.js"
+import { sizesOf } from "./sizes.js"
 
 export interface Bed {
   readonly device: Device
@@ -22,6 +21,8 @@ export interface Bed {
   /** Where a buffer of the artifact lies. */
   readonly at: (buffer: number) => DeviceBuffer
   readonly run: (launch: ArtifactLaunch) => void
+  /** Microseconds of each launch by the device's own clock, when they have run so often; undefined where it has none. */
+  readonly times: (launches: readonly ArtifactLaunch[], runs: number) => Promise<readonly number[] | undefined>
   /** Waits until everything has run. */
   readonly settle: () => Promise<void>
   /** The bytes of the buffers of an entry's launch when its turn comes. */
@@ -54,17 +55,30 @@ export async function createBed(compilation: Compilation, device: Device): Promi
   for (const c of artifact.constants) device.upload(at(c.buffer), 0, fromBase64(c.base64))
   fill(["weight"])
   const compiled = await device.compile(codeOf(artifact), artifact.symbols.length)
-  const hints = hintsOf(compilation)
-  const symbols = Int32Array.from(artifact.symbols, ({ name }) => hints.get(name) ?? 1)
+  const sizes = sizesOf(compilation)
+  const symbols = Int32Array.from(artifact.symbols, ({ name }) => sizes.get(name) ?? 1)
   const probe = device.allocate(16, "probe")
-  const run = ({ kernel, buffers, groups }: ArtifactLaunch) =>
-    device.submit([device.record([{ kernel: compiled[kernel]!, buffers: buffers.map(at), groups }])], symbols)
+  const commandOf = ({ kernel, buffers, groups }: ArtifactLaunch) => ({
+    kernel: compiled[kernel]!,
+    buffers: buffers.map(at),
+    groups,
+  })
+  const recordings = new Map<ArtifactLaunch, Recording>()
+  const run = (launch: ArtifactLaunch) => {
+    const recording = recordings.get(launch) ?? device.record([commandOf(launch)])
+    recordings.set(launch, recording)
+    device.submit([recording], symbols)
+  }
   const bed: Bed = {
     device,
     kernels: compiled,
     symbols,
     at,
     run,
+    async times(launches, runs) {
+      const times = await device.profile?.([device.record(launches.map(commandOf))], symbols, runs)
+      return times?.commands
+    },
     async settle() {
       await device.read(probe, 0, 4)
     },
@@ -94,29 +108,4 @@ function readersOf(buffer: number, { artifact, kernels }: Compilation): readonly
       }),
     ),
   )
-}
-
-/** What schedules assume sizes to be. */
-/** Whether the sizes that kernels are measured at are ones that a session would let a run have. */
-export function meetsNeeds(compilation: Compilation): boolean {
-  const hints = hintsOf(compilation)
-  return Object.values(compilation.artifact.entries).every(({ needs = [] }) =>
-    needs.every(({ extent, least }) => extentAt(extent, (symbol) => hints.get(symbol) ?? 1) >= least),
-  )
-}
-
-function hintsOf({ kernels }: Compilation): ReadonlyMap<string, number> {
-  const hints = new Map<string, number>()
-  const seen = new Set<Expression>()
-  for (const { kernel } of kernels)
-    for (const item of kernel.items)
-      for (const root of [item.value, ...item.axes.map((a) => a.extent)])
-        walk(
-          root,
-          (x) => {
-            if (x.kind === "symbol") hints.set(x.name, x.hint)
-          },
-          seen,
-        )
-  return hints
 }

@@ -42,55 +42,79 @@ const rounds = 9
 /** Smaller gains are taken for noise. */
 const noise = 0.97
 
+/** A schedule that seems better than the heuristic one. */
+interface Candidate {
+  readonly schedule: Schedule
+  readonly variant: Variant
+  /** Of its time to that of the heuristic one. */
+  readonly ratio: number
+}
+
 export async function search(trial: Trial, { schedules, realise, until }: SearchOptions): Promise<Found> {
   const problems: Found["problems"][number][] = []
+  const prepared = async (schedule: Schedule): Promise<Variant | undefined> => {
+    const loops = realise(schedule)
+    if ("code" in loops) throw refused(`${loops.why} (${loops.code})`)
+    return trial.prepare(loops)
+  }
   const [first, ...others] = schedules
   const heuristic = await prepared(first!)
   if (heuristic === undefined) throw fault("the heuristic schedule was emitted before")
   await trial.check(heuristic)
   await trial.time(heuristic)
-  async function prepared(schedule: Schedule): Promise<Variant | undefined> {
-    const loops = realise(schedule)
-    if ("code" in loops) throw new WeftError("compile/schedule", `${loops.why} (${loops.code})`)
-    return trial.prepare(loops)
-  }
-  const promising: { readonly schedule: Schedule; readonly variant: Variant; readonly ratio: number }[] = []
+  const best: Candidate[] = []
   let tried = 1
   for (const schedule of others) {
     if (performance.now() > until) break
+    let variant: Variant | undefined
     try {
-      const variant = await prepared(schedule)
+      variant = await prepared(schedule)
       if (variant === undefined) continue
       tried++
-      const wrong = await trial.check(variant)
-      if (wrong !== undefined) {
-        problems.push({ schedule, problem: wrong, wrong: true })
-        continue
-      }
-      const ratios: number[] = []
-      for (let i = 0; i < samples && (i === 0 || median(ratios) < hopeless); i++)
-        ratios.push((await trial.time(variant)) / (await trial.time(heuristic)))
-      if (ratios.length === samples && median(ratios) < 1) promising.push({ schedule, variant, ratio: median(ratios) })
+      const found = await measured(trial, variant, heuristic)
+      if (typeof found === "string") problems.push({ schedule, problem: found, wrong: true })
+      if (typeof found === "number" && found < 1) best.push({ schedule, variant, ratio: found })
+      else trial.drop(variant)
+      best.sort((a, b) => a.ratio - b.ratio)
+      for (const worse of best.splice(finalists)) trial.drop(worse.variant)
     } catch (error) {
+      if (variant !== undefined) trial.drop(variant)
       problems.push({ schedule, problem: error instanceof Error ? error.message : String(error), wrong: false })
     }
   }
-  const best = promising.sort((a, b) => a.ratio - b.ratio).slice(0, finalists)
+  const { winner, ratio, microseconds } = await final(trial, best, heuristic)
+  const counts = { tried, choices: schedules.length, problems, heuristicMicroseconds: microseconds }
+  if (winner === undefined) return { ...counts, schedule: first!, better: false, microseconds }
+  return { ...counts, schedule: winner.schedule, better: true, microseconds: microseconds * ratio }
+}
+
+const refused = (why: string) => new WeftError("compile/schedule", why)
+
+/** The time of a variant to that of the heuristic one, what is wrong with its result, or undefined when it is hopeless. */
+async function measured(trial: Trial, variant: Variant, heuristic: Variant): Promise<number | string | undefined> {
+  if (variant.kernel.spills === true) throw refused("its registers do not hold what it keeps")
+  const wrong = await trial.check(variant)
+  if (wrong !== undefined) return wrong
+  const ratios: number[] = []
+  for (let i = 0; i < samples && (i === 0 || median(ratios) < hopeless); i++)
+    ratios.push((await trial.time(variant)) / (await trial.time(heuristic)))
+  return ratios.length === samples ? median(ratios) : undefined
+}
+
+/** The best of the candidates when it is better beyond noise, its ratio, and the time of the heuristic schedule. */
+async function final(trial: Trial, candidates: readonly Candidate[], heuristic: Variant) {
   const own: number[] = []
-  const times = best.map((): number[] => [])
+  const times = candidates.map((): number[] => [])
   for (let round = 0; round < rounds; round++) {
     own.push(await trial.time(heuristic))
-    for (const [i, { variant }] of best.entries()) times[i]!.push(await trial.time(variant))
+    for (const [i, { variant }] of candidates.entries()) times[i]!.push(await trial.time(variant))
   }
   const ratioOf = (i: number) => median(times[i]!.map((t, round) => t / own[round]!))
-  const winners = best.map((_, i) => i).sort((a, b) => ratioOf(a) - ratioOf(b))
-  const winner = winners[0]
-  const counts = { tried, choices: schedules.length, problems, heuristicMicroseconds: median(own) }
   const often = (i: number) => times[i]!.filter((t, round) => t < own[round]!).length >= (2 / 3) * rounds
-  if (winner === undefined || ratioOf(winner) > noise || !often(winner))
-    return { ...counts, schedule: first!, better: false, microseconds: median(own) }
+  const [at] = [...candidates.keys()].sort((a, b) => ratioOf(a) - ratioOf(b))
+  const wins = at !== undefined && ratioOf(at) <= noise && often(at)
   // The ratio is what was measured best: the median of pairs.
-  return { ...counts, schedule: best[winner]!.schedule, better: true, microseconds: median(own) * ratioOf(winner) }
+  return { winner: wins ? candidates[at] : undefined, ratio: wins ? ratioOf(at) : 1, microseconds: median(own) }
 }
 
 export function median(values: readonly number[]): number {

@@ -2,7 +2,8 @@
  * One kernel on a device, to be run under several schedules over the same data.
  *
  * Its buffers are copies, several sets where they are small, so that a kernel that is run again and again does not find all it reads in the nearest
- * cache. What is too large for that is read in place. `check` runs a variant once on fresh data; `time` is the time of one launch.
+ * cache. What is too large for that is read in place. `check` runs a variant once on fresh data; `time` is the time of one launch among many of one
+ * recording, which start as early as those of an entry do.
  */
 import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
@@ -15,9 +16,10 @@ import type { Bed } from "./bed.js"
 /** A kernel under one schedule. */
 export interface Variant {
   readonly kernel: CompiledKernel
-  readonly groups: number
   /** As many launches as a sample takes, over all sets of buffers in turn. */
   readonly sample: Recording
+  /** Runs it once. */
+  readonly once: Recording
 }
 
 export interface Trial {
@@ -27,6 +29,8 @@ export interface Trial {
   readonly check: (variant: Variant) => Promise<string | undefined>
   /** Microseconds of a launch. */
   readonly time: (variant: Variant) => Promise<number>
+  /** Gives back a variant that is of no use any more. */
+  readonly drop: (variant: Variant) => void
   readonly dispose: () => void
 }
 
@@ -67,6 +71,10 @@ export function createTrial(bed: Bed, options: TrialOptions): Trial {
     for (const [i, data] of inputs.entries()) if (writes[i]) device.upload(sets[0]![i]!, 0, data)
   }
   const seen = new Set<string>()
+  const kept = new Set<Variant>()
+  const drop = (variant: Variant) => {
+    if (kept.delete(variant)) device.release?.([variant.kernel])
+  }
   let expected: readonly (Uint8Array | undefined)[] | undefined
   const order = artifact.symbols.map((s) => s.name)
   return {
@@ -77,14 +85,16 @@ export function createTrial(bed: Bed, options: TrialOptions): Trial {
       const code = `${loops.threads} ${loops.groups} ${text}`
       if (seen.has(code)) return undefined
       seen.add(code)
-      const [compiled] = await device.compile(emitted, order.length)
+      const [compiled] = await device.compile({ ...emitted, isTrial: true }, order.length)
       const command = (buffers: readonly DeviceBuffer[]) => ({ kernel: compiled!, buffers, groups: loops.groups })
       const sample = device.record(Array.from({ length: launches }, (_, i) => command(sets[i % sets.length]!)))
-      return { kernel: compiled!, groups: loops.groups, sample }
+      const variant = { kernel: compiled!, sample, once: device.record([command(sets[0]!)]) }
+      kept.add(variant)
+      return variant
     },
-    async check({ kernel: compiled, groups }) {
+    async check({ once }) {
       reset()
-      device.submit([device.record([{ kernel: compiled, buffers: sets[0]!, groups }])], bed.symbols)
+      device.submit([once], bed.symbols)
       const found: (Uint8Array | undefined)[] = []
       for (const [i, data] of inputs.entries())
         found.push(writes[i] ? await device.read(sets[0]![i]!, 0, data.length) : undefined)
@@ -106,7 +116,9 @@ export function createTrial(bed: Bed, options: TrialOptions): Trial {
       await bed.settle()
       return (1000 * (performance.now() - started)) / launches
     },
+    drop,
     dispose() {
+      for (const variant of [...kept]) drop(variant)
       for (const b of own) b.destroy()
     },
   }

@@ -12,6 +12,8 @@ export interface DeviceBuffer {
 
 export interface CompiledKernel {
   readonly name: string
+  /** Its compiler says that it keeps in memory what registers have no room for. */
+  readonly spills?: true
 }
 
 export interface Command {
@@ -42,6 +44,8 @@ export interface KernelCode {
   /** CUDA: the text before the kernels' sources, and binaries of all of them. */
   readonly prelude?: string | undefined
   readonly modules?: readonly ArtifactModule[] | undefined
+  /** They are tried and given back (`release`): nothing of them is kept on the machine. */
+  readonly isTrial?: true
 }
 
 /** Bytes of a buffer. */
@@ -91,6 +95,8 @@ export interface Device {
   clear?(buffer: DeviceBuffer, bytes: number): void
   /** Makes all kernels ready to run, which read so many symbols. Rejects with a WeftError that names the kernel. */
   compile(code: KernelCode, symbols: number): Promise<readonly CompiledKernel[]>
+  /** Gives back all that one `compile` made, with the recordings of it. Absent where nobody has to. */
+  release?(kernels: readonly CompiledKernel[]): void
   record(commands: readonly Command[]): Recording
   /**
    * One recording of several, one after the other, with less between them than `submit` leaves there. Absent where it leaves nothing: where a

@@ -151,7 +151,7 @@ describe("graphs", () => {
     const { driver, device, x, one } = await opened()
     x.destroy()
     expect(driver.live.get("executable")).toBe(0)
-    expect(() => device.submit([one], Int32Array.of(1))).toThrow("or a buffer that it binds was destroyed")
+    expect(() => device.submit([one], Int32Array.of(1))).toThrow("or a buffer or a kernel of it was given back")
     device.dispose()
     expect(await left(driver)).toEqual({})
   })
@@ -179,6 +179,38 @@ describe("graphs", () => {
     await device.compile({ kernels: [{ ...record("step", 1), early: true }, record("bad", 1)] }, 1)
     expect(loads()).toBe(before)
     expect(device.counters.pipelines).toBe(2)
+    device.dispose()
+  })
+
+  test("kernels that are given back: their binaries go with the last who has them, and recordings of them are refused", async () => {
+    const { driver, device, x, one, kernel } = await opened()
+    const again = await device.compile({ kernels: [{ ...record("step", 1), early: true }, record("bad", 1)] }, 1)
+    const other = device.record([{ kernel: again[0]!, buffers: [x], groups: 1 }])
+    const both = device.join!([other, one])
+    const modules = driver.live.get("module")!
+    device.submit([one, both], Int32Array.of(1))
+    device.release!(again)
+    device.release!(again)
+    expect([driver.live.get("module"), driver.runs.length]).toEqual([modules, 3])
+    for (const gone of [other, both])
+      expect(() => device.submit([gone], Int32Array.of(1))).toThrow("a kernel of it was given back")
+    expect(() => device.record([{ kernel: again[0]!, buffers: [x], groups: 1 }])).toThrow("is not of this device")
+    device.submit([one], Int32Array.of(1))
+    device.release!([kernel])
+    expect([driver.live.get("module"), driver.live.get("executable")]).toEqual([modules - 1, 0])
+    device.dispose()
+    expect(await left(driver)).toEqual({})
+  })
+
+  test("kernels of which their compiler says that they spill say so", async () => {
+    const driver = fakeDriver()
+    driver.kernels.set("step", step).set("other", step)
+    const image = imageOf(["step", "other"])
+    const device = openCudaDevice(driver, async () => [
+      { image, kernels: [0, 1], early: true, spilling: new Set(["other"]) },
+    ])
+    const made = await device.compile({ kernels: [record("step", 1), record("other", 1)] }, 1)
+    expect(made.map((k) => k.spills)).toEqual([undefined, true])
     device.dispose()
   })
 

@@ -1,5 +1,8 @@
 /** The CUDA device on a driver in memory, with kernels that add, and one that faults. */
 import { expect } from "vitest"
+import { interpretLoop } from "../../compiler/interpret/loop.js"
+import { allocateBuffer, fromBytes, toBytes } from "../../compiler/interpret/memory.js"
+import type { LoopKernel } from "../../compiler/ir/loop.js"
 import type { ArtifactKernel } from "../../runtime/artifact.js"
 import { type CudaDeviceOptions, openCudaDevice } from "../../runtime/devices/cuda/device.js"
 import { type FakeDriver, type FakeKernel, fakeDriver, imageOf } from "../support/cuda-driver.js"
@@ -29,6 +32,29 @@ export const step: FakeKernel = ([x, symbols], at) => {
   const to = at(x!)
   to[0] = (3 * to[0]! + at(symbols!)[0]!) % 251
 }
+
+/** A kernel by the interpreter of its loops; `order`: the symbols of its artifact. */
+export const interpreted =
+  (kernel: LoopKernel, order: readonly string[]): FakeKernel =>
+  (parameters, at) => {
+    const values = at(parameters.at(-1)!)
+    const words = new Int32Array(values.buffer, values.byteOffset, order.length)
+    const memories = new Map(
+      kernel.buffers.map((b, i) => {
+        const count = (b.size as { value: number }).value
+        const bytes = new Uint8Array(count * (b.storage === "bf16" || b.storage === "f16" ? 2 : 4))
+        bytes.set(at(parameters[i]!).subarray(0, bytes.length))
+        const memory = allocateBuffer(b.dtype, b.storage, count)
+        memory.values.set(fromBytes(b.storage, bytes).values)
+        return [b.name, memory] as const
+      }),
+    )
+    interpretLoop(kernel, memories, new Map(order.map((name, i) => [name, words[i]!])), { trustWriteBuffers: true })
+    for (const [i, b] of kernel.buffers.entries()) {
+      const to = at(parameters[i]!)
+      if (b.access !== "read") to.set(toBytes(memories.get(b.name)!).subarray(0, to.length))
+    }
+  }
 
 export async function opened(options: CudaDeviceOptions = {}) {
   const driver = fakeDriver()

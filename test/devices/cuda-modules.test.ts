@@ -220,6 +220,27 @@ describe("modules", () => {
     )
   })
 
+  test("of trials nothing is kept, and what spills is told", async () => {
+    const compiler: Compiler = {
+      ...counting(),
+      compile: async (text) => ({
+        image: new TextEncoder().encode(text),
+        log: [
+          `Function properties for ${text.includes(" a(") ? "a" : "b"}`,
+          `${text.includes(" a(") ? 8 : 0} bytes spill stores, 0 bytes spill loads`,
+        ].join("\n"),
+      }),
+    }
+    const cache = join(folder, "trials")
+    mkdirSync(cache, { mode: 0o700 })
+    const search = { compiler, searches: [] }
+    for (const isTrial of [true, undefined]) {
+      const found = await loadableModules({ ...artifact, ...(isTrial && { isTrial }) }, "sm_90a", { cache, search })
+      expect(found.map((m) => [...m.spilling!])).toEqual([["a"], []])
+      expect(readdirSync(cache)).toHaveLength(isTrial ? 0 : 2)
+    }
+  })
+
   test("without a binary and a compiler the error lists what is there, where was looked, and what helps", async () => {
     const loading = loadableModules({ ...artifact, modules: [made[3]!] }, "sm_86", { search: { searches: nowhere } })
     const error: WeftError = await loading.then(

@@ -22,17 +22,31 @@ const loops = (threads: number): LoopKernel => ({
 })
 
 /** Times by lanes; the second sample of each is 10 % slower. */
-function pretend(times: Readonly<Record<number, number>>, wrong: readonly number[] = []): Trial {
+function pretend(
+  times: Readonly<Record<number, number>>,
+  wrong: readonly number[] = [],
+  spilling: readonly number[] = [],
+): Trial & { readonly kept: () => readonly number[]; readonly checked: readonly number[] } {
   const lanesOf = new Map<Variant, number>()
+  const kept = new Set<Variant>()
+  const checked: number[] = []
   const samples = new Map<number, number>()
   return {
     async prepare({ threads }) {
       if (times[threads] === undefined) throw new Error("the device refuses it")
-      const made = { kernel: { name: "k" }, groups: 1, sample: { commands: 1 } }
+      const kernel = { name: "k", ...(spilling.includes(threads) ? { spills: true as const } : {}) }
+      const made = { kernel, sample: { commands: 1 }, once: { commands: 1 } }
       lanesOf.set(made, threads)
+      kept.add(made)
       return made
     },
-    check: async (v) => (wrong.includes(lanesOf.get(v)!) ? "b0[0] is 1, the heuristic schedule stores 2" : undefined),
+    async check(v) {
+      checked.push(lanesOf.get(v)!)
+      return wrong.includes(lanesOf.get(v)!) ? "b0[0] is 1, the heuristic schedule stores 2" : undefined
+    },
+    drop: (v) => kept.delete(v),
+    kept: () => [...kept].map((v) => lanesOf.get(v)!),
+    checked,
     async time(v) {
       const lanes = lanesOf.get(v)!
       const n = (samples.get(lanes) ?? 0) + 1
@@ -67,6 +81,21 @@ describe("search", () => {
       { schedule: named(2), problem: "b0[0] is 1, the heuristic schedule stores 2", wrong: true },
       { schedule: named(5), problem: "the device refuses it", wrong: false },
     ])
+  })
+  test("registers that do not hold what a schedule keeps refuse it before it runs, but not the heuristic one", async () => {
+    const trial = pretend({ 1: 100, 2: 10, 3: 80 }, [], [1, 2])
+    const result = await found(trial, [1, 2, 3])
+    expect(result).toMatchObject({ better: true, schedule: named(3) })
+    expect(result.problems).toEqual([
+      { schedule: named(2), problem: "its registers do not hold what it keeps", wrong: false },
+    ])
+    expect(trial.checked).toEqual([1, 3])
+  })
+  test("what is of no use any more is given back: the heuristic one and four others are there at the end", async () => {
+    const times = Object.fromEntries([100, 90, 300, 85, 80, 10, 60, 99, 70].map((t, i) => [i + 1, t]))
+    const trial = pretend(times, [6])
+    expect(await found(trial, Object.keys(times).map(Number))).toMatchObject({ better: true, schedule: named(7) })
+    expect(trial.kept()).toEqual([1, 4, 5, 7, 9])
   })
   test("without time only the heuristic one is measured", async () => {
     const result = await search(pretend({ 1: 100, 2: 10 }), {

@@ -332,6 +332,15 @@ function openContext(
       for (const kernel of made) compiled.add(kernel)
       return made
     },
+    release(given) {
+      const own = given.filter((kernel): kernel is CudaKernel => compiled.has(kernel))
+      if (life.over() || own.length === 0) return
+      alive()
+      driver.synchronize(stream)
+      graphs.forget(own)
+      for (const kernel of own) compiled.delete(kernel)
+      kernels.unload(own)
+    },
     record(commands) {
       alive()
       return graphs.record(commands)

@@ -9,7 +9,7 @@
  * the stream before.
  */
 import { WeftError } from "../../errors.js"
-import type { Command, DeviceBuffer, Recording } from "../device.js"
+import type { Command, CompiledKernel, DeviceBuffer, Recording } from "../device.js"
 import type { Driver, Launch } from "./driver.js"
 import type { CudaKernel } from "./kernels.js"
 import type { CudaBuffer } from "./memory.js"
@@ -18,6 +18,8 @@ export interface Graphs {
   record(commands: readonly Command[]): Recording
   /** The launches of several recordings as one. */
   join(recordings: readonly Recording[]): Recording
+  /** Gives back what launches one of these kernels. */
+  forget(kernels: readonly CompiledKernel[]): void
   /** @throws WeftError `device/submit-recording` */
   check(recordings: readonly Recording[]): void
   /**
@@ -34,6 +36,7 @@ interface CudaRecording extends Recording {
   /** Undefined where there is nothing to launch. */
   readonly executable: number | undefined
   readonly launches: readonly Launch[]
+  readonly kernels: ReadonlySet<CompiledKernel>
   readonly bound: ReadonlySet<CudaBuffer>
   readonly destroy: () => void
 }
@@ -56,14 +59,14 @@ export interface GraphParts {
 export function createGraphs(parts: GraphParts): Graphs {
   const { driver, stream, bufferOf, delay, giveBack } = parts
   const { capturing, capture } = createCapture(parts)
-  const recordings = new Set<Recording>()
+  const recordings = new Set<CudaRecording>()
 
   const executableOf = (launches: readonly Launch[]): number =>
     capture(() => {
       const all = launches.flatMap((launch) => (delay === undefined ? [launch] : [delay, launch]))
       for (const [i, launch] of all.entries()) driver.launch({ ...launch, early: launch.early && i > 0 }, capturing)
     })
-  const keep = (launches: readonly Launch[], bound: ReadonlySet<CudaBuffer>): Recording => {
+  const keep = ({ launches, kernels, bound }: Pick<CudaRecording, "launches" | "kernels" | "bound">): Recording => {
     const executable = launches.length === 0 ? undefined : executableOf(launches)
     const destroy = () => {
       recordings.delete(recording)
@@ -71,29 +74,34 @@ export function createGraphs(parts: GraphParts): Graphs {
       if (executable !== undefined) giveBack(() => driver.destroyExecutable(executable))
     }
     for (const buffer of bound) buffer.users.add(destroy)
-    const recording: CudaRecording = { commands: launches.length, executable, launches, bound, destroy }
+    const recording = { commands: launches.length, executable, launches, kernels, bound, destroy }
     recordings.add(recording)
     return recording
   }
   return {
     record: (commands) =>
-      keep(
-        commands.map((command) => launchOf(command, parts)),
-        new Set(commands.flatMap((c) => c.buffers.map(bufferOf))),
-      ),
+      keep({
+        launches: commands.map((command) => launchOf(command, parts)),
+        kernels: new Set(commands.map((c) => c.kernel)),
+        bound: new Set(commands.flatMap((c) => c.buffers.map(bufferOf))),
+      }),
     join(given) {
       const joined = given as readonly CudaRecording[]
-      return keep(
-        joined.flatMap((r) => r.launches),
-        new Set(joined.flatMap((r) => [...r.bound])),
-      )
+      return keep({
+        launches: joined.flatMap((r) => r.launches),
+        kernels: new Set(joined.flatMap((r) => [...r.kernels])),
+        bound: new Set(joined.flatMap((r) => [...r.bound])),
+      })
+    },
+    forget(kernels) {
+      for (const recording of [...recordings]) if (kernels.some((k) => recording.kernels.has(k))) recording.destroy()
     },
     check(given) {
       for (const r of given)
-        if (!recordings.has(r))
+        if (!recordings.has(r as CudaRecording))
           throw new WeftError(
             "device/submit-recording",
-            "a recording is not of this device, or a buffer that it binds was destroyed",
+            "a recording is not of this device, or a buffer or a kernel of it was given back",
           )
     },
     marked: (given, mark) =>
@@ -109,7 +117,7 @@ export function createGraphs(parts: GraphParts): Graphs {
         if (executable !== undefined) driver.launchGraph(executable, stream)
     },
     free() {
-      for (const recording of [...recordings] as CudaRecording[]) recording.destroy()
+      for (const recording of [...recordings]) recording.destroy()
       giveBack(() => driver.destroyStream(capturing))
     },
   }

@@ -16,6 +16,15 @@ export interface CudaKernel extends CompiledKernel {
   readonly threads: number
   readonly sharedBytes: number
   readonly early: boolean
+  readonly binary: Binary
+}
+
+/** A binary that is loaded, and by how many. */
+interface Binary {
+  readonly key: string
+  readonly module: number
+  readonly handles: Map<string, number>
+  users: number
 }
 
 function raise({ name }: ArtifactKernel): never {
@@ -28,6 +37,8 @@ const freeSharedBytes = 48 << 10
 export interface Kernels {
   /** One for each kernel, in their order. */
   load(kernels: readonly ArtifactKernel[], modules: readonly LoadableModule[]): readonly CudaKernel[]
+  /** Gives back what one `load` gave. Nothing of it may run. */
+  unload(kernels: readonly CudaKernel[]): void
   /** A function of a binary. */
   find(image: Uint8Array, symbol: string): number
   free(): void
@@ -39,17 +50,16 @@ export function createKernels(
   { early, made, giveBack }: { early: boolean; made: () => void; giveBack: (call: () => void) => void },
 ): Kernels {
   /** By their content: models that are loaded twice share theirs. */
-  const loaded = new Map<string, { readonly module: number; readonly handles: Map<string, number> }>()
+  const loaded = new Map<string, Binary>()
 
-  const moduleOf = (image: Uint8Array) => {
+  const binaryOf = (image: Uint8Array): Binary => {
     const key = createHash("sha256").update(image).digest("hex")
-    const known = loaded.get(key)
-    if (known !== undefined) return known
-    const module = { module: driver.loadModule(image), handles: new Map<string, number>() }
-    loaded.set(key, module)
-    return module
+    const binary = loaded.get(key) ?? { key, module: driver.loadModule(image), handles: new Map(), users: 0 }
+    binary.users++
+    loaded.set(key, binary)
+    return binary
   }
-  const handleOf = ({ module, handles }: ReturnType<typeof moduleOf>, symbol: string): number => {
+  const handleOf = ({ module, handles }: Binary, symbol: string): number => {
     const known = handles.get(symbol)
     if (known !== undefined) return known
     const handle = driver.kernel(module, symbol)
@@ -58,19 +68,27 @@ export function createKernels(
     return handle
   }
   return {
-    find: (image, symbol) => driver.kernel(moduleOf(image).module, symbol),
+    find: (image, symbol) => driver.kernel(binaryOf(image).module, symbol),
     load(kernels, modules) {
       const made = new Map<number, CudaKernel>()
-      for (const { image, kernels: numbers, early: waits } of modules) {
-        const module = moduleOf(image)
+      for (const { image, kernels: numbers, early: waits, spilling } of modules) {
+        const binary = binaryOf(image)
         for (const i of numbers) {
           const { name, symbol = "", bindings, threads, sharedBytes = 0, early: asked = false } = kernels[i]!
-          const handle = handleOf(module, symbol)
+          const handle = handleOf(binary, symbol)
           if (sharedBytes > freeSharedBytes) driver.allowShared(handle, sharedBytes)
-          made.set(i, { name, handle, bindings: bindings.length, threads, sharedBytes, early: early && waits && asked })
+          const spills = spilling?.has(symbol) === true ? ({ spills: true } as const) : {}
+          const own = { name, handle, bindings: bindings.length, threads, sharedBytes, ...spills }
+          made.set(i, { ...own, early: early && waits && asked, binary })
         }
       }
       return kernels.map((k, i) => made.get(i) ?? raise(k))
+    },
+    unload(kernels) {
+      for (const binary of new Set(kernels.map((k) => k.binary))) {
+        if (--binary.users > 0 || !loaded.delete(binary.key)) continue
+        giveBack(() => driver.unloadModule(binary.module))
+      }
     },
     free() {
       for (const { module } of loaded.values()) giveBack(() => driver.unloadModule(module))

@@ -15,6 +15,7 @@ import { keptBinary } from "./cache.js"
 import type { Compiler } from "./compiler.js"
 import { type CompilerSearch, findCompiler, missingCompiler } from "./find-compiler.js"
 import { libraryVariables } from "./libraries.js"
+import { spillsIn } from "./residency.js"
 
 export interface LoadableModule {
   /** What cuModuleLoadData takes. */
@@ -26,10 +27,12 @@ export interface LoadableModule {
    * where the driver brings it to one that has them.
    */
   readonly early: boolean
+  /** The symbols of those that keep in memory what registers have no room for, as far as a compiler has said so just now. */
+  readonly spilling?: ReadonlySet<string>
 }
 
 /** The parts of an artifact that binaries are made of. */
-export type Kernels = Pick<KernelCode, "kernels" | "prelude" | "modules">
+export type Kernels = Pick<KernelCode, "kernels" | "prelude" | "modules" | "isTrial">
 
 export interface ModuleOptions {
   /** The folder of kept binaries, or false for none; the user's when left out. */
@@ -69,9 +72,10 @@ export async function loadableModules(
   return Promise.all(
     order.map(async ([i, kernel]) => {
       const unit = { name: kernel.symbol!, text: unitOf(artifact, [kernel]) }
-      const { image, log } = await keptBinary(unit, { arch, kind: "cubin" }, compiler, cache)
+      const folder = artifact.isTrial === true ? false : cache
+      const { image, log } = await keptBinary(unit, { arch, kind: "cubin" }, compiler, folder)
       if (image === undefined) throw refusal([kernel], log, arch, compiler)
-      return { image, kernels: [i], early: waits(arch) }
+      return { image, kernels: [i], early: waits(arch), spilling: spillsIn(log) }
     }),
   )
 }
