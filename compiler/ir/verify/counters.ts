@@ -1,8 +1,10 @@
 /**
- * Counters: variables that only grow, and how far they have come.
+ * Counters: variables that only grow, or turn, and how far they have come.
  *
  *   var runs = 0; for i < 4748 { let done = runs + 1; …; runs = done }      in the body   0 ≤ runs ≤ i,  done ≤ i + 1
  *                                                                           after it      0 ≤ runs ≤ 4748
+ *
+ *   var slot = 0; … slot = select(slot == 3, 0, slot + 1)                           everywhere    0 ≤ slot ≤ 3
  *
  * An addition counts once for each turn of the loops around it, as often as those may turn; whether it is done at all is not asked. The elements
  * of a register array count, too: one that is the element of a loop's turn is added to once in all turns of that loop. Assumed is that each is
@@ -98,9 +100,19 @@ function countingOf(s: Statement, rest: readonly Statement[]): Counting | undefi
   const lets = new Map<string, Expression>()
   const meant = (x: Expression): Expression =>
     x.kind === "variable" && lets.has(x.name) ? meant(lets.get(x.name)!) : x
+  /** From which it turns. */
+  const lasts: number[] = []
+  const isOwnName = (x: Expression) => s.kind === "let" && x.kind === "variable" && x.name === s.name
   const give = (statement: Statement, given: Expression, offset: Expression | undefined, loops: readonly Loop[]) => {
     const value = meant(given)
     if (isLiteral(value)) return starts.push(value.value) > 0
+    if (value.kind === "operation" && value.operation === "floormod" && isLiteral(value.args[1]!))
+      return starts.push(0, value.args[1].value - 1) > 0
+    const turn = turnOf(value, isOwnName)
+    if (turn !== undefined) {
+      lasts.push(turn.last)
+      return starts.push(turn.first, turn.last) > 0
+    }
     if (value.kind !== "operation" || value.operation !== "add") return false
     const [own, by] = [meant(value.args[0]!), value.args[1]!]
     const isOwn =
@@ -120,8 +132,24 @@ function countingOf(s: Statement, rest: readonly Statement[]): Counting | undefi
       return b.kind !== "store" || b.array !== s.name || give(b, b.value, b.offset, loops)
     })
   if (!visit(rest, []) || starts.length === 0) return undefined
-  return { low: Math.min(...starts), high: Math.max(...starts), additions }
+  const [low, high] = [Math.min(...starts), Math.max(...starts)]
+  // What has come beyond a last number would go on from there.
+  if (lasts.length > 0 && (additions.length > 0 || lasts.some((last) => last !== high))) return undefined
+  return { low, high, additions }
 }
+
+/** x = select(x == last, first, x + 1). */
+function turnOf(x: Expression, isOwn: (x: Expression) => boolean) {
+  if (x.kind !== "operation" || x.operation !== "select") return undefined
+  const [condition, first, next] = x.args as [Expression, Expression, Expression]
+  if (condition.kind !== "operation" || condition.operation !== "eq" || !isOwn(condition.args[0]!)) return undefined
+  if (next.kind !== "operation" || next.operation !== "add") return undefined
+  const last = condition.args[1]!
+  const goesOn = isOwn(next.args[0]!) && isOne(next.args[1]!)
+  return goesOn && isLiteral(last) && isLiteral(first) ? { first: first.value, last: last.value } : undefined
+}
+
+const isOne = (x: Expression): boolean => isLiteral(x) && x.value === 1
 
 /** What an addition has added at most, at a place where the loops `open` are open; undefined where that is not known. */
 function timesDone(

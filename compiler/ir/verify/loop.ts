@@ -8,7 +8,7 @@
  * thing at a time: an inner scope may not hide an outer name, scopes side by side may repeat one. Dtypes and widths agree, operations do
  * not mix widths (`splat` does). A store to a packed storage covers whole 32-bit words, but on machines that store single halves. Barriers and shuffles stand under control flow that
  * is the same for all lanes of a workgroup: literals, symbols, its number, the grid's variable, variables of such loops and `let`s of these; a fetch
- * counts as different for each lane.
+ * counts as different for each lane. What a group does together (fragments.ts) stands where it is the same for the group.
  */
 import { isLiteral, print, walk } from "../expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, storageType, workgroupNames } from "../loop.js"
@@ -18,6 +18,8 @@ import type { Expression } from "../nodes.js"
 import type { DType } from "../operations.js"
 import { printStatement } from "../print/loop.js"
 import { earlyProblems } from "./early.js"
+import { type Around, allocProblems, fragmentProblems, touchProblem } from "./fragments.js"
+import { type Assigned, all, type Likeness, laneNumber, likenessOf, newAssigned } from "./likeness.js"
 
 export type LoopProblemCode =
   | "shape" /* grid and lane loops, and what may stand where */
@@ -30,6 +32,7 @@ export type LoopProblemCode =
   | "symbols" /* the kernel's list of symbols is not what its body uses */
   | "number" /* a literal that must be one, or a number out of its bounds */
   | "packed" /* a store of part of a 32-bit word */
+  | "fragment" /* what lanes do together with fragments, or begin to copy, is not what the hardware does */
   | "early" /* what earlier launches may write is touched before they have ended */
 
 export interface LoopProblem {
@@ -38,16 +41,16 @@ export interface LoopProblem {
 }
 
 /** What a name means where it is visible. */
-interface Meaning {
+interface Meaning extends Likeness {
   readonly kind: "variable" | "array"
   readonly dtype: DType
   readonly width: number
   /** May be assigned, or stored to. */
   readonly mutable: boolean
-  /** The same in all lanes of a workgroup. */
-  readonly uniform: boolean
   /** Of an array: two elements share a 32-bit word. */
   readonly packed: boolean
+  /** Of an array. */
+  readonly made: LoopBuffer | (Statement & { kind: "alloc" }) | undefined
 }
 
 /** Where a statement stands. */
@@ -56,7 +59,8 @@ interface Place {
   readonly within: "kernel" | "grid" | "prologue" | "lane"
   /** Directly in the innermost of these. */
   readonly direct: boolean
-  readonly uniform: boolean
+  /** Lanes of aligned groups that come here together. */
+  readonly alike: number
 }
 
 const widths = [1, 2, 4, 8]
@@ -68,21 +72,35 @@ interface Check {
   readonly problems: LoopProblem[]
   readonly names: Map<string, Meaning>
   readonly symbols: Set<string>
+  /** What is known of integers that are assigned, by their declarations. */
+  readonly assigned: Assigned
   /** Printed for a problem only: the text of a DAG may be long. */
   where: Statement | string
 }
 
 /** The rules that a kernel breaks; none when it is well formed on such a machine. */
-export function verifyLoop(
+export function verifyLoop(kernel: LoopKernel, machine: Capabilities = {}): readonly LoopProblem[] {
+  const assigned = newAssigned()
+  // What is assigned counts as the same for all lanes until something else is found.
+  for (;;) {
+    const problems = problemsOf(kernel, machine, assigned)
+    if (!assigned.changed()) return problems
+  }
+}
+
+type Capabilities = Pick<TileOptions, "singleHalves">
+
+function problemsOf(
   kernel: LoopKernel,
-  { singleHalves = false }: Pick<TileOptions, "singleHalves"> = {},
+  { singleHalves = false }: Capabilities,
+  assigned: Assigned,
 ): readonly LoopProblem[] {
-  const check: Check = { kernel, singleHalves, problems: [], names: new Map(), symbols: new Set(), where: "" }
+  const check: Check = { kernel, singleHalves, problems: [], names: new Map(), symbols: new Set(), assigned, where: "" }
   wholeNumber(check, "the number of threads", kernel.threads, 1)
   wholeNumber(check, "the number of groups", kernel.groups, 1)
   for (const b of kernel.buffers) checkBuffer(check, b)
-  for (const name of workgroupNames) declare(check, name, { kind: "variable", dtype: "i32", uniform: true })
-  checkScope(check, kernel.body, { within: "kernel", direct: true, uniform: true })
+  for (const name of workgroupNames) declare(check, name, { kind: "variable", dtype: "i32", alike: all })
+  checkScope(check, kernel.body, { within: "kernel", direct: true, alike: all })
   checkSingle(check, kernel.body, hasPrologue(kernel.body) ? "lane" : "grid")
   check.where = ""
   for (const problem of earlyProblems(kernel)) report(check, "early", problem)
@@ -107,7 +125,15 @@ const wholeNumber = (check: Check, what: string, x: number, least: number) =>
 
 function declare(check: Check, name: string, meaning: Partial<Meaning> & Pick<Meaning, "kind" | "dtype">): void {
   require(check, !check.names.has(name), "name", () => `'${name}' is declared already`)
-  check.names.set(name, { width: 1, mutable: false, uniform: false, packed: false, ...meaning })
+  check.names.set(name, {
+    width: 1,
+    mutable: false,
+    alike: 1,
+    lanes: undefined,
+    packed: false,
+    made: undefined,
+    ...meaning,
+  })
 }
 
 function meaning(check: Check, name: string, kind: Meaning["kind"]): Meaning | undefined {
@@ -117,13 +143,7 @@ function meaning(check: Check, name: string, kind: Meaning["kind"]): Meaning | u
   return found?.kind === kind ? found : undefined
 }
 
-function isUniform(check: Check, root: Expression): boolean {
-  let uniform = true
-  walk(root, (x) => {
-    if (x.kind === "fetch" || (x.kind === "variable" && !check.names.get(x.name)?.uniform)) uniform = false
-  })
-  return uniform
-}
+const alikeIn = (check: Check, x: Expression): Likeness => likenessOf(x, (name) => check.names.get(name))
 
 const size = (check: Check, what: string, x: Expression) =>
   require(check, x.dtype === "i32" && x.width === 1, "dtype", () => `${what} is ${typeName(x)}, not i32`)
@@ -134,6 +154,23 @@ const index = (check: Check, what: string, x: Expression) =>
 const same = (check: Check, what: string, is: Typed, given: Typed) =>
   require(check, typeName(is) === typeName(given), is.dtype === given.dtype ? "width" : "dtype", () =>
     `${what} is ${typeName(is)}, not ${typeName(given)}`)
+
+function reportAll(check: Check, problems: readonly string[]): void {
+  for (const problem of problems) report(check, "fragment", problem)
+}
+
+function checkTouch(check: Check, array: string, width: number): void {
+  const made = check.names.get(array)?.made
+  const problem = made && touchProblem(made, width)
+  if (problem !== undefined) report(check, "fragment", problem)
+}
+
+const around = (check: Check, { alike }: Place): Around => ({
+  threads: check.kernel.threads,
+  alike,
+  alikeOf: (x) => alikeIn(check, x).alike,
+  arrayOf: (name) => meaning(check, name, "array")?.made,
+})
 
 function target(check: Check, name: string, offset: Expression, width: number): Meaning | undefined {
   const array = meaning(check, name, "array")
@@ -173,6 +210,7 @@ function checkNode(check: Check, x: Expression): void {
       const array = meaning(check, x.array, "array")
       index(check, x.array, x.offset)
       if (array !== undefined) same(check, `an element of ${x.array}`, array, { dtype: x.dtype, width: 1 })
+      checkTouch(check, x.array, x.width)
       return
     }
     case "splat":
@@ -208,20 +246,22 @@ function checkScope(check: Check, body: readonly Statement[], place: Place): voi
 
 function checkFor(check: Check, s: Extract<Statement, { kind: "for" }>, place: Place): void {
   size(check, "the extent", s.extent)
-  const uniform = s.bind !== "lane" && isUniform(check, s.extent)
+  const own = s.bind === "lane" ? { alike: all } : alikeIn(check, s.extent)
+  const alike = Math.min(place.alike, own.alike)
   if (s.bind === "unroll")
     require(check, isLiteral(s.extent), "number", () => "the extent of an unrolled loop is not a literal")
   if (s.bind === "lane")
     require(check, isLiteral(s.extent) && s.extent.value === check.kernel.threads, "shape", () =>
       `the lane loop does not have the kernel's ${check.kernel.threads} threads`)
-  declare(check, s.variable, { kind: "variable", dtype: "i32", uniform: uniform && place.uniform })
+  const number = s.bind === "lane" ? laneNumber : { alike }
+  declare(check, s.variable, { kind: "variable", dtype: "i32", ...number })
   const outer = s.bind === "grid" || s.bind === "lane"
   const within = outer
     ? place.within === "kernel" && s.bind === "grid"
       ? "grid"
       : inLanes(place, s.bind)
     : place.within
-  checkScope(check, s.body, { within, direct: outer, uniform: place.uniform && (uniform || s.bind === "lane") })
+  checkScope(check, s.body, { within, direct: outer, alike })
   check.names.delete(s.variable)
   if (outer && (within === "grid" || within === "prologue"))
     checkSingle(check, s.body, within === "grid" ? "lane" : "grid")
@@ -259,7 +299,7 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
     case "if": {
       require(check, s.condition.dtype === "bool" && s.condition.width === 1, "dtype", () =>
         `the condition is ${typeName(s.condition)}, not bool`)
-      const inside = { ...place, direct: false, uniform: place.uniform && isUniform(check, s.condition) }
+      const inside = { ...place, direct: false, alike: Math.min(place.alike, alikeIn(check, s.condition).alike) }
       checkScope(check, s.body, inside)
       checkScope(check, s.otherwise, inside)
       break
@@ -269,8 +309,9 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
       break
     case "let": {
       const { name, mutable, value } = s
-      const uniform = !mutable && isUniform(check, value)
-      declare(check, name, { kind: "variable", dtype: value.dtype, width: value.width, mutable, uniform })
+      const likeness = alikeIn(check, value)
+      const own = mutable ? { alike: check.assigned.alikeOf(s, Math.min(place.alike, likeness.alike)) } : likeness
+      declare(check, name, { kind: "variable", dtype: value.dtype, width: value.width, mutable, ...own })
       break
     }
     case "assign": {
@@ -278,17 +319,26 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
       if (found === undefined) return
       require(check, found.mutable, "access", () => `'${s.name}' is not mutable`)
       same(check, `'${s.name}'`, found, s.value)
+      check.assigned.assign(s.name, Math.min(place.alike, alikeIn(check, s.value).alike))
       break
     }
     case "alloc":
       wholeNumber(check, "the size", s.size, 1)
       require(check, s.storage === undefined || s.dtype === "f32", "dtype", () =>
         `${s.name} is ${s.dtype}, which ${s.storage} does not hold`)
-      declare(check, s.name, { kind: "array", dtype: s.dtype, mutable: true, packed: s.storage !== undefined })
+      declare(check, s.name, {
+        kind: "array",
+        dtype: s.dtype,
+        mutable: true,
+        packed: s.storage !== undefined,
+        made: s,
+      })
+      reportAll(check, allocProblems(s))
       break
     case "store": {
       const array = target(check, s.array, s.offset, s.value.width)
       if (array !== undefined) same(check, `an element of ${s.array}`, array, { dtype: s.value.dtype, width: 1 })
+      checkTouch(check, s.array, s.value.width)
       const early = place.within === "prologue" && check.kernel.buffers.some((b) => b.name === s.array)
       require(check, !early, "access", () => "every workgroup would store this, before its cells")
       break
@@ -297,7 +347,7 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
       wholeNumber(check, "the mask", s.mask, 1)
       require(check, s.mask < check.kernel.threads, "number", () =>
         `the mask is not below the ${check.kernel.threads} threads`)
-      require(check, place.uniform, "barrier", () => "a shuffle under control flow that may differ between lanes")
+      require(check, place.alike === all, "barrier", () => "a shuffle under control flow that may differ between lanes")
       declare(check, s.name, { kind: "variable", dtype: s.value.dtype, width: s.value.width })
       break
     case "prefetch": {
@@ -316,9 +366,10 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
     case "copy":
     case "commit":
     case "wait":
+      reportAll(check, fragmentProblems(s, around(check, place)))
       break
     case "barrier":
-      require(check, place.uniform, "barrier", () => "a barrier under control flow that may differ between lanes")
+      require(check, place.alike === all, "barrier", () => "a barrier under control flow that may differ between lanes")
       break
     default:
       s satisfies never
@@ -334,11 +385,12 @@ function checkSingle(check: Check, body: readonly Statement[], bind: "grid" | "l
   require(check, ends, "shape", () => "something follows the grid loop")
 }
 
-function checkBuffer(check: Check, { name, dtype, storage, size: elements, access }: LoopBuffer): void {
+function checkBuffer(check: Check, made: LoopBuffer): void {
+  const { name, dtype, storage, size: elements, access } = made
   check.where = `buffer ${name}`
   require(check, storageType(storage) === dtype, "dtype", () => `${storage} does not hold ${dtype}`)
   size(check, "the size", elements)
-  declare(check, name, { kind: "array", dtype, mutable: access !== "read", packed: packed(storage) })
+  declare(check, name, { kind: "array", dtype, mutable: access !== "read", packed: packed(storage), made })
 }
 
 const articles = { variable: "a variable", array: "an array" }
