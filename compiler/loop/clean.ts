@@ -68,10 +68,18 @@ function cleanBody(body: readonly Statement[], known: Ranges): readonly Statemen
         if (value.dtype === "i32" && value.width === 1 && !s.mutable) known.set(s.name, known.of(value))
         return [{ ...s, value }]
       }
+      case "copy":
+        return [cleanCopy(mapExpressions(s, known.simplify) as typeof s)]
       default:
         return [mapExpressions(s, known.simplify)]
     }
   })
+}
+
+/** A copy that is known to be of memory, or of zeros: then it does not matter where from. */
+function cleanCopy({ valid, ...s }: Statement & { kind: "copy" }): Statement {
+  if (valid?.kind !== "literal") return valid === undefined ? s : { ...s, valid }
+  return valid.value !== 0 ? s : { ...s, valid, from: { ...s.from, offset: literal(0) } }
 }
 
 function simplifier(ranges: ReadonlyMap<string, Range>): (x: Expression) => Expression {

@@ -8,6 +8,7 @@
 import { operands, rebuild } from "../../compiler/ir/expression.js"
 import type { Item, Kernel } from "../../compiler/ir/kernel.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import { withBodies, withExpressions } from "../../compiler/ir/loop-visit.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 
 export interface Rules {
@@ -48,29 +49,7 @@ function changeBody(body: readonly Statement[], rules: Rules, count: Counter): r
   return body.flatMap((s): readonly Statement[] => {
     const made = rules.statement?.(s)
     if (made !== undefined && count.hit()) return made
-    switch (s.kind) {
-      case "for":
-        return [{ ...s, extent: value(s.extent), body: changeBody(s.body, rules, count) }]
-      case "if":
-        return [
-          {
-            ...s,
-            condition: value(s.condition),
-            body: changeBody(s.body, rules, count),
-            otherwise: changeBody(s.otherwise, rules, count),
-          },
-        ]
-      case "block":
-        return [{ ...s, body: changeBody(s.body, rules, count) }]
-      case "let":
-      case "assign":
-      case "shuffle":
-        return [{ ...s, value: value(s.value) }]
-      case "store":
-        return [{ ...s, offset: value(s.offset), value: value(s.value) }]
-      default:
-        return [s]
-    }
+    return [withBodies(withExpressions(s, value), (inner) => changeBody(inner, rules, count))]
   })
 }
 

@@ -40,8 +40,10 @@ export interface Product {
 /** A random product of 1 to 48 rows, columns and elements of the sum. */
 export function drawProduct(choose: Choices): Product {
   const atom = atoms.get(choose.of(["mma.m16n8k16.bf16", "mma.m16n8k16.f16", "wgmma.m64n64k16.bf16"]))!
-  const extent = () => 1 + choose.below(48)
-  const [rows, columns, depth] = [extent(), extent(), extent()]
+  // Many that can be copied several elements at once, and sums of three chunks.
+  const extent = () => (choose.chance(50) ? 8 * (1 + choose.below(6)) : 1 + choose.below(48))
+  const [rows, columns] = [extent(), extent()]
+  const depth = choose.chance(40) ? 33 + choose.below(16) : extent()
   const small = !atom.asynchronous
   const groups = choose.of([
     [1, 1] as const,
@@ -57,6 +59,7 @@ export function drawProduct(choose: Choices): Product {
   const ring = choose.of([
     [2, 0],
     [3, 0],
+    [2, 0],
     [4, 0],
     [3, 1],
     [4, 1],

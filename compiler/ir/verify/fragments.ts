@@ -113,6 +113,7 @@ function copyProblems({ to, from, width, valid }: Of<"copy">, { arrayOf }: Aroun
   if (target === undefined || source === undefined) return ["what is copied is no array"]
   const bytes = width * bytesOf(source)
   return [
+    ...[to, from].map(({ offset }) => offsetProblem(offset)),
     !(isAlloc(target) && target.space === "shared") && `${to.array} is copied to, and not shared`,
     (isAlloc(source) || source.access !== "read") && `${from.array} is copied, and no buffer that is only read`,
     storageOf(target) !== storageOf(source) && `${storageOf(source)} is copied to ${storageOf(target)}`,
@@ -129,6 +130,7 @@ function togetherProblems(s: Of<"multiply" | "fill" | "drain">, atom: Atom, arou
   const numbers = [...given.map((p) => p.offset), ...(s.kind === "multiply" ? [] : [s.stride])]
   const differs = numbers.some((x) => around.alikeOf(x) < lanes)
   return [
+    ...numbers.map(offsetProblem),
     around.threads % lanes !== 0 && `${around.threads} threads are no groups of ${lanes}`,
     around.alike < lanes && `${lanes} lanes do this together, and control may differ between them`,
     differs && `the ${lanes} lanes of a group may give different offsets`,
@@ -188,12 +190,14 @@ function movedProblems(s: Of<"fill" | "drain">, atom: Atom, around: Around): Pro
       made !== undefined &&
       !isAlloc(made) &&
       `${lies.array} is a buffer, and results go to the workgroup`,
-    (s.stride.dtype !== "i32" || s.stride.width > 1) && "the stride is no i32",
     s.kind === "fill" &&
       !(s.count >= 1 && s.step >= 0) &&
       `${s.count} fragments by ${s.step} are none, or lie backwards`,
   ]
 }
+
+const offsetProblem = ({ dtype, width }: Expression): string | false =>
+  (dtype !== "i32" || width > 1) && "an offset or a stride is no i32"
 
 const unknown = (name: string): string => `there is no atom ${name}`
 const found = (problems: Problems): readonly string[] => problems.filter((p): p is string => typeof p === "string")
