@@ -49,6 +49,8 @@ function changeBody(body: readonly Statement[], rules: Rules, count: Counter): r
   return body.flatMap((s): readonly Statement[] => {
     const made = rules.statement?.(s)
     if (made !== undefined && count.hit()) return made
+    // What is only asked for changes nothing.
+    if (s.kind === "prefetch") return [s]
     return [withBodies(withExpressions(s, value), (inner) => changeBody(inner, rules, count))]
   })
 }

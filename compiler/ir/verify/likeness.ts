@@ -56,6 +56,9 @@ export interface Assigned {
   changed(): boolean
 }
 
+/** Lanes of the widest group. No barrier stands where control hangs on what is assigned: compilers of shaders would not see that it may. */
+const widestGroup = 128
+
 export function newAssigned(): Assigned {
   const most = new Map<Statement, number>()
   const declared = new Map<string, Statement>()
@@ -63,7 +66,8 @@ export function newAssigned(): Assigned {
   return {
     alikeOf(declaration, first) {
       const { name, value } = declaration
-      const alike = value.dtype === "f32" || value.width > 1 ? 1 : Math.min(first, most.get(declaration) ?? first)
+      const own = value.dtype === "f32" || value.width > 1 ? 1 : Math.min(first, widestGroup)
+      const alike = Math.min(own, most.get(declaration) ?? own)
       most.set(declaration, alike)
       declared.set(name, declaration)
       return alike
