@@ -9,7 +9,7 @@
  */
 import { join } from "node:path"
 import type { Artifact } from "../runtime/artifact.js"
-import type { Binary } from "../runtime/devices/cuda/architectures.js"
+import { architectureOf, type Binary } from "../runtime/devices/cuda/architectures.js"
 import type { Compiler } from "../runtime/devices/cuda/compiler.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
@@ -33,7 +33,11 @@ export async function compile(args: readonly string[]): Promise<number> {
   const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
   const compiler = await import("../compiler/internal.js")
   const onWarning = (message: string) => say(`weft: ${message}`)
-  const options = { context, precision, tuned, onWarning, ...(tensors && { tensors }) }
+  // For one architecture alone: what only that has may be used.
+  const [one, ...others] = arch ?? []
+  const alone = one?.kind === "cubin" && others.length === 0 ? architectureOf(one.arch) : undefined
+  const adapter = alone && { subgroupSize: 32, capability: alone.capability }
+  const options = { context, precision, tuned, adapter, onWarning, ...(tensors && { tensors }) }
   const compiling = compiler.compile(file, config, target, options)
   const artifact = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   if (target === "cuda") await writeCuda(artifact, out, binaries)

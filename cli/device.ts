@@ -151,7 +151,10 @@ const uncheckedCuda = () =>
 /** Loaded when it is asked for: most machines have no such device. */
 async function openCuda(reason: string): Promise<ChosenDevice> {
   const { createCudaDevice } = await import("../runtime/devices/cuda/device.js")
-  return { device: await createCudaDevice(), reason }
+  const { architectureOf } = await import("../runtime/devices/cuda/architectures.js")
+  const device = await createCudaDevice()
+  // Lanes that exchange values, on every GPU.
+  return { device, adapter: { subgroupSize: 32, capability: architectureOf(device.facts.arch)!.capability }, reason }
 }
 
 /** @throws WeftError `cuda/missing` where a model that is compiled here could not be loaded there */

@@ -53,6 +53,8 @@ export interface TileOptions {
   readonly maxGroups: number
   /** Bytes of shared memory. */
   readonly sharedBytes: number
+  /** Bytes of it of a kernel that multiplies on matrix units; as of any other when left out. */
+  readonly atomBytes?: number
   /** Whether one of two elements that share a word may be stored; both are stored at once when left out. */
   readonly singleHalves?: boolean
 }
@@ -130,4 +132,6 @@ export interface AdapterFacts {
   readonly storageBuffers?: number
   /** Whether it has arithmetic of f16; used where results need not be exact. */
   readonly f16?: boolean
+  /** Of a GPU for CUDA: ten times its compute capability; the artifact may be for that one alone. Any from 80 on when left out. */
+  readonly capability?: number
 }

@@ -77,8 +77,9 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     (n, { dtype, size, storage }) => n + storageBytes(storage ?? dtype) * size,
     0,
   )
-  if (bytes > options.sharedBytes)
-    throw new Refused("local/size", `the locals of a block take ${bytes} bytes, but ${options.sharedBytes} are there`)
+  const hasAtoms = everyStatement(chain).some((s) => s.kind === "multiply")
+  const most = hasAtoms ? (options.atomBytes ?? options.sharedBytes) : options.sharedBytes
+  if (bytes > most) throw new Refused("local/size", `the locals of a block take ${bytes} bytes, but ${most} are there`)
   const body = gridLoops(parts, total, chain)
   const half = options.singleHalves === true ? undefined : storedSingly(kernel, body)
   if (half !== undefined)

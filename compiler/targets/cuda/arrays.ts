@@ -74,7 +74,7 @@ export function placeTexts(
     return { array, facts, ...split(lowered!, period, context.definitions) }
   })
   const texts = printed(
-    context,
+    { ...context, numbers: true },
     parts.flatMap(({ inside, whole }) => [inside, whole]),
   )
   return parts.map(({ array, facts, whole }, i) => {

@@ -1,7 +1,7 @@
 /**
  * How CUDA spells each scalar operation: one table, a text per operation. A vector is spelled alike, by the prelude's operators and functions.
  *
- *   add       (a + b) where neither is below 0, as in indices; else wrapped_sum(a, b), for C++ takes for granted that nothing wraps
+ *   add       (a + b) where neither is below 0, and in numbers of elements; else wrapped_sum(a, b), for C++ takes for granted that nothing wraps
  *   toI32     to_signed(a)           saturates, NaN becomes 0
  *   max       larger(a, b)           NaN where one of them is
  */
@@ -19,7 +19,7 @@ const float =
 const wrapping =
   (sign: string, name: string): Spelling =>
   (c) =>
-    (c.dtype === "i32" && !c.allNonNegative ? call(name) : infix(sign))(c)
+    (c.dtype === "i32" && !c.allNonNegative && !c.isIndex ? call(name) : infix(sign))(c)
 const known =
   (sign: string, name: string): Spelling =>
   (c) =>
@@ -38,7 +38,7 @@ const expanded: Spelling = () => {
 
 export const cudaOperations: Spellings = {
   add: wrapping("+", "wrapped_sum"),
-  sub: float(infix("-"), (c: Call) => (c.dtype === "u32" ? infix("-") : call("wrapped_difference"))(c)),
+  sub: float(infix("-"), (c: Call) => (c.dtype === "u32" || c.isIndex ? infix("-") : call("wrapped_difference"))(c)),
   mul: wrapping("*", "wrapped_product"),
   div: float(infix("/"), call("quotient")),
   rem: call("remainder_of"),

@@ -101,6 +101,8 @@ export interface Context {
   readonly definitions: Map<string, Expression>
   /** Variables of loops that a driver may unroll. */
   readonly counters: Set<string>
+  /** Whether what is printed numbers elements, which never wraps: whatever is below 0 on the way. */
+  readonly numbers?: boolean
   readonly line: (text: string) => void
   /** Writes a line outside of the kernel's function. */
   readonly global: (text: string) => void

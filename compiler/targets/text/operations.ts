@@ -22,6 +22,8 @@ export interface Call {
   readonly nonNegative: boolean
   /** Whether all of them are. */
   readonly allNonNegative: boolean
+  /** Whether it is a part of a number of elements. */
+  readonly isIndex: boolean
   /** The value of the second argument, when it is a literal. */
   readonly literal: number | undefined
   /** Whether the second argument is known to be below 2^125 in size. */
@@ -63,6 +65,7 @@ export function callOf(context: Context, x: OperationNode, texts: readonly strin
     dtype: x.args[x.operation === "select" ? 1 : 0]!.dtype,
     width: x.width,
     nonNegative: isNonNegative(x.args[0]!, context.nonNegative),
+    isIndex: context.numbers === true,
     allNonNegative: x.args.every((a) => isNonNegative(a, context.nonNegative)),
     literal: second !== undefined && isLiteral(second) ? second.value : undefined,
     moderate: second !== undefined && isModerate(second),
