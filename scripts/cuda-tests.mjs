@@ -65,7 +65,7 @@ export { findCompiler, missingCompiler } from "../../runtime/devices/cuda/find-c
   const alias = { vitest: join(root, "test", "cuda", "runner.ts") }
   await build({ ...common, entryPoints: ["test/cuda/main.ts"], alias, external: ["koffi"], outfile: tests })
   const texts = join(own, "texts.json")
-  spawnSync(process.execPath, [tests, "--record", texts], { stdio: ["ignore", "ignore", "inherit"] })
+  spawnSync(process.execPath, [tests, "--record", texts, arch], { stdio: ["ignore", "ignore", "inherit"] })
   const { compiler, searches } = findCompiler()
   if (compiler === undefined) throw new Error(missingCompiler(searches))
   const units = Object.entries(JSON.parse(readFileSync(texts, "utf8")))

@@ -25,6 +25,7 @@ import { openSession } from "../support/session.js"
 import { batchesOf } from "../targets/operations.js"
 import { failuresOn } from "../targets/operations-device.js"
 import { goldenArtifacts, statefulNames, tales } from "./names.js"
+import { products } from "./products.js"
 
 export interface Card {
   open(options?: CudaDeviceOptions): Promise<CudaDevice>
@@ -35,6 +36,7 @@ export async function cardSuites(card: Card): Promise<void> {
   await conformance("cuda", card.open, (kernels, order) => cudaTarget.emit(kernels, order))
   operations(card)
   randomKernels(card)
+  products(card.open)
   goldens(card)
   endings(card)
   onTales(card)

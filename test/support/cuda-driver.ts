@@ -47,7 +47,8 @@ interface Captured {
 
 export const imageOf = (symbols: readonly string[]): Uint8Array => new TextEncoder().encode(JSON.stringify(symbols))
 
-export function fakeDriver(total = 2 ** 30): FakeDriver {
+/** `capability`: ten times the compute capability that it says it has. */
+export function fakeDriver(total = 2 ** 30, capability = 90): FakeDriver {
   const live = new Map<string, number>()
   const things = new Map<number, { readonly kind: string; readonly context: number; readonly value: unknown }>()
   const memory = new Set<Allocation>()
@@ -145,7 +146,8 @@ export function fakeDriver(total = 2 ** 30): FakeDriver {
     deviceCount: () => 1,
     device: (ordinal) => ordinal,
     deviceName: () => "Fake",
-    attribute: (_, attribute) => ({ 75: 9, 76: 0, 16: 132 })[attribute as number] ?? 1 << 20,
+    attribute: (_, attribute) =>
+      ({ 75: Math.floor(capability / 10), 76: capability % 10, 16: 132 })[attribute as number] ?? 1 << 20,
     totalMemory: () => total,
     createContext: () => {
       // A fault is the whole process's as long as it runs, as on an H200 with driver 13.0.
