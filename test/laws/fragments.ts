@@ -195,13 +195,17 @@ function scheduled(
       const block = choose.of<number | "all">(known ? [16, "all", 32, 8, 24] : [16, 32, 24, 8])
       tile[a.name] = { block: i === 0 ? block : choose.of([1, 2, 4]) }
     }
-  const groups = [choose.of([1, 1, 2]), choose.of([1, 2, 1])]
+  // Of an asynchronous atom the groups are large, and interpreted slowly.
+  const wide = choose.chance(15)
+  const name = wide ? choose.of(["wgmma.m64n64k16.bf16", "wgmma.m64n128k16.bf16"]) : "mma.m16n8k16.bf16"
+  const groups = [choose.of(wide ? [1, 1, 1, 2] : [1, 1, 2]), wide ? 1 : choose.of([1, 2, 1])]
   for (const [i, side] of [rows, columns].entries()) if (groups[i]! > 1) warps[side.at(-1)!.name] = groups[i]!
   const chunk = choose.of([16, 32, 64])
-  const stages = choose.of([2, 1, 3, 4])
+  const stages = wide ? choose.of([3, 4]) : choose.of([2, 1, 3, 4])
   const named = choose.chance(20) ? { rows: choose.of([...rows, ...columns]).name } : {}
+  if (wide) make.traits.push("asynchronous")
   const own: StoreSchedule = {
-    atom: { name: "mma.m16n8k16.bf16", ...named },
+    atom: { name, ...named },
     tile,
     warps,
     reduce: { [folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } },
@@ -209,7 +213,7 @@ function scheduled(
       ? { raster: [...store.axes.slice(1), store.axes[0]!].map((a) => a.name) }
       : {}),
   }
-  return { schedule: { threads: 32 * groups[0]! * groups[1]!, stores: [own], locals: {} } }
+  return { schedule: { threads: (wide ? 128 : 32) * groups[0]! * groups[1]!, stores: [own], locals: {} } }
 }
 
 /** Integers that one term holds, or two; garbage in what is written. */

@@ -8,9 +8,9 @@
  * sums in fragments that would become long is added to sums of its own from time to time.
  */
 import { literalExtent } from "../../ir/dim.js"
-import { add, apply, fetch, literal, mul, substitute, variable } from "../../ir/expression.js"
+import { add, apply, fetch, literal, mul, variable } from "../../ir/expression.js"
 import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
-import type { Half, Statement } from "../../ir/loop.js"
+import type { Half, Place, Statement, Tile } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
@@ -77,7 +77,6 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   const results = contraction.products.map(() => allocate(ring, "c", "result", resultSize(ring), out, lowerer))
   for (const array of results) clear(array, resultSize(ring), out, lowerer)
   const most = contraction.folded.reduce((n, a) => n * Math.max(1, lowerer.longest(a.name)), 1)
-  const chain = Math.floor(longestChain / chunk)
   const sums =
     most > longestChain ? results.map(() => allocate(ring, "c", "sum", resultSize(ring), out, lowerer)) : undefined
   for (const array of sums ?? []) clear(array, resultSize(ring), out, lowerer)
@@ -87,43 +86,61 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
     for (const operand of [...ring.a, ...ring.b])
       emitStage(operand, slot, ring.fixed, at, { ...scope, out: into, bound, vector: undefined }, lowerer)
   }
-  for (let ahead = 0; ahead < stages - 1; ahead++) {
+  const { asynchronous } = ring.groups.atom
+  // While asynchronous products of a chunk go on, the next copy takes the place of the one before it.
+  const ahead = asynchronous ? stages - 2 : stages - 1
+  if (ahead < (asynchronous ? 1 : 0)) throw new Refused("atom/tile", "asynchronous products take at least three stages")
+  for (let i = 0; i < ahead; i++) {
     const body: Statement[] = []
-    stage(literal(ahead), body, scope.bound)
-    out.push(...when(apply("lt", literal(ahead), chunks.count), body), { kind: "commit", of: "copies" })
+    stage(literal(i), body, scope.bound)
+    out.push(...when(apply("lt", literal(i), chunks.count), body), { kind: "commit", of: "copies" })
   }
   const turn = lowerer.fresh("turn")
-  const bound = new Set(scope.bound).add(turn)
   const here = variable(turn)
-  const body: Statement[] = []
-  const ahead = stages - 1
-  if (ahead > 0) body.push({ kind: "wait", of: "copies", groups: stages - 2 }, { kind: "barrier" })
-  const next: Statement[] = []
-  stage(add(here, literal(ahead)), next, bound)
-  if (ahead === 0)
-    body.push(
-      { kind: "barrier" },
-      ...next,
-      { kind: "commit", of: "copies" },
-      { kind: "wait", of: "copies", groups: 0 },
-      { kind: "barrier" },
-    )
-  else body.push(...when(apply("lt", add(here, literal(ahead)), chunks.count), next), { kind: "commit", of: "copies" })
-  emitProducts(ring, slotOf(here, stages), results, { ...scope, out: body, bound }, lowerer)
+  const bound = new Set(scope.bound).add(turn)
+  const later: Statement[] = []
+  stage(add(here, literal(ahead)), later, bound)
+  const filled: readonly Statement[] = [
+    ...when(apply("lt", add(here, literal(ahead)), chunks.count), later),
+    { kind: "commit", of: "copies" },
+  ]
+  const products: Statement[] = []
+  emitProducts(ring, slotOf(here, stages), results, { ...scope, out: products, bound }, lowerer)
+  const body = turnOf(ahead, asynchronous, filled, products)
   if (sums !== undefined) {
     const done = add(here, literal(1))
-    const ends = apply(
-      "or",
-      apply("eq", apply("floormod", done, literal(chain)), literal(0)),
-      apply("eq", done, chunks.count),
-    )
-    const moved: Statement[] = []
+    const whole = apply("eq", apply("floormod", done, literal(Math.floor(longestChain / chunk))), literal(0))
+    const condition = apply("or", whole, apply("eq", done, chunks.count))
+    const moved: Statement[] = asynchronous ? [{ kind: "wait", of: "products", groups: 0 }] : []
     for (const [i, array] of results.entries()) emitMove(array, sums[i]!, resultSize(ring), moved, lowerer)
-    body.push({ kind: "if", condition: ends, body: moved, otherwise: [] })
+    body.push({ kind: "if", condition, body: moved, otherwise: [] })
   }
   if (literalExtent(chunks.count) !== 0)
     out.push({ kind: "for", variable: turn, extent: chunks.count, bind: "serial", body })
+  if (asynchronous) out.push({ kind: "wait", of: "products", groups: 0 })
   return sums ?? results
+}
+
+/** What is done in a turn: `filled` are the copies of a later one. Asynchronous products go on while those are begun, and until the next turn has begun its own. */
+function turnOf(
+  ahead: number,
+  asynchronous: boolean,
+  filled: readonly Statement[],
+  products: readonly Statement[],
+): Statement[] {
+  const barrier: Statement = { kind: "barrier" }
+  const there = (groups: number): Statement => ({ kind: "wait", of: "copies", groups })
+  if (asynchronous)
+    return [
+      there(ahead - 1),
+      barrier,
+      ...products,
+      { kind: "commit", of: "products" },
+      ...filled,
+      { kind: "wait", of: "products", groups: 1 },
+    ]
+  if (ahead === 0) return [barrier, ...filled, there(0), barrier, ...products]
+  return [there(ahead - 1), barrier, ...filled, ...products]
 }
 
 const slotOf = (turn: Expression, stages: number) =>
@@ -185,21 +202,26 @@ function emitProducts(ring: Ring, slot: Expression, results: readonly string[], 
   const step = lowerer.fresh("step")
   const first = mul(variable(step), literal(atom.k))
   const out: Statement[] = []
-  const left = a.map((x) => emitFragments(ring, "a", x, slot, first, out, lowerer))
-  const right = b.map((x) => emitFragments(ring, "b", x, slot, first, out, lowerer))
   const [i, j] = [lowerer.fresh("down"), lowerer.fresh("across")]
-  const size = (operand: "a" | "b" | "c") => literal(fragmentSize(atom, operand))
+  const operandsOf = (operand: "a" | "b", all: readonly StagedOperand[]): readonly (readonly (Place | Tile)[])[] => {
+    const number = variable(operand === "a" ? i : j)
+    if (atom[operand].places.includes("shared")) return all.map((x) => tilesOf(ring, operand, x, slot, first, number))
+    const size = literal(fragmentSize(atom, operand))
+    return all.map((x) =>
+      emitFragments(ring, operand, x, slot, first, out, lowerer).map((array) => ({ array, offset: mul(number, size) })),
+    )
+  }
+  const left = operandsOf("a", a)
+  const right = operandsOf("b", b)
+  const size = literal(fragmentSize(atom, "c"))
   const multiplies = contraction.products.flatMap((product, at) =>
     termsOf(left[product.a]!, right[product.b]!).map(
       ([p, q]): Statement => ({
         kind: "multiply",
         atom: atom.name,
-        c: {
-          array: results[at]!,
-          offset: mul(add(mul(variable(i), literal(across)), variable(j)), size("c")),
-        },
-        a: { array: p, offset: mul(variable(i), size("a")) },
-        b: { array: q, offset: mul(variable(j), size("b")) },
+        c: { array: results[at]!, offset: mul(add(mul(variable(i), literal(across)), variable(j)), size) },
+        a: p,
+        b: q,
       }),
     ),
   )
@@ -209,10 +231,29 @@ function emitProducts(ring: Ring, slot: Expression, results: readonly string[], 
 }
 
 /** The terms of two operands that are multiplied: what is as small as what has been left out of either is left out. The smaller first. */
-function termsOf(p: readonly string[], q: readonly string[]): readonly (readonly [string, string])[] {
+function termsOf<T>(p: readonly T[], q: readonly T[]): readonly (readonly [T, T])[] {
   const most = Math.max(p.length, q.length)
   const pairs = p.flatMap((x, i) => q.flatMap((y, j) => (i + j < most ? [{ x, y, order: i + j }] : [])))
   return pairs.sort((u, v) => v.order - u.order).map(({ x, y }) => [x, y] as const)
+}
+
+/** The tiles of an operand's terms that an atom takes from where they are staged; `number` counts those of the group. */
+function tilesOf(
+  { groups: { atom, row, column } }: Ring,
+  operand: "a" | "b",
+  staged: StagedOperand,
+  slot: Expression,
+  first: Expression,
+  number: Expression,
+): readonly Tile[] {
+  const [start, each] = operand === "a" ? [row, atom.m] : [column, atom.n]
+  const place = add(start, mul(number, literal(each)))
+  const inFold = staged.inner === "fold"
+  if (!inFold && each > staged.panel)
+    throw new Refused("atom/tile", `${each} places of a side that is in order do not fit in a row of ${staged.panel}`)
+  const offset = inFold ? offsetIn(staged, slot, first, place) : offsetIn(staged, slot, place, first)
+  const transposed = inFold === (operand === "b")
+  return staged.arrays.map((array) => ({ array, offset, stride: staged.panel, transposed }))
 }
 
 /** The fragments of an operand's terms for so many elements of the fold. */
@@ -241,7 +282,7 @@ function emitFragments(
       atom: atom.name,
       operand,
       to: { array: name, offset: mul(variable(number), literal(size * together)) },
-      from: { array, offset: substitute(offset, new Map()) },
+      from: { array, offset },
       stride: literal(staged.panel),
       // Rows of a and columns of b follow the side.
       transposed: inFold === (operand === "b"),
