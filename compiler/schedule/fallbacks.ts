@@ -10,6 +10,7 @@
  * computed again for each of its channels, so that this comes last.
  */
 
+import { atoms as knownAtoms } from "../ir/fragments/atoms.js"
 import type { Kernel } from "../ir/kernel.js"
 import type { LoopKernel } from "../ir/loop.js"
 import type { ScheduleTarget, TileOptions } from "../ir/machine.js"
@@ -42,7 +43,12 @@ export function firstPossible(kernel: Kernel, target: ScheduleTarget, options: T
 }
 
 function* assumptions({ atoms, ...target }: ScheduleTarget): Iterable<ScheduleTarget> {
-  if (atoms !== undefined) yield { ...target, atoms }
+  if (atoms !== undefined) {
+    yield { ...target, atoms }
+    // Those that take operands from registers take them however they lie.
+    const names = atoms.names.filter((name) => !knownAtoms.get(name)!.asynchronous)
+    yield { ...target, atoms: { ...atoms, names } }
+  }
   yield target
   const { chunks, ...plain } = target
   if (chunks?.contraction === true)

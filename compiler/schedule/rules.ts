@@ -164,27 +164,46 @@ export const atomRules = {
   columns: 16,
   /** Elements of the fold, likewise. Counted. */
   elements: 16,
-  /**
-   * Rows and columns of a block, those of all folds of a store together: the first of which there are enough. Of 128 × 128 each element that is copied is
-   * multiplied 128 times, by hand in CUDA measured on an H100; the smaller ones are not measured.
-   */
-  blocks: [
-    [128, 128],
-    [128, 64],
-    [64, 64],
-  ],
   /** Blocks for each multiprocessor below which there are too few. Not measured. */
   waves: 0.8,
   /** Elements of a chunk: a row of 128 bytes, which one swizzle permutes. Counted. */
   chunk: 64,
-  /** Chunks under way at most. Not measured; by hand in CUDA 3 in two blocks were better than 4 in one. */
-  stages: 4,
   /** Sums of a lane at most: as many registers again hold operands and addresses. Counted. */
   sums: 128,
-  /** Groups of lanes of a block at least: a multiprocessor has four units. Counted. */
-  groups: 4,
-  /** Groups of lanes of a block at most: registers of 8 groups with 128 sums each are all there are. Counted. */
-  mostGroups: 8,
+  /** Atoms of 32 lanes. */
+  warps: {
+    /**
+     * Rows and columns of a block, those of all folds of a store together: the first of which there are enough. Of 128 × 128 each element that is copied
+     * is multiplied 128 times, by hand in CUDA measured on an H100; the smaller ones are not measured.
+     */
+    blocks: [
+      [128, 128],
+      [128, 64],
+      [64, 64],
+    ],
+    /** Chunks under way at most. Not measured; by hand in CUDA 3 in two blocks were better than 4 in one. */
+    stages: 4,
+    /** Groups of lanes of a block at least: a multiprocessor has four units. Counted. */
+    groups: 4,
+    /** Groups of lanes of a block at most: registers of 8 groups with 128 sums each are all there are. Counted. */
+    mostGroups: 8,
+  },
+  /** Asynchronous atoms of 128 lanes, whose operands are multiplied from where they are staged. */
+  groups: {
+    /** As of warps. By hand in CUDA on an H100 128 × 256 made 558 to 649 TFLOP/s at 4,096 rows, 128 × 128 made 561 to 599, and 516 to 558 at 512. */
+    blocks: [
+      [128, 256],
+      [128, 128],
+      [128, 64],
+      [64, 64],
+    ],
+    /** Chunks under way at most. By hand in CUDA 6 of 128 × 128, measured on an H100. */
+    stages: 6,
+    /** Groups of lanes of a block at least, where it has so many rows: one waits while the other multiplies. Not measured. */
+    groups: 2,
+    /** Groups of lanes of a block at most: 128 sums of each lane and its operands take all registers. Counted. */
+    mostGroups: 2,
+  },
 } as const
 
 /** Online folds, by class: rows that share their keys in one block, channels of all of them, keys in chunks. */

@@ -10,6 +10,7 @@
  * Each number says its unit, its reason, and the device that it was measured on, as those of `schedule/rules.ts` do.
  */
 
+import { type Atom, atoms } from "../ir/fragments/atoms.js"
 import type { AdapterFacts, AskLimits, AtomTarget, Machine, ScheduleTarget } from "../ir/machine.js"
 
 /** Tokens of a step. One thread gains nothing by more of them, and what a step keeps grows with them. Not measured. */
@@ -156,12 +157,19 @@ export const cudaMachine: Machine = {
   bindingBytes: 2 ** 32 - 4,
 }
 
-/** Matrix units from sm_80 on, for results that need not be exact. Bytes: as many as any GPU from there on has for a block. */
-export const cudaAtoms: AtomTarget = {
-  names: ["mma.m16n8k16.bf16"],
-  storage: "bf16",
-  cores: cudaMultiprocessors,
-  sharedBytes: 96 * 1024,
+/** Bytes of shared memory that a block of sm_90 may have. */
+const sharedOfHopper = 227 * 1024
+
+/** The least compute capability, times ten, of what runs the artifacts. */
+const leastCapability = 80
+
+/** Matrix units for results that need not be exact, of the GPU that an artifact is for, or of all. */
+export function cudaAtoms(capability = leastCapability): AtomTarget {
+  const has = ({ arch, only }: Atom) => arch === capability || (arch < capability && only !== true)
+  const names = [...atoms.values()].filter((a) => a.a.storage === "bf16" && has(a)).map((a) => a.name)
+  // A kilobyte is left for what a block holds beside.
+  const sharedBytes = (capability === 90 ? sharedOfHopper : sharedOfAny) - 1024
+  return { names, storage: "bf16", cores: cudaMultiprocessors, sharedBytes }
 }
 
 /**

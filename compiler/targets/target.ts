@@ -3,7 +3,7 @@
  */
 import { type ArtifactTarget, defaultPrecision } from "../../runtime/artifact.js"
 import type { LoopKernel } from "../ir/loop.js"
-import type { AdapterFacts, Machine } from "../ir/machine.js"
+import type { AdapterFacts, AtomTarget, Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
 import { dropBarriers } from "../loop/drop-barriers.js"
 import { halveProducts } from "../loop/half-products.js"
@@ -87,10 +87,19 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
       return webgpuOn(machineOf(adapter, f16), f16)
     }
     case "cuda":
-      return precision === "fast"
-        ? { ...cudaTarget, schedule: { ...cudaTarget.schedule, atoms: cudaAtoms } }
-        : cudaTarget
+      return precision === "fast" ? withAtoms(cudaTarget, cudaAtoms(adapter?.capability)) : cudaTarget
     default:
       return name satisfies never
+  }
+}
+
+/** The target with matrix units, and blocks that hold as much as those take. */
+function withAtoms(target: Target, atoms: AtomTarget): Target {
+  const sharedBytes = Math.max(target.tile.sharedBytes, atoms.sharedBytes)
+  return {
+    ...target,
+    schedule: { ...target.schedule, atoms },
+    tile: { ...target.tile, sharedBytes },
+    emit: cudaKernels({ sharedBytes, multiprocessors: atoms.cores }),
   }
 }

@@ -43,6 +43,20 @@ describe("golden logits through the loop interpreter, as for hardware", () => {
   )
 })
 
+/** In the precision that lets matrix units take products of values that are rounded: what the checks of devices ask of it. */
+describe("golden logits through the loop interpreter, by matrix units", () => {
+  test.each(some(["qwen3", "qwen3-window", "qwen3-moe-mixed"], ["qwen3-moe-mixed"]))("%s", async (name) => {
+    const golden = await loadGolden(name)
+    const compilation = await compileCheckpoint(golden.checkpoint, "cuda", { entries: ["logits"], precision: "fast" })
+    const byUnits = compilation.kernels.filter((k) => k.schedule.stores.some((s) => s.atom !== undefined))
+    expect(byUnits.length).toBeGreaterThan(3)
+    const session = await openSession(compilation, interpretedDevice(compilation, "loop", 32), golden.checkpoint)
+    const logits = await logitsOf(session, golden.ids[0]!.slice(0, positions), long ? 9 : 7)
+    expect(normalisedError(logits, golden.logits[0]!.subarray(0, logits.length))).toBeLessThan(1e-3)
+    await golden.checkpoint.close()
+  })
+})
+
 test("steps as for hardware, one token after the other, beyond the window of keys that they see", async () => {
   const golden = await loadGolden("qwen3-window")
   const options = { entries: ["step"], adapter: hardware }

@@ -6,8 +6,10 @@ import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { everyStatement, withBodies } from "../../compiler/ir/loop-visit.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
+import { firstPossible } from "../../compiler/schedule/fallbacks.js"
+import { cudaTarget, targetFor } from "../../compiler/targets/target.js"
 import { buildContraction, type ContractionRecipe, contractionMemories, contractionRecipes } from "./fragments.js"
-import { checkLoops, effectOf, isWrong, loopsOf } from "./loops.js"
+import { checkLoops, effectOf, isWrong, loopsOf, runLoops, wrongEffect } from "./loops.js"
 import { law, patience, runs, seed } from "./settings.js"
 
 const counts = new Map<string, number>()
@@ -41,6 +43,29 @@ const describe = (recipe: ContractionRecipe): string =>
     const { kernel, schedule } = buildContraction(recipe)
     return `${printKernel(kernel)}\n${JSON.stringify(schedule)}\nseq ${recipe.seq}`
   })
+
+test(
+  "contractions under the schedules that rules choose for matrix units store what the kernels store",
+  () => {
+    let byUnits = 0
+    const holds = (recipe: ContractionRecipe) =>
+      withTable(() => {
+        const made = buildContraction(recipe)
+        const { schedule, tile } = targetFor("cuda", { subgroupSize: 32, capability: 90 }, "fast")
+        const found = firstPossible(made.kernel, schedule, tile)
+        if ("code" in found) throw new Error(found.why)
+        if (found.schedule.stores.some((s) => s.atom !== undefined)) byUnits++
+        const symbols = new Map([["seq", recipe.seq]])
+        const effect = effectOf(made.kernel, contractionMemories(made, recipe.seed), symbols, "exact")
+        const { loopPasses } = cudaTarget
+        const loops = loopPasses.reduce((before, pass) => pass.run(before), found.tiled)
+        expect(wrongEffect(effect, runLoops(loops, effect.before, symbols, recipe.seed))).toBeUndefined()
+      })
+    law("chosen for matrix units", contractionRecipes, 10, holds, describe)
+    expect(byUnits).toBeGreaterThan(0)
+  },
+  patience,
+)
 
 /** What may go wrong: a statement as it should not be, or none in its place. */
 const faults: Readonly<Record<string, (s: Statement) => Statement | undefined>> = {

@@ -19,55 +19,95 @@ import { longestChain } from "../../tile/fragments/ring.js"
 import { atomRules as rules } from "../rules.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
 
-/** The schedule of a store by the first atom of the machine that takes its folds; undefined where none does. */
+/** The schedule of a store by the machine's matrix units; undefined where they do not take its folds. */
 export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
+  const of = productOf(store, kernel, target.storage)
+  if (of === undefined) return undefined
   const points = kernel.items.reduce((n, i) => n + (i.kind === "store" ? volume(i.axes) : 0), 0)
+  // Of all stores of the kernel, which run side by side.
   const beside = points / volume(store.axes)
-  for (const name of target.names) {
-    const atom = atoms.get(name)!
-    const of = productOf(store, kernel, atom)
-    const made = of && scheduleOf(of, beside, atom, target)
-    if (made !== undefined) return made
+  const all = target.names.map((name) => atoms.get(name)!)
+  const kinds = [
+    [all.filter((a) => a.asynchronous), rules.groups],
+    [all.filter((a) => !a.asynchronous), rules.warps],
+  ] as const
+  for (const [own, by] of kinds) {
+    const made = layoutsOf(of, own, by, target)
+    const isEnough = ({ blocks }: BlockLayout) => beside * blocks >= rules.waves * target.cores
+    const chosen = made.find(isEnough) ?? made.at(-1)
+    if (chosen !== undefined) return scheduleOf(of, chosen)
   }
   return undefined
 }
 
-function productOf(store: Store, kernel: Kernel, atom: Atom): Contraction | undefined {
+function productOf(store: Store, kernel: Kernel, storage: Half): Contraction | undefined {
   try {
-    return contractionOf([store], undefined, kernel, atom.a.storage as Half)
+    const of = contractionOf([store], undefined, kernel, storage)
+    const isLarge =
+      volume(of.rows) >= rules.rows && volume(of.columns) >= rules.columns && volume(of.folded) >= rules.elements
+    return isLarge ? of : undefined
   } catch (e) {
     if (e instanceof Refused) return undefined
     throw e
   }
 }
 
-function scheduleOf(of: Contraction, beside: number, atom: Atom, target: AtomTarget): Chunked | undefined {
-  const { rows, columns, folded, stores } = of
-  if (volume(rows) < rules.rows || volume(columns) < rules.columns || volume(folded) < rules.elements) return undefined
-  const long = volume(folded) > longestChain
-  const several = of.products.length * (long ? 2 : 1)
-  const batch = stores[0]!.axes.filter((a) => !rows.includes(a) && !columns.includes(a))
-  const blocked = rules.blocks.map(([tall, broad]) => ({
-    down: spread(rows, Math.min(tall, above(volume(rows)))),
-    across: spread(columns, Math.min(broad / of.products.length, above(volume(columns)))),
-  }))
-  // Of all stores of the kernel, which run side by side.
-  const isEnough = ({ down, across }: (typeof blocked)[number]) =>
-    beside * volume(batch) * blocksOf(rows, down) * blocksOf(columns, across) >= rules.waves * target.cores
-  const { down, across } = blocked.find(isEnough) ?? blocked.at(-1)!
-  const groups = groupsOf(product(down), product(across), several, atom)
+type KindRules = typeof rules.groups | typeof rules.warps
+
+/** How blocks of a product are laid out. */
+interface BlockLayout {
+  readonly atom: Atom
+  readonly rows: Shares
+  readonly columns: Shares
+  readonly groups: { readonly down: number; readonly across: number }
+  readonly chunk: number
+  readonly stages: number
+  /** How many there are. */
+  readonly blocks: number
+}
+
+/** The layouts that atoms of one kind have registers and memory for, the largest blocks first. */
+function layoutsOf(
+  of: Contraction,
+  own: readonly Atom[],
+  by: KindRules,
+  { sharedBytes }: AtomTarget,
+): readonly BlockLayout[] {
+  const { folded } = of
+  const several = of.products.length * (volume(folded) > longestChain ? 2 : 1)
   const extent = literalExtent(folded.at(-1)!.extent) ?? rules.chunk
-  const chunk = Math.min(rules.chunk, Math.ceil(extent / atom.k) * atom.k)
   const terms = (operands: Contraction["a"]) => operands.reduce((n, x) => n + x.terms, 0)
-  const bytes = 2 * chunk * (product(down) * terms(of.a) + product(across) * terms(of.b))
-  const stages = Math.min(rules.stages, Math.floor(target.sharedBytes / bytes))
-  if (stages < 1) return undefined
+  return by.blocks.flatMap(([tall, broad]): readonly BlockLayout[] => {
+    const rows = spread(of.rows, Math.min(tall, above(volume(of.rows))))
+    const columns = spread(of.columns, Math.min(broad / of.products.length, above(volume(of.columns))))
+    const atom = widest(own, product(rows), product(columns))
+    if (atom === undefined) return []
+    const groups = groupsOf(product(rows), product(columns), several, atom, by)
+    const chunk = Math.min(rules.chunk, Math.ceil(extent / atom.k) * atom.k)
+    const bytes = 2 * chunk * (product(rows) * terms(of.a) + product(columns) * terms(of.b))
+    const stages = Math.min(by.stages, Math.floor(sharedBytes / bytes))
+    if (groups === undefined || stages < (atom.asynchronous ? 3 : 1)) return []
+    const blocks = volume(batchOf(of)) * blocksOf(of.rows, rows) * blocksOf(of.columns, columns)
+    return [{ atom, rows, columns, groups, chunk, stages, blocks }]
+  })
+}
+
+/** The atom of most columns that a block fills. */
+const widest = (own: readonly Atom[], rows: number, columns: number): Atom | undefined =>
+  own
+    .filter((a) => !a.asynchronous || (a.m <= rows && a.n <= columns))
+    .reduce<Atom | undefined>((x, y) => (x !== undefined && x.n >= y.n ? x : y), undefined)
+
+const batchOf = ({ stores, rows, columns }: Contraction): readonly Axis[] =>
+  stores[0]!.axes.filter((a) => !rows.includes(a) && !columns.includes(a))
+
+function scheduleOf(of: Contraction, { atom, rows, columns, groups, chunk, stages }: BlockLayout): Chunked {
   const tile = Object.fromEntries([
-    ...batch.map((a) => [a.name, { block: 1 }] as const),
-    ...[...down, ...across].map(([name, block]) => [name, { block }] as const),
+    ...batchOf(of).map((a) => [a.name, { block: 1 }] as const),
+    ...[...rows, ...columns].map(([name, block]) => [name, { block }] as const),
   ])
-  const warps = { [rows.at(-1)!.name]: groups.down, [columns.at(-1)!.name]: groups.across }
-  const reduce = { [folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } }
+  const warps = { [of.rows.at(-1)!.name]: groups.down, [of.columns.at(-1)!.name]: groups.across }
+  const reduce = { [of.folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } }
   const schedule: StoreSchedule = { atom: { name: atom.name }, tile, warps, reduce }
   return { threads: groups.down * groups.across * atom.lanes, schedule }
 }
@@ -94,17 +134,15 @@ const above = (n: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(n)))
 const blocksOf = (axes: readonly Axis[], shares: Shares): number =>
   axes.reduce((n, a) => n * Math.ceil(volume([a]) / shares.get(a.name)!), 1)
 
-/** Groups of lanes: as few as have registers for their sums, each as near to a square as may be. */
-function groupsOf(rows: number, columns: number, several: number, { m, n, lanes }: Atom) {
-  const sums = (down: number, across: number) => ((rows / down) * (columns / across) * several) / lanes
+/** Groups of lanes: as few as have registers for their sums, each as near to a square as may be; undefined where none have. */
+function groupsOf(rows: number, columns: number, several: number, { m, n, lanes }: Atom, by: KindRules) {
   let [down, across] = [1, 1]
-  const fits = () => sums(down, across) <= rules.sums && down * across >= rules.groups
-  while (!fits() && down * across < rules.mostGroups) {
-    const tall = rows / down >= 2 * m
-    const broad = columns / across >= 2 * Math.max(16, n)
-    if (tall && (rows / down > columns / across || !broad)) down *= 2
-    else if (broad) across *= 2
-    else break
+  const fits = () => ((rows / down) * (columns / across) * several) / lanes <= rules.sums
+  const isTall = () => rows / down >= 2 * m
+  const isBroad = () => columns / across >= 2 * Math.max(16, n)
+  while ((!fits() || down * across < by.groups) && down * across < by.mostGroups && (isTall() || isBroad())) {
+    if (isTall() && (rows / down > columns / across || !isBroad())) down *= 2
+    else across *= 2
   }
-  return { down, across }
+  return fits() ? { down, across } : undefined
 }
