@@ -84,6 +84,8 @@ export const workgroupRules = {
    * once leave room in 255 registers. Not measured.
    */
   foldsSideBySide: 8,
+  /** Places of a store that lanes make at once of a fold that they share: so many results are registers, or a list. Not measured. */
+  placesOfFold: 16,
   /**
    * Blocks that each of the workgroups of a device takes in turn at least, after it has made once what all blocks need; fewer of them are made larger
    * instead. With two no core has more than half a block more than the mean. Not measured.

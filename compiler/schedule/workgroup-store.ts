@@ -46,7 +46,10 @@ export function workgroupStore(
   accumulate(draft, () => Math.min(accumulators, storeRules.accumulators))
   if ([...tiles.values()].every((t) => t.perThread * t.vector === 1)) {
     shareOut(draft, kernel, machine)
-    if (machine.rules === "simt") streamFolds(draft, kernel, machine)
+    if (machine.rules === "simt") {
+      takeTogether(draft)
+      streamFolds(draft, kernel, machine)
+    }
   }
   setBlocks(draft, machine.block, pointsOfBlock(draft, kernel, machine))
   return { tile: tilesOf(draft), reduce }
@@ -71,6 +74,19 @@ function shareOut(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): v
   if (share(inOrder, points <= workgroupRules.pointsOfShared ? machine.threads : subgroup)) return
   if (machine.rules === "simt" && count > subgroup) shareShort(folds, values, reduce, subgroup, machine)
 }
+
+/** Places of an axis that no shared fold depends on belong to the lanes that share it: others would fold the same again. */
+function takeTogether(draft: StoreDraft): void {
+  if (!draft.folds.some((r) => draft.reduce[r.axis]?.group !== undefined)) return
+  for (const a of alikeFor(draft)) {
+    const extent = literalExtent(a.extent)
+    if (extent !== undefined && extent <= workgroupRules.placesOfFold) draft.tiles.get(a.name)!.perThread = extent
+  }
+}
+
+/** The axes of a store that none of its folds depends on: a block owns the whole of them. */
+const alikeFor = ({ store, folds }: StoreDraft): readonly Axis[] =>
+  store.axes.filter((a) => folds.every((r) => !freeVariables(r).has(a.name)))
 
 /** Whether what is left of each fold to a lane is a run or several whole ones: what is left over of a run costs as much as a run. */
 const takesWholeRuns = (folds: readonly Reduce[], lanes: number, { halves = 1 }: ScheduleTarget): boolean =>
@@ -129,7 +145,8 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarge
     const lanes = Math.ceil(points / step / busy / subgroup) * subgroup
     return Math.min(threads, lanes) * step
   }
-  const once = (threads / group) * step
+  const together = alikeFor(draft).reduce((n, a) => n * tiles.get(a.name)!.perThread, 1)
+  const once = (threads / group) * (step / together)
   const whole = (elements: number) => Math.max(1, Math.ceil(elements / once)) * once
   const even = whole(points / busy)
   if (!repeatsMuch(draft, kernel)) return Math.min(even, Math.max(once, block))
