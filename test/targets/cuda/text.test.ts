@@ -6,6 +6,7 @@ import { add, apply, fetch, literal, mul, splat, variable } from "../../../compi
 import type { LoopBuffer, LoopKernel, Statement } from "../../../compiler/ir/loop.js"
 import type { Expression } from "../../../compiler/ir/nodes.js"
 import { emitCuda } from "../../../compiler/targets/cuda/emit.js"
+import { prelude, preludeWith } from "../../../compiler/targets/cuda/prelude.js"
 import { reserved } from "../../../compiler/targets/cuda/words.js"
 import { checkArtifact } from "../../../runtime/artifact-check.js"
 import { bind, bound, buffer, serial, store } from "../wasm-support.js"
@@ -26,7 +27,7 @@ const emit = (k: LoopKernel, sharedBytes = 4096) =>
   emitCuda(k, { symbol: "k0_twice", symbolOrder: ["past", "n"], sharedBytes, multiprocessors: 132 })
 /** The statements of the lane loop. */
 const lines = (body: readonly Statement[], buffers: readonly LoopBuffer[], shared?: readonly Statement[]) => {
-  const all = emit(kernel(body, buffers, shared))
+  const all = emit(kernel(body, buffers, shared), 8192)
     .source.trimEnd()
     .split("\n")
   const start = all.findIndex((line) => line.includes("lane_number()"))
@@ -121,6 +122,150 @@ KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
     expect(() => emit(kernel([far], []))).toThrow("exchanges over mask 32")
     const unknown = store("y", n(0), apply("toF32", sizeSymbol("seq", 8, 4)))
     expect(() => emit(kernel([unknown], [buffer("y", "f32", 1, "write")]))).toThrow("reads 'seq'")
+  })
+
+  const atom = "mma.m16n8k16.bf16"
+  const fragment = (name: string, operand: "a" | "b" | "c", size: number): Statement => {
+    const storage = operand === "c" ? {} : { storage: "bf16" as const }
+    return { kind: "alloc", name, dtype: "f32", ...storage, size, space: "register", layout: { atom, operand } }
+  }
+  const tile: Statement = {
+    kind: "alloc",
+    name: "s",
+    dtype: "f32",
+    storage: "bf16",
+    size: 4096,
+    space: "shared",
+    swizzle: 128,
+  }
+
+  it("copies what comes by itself to swizzled rows: whole periods stay outside of the exchange", () => {
+    const to = { array: "s", offset: add(mul(v("i"), n(1024)), mul(v("l"), n(8))) }
+    const body: Statement[] = [
+      serial("i", n(4), [
+        {
+          kind: "copy",
+          to,
+          from: { array: "x", offset: mul(v("l"), n(8)) },
+          width: 8,
+          valid: apply("lt", v("l"), n(9)),
+        },
+      ]),
+      { kind: "copy", to: { array: "s", offset: v("l") }, from: { array: "x", offset: v("l") }, width: 1 },
+      { kind: "commit", of: "copies" },
+      { kind: "wait", of: "copies", groups: 1 },
+      bind("first", at("s", mul(v("l"), n(4)), 4)),
+    ]
+    expect(lines(body, [buffer("x", "bf16", 512)], [tile])).toEqual([
+      "for (i32 i = 0; i < 4; i += 1) {",
+      "const i32 t1 = l * 8;",
+      "copy_bytes<16>(swizzled<128>(s, t1) + (i * 1024), x + t1, (l < 9));",
+      "}",
+      "store(swizzled<128>(s, l), load<Plain>(x + l));",
+      "commit_copies();",
+      "wait_copies<1>();",
+      "const f32x4 first = load<4>(swizzled<128>(s, l * 4));",
+    ])
+  })
+
+  it("multiplies fragments, whose halves share words, and fills them by matrices where rows begin at 16 bytes", () => {
+    const fill = (array: string, operand: "a" | "b", offset: Expression, count = 1): Statement => ({
+      kind: "fill",
+      atom,
+      operand,
+      to: { array, offset: n(0) },
+      from: { array: "s", offset },
+      stride: n(64),
+      transposed: operand === "b",
+      count,
+      step: 512,
+    })
+    const place = (array: string, offset: number) => ({ array, offset: n(offset) })
+    const body: Statement[] = [
+      fragment("a", "a", 8),
+      fragment("b", "b", 8),
+      fragment("c", "c", 4),
+      fill("a", "a", n(32)),
+      fill("b", "b", n(0), 2),
+      { kind: "multiply", atom, c: place("c", 0), a: place("a", 0), b: place("b", 4) },
+      store("a", n(3), at("c", n(1))),
+      store("a", n(4), at("c", n(2), 2)),
+      bind("two", at("b", n(2), 2)),
+    ]
+    const lane = "lane_number()"
+    expect(lines(body, [], [tile])).toEqual([
+      "bf16_pair a[4];",
+      "bf16_pair b[4];",
+      "f32 c[4];",
+      `load_matrices_4(a + 0, swizzled<128>(s, (((${lane} % 16) * 64) + (((${lane} / 16) % 2) * 8)) + 32));`,
+      `load_matrices_4(b + 0, swizzled<128>(s, ((${lane} % 8) * 64) + (((${lane} / 8) % 2) * 8)) + (((${lane} / 16) % 2) * 512));`,
+      "multiply_mma_m16n8k16_bf16(c + 0, a + 0, b + 2);",
+      "put_half(a, 3, c[1]);",
+      "put_halves(a, 4, gather<2>(c + 2));",
+      "const f32x2 two = halves_at<2>(b, 2);",
+    ])
+    const odd = lines([fragment("a", "a", 8), fill("a", "a", n(1))], [], [tile])
+    expect(odd).toContain("for (i32 element_of_lane = 0; element_of_lane < 8; element_of_lane += 1) {")
+  })
+
+  it("begins products that go on by themselves once registers are there, and looks at results after the wait", () => {
+    const atom = "wgmma.m64n64k16.bf16"
+    const tiles = (t: Expression, stride = 64) => {
+      const of = (transposed: boolean) => ({ array: "s", offset: mul(t, n(16)), stride, transposed })
+      return { a: of(false), b: of(true) }
+    }
+    const c: Statement = {
+      kind: "alloc",
+      name: "c",
+      dtype: "f32",
+      size: 32,
+      space: "register",
+      layout: { atom, operand: "c" },
+    }
+    const product = (stride?: number): Statement => ({
+      kind: "multiply",
+      atom,
+      c: { array: "c", offset: n(0) },
+      ...tiles(v("t"), stride),
+    })
+    const body = (stride?: number): Statement[] => [
+      c,
+      { kind: "barrier" },
+      serial("t", n(4), [product(stride)]),
+      { kind: "commit", of: "products" },
+      { kind: "wait", of: "products", groups: 0 },
+    ]
+    const tiled = (stride?: number) => lines(body(stride), [], [tile])
+    expect(tiled()).toEqual([
+      "f32 c[32];",
+      "show_products();",
+      "barrier();",
+      "keep<32>(c);",
+      "begin_products();",
+      "for (i32 t = 0; t < 4; t += 1) {",
+      "const i32 t1 = t * 16;",
+      "multiply_wgmma_m64n64k16_bf16<0, 0>(c + 0, tile_of_rows<128>(s + t1), tile_of_rows<128>(s + t1));",
+      "}",
+      "commit_products();",
+      "wait_products<0>();",
+      "keep<32>(c);",
+    ])
+    expect(() => tiled(32)).toThrow("a tile of 's' has rows of 64 bytes and is swizzled by 128")
+  })
+
+  it("has in its prelude what its kernels call, and no more", () => {
+    const parts = (text: string) =>
+      ["copy_bytes", "load_matrices_4", "wgmma", "swizzled"].filter((w) => text.includes(w))
+    expect(parts(prelude)).toEqual([])
+    expect(parts(preludeWith(["copies"]))).toEqual(["copy_bytes"])
+    expect(parts(preludeWith(["wgmma.m64n64k16.bf16", "swizzled"]))).toEqual(["wgmma", "swizzled"])
+    const copies: Statement = {
+      kind: "copy",
+      to: { array: "s", offset: n(0) },
+      from: { array: "x", offset: n(0) },
+      width: 8,
+    }
+    expect([...emit(kernel([copies], [buffer("x", "bf16", 512)], [tile]), 8192).parts]).toEqual(["swizzled", "copies"])
   })
 
   it("is in artifacts with a function for each kernel", async () => {
