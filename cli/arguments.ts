@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util"
 import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
-import { architectureOf, type Binary } from "../runtime/devices/cuda/architectures.js"
+import { architectureOf, type Binary } from "../runtime/devices/cuda/compilers/architectures.js"
 import { type Accesses, accessesNames, deviceNames } from "./device.js"
 import { writablePath } from "./result.js"
 

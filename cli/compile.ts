@@ -9,8 +9,8 @@
  */
 import { join } from "node:path"
 import type { Artifact } from "../runtime/artifact.js"
-import { architectureOf, type Binary } from "../runtime/devices/cuda/architectures.js"
-import type { Compiler } from "../runtime/devices/cuda/compiler.js"
+import { architectureOf, type Binary } from "../runtime/devices/cuda/compilers/architectures.js"
+import type { Compiler } from "../runtime/devices/cuda/compilers/compiler.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
 import { say } from "./output.js"
@@ -55,14 +55,14 @@ interface Binaries {
 
 /** @throws WeftError `cuda/missing` without a compiler */
 async function binariesOf(wanted: readonly Binary[]): Promise<Binaries> {
-  const { neededCompiler } = await import("../runtime/devices/cuda/find-compiler.js")
+  const { neededCompiler } = await import("../runtime/devices/cuda/compilers/find.js")
   const names = wanted.map(({ arch, kind }) => (kind === "cubin" ? arch : `${arch} as PTX`)).join(", ")
   return { wanted, names, compiler: neededCompiler() }
 }
 
 /** The texts first: where one does not compile, they are there to be looked at. */
 async function writeCuda(artifact: Artifact, folder: string, binaries: Binaries | undefined): Promise<void> {
-  const { modulesAhead, unitOf } = await import("../runtime/devices/cuda/modules.js")
+  const { modulesAhead, unitOf } = await import("../runtime/devices/cuda/compilers/modules.js")
   for (const kernel of artifact.kernels)
     await writeResult(join(folder, "kernels", `${kernel.symbol!}.cu`), unitOf(artifact, [kernel]))
   const modules = binaries && { modules: await modulesAhead(artifact, binaries.wanted, binaries.compiler) }

@@ -162,7 +162,7 @@ async function openReadyCuda(): Promise<ChosenDevice> {
   const missing = (what: string) => new WeftError("cuda/missing", what)
   const { findLibrary } = await import("../runtime/devices/cuda/libraries.js")
   if (findLibrary("driver").path === undefined) throw missing("no CUDA driver was found")
-  const { findCompiler } = await import("../runtime/devices/cuda/find-compiler.js")
+  const { findCompiler } = await import("../runtime/devices/cuda/compilers/find.js")
   const { compiler } = findCompiler()
   if (compiler === undefined) throw missing("a CUDA driver, but neither NVRTC nor nvcc was found")
   return openCuda(`a CUDA driver and ${compiler.description} are present`)

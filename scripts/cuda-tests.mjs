@@ -42,8 +42,8 @@ async function makeFolder(out, arch) {
   const stdin = {
     contents: `export { makeArtifact } from "./artifacts.ts"
 export { artifactNames } from "./names.ts"
-export { keptBinary } from "../../runtime/devices/cuda/cache.ts"
-export { findCompiler, missingCompiler } from "../../runtime/devices/cuda/find-compiler.ts"`,
+export { keptBinary } from "../../runtime/devices/cuda/compilers/cache.ts"
+export { findCompiler, missingCompiler } from "../../runtime/devices/cuda/compilers/find.ts"`,
     resolveDir: join(root, "test", "cuda"),
     loader: "ts",
   }

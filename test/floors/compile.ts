@@ -2,9 +2,9 @@
 import { deviceOn, devices } from "../../compiler/explain/devices.js"
 import { compileFile, kernelCosts } from "../../compiler/internal.js"
 import type { Artifact } from "../../runtime/artifact.js"
-import type { Binary } from "../../runtime/devices/cuda/architectures.js"
-import { neededCompiler } from "../../runtime/devices/cuda/find-compiler.js"
-import { modulesAhead } from "../../runtime/devices/cuda/modules.js"
+import type { Binary } from "../../runtime/devices/cuda/compilers/architectures.js"
+import { neededCompiler } from "../../runtime/devices/cuda/compilers/find.js"
+import { modulesAhead } from "../../runtime/devices/cuda/compilers/modules.js"
 import { names } from "./references.js"
 
 export type Artifacts = Readonly<Record<string, Artifact>>

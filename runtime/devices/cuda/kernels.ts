@@ -7,8 +7,8 @@ import { createHash } from "node:crypto"
 import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import type { CompiledKernel } from "../device.js"
+import type { LoadableModule } from "./compilers/modules.js"
 import type { Driver } from "./driver.js"
-import type { LoadableModule } from "./modules.js"
 
 export interface CudaKernel extends CompiledKernel {
   readonly handle: number

@@ -10,7 +10,7 @@
  */
 import { createHash } from "node:crypto"
 import { join } from "node:path"
-import { cacheFolder, keepFile, ownFolder, readRegular } from "../../kept-files.js"
+import { cacheFolder, keepFile, ownFolder, readRegular } from "../../../kept-files.js"
 import type { Binary } from "./architectures.js"
 import { type Compiled, type Compiler, languageOptions } from "./compiler.js"
 

@@ -8,10 +8,10 @@ import { execFile } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { WeftError } from "../../errors.js"
+import { WeftError } from "../../../errors.js"
+import { identityOf } from "../libraries.js"
 import type { Binary } from "./architectures.js"
 import { atATime, type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
-import { identityOf } from "./libraries.js"
 import { compileWithoutSpills, tellOfSpills } from "./residency.js"
 
 /** More than what is said of all kernels of an artifact. */

@@ -1,8 +1,8 @@
 /** The compiler of this machine: NVRTC, which compiles several texts at once in this process, else nvcc. */
 import { createRequire } from "node:module"
-import { WeftError } from "../../errors.js"
+import { WeftError } from "../../../errors.js"
+import { findLibrary, type LibrarySearch, libraryVariables } from "../libraries.js"
 import type { Compiler } from "./compiler.js"
-import { findLibrary, type LibrarySearch, libraryVariables } from "./libraries.js"
 import { nvccAt } from "./nvcc.js"
 import { nvrtcAt } from "./nvrtc.js"
 

@@ -5,10 +5,10 @@
  *     libnvrtc-builtins.so.13.0         from the same folder, before the first program, for all to see: NVRTC asks the loader for it by name
  */
 import { dirname, join } from "node:path"
-import { WeftError } from "../../errors.js"
+import { WeftError } from "../../../errors.js"
+import { type Koffi, loadKoffi } from "../foreign.js"
+import { identityOf } from "../libraries.js"
 import { atATime, type Compiled, type Compiler, languageOptions, targetOption } from "./compiler.js"
-import { type Koffi, loadKoffi } from "./foreign.js"
-import { identityOf } from "./libraries.js"
 import { compileWithoutSpills, tellOfSpills } from "./residency.js"
 
 const loaded = new Map<string, Promise<Calls>>()

@@ -7,14 +7,14 @@
  *
  * A unit is what compilers are given: the prelude, then one or many kernels, each after a line that gives it its name in the compiler's messages.
  */
-import type { ArtifactKernel, ArtifactModule } from "../../artifact.js"
-import { WeftError } from "../../errors.js"
-import type { KernelCode } from "../device.js"
+import type { ArtifactKernel, ArtifactModule } from "../../../artifact.js"
+import { WeftError } from "../../../errors.js"
+import type { KernelCode } from "../../device.js"
+import { libraryVariables } from "../libraries.js"
 import { architectureOf, type Binary, earlyFrom, suitability } from "./architectures.js"
 import { keptBinary } from "./cache.js"
 import type { Compiler } from "./compiler.js"
-import { type CompilerSearch, findCompiler, missingCompiler } from "./find-compiler.js"
-import { libraryVariables } from "./libraries.js"
+import { type CompilerSearch, findCompiler, missingCompiler } from "./find.js"
 import { spillsIn } from "./residency.js"
 
 export interface LoadableModule {
