@@ -55,9 +55,11 @@ interface Binaries {
 
 /** @throws WeftError `cuda/missing` without a compiler */
 async function binariesOf(wanted: readonly Binary[]): Promise<Binaries> {
-  const { neededCompiler } = await import("../runtime/devices/cuda/compilers/find.js")
+  const { compilerFor, passedText } = await import("../runtime/devices/cuda/compilers/find.js")
+  const { compiler, passed } = await compilerFor(wanted)
+  for (const why of passed) say(`weft: ${passedText(why, compiler)}`)
   const names = wanted.map(({ arch, kind }) => (kind === "cubin" ? arch : `${arch} as PTX`)).join(", ")
-  return { wanted, names, compiler: neededCompiler() }
+  return { wanted, names, compiler }
 }
 
 /** The texts first: where one does not compile, they are there to be looked at. */

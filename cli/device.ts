@@ -162,8 +162,8 @@ async function openReadyCuda(): Promise<ChosenDevice> {
   const missing = (what: string) => new WeftError("cuda/missing", what)
   const { findLibrary } = await import("../runtime/devices/cuda/libraries.js")
   if (findLibrary("driver").path === undefined) throw missing("no CUDA driver was found")
-  const { findCompiler } = await import("../runtime/devices/cuda/compilers/find.js")
-  const { compiler } = findCompiler()
+  const { findCompilers } = await import("../runtime/devices/cuda/compilers/find.js")
+  const [compiler] = findCompilers().compilers
   if (compiler === undefined) throw missing("a CUDA driver, but neither NVRTC nor nvcc was found")
   return openCuda(`a CUDA driver and ${compiler.description} are present`)
 }

@@ -43,12 +43,12 @@ async function makeFolder(out, arch) {
     contents: `export { makeArtifact } from "./artifacts.ts"
 export { artifactNames } from "./names.ts"
 export { keptBinary } from "../../runtime/devices/cuda/compilers/cache.ts"
-export { findCompiler, missingCompiler } from "../../runtime/devices/cuda/compilers/find.ts"`,
+export { compilerFor } from "../../runtime/devices/cuda/compilers/find.ts"`,
     resolveDir: join(root, "test", "cuda"),
     loader: "ts",
   }
   await build({ ...common, stdin, packages: "external", outfile: join(own, "make.mjs") })
-  const { makeArtifact, artifactNames, keptBinary, findCompiler, missingCompiler } = await import(
+  const { makeArtifact, artifactNames, keptBinary, compilerFor } = await import(
     pathToFileURL(join(own, "make.mjs")).href
   )
   const artifacts = {}
@@ -66,8 +66,7 @@ export { findCompiler, missingCompiler } from "../../runtime/devices/cuda/compil
   await build({ ...common, entryPoints: ["test/cuda/main.ts"], alias, external: ["koffi"], outfile: tests })
   const texts = join(own, "texts.json")
   spawnSync(process.execPath, [tests, "--record", texts, arch], { stdio: ["ignore", "ignore", "inherit"] })
-  const { compiler, searches } = findCompiler()
-  if (compiler === undefined) throw new Error(missingCompiler(searches))
+  const { compiler } = await compilerFor([{ arch, kind: "cubin" }])
   const units = Object.entries(JSON.parse(readFileSync(texts, "utf8")))
   say(`${units.length} binaries for ${arch} by ${compiler.description} …`)
   const made = units.map(async ([key, text]) => {

@@ -37,9 +37,7 @@ export function adviceFor({ cuda, webgpu, wasm }: MachineFacts): readonly string
         ]
       : []),
     ...(nvrtc.problem !== undefined && cuda.koffi && isReady(nvcc)
-      ? [
-          `cuda: NVRTC is taken before nvcc, and cannot be used: name another one by ${nvrtc.variable}, or set it to nothing so that nvcc is taken`,
-        ]
+      ? [`cuda: NVRTC cannot be used; nvcc compiles instead, and takes longer: name another NVRTC by ${nvrtc.variable}`]
       : []),
     ...(cuda.koffi ? [] : ["cuda: npm install koffi, which calls the driver and NVRTC"]),
     ...(isReady(nvrtc) || isReady(nvcc)
@@ -79,6 +77,7 @@ export function doctorText({ cuda, webgpu, wasm, auto, cache }: MachineFacts, ad
     ...cuda.cards.map(cardRow),
     row("  koffi", cuda.koffi ? "installed" : "not installed"),
     libraryRows("nvrtc", cuda.nvrtc),
+    textsRow(cuda, wasm.processors),
     libraryRows("nvcc", cuda.nvcc),
     row("webgpu", adapter?.software === true ? "software only: taken where it is named" : usable(webgpu.usable)),
     adapter === undefined ? row("  adapter", webgpu.problem!) : adapterRows(adapter),
@@ -96,6 +95,15 @@ function libraryRows(name: string, { path, version, looked, problem }: LibraryFa
     return row(label, "not found; looked for") + looked.map((place) => row("", `  ${place}`)).join("")
   if (problem === undefined) return row(label, `${version ?? "version unknown"}, ${path}`)
   return row(label, problem.includes(path) ? problem : `${path} cannot be used: ${problem}`)
+}
+
+/** What keeps NVRTC from using all processors. */
+function textsRow({ nvrtc, textsAtATime }: MachineFacts["cuda"], processors: number): string {
+  if (nvrtc.version === undefined || nvrtc.problem !== undefined || textsAtATime >= processors) return ""
+  return row(
+    "",
+    `compiles ${textsAtATime} texts at a time; ${processors} with UV_THREADPOOL_SIZE=${processors} in the environment`,
+  )
 }
 
 function cardRow(card: MachineFacts["cuda"]["cards"][number], ordinal: number): string {

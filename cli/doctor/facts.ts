@@ -1,8 +1,9 @@
 /** What this machine has for each device: libraries and where they were looked for, hardware, compilers, and what keeps it from being used. */
 import { availableParallelism } from "node:os"
-import { hasKoffi } from "../../runtime/devices/cuda/compilers/find.js"
-import { nvccVersion } from "../../runtime/devices/cuda/compilers/nvcc.js"
-import { nvrtcVersion } from "../../runtime/devices/cuda/compilers/nvrtc.js"
+import type { Compiler } from "../../runtime/devices/cuda/compilers/compiler.js"
+import { hasKoffi, refusalOf } from "../../runtime/devices/cuda/compilers/find.js"
+import { nvccAt, nvccVersion } from "../../runtime/devices/cuda/compilers/nvcc.js"
+import { nvrtcAt, nvrtcVersion } from "../../runtime/devices/cuda/compilers/nvrtc.js"
 import { type CudaFacts, cudaDevices } from "../../runtime/devices/cuda/device.js"
 import { versionText } from "../../runtime/devices/cuda/driver.js"
 import { findLibrary, type LibraryName, libraryVariables } from "../../runtime/devices/cuda/libraries.js"
@@ -30,8 +31,11 @@ export interface MachineFacts {
     readonly usable: boolean
     readonly driver: LibraryFacts
     readonly cards: readonly CudaFacts[]
+    /** A compiler that does not know the first card has that for a problem. */
     readonly nvrtc: LibraryFacts
     readonly nvcc: LibraryFacts
+    /** Texts that NVRTC compiles at a time: on Node's own threads, whose number is fixed when a process starts. */
+    readonly textsAtATime: number
     /** Whether the package that calls libraries is installed. */
     readonly koffi: boolean
   }
@@ -62,16 +66,33 @@ export async function machineFacts(): Promise<MachineFacts> {
 }
 
 async function cudaFacts(): Promise<MachineFacts["cuda"]> {
-  const [nvrtc, nvcc] = [await libraryFacts("nvrtc", nvrtcVersion), await libraryFacts("nvcc", nvccVersion)]
   let cards: readonly CudaFacts[] = []
   const driver = await libraryFacts("driver", async () => {
     cards = await cudaDevices()
     return cards[0] === undefined ? undefined : versionText(cards[0].driver)
   })
-  const koffi = hasKoffi()
-  const compiler = nvrtc.path !== undefined && koffi ? nvrtc : nvcc
-  const usable = cards.length > 0 && compiler.path !== undefined && compiler.problem === undefined
-  return { usable, driver, cards, nvrtc, nvcc, koffi }
+  const nvrtc = await compilerFacts("nvrtc", nvrtcVersion, nvrtcAt, cards)
+  const nvcc = await compilerFacts("nvcc", nvccVersion, nvccAt, cards)
+  const isReady = (library: LibraryFacts) => library.path !== undefined && library.problem === undefined
+  const usable = cards.length > 0 && (isReady(nvrtc) || isReady(nvcc))
+  const textsAtATime = Math.min(availableParallelism(), Number(process.env.UV_THREADPOOL_SIZE ?? threadsOfNode))
+  return { usable, driver, cards, nvrtc, nvcc, textsAtATime, koffi: hasKoffi() }
+}
+
+/** Threads that Node has for work of libraries where nobody says otherwise. */
+const threadsOfNode = 4
+
+/** A compiler, tried for the first card. */
+async function compilerFacts(
+  name: "nvrtc" | "nvcc",
+  versionOf: (path: string) => Promise<string | undefined>,
+  at: (path: string) => Compiler,
+  [card]: readonly CudaFacts[],
+): Promise<LibraryFacts> {
+  const facts = await libraryFacts(name, versionOf)
+  if (facts.path === undefined || facts.problem !== undefined || card === undefined) return facts
+  const problem = await refusalOf(at(facts.path), { arch: card.arch, kind: "cubin" })
+  return problem === undefined ? facts : { ...facts, problem }
 }
 
 async function libraryFacts(

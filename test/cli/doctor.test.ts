@@ -48,6 +48,7 @@ const ready: MachineFacts = {
     nvrtc: library("WEFT_NVRTC", "/usr/local/cuda/lib64/libnvrtc.so.13", "13.0"),
     nvcc: { variable: "WEFT_NVCC", looked: ["/usr/local/cuda/bin/nvcc"] },
     koffi: true,
+    textsAtATime: 16,
   },
   webgpu: { usable: false, problem: "this environment has no WebGPU" },
   wasm: { usable: true, processors: 16, multiplyAdd: true },
@@ -79,6 +80,13 @@ What would make more of it usable:
 `)
 })
 
+test("threads that keep NVRTC from using all processors are told", () => {
+  const text = doctorText({ ...ready, cuda: { ...ready.cuda, textsAtATime: 4 } }, [])
+  expect(text).toContain(
+    "libnvrtc.so.13\n                compiles 4 texts at a time; 16 with UV_THREADPOOL_SIZE=16 in the environment\n  nvcc",
+  )
+})
+
 test("advice: a compiler, or one on another machine; a driver that is older than the compiler; koffi", () => {
   const nothing = { variable: "WEFT_NVRTC", looked: [] }
   const adviceOf = (cuda: Partial<MachineFacts["cuda"]>) =>
@@ -92,7 +100,7 @@ test("advice: a compiler, or one on another machine; a driver that is older than
   const broken = { ...ready.cuda.nvrtc, problem: "cannot be loaded" }
   const nvcc = library("WEFT_NVCC", "/usr/local/cuda/bin/nvcc", "13.0")
   expect(adviceOf({ nvrtc: broken, nvcc })).toEqual([
-    expect.stringContaining("or set it to nothing so that nvcc is taken"),
+    "cuda: NVRTC cannot be used; nvcc compiles instead, and takes longer: name another NVRTC by WEFT_NVRTC",
   ])
   expect(adviceOf({ nvrtc: nothing })).toEqual([
     expect.stringContaining("install the CUDA toolkit, or NVRTC alone"),

@@ -147,6 +147,20 @@ describe("graphs", () => {
     device.dispose()
   })
 
+  test("kernels that need more shared memory than a block has are refused before they are compiled", async () => {
+    const { device, driver } = await opened()
+    const most = device.facts.sharedBytes
+    const before = driver.calls.length
+    const compiling = (sharedBytes: number) => device.compile({ kernels: [{ ...record("step", 1), sharedBytes }] }, 1)
+    await expect(compiling(most + 1)).rejects.toMatchObject({
+      code: "device/shared-memory",
+      reason: `kernel 'step' needs ${most + 1} bytes of shared memory for a block; Fake has ${most}`,
+    })
+    expect(driver.calls.slice(before)).not.toContain("loadModule")
+    expect(await compiling(most)).toHaveLength(1)
+    device.dispose()
+  })
+
   test("end with the first of their buffers", async () => {
     const { driver, device, x, one } = await opened()
     x.destroy()

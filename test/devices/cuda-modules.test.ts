@@ -1,49 +1,22 @@
-/** From an artifact to what a CUDA driver loads: where compilers are looked for, which binary suits which GPU, what is kept, what is refused. */
+/** From an artifact to what a CUDA driver loads: where compilers are looked for, which binary suits which GPU, what is kept. */
 import { spawnSync } from "node:child_process"
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
-import type { ArtifactKernel, ArtifactModule } from "../../runtime/artifact.js"
+import type { ArtifactModule } from "../../runtime/artifact.js"
 import { archOf, suitability } from "../../runtime/devices/cuda/compilers/architectures.js"
 import { keptBinary } from "../../runtime/devices/cuda/compilers/cache.js"
 import type { Compiler } from "../../runtime/devices/cuda/compilers/compiler.js"
-import { loadableModules, modulesAhead } from "../../runtime/devices/cuda/compilers/modules.js"
-import { nvccAt, nvccVersion } from "../../runtime/devices/cuda/compilers/nvcc.js"
-import { nvrtcAt, nvrtcVersion } from "../../runtime/devices/cuda/compilers/nvrtc.js"
-import { compileWithoutSpills, spillsIn } from "../../runtime/devices/cuda/compilers/residency.js"
+import { loadableModules } from "../../runtime/devices/cuda/compilers/modules.js"
+import { nvccAt } from "../../runtime/devices/cuda/compilers/nvcc.js"
+import { nvrtcAt } from "../../runtime/devices/cuda/compilers/nvrtc.js"
 import { findLibrary, type LibraryName, type Surroundings } from "../../runtime/devices/cuda/libraries.js"
 import type { WeftError } from "../../runtime/errors.js"
-import { required } from "./conformance.js"
+import { artifact, counting, nowhere, prelude } from "./cuda-texts.js"
 
 const folder = mkdtempSync(join(tmpdir(), "weft-modules-"))
 afterAll(() => rmSync(folder, { recursive: true }))
-
-describe("kernels that wish for company", () => {
-  const text = ["a", "b"].map((k) => `#ifndef RESIDENT_${k}\n#define RESIDENT_${k} 4\n#endif\n`).join("")
-  const log = (a: number, b: number) =>
-    [a, b]
-      .map(
-        (n, i) =>
-          `ptxas info : Function properties for ${"ab"[i]}\n 8 bytes stack frame, ${n} bytes spill stores, ${n} bytes spill loads`,
-      )
-      .join("\n")
-  const compiled = async (kind: "cubin" | "ptx", first: string) => {
-    const given: string[] = []
-    const { log } = await compileWithoutSpills(text, { arch: "sm_90a", kind }, async (of) => {
-      given.push(of.slice(0, of.length - text.length))
-      return { log: given.length === 1 ? first : "again" }
-    })
-    return { given, log }
-  }
-
-  test("are compiled once where none spills", async () =>
-    expect(await compiled("cubin", log(0, 0))).toEqual({ given: [""], log: log(0, 0) }))
-  test("are compiled again without those wishes for which they spill", async () =>
-    expect(await compiled("cubin", log(0, 4))).toEqual({ given: ["", "#define RESIDENT_b 1\n"], log: "again" }))
-  test("have none in PTX", async () =>
-    expect((await compiled("ptx", "")).given).toEqual(["#define RESIDENT_a 1\n#define RESIDENT_b 1\n"]))
-})
 
 describe("where CUDA is looked for", () => {
   const machine = (
@@ -146,44 +119,11 @@ test("a binary suits its own architecture, later minors of its major, and as PTX
     expect([arch, kind, gpu, suits(arch, kind, gpu)]).toEqual([arch, kind, gpu, expected])
 })
 
-const kernel = (symbol: string, source: string): ArtifactKernel => ({
-  name: symbol,
-  symbol,
-  source,
-  bindings: [{ access: "readwrite" }],
-  threads: 64,
-  sharedBytes: 0,
-  scratch: 0,
-  span: { file: "model.ts", line: 3, column: 7 },
-})
-const doubling = (symbol: string, value = "twice(x[threadIdx.x])") =>
-  kernel(
-    symbol,
-    `extern "C" __global__ void __launch_bounds__(64) ${symbol}(float* x, const int* symbols) { x[threadIdx.x] = ${value}; }`,
-  )
-const prelude = "static __device__ float twice(float v) { return v + v; }"
 const binary = (arch: string, kind: "cubin" | "ptx", text: string): ArtifactModule => ({
   arch,
   kind,
   base64: Buffer.from(text).toString("base64"),
 })
-
-/** A compiler that counts what it is given. */
-function counting(): Compiler & { readonly texts: string[] } {
-  const texts: string[] = []
-  return {
-    texts,
-    description: "a counting compiler",
-    identity: "1",
-    compile: async (text, { arch }) => {
-      texts.push(text)
-      return { image: new TextEncoder().encode(`${arch}\n${text}`), log: "" }
-    },
-  }
-}
-
-const artifact = { prelude, kernels: [doubling("a"), doubling("b")] }
-const nowhere = [{ name: "nvrtc", looked: ["/usr/lib64/libnvrtc.so.13"] }] as const
 
 describe("modules", () => {
   const made = [
@@ -201,7 +141,7 @@ describe("modules", () => {
   ])("on %s what was made ahead of time is loaded", async (arch, text, early) => {
     const compiler = counting()
     const [found, ...more] = await loadableModules({ ...artifact, modules: made }, arch, {
-      search: { compiler, searches: [] },
+      search: { compilers: [compiler], searches: [] },
     })
     expect([Buffer.from(found!.image).toString(), found!.kernels, found!.early]).toEqual([text, [0, 1], early])
     expect([more, compiler.texts]).toEqual([[], []])
@@ -209,7 +149,7 @@ describe("modules", () => {
 
   test("what no binary fits is compiled, each kernel by itself after the prelude", async () => {
     const compiler = counting()
-    const options = { cache: false, search: { compiler, searches: [] } } as const
+    const options = { cache: false, search: { compilers: [compiler], searches: [] } } as const
     const found = await loadableModules({ ...artifact, modules: [made[3]!] }, "sm_120", options)
     expect(found.map((m) => [m.kernels, m.early])).toEqual([
       [[0], true],
@@ -233,7 +173,7 @@ describe("modules", () => {
     }
     const cache = join(folder, "trials")
     mkdirSync(cache, { mode: 0o700 })
-    const search = { compiler, searches: [] }
+    const search = { compilers: [compiler], searches: [] }
     for (const isTrial of [true, undefined]) {
       const found = await loadableModules({ ...artifact, ...(isTrial && { isTrial }) }, "sm_90a", { cache, search })
       expect(found.map((m) => [...m.spilling!])).toEqual([["a"], []])
@@ -242,7 +182,9 @@ describe("modules", () => {
   })
 
   test("without a binary and a compiler the error lists what is there, where was looked, and what helps", async () => {
-    const loading = loadableModules({ ...artifact, modules: [made[3]!] }, "sm_86", { search: { searches: nowhere } })
+    const loading = loadableModules({ ...artifact, modules: [made[3]!] }, "sm_86", {
+      search: { compilers: [], searches: nowhere },
+    })
     const error: WeftError = await loading.then(
       () => expect.unreachable(),
       (e) => e,
@@ -307,6 +249,35 @@ describe("the cache of binaries", () => {
     }
   })
 
+  test("what decides a binary is in its key: the files that a compiler compiles with, and what is done with wishes", () => {
+    const toolkit = join(folder, "toolkit")
+    const write = (path: string, text: string) => {
+      mkdirSync(join(toolkit, path, ".."), { recursive: true })
+      writeFileSync(join(toolkit, path), text)
+    }
+    for (const path of ["bin/nvcc", "bin/ptxas", "nvvm/bin/cicc", "lib/libnvrtc.so.13"]) write(path, "old")
+    write("lib/libnvrtc-builtins.so.13.0", "old")
+    const identities = () => [
+      nvccAt(join(toolkit, "bin/nvcc")).identity,
+      nvrtcAt(join(toolkit, "lib/libnvrtc.so.13")).identity,
+    ]
+    for (const [path, changes] of [
+      ["bin/nvcc", [true, false]],
+      ["bin/ptxas", [true, false]],
+      ["nvvm/bin/cicc", [true, false]],
+      ["lib/libnvrtc.so.13", [false, true]],
+      ["lib/libnvrtc-builtins.so.13.0", [false, true]],
+      ["lib/libnvrtc-builtins.alt.so.13.0", [false, true]],
+    ] as const) {
+      const before = identities()
+      write(path, "another")
+      expect(
+        identities().map((is, i) => is !== before[i]),
+        path,
+      ).toEqual(changes)
+    }
+  })
+
   test("a folder that others can write to is left alone", async () => {
     const open = join(folder, "open")
     mkdirSync(open)
@@ -314,89 +285,5 @@ describe("the cache of binaries", () => {
     const compiler = counting()
     for (let i = 0; i < 2; i++) expect((await keptBinary(unit, to, compiler, open)).image).toBeDefined()
     expect([compiler.texts.length, readdirSync(open)]).toEqual([2, []])
-  })
-})
-
-const [nvcc, nvrtc] = [findLibrary("nvcc").path, findLibrary("nvrtc").path]
-for (const [name, path] of [
-  ["nvcc", nvcc],
-  ["nvrtc", nvrtc],
-] as const) {
-  if (path === undefined && required(name)) throw new Error(`${name} is required and not there`)
-  if (path === undefined) console.log(`${name}: skipped, there is none on this machine`)
-}
-
-test.skipIf(nvrtc === undefined)("NVRTC takes any number of texts at once", async () => {
-  const compiler = nvrtcAt(nvrtc!)
-  const texts = Array.from({ length: 300 }, (_, i) =>
-    compiler.compile(`no_type x${i};`, { arch: "sm_80", kind: "ptx" }),
-  )
-  for (const { image, log } of await Promise.all(texts))
-    expect([image, log.includes("no_type")]).toEqual([undefined, true])
-})
-
-describe.each([
-  ["nvcc", nvcc, nvccAt, nvccVersion],
-  ["nvrtc", nvrtc, nvrtcAt, nvrtcVersion],
-] as const)("%s", (_, path, at, versionOf) => {
-  test.skipIf(path === undefined)("makes one binary of all kernels, and PTX that ends with a zero", async () => {
-    expect(await versionOf(path!)).toMatch(/^\d+\.\d+$/)
-    const binaries = [
-      { arch: "sm_90a", kind: "cubin" },
-      { arch: "sm_80", kind: "ptx" },
-    ] as const
-    const modules = await modulesAhead(artifact, binaries, at(path!))
-    const [cubin, ptx] = modules.map((module) => Buffer.from(module.base64, "base64"))
-    expect(cubin!.subarray(0, 4).toString("latin1")).toBe("\x7fELF")
-    for (const symbol of ["a", "b"]) expect(cubin!.includes(`.text.${symbol}\0`)).toBe(true)
-    expect(ptx!.toString("latin1")).toMatch(/\.target sm_80.*\.entry a\(.*\.entry b\(.*\0$/s)
-    const [loaded] = await loadableModules({ ...artifact, modules }, "sm_90a")
-    expect(loaded!.image).toEqual(new Uint8Array(cubin!))
-  })
-
-  test.skipIf(path === undefined)(
-    "a kernel that does not compile is told with the log, its name and its line",
-    async () => {
-      const wrong = { ...artifact, kernels: [...artifact.kernels, doubling("c", "thrice(x[0])")] }
-      const compiler = at(path!)
-      const together = modulesAhead(wrong, [{ arch: "sm_80", kind: "cubin" }], compiler)
-      const alone = loadableModules(wrong, "sm_80", { cache: false, search: { compiler, searches: [] } })
-      for (const compiling of [together, alone]) {
-        const error: WeftError = await compiling.then(
-          () => expect.unreachable(),
-          (e) => e,
-        )
-        expect([error.code, error.span?.line]).toEqual(["cuda/compile", 3])
-        expect(error.message).toMatch(/^model.ts:3:7 - kernel 'c' does not compile for sm_80 with (nvcc|NVRTC) \(/)
-        expect(error.message).toMatch(/c"?\(1\): error: identifier "thrice" is undefined/)
-      }
-    },
-  )
-
-  test.skipIf(path === undefined)(
-    "an architecture that the compiler does not know is no fault of a kernel",
-    async () => {
-      const compiling = modulesAhead(artifact, [{ arch: "sm_999", kind: "cubin" }], at(path!))
-      await expect(compiling).rejects.toMatchObject({
-        code: "cuda/arch",
-        message: expect.stringMatching(/^(nvcc|NVRTC) \(.*\) does not compile for sm_999: /),
-        hint: expect.stringContaining("WEFT_NVRTC or WEFT_NVCC"),
-      })
-    },
-  )
-
-  test.skipIf(path === undefined)("takes back a wish for which registers do not do", async () => {
-    const each = (what: (i: number) => string) => Array.from({ length: 64 }, (_, i) => what(i)).join(" ")
-    const text = (most: string) => `#ifndef RESIDENT_a
-#define RESIDENT_a 8
-#endif
-extern "C" __global__ void __launch_bounds__(256, ${most}) a(float* x, int n) {
-  ${each((i) => `float s${i} = x[${i} * 256 + threadIdx.x];`)}
-  for (int i = 0; i < n; i++) { ${each((i) => `s${i} = s${(i * 29 + 17) % 64} * s${(i * 5 + 3) % 64} + s${i};`)} }
-  ${each((i) => `x[${i} * 256 + threadIdx.x] = s${i};`)}
-}`
-    const spilled = async (most: string) =>
-      spillsIn((await at(path!).compile(text(most), { arch: "sm_90a", kind: "cubin" })).log)
-    expect([...(await spilled("8")), ...(await spilled("RESIDENT_a"))]).toEqual(["a"])
   })
 })

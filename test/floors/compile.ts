@@ -3,7 +3,7 @@ import { deviceOn, devices } from "../../compiler/explain/devices.js"
 import { compileFile, kernelCosts } from "../../compiler/internal.js"
 import type { Artifact } from "../../runtime/artifact.js"
 import type { Binary } from "../../runtime/devices/cuda/compilers/architectures.js"
-import { neededCompiler } from "../../runtime/devices/cuda/compilers/find.js"
+import { compilerFor } from "../../runtime/devices/cuda/compilers/find.js"
 import { modulesAhead } from "../../runtime/devices/cuda/compilers/modules.js"
 import { names } from "./references.js"
 
@@ -22,7 +22,10 @@ export async function compilePrograms(binaries: readonly Binary[]): Promise<Arti
       console.error(`${target} ${name}: ${costs.length} kernels, ${total.toFixed(0)} µs by estimate on an H200`)
       const ahead = target === "cuda" && binaries.length > 0
       made[`${target} ${name}`] = ahead
-        ? { ...compilation.artifact, modules: await modulesAhead(compilation.artifact, binaries, neededCompiler()) }
+        ? {
+            ...compilation.artifact,
+            modules: await modulesAhead(compilation.artifact, binaries, (await compilerFor(binaries)).compiler),
+          }
         : compilation.artifact
     }
   return made

@@ -18,7 +18,7 @@ import { type Bounds, excess, type KernelReport, limits, reportsOf, warningsOf }
 const { path, looked } = findLibrary("nvcc")
 if (path === undefined && required("nvcc")) throw new Error(`nvcc is required and not there: ${looked.join(", ")}`)
 if (path === undefined) console.log(`nvcc: skipped, there is none on this machine (looked for ${looked.join(", ")})`)
-const nvcc = path === undefined ? undefined : nvccAt(path, ["-Xptxas", "-v"])
+const nvcc = path === undefined ? undefined : nvccAt(path, { more: ["-Xptxas", "-v"], minutes: 60 })
 const architectures = Object.keys(limits)
 
 /** What is compiled in both precisions; of the others the one that GPUs use. */

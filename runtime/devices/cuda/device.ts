@@ -13,6 +13,7 @@
  * rejected, every later call is refused, and its context goes by itself. The driver lets the fault be felt in every context of the process
  * (seen on an H200), so that devices beside it are lost, too, and none can be made before they are gone.
  */
+import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import { hostText } from "../../host.js"
 import type { Device, KernelCode } from "../device.js"
@@ -211,6 +212,16 @@ function heard(driver: Driver, failed: (error: unknown) => unknown): Driver {
   return Object.fromEntries(calls) as Driver
 }
 
+/** Before anything is compiled. @throws WeftError `device/shared-memory` */
+function checkShared({ name, sharedBytes = 0 }: ArtifactKernel, { name: gpu, sharedBytes: most }: CudaFacts): void {
+  if (sharedBytes <= most) return
+  throw new WeftError(
+    "device/shared-memory",
+    `kernel '${name}' needs ${sharedBytes} bytes of shared memory for a block; ${gpu} has ${most}`,
+    { hint: "it is laid out for GPUs that have more: compile the model again with this version of Weft" },
+  )
+}
+
 /** A launch of one block. */
 const single = (kernel: number, threads: number, early: boolean): Launch => ({
   kernel,
@@ -326,6 +337,7 @@ function openContext(
     async compile(code, symbols) {
       alive()
       few(symbols)
+      for (const kernel of code.kernels) checkShared(kernel, facts)
       const binaries = await load(code, facts.arch)
       alive()
       const made = kernels.load(code.kernels, binaries)

@@ -112,6 +112,10 @@ function toolkitFolders({ namesIn }: Surroundings): readonly string[] {
 
 /** What tells one file of a compiler from another without loading it: where it really lies, its bytes and when it was written. */
 export function identityOf(path: string): string {
-  const { size, mtimeMs } = statSync(path)
-  return `${realpathSync(path)} ${size} ${mtimeMs}`
+  try {
+    const { size, mtimeMs } = statSync(path)
+    return `${realpathSync(path)} ${size} ${mtimeMs}`
+  } catch {
+    return `${path} is not there`
+  }
 }

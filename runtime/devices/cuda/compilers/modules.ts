@@ -12,9 +12,9 @@ import { WeftError } from "../../../errors.js"
 import type { KernelCode } from "../../device.js"
 import { libraryVariables } from "../libraries.js"
 import { architectureOf, type Binary, earlyFrom, suitability } from "./architectures.js"
-import { keptBinary } from "./cache.js"
+import { firstBinary } from "./cache.js"
 import type { Compiler } from "./compiler.js"
-import { type CompilerSearch, findCompiler, missingCompiler } from "./find.js"
+import { type CompilerSearch, findCompilers, missingCompiler, passedText } from "./find.js"
 import { spillsIn } from "./residency.js"
 
 export interface LoadableModule {
@@ -37,8 +37,10 @@ export type Kernels = Pick<KernelCode, "kernels" | "prelude" | "modules" | "isTr
 export interface ModuleOptions {
   /** The folder of kept binaries, or false for none; the user's when left out. */
   readonly cache?: string | false | undefined
-  /** This machine's compiler when left out. */
+  /** This machine's compilers when left out. */
   readonly search?: CompilerSearch | undefined
+  /** Told, once, where one is passed over for the next, and why. */
+  readonly onWarning?: ((message: string) => void) | undefined
 }
 
 /**
@@ -50,7 +52,7 @@ export interface ModuleOptions {
 export async function loadableModules(
   artifact: Kernels,
   arch: string,
-  { cache, search }: ModuleOptions = {},
+  { cache, search, onWarning = warn }: ModuleOptions = {},
 ): Promise<readonly LoadableModule[]> {
   const { kernels, modules = [] } = artifact
   const fitting = modules.flatMap((module) => {
@@ -60,24 +62,36 @@ export async function loadableModules(
   const [best] = fitting.sort((a, b) => b.rank - a.rank)
   if (best !== undefined)
     return [{ image: imageOf(best.module), kernels: [...kernels.keys()], early: waits(best.module.arch) }]
-  const { compiler, searches } = search ?? findCompiler()
-  if (compiler === undefined) {
+  const { compilers, searches } = search ?? findCompilers()
+  if (compilers.length === 0) {
     const made = modules.map(({ arch, kind }) => `${arch} (${kind})`).join(", ")
     throw new WeftError("cuda/arch", `the artifact has no binary for ${arch}, and no compiler was found to make one`, {
       hint: `it has ${made === "" ? "none" : made}; ${missingCompiler(searches)}; or compile ahead of time: weft compile … --target cuda --arch ${arch}`,
     })
   }
+  const said = new Set<string>()
+  const passed = (why: string, next: Compiler) => {
+    if (!said.has(why)) onWarning(passedText(why, next))
+    said.add(why)
+  }
+  const folder = artifact.isTrial === true ? false : cache
   // The longest first, so that the last ones are short.
   const order = [...kernels.entries()].sort(([, a], [, b]) => b.source.length - a.source.length)
   return Promise.all(
     order.map(async ([i, kernel]) => {
       const unit = { name: kernel.symbol!, text: unitOf(artifact, [kernel]) }
-      const folder = artifact.isTrial === true ? false : cache
-      const { image, log } = await keptBinary(unit, { arch, kind: "cubin" }, compiler, folder)
-      if (image === undefined) throw refusal([kernel], log, arch, compiler)
-      return { image, kernels: [i], early: waits(arch), spilling: spillsIn(log) }
+      const found = await firstBinary(unit, { arch, kind: "cubin" }, compilers, folder, passed)
+      if (found.image === undefined) throw refusal([kernel], found.log, arch, found.compiler)
+      return { image: found.image, kernels: [i], early: waits(arch), spilling: spillsIn(found.log) }
     }),
   )
+}
+
+/** Once a process: every model that is loaded would say the same. */
+const warned = new Set<string>()
+function warn(message: string): void {
+  if (!warned.has(message)) process.emitWarning(message, "Weft")
+  warned.add(message)
 }
 
 const waits = (arch: string): boolean => (architectureOf(arch)?.capability ?? 0) >= earlyFrom

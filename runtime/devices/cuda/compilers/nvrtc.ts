@@ -4,6 +4,7 @@
  *     libnvrtc.so.13                    loaded from where it lies
  *     libnvrtc-builtins.so.13.0         from the same folder, before the first program, for all to see: NVRTC asks the loader for it by name
  */
+import { readdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { WeftError } from "../../../errors.js"
 import { type Koffi, loadKoffi } from "../foreign.js"
@@ -17,12 +18,23 @@ const loaded = new Map<string, Promise<Calls>>()
 export function nvrtcAt(path: string): Compiler {
   return {
     description: `NVRTC (${path})`,
-    identity: `nvrtc ${identityOf(path)}`,
+    identity: `nvrtc ${[path, ...builtInsOf(path)].map(identityOf).join(" ")}`,
     async compile(text, to) {
       const options = [`--gpu-architecture=${targetOption(to)}`, ...languageOptions, tellOfSpills]
       const calls = await callsOf(path)
       return compileWithoutSpills(text, to, (given) => atATime(() => compileWith(calls, given, options, to.kind)))
     },
+  }
+}
+
+/** The libraries beside it that it compiles with. */
+function builtInsOf(path: string): readonly string[] {
+  const folder = dirname(path)
+  try {
+    const names = readdirSync(folder).filter((name) => name.startsWith("libnvrtc-builtins"))
+    return names.sort().map((name) => join(folder, name))
+  } catch {
+    return []
   }
 }
 

@@ -12,6 +12,9 @@
 import type { Binary } from "./architectures.js"
 import type { Compiled } from "./compiler.js"
 
+/** Changes with what is done with wishes here, which decides what a text becomes. */
+export const residencyRules = 1
+
 const wish = /^#define RESIDENT_(\w+) /gm
 
 /** What makes a compiler tell of each kernel's registers and of what it keeps in memory for lack of them. */
