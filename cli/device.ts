@@ -151,7 +151,7 @@ const uncheckedCuda = () =>
 /** Loaded when it is asked for: most machines have no such device. */
 async function openCuda(reason: string): Promise<ChosenDevice> {
   const { createCudaDevice } = await import("../runtime/devices/cuda/device.js")
-  const { architectureOf } = await import("../runtime/devices/cuda/architectures.js")
+  const { architectureOf } = await import("../runtime/devices/cuda/compilers/architectures.js")
   const device = await createCudaDevice()
   // Lanes that exchange values, on every GPU.
   return { device, adapter: { subgroupSize: 32, capability: architectureOf(device.facts.arch)!.capability }, reason }

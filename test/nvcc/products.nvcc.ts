@@ -3,15 +3,15 @@
  */
 import { describe, expect, test } from "vitest"
 import { cudaKernels } from "../../compiler/targets/emit.js"
+import { unitOf } from "../../runtime/devices/cuda/compilers/modules.js"
+import { nvccAt } from "../../runtime/devices/cuda/compilers/nvcc.js"
 import { findLibrary } from "../../runtime/devices/cuda/libraries.js"
-import { unitOf } from "../../runtime/devices/cuda/modules.js"
-import { nvccAt } from "../../runtime/devices/cuda/nvcc.js"
 import { type FillShape, fillKernel, fillShapes } from "../support/fills.js"
 import { type ProductShape, productKernel } from "../support/products.js"
 import { limits, reportsOf, warningsOf } from "./report.js"
 
 const { path } = findLibrary("nvcc")
-const nvcc = path === undefined ? undefined : nvccAt(path, ["-Xptxas", "-v"])
+const nvcc = path === undefined ? undefined : nvccAt(path, { more: ["-Xptxas", "-v"] })
 
 type Layout = Pick<ProductShape, "atom" | "block" | "groups" | "stages" | "across" | "held">
 /** Layouts of large products, and what of their registers is not sums. */
