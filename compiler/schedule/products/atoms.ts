@@ -108,8 +108,15 @@ function scheduleOf(of: Contraction, { atom, rows, columns, groups, chunk, stage
   ])
   const warps = { [of.rows.at(-1)!.name]: groups.down, [of.columns.at(-1)!.name]: groups.across }
   const reduce = { [of.folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } }
-  const schedule: StoreSchedule = { atom: { name: atom.name }, tile, warps, reduce }
+  const schedule: StoreSchedule = { atom: { name: atom.name }, tile, warps, reduce, ...rasterOf(of, rows, columns) }
   return { threads: groups.down * groups.across * atom.lanes, schedule }
+}
+
+/** Blocks of the side of fewer ones follow one another, so that the larger operand is read once: they share what they read of it. */
+function rasterOf(of: Contraction, rows: Shares, columns: Shares): Pick<StoreSchedule, "raster"> {
+  const isWide = blocksOf(of.rows, rows) <= blocksOf(of.columns, columns)
+  const order = [...batchOf(of), ...(isWide ? [...of.columns, ...of.rows] : [...of.rows, ...of.columns])]
+  return order.every((a, i) => a === of.stores[0]!.axes[i]) ? {} : { raster: order.map((a) => a.name) }
 }
 
 const size = (a: Axis) => Math.max(1, maximum(a.extent))
