@@ -41,7 +41,7 @@ import { type ProvenKernel, proveKernels } from "./prove-kernels.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
 import { type Target, targetFor } from "./targets/target.js"
 import { type TensorPass, tensorPasses } from "./tensor/pipeline.js"
-import { scratchStorage, stateStorage } from "./tensor/storage.js"
+import { scratchStorage, shortestRow, stateStorage } from "./tensor/storage.js"
 import { authorSpan } from "./trace/arguments.js"
 import { shortenContext } from "./trace/context.js"
 import { type TracedEntry, type TracedModel, traceModel } from "./trace/programs.js"
@@ -190,8 +190,10 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
   const cuts = { ...defaultCutLimits, localElements }
   const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
+  // Values of the places of a block, such as what each is scaled by, are short rows.
+  const shortest = Math.max(shortestRow, (target.gather?.block ?? 0) + 1)
   return (results: readonly Tensor[]): Fused => {
-    const storage = (rs: readonly Tensor[]) => scratchStorage(rs, precision, target.tile)
+    const storage = (rs: readonly Tensor[]) => scratchStorage(rs, precision, target.tile, shortest)
     const fused = fuse(results, { ...limits, ...units, cuts, storage })
     const split = target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
     return target.schedule.rules === "simt" ? mergeFolds(split) : split

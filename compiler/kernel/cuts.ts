@@ -64,10 +64,11 @@ export function chooseCuts(
     (demands(order, new Set([...buffers, ...cut]), locals).get(t) ?? 0) > size(t)
   for (const t of [...crowded(order, buffers, hasMemory, again)].flatMap((t) => siblings(t, draft))) draft.cut(t)
   // Behind an index that data choose nothing is known of the order in which a contraction is read: inlined it could not be tiled.
+  const share = isOperand === undefined ? cutRules.shareBehindIndex : cutRules.shareBehindIndexOfUnits
   const permuted = new Set(order.flatMap((t) => (t.kind === "gather" ? [behind(t.arg)] : [])).filter(isContraction))
   for (;;) {
     const demand = demands(order, buffers, locals)
-    const scattered = (t: Tensor) => permuted.has(t) && (demand.get(t) ?? 0) >= cutRules.shareBehindIndex * size(t)
+    const scattered = (t: Tensor) => permuted.has(t) && (demand.get(t) ?? 0) >= share * size(t)
     const next = [...order]
       .reverse()
       .find(

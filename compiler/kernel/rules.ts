@@ -27,6 +27,8 @@ export const cutRules = {
   rowsOfUnits: 16,
   /** Share of a contraction's elements that is read behind an index of data, from which it has memory. Not measured. */
   shareBehindIndex: 1 / 4,
+  /** The same where matrix units take it: they make sixteen elements and more at the cost of one. Not measured. */
+  shareBehindIndexOfUnits: 1 / 16,
   /** Operations inside of one another that a kernel's expression may have: whoever walks one does it by recursion. Not measured. */
   depth: 512,
   /**

@@ -11,7 +11,7 @@
  */
 
 import { type Atom, atoms } from "../ir/fragments/atoms.js"
-import type { AdapterFacts, AskLimits, AtomTarget, Machine, ScheduleTarget } from "../ir/machine.js"
+import type { AdapterFacts, AskLimits, AtomTarget, GatherLimits, Machine, ScheduleTarget } from "../ir/machine.js"
 
 /** Tokens of a step. One thread gains nothing by more of them, and what a step keeps grows with them. Not measured. */
 const tokensOfAny = 128
@@ -171,6 +171,12 @@ export function cudaAtoms(capability = leastCapability): AtomTarget {
   const sharedBytes = (capability === 90 ? sharedOfHopper : sharedOfAny) - 1024
   return { names, storage: "bf16", cores: cudaMultiprocessors, sharedBytes }
 }
+
+/**
+ * Rows that choose their operand, for each value of the index, from which they are grouped for matrix units, and places of a block: 4 of the 64 tokens
+ * that sizes are supposed to be are 32 of the 512 of a prompt's step, which fill a block of two fragments. Not measured.
+ */
+export const gatherOfAtoms: GatherLimits = { rows: 4, block: 32 }
 
 /**
  * Reads of a lane that ask for what they read while the kernel waits for earlier ones, and their bytes. Measured on an H200: a model of 0.6B

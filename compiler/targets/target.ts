@@ -18,6 +18,7 @@ import {
   cudaAtoms,
   cudaMachine,
   cudaMultiprocessors,
+  gatherOfAtoms,
   machineOf,
   wasmMachine,
 } from "./machines.js"
@@ -99,6 +100,7 @@ function withAtoms(target: Target, atoms: AtomTarget): Target {
   return {
     ...target,
     schedule: { ...target.schedule, atoms },
+    gather: gatherOfAtoms,
     tile: { ...target.tile, sharedBytes },
     emit: cudaKernels({ sharedBytes, multiprocessors: atoms.cores }),
   }

@@ -28,7 +28,7 @@ import type { DType, Operation } from "../ir/operations.js"
 import { sources, type Tensor, topological } from "../ir/tensor.js"
 
 /** Rows of intermediate results that are shorter stay f32: longer than any number of rows that share a statistic. */
-const shortestRow = 24
+export const shortestRow = 24
 
 interface StateAxes {
   readonly axes: readonly { readonly extent: number; readonly grows: boolean }[]
