@@ -101,7 +101,7 @@ function withAtoms(target: Target, atoms: AtomTarget): Target {
     ...target,
     schedule: { ...target.schedule, atoms },
     gather: gatherOfAtoms,
-    tile: { ...target.tile, sharedBytes },
+    tile: { ...target.tile, atomBytes: atoms.sharedBytes },
     emit: cudaKernels({ sharedBytes, multiprocessors: atoms.cores }),
   }
 }
