@@ -79,6 +79,9 @@ export function doctorText({ cuda, webgpu, wasm, auto, cache }: MachineFacts, ad
     libraryRows("nvrtc", cuda.nvrtc),
     textsRow(cuda, wasm.processors),
     libraryRows("nvcc", cuda.nvcc),
+    ...(cuda.usable
+      ? [row("  faults", "of a kernel end CUDA for their process: start a new one; other devices work on")]
+      : []),
     row("webgpu", adapter?.software === true ? "software only: taken where it is named" : usable(webgpu.usable)),
     adapter === undefined ? row("  adapter", webgpu.problem!) : adapterRows(adapter),
     row("wasm", usable(wasm.usable)),

@@ -68,6 +68,7 @@ cuda            usable
   nvrtc         13.0, /usr/local/cuda/lib64/libnvrtc.so.13
   nvcc          not found; looked for
                   /usr/local/cuda/bin/nvcc
+  faults        of a kernel end CUDA for their process: start a new one; other devices work on
 webgpu          not usable
   adapter       this environment has no WebGPU
 wasm            usable

@@ -103,6 +103,9 @@ export function openCudaDevice(driver: Driver, load: LoadModules, options: CudaD
   }
 }
 
+/** What is left to a process after a fault: CUDA's manual has it end. */
+const only = "CUDA works in this one no more, though other devices do"
+
 /** After a fault the driver makes no context for this process, whatever is given back. */
 function contextOf(driver: Driver, device: number): number {
   try {
@@ -110,7 +113,7 @@ function contextOf(driver: Driver, device: number): number {
   } catch (cause) {
     if (!isSticky(cause)) throw cause
     const reason = `CUDA makes no device for a process in which a kernel faulted (${(cause as WeftError).reason})`
-    throw new WeftError("device/lost", reason, { hint: "start the process anew", cause })
+    throw new WeftError("device/lost", reason, { hint: `start a new process: ${only}`, cause })
   }
 }
 
@@ -153,7 +156,7 @@ function createLife(native: Driver, context: number) {
     disposed
       ? new WeftError("device/lost", "this device has been disposed of")
       : new WeftError("device/lost", `the device was lost (${reason})`, {
-          hint: "what it held is gone, and after a fault CUDA makes no other for this process: start it anew",
+          hint: `what it held is gone: start a new process, for ${only}`,
         })
   const end = (why: string) => {
     reason ??= why
