@@ -79,6 +79,8 @@ export interface ScheduleTarget {
   readonly block: number
   /** Blocks that it takes to keep the device busy: stores with fewer elements get smaller blocks. */
   readonly busy: number
+  /** Cores that blocks are dealt out to, each of which has several at once. Left out: not known. */
+  readonly cores?: number
   /** Workgroups of so many threads that run at once; a kernel may have no more of them, and its blocks in turn. Left out: blocks come as they may. */
   readonly workgroups?: number
   /** Lanes that exchange values directly; folds over memory in order are shared among them. 1: none. */

@@ -91,6 +91,10 @@ export const workgroupRules = {
    * instead. With two no core has more than half a block more than the mean. Not measured.
    */
   turns: 2,
+  /** Blocks for each core at least that make the same each, so that one waits for memory while another makes it. Not measured. */
+  blocksOfCore: 4 / 3,
+  /** Points of a block that take a core as long as making what the block needs for all of them: a pass over a row, a tree, a barrier. Not measured. */
+  pointsOfRepeat: 8,
   /**
    * Blocks, as a multiple of the machine's own, of a store that computes something for all points of a block: more points for each such
    * computation, as long as there are blocks enough. Not measured.

@@ -150,11 +150,37 @@ function pointsOfLanes(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarge
   const whole = (elements: number) => Math.max(1, Math.ceil(elements / once)) * once
   const even = whole(points / busy)
   if (!repeatsMuch(draft, kernel)) return Math.min(even, Math.max(once, block))
-  const turns = pointsOf(kernel) / once / (workgroups ?? Number.POSITIVE_INFINITY)
-  if (turns >= workgroupRules.turns && makesAllAlike(draft, kernel)) return once
+  if (workgroups !== undefined && makesAllAlike(draft, kernel)) {
+    if (pointsOf(kernel) / once / workgroups >= workgroupRules.turns) return once
+    const shared = evenPoints(draft, pointsOf(kernel), once, machine)
+    if (shared !== undefined) return shared
+  }
   const least = Math.min(pointsForLocals(draft, block), pointsOf(kernel) / (workgroupRules.busyWithLocals * busy))
   // A block more for some processors is as good as points that most of them lack.
   return Math.max(even, once, Math.round(least / once) * once)
+}
+
+/**
+ * Points of a block, when all blocks make the same for theirs and run at once: those with which the core that has most blocks is done first. A core
+ * of several does something else while one waits; undefined where there would be too many.
+ */
+function evenPoints(
+  { store }: StoreDraft,
+  points: number,
+  once: number,
+  { block: least, cores = 1, workgroups = 0 }: ScheduleTarget,
+): number | undefined {
+  const last = store.axes.length === 0 ? 0 : (literalExtent(store.axes.at(-1)!.extent) ?? 0)
+  let best: { readonly block: number; readonly time: number } | undefined
+  for (let block = Math.ceil(least / once) * once; block <= last; block += once) {
+    const blocks = points / block
+    if (blocks < workgroupRules.blocksOfCore * cores) break
+    if (last % block !== 0 || blocks > workgroups) continue
+    const busiest = Math.ceil(blocks / cores)
+    const time = (busiest + 1) * (block + workgroupRules.pointsOfRepeat)
+    if (best === undefined || time < best.time) best = { block, time }
+  }
+  return best?.block
 }
 
 /** Whether all that a block makes for its points is the same for all blocks, however small they are. */

@@ -90,6 +90,8 @@ const hardware = {
     block: 16,
     // Blocks: about four for each of the 132 multiprocessors of an H200. Counted.
     busy: 512,
+    // Multiprocessors of an H100 or H200: other GPUs have 46 to 188.
+    cores: 132,
     // Workgroups: four of 256 threads for each of the 132 multiprocessors of an H200, with 64 registers a thread. Counted.
     workgroups: 528,
   },
@@ -122,8 +124,8 @@ export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Mach
   }
 }
 
-/** Of an H100 or H200, for which blocks are counted: other GPUs have 46 to 188. */
-export const cudaMultiprocessors = 132
+/** Of the GPU that blocks are counted for. */
+export const cudaMultiprocessors = hardware.schedule.cores
 
 /** Bytes of shared memory that a block may have: the least of all GPUs from sm_80 on, which sm_86 and sm_120 have. */
 const sharedOfAny = 99 * 1024

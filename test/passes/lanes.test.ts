@@ -274,3 +274,20 @@ test("and once in the text for several stores; not for few blocks of one", () =>
     expect(before(compiled(normalised([2048])).loops)).toBeUndefined()
   })
 })
+
+test.each([[4096, 1024, 1024], [2048, 1024, 1024], [4096, 512, 512], [12288]])(
+  "all cores have as many blocks that make the same, and few: of %d, %d, %d rows",
+  (...outputs) => {
+    withTable(() => {
+      const { cores, workgroups, block } = hardware.schedule
+      const points = outputs.filter((n) => n > 0)
+      const { groups } = compiled(normalised(points)).loops
+      const rows = points.reduce((n, extent) => n + extent, 0)
+      expect(groups).toBeGreaterThan(cores!)
+      expect(groups).toBeLessThanOrEqual(workgroups!)
+      // What the core that has most does, and what each would do of even shares: no other block size is nearer by a quarter.
+      expect((Math.ceil(groups / cores!) * (rows / groups)) / (rows / cores!)).toBeLessThanOrEqual(1.25)
+      expect(rows / groups).toBeGreaterThanOrEqual(block)
+    })
+  },
+)
