@@ -102,6 +102,9 @@ export interface AtomTarget {
   readonly cores: number
   /** Bytes that a workgroup may hold of operands. */
   readonly sharedBytes: number
+  /** Rows and columns of a block, and chunks under way at most; what the rules say when left out. */
+  readonly block?: readonly [rows: number, columns: number]
+  readonly stages?: number
 }
 
 export interface ChunkTarget {

@@ -39,7 +39,8 @@ export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTa
   const changes: Change[] = []
   const known = new Set<string>()
   for (const [i] of [...stores.entries()].sort((p, q) => volume(q[1]) - volume(p[1]))) {
-    if (schedule.stores[i]!.computeWith !== undefined) continue
+    // Blocks for matrix units are chosen as a whole (choices.ts).
+    if (schedule.stores[i]!.computeWith !== undefined || schedule.stores[i]!.atom !== undefined) continue
     for (const change of storeChanges(stores, i, schedule, target)) {
       changes.push(change)
     }
@@ -50,7 +51,7 @@ export function changesOf(kernel: Kernel, schedule: Schedule, target: ScheduleTa
         knob: `local ${axis}`,
         apply: (s) => ({ ...s, locals: { ...s.locals, [axis]: next } }),
       })
-  if (target.threads > 1)
+  if (target.threads > 1 && schedule.stores.every((s) => s.atom === undefined))
     for (const threads of [schedule.threads * 2, schedule.threads / 2])
       if (Number.isInteger(threads) && threads <= tuneRules.threads)
         changes.push({

@@ -8,6 +8,7 @@
  * pairs of them. Every one has been accepted by `tile`; none is there twice. Nothing is known here but axes, folds and the target.
  */
 
+import { atoms as knownAtoms } from "../ir/fragments/atoms.js"
 import type { Kernel } from "../ir/kernel.js"
 import type { Machine, ScheduleTarget } from "../ir/machine.js"
 import { type Refusal, type Schedule, scheduleKey } from "../ir/schedule.js"
@@ -42,7 +43,8 @@ export function choices(
   const refused = new Map<Refusal["code"], number>()
   const seen = new Set<string>()
   let tries = 0
-  const full = () => schedules.length >= limits.most || tries >= limits.tries
+  let { most } = limits
+  const full = () => schedules.length >= most || tries >= limits.tries
   const accept = (s: Schedule): boolean => {
     const key = scheduleKey(s)
     if (full() || seen.has(key)) return false
@@ -56,6 +58,8 @@ export function choices(
   const first = firstPossible(kernel, target.schedule, target.tile)
   if ("code" in first) return { schedules, refused: new Map([[first.code, 1]]) }
   accept(first.schedule)
+  // Kernels for matrix units take long to compile.
+  if (first.schedule.stores.some((s) => s.atom !== undefined)) most = Math.min(most, tuneRules.schedulesOfAtoms)
   for (const assumed of neighbours(target.schedule)) accept(chooseSchedule(kernel, assumed))
   const single = changesOf(kernel, first.schedule, target.schedule).filter((change) => {
     const made = change.apply(first.schedule)
@@ -73,8 +77,21 @@ export function choices(
   return { schedules, refused }
 }
 
+/** Other blocks for matrix units, of each kind of atoms, and fewer chunks under way. */
+function* withOtherBlocks(target: ScheduleTarget): Iterable<ScheduleTarget> {
+  const { atoms } = target
+  if (atoms === undefined) return
+  for (const asynchronous of [true, false]) {
+    const names = atoms.names.filter((name) => knownAtoms.get(name)!.asynchronous === asynchronous)
+    for (const block of tuneRules.blocksOfAtoms)
+      for (const stages of tuneRules.stagesOfAtoms)
+        if (names.length > 0) yield { ...target, atoms: { ...atoms, names, block, stages } }
+  }
+}
+
 /** Targets that the heuristics may take this one for. */
 function* neighbours(target: ScheduleTarget): Iterable<ScheduleTarget> {
+  yield* withOtherBlocks(target)
   const { chunks, ...plain } = target
   for (const factor of tuneRules.factors) {
     const [registers, block] = [target.registers * factor, target.block * factor]

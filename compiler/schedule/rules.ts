@@ -288,6 +288,20 @@ export const tuneRules = {
   schedules: 120,
   /** Schedules that are put to `tile` at most, those that it refuses included. Not measured. */
   tries: 360,
+  /** Schedules of one kernel that leaves products to matrix units at most: compiling one takes seconds. Counted. */
+  schedulesOfAtoms: 40,
+  /** Rows and columns of blocks for matrix units. Not measured. */
+  blocksOfAtoms: [
+    [128, 256],
+    [256, 128],
+    [128, 128],
+    [128, 64],
+    [64, 128],
+    [64, 64],
+    [32, 128],
+  ],
+  /** Chunks under way at most, of blocks for matrix units. Not measured. */
+  stagesOfAtoms: [6, 4, 3],
   /** Factors of the machine's accumulators and blocks under which the rules are asked again. Not measured: neighbouring powers of two. */
   factors: [4, 2, 0.5, 0.25],
   /** Factors of the bytes of a workgroup, likewise: smaller blocks leave room for a second workgroup. Not measured. */

@@ -71,13 +71,14 @@ function layoutsOf(
   of: Contraction,
   own: readonly Atom[],
   by: KindRules,
-  { sharedBytes }: AtomTarget,
+  { block, sharedBytes, stages: most = by.stages }: AtomTarget,
 ): readonly BlockLayout[] {
   const { folded } = of
   const several = of.products.length * (volume(folded) > longestChain ? 2 : 1)
   const extent = literalExtent(folded.at(-1)!.extent) ?? rules.chunk
   const terms = (operands: Contraction["a"]) => operands.reduce((n, x) => n + x.terms, 0)
-  return by.blocks.flatMap(([tall, broad]): readonly BlockLayout[] => {
+  const tried: readonly (readonly [number, number])[] = block === undefined ? by.blocks : [block]
+  return tried.flatMap(([tall, broad]): readonly BlockLayout[] => {
     const rows = spread(of.rows, Math.min(tall, above(volume(of.rows))))
     const columns = spread(of.columns, Math.min(broad / of.products.length, above(volume(of.columns))))
     const atom = widest(own, product(rows), product(columns))
@@ -85,7 +86,7 @@ function layoutsOf(
     const groups = groupsOf(product(rows), product(columns), several, atom, by)
     const chunk = Math.min(rules.chunk, Math.ceil(extent / atom.k) * atom.k)
     const bytes = 2 * chunk * (product(rows) * terms(of.a) + product(columns) * terms(of.b))
-    const stages = Math.min(by.stages, Math.floor(sharedBytes / bytes))
+    const stages = Math.min(most, Math.floor(sharedBytes / bytes))
     if (groups === undefined || stages < (atom.asynchronous ? 3 : 1)) return []
     const blocks = volume(batchOf(of)) * blocksOf(of.rows, rows) * blocksOf(of.columns, columns)
     return [{ atom, rows, columns, groups, chunk, stages, blocks }]

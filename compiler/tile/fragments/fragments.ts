@@ -52,6 +52,9 @@ export function emitFragments(
   for (const { axis, owned } of others)
     if (owned !== 1)
       throw new Refused("atom/axes", `a block has several places of '${axis.name}', which is neither rows nor columns`)
+  for (const { axis, tile, step } of axes)
+    if (step > 1 || (tile.lanes ?? 1) > 1)
+      throw new Refused("atom/tile", `which places of '${axis.name}' a lane has is for the atom to say`)
   const { chunk, stages } = foldingOf(of, schedule, atom.k)
   const groupsAlong = (of: readonly BlockAxis[]) => of.reduce((n, a) => n * (schedule.warps?.[a.axis.name] ?? 1), 1)
   const [down, across] = [groupsAlong(rowAxes), groupsAlong(columnAxes)]
