@@ -59,25 +59,14 @@ export interface GraphParts {
 export function createGraphs(parts: GraphParts): Graphs {
   const { driver, stream, bufferOf, delay, giveBack } = parts
   const { capturing, capture } = createCapture(parts)
-  const recordings = new Set<CudaRecording>()
-
   const executableOf = (launches: readonly Launch[]): number =>
     capture(() => {
       const all = launches.flatMap((launch) => (delay === undefined ? [launch] : [delay, launch]))
       for (const [i, launch] of all.entries()) driver.launch({ ...launch, early: launch.early && i > 0 }, capturing)
     })
-  const keep = ({ launches, kernels, bound }: Pick<CudaRecording, "launches" | "kernels" | "bound">): Recording => {
-    const executable = launches.length === 0 ? undefined : executableOf(launches)
-    const destroy = () => {
-      recordings.delete(recording)
-      for (const buffer of bound) buffer.users.delete(destroy)
-      if (executable !== undefined) giveBack(() => driver.destroyExecutable(executable))
-    }
-    for (const buffer of bound) buffer.users.add(destroy)
-    const recording = { commands: launches.length, executable, launches, kernels, bound, destroy }
-    recordings.add(recording)
-    return recording
-  }
+  const { recordings, keep } = createKept(executableOf, (executable) =>
+    giveBack(() => driver.destroyExecutable(executable)),
+  )
   return {
     record: (commands) =>
       keep({
@@ -121,6 +110,24 @@ export function createGraphs(parts: GraphParts): Graphs {
       giveBack(() => driver.destroyStream(capturing))
     },
   }
+}
+
+/** Recordings that are alive: each until the first of its buffers goes. */
+function createKept(make: (launches: readonly Launch[]) => number, destroyExecutable: (executable: number) => void) {
+  const recordings = new Set<CudaRecording>()
+  const keep = ({ launches, kernels, bound }: Pick<CudaRecording, "launches" | "kernels" | "bound">): Recording => {
+    const executable = launches.length === 0 ? undefined : make(launches)
+    const destroy = () => {
+      recordings.delete(recording)
+      for (const buffer of bound) buffer.users.delete(destroy)
+      if (executable !== undefined) destroyExecutable(executable)
+    }
+    for (const buffer of bound) buffer.users.add(destroy)
+    const recording = { commands: launches.length, executable, launches, kernels, bound, destroy }
+    recordings.add(recording)
+    return recording
+  }
+  return { recordings, keep }
 }
 
 /** @throws WeftError `device/record-bindings`, `device/record-groups` */

@@ -33,22 +33,6 @@ export function createMemory(
 ): Memory {
   const buffers = new Set<CudaBuffer>()
 
-  const zeroed = (bytes: number, label: string): number => {
-    const size = Math.max(16, Math.ceil(bytes / 16) * 16)
-    try {
-      const pointer = driver.allocate(size)
-      driver.zero(pointer, size, stream)
-      return pointer
-    } catch (cause) {
-      if (resultOf(cause) !== outOfMemory) throw cause
-      const { free, total } = driver.memory()
-      throw new WeftError(
-        "device/out-of-memory",
-        `'${label}' needs ${bytes} bytes; ${free} of the device's ${total} are free`,
-        { hint: "use a smaller model or context, or free what else is on the device", cause },
-      )
-    }
-  }
   const destroy = (buffer: CudaBuffer) => {
     if (!buffers.delete(buffer)) return
     counters.allocatedBytes -= buffer.bytes
@@ -66,7 +50,7 @@ export function createMemory(
   return {
     own,
     allocate(bytes, label) {
-      const pointer = zeroed(bytes, label)
+      const pointer = zeroed(driver, stream, bytes, label)
       const buffer: CudaBuffer = { bytes, label, pointer, users: new Set(), destroy: () => destroy(buffer) }
       buffers.add(buffer)
       counters.allocatedBytes += bytes
@@ -84,5 +68,23 @@ export function createMemory(
     free() {
       for (const buffer of [...buffers]) destroy(buffer)
     },
+  }
+}
+
+/** @throws WeftError `device/out-of-memory` */
+function zeroed(driver: Driver, stream: number, bytes: number, label: string): number {
+  const size = Math.max(16, Math.ceil(bytes / 16) * 16)
+  try {
+    const pointer = driver.allocate(size)
+    driver.zero(pointer, size, stream)
+    return pointer
+  } catch (cause) {
+    if (resultOf(cause) !== outOfMemory) throw cause
+    const { free, total } = driver.memory()
+    throw new WeftError(
+      "device/out-of-memory",
+      `'${label}' needs ${bytes} bytes; ${free} of the device's ${total} are free`,
+      { hint: "use a smaller model or context, or free what else is on the device", cause },
+    )
   }
 }

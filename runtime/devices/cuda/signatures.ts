@@ -83,8 +83,14 @@ export function bindDriver(koffi: Koffi, path: string): Driver {
     }
   }
   plain("cuInit(uint32_t flags)")(0)
-  const core = bindCore(koffi, { bind, plain, giving, fail })
-  return { ...core, ...bindKernels(koffi, { bind, plain, giving, fail }) }
+  const binding = { bind, plain, giving, fail }
+  return {
+    ...bindDevices(binding),
+    ...bindContexts(binding),
+    ...bindMemory(koffi, binding),
+    ...bindEvents(binding),
+    ...bindKernels(koffi, binding),
+  }
 }
 
 const nameIn = (definition: string): string => definition.slice(0, definition.indexOf("(")).replace(/_v\d+$/, "")
@@ -99,25 +105,13 @@ interface Binding {
 type Kernels = "loadModule" | "unloadModule" | "kernel" | "allowShared" | "beginCapture" | "launch" | "endCapture"
 type Graphs = "instantiate" | "destroyGraph" | "uploadGraph" | "launchGraph" | "destroyExecutable"
 
-/** Devices, memory, streams, events. */
-function bindCore(koffi: Koffi, { bind, plain, giving, fail }: Binding): Omit<Driver, Kernels | Graphs> {
+type Devices = "version" | "deviceCount" | "device" | "deviceName" | "attribute" | "totalMemory"
+type Contexts = "createContext" | "useContext" | "destroyContext" | "createStream" | "destroyStream" | "synchronize"
+type Memory = "memory" | "allocate" | "free" | "allocateHost" | "freeHost" | "zero" | "toDevice" | "toHost"
+
+function bindDevices({ bind, giving, fail }: Binding): Pick<Driver, Devices> {
   const name = bind("cuDeviceGetName(uint8_t *name, int length, int device)")
   const attribute = giving("cuDeviceGetAttribute(_Out_ int *value, int attribute, int device)")
-  const createContext = giving("cuCtxCreate_v2(_Out_ uintptr_t *context, uint32_t flags, int device)")
-  const memory = bind("cuMemGetInfo_v2(_Out_ size_t *free, _Out_ size_t *total)")
-  const allocateHost = giving("cuMemHostAlloc(_Out_ uintptr_t *pointer, size_t bytes, uint32_t flags)")
-  const freeHost = plain("cuMemFreeHost(uintptr_t pointer)")
-  const createStream = giving("cuStreamCreate(_Out_ uintptr_t *stream, uint32_t flags)")
-  const zero = plain("cuMemsetD8Async(uintptr_t pointer, uint8_t value, size_t bytes, uintptr_t stream)")
-  const createEvent = giving("cuEventCreate(_Out_ uintptr_t *event, uint32_t flags)")
-  const mark = plain("cuEventRecordWithFlags(uintptr_t event, uintptr_t stream, uint32_t flags)")
-  const elapsed = giving("cuEventElapsedTime(_Out_ float *milliseconds, uintptr_t from, uintptr_t to)")
-  const query = bind("cuEventQuery(uintptr_t event)")
-  const waitFor = "cuEventSynchronize(uintptr_t event)"
-  const wait = plain(waitFor)
-  const waitAside = bind(waitFor) as unknown as {
-    async(event: number, then: (error: Error | null, result: number) => void): void
-  }
   return {
     version: giving("cuDriverGetVersion(_Out_ int *version)"),
     deviceCount: giving("cuDeviceGetCount(_Out_ int *count)"),
@@ -130,9 +124,28 @@ function bindCore(koffi: Koffi, { bind, plain, giving, fail }: Binding): Omit<Dr
     },
     attribute: (device, wanted) => attribute(wanted, device),
     totalMemory: giving("cuDeviceTotalMem_v2(_Out_ size_t *bytes, int device)"),
+  }
+}
+
+function bindContexts({ plain, giving }: Binding): Pick<Driver, Contexts> {
+  const createContext = giving("cuCtxCreate_v2(_Out_ uintptr_t *context, uint32_t flags, int device)")
+  const createStream = giving("cuStreamCreate(_Out_ uintptr_t *stream, uint32_t flags)")
+  return {
     createContext: (device) => createContext(blockingSync, device),
     useContext: plain("cuCtxSetCurrent(uintptr_t context)"),
     destroyContext: plain("cuCtxDestroy_v2(uintptr_t context)"),
+    createStream: () => createStream(nonBlockingStream),
+    destroyStream: plain("cuStreamDestroy_v2(uintptr_t stream)"),
+    synchronize: plain("cuStreamSynchronize(uintptr_t stream)"),
+  }
+}
+
+function bindMemory(koffi: Koffi, { bind, plain, giving, fail }: Binding): Pick<Driver, Memory> {
+  const memory = bind("cuMemGetInfo_v2(_Out_ size_t *free, _Out_ size_t *total)")
+  const allocateHost = giving("cuMemHostAlloc(_Out_ uintptr_t *pointer, size_t bytes, uint32_t flags)")
+  const freeHost = plain("cuMemFreeHost(uintptr_t pointer)")
+  const zero = plain("cuMemsetD8Async(uintptr_t pointer, uint8_t value, size_t bytes, uintptr_t stream)")
+  return {
     memory() {
       const [free, total]: [(number | bigint)[], (number | bigint)[]] = [[0], [0]]
       const result = memory(free, total)
@@ -146,24 +159,35 @@ function bindCore(koffi: Koffi, { bind, plain, giving, fail }: Binding): Omit<Dr
       return { pointer, bytes: new Uint8Array(koffi.view(BigInt(pointer), bytes)) }
     },
     freeHost: ({ pointer }) => freeHost(pointer),
-    createStream: () => createStream(nonBlockingStream),
-    destroyStream: plain("cuStreamDestroy_v2(uintptr_t stream)"),
-    synchronize: plain("cuStreamSynchronize(uintptr_t stream)"),
     zero: (pointer, bytes, stream) => zero(pointer, 0, bytes, stream),
     toDevice: plain("cuMemcpyHtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, uintptr_t stream)"),
     toHost: plain("cuMemcpyDtoHAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, uintptr_t stream)"),
+  }
+}
+
+type Events = Omit<Driver, Devices | Contexts | Memory | Kernels | Graphs>
+
+function bindEvents({ bind, plain, giving, fail }: Binding): Events {
+  const createEvent = giving("cuEventCreate(_Out_ uintptr_t *event, uint32_t flags)")
+  const mark = plain("cuEventRecordWithFlags(uintptr_t event, uintptr_t stream, uint32_t flags)")
+  const query = bind("cuEventQuery(uintptr_t event)")
+  const waitFor = "cuEventSynchronize(uintptr_t event)"
+  const waitAside = bind(waitFor) as unknown as {
+    async(event: number, then: (error: Error | null, result: number) => void): void
+  }
+  return {
     createEvent: () => createEvent(eventFlags),
     destroyEvent: plain("cuEventDestroy_v2(uintptr_t event)"),
     record: plain("cuEventRecord(uintptr_t event, uintptr_t stream)"),
     createClock: () => createEvent(clockFlags),
     mark: (clock, stream) => mark(clock, stream, externalRecord),
-    elapsed,
+    elapsed: giving("cuEventElapsedTime(_Out_ float *milliseconds, uintptr_t from, uintptr_t to)"),
     isDone(event) {
       const result = query(event)
       if (result !== 0 && result !== notReady) throw fail("cuEventQuery", result)
       return result === 0
     },
-    wait,
+    wait: plain(waitFor),
     whenDone: (event) =>
       new Promise((resolve, reject) => {
         waitAside.async(event, (error, result) => {

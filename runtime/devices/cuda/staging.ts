@@ -42,27 +42,73 @@ export function createStaging(
   target: Target,
   freeHost: (memory: HostMemory) => void,
 ): Staging {
-  const idle: HostMemory[] = []
-  const held = new Set<HostMemory>()
+  const pieces = createPieces(driver, freeHost)
   /** In the hands of somebody who fills it. */
   const lent = new Set<HostMemory>()
+  let gone: () => void = () => {}
+  const returned = (memory: HostMemory) => {
+    lent.delete(memory)
+    if (pieces.closed() && lent.size === 0) gone()
+  }
+  const filling = (memory: HostMemory, regions: readonly Region[]): Filling => {
+    const copies = inTurn(regions)
+    return {
+      parts: copies.map(({ from, bytes }) => memory.bytes.subarray(from, from + bytes)),
+      finish() {
+        returned(memory)
+        try {
+          for (const { to, offset, from, bytes } of copies)
+            if (bytes > 0) driver.toDevice(target.addressOf(to, offset, bytes), memory.pointer + from, bytes, stream)
+        } catch (error) {
+          pieces.giveBack(memory)
+          throw error
+        }
+        // What is wrong with the device is told by the next call.
+        waiter.reached(() => pieces.giveBack(memory)).catch(() => pieces.giveBack(memory))
+      },
+      abandon() {
+        returned(memory)
+        pieces.giveBack(memory)
+      },
+    }
+  }
+  return {
+    async stage(regions) {
+      const bytes = regions.reduce((n, r) => n + r.bytes, 0)
+      const memory = bytes < least ? undefined : await pieces.take(Math.max(usual, bytes))
+      try {
+        target.alive()
+      } catch (error) {
+        if (memory !== undefined) pieces.giveBack(memory)
+        throw error
+      }
+      if (memory === undefined) return fillAside(target, regions)
+      lent.add(memory)
+      return filling(memory, regions)
+    },
+    free: () => pieces.close(lent),
+    async empty() {
+      if (lent.size > 0) await new Promise<void>((resolve) => (gone = resolve))
+    },
+  }
+}
+
+/** Where each region lies in the memory of all. */
+function inTurn(regions: readonly Region[]) {
+  let at = 0
+  return regions.map((region) => {
+    at += region.bytes
+    return { ...region, from: at - region.bytes }
+  })
+}
+
+/** Pinned pieces, `most` of them at a time. */
+function createPieces(driver: Pick<Driver, "allocateHost">, freeHost: (memory: HostMemory) => void) {
+  const idle: HostMemory[] = []
+  const held = new Set<HostMemory>()
   const waiting: ((memory: HostMemory | undefined) => void)[] = []
   let closed = false
-  let gone: () => void = () => {}
 
-  const take = async (bytes: number): Promise<HostMemory | undefined> => {
-    const found = idle.findIndex((m) => m.bytes.length >= bytes)
-    if (found >= 0) return idle.splice(found, 1)[0]!
-    if (held.size >= most) {
-      const smaller = idle.pop()
-      if (smaller === undefined) {
-        const next = await new Promise<HostMemory | undefined>((resolve) => waiting.push(resolve))
-        if (next === undefined || next.bytes.length >= bytes) return next
-        drop(next)
-      } else drop(smaller)
-    }
-    return create(bytes)
-  }
   /** Undefined where the host has no such memory. */
   const create = (bytes: number): HostMemory | undefined => {
     if (closed) return undefined
@@ -80,63 +126,34 @@ export function createStaging(
     // Nothing comes back any more, as when the device is lost: who waits goes on without.
     if (held.size === 0) for (const next of waiting.splice(0)) next(undefined)
   }
-  const giveBack = (memory: HostMemory) => {
-    const next = closed ? undefined : waiting.shift()
-    if (next === undefined) idle.push(memory)
-    else next(memory)
-    if (closed || idle.length === held.size) for (const m of idle.splice(0)) drop(m)
-  }
-  const returned = (memory: HostMemory) => {
-    lent.delete(memory)
-    if (closed && lent.size === 0) gone()
-  }
-
   return {
-    async stage(regions) {
-      const bytes = regions.reduce((n, r) => n + r.bytes, 0)
-      const memory = bytes < least ? undefined : await take(Math.max(usual, bytes))
-      try {
-        target.alive()
-      } catch (error) {
-        if (memory !== undefined) giveBack(memory)
-        throw error
+    closed: (): boolean => closed,
+    /** A piece of at least so many bytes, when one is free; undefined where there will be none. */
+    async take(bytes: number): Promise<HostMemory | undefined> {
+      const found = idle.findIndex((m) => m.bytes.length >= bytes)
+      if (found >= 0) return idle.splice(found, 1)[0]!
+      if (held.size >= most) {
+        const smaller = idle.pop()
+        if (smaller === undefined) {
+          const next = await new Promise<HostMemory | undefined>((resolve) => waiting.push(resolve))
+          if (next === undefined || next.bytes.length >= bytes) return next
+          drop(next)
+        } else drop(smaller)
       }
-      if (memory === undefined) return fillAside(target, regions)
-      lent.add(memory)
-      let at = 0
-      const copies = regions.map(({ to, offset, bytes }) => {
-        at += bytes
-        return { to, offset, from: at - bytes, bytes }
-      })
-      return {
-        parts: copies.map(({ from, bytes }) => memory.bytes.subarray(from, from + bytes)),
-        finish() {
-          returned(memory)
-          try {
-            for (const c of copies)
-              if (c.bytes > 0)
-                driver.toDevice(target.addressOf(c.to, c.offset, c.bytes), memory.pointer + c.from, c.bytes, stream)
-          } catch (error) {
-            giveBack(memory)
-            throw error
-          }
-          // What is wrong with the device is told by the next call.
-          waiter.reached(() => giveBack(memory)).catch(() => giveBack(memory))
-        },
-        abandon() {
-          returned(memory)
-          giveBack(memory)
-        },
-      }
+      return create(bytes)
     },
-    free() {
+    giveBack(memory: HostMemory): void {
+      const next = closed ? undefined : waiting.shift()
+      if (next === undefined) idle.push(memory)
+      else next(memory)
+      if (closed || idle.length === held.size) for (const m of idle.splice(0)) drop(m)
+    },
+    /** From now on nothing is given; what is not among `lent` goes at once. */
+    close(lent: ReadonlySet<HostMemory>): void {
       closed = true
       idle.length = 0
       for (const memory of [...held]) if (!lent.has(memory)) drop(memory)
       for (const next of waiting.splice(0)) next(undefined)
-    },
-    async empty() {
-      if (lent.size > 0) await new Promise<void>((resolve) => (gone = resolve))
     },
   }
 }

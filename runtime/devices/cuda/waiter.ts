@@ -30,20 +30,50 @@ export function createWaiter(
   giveBack: (call: () => void) => void,
 ): Waiter {
   const events: number[] = []
+  const queue = createQueue(driver, (event) => events.push(event))
+  let ended: Error | undefined
+  return {
+    async reached<T>(then: () => T) {
+      if (ended !== undefined) throw ended
+      const event = events.pop() ?? driver.createEvent()
+      driver.record(event, stream)
+      return new Promise<T>((resolve, reject) => {
+        const settle = () => {
+          try {
+            resolve(then())
+          } catch (error) {
+            reject(error)
+          }
+        }
+        queue.add({ event, settle, reject })
+      })
+    },
+    end(reason) {
+      ended ??= reason
+      queue.end(ended)
+    },
+    async close() {
+      await queue.idle()
+      for (const event of events.splice(0)) giveBack(() => driver.destroyEvent(event))
+    },
+  }
+}
+
+/** What waits, in its order; `done` gets the events that nobody waits for any more. */
+function createQueue(driver: Pick<Driver, "isDone" | "whenDone">, done: (event: number) => void) {
   const queue: Waiting[] = []
   let under: Promise<void> | undefined
-  let ended: Error | undefined
 
   const settleDone = () => {
     do {
       const { event, settle } = queue.shift()!
-      events.push(event)
+      done(event)
       settle()
     } while (queue.length > 0 && driver.isDone(queue[0]!.event))
   }
   const end = (reason: unknown) => {
     for (const { event, reject } of queue.splice(0)) {
-      events.push(event)
+      done(event)
       reject(reason)
     }
   }
@@ -62,30 +92,14 @@ export function createWaiter(
     })
   }
   return {
-    async reached<T>(then: () => T) {
-      if (ended !== undefined) throw ended
-      const event = events.pop() ?? driver.createEvent()
-      driver.record(event, stream)
-      const done = new Promise<T>((resolve, reject) => {
-        const settle = () => {
-          try {
-            resolve(then())
-          } catch (error) {
-            reject(error)
-          }
-        }
-        queue.push({ event, settle, reject })
-      })
+    add(waiting: Waiting): void {
+      queue.push(waiting)
       if (under === undefined) work()
-      return done
     },
-    end(reason) {
-      ended ??= reason
-      end(ended)
-    },
-    async close() {
+    end,
+    /** Resolves when no thread waits. */
+    async idle(): Promise<void> {
       while (under !== undefined) await under
-      for (const event of events.splice(0)) giveBack(() => driver.destroyEvent(event))
     },
   }
 }
