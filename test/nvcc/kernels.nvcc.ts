@@ -25,6 +25,22 @@ const architectures = Object.keys(limits)
 const precisions = (shape: string): readonly Precision[] => (shape === "tales" ? ["fast", "exact"] : ["fast"])
 const published = shapes.filter((shape) => !shape.includes(" ") || shape.startsWith("gpt"))
 
+/** What a model is compiled for: any architecture, and an H100 alone, whose matrix units others lack. */
+function variantsOf(shape: string) {
+  const own = precisions(shape)
+  const forAll = own.map((precision) => ({
+    precision,
+    adapter: undefined,
+    title: `${shape} ${precision}`,
+    architectures,
+  }))
+  const adapter = { subgroupSize: 32, capability: 90 }
+  const title = `${shape} fast for 90`
+  return own.includes("fast")
+    ? [...forAll, { precision: "fast" as const, adapter, title, architectures: ["sm_90a"] }]
+    : forAll
+}
+
 /** Milliseconds: ten minutes of two processors, on a machine that has much else to do. */
 const patience = 3_600_000
 
@@ -63,7 +79,8 @@ const boundsOf = ({ source, symbol, threads, sharedBytes }: ArtifactKernel): Bou
 /** Kernels of an artifact of which no equal one was seen. */
 function fresh(artifact: Artifact, title: string, seen: Set<string>): readonly Kernel[] {
   return artifact.kernels.flatMap((kernel, i) => {
-    const text = `${artifact.prelude}\n${bare(kernel)}`
+    // Preludes differ in parts that kernels have or do not call.
+    const text = bare(kernel)
     if (seen.has(text)) return []
     seen.add(text)
     const entries = Object.entries(artifact.entries).flatMap(([entry, { launches }]) =>
@@ -87,14 +104,16 @@ async function compileAll(): Promise<readonly Unit[]> {
   const seen = new Set<string>()
   const units: Promise<Unit>[] = []
   for (const shape of published)
-    for (const precision of precisions(shape)) {
+    for (const variant of variantsOf(shape)) {
+      const { precision, adapter, title, architectures } = variant
       const { artifact } = compileProgram(await configured(shape), "model", {
         target: "cuda",
         storage: () => "bf16",
         precision,
+        ...(adapter && { adapter }),
       })
-      const kernels = fresh(artifact, `${shape} ${precision}`, seen)
-      console.log(`${shape}, ${precision}: ${artifact.kernels.length} kernels, ${kernels.length} of them new`)
+      const kernels = fresh(artifact, title, seen)
+      console.log(`${title}: ${artifact.kernels.length} kernels, ${kernels.length} of them new`)
       for (let from = 0; from < kernels.length; from += unitKernels)
         for (const arch of architectures)
           units.push(compileUnit(artifact.prelude, kernels.slice(from, from + unitKernels), arch))
