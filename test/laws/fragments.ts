@@ -196,7 +196,7 @@ function scheduled(
       tile[a.name] = { block: i === 0 ? block : choose.of([1, 2, 4]) }
     }
   // Of an asynchronous atom the groups are large, and interpreted slowly.
-  const wide = choose.chance(15)
+  const wide = choose.chance(10)
   const name = wide ? choose.of(["wgmma.m64n64k16.bf16", "wgmma.m64n128k16.bf16"]) : "mma.m16n8k16.bf16"
   const groups = [choose.of(wide ? [1, 1, 1, 2] : [1, 1, 2]), wide ? 1 : choose.of([1, 2, 1])]
   for (const [i, side] of [rows, columns].entries()) if (groups[i]! > 1) warps[side.at(-1)!.name] = groups[i]!

@@ -10,7 +10,7 @@ import { freeVariables, mul, rewriter, substitute, variable } from "../../ir/exp
 import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
 import type { Half } from "../../ir/loop.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
-import { chainOf, nodesOf, outermostFolds } from "../../ir/query.js"
+import { nodesOf, outermostFolds } from "../../ir/query.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { factorsOf } from "../staging/operands.js"
@@ -68,7 +68,7 @@ export function contractionOf(
   const chains = folds.map(chainOf)
   const [first] = chains
   if (first === undefined) throw new Refused("atom/fold", "the store folds nothing")
-  const folded = first.map((r): Axis => ({ name: r.axis, extent: r.extent }))
+  const folded = first.folds.map((r): Axis => ({ name: r.axis, extent: r.extent }))
   const names = axes.map((a) => a.name)
   const sides = chains.map((chain) => sidesOf(chain, first, names))
   const [rows, columns] = inOrder(sides[0]!, stores[0]!, rowAxis)
@@ -102,20 +102,40 @@ function withoutPlainLocals(kernel: Kernel): (x: Expression) => Expression {
   return over
 }
 
-/** Splits the lift of a chain's last fold, over the axes of the first chain. */
-function sidesOf(chain: readonly Reduce[], like: readonly Reduce[], names: readonly string[]): Sides {
-  if (chain.length !== like.length || chain.some((r, i) => r.extent !== like[i]!.extent))
+/** A fold and those inside of it as one over several axes, outermost first, and the factors of what is folded. */
+interface Chain {
+  readonly folds: readonly Reduce[]
+  readonly factors: readonly Expression[]
+}
+
+/** Σ_j z[j] · Σ_i f[i, j] is Σ_j Σ_i z[j] · f[i, j]. */
+function chainOf(root: Reduce): Chain {
+  const folds = [root]
+  const factors: Expression[] = []
+  for (let at = root; ; ) {
+    const own = factorsOf(at.lift[0]!)
+    const inner = own.filter((x) => x.kind === "reduce")
+    const [next] = inner
+    if (next === undefined || inner.length > 1) return { folds, factors: [...factors, ...own] }
+    factors.push(...own.filter((x) => x !== next))
+    folds.push(next)
+    at = next
+  }
+}
+
+/** Splits what a chain folds, over the axes of the first chain. */
+function sidesOf(chain: Chain, like: Chain, names: readonly string[]): Sides {
+  const { folds } = chain
+  if (folds.length !== like.folds.length || folds.some((r, i) => r.extent !== like.folds[i]!.extent))
     throw new Refused("atom/fold", "folds of different extents do not share matrix units")
-  for (const r of chain)
+  for (const r of folds)
     if (r.monoid.kind !== "sum" || r.dtype !== "f32" || [...freeVariables(r.extent)].length > 0)
       throw new Refused("atom/fold", `'${r.axis}' is not folded by sums of f32 of one extent`)
-  const lift = substitute(
-    chain.at(-1)!.lift[0]!,
-    new Map(chain.map((r, i) => [r.axis, variable(like[i]!.axis)] as const)),
-  )
-  if (nodesOf([lift], "reduce", "scan").length > 0) throw new Refused("atom/fold", "a fold inside of a product")
+  const axes = new Map(folds.map((r, i) => [r.axis, variable(like.folds[i]!.axis)] as const))
+  const all = chain.factors.map((x) => substitute(x, axes))
+  if (nodesOf(all, "reduce", "scan").length > 0) throw new Refused("atom/fold", "a fold inside of a product")
   const own = (x: Expression) => names.filter((n) => freeVariables(x).has(n))
-  const factors = factorsOf(lift).map((x) => ({ x, axes: own(x) }))
+  const factors = all.map((x) => ({ x, axes: own(x) }))
   const within = (p: readonly string[], q: readonly string[]) => p.every((n) => q.includes(n))
   const widest = factors.filter(
     (f, i) => !factors.some((o, j) => within(f.axes, o.axes) && (!within(o.axes, f.axes) || j < i)),
