@@ -1,7 +1,11 @@
+import { register } from "node:module"
 import { defineConfig } from "vitest/config"
 import { deviceReport } from "./test/support/device-report.js"
 import { LongestFirst } from "./test/support/order.js"
 import { timeReport } from "./test/support/time-report.js"
+
+// What runs before the tests (`support/run.ts`) runs in this process.
+register("./test/support/native-hooks.mjs", import.meta.url)
 
 /** Milliseconds: no test ends by its own clock because the machine is slow or in use. */
 const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
@@ -23,6 +27,10 @@ export default defineConfig(({ mode }) => ({
     maxWorkers: 3,
     // The compiler and the checker of types are loaded and warm up once for each worker, not for each file.
     isolate: false,
+    // Sources are loaded by Node itself, in the processes of tests and in this one.
+    experimental: { viteModuleRunner: false, nodeLoader: false },
+    // Compilers make many short-lived objects: room for them, so that they are gone before they are moved.
+    execArgv: ["--max-semi-space-size=64", "--import", new URL("./test/support/native.mjs", import.meta.url).href],
     reporters: ["default", deviceReport, timeReport],
     // A software adapter compiles shaders on the CPU: narrow vectors and no optimisation make that several times quicker.
     env: {
