@@ -3,18 +3,12 @@
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
 import { type Artifact, type ArtifactLaunch, extentAt, isProven } from "./artifact.js"
-import type {
-  Command,
-  CompiledKernel,
-  Device,
-  DeviceBuffer,
-  KernelCode,
-  Recording,
-  RecordingTimes,
-} from "./devices/device.js"
+import type { CompiledKernel, Device, DeviceBuffer, KernelCode, Recording, RecordingTimes } from "./devices/device.js"
 import { WeftError } from "./errors.js"
 import { fromHost, functionOf, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
+import { commandsOf, createTogether, recordEntries } from "./recordings.js"
+import { createStates } from "./states.js"
 import { uploadWeights, type WeightSource } from "./weights/upload.js"
 
 export interface SessionTimings {
@@ -61,9 +55,6 @@ export interface SessionOptions {
   /** Bytes of weights on the device so far, and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
-
-/** Zeros that are uploaded at a time. */
-const zeroBytes = 16 << 20
 
 /**
  * What a host gives for the options of a load: an object with a device, whose memory limit is a number.
@@ -152,26 +143,6 @@ export const codeOf = ({ kernels, module, prelude, modules }: Artifact): KernelC
 /** The first kernel of which the artifact does not say that it is proven. */
 const unproven = ({ kernels }: Artifact): string => `kernel '${kernels.find((k) => k.proven !== true)!.name}'`
 
-function recordEntries(
-  artifact: Artifact,
-  device: Device,
-  kernels: readonly CompiledKernel[],
-  at: (buffer: number) => DeviceBuffer,
-): ReadonlyMap<string, Recording> {
-  return new Map(
-    Object.entries(artifact.entries).map(
-      ([name, { launches }]) => [name, device.record(commandsOf(launches, kernels, at))] as const,
-    ),
-  )
-}
-
-const commandsOf = (
-  launches: readonly ArtifactLaunch[],
-  kernels: readonly CompiledKernel[],
-  at: (buffer: number) => DeviceBuffer,
-): readonly Command[] =>
-  launches.map((l) => ({ kernel: kernels[l.kernel]!, buffers: l.buffers.map(at), groups: l.groups }))
-
 /** What a session is made of. */
 interface Parts {
   readonly artifact: Artifact
@@ -183,7 +154,8 @@ interface Parts {
   readonly timings: SessionTimings
 }
 
-function open({ artifact, device, slots, at, kernels, recordings, timings }: Parts): Session {
+function open(parts: Parts): Session {
+  const { artifact, device, slots, recordings, timings } = parts
   const numbers = new Map(artifact.buffers.map((b, i) => [b.name, i] as const))
   const buffer = (name: string): DeviceBuffer => {
     const number = numbers.get(name)
@@ -226,21 +198,10 @@ function open({ artifact, device, slots, at, kernels, recordings, timings }: Par
       return device.profile?.(together.joined(entries), values, runs)
     },
     watch(entry, points) {
-      const launches = artifact.entries[entry]?.launches ?? []
-      const ends = [...points.map((p) => p.launch + 1), launches.length]
-      const pieces = ends.map((end, i) =>
-        device.record(commandsOf(launches.slice(i === 0 ? 0 : ends[i - 1], end), kernels, at)),
-      )
+      const watching = watch(parts, artifact.entries[entry]?.launches ?? [], points)
       return async (symbols) => {
         ready([entry], symbols)
-        const found: Uint8Array[] = []
-        for (const [i, { launch, binding }] of points.entries()) {
-          device.submit([pieces[i]!], values)
-          const buffer = launches[launch]!.buffers[binding]!
-          found.push(await device.read(at(buffer), 0, artifact.buffers[buffer]!.bytes))
-        }
-        device.submit([pieces.at(-1)!], values)
-        return found
+        return watching(values)
       }
     },
     write(name, data) {
@@ -256,32 +217,25 @@ function open({ artifact, device, slots, at, kernels, recordings, timings }: Par
   }
 }
 
-/** Recordings of entries that run one after the other: one of all, where the device makes one and the same entries come again. */
-function createTogether(device: Device, recordings: ReadonlyMap<string, Recording>) {
-  const made = new Map<string, readonly Recording[]>()
-  let last = ""
-  const single = (entry: string): Recording => {
-    const recording = recordings.get(entry)
-    if (recording === undefined) throw new WeftError("session/entry", `the artifact has no entry '${entry}'`)
-    return recording
-  }
-  const joined = (entries: readonly string[]): readonly Recording[] => {
-    const all = entries.map(single)
-    if (device.join === undefined || all.length < 2) return all
-    const name = entries.join(" ")
-    const one = made.get(name) ?? [device.join(all)]
-    made.set(name, one)
-    return one
-  }
-  return {
-    joined,
-    /** What comes once, as a prompt does, is not worth the making; that of steps is made while the device has the first ones to do. */
-    next(entries: readonly string[]): readonly Recording[] {
-      const name = entries.join(" ")
-      const again = name === last
-      last = name
-      return again ? joined(entries) : (made.get(name) ?? entries.map(single))
-    },
+/** Runs launches in pieces that end with those that are looked at, and reads what these bind. */
+function watch(
+  { artifact, device, kernels, at }: Parts,
+  launches: readonly ArtifactLaunch[],
+  points: readonly WatchPoint[],
+) {
+  const ends = [...points.map((p) => p.launch + 1), launches.length]
+  const pieces = ends.map((end, i) =>
+    device.record(commandsOf(launches.slice(i === 0 ? 0 : ends[i - 1], end), kernels, at)),
+  )
+  return async (values: Int32Array): Promise<readonly Uint8Array[]> => {
+    const found: Uint8Array[] = []
+    for (const [i, { launch, binding }] of points.entries()) {
+      device.submit([pieces[i]!], values)
+      const buffer = launches[launch]!.buffers[binding]!
+      found.push(await device.read(at(buffer), 0, artifact.buffers[buffer]!.bytes))
+    }
+    device.submit([pieces.at(-1)!], values)
+    return found
   }
 }
 
@@ -294,35 +248,6 @@ function checkNeeds({ entries }: Artifact, entry: string, value: (symbol: string
         hint: "give larger arrays, or ask for fewer",
       })
   }
-}
-
-/** What the states hold that is not their first value, and how it goes: the memory that no run has reached is zero still. */
-function createStates({ buffers }: Artifact, device: Device, slots: readonly DeviceBuffer[]) {
-  const states = buffers.filter((b) => b.role === "state")
-  const written = new Set<string>()
-  /** Tokens of the longest sequence since the last clearing. */
-  let tokens: number | undefined
-  return {
-    ran({ past = 0, seq = 0 }: Readonly<Record<string, number>>): void {
-      tokens = Math.max(tokens ?? 0, past + seq)
-    },
-    wrote: (name: string): unknown => written.add(name),
-    clear(): void {
-      for (const { name, slot, bytes, row } of states) {
-        if (tokens === undefined && !written.has(name)) continue
-        const used = row === undefined || written.has(name) ? bytes : Math.min(bytes, (tokens ?? 0) * row)
-        zero(device, slots[slot]!, Math.ceil(used / 4) * 4)
-      }
-      tokens = undefined
-      written.clear()
-    },
-  }
-}
-
-function zero(device: Device, buffer: DeviceBuffer, bytes: number): void {
-  if (bytes > 0 && device.clear !== undefined) device.clear(buffer, bytes)
-  for (let offset = 0; device.clear === undefined && offset < bytes; offset += zeroBytes)
-    device.upload(buffer, offset, new Uint8Array(Math.min(zeroBytes, bytes - offset)))
 }
 
 /** Page-safe base64. */

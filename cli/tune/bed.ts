@@ -36,22 +36,9 @@ const elementsAtOnce = 1 << 20
 export async function createBed(compilation: Compilation, device: Device): Promise<Bed> {
   const { artifact } = compilation
   checkFits(artifact, device, undefined)
-  const random = createRandom(0x5eed)
   const slots = artifact.slots.map((slot, i) => device.allocate(slot.bytes, `slot ${i}`))
   const at = (buffer: number) => slots[artifact.buffers[buffer]!.slot]!
-  const fillAt = (i: number) => {
-    const { storage, shape } = artifact.buffers[i]!
-    const readers = readersOf(i, compilation)
-    const limit = storage === "i32" || storage === "u32" ? indexLimit(readers) : 2
-    const count = shape.reduce((n, x) => n * x, 1)
-    for (let from = 0; from < count; from += elementsAtOnce) {
-      const bytes = randomBytes(storage, Math.min(elementsAtOnce, count - from), limit, random)
-      device.upload(at(i), from * storageBytes(storage), bytes)
-    }
-  }
-  const fill = (roles: readonly string[]) => {
-    for (const [i, b] of artifact.buffers.entries()) if (roles.includes(b.role)) fillAt(i)
-  }
+  const fill = createFill(compilation, device, at)
   for (const c of artifact.constants) device.upload(at(c.buffer), 0, fromBase64(c.base64))
   fill(["weight"])
   const compiled = await device.compile(codeOf(artifact), artifact.symbols.length)
@@ -96,6 +83,25 @@ export async function createBed(compilation: Compilation, device: Device): Promi
   }
   fill(["state", "input"])
   return bed
+}
+
+/** Puts random data into the buffers of some roles. */
+function createFill(compilation: Compilation, device: Device, at: (buffer: number) => DeviceBuffer) {
+  const { buffers } = compilation.artifact
+  const random = createRandom(0x5eed)
+  const fillAt = (i: number) => {
+    const { storage, shape } = buffers[i]!
+    const readers = readersOf(i, compilation)
+    const limit = storage === "i32" || storage === "u32" ? indexLimit(readers) : 2
+    const count = shape.reduce((n, x) => n * x, 1)
+    for (let from = 0; from < count; from += elementsAtOnce) {
+      const bytes = randomBytes(storage, Math.min(elementsAtOnce, count - from), limit, random)
+      device.upload(at(i), from * storageBytes(storage), bytes)
+    }
+  }
+  return (roles: readonly string[]): void => {
+    for (const [i, b] of buffers.entries()) if (roles.includes(b.role)) fillAt(i)
+  }
 }
 
 /** The kernels that are launched with a buffer, and what they call it. */

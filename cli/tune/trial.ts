@@ -50,23 +50,9 @@ const rotated = { bytes: 8 << 20, sets: 8 }
 const copied = 8 << 20
 
 export function createTrial(bed: Bed, options: TrialOptions): Trial {
-  const { kernel, launch, inputs, artifact, target, launches } = options
+  const { kernel, inputs, artifact, target, launches } = options
   const { device } = bed
-  const stored = written(kernel)
-  const writes = kernel.buffers.map((b) => stored.has(b.name))
-  const inPlace = (i: number) => !writes[i] && inputs[i]!.length > copied && isSteady(artifact, launch.buffers[i]!)
-  const own: DeviceBuffer[] = []
-  const makeSet = (): readonly DeviceBuffer[] =>
-    inputs.map((data, i) => {
-      if (inPlace(i)) return bed.at(launch.buffers[i]!)
-      const made = device.allocate(data.length, `trial ${i}`)
-      device.upload(made, 0, data)
-      own.push(made)
-      return made
-    })
-  const bytes = inputs.reduce((n, data, i) => n + (inPlace(i) ? 0 : data.length), 0)
-  const count = Math.max(1, Math.min(rotated.sets, launches, Math.ceil(rotated.bytes / Math.max(1, bytes))))
-  const sets = Array.from({ length: count }, makeSet)
+  const { writes, own, sets } = createSets(bed, options)
   const reset = () => {
     for (const [i, data] of inputs.entries()) if (writes[i]) device.upload(sets[0]![i]!, 0, data)
   }
@@ -122,6 +108,25 @@ export function createTrial(bed: Bed, options: TrialOptions): Trial {
       for (const b of own) b.destroy()
     },
   }
+}
+
+/** The sets of buffers that launches take in turn; `own` are those of them that nobody else has. */
+function createSets({ device, at }: Bed, { kernel, launch, inputs, artifact, launches }: TrialOptions) {
+  const stored = written(kernel)
+  const writes = kernel.buffers.map((b) => stored.has(b.name))
+  const inPlace = (i: number) => !writes[i] && inputs[i]!.length > copied && isSteady(artifact, launch.buffers[i]!)
+  const own: DeviceBuffer[] = []
+  const makeSet = (): readonly DeviceBuffer[] =>
+    inputs.map((data, i) => {
+      if (inPlace(i)) return at(launch.buffers[i]!)
+      const made = device.allocate(data.length, `trial ${i}`)
+      device.upload(made, 0, data)
+      own.push(made)
+      return made
+    })
+  const bytes = inputs.reduce((n, data, i) => n + (inPlace(i) ? 0 : data.length), 0)
+  const count = Math.max(1, Math.min(rotated.sets, launches, Math.ceil(rotated.bytes / Math.max(1, bytes))))
+  return { writes, own, sets: Array.from({ length: count }, makeSet) }
 }
 
 /** Whether a buffer keeps what it holds while kernels are tried. */
