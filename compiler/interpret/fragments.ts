@@ -133,11 +133,14 @@ function fragmentValues(group: Group, shape: Shape, array: ArrayState, offset: n
 interface Lies {
   readonly stride: number
   readonly transposed: boolean
+  readonly panel?: number
 }
 
-const offsetIn = ({ columns }: Shape, { stride, transposed }: Lies, offset: number, element: number): number => {
+const offsetIn = ({ columns }: Shape, { stride, transposed, panel }: Lies, offset: number, element: number): number => {
   const [row, column] = [Math.floor(element / columns), element % columns]
-  return transposed ? offset + column * stride + row : offset + row * stride + column
+  const [across, along] = transposed ? [column, row] : [row, column]
+  const within = panel === undefined ? along : (along % stride) + Math.floor(along / stride) * panel
+  return offset + across * stride + within
 }
 
 /** The elements of a tile that no lane reads by itself. */

@@ -43,10 +43,14 @@ export interface Place {
   readonly offset: Expression
 }
 
-/** A tile in memory: element (row, column) at offset + row · stride + column; transposed, at offset + column · stride + row. */
+/**
+ * A tile in memory: element (row, column) at offset + row · stride + column; transposed, at offset + column · stride + row. With `panel` what is
+ * wider than `stride` lies side by side in panels so wide, each so many elements behind the one before.
+ */
 export interface Tile extends Place {
   readonly stride: number
   readonly transposed: boolean
+  readonly panel?: number
 }
 
 /** Of c += a · b. */

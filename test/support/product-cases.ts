@@ -31,6 +31,7 @@ export const layouts: readonly Layout[] = [
   groups(128, [64, 128], [1, 1], 5),
   { ...warps([32, 64], [2, 1], 3, "f16"), across: true },
   { ...groups(64, [64, 128], [1, 2], 4), across: true },
+  { ...groups(128, [64, 128], [1, 1], 3), across: true },
   { ...groups(64, [128, 64], [1, 1], 3), held: true },
 ]
 

@@ -166,7 +166,14 @@ function tileOf({ block, across }: ProductShape, { k }: Atom, operand: "a" | "b"
   if (operand === "a" || !across)
     return { array, offset: sum(stage, times(line, chunk), step), stride: chunk, transposed: operand === "b" }
   const panel = times(over(line, chunk), chunk * chunk)
-  return { array, offset: sum(stage, panel, times(step, chunk), rest(line, chunk)), stride: chunk, transposed: false }
+  const wide = block[1] > chunk ? { panel: chunk * chunk } : {}
+  return {
+    array,
+    offset: sum(stage, panel, times(step, chunk), rest(line, chunk)),
+    stride: chunk,
+    transposed: false,
+    ...wide,
+  }
 }
 
 function fillOf(

@@ -31,7 +31,7 @@ export function spansOf(s: Together): readonly Spanned[] {
       const place: Place | Tile = s[name]
       const span =
         "stride" in place
-          ? tileSpan(atom, name, literal(place.stride), place.transposed, 0)
+          ? tileSpan(atom, name, literal(place.stride), place.transposed, beforeLast(atom, name, place))
           : fragments(fragmentSize(atom, name))
       return { place, span }
     })
@@ -42,6 +42,14 @@ export function spansOf(s: Together): readonly Spanned[] {
 }
 
 const fragments = (rest: number): Span => ({ stride: literal(0), strides: 0, rest })
+
+/** What the panels of a tile add to what it reaches over. */
+function beforeLast(atom: Atom, name: OperandName, { stride, transposed, panel }: Tile): number {
+  if (panel === undefined) return 0
+  const { rows, columns } = shapeOf(atom, name)
+  const panels = Math.ceil((transposed ? rows : columns) / stride)
+  return (panels - 1) * (panel - stride)
+}
 
 function tileSpan(atom: Atom, name: OperandName, stride: Expression, transposed: boolean, before: number): Span {
   const { rows, columns } = shapeOf(atom, name)

@@ -106,7 +106,7 @@ const printPlace = ({ array, offset }: Place, width = 1): string =>
 
 const printOperand = (operand: Place | Tile): string =>
   "stride" in operand
-    ? `${printPlace(operand)} stride ${operand.stride}${operand.transposed ? " transposed" : ""}`
+    ? `${printPlace(operand)} stride ${operand.stride}${operand.transposed ? " transposed" : ""}${operand.panel === undefined ? "" : ` panels ${operand.panel}`}`
     : printPlace(operand)
 
 const printType = (x: Expression): string => (x.width === 1 ? x.dtype : `${x.dtype}x${x.width}`)

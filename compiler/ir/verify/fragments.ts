@@ -153,6 +153,9 @@ function productProblems(s: Of<"multiply">, atom: Atom, around: Around): Problem
         `${place.array} holds ${storageOf(made)}, not ${atom[name].storage}`,
       (place.stride <= 0 || place.stride % tileAlignment !== 0) &&
         `the stride ${place.stride} is no multiple of ${tileAlignment}`,
+      place.panel !== undefined &&
+        (place.panel < place.stride || place.panel % tileAlignment !== 0) &&
+        `panels ${place.panel} apart are no multiple of ${tileAlignment}, or narrower than a row`,
       isLiteral(place.offset) &&
         place.offset.value % tileAlignment !== 0 &&
         `${place.offset.value} is no multiple of ${tileAlignment}`,

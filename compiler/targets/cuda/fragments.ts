@@ -56,8 +56,10 @@ function tileText(known: Fragments, atom: Atom, operand: "a" | "b", tile: Tile, 
   const refuse = (what: string) => fault(`a tile of '${tile.array}' ${what}: ${atom.name} does not take it`)
   if (swizzle !== bytes) throw refuse(`has rows of ${bytes} bytes and is swizzled by ${swizzle ?? 0}`)
   if (!isTurned(tile, operand)) return `tile_of_rows<${bytes}>(${first})`
-  if ((operand === "a" ? atom.m : atom.n) > tile.stride) throw refuse("is wider than its rows")
-  return `tile_of_columns<${bytes}>(${first})`
+  const isWide = (operand === "a" ? atom.m : atom.n) > tile.stride
+  if (isWide && tile.panel === undefined) throw refuse("is wider than its rows")
+  const further = isWide ? `, ${tile.panel! * storageBytes(storage)}` : ""
+  return `tile_of_columns<${bytes}${further}>(${first})`
 }
 
 export function printFill(c: Context, known: Fragments, s: Of<"fill">): void {

@@ -90,15 +90,16 @@ const products: Part = {
   types: `// Where an operand lies in shared memory, and how.
 struct Tile { unsigned long long word; };
 `,
-  machine: `template <int row> FUNCTION Tile tile_at(const void* first) {
+  machine: `template <int row, int panel> FUNCTION Tile tile_at(const void* first) {
   Tile t;
-  t.word = (unsigned long long)((shared_address(first) & 0x3ffffu) >> 4) | 1ull << 16 | (unsigned long long)(8 * row >> 4) << 32 |
+  t.word = (unsigned long long)((shared_address(first) & 0x3ffffu) >> 4) | (unsigned long long)((panel & 0x3ffff) >> 4) << 16 | (unsigned long long)(8 * row >> 4) << 32 |
     (row == 128 ? 1ull : row == 64 ? 2ull : 3ull) << 62;
   return t;
 }
-// Rows of the free axis, each \`row\` bytes of the folded one; or of the folded axis, as many bytes of the free one. Eight lie one behind the other.
-template <int row> FUNCTION Tile tile_of_rows(const void* first) { return tile_at<row>(first); }
-template <int row> FUNCTION Tile tile_of_columns(const void* first) { return tile_at<row>(first); }
+// Rows of the free axis, each \`row\` bytes of the folded one; or of the folded axis, as many bytes of the free one. Eight lie one behind the other,
+// and what of the free axis is wider than a row is \`panel\` bytes further.
+template <int row> FUNCTION Tile tile_of_rows(const void* first) { return tile_at<row, 16>(first); }
+template <int row, int panel = 16> FUNCTION Tile tile_of_columns(const void* first) { return tile_at<row, panel>(first); }
 // What lanes have stored is there for products after the next barrier.
 FUNCTION void show_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 FUNCTION void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }

@@ -249,11 +249,11 @@ function tilesOf(
   const [start, each] = operand === "a" ? [row, atom.m] : [column, atom.n]
   const place = add(start, mul(number, literal(each)))
   const inFold = staged.inner === "fold"
-  if (!inFold && each > staged.panel)
-    throw new Refused("atom/tile", `${each} places of a side that is in order do not fit in a row of ${staged.panel}`)
+  // What is wider than a row goes on in the next panel.
+  const wide = !inFold && each > staged.panel ? { panel: staged.panel * staged.chunk } : {}
   const offset = inFold ? offsetIn(staged, slot, first, place) : offsetIn(staged, slot, place, first)
   const transposed = inFold === (operand === "b")
-  return staged.arrays.map((array) => ({ array, offset, stride: staged.panel, transposed }))
+  return staged.arrays.map((array) => ({ array, offset, stride: staged.panel, transposed, ...wide }))
 }
 
 /** The fragments of an operand's terms for so many elements of the fold. */

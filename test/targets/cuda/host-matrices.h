@@ -105,16 +105,17 @@ template <class P> inline void multiply_m16n8k16(f32* c, const P* a, const P* b)
 FUNCTION void multiply_mma_m16n8k16_bf16(f32* c, const bf16_pair* a, const bf16_pair* b) { multiply_m16n8k16(c, a, b); }
 FUNCTION void multiply_mma_m16n8k16_f16(f32* c, const f16_pair* a, const f16_pair* b) { multiply_m16n8k16(c, a, b); }
 
-// A tile: where it begins in the pool, how long its rows are, and whether they go along the free axis.
-inline Tile tile_from(const void* first, i32 row, bool columns) {
-  return Tile{(u32)((const char*)first - (const char*)shared_pool) | (unsigned long long)row << 32 | (unsigned long long)columns << 48};
+// A tile: where it begins in the pool, how long its rows are, whether they go along the free axis, and how far apart panels of those are.
+inline Tile tile_from(const void* first, i32 row, bool columns, i32 panel) {
+  const unsigned long long from = (u32)((const char*)first - (const char*)shared_pool);
+  return Tile{from | (unsigned long long)row << 20 | (unsigned long long)columns << 30 | (unsigned long long)panel << 32};
 }
-template <int row> FUNCTION Tile tile_of_rows(const void* first) { return tile_from(first, row, false); }
-template <int row> FUNCTION Tile tile_of_columns(const void* first) { return tile_from(first, row, true); }
+template <int row> FUNCTION Tile tile_of_rows(const void* first) { return tile_from(first, row, false, 0); }
+template <int row, int panel = 16> FUNCTION Tile tile_of_columns(const void* first) { return tile_from(first, row, true, panel); }
+inline i32 is_of_columns(Tile t) { return (i32)(t.word >> 30 & 1); }
 inline u16 half_in(Tile t, i32 free, i32 k) {
-  const i32 row = (i32)(t.word >> 32 & 0xffff);
-  const bool columns = (t.word >> 48) != 0;
-  const i32 at = (i32)(u32)t.word + (columns ? k * row + 2 * free : free * row + 2 * k);
+  const i32 first = (i32)(t.word & 0xfffff), row = (i32)(t.word >> 20 & 0x3ff), panel = (i32)(t.word >> 32), wide = row / 2;
+  const i32 at = first + (is_of_columns(t) ? k * row + 2 * (free % wide) + free / wide * panel : free * row + 2 * k);
   return *(const u16*)((const char*)shared_pool + (at ^ ((at >> 3) & (row - 16))));
 }
 
@@ -178,10 +179,10 @@ template <class P, int wide> inline void begin_product(f32* c, const P* a, Tile 
 }
 #define GROUP_PRODUCTS(wide, storage) \
   template <int turned_a, int turned_b> FUNCTION void multiply_wgmma_m64n##wide##k16_##storage(f32* c, Tile a, Tile b) { \
-    if (turned_a != (i32)(a.word >> 48) || turned_b != (i32)(b.word >> 48)) misaligned(); \
+    if (turned_a != is_of_columns(a) || turned_b != is_of_columns(b)) misaligned(); \
     begin_product<storage##_pair, wide>(c, (const storage##_pair*)NULL, a, b); } \
   template <int turned_a, int turned_b> FUNCTION void multiply_wgmma_m64n##wide##k16_##storage(f32* c, const storage##_pair* a, Tile b) { \
-    if (turned_b != (i32)(b.word >> 48)) misaligned(); \
+    if (turned_b != is_of_columns(b)) misaligned(); \
     begin_product<storage##_pair, wide>(c, a, Tile(), b); }
 GROUP_PRODUCTS(64, bf16) GROUP_PRODUCTS(128, bf16) GROUP_PRODUCTS(256, bf16)
 GROUP_PRODUCTS(64, f16) GROUP_PRODUCTS(128, f16) GROUP_PRODUCTS(256, f16)

@@ -33,6 +33,8 @@ const faults: Readonly<Record<string, (text: string) => string>> = {
   "rows beyond the end": (text) => text.replaceAll(/, (bool\()?\(?\(m0 \+ [^;]*;/g, ");"),
   "columns for rows": (text) => text.replaceAll("load_matrices_4(fb", "load_turned_matrices_4(fb"),
   "operands in one another's place": (text) => text.replaceAll("(t * 16)", "(t * 8)"),
+  "a panel in another place": (text) =>
+    text.replace(/(tile_of_columns<\d+, )(\d+)/, (_, tile, bytes) => `${tile}${Number(bytes) / 2}`),
   "the stage before": (text) => text.replaceAll("(now * ", "(next * "),
   "products that go on": (text) => text.replace("wait_products<0>", "wait_products<1>"),
   "products of a stage that is filled": (text) => text.replace("wait_products<1>", "wait_products<3>"),
