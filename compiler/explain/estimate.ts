@@ -4,16 +4,16 @@
  *   16.8 MB of weights by 192 blocks, each lane one fetch at a time      chain    13 µs, where the bytes take 5.4
  *   37,984 steps of the lanes of one block                               chain     8 ms, where the bytes take 0.4 µs
  *
- * From five: bytes at the bandwidth of memory, bytes at that of the shared cache, instructions of all subgroups, the memory of the workgroups,
+ * From six: bytes at the bandwidth of memory, bytes at that of the shared cache, instructions of all subgroups, products on matrix units, the memory of the workgroups,
  * and the chain of one lane as often as blocks have to wait for a core; and a launch before it. The longest is what limits. What is assumed of a device stands
  * in devices.ts, of instructions in lanes/.
  */
 import type { LoopKernel } from "../ir/loop.js"
-import type { CoreFacts, DeviceRecord } from "./devices.js"
+import { type CoreFacts, type DeviceRecord, rateOf } from "./devices.js"
 import { type LaunchWork, launchWork } from "./lanes/work.js"
 import type { BufferTraffic } from "./traffic.js"
 
-export type Limit = "memory" | "cache" | "instructions" | "workgroup memory" | "latency"
+export type Limit = "memory" | "cache" | "instructions" | "matrix units" | "workgroup memory" | "latency"
 
 export interface Estimate {
   readonly work: LaunchWork
@@ -50,7 +50,8 @@ export function estimateOf(
     const cached = !fromMemory(at) && (buffers[at]?.bytes ?? 0) < cores.cacheBytes
     return (cached ? cores.cacheSeconds : cores.memorySeconds) * cores.clockHertz
   }
-  const work = launchWork(loops, { sizes, latency, expected })
+  const atomSeconds = (atom: string) => 1 / (rateOf(device, atom) ?? Number.POSITIVE_INFINITY)
+  const work = launchWork(loops, { sizes, latency, atomSeconds, expected })
   if (work === undefined) return undefined
   const resident = residentOf(work, cores)
   const slots = Math.min(work.groups, cores.count * resident)
@@ -68,6 +69,8 @@ export function estimateOf(
     memory: bytes / device.bytesPerSecond,
     cache: work.requested / cores.cacheBytesPerSecond,
     instructions: cycles.instructions / cores.clockHertz,
+    // The core that has most takes its share of the units.
+    "matrix units": cores.count * perBlock(work.matrixSeconds),
     "workgroup memory": cycles["workgroup memory"] / cores.clockHertz,
     latency: cycles.latency / cores.clockHertz,
   }

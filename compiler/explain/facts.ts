@@ -10,6 +10,7 @@
 import type { Artifact, ArtifactEntry } from "../../runtime/artifact.js"
 import type { Compilation } from "../compile.js"
 import { kernelSteps } from "../kernel/divide-bindings.js"
+import { targetFor } from "../targets/target.js"
 import { operationsOf } from "./operations.js"
 import { type BufferTraffic, trafficOf } from "./traffic.js"
 import { floorBytes, gathersWeights, unfusedOperations } from "./unfused.js"
@@ -27,16 +28,23 @@ export interface StepFacts {
   readonly bytes: number
   readonly floorBytes: number
   readonly operations: number
-  /** Those that are needed: each tensor that is used, computed once. */
+  /** Those that are needed: each tensor that is used, computed once; and of them those of sums of products, which matrix units do. */
   readonly unfusedOperations: number
+  readonly unfusedProducts: number
 }
 
 /** What one launch of a kernel costs. */
 export interface Cost {
   readonly bytes: number
   readonly operations: number
+  /** Of these the ones of sums of products, which matrix units do. */
+  readonly products: number
   readonly buffers: readonly BufferTraffic[]
 }
+
+/** The atoms that kernels of an artifact may be made of. */
+export const atomsOf = ({ target, precision }: Pick<Artifact, "target" | "precision">): readonly string[] =>
+  targetFor(target, undefined, precision).schedule.atoms?.names ?? []
 
 export type Sizes = ReadonlyMap<string, number>
 
@@ -45,7 +53,10 @@ export function costOf({ kernels, within }: Compilation, at: number, sizes: Size
   const { kernel, schedule } = kernels[at]!
   const buffers = trafficOf(kernel, sizes)
   const bytes = buffers.reduce((n, b) => n + b.bytes, 0)
-  return { bytes, operations: within(() => operationsOf(kernel, schedule, sizes)), buffers }
+  const [operations, products] = within(() =>
+    (["all", "products"] as const).map((counted) => operationsOf(kernel, schedule, sizes, counted)),
+  ) as [number, number]
+  return { bytes, operations, products: Math.min(products, operations), buffers }
 }
 
 /** What a run of an entry costs, and what its program asks for. */
@@ -63,12 +74,15 @@ export function entryFacts(compilation: Compilation, entry: string, sizes: Sizes
   }
   const asked = found.programs[0]!.results
   // What the definition computes of which nothing is used is not needed: passes leave it out. Others put work in the place of work.
-  const needed = Math.min(...found.programs.map(({ results }) => unfusedOperations(results, sizes)))
+  const [unfused, unfusedProducts] = found.programs
+    .map(({ results }) => [unfusedOperations(results, sizes), unfusedOperations(results, sizes, "products")] as const)
+    .reduce((a, b) => (b[0] < a[0] ? b : a))
   return {
     bytes,
     floorBytes: floorBytes(asked, sizes),
     operations,
-    unfusedOperations: needed,
+    unfusedOperations: unfused,
+    unfusedProducts: Math.min(unfused, unfusedProducts),
   }
 }
 

@@ -7,10 +7,11 @@
  * Entries: what a run costs. What only a device tells is null without one.
  */
 import type { Compilation } from "../compile.js"
+import { everyStatement } from "../ir/loop-visit.js"
 import { kernelSteps } from "../kernel/divide-bindings.js"
 import { type DeviceRecord, rooflineOf } from "./devices.js"
 import { type Estimate, estimateOf, type Limit } from "./estimate.js"
-import { costOf, entryFacts, type Sizes, type StepFacts } from "./facts.js"
+import { atomsOf, costOf, entryFacts, type Sizes, type StepFacts } from "./facts.js"
 import { launchWork } from "./lanes/work.js"
 import { whySlow } from "./words.js"
 
@@ -41,6 +42,8 @@ export interface KernelCost {
   readonly barriers: number
   readonly bytes: number
   readonly operations: number
+  /** The matrix units that it multiplies with. */
+  readonly atom: string | null
   /** Bytes that a core has asked for at once, where most is asked for. */
   readonly bytesInFlight: number | null
   readonly estimatedMicroseconds: number | null
@@ -73,6 +76,7 @@ export function kernelCosts(
 ): readonly KernelCost[] {
   const { artifact, kernels, within } = compilation
   const program = compilation.entries.find((e) => e.name === entry)!.program
+  const atoms = atomsOf(artifact)
   const launches = new Map<number, number>()
   for (const [step, times] of kernelSteps(program)) {
     const kernel = compilation.numberOf(step)
@@ -89,13 +93,13 @@ export function kernelCosts(
   const far = new Set(ofStates > (device?.cores.cacheBytes ?? 0) ? ["weight", "state"] : ["weight"])
   return [...launches].map(([kernel, times]): KernelCost => {
     const { loops } = kernels[kernel]!
-    const { bytes, operations, buffers } = costs.get(kernel)!
+    const { bytes, operations, products, buffers } = costs.get(kernel)!
     const roles = rolesOf(kernel)
     const fromMemory = (buffer: number) => far.has(roles[buffer]!)
     const launched = { loops, buffers, fromMemory, sizes }
     const estimate = within(() => (device === undefined ? undefined : estimateOf(launched, device)))
     const work = estimate?.work ?? within(() => launchWork(loops, { sizes, latency: () => 0, expected: 1 }))
-    const floor = device === undefined ? null : 1e6 * rooflineOf({ bytes, operations }, device).seconds
+    const floor = device === undefined ? null : 1e6 * rooflineOf({ bytes, operations, products }, device, atoms).seconds
     const time = measured?.get(loops.name)
     const cost: KernelCost = {
       name: loops.name,
@@ -109,6 +113,7 @@ export function kernelCosts(
       barriers: work?.barriers ?? 0,
       bytes,
       operations,
+      atom: everyStatement(loops.body).find((s) => s.kind === "multiply")?.atom ?? null,
       bytesInFlight: estimate?.inFlight ?? null,
       estimatedMicroseconds: microseconds(estimate, device),
       floorMicroseconds: floor,
@@ -134,13 +139,14 @@ export function entryCost(
   device: DeviceRecord | undefined,
 ): EntryCost {
   const facts = entryFacts(compilation, entry, sizes)!
-  const { floorBytes: bytes, unfusedOperations: operations } = facts
+  const { floorBytes: bytes, unfusedOperations: operations, unfusedProducts: products } = facts
+  const least = (on: DeviceRecord) => rooflineOf({ bytes, operations, products }, on, atomsOf(compilation.artifact))
   const estimated = kernels.reduce((n, k) => n + k.launches * (k.estimatedMicroseconds ?? 0), 0)
   return {
     launches: kernels.reduce((n, k) => n + k.launches, 0),
     ...facts,
     estimatedMicroseconds: device === undefined ? null : estimated,
-    floorMicroseconds: device === undefined ? null : 1e6 * rooflineOf({ bytes, operations }, device).seconds,
+    floorMicroseconds: device === undefined ? null : 1e6 * least(device).seconds,
   }
 }
 

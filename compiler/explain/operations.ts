@@ -25,19 +25,28 @@ import { besides } from "../tile/tile.js"
 import { between, placesOf, type Range, type Ranges, rangeOf } from "./ranges.js"
 import { extentsIn, visitReads } from "./traffic.js"
 
+/** What is counted: all operations, or sums of products alone, which matrix units do. */
+type Counted = "all" | "products"
+
 /** Operations of one launch when the size symbols have these values. */
-export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: ReadonlyMap<string, number>): number {
+export function operationsOf(
+  kernel: Kernel,
+  schedule: Schedule,
+  sizes: ReadonlyMap<string, number>,
+  counted: Counted = "all",
+): number {
   const stores = kernel.items.filter((i) => i.kind === "store")
   const hosts = schedule.stores.map((s) => s.computeWith)
   const first = new Map<string, number>()
   const perBlock = stores.reduce((sum, given, i) => {
     // What is made along with another store is counted there.
     if (schedule.stores[i]!.computeWith !== undefined) return sum
-    const block = blockOf(given, schedule.stores[i]!, schedule.threads, sizes)
-    if (block === undefined) return sum
+    const found = blockOf(given, schedule.stores[i]!, schedule.threads, sizes)
+    if (found === undefined) return sum
+    const block = { ...found, counted }
     // What a workgroup stages is a local, too: computed once for all points of a block.
     const along = besides(i, stores, hosts)
-    const staged = stage(given, schedule.stores[i]!, "staged", along)
+    const staged = stage(given, withoutAtom(schedule.stores[i]!), "staged", along)
     const { value, index } = staged.store
     const values = [value, ...staged.beside.map((s) => s.value)]
     const all = [...kernel.items, ...staged.locals].filter((item): item is Local => item.kind === "local")
@@ -54,7 +63,8 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
     const holding = places.reduce((n, { variables }) => {
       const held = stagedBy([...values, ...index], all, block, variables)
       const filled = locals.reduce((m, local) => m + localOperations(local, held.get(local.name), block), 0)
-      const weighed = staged.online.reduce(
+      const weights = counted === "products" ? [] : staged.online
+      const weighed = weights.reduce(
         (m, { scores, recipe }) => m + elementsOf(held.get(scores), block) * operationsOfWeight(recipeOf(recipe)),
         0,
       )
@@ -64,6 +74,10 @@ export function operationsOf(kernel: Kernel, schedule: Schedule, sizes: Readonly
   }, 0)
   return [...first.values()].reduce((n, operations) => n + operations, perBlock)
 }
+
+/** What matrix units multiply is staged as it lies in memory: there is nothing to compute for it. */
+const withoutAtom = (schedule: StoreSchedule): StoreSchedule =>
+  schedule.atom === undefined ? schedule : { tile: schedule.tile, reduce: {} }
 
 /** Blocks of all stores. */
 function blocksOf(kernel: Kernel, { stores, threads }: Schedule, sizes: ReadonlyMap<string, number>): number {
@@ -78,6 +92,7 @@ function blocksOf(kernel: Kernel, { stores, threads }: Schedule, sizes: Readonly
 type Level = "block" | "point"
 
 interface Scope {
+  readonly counted: Counted
   readonly sizes: ReadonlyMap<string, number>
   /** The axes of the item. */
   readonly extents: ReadonlyMap<string, Range>
@@ -127,7 +142,7 @@ function blockOf(
   }
   const overLanes = axes.some((a) => (tile[a]?.lanes ?? 1) > 1)
   const together = overLanes ? Math.max(1, ...Object.values(reduce).map((r) => r.innerUnroll ?? 1)) : undefined
-  return { sizes, extents, fixed: (a) => owned(a) === 1, inTurn, together, times, blocks, owned }
+  return { counted: "all", sizes, extents, fixed: (a) => owned(a) === 1, inTurn, together, times, blocks, owned }
 }
 
 function extentsOf(item: Item, sizes: ReadonlyMap<string, number>): ReadonlyMap<string, Range> {
@@ -180,6 +195,7 @@ function localOperations(local: Local, held: Held | undefined, block: Block): nu
   if (held === undefined) return 0
   const elements = elementsOf(held, block)
   return count([local.value], [], {
+    counted: block.counted,
     sizes: block.sizes,
     extents: held,
     fixed: () => false,
@@ -223,7 +239,7 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
     seen.set(x, counted)
     if (x.kind === "reduce" || x.kind === "scan") fold(x)
     else {
-      if (x.kind === "operation" && counted) sum += executions(x)
+      if (x.kind === "operation" && counted && scope.counted === "all") sum += executions(x)
       // Arithmetic of an index is not counted, but folds that give one are.
       const inside = counted && x.kind !== "load" && x.kind !== "localRead"
       for (const o of operands(x)) visit(o, inside)
@@ -251,10 +267,10 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
     // A prefix is half as long on the average; one that is taken in turn takes in one element, with the steps that its tile has for each.
     const tile = x.kind === "scan" ? scope.inTurn(x) : undefined
     const turns = x.kind === "reduce" ? extent : tile === undefined ? (extent + 1) / 2 : 1
-    sum +=
-      scope.together !== undefined && x.monoid.kind === "online"
-        ? turns * onlineOverLanes(x, scope.together)
-        : executions(x) * (tile === undefined ? turns : prefixSteps(tile) / tile) * combineOperations(x.monoid)
+    if (scope.counted === "products") sum += executions(x) * turns * productsOf(x)
+    else if (scope.together !== undefined && x.monoid.kind === "online")
+      sum += turns * onlineOverLanes(x, scope.together)
+    else sum += executions(x) * (tile === undefined ? turns : prefixSteps(tile) / tile) * combineOperations(x.monoid)
     const { level, nest } = placed(freeVariables(x))
     const twin = loops.find(
       (l) =>
@@ -272,6 +288,17 @@ function count(values: readonly Expression[], index: readonly Expression[], scop
   for (const i of index) visit(i, false)
   return sum
 }
+
+/** Operations of one element of a fold that matrix units do: of a sum of products of two things, and of weights times values. */
+function productsOf({ kind, monoid, lift: [first] }: Reduce | Scan): number {
+  if (kind === "scan") return 0
+  if (monoid.kind === "online") return 2 * (monoidParts(monoid)[0]!.monoid as MonoidPart & { kind: "online" }).channels
+  return monoid.kind === "sum" && isProduct(first!) ? 2 : 0
+}
+
+/** A product of two things that are not the same. */
+export const isProduct = (x: Expression): boolean =>
+  x.kind === "operation" && x.operation === "mul" && x.dtype === "f32" && x.args[0] !== x.args[1]
 
 /** Whether a lifted value says where an element is. */
 const isIndex = (monoid: Monoid, lift: number): boolean =>

@@ -12,7 +12,7 @@ import { walk } from "../ir/expression.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { type Axis, type Call, homeOf, type Input, sources, type Tensor, topological, type Unit } from "../ir/tensor.js"
-import { combineOperations } from "./operations.js"
+import { combineOperations, isProduct } from "./operations.js"
 import { rangeOf } from "./ranges.js"
 
 type Sizes = ReadonlyMap<string, number>
@@ -23,8 +23,12 @@ const extentOf = ({ extent }: Axis, sizes: Sizes): number =>
 const elementsOf = (axes: readonly Axis[], sizes: Sizes): number =>
   axes.reduce((n, axis) => n * extentOf(axis, sizes), 1)
 
-/** Operations of a program in which each tensor is computed once. */
-export function unfusedOperations(results: readonly Tensor[], sizes: Sizes): number {
+/** Operations of a program in which each tensor is computed once; or those of its sums of products, which matrix units do. */
+export function unfusedOperations(
+  results: readonly Tensor[],
+  sizes: Sizes,
+  counted: "all" | "products" = "all",
+): number {
   const units = new Map<Unit, number>()
   const program = (roots: readonly Tensor[]): number => {
     const folds: Tensor[] = []
@@ -33,7 +37,7 @@ export function unfusedOperations(results: readonly Tensor[], sizes: Sizes): num
       // The components of one fold are computed together.
       if (t.kind === "reduce" && folds.some((f) => sameFold(f, t))) return sum
       if (t.kind === "reduce") folds.push(t)
-      return sum + own(t)
+      return sum + (counted === "all" ? own(t) : productsOf(t, sizes))
     }, inUnits)
   }
   const ofUnit = (unit: Unit): number => {
@@ -67,6 +71,15 @@ export function unfusedOperations(results: readonly Tensor[], sizes: Sizes): num
     }
   }
   return program(results)
+}
+
+function productsOf(t: Tensor, sizes: Sizes): number {
+  if (t.kind !== "reduce") return 0
+  const axis = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!
+  const elements = elementsOf([...t.axes, axis], sizes)
+  if (t.monoid.kind === "online") return 2 * t.monoid.channels * elements
+  const [lift] = t.args
+  return t.monoid.kind === "sum" && lift?.kind === "map" && isProduct(lift.body) ? 2 * elements : 0
 }
 
 const sameFold = (a: Tensor, b: Tensor): boolean =>

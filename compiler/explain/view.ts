@@ -16,13 +16,15 @@ import { printTensor } from "../ir/print/tensor.js"
 import { sources, spansOf, type Tensor, topological, type Unit } from "../ir/tensor.js"
 import { type Divided, kernelSteps } from "../kernel/divide-bindings.js"
 import type { KernelStep } from "../kernel/fuse.js"
-import { type Cost, costOf, entryFacts, type Facts, factsOf, type Sizes, type StepFacts } from "./facts.js"
+import { atomsOf, type Cost, costOf, entryFacts, type Facts, factsOf, type Sizes, type StepFacts } from "./facts.js"
 import type { KernelCost } from "./kernels.js"
 import { applications } from "./unfused.js"
 
 export interface Explanation {
   readonly family: string
   readonly target: Artifact["target"]
+  /** Those that the target can emit. */
+  readonly atoms: readonly string[]
   readonly facts: Facts
   readonly files: CompiledFile["files"]
   readonly main: string
@@ -100,6 +102,7 @@ export function viewOf(
   return {
     family,
     target: artifact.target,
+    atoms: atomsOf(artifact),
     facts: factsOf(compilation, shown.find((e) => e.name === "step")?.sizes ?? new Map()),
     files,
     main,

@@ -50,6 +50,10 @@ export function whySlow(
     found.push(
       `its ${number(work.instructions / 1e6)} M instructions of subgroups take ${number(1e6 * parts.instructions)} µs`,
     )
+  if (limit === "matrix units")
+    found.push(
+      `its ${number(work.products / 1e9)} G operations on matrix units take ${number(1e6 * parts["matrix units"])} µs`,
+    )
   if (limit === "workgroup memory")
     found.push(`the memory of the workgroups answers for ${number(1e6 * parts["workgroup memory"])} µs`)
   return found.length === 0 ? [`limited by ${limit}`] : found

@@ -1,5 +1,6 @@
 /** Bytes and operations of small kernels and programs, against numbers that were counted by hand. */
 import { describe, expect, test } from "vitest"
+import { devices, rooflineOf } from "../../compiler/explain/devices.js"
 import { operationsOf } from "../../compiler/explain/operations.js"
 import { trafficOf } from "../../compiler/explain/traffic.js"
 import { floorBytes, gathersWeights, unfusedOperations } from "../../compiler/explain/unfused.js"
@@ -68,6 +69,33 @@ describe("a dot", () => {
   })
   test("multiplies and adds for each pair", () => {
     expect(operationsOf(dot, plain({ o: { block: 16 } }), sizes)).toBe(256 * 64 * 2)
+  })
+  test("all of it may be left to matrix units, but nothing that is done to x, and no sum of squares", () => {
+    const schedule = plain({ o: { block: 16 } })
+    const products = (of: Expression) =>
+      operationsOf(
+        { ...dot, items: [store("y", [axis("o", 256)], [o], reduce("k", literal(64), sum, [of]))] },
+        schedule,
+        sizes,
+        "products",
+      )
+    expect(products(product)).toBe(256 * 64 * 2)
+    expect(products(mul(mul(load("x", [k], "f32"), literal(0.3, "f32")), load("w", [o, k], "f32")))).toBe(256 * 64 * 2)
+    const w = load("w", [o, k], "f32")
+    expect(products(mul(w, w))).toBe(0)
+    expect(products(w)).toBe(0)
+  })
+  test("takes what its bytes take, or its operations, of which matrix units do products faster", () => {
+    const device = devices["nvidia-h200"]!
+    const amount = { bytes: 0, operations: 61e12, products: 60e12 }
+    expect(rooflineOf(amount, device, []).seconds).toBeCloseTo(61 / 60, 9)
+    expect(rooflineOf(amount, device, ["mma.m16n8k16.bf16"]).seconds).toBeCloseTo(60 / 500, 9)
+    expect(rooflineOf(amount, device, ["mma.m16n8k16.bf16", "wgmma.m64n128k16.bf16"]).seconds).toBeCloseTo(60 / 790, 9)
+    expect(rooflineOf(amount, devices["apple-m2"]!, ["mma.m16n8k16.bf16"]).seconds).toBeCloseTo(61e12 / 3.6e12, 9)
+    expect(rooflineOf({ ...amount, bytes: 4.55e12 }, device, ["mma.m16n8k16.bf16"])).toEqual({
+      seconds: 1,
+      bound: "memory",
+    })
   })
   test("what is done to x again for each output counts again, but once per register tile", () => {
     const scaled = mul(mul(load("x", [k], "f32"), literal(0.3, "f32")), load("w", [o, k], "f32"))
@@ -247,6 +275,8 @@ describe("the unfused program", () => {
 
   test("computes each tensor once and reads each weight once, of gathered ones the rows", () => {
     expect(unfusedOperations([y], sizes)).toBe(2 * 32 * 64 * 2)
+    expect(unfusedOperations([y, ir.map(body, [y, y])], sizes, "products")).toBe(2 * 32 * 64 * 2)
+    expect(unfusedOperations([ir.reduce(sum, "embed", [w])], sizes, "products")).toBe(0)
     expect(unfusedOperations([y, ir.map(body, [y, y])], sizes)).toBe(2 * 32 * 64 * 2 + 2 * 32)
     expect(floorBytes([y], sizes)).toBe(2 * (32 * 64 + 2 * 64))
   })

@@ -6,12 +6,12 @@ import type { ArrayFacts, State } from "./state.js"
 import { type LaneValue, patternOf, slopesAt, subgroup } from "./values.js"
 
 /** Cycles until an array of the workgroup answers, and one of a lane whose element only its values tell: it lies in memory. On NVIDIA hardware; assumed. */
-const sharedCycles = 30
+export const sharedCycles = 30
 const privateCycles = 33
 /** Instructions of an access to a buffer, with its address and what keeps it inside; to an array of the workgroup; to one of a lane. Assumed. */
 const instructions = { buffer: 4, shared: 2, register: 1 } as const
 /** Bytes of a workgroup's memory that come in a cycle. NVIDIA's number. */
-const sharedBytesPerCycle = 128
+export const sharedBytesPerCycle = 128
 
 export function arraysOf({ buffers }: LoopKernel, latency: (buffer: string) => number): Map<string, ArrayFacts> {
   return new Map(

@@ -33,6 +33,21 @@ export interface Place {
   issued: number
 }
 
+/** Cycles between two instructions of one subgroup. Assumed. */
+const issueCycles = 1.5
+
+/** A stretch of code takes as long as its instructions are issued one after the other, at least. */
+export function settle(place: Place): void {
+  place.issued = Math.max(place.issued, place.begin + issueCycles * (place.effort.instructions - place.started))
+}
+
+/** A new stretch of code begins. */
+export function begins(place: Place, at: number): void {
+  place.begin = at
+  place.issued = at
+  place.started = place.effort.instructions
+}
+
 export interface Names {
   readonly patterns: Patterns
   readonly variable: (name: string) => LaneValue

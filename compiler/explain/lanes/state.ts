@@ -11,6 +11,9 @@ export interface BlockWork {
   readonly laneWork: number
   /** Operations on values, once for lanes that compute the same. */
   readonly operations: number
+  /** Operations on matrix units, and seconds that they take where all cores have such work. */
+  readonly products: number
+  readonly matrixSeconds: number
   /** Instructions of all subgroups. */
   readonly instructions: number
   /** Cycles that the memory of a workgroup takes to answer. */
@@ -31,6 +34,8 @@ export interface Walk {
   readonly patterns: Patterns
   /** Cycles until an element of a buffer is there, by its name in the kernel. */
   readonly latency: (buffer: string) => number
+  /** Seconds that the device takes for one operation of an atom, with all of its units; not counted when left out. */
+  readonly atomSeconds?: (atom: string) => number
   /** How long a loop is taken to be whose length hangs on data. */
   readonly expected: number
 }
@@ -68,6 +73,10 @@ export interface State {
   asked: number
   /** The most bytes that stretches of one place have asked for in total. */
   mostAsked: number
+  /** Cycles at which arrays of fragments have what they were last given. */
+  readonly there: Map<string, number>
+  /** Cycles at which what was copied is there: since the last commit, and of each group. */
+  readonly copies: { open: number; readonly groups: number[] }
   /** What has been done when the first element of the grid begins. */
   prologue: BlockWork
 }

@@ -10,17 +10,18 @@
  */
 import { type LoopKernel, type Statement, workgroupNames } from "../../ir/loop.js"
 import { accessed, arraysOf, privateArray } from "./arrays.js"
-import { laneValueOf, type Names, type Place } from "./evaluate.js"
-import { type Active, differing } from "./patterns.js"
-import { branches, carriesLoads, type For, fetchedIn, isInnermost, variesWith } from "./shape.js"
+import { counted } from "./counted.js"
+import { begins, laneValueOf, type Names, type Place, settle } from "./evaluate.js"
+import { walkFragments } from "./fragments.js"
+import { advance, numbersOf, samples } from "./iterations.js"
+import type { Active } from "./patterns.js"
+import { branches, type For, fetchedIn, isInnermost } from "./shape.js"
 import type { BlockWork, State, Walk } from "./state.js"
 import { countOf, known, type LaneValue, patternOf, subgroup, together, where } from "./values.js"
 
 /** Cycles of an exchange within a subgroup, and of a barrier. On NVIDIA hardware; assumed. */
 const exchangeCycles = 25
 const barrierCycles = 30
-/** Cycles between two instructions of one subgroup. Assumed. */
-const issueCycles = 1.5
 /** Instructions and cycles of a loop's counter and branch. Assumed. */
 const loopInstructions = 2
 const loopCycles = 4
@@ -34,6 +35,8 @@ const nothing = {
   distinctWork: 0,
   laneWork: 0,
   operations: 0,
+  products: 0,
+  matrixSeconds: 0,
   instructions: 0,
   sharedCycles: 0,
   requested: 0,
@@ -78,6 +81,8 @@ export function walkBlock(kernel: LoopKernel, group: number, walk: Walk): Walked
     asked: 0,
     mostAsked: 0,
     prologue: nothing,
+    there: new Map(),
+    copies: { open: 0, groups: [] },
   }
   const place = newPlace(undefined, 0)
   scope(state, kernel.body, place)
@@ -108,18 +113,6 @@ const newPlace = (outer: Place | undefined, begin: number): Place => ({
   issued: begin,
 })
 
-/** A stretch of code takes as long as its instructions are issued one after the other, at least. */
-function settle(place: Place): void {
-  place.issued = Math.max(place.issued, place.begin + issueCycles * (place.effort.instructions - place.started))
-}
-
-/** A new stretch of code begins. */
-function begins(place: Place, at: number): void {
-  place.begin = at
-  place.issued = at
-  place.started = place.effort.instructions
-}
-
 function scope(state: State, body: readonly Statement[], place: Place): void {
   for (const s of body) run(state, s, place)
 }
@@ -149,12 +142,14 @@ function run(state: State, s: Statement, place: Place): void {
     case "prefetch":
     case "await":
     case "release":
+      return
     case "multiply":
     case "fill":
     case "drain":
     case "copy":
     case "commit":
     case "wait":
+      walkFragments(state, s, place)
       return
     case "barrier":
       settle(place)
@@ -184,24 +179,6 @@ function run(state: State, s: Statement, place: Place): void {
     default:
       s satisfies never
   }
-}
-
-/** Evaluates something and notes what it took, for the lanes that take part. */
-function counted(state: State, { effort }: Place, instructions: number, evaluate: () => LaneValue): LaneValue {
-  const [before, operations] = [effort.instructions, effort.operations]
-  state.elements = 0
-  const value = evaluate()
-  const { work, times, kernel } = state
-  work.instructions += times * state.warps * (effort.instructions - before + instructions)
-  const computed = effort.operations - operations
-  const amount = computed + state.elements
-  if (amount > 0 && state.lanes > 0) {
-    const apart = differing(patternOf(value, state.names.patterns), state.active, 0, kernel.threads)
-    work.distinctWork += times * amount * apart
-    work.laneWork += times * amount
-    work.operations += times * computed * apart
-  }
-  return value
 }
 
 function store(state: State, s: Statement & { readonly kind: "store" }, place: Place): void {
@@ -320,7 +297,24 @@ const isUnrolled = ({ arrays }: State, s: For): boolean =>
   !branches(s) &&
   fetchedIn(s).some((array) => arrays.get(array)?.space === "buffer")
 
+/** A loop that is printed once for each iteration: nothing waits between them, one is issued after the other. */
+function straight(state: State, s: For, extent: number, place: Place): void {
+  const { times } = state
+  const { effort } = place
+  const before = effort.instructions
+  state.times = times * extent
+  state.variables.set(s.variable, { ...known(Math.floor(extent / 2)), slopes: new Map([[s.variable, 1]]) })
+  scope(state, s.body, place)
+  state.variables.delete(s.variable)
+  state.times = times
+  effort.instructions += (extent - 1) * (effort.instructions - before)
+}
+
 function loop(state: State, s: For, place: Place): void {
+  if (s.bind === "unroll" && s.extent.kind === "literal") {
+    if (s.extent.value > 0) straight(state, s, s.extent.value, place)
+    return
+  }
   if (s.extent.kind === "literal" && s.extent.value > 0 && isUnrolled(state, s)) {
     unrolled(state, s, s.extent.value, place)
     return
@@ -365,44 +359,4 @@ function loop(state: State, s: For, place: Place): void {
   }
   if (longest > 1) state.loops.pop()
   state.variables.delete(s.variable)
-}
-
-/** The iterations that stand for all, and for how many each. */
-function samples(s: For, extent: number, innermost: boolean) {
-  const middle = Math.floor(extent / 2)
-  if (extent <= 2 || variesWith(s)) {
-    const all = [
-      { at: 0, weight: 1 },
-      { at: middle, weight: extent - 2 },
-      { at: extent - 1, weight: 1 },
-    ]
-    return extent <= 2 ? [all[0]!, all[2]!].slice(0, extent) : all
-  }
-  // What is asked for in one iteration and waited for in the next is seen from the second on.
-  if (innermost && carriesLoads(s))
-    return [
-      { at: 0, weight: 1 },
-      { at: middle, weight: extent - 1 },
-    ]
-  return [{ at: middle, weight: extent }]
-}
-
-/** Variables that are assigned and hold one known number. */
-function numbersOf({ mutable, variables }: State): ReadonlyMap<string, number> {
-  const found = new Map<string, number>()
-  for (const name of mutable) {
-    const value = variables.get(name)
-    if (value?.known && typeof value.at === "number") found.set(name, value.at)
-  }
-  return found
-}
-
-/** Counters go on as in the iteration that stood for all. */
-function advance({ variables }: State, before: ReadonlyMap<string, number>, weight: number): void {
-  if (weight === 1) return
-  for (const [name, from] of before) {
-    const now = variables.get(name)!
-    if (now.known && typeof now.at === "number" && Number.isFinite(now.at - from))
-      variables.set(name, { ...now, at: from + weight * (now.at - from) })
-  }
 }

@@ -25,6 +25,9 @@ export interface LaunchWork {
   readonly busyLanes: number
   /** Operations on values, once for lanes of a block that compute the same. */
   readonly operations: number
+  /** Operations on matrix units, and seconds that they take where all cores have such work. */
+  readonly products: number
+  readonly matrixSeconds: number
   /** The longest serial chain of a lane: iterations of innermost loops, of all blocks that a workgroup takes in turn. */
   readonly serialSteps: number
   /** Barriers of the block that has most, with those before it. */
@@ -78,6 +81,8 @@ export function launchWork(kernel: LoopKernel, given: Omit<Walk, "patterns">): L
         ),
     ),
     operations: sum((w) => w.operations),
+    products: sum((w) => w.products),
+    matrixSeconds: sum((w) => w.matrixSeconds),
     serialSteps: Math.max(
       1,
       Math.round(
@@ -142,6 +147,11 @@ function heldBy({ body }: LoopKernel): Pick<LaunchWork, "sharedBytes" | "registe
     if (s.kind === "alloc" && s.space === "shared") sharedBytes += s.size * (s.storage === undefined ? 4 : 2)
     if (s.kind === "let" && s.mutable && !names.has(s.name)) words += s.value.width
     if (s.kind === "let") names.add(s.name)
+    // Two halves lie in one register; arrays of scopes that follow one another take turns.
+    if (s.kind === "alloc" && s.layout !== undefined && !names.has(s.name)) {
+      names.add(s.name)
+      words += s.size / (s.storage === undefined ? 1 : 2)
+    }
   }
   return { sharedBytes, registers: words }
 }

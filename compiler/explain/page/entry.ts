@@ -30,10 +30,15 @@ export const costIn = (entry: EntryView, kernel: number, { costs }: Explanation)
   costs.find((c) => c.kernel === kernel && c.entry === entry.name)
 
 /** Seconds of one launch: as measured, else the least that the device allows. */
-function secondsOf({ cost }: LaunchView, kernel: KernelView, { device, measured }: PageOptions) {
+function secondsOf(
+  { cost }: LaunchView,
+  kernel: KernelView,
+  { atoms }: Explanation,
+  { device, measured }: PageOptions,
+) {
   const microseconds = measured?.get(kernel.name)
   return {
-    least: device === undefined ? undefined : rooflineOf(cost, device),
+    least: device === undefined ? undefined : rooflineOf(cost, device, atoms),
     measured: microseconds === undefined ? undefined : microseconds / 1e6,
   }
 }
@@ -65,14 +70,14 @@ function partTable(part: PartView, entry: EntryView, explanation: Explanation, o
   const { device, measured } = options
   const repeated = part.name !== entry.name
   const weight = (l: LaunchView) => {
-    const seconds = secondsOf(l, kernelOf(explanation, l.kernel), options)
+    const seconds = secondsOf(l, kernelOf(explanation, l.kernel), explanation, options)
     return measured !== undefined ? (seconds.measured ?? 0) : (seconds.least?.seconds ?? l.cost.bytes)
   }
   const whole = entry.parts.reduce((n, p) => n + p.times * p.launches.reduce((m, l) => m + weight(l), 0), 0)
   const largest = Math.max(...entry.parts.flatMap((p) => p.launches.map((l) => p.times * weight(l))))
   const rows = part.launches.map((l) => {
     const kernel = kernelOf(explanation, l.kernel)
-    const seconds = secondsOf(l, kernel, options)
+    const seconds = secondsOf(l, kernel, explanation, options)
     const share = whole === 0 ? 0 : (part.times * weight(l)) / whole
     return html`<tr class="launch" data-kernel="${l.kernel}">
 <th scope="row"><a href="#k${l.kernel}">k${l.kernel}</a></th>

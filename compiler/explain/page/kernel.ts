@@ -39,10 +39,11 @@ ${kernel.source === "" ? html`<p class="caption">On WebAssembly the last loops a
 /** How its lanes work in an entry, and why that takes long, where it does. */
 function latency(cost: KernelCost | undefined, entry: string): Markup | undefined {
   if (cost === undefined || cost.blocks === 0) return undefined
-  const { blocks, threads, busyThreads, serialSteps, barriers, estimatedMicroseconds, floorMicroseconds, why } = cost
+  const { blocks, threads, busyThreads, serialSteps, barriers, atom, estimatedMicroseconds, floorMicroseconds, why } =
+    cost
   const times = estimatedMicroseconds !== null && floorMicroseconds !== null
   return html`<p class="caption">In <code>${entry}</code>: ${plural(blocks, "block")}, in each ${digits(busyThreads / blocks)} of ${plural(threads / blocks, "lane")} with work of
-their own, ${plural(serialSteps, "step")} of a lane one after the other, ${plural(barriers, "barrier")}${
+their own, ${plural(serialSteps, "step")} of a lane one after the other, ${plural(barriers, "barrier")}${atom !== null && html`, products by <code>${atom}</code>`}${
     times && html`: ${timeText(estimatedMicroseconds / 1e6)} estimated, ${timeText(floorMicroseconds / 1e6)} at least`
   }.${why.length > 0 && html` <mark>${why.join("; ")}.</mark>`}</p>`
 }

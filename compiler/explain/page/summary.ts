@@ -79,7 +79,10 @@ function timeTotal(entry: EntryView, explanation: Explanation, { device, measure
     )
   }
   if (device === undefined) return undefined
-  const seconds = launches.reduce((n, { cost, times }) => n + times * rooflineOf(cost, device).seconds, 0)
+  const seconds = launches.reduce(
+    (n, { cost, times }) => n + times * rooflineOf(cost, device, explanation.atoms).seconds,
+    0,
+  )
   const estimated = explanation.costs.reduce(
     (n, c) => n + (c.entry === entry.name ? c.launches * (c.estimatedMicroseconds ?? 0) : 0),
     0,
