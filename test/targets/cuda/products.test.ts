@@ -4,7 +4,7 @@
  */
 import fc from "fast-check"
 import { beforeAll, describe, expect, it } from "vitest"
-import { runs, seed } from "../../laws/settings.js"
+import { long, runs, seed } from "../../laws/settings.js"
 import { fillShapes } from "../../support/fills.js"
 import {
   type Case,
@@ -53,7 +53,8 @@ const faulty = Object.entries(faults).flatMap(([fault, change]) =>
 
 describe.skipIf(!present)("products on matrix units as CUDA", () => {
   const random = fc.sample(productShapes, { seed, numRuns: runs(4) }).map((shape, i) => productCase(shape, i + 100))
-  const fills = fillShapes.map(fillCase)
+  // Wider atoms have the same tables with more columns, and f16 has those of bf16.
+  const fills = fillShapes.filter(({ atom }) => long || /^mma.*bf16|n64/.test(atom)).map(fillCase)
   const products = [...odd, ...random]
   const launches = [...[...products, ...fills].map(launchOf), ...faulty.map(({ launch }) => launch)]
   let after: readonly (ArrayLike<number> | undefined)[]
