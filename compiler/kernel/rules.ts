@@ -23,8 +23,8 @@ export const cutRules = {
   readsOfLocal: 16,
   /** How often each element of a row's operand is asked for, from which it has memory: 4 blocks of 128 columns make it again else. Not measured. */
   readsOfBlocks: 512,
-  /** Rows of a product from which matrix units take it: those of one fragment. Counted. */
-  rowsOfUnits: 16,
+  /** Rows of a product from which matrix units take it: one row is a fold like others. Counted. */
+  rowsOfUnits: 2,
   /** Share of a contraction's elements that is read behind an index of data, from which it has memory. Not measured. */
   shareBehindIndex: 1 / 4,
   /** The same where matrix units take it: they make sixteen elements and more at the cost of one. Not measured. */

@@ -164,16 +164,10 @@ export const contractionRules = {
 
 /** Products that matrix units take. By hand in CUDA blocks of 128 × 128 in 2 blocks a multiprocessor made 385 TFLOP/s on an H100, as emitted they are not measured. */
 export const atomRules = {
-  /** Rows from which units are worth it: those of one fragment. Counted. */
-  rows: 16,
-  /** Columns, likewise. Counted. */
-  columns: 16,
-  /** Elements of the fold, likewise. Counted. */
+  /** Elements of the fold from which units are worth it: those of one fragment. Counted. */
   elements: 16,
   /** Blocks for each multiprocessor below which there are too few. Not measured. */
   waves: 0.8,
-  /** Elements of a chunk: a row of 128 bytes, which one swizzle permutes. Counted. */
-  chunk: 64,
   /** Sums of a lane at most: as many registers again hold operands and addresses. Counted. */
   sums: 128,
   /** Atoms of 32 lanes. */
@@ -187,12 +181,37 @@ export const atomRules = {
       [128, 64],
       [64, 64],
     ],
+    /** Elements of a chunk: a row of 128 bytes, which one swizzle permutes. Counted. */
+    chunk: 64,
     /** Chunks under way at most. Not measured; by hand in CUDA 3 in two blocks were better than 4 in one. */
     stages: 4,
     /** Groups of lanes of a block at least: a multiprocessor has four units. Counted. */
     groups: 4,
     /** Groups of lanes of a block at most: registers of 8 groups with 128 sums each are all there are. Counted. */
     mostGroups: 8,
+  },
+  /** Few rows, which wait for what they are multiplied with: those are the rows of the atom, and stream through many small blocks. */
+  few: {
+    /** Rows, or columns, from which units are worth it: one is a fold like others. Counted. */
+    least: 2,
+    /** Rows, or columns, up to which they are few: two fragments of columns. Counted. */
+    most: 16,
+    /** Those of the other side at least: a multiprocessor's share of few blocks. Not measured. */
+    others: 64,
+    /** Rows and columns of a block, as of warps; of two folds with all of the few each. Not measured. */
+    blocks: [
+      [64, 32],
+      [32, 32],
+      [16, 32],
+    ],
+    /** Elements of a chunk: 16 rows of it are 4 KiB under way. Not measured. */
+    chunk: 128,
+    /** Chunks under way at most: 20 KiB of 16 rows, 80 KiB of 64. Not measured. */
+    stages: 6,
+    /** Groups of lanes of a block: one for each fragment of rows. Counted. */
+    groups: 4,
+    /** Those at most, likewise. Counted. */
+    mostGroups: 4,
   },
   /** Asynchronous atoms of 128 lanes, whose operands are multiplied from where they are staged. */
   groups: {
@@ -203,6 +222,8 @@ export const atomRules = {
       [128, 64],
       [64, 64],
     ],
+    /** Elements of a chunk, as of warps. Counted. */
+    chunk: 64,
     /** Chunks under way at most. By hand in CUDA 6 of 128 × 128, measured on an H100. */
     stages: 6,
     /** Groups of lanes of a block at least, where it has so many rows: one waits while the other multiplies. Not measured. */

@@ -45,9 +45,17 @@ describe("golden logits through the loop interpreter, as for hardware", () => {
 
 /** In the precision that lets matrix units take products of values that are rounded: what the checks of devices ask of it. */
 describe("golden logits through the loop interpreter, by matrix units", () => {
-  test.each(some(["qwen3", "qwen3-window", "qwen3-moe-mixed"], ["qwen3-moe-mixed"]))("%s", async (name) => {
+  // Rows of whole blocks; and pieces of so few that they are on the narrow side.
+  const cases: readonly (readonly [string, number])[] = long
+    ? ["qwen3", "qwen3-window", "qwen3-moe-mixed"].flatMap((name) => [[name, 512] as const, [name, 9] as const])
+    : [
+        ["qwen3-window", 512],
+        ["qwen3-moe-mixed", 7],
+      ]
+  test.each(cases)("%s in pieces of %s", async (name, chunk) => {
     const golden = await loadGolden(name)
-    const compilation = await compileCheckpoint(golden.checkpoint, "cuda", { entries: ["logits"], precision: "fast" })
+    const options = { entries: ["logits"], precision: "fast", chunk } as const
+    const compilation = await compileCheckpoint(golden.checkpoint, "cuda", options)
     const byUnits = compilation.kernels.filter((k) => k.schedule.stores.some((s) => s.atom !== undefined))
     expect(byUnits.length).toBeGreaterThan(3)
     const session = await openSession(compilation, interpretedDevice(compilation, "loop", 32), golden.checkpoint)

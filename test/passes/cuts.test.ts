@@ -143,5 +143,5 @@ test("what many blocks of a product on matrix units read has memory: a row's ope
     expect(scaledRows(40, 1024, () => false)).toEqual(["m"])
     expect(scaledRows(40, 1024)).toEqual([])
     expect(scaledRows(40, 256, rounded)).toEqual([])
-    expect(scaledRows(8, 1024, rounded)).toEqual([])
+    expect(scaledRows(1, 1024, rounded)).toEqual([])
   }))

@@ -4,6 +4,8 @@
  *   y[s, o] = sum_k(x[s, k] · w[o, k]) over s < 512, o < 4096   →   blocks of 128 × 128 for 4 groups of 64 × 64, chunks of 64 k in 3 stages
  *   the same over s < 40                                        →   blocks of 64 × 128 for 4 groups of 32 × 64
  *
+ *   the same over s < 8                                         →   blocks of 32 o × 8 s, o along the rows of the atom, chunks of 128 k in 6 stages
+ *
  * Which products those are `tile/fragments` says. Several folds of a store share the registers of its lanes.
  */
 import { literalExtent, maximum } from "../../ir/dim.js"
@@ -21,38 +23,50 @@ import { type Chunked, power, product, type Shares } from "../shares.js"
 
 /** The schedule of a store by the machine's matrix units; undefined where they do not take its folds. */
 export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
-  const of = productOf(store, kernel, target.storage)
-  if (of === undefined) return undefined
+  const found = productOf(store, kernel, target.storage)
+  if (found === undefined) return undefined
+  const { of, isFew } = found
   const points = kernel.items.reduce((n, i) => n + (i.kind === "store" ? volume(i.axes) : 0), 0)
   // Of all stores of the kernel, which run side by side.
   const beside = points / volume(store.axes)
   const all = target.names.map((name) => atoms.get(name)!)
-  const kinds = [
+  const warps = all.filter((a) => !a.asynchronous)
+  const large = [
     [all.filter((a) => a.asynchronous), rules.groups],
-    [all.filter((a) => !a.asynchronous), rules.warps],
+    [warps, rules.warps],
   ] as const
+  const kinds = isFew ? ([[warps, rules.few]] as const) : large
   for (const [own, by] of kinds) {
     const made = layoutsOf(of, own, by, target)
     const isEnough = ({ blocks }: BlockLayout) => beside * blocks >= rules.waves * target.cores
     const chosen = made.find(isEnough) ?? made.at(-1)
-    if (chosen !== undefined) return scheduleOf(of, chosen)
+    if (chosen !== undefined) return scheduleOf(of, chosen, isFew)
   }
   return undefined
 }
 
-function productOf(store: Store, kernel: Kernel, storage: Half): Contraction | undefined {
+/** The product that a store folds, where it is large enough; of few rows, or few columns, they are on the narrow side of the atom. */
+function productOf(
+  store: Store,
+  kernel: Kernel,
+  storage: Half,
+): { readonly of: Contraction; readonly isFew: boolean } | undefined {
   try {
     const of = contractionOf([store], undefined, kernel, storage)
-    const isLarge =
-      volume(of.rows) >= rules.rows && volume(of.columns) >= rules.columns && volume(of.folded) >= rules.elements
-    return isLarge ? of : undefined
+    const [rows, columns] = [volume(of.rows), volume(of.columns)]
+    const least = Math.min(rows, columns)
+    if (volume(of.folded) < rules.elements) return undefined
+    if (least > rules.few.most) return { of, isFew: false }
+    if (least < rules.few.least || Math.max(rows, columns) < rules.few.others) return undefined
+    if (columns <= rows) return { of, isFew: true }
+    return { of: contractionOf([store], of.columns.at(-1)!.name, kernel, storage), isFew: true }
   } catch (e) {
     if (e instanceof Refused) return undefined
     throw e
   }
 }
 
-type KindRules = typeof rules.groups | typeof rules.warps
+type KindRules = typeof rules.groups | typeof rules.warps | typeof rules.few
 
 /** How blocks of a product are laid out. */
 interface BlockLayout {
@@ -75,7 +89,7 @@ function layoutsOf(
 ): readonly BlockLayout[] {
   const { folded } = of
   const several = of.products.length * (volume(folded) > longestChain ? 2 : 1)
-  const extent = literalExtent(folded.at(-1)!.extent) ?? rules.chunk
+  const extent = literalExtent(folded.at(-1)!.extent) ?? by.chunk
   const terms = (operands: Contraction["a"]) => operands.reduce((n, x) => n + x.terms, 0)
   const tried: readonly (readonly [number, number])[] = block === undefined ? by.blocks : [block]
   return tried.flatMap(([tall, broad]): readonly BlockLayout[] => {
@@ -84,7 +98,7 @@ function layoutsOf(
     const atom = widest(own, product(rows), product(columns))
     if (atom === undefined) return []
     const groups = groupsOf(product(rows), product(columns), several, atom, by)
-    const chunk = Math.min(rules.chunk, Math.ceil(extent / atom.k) * atom.k)
+    const chunk = Math.min(by.chunk, Math.ceil(extent / atom.k) * atom.k)
     const bytes = 2 * chunk * (product(rows) * terms(of.a) + product(columns) * terms(of.b))
     const stages = Math.min(most, Math.floor(sharedBytes / bytes))
     if (groups === undefined || stages < (atom.asynchronous ? 3 : 1)) return []
@@ -102,14 +116,19 @@ const widest = (own: readonly Atom[], rows: number, columns: number): Atom | und
 const batchOf = ({ stores, rows, columns }: Contraction): readonly Axis[] =>
   stores[0]!.axes.filter((a) => !rows.includes(a) && !columns.includes(a))
 
-function scheduleOf(of: Contraction, { atom, rows, columns, groups, chunk, stages }: BlockLayout): Chunked {
+function scheduleOf(
+  of: Contraction,
+  { atom, rows, columns, groups, chunk, stages }: BlockLayout,
+  isFew: boolean,
+): Chunked {
   const tile = Object.fromEntries([
     ...batchOf(of).map((a) => [a.name, { block: 1 }] as const),
     ...[...rows, ...columns].map(([name, block]) => [name, { block }] as const),
   ])
   const warps = { [of.rows.at(-1)!.name]: groups.down, [of.columns.at(-1)!.name]: groups.across }
   const reduce = { [of.folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } }
-  const schedule: StoreSchedule = { atom: { name: atom.name }, tile, warps, reduce, ...rasterOf(of, rows, columns) }
+  const named = { name: atom.name, ...(isFew ? { rows: of.rows.at(-1)!.name } : {}) }
+  const schedule: StoreSchedule = { atom: named, tile, warps, reduce, ...rasterOf(of, rows, columns) }
   return { threads: groups.down * groups.across * atom.lanes, schedule }
 }
 
