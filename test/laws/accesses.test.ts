@@ -73,7 +73,8 @@ function wildMemories({ buffers }: LoopKernel, sizes: Sizes, seed: number): Map<
   const next = scrambled(seed)
   return new Map(
     buffers.map((b) => {
-      const memory = allocateBuffer(b.dtype, b.storage, extentAt(b.size, sizes))
+      // A buffer of no elements has none less when it is one element short.
+      const memory = allocateBuffer(b.dtype, b.storage, Math.max(0, extentAt(b.size, sizes)))
       for (let i = 0; i < memory.size; i++) memory.values[i] = wild[next() % wild.length]!
       return [b.name, memory]
     }),

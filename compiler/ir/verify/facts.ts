@@ -8,22 +8,16 @@
  * A fact is a form that is at least 0. A question is answered by replacing its youngest atom by what bounds it, until the ranges of those
  * that are left decide. What is answered with yes is so; a no says only that no proof was found.
  */
+import { type Arithmetic, fromFacts, fromKind, implied, type Known, withoutTerm } from "./bounds.js"
 import {
   type Atom,
   combine,
   type Form,
-  formOfAtom,
   highest,
   lowest,
-  minus,
-  number,
   plus,
-  spell,
   spellTerms,
-  splitByDivisor,
-  type Term,
   tightened,
-  times,
   withoutYoungest,
 } from "./forms.js"
 
@@ -41,249 +35,130 @@ export interface Facts {
   proves(form: Form): boolean
 }
 
-/** How forms are made of forms. */
-export interface Arithmetic {
-  readonly remainder: (dividend: Form, divisor: number) => Form
-  readonly quotient: (dividend: Form, divisor: number) => Form
-  readonly product: (a: Form, b: Form) => Form
+interface State extends Known {
+  readonly known: Map<Atom, readonly Form[]>
+  /** The least constant with which terms are proven to be at least 0. */
+  readonly proven: Map<string, number>
+  /** Facts that nothing can meet. */
+  impossible: number
+  /** How to forget what was learned, the latest last. */
+  readonly undo: (() => unknown)[]
 }
 
 export function createFacts(arithmetic: Arithmetic): Facts {
   const known = new Map<Atom, readonly Form[]>()
-  /** The least constant with which terms are proven to be at least 0. */
-  const proven = new Map<string, number>()
-  /** Facts that nothing can meet. */
-  let impossible = 0
-  /** How to forget what was learned, the latest last. */
-  const undo: (() => unknown)[] = []
-
-  const about = (atom: Atom): readonly Form[] => known.get(atom) ?? []
-  const learn = (given: Form, derived = false): void => {
-    const form = tightened(given)
-    const youngest = form.terms[0]
-    if (lowest(form) >= 0 || tooLarge(form)) return
-    // It cannot be: nothing gets here.
-    if (youngest === undefined || highest(form) < 0) {
-      impossible++
-      undo.push(() => impossible--)
-      return
-    }
-    const { atom, factor } = youngest
-    const before = about(atom)
-    const rest = withoutYoungest(form)
-    const terms = spellTerms(form)
-    if (before.some((fact) => fact.constant <= form.constant && spellTerms(fact) === terms)) return
-    known.set(atom, [...before, form])
-    undo.push(() => known.set(atom, before))
-    for (const more of implied(atom, factor, rest)) learn(more, derived)
-    // What it says of older atoms: with the youngest at its end, and together with what bounds that from the other side.
-    learn(plus(rest, factor * (factor > 0 ? atom.high : atom.low)), derived)
-    if (derived) return
-    for (const other of before) {
-      const own = other.terms[0]!.factor
-      if (own > 0 !== factor > 0) learn(combine(form, Math.abs(own), other, Math.abs(factor)), true)
-    }
+  const about = (atom: Atom) => known.get(atom) ?? nothing
+  const state: State = { ...arithmetic, about, known, proven: new Map(), impossible: 0, undo: [] }
+  return {
+    learn: (form) => learn(state, form),
+    proves: (form) => proves(state, form),
+    within: (body) => within(state, body),
   }
-  const remember = (terms: string, constant: number): void => {
-    const before = proven.get(terms)
-    proven.set(terms, constant)
-    undo.push(() => (before === undefined ? proven.delete(terms) : proven.set(terms, before)))
-  }
-
-  const proves = (goal: Form): boolean => {
-    if (impossible > 0 || lowest(goal) >= 0) return true
-    let steps = 0
-    const search = (failed: Set<string>) => {
-      const holds = (given: Form): boolean => {
-        const form = tightened(given)
-        if (lowest(form) >= 0) return true
-        if (highest(form) < 0 || tooLarge(form) || ++steps > mostSteps) return false
-        const terms = spellTerms(form)
-        if (proven.get(terms)! <= form.constant) return true
-        // What is asked already is no answer to itself.
-        const key = `${form.constant}${terms}`
-        if (failed.has(key)) return false
-        failed.add(key)
-        const { atom, factor } = form.terms[0]!
-        const rest = withoutYoungest(form)
-        const found =
-          fromFacts(form, factor, about(atom)).some(holds) ||
-          (atom.kind === "either"
-            ? chosen(atom, factor, rest)
-            : fromKind(atom, factor, rest, { ...arithmetic, about }).some((all) => all.every(holds))) ||
-          holds(plus(rest, factor * (factor > 0 ? atom.low : atom.high)))
-        if (!found) return false
-        failed.delete(key)
-        remember(terms, form.constant)
-        return true
-      }
-      return holds
-    }
-    /** Each of the two where its condition is known. */
-    const chosen = ({ of, when }: Atom, factor: number, rest: Form): boolean =>
-      [when!.first, when!.second].every((facts, i) =>
-        within(() => {
-          for (const fact of facts) learn(fact)
-          return impossible > 0 || search(new Set())(combine(rest, 1, of[i]!, factor))
-        }),
-      )
-    // Without what is free, factors show more: 23 − 4·a − b with b ≤ 3 is 5 − a.
-    return search(new Set())(goal) || search(new Set())(withoutFree(goal))
-  }
-  const withoutFree = (form: Form): Form =>
-    form.terms.reduce((now, term) => {
-      const { atom, factor } = term
-      const isFree = atom.kind === "plain" && about(atom).length === 0
-      return isFree ? plus(withoutTerm(now, term), factor * (factor > 0 ? atom.low : atom.high)) : now
-    }, form)
-  const within = <T>(body: () => T): T => {
-    const before = undo.length
-    try {
-      return body()
-    } finally {
-      while (undo.length > before) undo.pop()!()
-    }
-  }
-
-  return { learn: (form) => learn(form), proves, within }
 }
+
+const nothing: readonly Form[] = []
+
+function learn(state: State, given: Form, derived = false): void {
+  const { known, undo } = state
+  const form = tightened(given)
+  const youngest = form.terms[0]
+  if (lowest(form) >= 0 || tooLarge(form)) return
+  // It cannot be: nothing gets here.
+  if (youngest === undefined || highest(form) < 0) {
+    state.impossible++
+    undo.push(() => state.impossible--)
+    return
+  }
+  const { atom, factor } = youngest
+  const before = state.about(atom)
+  const rest = withoutYoungest(form)
+  const terms = spellTerms(form)
+  if (before.some((fact) => fact.constant <= form.constant && spellTerms(fact) === terms)) return
+  known.set(atom, [...before, form])
+  undo.push(() => known.set(atom, before))
+  for (const more of implied(atom, factor, rest)) learn(state, more, derived)
+  // What it says of older atoms: with the youngest at its end, and together with what bounds that from the other side.
+  learn(state, plus(rest, factor * (factor > 0 ? atom.high : atom.low)), derived)
+  if (derived) return
+  for (const other of before) {
+    const own = other.terms[0]!.factor
+    if (own > 0 !== factor > 0) learn(state, combine(form, Math.abs(own), other, Math.abs(factor)), true)
+  }
+}
+
+function within<T>({ undo }: State, body: () => T): T {
+  const before = undo.length
+  try {
+    return body()
+  } finally {
+    while (undo.length > before) undo.pop()!()
+  }
+}
+
+/** One question: the steps that it has taken, and what is asked already on the way. */
+interface Search {
+  readonly budget: { steps: number }
+  readonly asked: Set<string>
+}
+
+function proves(state: State, goal: Form): boolean {
+  if (state.impossible > 0 || lowest(goal) >= 0) return true
+  const budget = { steps: 0 }
+  const search = (form: Form) => holds(state, form, { budget, asked: new Set() })
+  // Without what is free, factors show more: 23 − 4·a − b with b ≤ 3 is 5 − a.
+  return search(goal) || search(withoutFree(state, goal))
+}
+
+function holds(state: State, given: Form, search: Search): boolean {
+  const { proven } = state
+  const form = tightened(given)
+  if (lowest(form) >= 0) return true
+  if (highest(form) < 0 || tooLarge(form) || ++search.budget.steps > mostSteps) return false
+  const terms = spellTerms(form)
+  if (proven.get(terms)! <= form.constant) return true
+  // What is asked already is no answer to itself.
+  const key = `${form.constant}${terms}`
+  if (search.asked.has(key)) return false
+  search.asked.add(key)
+  const { atom, factor } = form.terms[0]!
+  const rest = withoutYoungest(form)
+  const found =
+    fromFacts(form, factor, state.about(atom)).some((x) => holds(state, x, search)) ||
+    (atom.kind === "either"
+      ? holdsOfBoth(state, atom, factor, rest, search)
+      : fromKind(atom, factor, rest, state).some((all) => all.every((x) => holds(state, x, search)))) ||
+    holds(state, plus(rest, factor * (factor > 0 ? atom.low : atom.high)), search)
+  if (!found) return false
+  search.asked.delete(key)
+  remember(state, terms, form.constant)
+  return true
+}
+
+function remember({ proven, undo }: State, terms: string, constant: number): void {
+  const before = proven.get(terms)
+  proven.set(terms, constant)
+  undo.push(() => (before === undefined ? proven.delete(terms) : proven.set(terms, before)))
+}
+
+/** Each of the two where its condition is known. */
+function holdsOfBoth(state: State, { of, when }: Atom, factor: number, rest: Form, { budget }: Search): boolean {
+  return [when!.first, when!.second].every((facts, i) =>
+    within(state, () => {
+      for (const fact of facts) learn(state, fact)
+      return state.impossible > 0 || holds(state, combine(rest, 1, of[i]!, factor), { budget, asked: new Set() })
+    }),
+  )
+}
+
+const withoutFree = (state: State, form: Form): Form =>
+  form.terms.reduce((now, term) => {
+    const { atom, factor } = term
+    const isFree = atom.kind === "plain" && state.about(atom).length === 0
+    return isFree ? plus(withoutTerm(now, term), factor * (factor > 0 ? atom.low : atom.high)) : now
+  }, form)
 
 const tooLarge = ({ constant, terms }: Form): boolean =>
   !(
     Math.abs(constant) < exact &&
     terms.every(({ factor, atom }) => Math.abs(factor) * Math.max(1, -atom.low, atom.high) < exact)
   )
-
-/**
- * form ≥ 0 where form · |f| − fact · |c| > −|f|, for forms are whole numbers: facts whose youngest atom is the form's, and of the same sign,
- * cancel it.
- */
-const fromFacts = (form: Form, factor: number, facts: readonly Form[]): readonly Form[] =>
-  facts.flatMap((fact) => {
-    const own = fact.terms[0]!.factor
-    if (own > 0 !== factor > 0) return []
-    return [plus(combine(form, Math.abs(own), fact, -Math.abs(factor)), Math.abs(own) - 1)]
-  })
-
-/** What is known of an atom that no younger one occurs in. */
-interface Known extends Arithmetic {
-  readonly about: (atom: Atom) => readonly Form[]
-}
-
-/** What must be at least 0 for `factor · atom + rest` to be: any of the lists, all that stands in it. */
-function fromKind(atom: Atom, factor: number, rest: Form, known: Known): readonly (readonly Form[])[] {
-  const { kind, of } = atom
-  const [a, b] = of as readonly [Form, Form]
-  const at = (value: Form) => combine(rest, 1, value, factor)
-  const form = at(formOfAtom(atom))
-  switch (kind) {
-    case "plain":
-    case "either":
-      return []
-    case "min":
-      return factor > 0 ? [[at(a), at(b)]] : shortestFirst(at(a), at(b)).map((x) => [x])
-    case "max":
-      return factor > 0 ? shortestFirst(at(a), at(b)).map((x) => [x]) : [[at(a), at(b)]]
-    case "quotient": {
-      const ends = quotientEnds(atom, factor < 0, known, deepest).map((end) => [at(end)])
-      if (b.terms.length > 0) return factor < 0 ? [...ends, [at(a)]] : []
-      // n · q is a less its remainder, and lies between a − n + 1 and a.
-      const n = b.constant
-      if (factor % n === 0) return [...ends, [combine(rest, 1, minus(a, known.remainder(a, n)), factor / n)]]
-      const left = known.remainder(a, n)
-      const isUsed = left.terms.some(({ atom: r }) => known.about(r).length > 0 || rest.terms.some((t) => t.atom === r))
-      const multiple = isUsed ? minus(a, left) : factor > 0 ? plus(a, 1 - n) : a
-      return [...ends, [plus(combine(times(rest, n), 1, multiple, factor), n - 1)]]
-    }
-    case "remainder": {
-      // Together with its quotient it says what is divided.
-      const n = b.terms.length === 0 ? b.constant : 0
-      const whole = rest.terms.find((t) => t.factor % n === 0 && isQuotient(t.atom, a, b))
-      const undone: Form[][] =
-        whole === undefined
-          ? []
-          : [[combine(withoutTerm(form, whole), 1, minus(a, formOfAtom(atom)), whole.factor / n)]]
-      if (whole?.factor === factor * n) return undone
-      // What is divided less what is left is a multiple, where it stands beside it.
-      const regrouped = n === 0 ? form : at(minus(a, times(known.quotient(a, n), n)))
-      if (regrouped.terms.length < form.terms.length) undone.push([regrouped])
-      if (factor > 0) return undone
-      return [...undone, [at(plus(b, -1))], ...(lowest(a) >= 0 ? [[at(a)]] : [])]
-    }
-    case "product": {
-      // One factor at its end, where the other is not negative.
-      const ends = (x: Form, y: Form) => (lowest(y) >= 0 ? [[at(times(y, factor > 0 ? lowest(x) : highest(x)))]] : [])
-      return [...ends(a, b), ...ends(b, a)]
-    }
-    default:
-      return kind satisfies never
-  }
-}
-
-/** Where more cancels there is less to show; and what is of older atoms is nearer to sizes. */
-const shortestFirst = (a: Form, b: Form): readonly Form[] =>
-  (a.terms.length - b.terms.length || ageOf(a) - ageOf(b)) <= 0 ? [a, b] : [b, a]
-const ageOf = ({ terms }: Form): number => terms[0]?.atom.id ?? -1
-
-const withoutTerm = (form: Form, { atom, factor }: Term): Form => combine(form, 1, formOfAtom(atom), -factor)
-const isOf = ({ of }: Atom, a: Form, b: Form): boolean => spell(of[1]!) === spell(b) && spell(of[0]!) === spell(a)
-const isQuotient = (x: Atom, a: Form, b: Form): boolean =>
-  x.kind === "quotient" && b.terms.length === 0 && isOf(x, a, b)
-
-/** Quotients of quotients that are looked through: a block's number along an axis is one for each faster axis. */
-const deepest = 8
-
-/** What a quotient is at most, or at least: whole numbers, where what is known of its dividend shows them. */
-function quotientEnds({ of }: Atom, largest: boolean, known: Known, depth: number): readonly Form[] {
-  const [x, y] = of as readonly [Form, Form]
-  return dividendEnds(x, largest, known, depth).flatMap((end): readonly Form[] => {
-    if (y.terms.length === 0) {
-      const { whole, rest } = splitByDivisor(end, y.constant)
-      return [plus(whole, Math.floor((largest ? highest(rest) : lowest(rest)) / y.constant))]
-    }
-    const whole = largest ? exactQuotient(plus(end, 1), y, known) : undefined
-    return whole === undefined ? [] : [plus(whole, -1)]
-  })
-}
-
-/** What x is at most, or at least, by what is known of its youngest atom. */
-function dividendEnds(x: Form, largest: boolean, known: Known, depth: number): readonly Form[] {
-  const youngest = x.terms[0]
-  if (youngest === undefined || youngest.factor < 0 || depth === 0) return []
-  const { atom, factor } = youngest
-  const direct = known.about(atom).flatMap((fact) => {
-    const own = fact.terms[0]!.factor
-    return own < 0 === largest && factor % own === 0 ? [combine(x, 1, fact, -factor / own)] : []
-  })
-  if (atom.kind !== "quotient") return direct
-  const deeper = quotientEnds(atom, largest, known, depth - 1)
-  return [...direct, ...deeper.map((end) => combine(withoutYoungest(x), 1, end, factor))]
-}
-
-/** x / y, where that is a form: what multiplies the youngest atom of y in x, if its product with y is x. */
-function exactQuotient(x: Form, y: Form, { product }: Arithmetic): Form | undefined {
-  const { atom: youngest, factor: by } = y.terms[0]!
-  const single = formOfAtom(youngest)
-  let whole = number(0)
-  for (const { atom, factor } of x.terms) {
-    const place = atom.kind === "product" ? atom.of.findIndex((f) => spell(f) === spell(single)) : -1
-    if (atom === youngest || place >= 0)
-      whole = combine(whole, 1, atom === youngest ? number(1) : atom.of[1 - place]!, factor / by)
-  }
-  return spell(product(whole, y)) === spell(x) ? whole : undefined
-}
-
-/** What follows from factor · atom + rest ≥ 0 about what the atom is of. */
-function implied({ kind, of }: Atom, factor: number, rest: Form): readonly Form[] {
-  const [a, b] = of as readonly [Form, Form]
-  const at = (value: Form) => combine(rest, 1, value, factor)
-  if ((kind === "min" && factor > 0) || (kind === "max" && factor < 0)) return [at(a), at(b)]
-  if (kind === "min" || kind === "max") return highest(at(a)) < 0 ? [at(b)] : highest(at(b)) < 0 ? [at(a)] : []
-  // Neither factor of a product that is not 0 is 0.
-  if (kind === "product" && factor > 0 && highest(rest) < 0 && lowest(a) >= 0 && lowest(b) >= 0)
-    return [plus(a, -1), plus(b, -1)]
-  if (kind === "remainder") return factor > 0 && lowest(a) >= 0 ? [at(a)] : []
-  if (kind !== "quotient" || b.terms.length > 0) return []
-  const n = b.constant
-  return [combine(times(rest, n), 1, factor > 0 ? a : plus(a, 1 - n), factor)]
-}
