@@ -91,16 +91,26 @@ export function exclusiveCalls(session: Session): ExclusiveCalls {
   }
 }
 
+const notYet = Symbol("not yet")
+const atOnce = Promise.resolve(notYet)
+
+const isAborted = (signals: Signals) => signals.some((signal) => signal?.aborted === true)
+
 /** What `work` gives, or undefined as soon as a signal aborts. */
 async function heed<T>(work: Promise<T>, signals: Signals): Promise<T | undefined> {
   if (signals.length === 0) return work
+  // What is there already, as on a device that runs at once, is not worth a listener: it takes longer than all else that a token costs the host.
+  if (!isAborted(signals)) {
+    const found = await Promise.race([work, atOnce])
+    if (found !== notYet) return found as T
+  }
   let end: () => void = () => {}
   const aborted = new Promise<undefined>((resolve) => {
     end = () => resolve(undefined)
   })
   // A signal that is not the platform's own may have nothing but `aborted`.
   for (const signal of signals) signal?.addEventListener?.("abort", end)
-  if (signals.some((signal) => signal?.aborted === true)) end()
+  if (isAborted(signals)) end()
   try {
     return await Promise.race([work, aborted])
   } finally {
