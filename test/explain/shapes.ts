@@ -59,9 +59,11 @@ export const shapes = [...Object.keys(shipped), ...Object.keys(blocks)]
 export const entriesOf = (shape: string): readonly string[] | undefined =>
   ["qwen3-0.6b", "tales", "llama-3.2-1b", "gpt-2 small"].includes(shape) ? undefined : ["step", "prefill"]
 
+let ofBlocks: Promise<Model> | undefined
+
 export async function configured(shape: string) {
   const own = blocks[shape]
   if (own === undefined) return (await qwen3()).configure(shipped[shape]!)
-  const { module } = await loadModel(join(root, "test", "models", "blocks.ts"))
-  return (module.model as Model).configure(own)
+  ofBlocks ??= loadModel(join(root, "test", "models", "blocks.ts")).then(({ module }) => module.model as Model)
+  return (await ofBlocks).configure(own)
 }

@@ -8,7 +8,17 @@ import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { qwen3 } from "../support/driver.js"
 import { root } from "../support/goldens.js"
 
-async function compileTales(target: ArtifactTarget, changes: Record<string, unknown> = {}): Promise<Compilation> {
+/** Compilations by what they were made of: claims share them. */
+const compiled = new Map<string, Promise<Compilation>>()
+
+function compileTales(target: ArtifactTarget, changes: Record<string, unknown>): Promise<Compilation> {
+  const key = JSON.stringify([target, changes])
+  const known = compiled.get(key) ?? compileOnce(target, changes)
+  compiled.set(key, known)
+  return known
+}
+
+async function compileOnce(target: ArtifactTarget, changes: Record<string, unknown>): Promise<Compilation> {
   const checkpoint = await openCheckpoint(join(root, "models", "tales"))
   const program = (await qwen3()).configure({ ...checkpoint.config, ...changes })
   await checkpoint.close()

@@ -1,6 +1,7 @@
 /** How many tokens of a prompt one step takes, where nobody says it; on hardware that binds eight buffers, as any adapter does. */
 import { expect, test } from "vitest"
-import { compileFile } from "../../compiler/internal.js"
+import { compileProgram } from "../../compiler/compile.js"
+import { qwen3 } from "../support/driver.js"
 
 const config = {
   model_type: "qwen3",
@@ -22,9 +23,13 @@ test.each([
   ["no more than one buffer holds the logits of", 4096, { ...hardware, bindingBytes: 2 ** 26 }, {}, 256],
   ["as many as are asked for, but no more than the context has", 300, hardware, { chunk: 700 }, 300],
 ])("%s", async (_, context, adapter, options, chunk) => {
-  const made = await compileFile("models/qwen3.ts", { ...config, max_position_embeddings: context }, "webgpu", {
+  const program = (await qwen3()).configure({ ...config, max_position_embeddings: context })
+  const { artifact } = compileProgram(program, "qwen3", {
+    target: "webgpu",
+    storage: () => "bf16",
+    entries: ["prefill", "greedy"],
     adapter,
     ...options,
   })
-  expect(made.compilation.artifact.model?.chunk).toBe(chunk)
+  expect(artifact.model?.chunk).toBe(chunk)
 })

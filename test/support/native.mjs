@@ -8,7 +8,7 @@ import { setFlagsFromString } from "node:v8"
 import { isMainThread } from "node:worker_threads"
 
 // Most of what tests run is run a few times: optimising it so soon takes longer than it saves.
-setFlagsFromString("--interrupt-budget=270000")
+setFlagsFromString("--interrupt-budget=540000")
 
 // The workers of the WebAssembly device are plain JavaScript.
 if (isMainThread) register("./native-hooks.mjs", import.meta.url)
