@@ -341,8 +341,10 @@ function partsFor(store: Store, folds: readonly Reduce[], limits: SplitLimits): 
   const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
   const apart = (a: Axis) => scored(a) && moving.some((l) => freeVariables(l).has(a.name))
   // Many rows that fold the same elements fill the device, and have ranges of their own.
-  if (volume(store.axes.filter((a) => scored(a) && !apart(a))) >= splitRules.rows) return undefined
-  return several(Math.min(parts, room, Math.floor(busy / volume(store.axes.filter(apart)))))
+  const rows = volume(store.axes.filter((a) => scored(a) && !apart(a)))
+  if (rows >= splitRules.rows) return undefined
+  const blocks = volume(store.axes.filter(apart)) * Math.ceil(rows / splitRules.rowsOfBlock)
+  return several(Math.min(parts, room, Math.floor(busy / blocks)))
 }
 
 /** Of folds that a subgroup does, several to a block: sums and maxima run in vectors, and short ones are soon done. */

@@ -294,8 +294,11 @@ export const onlineRules = {
      * so many products. 8 of 128 channels, by hand in CUDA, measured on an H100: 84 % of the rate at which it reads.
      */
     channels: 8,
-    /** Accumulators of a lane at most: as many registers hold the factors of the scores, and half of 255 are left. Counted. */
-    accumulators: 64,
+    /**
+     * Accumulators of a lane at most: as many registers hold the factors of the scores, as many again what a run adds up, and two blocks of 256
+     * lanes share the registers of a multiprocessor. Counted: with 64 they spilled.
+     */
+    accumulators: 32,
     /** Elements of the folded axis that a group takes at once at most: 8 loads of 16 bytes under way. By hand in CUDA, measured on an H100. */
     elements: 4,
     /** Rows times elements that a group takes at once at most: so many scores are in registers. Counted. */

@@ -2,11 +2,20 @@
 import { expect, test } from "vitest"
 import { compileKernel } from "../../compiler/compile-kernels.js"
 import { devices } from "../../compiler/explain/devices.js"
-import { apply, literal, load, localRead, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import {
+  apply,
+  component,
+  literal,
+  load,
+  localRead,
+  reduce,
+  variable,
+  withTable,
+} from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
 import type { LoopKernel, Statement, Storage } from "../../compiler/ir/loop.js"
 import { everyStatement } from "../../compiler/ir/loop-visit.js"
-import { argmax, max, sum } from "../../compiler/ir/monoid.js"
+import { argmax, max, onlineMonoid, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { merged } from "../../compiler/kernel/merge-folds.js"
@@ -288,6 +297,44 @@ test.each([[4096, 1024, 1024], [2048, 1024, 1024], [4096, 512, 512], [12288]])(
       // What the core that has most does, and what each would do of even shares: no other block size is nearer by a quarter.
       expect((Math.ceil(groups / cores!) * (rows / groups)) / (rows / cores!)).toBeLessThanOrEqual(1.25)
       expect(rows / groups).toBeGreaterThanOrEqual(block)
+    })
+  },
+)
+
+test.each([2, 4, 8, 16])(
+  "%d rows that fold the same elements: as many to a block as its lanes have room for, in as many parts as run at once",
+  (rows) => {
+    withTable(() => {
+      const [keys, heads, channels] = [8192, 4, 128]
+      const at = (e: string) => [$("key"), $("h"), $(e)]
+      const score = reduce("e", literal(channels), sum, [
+        times(load("q", [$("h"), $("r"), $("e")], "f32"), load("k", at("e"), "f32")),
+      ])
+      const fold = reduce("key", literal(keys), onlineMonoid("exp", 1), [score, load("v", at("d"), "f32")])
+      const cache = [keys, heads, channels]
+      const buffers = [
+        array("y", [heads, rows, channels]),
+        array("q", [heads, rows, channels]),
+        array("k", cache, "bf16"),
+        array("v", cache, "bf16"),
+      ]
+      const axes = Object.entries({ h: heads, r: rows, d: channels }).map(([name, n]) => ({ name, extent: literal(n) }))
+      const store: Store = {
+        kind: "store",
+        buffer: "y",
+        axes,
+        index: axes.map((a) => $(a.name)),
+        value: component(fold, 1),
+      }
+      const kernel: Kernel = { name: "many", buffers, items: [store], spans: [] }
+      const step = { kind: "kernel" as const, kernel, bindings: buffers.map((b) => b.name), computes: [] }
+      const given = new Map(buffers.map((b) => [b.name, { ...b, role: "input" as const }]))
+      const [parts] = splitReductions({ steps: [step], buffers: given, results: [] }, hardware.split!).steps
+      const { loops, schedule } = compiled((parts as typeof step).kernel)
+      const tiles = Object.values(schedule.stores.find((s) => s.computeWith === undefined)!.tile)
+      const held = tiles.reduce((n, t) => n * (t.lanes === undefined ? (t.perThread ?? 1) : 1), 1)
+      expect(held).toBe(Math.min(rows, 4))
+      expect(loops.groups).toBe(Math.min(hardware.split!.busy, (heads * hardware.split!.parts * rows) / held))
     })
   },
 )
