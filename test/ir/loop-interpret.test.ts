@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest"
-import { interpretLoop, LoopFault, type LoopOptions } from "../../compiler/interpret/loop.js"
 import { allocateBuffer, type Memory, memoryOf } from "../../compiler/interpret/memory.js"
 import {
   add,
@@ -14,106 +13,34 @@ import {
   variable,
   vector,
 } from "../../compiler/ir/expression.js"
-import type { Bind, LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
-import type { Expression } from "../../compiler/ir/nodes.js"
+import type { Statement } from "../../compiler/ir/loop.js"
 import type { DType } from "../../compiler/ir/operations.js"
-import { verifyLoop } from "../../compiler/ir/verify/loop.js"
-
-const n = (x: number) => literal(x)
-const f = (x: number) => literal(x, "f32")
-const [block, lane, i, j] = ["block", "lane", "i", "j"].map((name) => variable(name)) as [
-  Expression,
-  Expression,
-  Expression,
-  Expression,
-]
-const f32 = (name: string) => variable(name, "f32")
-const lt = (a: Expression, b: Expression) => apply("lt", a, b)
-
-const loop = (variable: string, extent: Expression, bind: Bind, ...body: Statement[]): Statement => ({
-  kind: "for",
-  variable,
-  extent,
+import {
+  assign,
+  at,
+  barrier,
   bind,
-  body,
-})
-const serial = (variable: string, extent: Expression | number, ...body: Statement[]) =>
-  loop(variable, typeof extent === "number" ? n(extent) : extent, "serial", ...body)
-const when = (condition: Expression, ...body: Statement[]): Statement => ({
-  kind: "if",
-  condition,
-  body,
-  otherwise: [],
-})
-const bind = (name: string, value: Expression, mutable = false): Statement => ({ kind: "let", name, value, mutable })
-const assign = (name: string, value: Expression): Statement => ({ kind: "assign", name, value })
-const store = (array: string, offset: Expression, value: Expression): Statement => ({
-  kind: "store",
-  array,
-  offset,
-  value,
-})
-const shared = (name: string, size: number, dtype: DType = "f32"): Statement => ({
-  kind: "alloc",
-  name,
-  dtype,
-  size,
-  space: "shared",
-})
-const register = (name: string, size: number, dtype: DType = "f32"): Statement => ({
-  kind: "alloc",
-  name,
-  dtype,
-  size,
-  space: "register",
-})
-const barrier: Statement = { kind: "barrier" }
-const buffer = (
-  name: string,
-  access: LoopBuffer["access"],
-  size: number | Expression,
-  storage: LoopBuffer["storage"] = "f32",
-): LoopBuffer => ({
-  name,
-  dtype: storage === "bf16" || storage === "f16" ? "f32" : storage,
-  storage,
-  size: typeof size === "number" ? n(size) : size,
-  access,
-})
-
-/** A kernel whose lanes run `body`; `arrays` stand in the grid loop. */
-function kernel(
-  threads: number,
-  grid: number | Expression,
-  buffers: LoopBuffer[],
-  body: Statement[],
-  arrays: Statement[] = [],
-): LoopKernel {
-  const extent = typeof grid === "number" ? n(grid) : grid
-  const symbols = /length/.test(JSON.stringify([extent, body])) ? ["length"] : []
-  const root = loop("block", extent, "grid", ...arrays, loop("lane", n(threads), "lane", ...body))
-  return { name: "test", buffers, symbols, threads, groups: 64, body: [root] }
-}
-
-function run(k: LoopKernel, inputs: Record<string, Memory>, options?: LoopOptions, length = 0): void {
-  expect(verifyLoop(k)).toEqual([])
-  interpretLoop(k, new Map(Object.entries(inputs)), new Map([["length", length]]), options)
-}
-
-/** The code and text of the fault that a kernel runs into. */
-function faultOf(k: LoopKernel, inputs: Record<string, Memory>, options?: LoopOptions): string {
-  try {
-    interpretLoop(k, new Map(Object.entries(inputs)), new Map(), options)
-  } catch (e) {
-    if (e instanceof LoopFault) return `${e.code}: ${e.message}`
-    throw e
-  }
-  return "no fault"
-}
-
-const floats = (size: number) => allocateBuffer("f32", "f32", size)
-const numbers = (size: number, of: (i: number) => number) => Array.from({ length: size }, (_, i) => of(i))
-const at = add(mul(block, n(8)), lane)
+  block,
+  buffer,
+  f,
+  f32,
+  faultOf,
+  floats,
+  i,
+  j,
+  kernel,
+  lane,
+  loop,
+  lt,
+  n,
+  numbers,
+  register,
+  run,
+  serial,
+  shared,
+  store,
+  when,
+} from "./loop-builders.js"
 
 describe("the loop interpreter", () => {
   it("maps elements with a tail, for any number of groups", () => {
@@ -392,151 +319,5 @@ describe("the loop interpreter", () => {
     })
     expect(results[1]).toEqual(results[0])
     expect(results[2]).toEqual(results[0])
-  })
-})
-
-describe("a fault", () => {
-  const y = () => ({ y: floats(16) })
-  const out = [buffer("y", "write", 16)]
-  const cases: Record<string, [LoopKernel, string, LoopOptions?]> = {
-    "reading a register array before it is stored": [
-      kernel(2, 1, out, [register("r", 2), store("r", n(0), f(1)), store("y", lane, fetch("r", n(1), "f32"))]),
-      "uninitialised: r[1] is read before it is stored, in: y[lane] = r[1]",
-    ],
-    "reading a register array of an earlier iteration": [
-      kernel(1, 1, out, [
-        serial(
-          "i",
-          2,
-          register("r", 1),
-          when(apply("eq", i, n(0)), store("r", n(0), f(1))),
-          store("y", i, fetch("r", n(0), "f32")),
-        ),
-      ]),
-      "uninitialised: r[0] is read before it is stored, in: y[i] = r[0]",
-    ],
-    "reading a shared array before it is stored": [
-      kernel(2, 1, out, [store("y", lane, fetch("t", lane, "f32"))], [shared("t", 2)]),
-      "uninitialised: t[1] is read before it is stored, in: y[lane] = t[lane]",
-    ],
-    "reading a shared array of an earlier iteration of the grid": [
-      kernel(
-        1,
-        2,
-        out,
-        [when(apply("eq", block, n(0)), store("t", n(0), f(1))), store("y", block, fetch("t", n(0), "f32"))],
-        [shared("t", 1)],
-      ),
-      "uninitialised: t[0] is read before it is stored, in: y[block] = t[0]",
-      { groups: 1 },
-    ],
-    "reading what a write-only buffer held": [
-      kernel(1, 1, out, [store("y", n(0), fetch("y", n(1), "f32"))]),
-      "uninitialised: y[1] is read before it is stored, in: y[0] = y[1]",
-    ],
-    "two lanes storing to one element": [
-      kernel(2, 1, out, [store("y", n(3), f(1))]),
-      "race: lane 0 and lane 1 touch y[3] without a barrier between, in: y[3] = 1.0",
-    ],
-    "two workgroups storing to one element": [
-      kernel(1, 3, out, [store("y", n(2), f(1))]),
-      "grid-race: grid iterations 1 and 0 touch y[2] in one launch, in: y[2] = 1.0",
-    ],
-    "two grid iterations of one workgroup": [
-      kernel(1, 3, out, [store("y", n(2), f(1))]),
-      "grid-race: grid iterations 1 and 0 touch y[2] in one launch, in: y[2] = 1.0",
-      { groups: 1 },
-    ],
-    "a workgroup reading what another stores": [
-      kernel(
-        1,
-        3,
-        [buffer("y", "readwrite", 16)],
-        [store("y", block, fetch("y", apply("min", add(block, n(1)), n(2)), "f32"))],
-      ),
-      "grid-race: grid iterations 1 and 0 touch y[1] in one launch, in: y[block] = y[min((block + 1), 2)]",
-    ],
-    "a fetch out of range": [
-      kernel(1, 1, [buffer("x", "read", 4), ...out], [store("y", n(0), fetch("x", n(4), "f32"))]),
-      "out-of-range: x[4] is outside of its 4 elements, in: y[0] = x[4]",
-    ],
-    "a fetch out of range in the branch of a select that is not taken": [
-      kernel(
-        1,
-        1,
-        [buffer("x", "read", 4), ...out],
-        [store("y", lane, apply("select", lt(lane, n(1)), f(0), fetch("x", apply("sub", lane, n(1)), "f32")))],
-      ),
-      "out-of-range: x[-1] is outside of its 4 elements, in: y[lane] = select((lane < 1), 0.0, x[(lane + -1)])",
-    ],
-    "a store out of range": [
-      kernel(1, 1, out, [store("y", n(14), splat(f(1), 4))]),
-      "out-of-range: y[14 : 4] is outside of its 16 elements, in: y[14 : 4] = splat4(1.0)",
-    ],
-    "a misaligned vector fetch": [
-      kernel(1, 1, [buffer("x", "read", 8), ...out], [store("y", n(0), fetch("x", n(2), "f32", 4))]),
-      "misaligned: x[2 : 4] does not start at a multiple of 4, in: y[0 : 4] = x[2 : 4]",
-    ],
-    "a store to a read-only buffer": [
-      kernel(1, 1, [buffer("y", "read", 16)], [store("y", n(0), f(1))]),
-      "read-only: y is read-only, in: y[0] = 1.0",
-    ],
-    "a floor division by something that is not positive": [
-      kernel(1, 1, out, [store("y", apply("floordiv", n(4), apply("sub", lane, n(2))), f(1))]),
-      "division: floordiv by -2, in: y[(4 // (lane + -2))] = 1.0",
-    ],
-    "a barrier that some lanes do not reach": [
-      kernel(4, 1, out, [when(lt(lane, n(2)), barrier)]),
-      "barrier: lane 0 waits at a barrier, lane 2 has ended, in: barrier",
-    ],
-    "lanes at different barriers": [
-      kernel(2, 1, out, [{ kind: "if", condition: lt(lane, n(1)), body: [barrier], otherwise: [barrier] }]),
-      "barrier: lane 0 waits at a barrier, lane 1 at another, in: barrier",
-    ],
-    "a barrier in different iterations of a loop": [
-      kernel(2, 1, out, [serial("i", 3, when(apply("ne", i, lane), barrier))]),
-      "barrier: lanes 0 and 1 meet at a barrier in different iterations of a loop, in: barrier",
-    ],
-    "a shuffle without the partner": [
-      kernel(4, 1, out, [when(lt(lane, n(1)), { kind: "shuffle", name: "s", value: lane, mask: 1 })]),
-      "shuffle: lane 0 waits for a partner that does not take part, in: shuffle s: i32 = lane across 1",
-    ],
-    "a shuffle with a lane that does not exist": [
-      kernel(3, 1, out, [{ kind: "shuffle", name: "s", value: lane, mask: 1 }]),
-      "shuffle: lane 2 has no partner: there are 3 lanes, in: shuffle s: i32 = lane across 1",
-      { subgroup: 4 },
-    ],
-    "a name that is not declared": [
-      kernel(1, 1, out, [store("y", variable("k"), f(1))]),
-      "malformed: 'k' is not declared, in: y[k] = 1.0",
-    ],
-    "a node of another language": [
-      kernel(1, 1, out, [store("y", n(0), { kind: "load", dtype: "f32", width: 1, buffer: "x", index: [n(0)] })]),
-      "malformed: a load is not of the loop language: x[0], in: y[0] = x[0]",
-    ],
-    "a buffer that is too small": [
-      kernel(1, 1, [buffer("y", "write", 17)], []),
-      "binding: the buffer y needs 17 elements, not 16",
-    ],
-    "a buffer of another storage": [
-      kernel(1, 1, [buffer("y", "write", 16, "bf16")], []),
-      "binding: the buffer y is f32 as bf16, not f32 as f32",
-    ],
-    "a buffer without memory": [kernel(1, 1, [buffer("x", "read", 1)], []), "binding: the buffer x has no memory"],
-    "a symbol without a value": [kernel(1, symbol("rows", 4, 4), out, []), "binding: the symbol rows has no value"],
-  }
-  for (const [what, [k, expected, options]] of Object.entries(cases))
-    it(`reports ${what}`, () => {
-      const inputs = { ...y(), ...Object.fromEntries(["c"].map((name) => [name, memoryOf("i32", [0])])) }
-      const more = what.includes("without memory") ? {} : { x: floats(8) }
-      const text = faultOf(k, { ...inputs, ...more }, options)
-      expect(text).toBe(expected)
-    })
-
-  it("does not come from stale contents that the caller vouches for", () => {
-    const k = kernel(1, 1, out, [store("y", n(0), fetch("y", n(1), "f32"))])
-    const memory = memoryOf("f32", numbers(16, Number))
-    run(k, { y: memory }, { trustWriteBuffers: true })
-    expect(memory.values[0]).toBe(1)
   })
 })
