@@ -10,6 +10,7 @@
  * has all whom it waits for.
  */
 
+import { isOpaque } from "../ir/fragments/atoms.js"
 import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import { everyStatement } from "../ir/loop-visit.js"
 import { addDrain, addFill, addMultiply } from "./fragments.js"
@@ -103,6 +104,7 @@ function add(program: Compilation, s: Statement): void {
         variables[base + life] = shared ? variables[base + machine.gridSlot]! + 1 : ++machine.lives
         return next
       })
+      if (s.layout?.operand === "c" && isOpaque(s.layout.atom, "c")) addZeros(program, s)
       break
     }
     case "store":
@@ -212,6 +214,15 @@ function addPrefetch(program: Compilation, s: Statement & { kind: "prefetch" }):
   emit(program, (next) => () => {
     if (array.waits) checkAwaited(machine, array)
     checkRange(machine, array, offset(), s.width)
+    return next
+  })
+}
+
+/** Results that no statement can store to. */
+function addZeros(program: Compilation, s: Statement & { kind: "alloc" }): void {
+  const array = arrayOf(program, s.name)
+  emit(program, (next) => () => {
+    for (let at = 0; at < s.size; at++) writeArray(program.machine, array, at, 0)
     return next
   })
 }

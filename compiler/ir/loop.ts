@@ -22,7 +22,7 @@
  * consecutive elements; its offset is a multiple of w.
  *
  * Matrix units. A register array with a layout holds fragments of an atom's operand (atoms.ts), one behind the other; where the layout is known, its elements
- * are fetched and stored as those of any array. `multiply`, `fill` and `drain` are done by all lanes of the atom's group together, in the same iteration
+ * are fetched and stored as those of any array; where it is not, no statement but those below sees them, and results begin at 0. `multiply`, `fill` and `drain` are done by all lanes of the atom's group together, in the same iteration
  * and with the same offsets. `copy`, and `multiply` of an asynchronous atom, only begin something: until the lanes that began it have waited for its group,
  * nobody may touch what is written to, nor store to what is read.
  */

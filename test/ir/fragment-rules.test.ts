@@ -230,6 +230,25 @@ describe("the interpreter", () => {
     // 13, then 2^24 + 13, which is no f32, and 1 twice more.
     expect(sums(13)).toBe(2 ** 24 + 12)
   })
+  test("what only the hardware knows is drained, never fetched or stored to", () => {
+    const atom = "subgroup.m16n16k16.f16"
+    const opaque = held("c", 8, atom)
+    const drain: Statement = {
+      kind: "drain",
+      atom,
+      from: place("c"),
+      to: place("sums"),
+      stride: n(16),
+      transposed: false,
+    }
+    const sums: Statement = { kind: "alloc", name: "sums", dtype: "f32", size: 256, space: "shared" }
+    const body = [opaque, drain, barrier, store("y", lane, fetch("sums", lane, "f32"))]
+    expect([...runs(body, { shared: [sums] }).slice(0, 32)]).toEqual(Array(32).fill(0))
+    const unseen = `only ${atom} knows which elements the registers of c hold`
+    for (const touch of [store("c", n(0), literal(0, "f32")), store("y", lane, fetch("c", n(0), "f32"))])
+      expect(problemsOf([opaque, touch])).toContain(`fragment: ${unseen}`)
+    expect(problemsOf([opaque, drain], { shared: [sums] })).toEqual([])
+  })
   test("lanes of a group come together, in the same iteration, with the same offsets", () => {
     const zero = Array.from({ length: 8 }, (_, r) =>
       store("tile", add(mul(lane, n(16)), n(2 * r)), vector([literal(0, "f32"), literal(0, "f32")])),

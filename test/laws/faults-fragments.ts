@@ -59,6 +59,17 @@ export const fragmentFaults: Readonly<Record<string, Rules>> = {
         : undefined
     }),
   },
+  "drain the other way round": { statement: only("drain", (s) => [{ ...s, transposed: !s.transposed }]) },
+  "drain of another fragment": {
+    statement: only("drain", (s) => {
+      const size = fragmentSize(atoms.get(s.atom)!, "c")
+      const { offset } = s.from
+      return offset.kind === "literal" && offset.value >= size
+        ? [{ ...s, from: { ...s.from, offset: literal(offset.value - size) } }]
+        : undefined
+    }),
+  },
+  "drain that is missing": { statement: only("drain", () => []) },
   "product that is missing": { statement: only("multiply", () => []) },
   "product by some lanes only": {
     statement: only("multiply", (s) => [

@@ -6,7 +6,7 @@
  * What lies beyond an operand is staged as zeros. Ordinary code finds elements by the `layouts` that it is given, in place of the atom's own.
  */
 import { add, and, apply, fetch, literal, mul, variable, vector } from "../../compiler/ir/expression.js"
-import { type Atom, atoms, fragmentSize } from "../../compiler/ir/fragments/atoms.js"
+import { type Atom, atoms, fragmentSize, isOpaque } from "../../compiler/ir/fragments/atoms.js"
 import { at, type Layout } from "../../compiler/ir/fragments/layout.js"
 import type { Bind, Half, LoopKernel, OperandName, Place, Statement, Tile } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
@@ -39,7 +39,9 @@ export interface Product {
 
 /** A random product of 1 to 48 rows, columns and elements of the sum. */
 export function drawProduct(choose: Choices): Product {
-  const atom = atoms.get(choose.of(["mma.m16n8k16.bf16", "mma.m16n8k16.f16", "wgmma.m64n64k16.bf16"]))!
+  const atom = atoms.get(
+    choose.of(["mma.m16n8k16.bf16", "mma.m16n8k16.f16", "wgmma.m64n64k16.bf16", "subgroup.m16n16k16.f16"]),
+  )!
   // Many that can be copied several elements at once, and sums of three chunks.
   const extent = () => (choose.chance(50) ? 8 * (1 + choose.below(6)) : 1 + choose.below(48))
   const [rows, columns] = [extent(), extent()]
@@ -76,7 +78,7 @@ export function drawProduct(choose: Choices): Product {
     turned: [choose.chance(40), choose.chance(40)],
     staging: choose.of(["copies", "copies", "stores"]),
     swizzled: choose.chance(50),
-    filling: choose.of(["fill", "code"]),
+    filling: isOpaque(atom.name, "a") ? "fill" : choose.of(["fill", "code"]),
     left,
     behind: small || left === "fragment" ? 0 : ring[1],
     launched: 1 + choose.below(3),
@@ -175,6 +177,10 @@ export function productKernel(p: Product, layouts: Partial<Record<OperandName, L
     const swizzle = p.swizzled && (bytes === 32 || bytes === 64 || bytes === 128) ? { swizzle: bytes } : {}
     return { kind: "alloc", name: s.staged, dtype: "f32", storage, size, space: "shared", ...swizzle } as Statement
   })
+  if (isOpaque(atom.name, "c")) {
+    const size = down * across * perGroup[0] * perGroup[1]
+    shared.push({ kind: "alloc", name: "drained", dtype: "f32", size, space: "shared" })
+  }
   const buffer = (name: string, elements: number, access: "read" | "write") =>
     ({ name, dtype: "f32", storage: access === "read" ? storage : "f32", size: n(elements), access }) as const
   return {
@@ -201,11 +207,13 @@ function lanesBody(parts: Parts): readonly Statement[] {
     // Of the cell before.
     barrier,
     held(parts, "c", count),
-    ...each(count * fragmentSize(atom, "c"), (i) => [{ kind: "store", array: "of_c", offset: n(i), value: zero }]),
+    ...each(isOpaque(atom.name, "c") ? 0 : count * fragmentSize(atom, "c"), (i) => [
+      { kind: "store", array: "of_c", offset: n(i), value: zero },
+    ]),
     mutable("slot", n(0)),
     ...(isCopied(parts) ? ringTurns(parts) : ordinaryTurns(parts)),
     ...(p.behind > 0 ? settled(0).slice(1) : []),
-    ...results(parts),
+    ...(isOpaque(atom.name, "c") ? drained(parts) : results(parts)),
   ]
 }
 
@@ -346,6 +354,34 @@ function fills(parts: Parts, s: Side, count: number, step: number): readonly Sta
       return [{ kind: "store", array: to.array, offset: n(i * size + 2 * pair), value }]
     }),
   )
+}
+
+/** Results go through memory, where lanes find them row by row. */
+function drained({ p, atom, sides, own }: Parts): readonly Statement[] {
+  const [size, count] = [atom.m * atom.n, p.fragments[0] * p.fragments[1]]
+  const first = mul(quotient(lane, atom.lanes), n(count * size))
+  const drains = each(count, (i) => [
+    {
+      kind: "drain",
+      atom: atom.name,
+      from: { array: "of_c", offset: n(i * fragmentSize(atom, "c")) },
+      to: { array: "drained", offset: add(first, n(i * size)) },
+      stride: n(atom.n),
+      transposed: false,
+    },
+  ])
+  const stores = each(count, (i) =>
+    each(size / atom.lanes, (turn) => {
+      const element = add(rest(lane, atom.lanes), n(turn * atom.lanes))
+      const [down, across] = [Math.floor(i / p.fragments[1]) * atom.m, (i % p.fragments[1]) * atom.n]
+      const row = add(add(sides[0].first, own.a), add(n(down), quotient(element, atom.n)))
+      const column = add(add(sides[1].first, own.b), add(n(across), rest(element, atom.n)))
+      const value = fetch("drained", add(first, add(n(i * size), element)), "f32")
+      const offset = add(mul(row, n(p.columns)), column)
+      return [when(and(less(row, p.rows), less(column, p.columns)), { kind: "store", array: "y", offset, value })]
+    }),
+  )
+  return [...drains, barrier, ...stores]
 }
 
 /** Each lane stores what it holds, where it is within y. */

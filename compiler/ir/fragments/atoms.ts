@@ -3,6 +3,7 @@
  *
  *   mma.m16n8k16.bf16     32 lanes, each with 8 elements of a, 4 of b and 4 of c
  *   wgmma.m64n128k16.bf16 128 lanes; b, and a where one likes, lie in memory that the lanes share; c comes later
+ *   subgroup.m16n16k16.f16 32 lanes, of which only the hardware knows what each holds: WebGPU's subgroup matrices, which no target prints yet
  *
  * The tables are those of the PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" and "Register Fragments for wgmma.mma_async.m64nNk16".
  */
@@ -28,7 +29,7 @@ export interface Atom {
   readonly a: Operand
   readonly b: Operand
   readonly c: Operand
-  /** The compute capability that it needs, times ten; a later one has it as well unless `only`. */
+  /** The compute capability of CUDA that it needs, times ten; a later one has it as well unless `only`. Infinite: it is not one of CUDA's. */
   readonly arch: number
   readonly only?: true
   /** Whether its result is there only after a wait. */
@@ -72,12 +73,33 @@ const warps = (storage: Half, n: number): Atom => {
   }
 }
 
+const opaque = (storage: Operand["storage"]): Operand => ({ storage, layout: undefined, places: fragment })
+
+const matrices: Atom = {
+  name: "subgroup.m16n16k16.f16",
+  m: 16,
+  n: 16,
+  k: 16,
+  lanes: 32,
+  a: opaque("f16"),
+  b: opaque("f16"),
+  c: opaque("f32"),
+  arch: Number.POSITIVE_INFINITY,
+  asynchronous: false,
+}
+
 const all = (["bf16", "f16"] as const).flatMap((storage) => [
   warp(storage),
   ...[64, 128, 256].map((n) => warps(storage, n)),
 ])
 
-export const atoms: ReadonlyMap<string, Atom> = new Map(all.map((atom) => [atom.name, atom]))
+export const atoms: ReadonlyMap<string, Atom> = new Map([...all, matrices].map((atom) => [atom.name, atom]))
+
+/** Whether only the hardware knows which element a lane holds. */
+export const isOpaque = (name: string, operand: OperandName): boolean => {
+  const atom = atoms.get(name)
+  return atom !== undefined && atom[operand].layout === undefined
+}
 
 /** Rows and columns of an operand. */
 export function shapeOf({ m, n, k }: Atom, operand: OperandName): { readonly rows: number; readonly columns: number } {
