@@ -1,9 +1,11 @@
 /** Random contractions by matrix units, under random schedules: their loops store what the kernels store. */
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { apply, literal, withTable } from "../../compiler/ir/expression.js"
+import { apply, literal, load, mul, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { everyStatement, withBodies } from "../../compiler/ir/loop-visit.js"
+import { sum } from "../../compiler/ir/monoid.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
@@ -68,6 +70,50 @@ test(
     // About a third are large enough.
     if (runs(10) >= 30) expect(byUnits).toBeGreaterThan(0)
   },
+  patience,
+)
+
+test.each(["mma.m16n8k16.bf16", "wgmma.m64n64k16.bf16"])(
+  "chains of more than 4,096 products are added up outside of the fragments of %s",
+  (name) =>
+    withTable(() => {
+      const [m, n, k] = [3, 5, 4170]
+      const at = (buffer: string, ...axes: string[]) =>
+        load(
+          buffer,
+          axes.map((a) => variable(a)),
+          "f32",
+        )
+      const buffer = (name: string, storage: "f32" | "bf16", ...shape: number[]) =>
+        ({ name, dtype: "f32", storage, shape }) as const
+      const kernel: Kernel = {
+        name: "long",
+        spans: [],
+        buffers: [buffer("y", "f32", m, n), buffer("x", "bf16", m, k + 6), buffer("w", "bf16", n, k + 6)],
+        items: [
+          {
+            kind: "store",
+            buffer: "y",
+            axes: [
+              { name: "m", extent: literal(m) },
+              { name: "n", extent: literal(n) },
+            ],
+            index: [variable("m"), variable("n")],
+            value: reduce("k", literal(k), sum, [mul(at("x", "m", "k"), at("w", "n", "k"))]),
+          },
+        ],
+      }
+      const reduceTile = { k: { chunk: 64, stages: 3 } }
+      const tile = { m: { block: "all" }, n: { block: "all" } } as const
+      const threads = name.startsWith("wgmma") ? 128 : 32
+      const schedule = { threads, stores: [{ atom: { name }, tile, reduce: reduceTile }], locals: {} }
+      const loops = loopsOf(kernel, { schedule, options })
+      if (typeof loops === "string") throw new Error(loops)
+      expect(everyStatement(loops.tiled.body).some((s) => s.kind === "alloc" && s.name.startsWith("sum"))).toBe(true)
+      const made = { kernel, schedule, wide: new Set<string>(), traits: [] }
+      const effect = effectOf(kernel, contractionMemories(made, 1), new Map(), "exact")
+      expect(wrongEffect(effect, runLoops(loops.tiled, effect.before, new Map(), 1))).toBeUndefined()
+    }),
   patience,
 )
 
