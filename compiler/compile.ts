@@ -188,7 +188,8 @@ function rewriteEntry(
 function createFuser(target: Target, limits: BindingLimits, precision: Precision) {
   // A block holds its locals beside what it exchanges.
   const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
-  const cuts = { ...defaultCutLimits, localElements }
+  const lanes = target.schedule.rules === "simt" ? { lanes: target.schedule.threads } : {}
+  const cuts = { ...defaultCutLimits, localElements, ...lanes }
   const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
   // Values of the places of a block, such as what each is scaled by, are short rows.
   const shortest = Math.max(shortestRow, (target.gather?.block ?? 0) + 1)

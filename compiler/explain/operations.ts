@@ -11,13 +11,24 @@
  * depends on the block alone once per worker of the block; a local once per element that a block holds. So arithmetic that fusion repeats shows.
  */
 
-import { freeVariables, mul, operands, substitute, variable } from "../ir/expression.js"
+import {
+  apply,
+  freeVariables,
+  literal,
+  mul,
+  operands,
+  reduce,
+  rewrite,
+  substitute,
+  variable,
+} from "../ir/expression.js"
 import type { Item, Kernel, Local, Store } from "../ir/kernel.js"
 import { type Monoid, type MonoidPart, monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import { someNode } from "../ir/query.js"
 import { type Recipe, recipeOf, type Term } from "../ir/recipes.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
+import { binnedFolds } from "../tile/bins/find.js"
 import { isInTurn, prefixSteps } from "../tile/prefix.js"
 import { commonLocals, cutBy } from "../tile/staging/common.js"
 import { stage } from "../tile/staging/stage.js"
@@ -35,7 +46,8 @@ export function operationsOf(
   sizes: ReadonlyMap<string, number>,
   counted: Counted = "all",
 ): number {
-  const stores = kernel.items.filter((i) => i.kind === "store")
+  const made = kernel.items.filter((i) => i.kind === "store")
+  const stores = made.map((s, i) => withoutBins(s, schedule.stores[i]!))
   const hosts = schedule.stores.map((s) => s.computeWith)
   const first = new Map<string, number>()
   const perBlock = stores.reduce((sum, given, i) => {
@@ -78,6 +90,22 @@ export function operationsOf(
 /** What matrix units multiply is staged as it lies in memory: there is nothing to compute for it. */
 const withoutAtom = (schedule: StoreSchedule): StoreSchedule =>
   schedule.atom === undefined ? schedule : { tile: schedule.tile, reduce: {} }
+
+/** The store without the axis of its bins: each element of a sum is taken once, where it is added to its place among them. */
+function withoutBins(store: Store, { bins }: StoreSchedule): Store {
+  const folds = bins === undefined ? undefined : binnedFolds(store.value, bins)
+  if (folds === undefined) return store
+  const value = rewrite(store.value, (x) => {
+    const found = folds.find((b) => b.fold === x)
+    if (found === undefined) return undefined
+    const { fold, counts, place, value } = found
+    const at = value.dtype === "u32" ? apply("toU32", place) : place
+    return reduce(fold.axis, fold.extent, fold.monoid, [apply("select", counts, value, at)])
+  })
+  const first = new Map([[bins!, literal(0)]])
+  const axes = store.axes.filter((a) => a.name !== bins)
+  return { ...store, axes, index: store.index.map((x) => substitute(x, first)), value: substitute(value, first) }
+}
 
 /** Blocks of all stores. */
 function blocksOf(kernel: Kernel, { stores, threads }: Schedule, sizes: ReadonlyMap<string, number>): number {

@@ -12,6 +12,7 @@ import { walk } from "../ir/expression.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { type Axis, type Call, homeOf, type Input, sources, type Tensor, topological, type Unit } from "../ir/tensor.js"
+import { binnedElement } from "../tile/bins/find.js"
 import { combineOperations, isProduct } from "./operations.js"
 import { rangeOf } from "./ranges.js"
 
@@ -48,10 +49,10 @@ export function unfusedOperations(
   const own = (t: Tensor): number => {
     switch (t.kind) {
       case "map":
-        return elementsOf(t.axes, sizes) * operationsIn(t.body)
+        return elementsOf(withoutBins(t.axes, t), sizes) * operationsIn(t.body)
       case "reduce": {
         const axis = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!
-        const kept = t.axes.filter((a) => a.name !== t.slot)
+        const kept = withoutBins(t.axes, t.args[0]!).filter((a) => a.name !== t.slot)
         return elementsOf([...kept, axis], sizes) * combineOperations(t.monoid)
       }
       case "scan":
@@ -80,6 +81,15 @@ function productsOf(t: Tensor, sizes: Sizes): number {
   if (t.monoid.kind === "online") return 2 * t.monoid.channels * elements
   const [lift] = t.args
   return t.monoid.kind === "sum" && lift?.kind === "map" && isProduct(lift.body) ? 2 * elements : 0
+}
+
+/** The axes without that at one place of which each element of a map counts: others are 0 there, and need not be computed. */
+function withoutBins(axes: readonly Axis[], of: Tensor): readonly Axis[] {
+  if (of.kind !== "map") return axes
+  const bins = of.args.flatMap((a, i) =>
+    a.kind === "iota" && literalExtent(a.start) === 0 && binnedElement(of.body, `$${i}`) !== undefined ? a.axes : [],
+  )
+  return axes.filter((a) => bins[0]?.name !== a.name)
 }
 
 const sameFold = (a: Tensor, b: Tensor): boolean =>

@@ -43,18 +43,21 @@ export class LoopFault extends Error {
   }
 }
 
-/** Who touched each element: the last writer and the last reader of the current period, or `many` of them. */
+/** Who touched each element: the last writer, reader and adder of the current period, or `many` of them. */
 export interface Accesses {
   readonly writer: Float64Array
   readonly reader: Float64Array
+  /** The last who added to it. */
+  readonly adder: Float64Array
 }
 
 export const accesses = (size: number): Accesses => ({
   writer: new Float64Array(size),
   reader: new Float64Array(size),
+  adder: new Float64Array(size),
 })
 
-type Touch = "read" | "write"
+type Touch = "read" | "write" | "add"
 
 /** An array of the kernel; one object per declaration, its contents replaced at each launch. */
 export interface ArrayState {
@@ -230,6 +233,16 @@ export function checkUnderway(machine: Machine, array: ArrayState, underway: Und
     fault(machine, "pending", `${array.name}[${at}] is stored to while a product that reads it is under way`)
 }
 
+/** Adds to an element for the current lane. The caller has checked the range. */
+export function addToArray(machine: Machine, array: ArrayState, offset: number, value: number): void {
+  const life = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]
+  if (array.stored.length > 0 && array.stored[offset] !== life)
+    fault(machine, "uninitialised", `${array.name}[${offset}] is added to before it is stored`)
+  if (array.underway !== undefined) checkUnderway(machine, array, array.underway, offset, "write")
+  if (array.lanes !== undefined) checkRaces(machine, array, offset, "add")
+  writeElement(array.memory, offset, array.values[offset]! + value)
+}
+
 /** Faults unless `width` elements from `offset` lie in the array, aligned to their number. */
 export function checkRange(machine: Machine, array: ArrayState, offset: number, width: number): void {
   if (!(offset >= 0 && offset + width <= array.size))
@@ -274,17 +287,18 @@ export function checkRaces(machine: Machine, array: ArrayState, at: number, touc
 
 /**
  * Notes that `me` touches an element and answers who else did in a way that conflicts, or −1. Entries below `floor` are of an earlier
- * period and count as empty. Readings go with readings.
+ * period and count as empty. Readings go with readings, and additions with additions.
  */
 function note(a: Accesses, touch: Touch, at: number, floor: number, me: number, many: number): number {
-  const { writer, reader } = a
-  const w = writer[at]!
-  if (w >= floor && w !== me) return w
-  if (touch !== "read") {
-    const r = reader[at]!
-    if (r >= floor && r !== me) return r
-  }
-  const mine = touch === "read" ? reader : writer
+  const { writer, reader, adder } = a
+  const other = (who: Float64Array) => (who[at]! >= floor && who[at] !== me ? who[at]! : -1)
+  const w = other(writer)
+  if (w >= 0) return w
+  const r = touch === "read" ? -1 : other(reader)
+  if (r >= 0) return r
+  const s = touch === "add" ? -1 : other(adder)
+  if (s >= 0) return s
+  const mine = touch === "read" ? reader : touch === "write" ? writer : adder
   mine[at] = mine[at]! >= floor && mine[at] !== me ? many : me
   return -1
 }

@@ -15,7 +15,7 @@ import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import { everyStatement } from "../ir/loop-visit.js"
 import { addDrain, addFill, addMultiply } from "./fragments.js"
 import { sharedNodes } from "./loop-expressions.js"
-import { checkAwaited, checkRange, newArray, newMachine, writeArray } from "./loop-machine.js"
+import { addToArray, checkAwaited, checkRange, newArray, newMachine, writeArray } from "./loop-machine.js"
 import {
   arrayOf,
   type Compilation,
@@ -236,7 +236,8 @@ function addStore(program: Compilation, s: Statement & { kind: "store" }): void 
     for (let i = 0; i < values.length; i++) made[i] = values[i]!()
     if (array.waits) checkAwaited(machine, array)
     checkRange(machine, array, at, values.length)
-    for (let i = 0; i < values.length; i++) writeArray(machine, array, at + i, made[i]!)
+    if (s.adds === true) addToArray(machine, array, at, made[0]!)
+    else for (let i = 0; i < values.length; i++) writeArray(machine, array, at + i, made[i]!)
     return next
   })
 }

@@ -94,7 +94,17 @@ export type Statement =
       readonly layout?: { readonly atom: string; readonly operand: OperandName }
       readonly swizzle?: 32 | 64 | 128
     }
-  | { readonly kind: "store"; readonly array: string; readonly offset: Expression; readonly value: Expression }
+  /**
+   * With `adds` the value is added to the element in one step, whatever other lanes add to it meanwhile: of integers in shared arrays only, so that
+   * any order gives the same. What is read or stored otherwise of the element needs a barrier between.
+   */
+  | {
+      readonly kind: "store"
+      readonly array: string
+      readonly offset: Expression
+      readonly value: Expression
+      readonly adds?: true
+    }
   /** name = the value of the lane whose number is this lane's XOR `mask` within its subgroup. */
   | { readonly kind: "shuffle"; readonly name: string; readonly value: Expression; readonly mask: number }
   /** All lanes of the workgroup arrive before one goes on; writes to shared arrays and buffers before it are visible after it. */

@@ -15,6 +15,8 @@ export function rangeOf(x: Expression, ranges: ReadonlyMap<string, Range>): Rang
   if (x.kind === "literal") return { low: x.value, high: x.value }
   if (x.kind === "symbol") return { low: 0, high: x.max }
   if (x.kind === "variable") return ranges.get(x.name) ?? everything
+  // A number that both types have is itself.
+  if (x.kind === "operation" && x.operation === "toI32") return underMask(x.args[0]!)
   if (x.kind !== "operation" || x.dtype !== "i32" || x.args[0]!.dtype === "f32") return everything
   const args = (x.operation === "select" ? x.args.slice(1) : x.args).map((a) => rangeOf(a, ranges))
   const [a, b] = args as [Range, Range]
@@ -46,4 +48,10 @@ export function rangeOf(x: Expression, ranges: ReadonlyMap<string, Range>): Rang
     default:
       return everything
   }
+}
+
+/** Bounds of a u32 expression, where a mask shows some that an i32 has. */
+function underMask(x: Expression): Range {
+  const mask = x.kind === "operation" && x.dtype === "u32" && x.operation === "bitand" ? x.args[1] : undefined
+  return mask?.kind === "literal" && mask.value <= everything.high ? { low: 0, high: mask.value } : everything
 }

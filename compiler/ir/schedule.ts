@@ -164,6 +164,12 @@ const storeFields = {
     leftOut: "their own order",
     about: "The order in which workgroups run over blocks: all axes of the store, the slowest first.",
   },
+  bins: {
+    form: axis,
+    leftOut: "none",
+    about:
+      "An axis of the store at one place of which each element of its folds counts: lanes add elements to places in the workgroup's memory, each element once, in place of comparing it for every place. Sums of integers; a block is one place of each other axis, and of the folds `vector` and `innerUnroll` may be said.",
+  },
   staged: {
     form: keyed("buffer", fields(stagedFields)),
     leftOut: {},
@@ -298,6 +304,7 @@ export interface Refusal {
     | "reduce/group"
     | "reduce/chunk"
     | "reduce/run"
+    | "reduce/bins"
     | "local/unowned"
     | "local/size"
     | "store/packed"

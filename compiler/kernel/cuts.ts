@@ -31,6 +31,8 @@ export interface CutLimits {
   readonly localElements: number
   /** Operations that a block may spend on one local, */
   readonly localWork: number
+  /** or each of so many lanes of hardware on elements of its own, */
+  readonly lanes?: number
   /** or on one element of a row that it may compute whatever its length. */
   readonly localCost: number
   /** Recomputing up to this many operations in all is cheaper than a kernel. */
@@ -346,6 +348,9 @@ export function readersOf(t: Tensor, order: readonly Tensor[], buffers: Readonly
  */
 function light(t: Tensor, held: number, perElement: number, limits: CutLimits): boolean {
   if (t.kind === "map") return perElement <= limits.localCost
+  // A lane of hardware has elements of its own, and few operations.
+  const { lanes = Number.POSITIVE_INFINITY } = limits
+  if (held >= lanes && perElement * Math.ceil(held / lanes) <= cutRules.laneWork) return true
   const simple = t.kind === "reduce" && (t.monoid.kind === "sum" || t.monoid.kind === "max" || t.monoid.kind === "min")
   const length = simple ? foldedExtent(t, t.args[0]!) : 0
   return held === 1 && length <= limits.localElements && perElement <= length * limits.localCost

@@ -8,6 +8,8 @@ export const cutRules = {
   localElements: 4096,
   /** Operations that a block may spend on one local: about one for each element that it may hold. Not measured. */
   localWork: 4096,
+  /** Operations of a lane of hardware on elements that it makes alone: they take less than a launch, which takes two thousand cycles. Counted. */
+  laneWork: 128,
   /** Operations of one element of a row that a block may compute whatever its length: less than a load costs. Not measured. */
   localCost: 16,
   /** Operations in all up to which recomputing is cheaper than a launch and a way through memory. Not measured. */

@@ -28,7 +28,7 @@ import { atomSchedule } from "./products/atoms.js"
 import { contractionSchedule } from "./products/contraction.js"
 import { workgroupsFor } from "./prologue.js"
 import type { Chunked } from "./shares.js"
-import { workgroupStore } from "./workgroup-store.js"
+import { binsOf, workgroupStore } from "./workgroup-store.js"
 
 type OwnSchedule = (
   store: Store,
@@ -92,7 +92,9 @@ function hostsOf(
   target: ScheduleTarget,
 ) {
   const inChunks = sharedFolds(stores).map((h) => (h !== undefined && chunked[h.store] !== undefined ? h : undefined))
-  const plain = stores.filter((_, i) => chunked[i] === undefined && inChunks[i] === undefined)
+  const plain = stores.filter(
+    (s, i) => chunked[i] === undefined && inChunks[i] === undefined && binsOf(s, target.rules) === undefined,
+  )
   const shared = sharedReads(plain, kernel, target)
   return stores.map((s, i) => {
     const along = shared[plain.indexOf(s)]

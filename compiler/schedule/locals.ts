@@ -14,7 +14,7 @@ import { alignLocals } from "../tile/staging/homes.js"
 import { stagedLocals } from "./one-lane.js"
 import { power } from "./shares.js"
 import { wideAlong } from "./vectors.js"
-import { shareFolds, shareShort } from "./workgroup-store.js"
+import { shareFolds, shareOuter, shareShort } from "./workgroup-store.js"
 
 /** How the folds in locals are done, under the schedules of the stores. */
 export function localFolds(
@@ -34,11 +34,24 @@ export function localFolds(
         shareFolds(wide, [item.value], folds, count, target)
         if (wide.some((r) => folds[r.axis]!.group !== undefined)) break
       }
-      // All of a block wait for what it makes first: lanes share it in whatever order it reads.
-      if (target.rules === "simt" && count < least)
-        shareShort(nodesOf([item.value], "reduce"), [item.value], folds, least, target)
+      if (target.rules === "simt" && count < least) shareAmongIdle(item, elements.get(item.name) ?? 1, folds, target)
     }
   return folds
+}
+
+/**
+ * All of a block wait for what it makes first: lanes without an element of their own share the folds of others, in whatever order they read, of a
+ * subgroup or, where a fold is shorter than that, of a part of one, in which each lane has the folds inside for itself.
+ */
+function shareAmongIdle(
+  { value }: Local,
+  elements: number,
+  folds: Record<string, ReductionTile>,
+  target: ScheduleTarget,
+): void {
+  if (elements >= target.threads) return
+  shareShort(nodesOf([value], "reduce"), [value], folds, target.subgroup, target)
+  shareOuter([value], folds, Math.min(target.subgroup, power(target.threads / elements)), target)
 }
 
 /** Elements of each local that a block has at most; locals of which some block may have any number are left out. */

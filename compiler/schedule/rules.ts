@@ -77,6 +77,8 @@ export const workgroupRules = {
   perThread: 4,
   /** Points of a store up to which all threads of a workgroup share each of its folds: otherwise nearly all would idle. Not measured. */
   pointsOfShared: 4,
+  /** Lanes at least that share a fold where all others of a subgroup would be idle: a tree of three exchanges. Counted. */
+  fewLanes: 8,
   /** Elements of a local that a block of hardware makes without further ado: a subgroup has one each. Not measured. */
   fewElements: 32,
   /**
@@ -100,6 +102,16 @@ export const workgroupRules = {
    * computation, as long as there are blocks enough. Not measured.
    */
   blocksWithLocals: 6,
+} as const
+
+/** Sums on hardware whose elements count at one place of an axis each. */
+export const binRules = {
+  /** Places of the axis from which lanes add elements to them: of fewer comparisons cost no more than lanes that wait for one another. Not measured. */
+  least: 64,
+  /** Places at most: three arrays of so many words leave a workgroup memory for what it makes besides. Counted. */
+  most: 2048,
+  /** Vectors of a lane under way at once: as many loads of 16 bytes leave room in 255 registers. Counted. */
+  turns: 8,
 } as const
 
 /** Folds that lanes of hardware share and that read memory once. */

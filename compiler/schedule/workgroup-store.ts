@@ -16,10 +16,11 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../ir/query.js"
 import type { ReductionTile, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { binnedFolds } from "../tile/bins/find.js"
 import { longestRun } from "../tile/runs.js"
 import { commonLocals } from "../tile/staging/common.js"
 import { alikeInLanes } from "../tile/values.js"
-import { storeRules, workgroupRules } from "./rules.js"
+import { binRules, storeRules, workgroupRules } from "./rules.js"
 import { volume } from "./shares.js"
 import {
   accumulate,
@@ -33,6 +34,7 @@ import {
   tilesOf,
 } from "./store-draft.js"
 import { streamFolds } from "./streams.js"
+import { wideAlong } from "./vectors.js"
 
 export function workgroupStore(
   store: Store,
@@ -40,6 +42,8 @@ export function workgroupStore(
   machine: ScheduleTarget,
   along: readonly Expression[],
 ): StoreSchedule {
+  const bins = binsOf(store, machine.rules)
+  if (bins !== undefined) return binnedStore(store, bins, kernel, machine)
   const draft = draftStore(store, kernel, machine.vector, along)
   const { folds, reduce, tiles } = draft
   const accumulators = placesPerThread(draft, accumulatorsFor(folds, machine.registers))
@@ -53,6 +57,28 @@ export function workgroupStore(
   }
   setBlocks(draft, machine.block, pointsOfBlock(draft, kernel, machine))
   return { tile: tilesOf(draft), reduce }
+}
+
+/**
+ * The axis at one place of which each element of the store's sums counts: on hardware lanes add it to that place in the workgroup's memory, where
+ * there are many.
+ */
+export const binsOf = ({ value, axes }: Store, rules: ScheduleTarget["rules"]): Axis | undefined =>
+  axes.find(({ name, extent }) => {
+    const places = literalExtent(extent) ?? 0
+    const many = rules === "simt" && places >= binRules.least && places <= binRules.most
+    return many && binnedFolds(value, name) !== undefined
+  })
+
+/** Lanes take vectors of the folded axis where they can, as many in a turn as there are for each, or as may be under way. */
+function binnedStore(store: Store, bins: Axis, kernel: Kernel, { threads, vector }: ScheduleTarget): StoreSchedule {
+  const reduce = outermostFolds(store.value).map((r): readonly [string, ReductionTile] => {
+    const isWhole = (literalExtent(r.extent) ?? 1) % vector === 0
+    const width = isWhole && wideAlong(r, kernel, vector) ? vector : 1
+    const innerUnroll = Math.min(binRules.turns, Math.ceil(hinted(r.extent) / (threads * width)))
+    return [r.axis, { ...(width > 1 ? { vector: width } : {}), ...(innerUnroll > 1 ? { innerUnroll } : {}) }]
+  })
+  return { tile: { [bins.name]: { block: "all" } }, reduce: Object.fromEntries(reduce), bins: bins.name }
 }
 
 /** Shares long folds: among all lanes that would be without a point otherwise, in whatever order a fold reads; else among a subgroup. */
@@ -72,7 +98,25 @@ function shareOut(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): v
     for (let lanes = count; lanes > subgroup; lanes >>= 1)
       if (takesWholeRuns(folds, lanes, machine) && (share(folds, lanes) || share(inOrder, lanes))) return
   if (share(inOrder, points <= workgroupRules.pointsOfShared ? machine.threads : subgroup)) return
-  if (machine.rules === "simt" && count > subgroup) shareShort(folds, values, reduce, subgroup, machine)
+  if (machine.rules !== "simt") return
+  if (count > subgroup) shareShort(folds, values, reduce, subgroup, machine)
+  if (points <= workgroupRules.pointsOfShared) shareOuter(values, reduce, machine.threads, machine)
+}
+
+/**
+ * Lanes that would be idle share the outermost folds, `most` of them or as many as these are long, and at least a few; each has the folds inside for
+ * itself.
+ */
+export function shareOuter(
+  values: readonly Expression[],
+  into: Record<string, ReductionTile>,
+  most: number,
+  machine: Pick<ScheduleTarget, "subgroup" | "rules">,
+): void {
+  const isShared = nodesOf(values, "reduce").some((r) => into[r.axis]?.group !== undefined)
+  if (isShared || most < workgroupRules.fewLanes) return
+  shareShort(values.flatMap(outermostFolds), values, into, most, machine)
+  shareOuter(values, into, most >> 1, machine)
 }
 
 /** Places of an axis that no shared fold depends on belong to the lanes that share it: others would fold the same again. */

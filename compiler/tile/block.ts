@@ -40,6 +40,8 @@ export interface Build {
   readonly fresh: (stem: string) => string
   /** Shared arrays of the whole kernel: name → dtype and size. */
   readonly shared: Map<string, SharedArray>
+  /** Those of them that lanes add into. */
+  readonly bins: Set<string>
   /** Those that the present section has. */
   readonly taken: Set<string>
   readonly lengths: FoldLengths

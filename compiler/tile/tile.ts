@@ -21,6 +21,7 @@ import type { Expression } from "../ir/nodes.js"
 import { loadedIn } from "../ir/query.js"
 import type { Refusal, Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
+import { binAxis, emitBins } from "./bins/emit.js"
 import { type BlockAxis, type Build, blockAxis, createLowerer, everywhere, laneGroup, Refused } from "./block.js"
 import { emitFragments } from "./fragments/fragments.js"
 import { emitIterations } from "./iterations.js"
@@ -54,7 +55,8 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
     )
   const lengths = foldLengths(kernel)
   const prologue = undefined
-  const parts: Build = { kernel, schedule, fresh: freshNames(), shared: new Map(), taken: new Set(), lengths, prologue }
+  const memory = { shared: new Map(), taken: new Set<string>(), bins: new Set<string>() }
+  const parts: Build = { kernel, schedule, fresh: freshNames(), ...memory, lengths, prologue }
   const group = variable("group")
   const hosts = schedule.stores.map((s) => s.computeWith)
   const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, hosts), parts))
@@ -194,6 +196,15 @@ function emitSection(
   if (schedule.atom !== undefined) {
     const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
     emitFragments([store, ...beside], axes, schedule, locals, scope, parts)
+    return out
+  }
+  const bins = binAxis(axes, schedule)
+  if (bins !== undefined) {
+    if (beside.length > 0) throw new Refused("reduce/bins", "bins are filled for one store")
+    const values = [store.value, ...store.index]
+    const { lowerer } = emitStaged({ values, axes, locals, chunk: undefined, folding }, parts, out)
+    const scope: Scope = { out, bound: new Set(cells), vector: undefined, lanes: undefined, solved: new Map() }
+    emitBins(store, axes, bins, schedule, lowerer, scope, parts)
     return out
   }
   const staged = stage(store, schedule, parts.fresh("staged"), beside)

@@ -14,6 +14,7 @@ import { type Monoid, monoidParts } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { type AxisTile, type Fields, type Schedule, scheduleFields } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
+import { binsCases, drawBins } from "./bins.js"
 import { fuseProgram } from "./execute.js"
 import { buildFolds, foldRecipes } from "./folds.js"
 import { buildProgram, type LawProgram, nodesOf, recipes, rootsOf } from "./generate.js"
@@ -29,6 +30,7 @@ import { runs, seed } from "./settings.js"
 const least = 20
 const programs = 600
 const prologues = 200
+const bins = 100
 const counts = new Map<string, number>()
 const count = (key: string) => counts.set(key, (counts.get(key) ?? 0) + 1)
 const countAll = (keys: Iterable<string>) => {
@@ -175,6 +177,11 @@ beforeAll(() => {
     withTable(() => {
       const kernel = prologueKernel(c)
       countKernel(kernel, prologueSchedule(kernel, c))
+    })
+  for (const c of fc.sample(binsCases, { seed, numRuns: runs(bins) }))
+    withTable(() => {
+      const { kernel, scheduled } = drawBins(c)
+      countKernel(kernel, scheduled)
     })
 })
 

@@ -6,6 +6,8 @@ const names = Object.keys(defaultCutLimits) as (keyof CutLimits)[]
 
 const factors: fc.Arbitrary<CutLimits> = fc
   .tuple(...names.map(() => fc.constantFrom(1, 0, 0.002, 0.1, 100)))
-  .map((drawn) => Object.fromEntries(names.map((n, i) => [n, defaultCutLimits[n] * drawn[i]!])) as unknown as CutLimits)
+  .map(
+    (drawn) => Object.fromEntries(names.map((n, i) => [n, defaultCutLimits[n]! * drawn[i]!])) as unknown as CutLimits,
+  )
 
 export const cutLimits: fc.Arbitrary<CutLimits> = fc.oneof(fc.constant(defaultCutLimits), factors)

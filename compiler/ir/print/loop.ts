@@ -65,7 +65,7 @@ export function printStatement(s: Statement): string {
     case "alloc":
       return printAlloc(s)
     case "store":
-      return `${s.array}[${print(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] = ${print(s.value)}`
+      return `${s.array}[${print(s.offset)}${s.value.width > 1 ? ` : ${s.value.width}` : ""}] ${s.adds ? "+=" : "="} ${print(s.value)}`
     case "shuffle":
       return `shuffle ${s.name}: ${printType(s.value)} = ${print(s.value)} across ${s.mask}`
     case "prefetch":

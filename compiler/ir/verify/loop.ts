@@ -192,6 +192,14 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
       const array = target(check, s.array, s.offset, s.value.width)
       if (array !== undefined) same(check, `an element of ${s.array}`, array, { dtype: s.value.dtype, width: 1 })
       checkTouch(check, s.array, s.value.width)
+      if (s.adds === true) {
+        const { dtype, width } = s.value
+        require(check, (dtype === "i32" || dtype === "u32") && width === 1, "dtype", () =>
+          `${typeName(s.value)} is added by lanes in any order, which is for single integers`)
+        const made = array?.made
+        const isShared = made === undefined || ("space" in made && made.space === "shared")
+        require(check, isShared, "access", () => `lanes add to ${s.array}, which is no shared array`)
+      }
       const early = place.within === "prologue" && check.kernel.buffers.some((b) => b.name === s.array)
       require(check, !early, "access", () => "every workgroup would store this, before its cells")
       break

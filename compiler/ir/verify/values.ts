@@ -45,6 +45,8 @@ interface State {
   readonly lasting: Map<Expression, Form>
   readonly passing: Map<Expression, Form>
   readonly steady: Map<Expression, boolean>
+  /** Of what may be anything and is the same as long as its names are: it is the same thing in all statements. */
+  readonly opaque: Map<Expression, Form>
   /** The functions below, for what is made of operations and conditions. */
   readonly of: (x: Expression) => Form
   readonly isSteady: (x: Expression) => boolean
@@ -68,11 +70,12 @@ export function createValues(atoms: Atoms, facts: Facts, counted: State["counted
     lasting: new Map(),
     passing: new Map(),
     steady: new Map(),
+    opaque: new Map(),
     of: (x) => formOf(state, x),
     isSteady: (x) => isSteady(state, x),
     meaning: (name) => meanings.get(name),
     cases: (condition) => casesOf(condition, state),
-    anything: (x) => atoms.plain(...typeRanges[x.dtype]),
+    anything: (x) => anything(state, x),
   }
   return {
     of: state.of,
@@ -82,6 +85,15 @@ export function createValues(atoms: Atoms, facts: Facts, counted: State["counted
     positive: (x) => positiveOf(x, state.of),
     next: () => state.passing.clear(),
   }
+}
+
+function anything(state: State, x: Expression): Form {
+  const { opaque, atoms } = state
+  const known = opaque.get(x)
+  if (known !== undefined) return known
+  const made = atoms.plain(...typeRanges[x.dtype])
+  if (isSteady(state, x)) opaque.set(x, made)
+  return made
 }
 
 /** Whether an expression is the same as long as its names are. */
@@ -162,6 +174,7 @@ function giveMeaning(state: State, name: string, value: Form | Expression | unde
     state.lasting.clear()
     state.passing.clear()
     state.steady.clear()
+    state.opaque.clear()
   }
   declared.add(name)
   forms.delete(name)

@@ -148,7 +148,8 @@ function printStore(c: Context, facts: ArrayFacts, s: Statement & { kind: "store
   const [value, offset] = printed(c, roots) as [string, string]
   const array = spelled(c, s.array)
   const isOne = s.value.width === 1
-  if (facts.pairs) c.line(`put_${isOne ? "half" : "halves"}(${array}, ${bare(offset)}, ${argument(value)});`)
+  if (s.adds === true) c.line(`add_together(${addressText(facts, array, offset)}, ${bare(value)});`)
+  else if (facts.pairs) c.line(`put_${isOne ? "half" : "halves"}(${array}, ${bare(offset)}, ${argument(value)});`)
   else if (isOne && isPlain(facts.storage)) c.line(`${elementText(facts, array, offset)} = ${bare(value)};`)
   else {
     const name = !isOne && facts.space === "register" ? "scatter" : "store"

@@ -34,6 +34,8 @@ FUNCTION i32 lane_number() { return (i32)threadIdx.x; }
 FUNCTION i32 workgroup_number() { return (i32)blockIdx.x; }
 FUNCTION i32 workgroup_count() { return (i32)gridDim.x; }
 FUNCTION void barrier() { __syncthreads(); }
+FUNCTION void add_together(i32* p, i32 x) { atomicAdd(p, x); }
+FUNCTION void add_together(u32* p, u32 x) { atomicAdd(p, x); }
 FUNCTION u32 exchange_word(u32 x, i32 mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 FUNCTION u32 bits(f32 x) { return __float_as_uint(x); }
 FUNCTION f32 from_bits(u32 x) { return __uint_as_float(x); }

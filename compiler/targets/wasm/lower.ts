@@ -226,6 +226,12 @@ function loop(scope: Scope, s: Extract<Statement, { kind: "for" }>): readonly St
 function store(scope: Scope, s: Extract<Statement, { kind: "store" }>): readonly Statement[] {
   const { name, storage } = array(scope, s.array)
   const offset = value(scope, s.offset)
+  if (s.adds === true) {
+    // One lane runs after the other.
+    const { dtype } = s.value
+    const sum = finish(scope, apply("add", fetch(name, offset, dtype), renamed(scope, s.value)))
+    return [{ kind: "store", array: name, offset, value: sum }]
+  }
   if (storage === undefined || !packed(storage)) return [{ ...s, array: name, offset, value: value(scope, s.value) }]
   const from = s.value.kind === "fetch" ? array(scope, s.value.array) : undefined
   // Halves that are moved stay what they are.

@@ -4,12 +4,13 @@
  *   every access of 4 or 8 f32                → array<vec4<f32>>, indexed by unit = 4 elements
  *   a bf16 buffer read 8 at a time            → array<vec4<u32>>, a unit of 8 elements
  *   any access of a single element            → array<f32>; a bf16 buffer still has units of 2
+ *   a shared array that lanes add to          → array<atomic<u32>>
  *
  * A bool is stored as u32. Offsets count elements; `unitIndex` turns one into an index of units.
  */
 import { fault } from "../../../runtime/errors.js"
 import { add, apply, isLiteral, literal, mul, sub } from "../../ir/expression.js"
-import { type LoopKernel, packed, type Storage } from "../../ir/loop.js"
+import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
@@ -21,6 +22,8 @@ export interface ArrayLayout {
   readonly storage: Storage
   /** Elements of one WGSL array element. */
   readonly unit: number
+  /** Whether lanes add to elements: then all accesses are atomic. */
+  readonly atomic?: boolean
 }
 
 /** Layouts by name. */
@@ -42,18 +45,23 @@ export function arrayLayouts(kernel: LoopKernel): Layouts {
     for (const x of nodesOf(expressionsOf(s), "fetch")) touch(x.array, x.width)
   }
   const layouts = new Map<string, ArrayLayout>()
+  const added = addedTo(statements)
   const place = (name: string, dtype: DType, storage: Storage) => {
     const width = narrowest.get(name) ?? 1
     const unit = packed(storage) ? Math.max(2, width) : Math.min(4, width)
-    layouts.set(name, { dtype, storage, unit })
+    layouts.set(name, { dtype, storage, unit, ...(added.has(name) ? { atomic: true } : {}) })
   }
   for (const b of kernel.buffers) place(b.name, packed(b.storage) ? "f32" : b.dtype, b.storage)
   for (const s of statements) if (s.kind === "alloc") place(s.name, s.dtype, s.storage ?? s.dtype)
   return layouts
 }
 
+const addedTo = (statements: readonly Statement[]) =>
+  new Set(statements.flatMap((s) => (s.kind === "store" && s.adds === true ? [s.array] : [])))
+
 /** The WGSL type of one unit. */
-export function unitType({ dtype, storage, unit }: ArrayLayout): string {
+export function unitType({ dtype, storage, unit, atomic }: ArrayLayout): string {
+  if (atomic) return `atomic<${typeText(dtype, 1)}>`
   if (packed(storage)) return typeText("u32", unit / 2)
   return typeText(dtype === "bool" ? "u32" : dtype, unit)
 }

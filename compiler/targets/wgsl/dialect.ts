@@ -113,7 +113,7 @@ function fetchText(context: Context, layout: ArrayLayout, x: Fetch, index: strin
   const array = spelled(context, x.array)
   const unit = Math.min(layout.unit, x.width)
   const at = (i: number) => `${array}[${i === 0 ? bare(index) : shifted(index, i)}]`
-  const units = Array.from({ length: x.width / unit }, (_, i) => at(i))
+  const units = Array.from({ length: x.width / unit }, (_, i) => (layout.atomic ? `atomicLoad(&${at(i)})` : at(i)))
   if (packed(layout.storage)) {
     const parts = units.map((u) => `${widen(context, layout, unit)}(${u})`)
     return parts.length === 1 ? parts[0]! : `vec4<f32>(${parts.join(", ")})`
@@ -152,7 +152,8 @@ function printStore(c: Context, layouts: Layouts, s: Statement & { kind: "store"
   const units = stored(c, layout, texts, width, unit)
   for (const [i, value] of units.entries()) {
     const place = `${array}[${i === 0 ? bare(at) : shifted(at, i)}]`
-    c.line(`${place} = ${bare(value)};`)
+    if (layout.atomic) c.line(`${s.adds === true ? "atomicAdd" : "atomicStore"}(&${place}, ${bare(value)});`)
+    else c.line(`${place} = ${bare(value)};`)
   }
 }
 

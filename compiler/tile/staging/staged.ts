@@ -100,6 +100,7 @@ export function shareMemory(stem: string, kind: SharedArray, parts: Build): stri
   const free = [...parts.shared].find(
     ([other, a]) =>
       !parts.taken.has(other) &&
+      !parts.bins.has(other) &&
       parts.prologue?.kept.has(other) !== true &&
       other !== exchangeOf(kind.dtype) &&
       a.dtype === kind.dtype &&

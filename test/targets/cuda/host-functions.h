@@ -47,6 +47,9 @@ FUNCTION i32 lane_number() { return lane_here; }
 FUNCTION i32 workgroup_number() { return group_here; }
 FUNCTION i32 workgroup_count() { return groups_here; }
 FUNCTION void barrier() { meet(of_block, lanes_here); }
+// One lane runs until it waits.
+FUNCTION void add_together(i32* p, i32 x) { *p = (i32)((u32)*p + (u32)x); }
+FUNCTION void add_together(u32* p, u32 x) { *p += x; }
 FUNCTION u32 exchange_word(u32 x, i32 mask) {
   const i32 warp_here = lane_here / warp, others = lanes_here - warp_here * warp;
   Meeting& m = of_warps[warp_here];

@@ -1,4 +1,4 @@
-/** Eleven kernels that ask for all that loops have: folds and prefixes, shared rows, halves in pairs and alone, integers, choices, indices that are read. */
+/** Twelve kernels that ask for all that loops have: folds and prefixes, shared rows, halves in pairs and alone, integers, choices, indices that are read. */
 
 import {
   add,
@@ -77,6 +77,37 @@ export interface Example {
 }
 
 export const examples: readonly Example[] = [
+  {
+    kernel: kernel(
+      "bins",
+      { x: ["i32", 3, 77], w: ["u32", 3, 77], y: ["u32", 3, 96], z: ["i32", 3, 64] },
+      store(
+        "y",
+        { s: 3, bin: 96 },
+        fold(
+          "i",
+          77,
+          sum,
+          apply(
+            "select",
+            apply("eq", integer("x", "i32", "s", "i"), v("bin")),
+            integer("w", "u32", "s", "i"),
+            literal(0, "u32"),
+          ),
+        ),
+      ),
+      store(
+        "z",
+        { t: 3, place: 64 },
+        fold(
+          "j",
+          77,
+          sum,
+          apply("toI32", apply("eq", apply("bitand", integer("x", "i32", "t", "j"), n(63)), v("place"))),
+        ),
+      ),
+    ),
+  },
   {
     kernel: kernel(
       "odd rows",
