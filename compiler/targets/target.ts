@@ -9,6 +9,7 @@ import { dropBarriers } from "../loop/drop-barriers.js"
 import { halveProducts } from "../loop/half-products.js"
 import { hoistInvariants } from "../loop/hoist-invariants.js"
 import { mergeLoads } from "../loop/merge-loads.js"
+import { numbersFirst } from "../loop/numbers-first.js"
 import { readOnce } from "../loop/read-once.js"
 import { startEarly } from "../loop/start-early.js"
 import { cudaKernels, type Emitted, wasmKernels, wgslKernels } from "./emit.js"
@@ -44,10 +45,11 @@ const common: readonly LoopPass[] = [
 ]
 /** Devices that fetch four elements at once, and whose lanes wait for one another. */
 const wide: readonly LoopPass[] = [
-  ...common,
   { name: "merge-loads", run: mergeLoads },
   { name: "drop-barriers", run: dropBarriers },
 ]
+/** Hardware, where memory is far. */
+const far: readonly LoopPass[] = [...common, { name: "numbers-first", run: numbersFirst }, ...wide]
 const halves: LoopPass = { name: "half-products", run: halveProducts }
 
 export const wasmTarget: Target = { name: "wasm", ...wasmMachine, loopPasses: common, emit: wasmKernels }
@@ -63,7 +65,7 @@ function webgpuOn(machine: Machine, f16 = false): Target {
   return {
     name: "webgpu",
     ...machine,
-    loopPasses: f16 ? [...wide, halves] : wide,
+    loopPasses: [...(unrollable ? far : [...common, ...wide]), ...(f16 ? [halves] : [])],
     emit: wgslKernels({ subgroup, workgroupBytes: tile.sharedBytes, bindings, unrollable, f16 }),
   }
 }
@@ -71,7 +73,7 @@ function webgpuOn(machine: Machine, f16 = false): Target {
 export const cudaTarget: Target = {
   name: "cuda",
   ...cudaMachine,
-  loopPasses: wide,
+  loopPasses: far,
   launchPasses: [
     { name: "read-once", run: readOnce },
     { name: "start-early", run: (loops) => startEarly(loops, cudaAhead) },

@@ -15,6 +15,7 @@ import { clean } from "../../compiler/loop/clean.js"
 import { dropBarriers } from "../../compiler/loop/drop-barriers.js"
 import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
 import { mergeLoads } from "../../compiler/loop/merge-loads.js"
+import { numbersFirst } from "../../compiler/loop/numbers-first.js"
 import { readOnce } from "../../compiler/loop/read-once.js"
 import { startEarly } from "../../compiler/loop/start-early.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
@@ -105,7 +106,7 @@ export function loopsOf(kernel: Kernel, { schedule, options }: Scheduled): Stage
     hoisted,
     // For WebAssembly nobody asks.
     get merged() {
-      merged ??= here(() => dropBarriers(mergeLoads(hoisted)))
+      merged ??= here(() => dropBarriers(mergeLoads(numbersFirst(hoisted))))
       return merged
     },
   }
