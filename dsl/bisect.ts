@@ -52,6 +52,14 @@ export const ordered = (word: number): number => (word >>> 31 === 0 ? word ^ 0x8
 /** The value of a key. */
 export const keyValue = (key: number): number => fromBits(key >>> 31 === 0 ? ~key : key ^ 0x80000000)
 
+/** The weight of the tokens with a key; 0 for the key before all tokens. */
+export const weightOf = (key: number): number => (key === 0 ? 0 : Math.exp(keyValue(key)))
+
+/** A goal that no sum reaches, so that all tokens are kept. */
+export const off = Number.POSITIVE_INFINITY
+/** A goal that the first token reaches, whose weight is 1; and of weights what is not divided by. */
+export const least = 1e-30
+
 /** Where a prefix of the tokens ends in descending order. */
 export type End = {
   readonly key: Key
@@ -79,7 +87,7 @@ export function inOrder(keys: Keys, weights: Weights): Ordered {
   return { keys, weights, firstRounds: call(rounds, keys, weights) }
 }
 
-const digitBits = () => choice("digitBits", 2)
+export const digitBits = () => choice("digitBits", 2)
 
 /** What the tokens from each candidate on are worth, part by part. */
 type Worth = (keys: Keys, weights: Weights, candidate: Tensor<"digit", "u32">) => Sums

@@ -7,20 +7,24 @@
  * and p (`prefix`). The draw is the Gumbel-max form of a draw from the softmax: the noise is a function of (seed, step, token), so the
  * same seed gives the same text, and nothing is uploaded but the parameters.
  */
-import { extent, pick } from "./axes.js"
+import { extent, merge, pick, rename, size, split } from "./axes.js"
 import {
+  digitBits,
   type End,
   endByCount,
   endByMass,
   inOrder,
   inParts,
-  keyValue,
+  least,
+  off,
   ordered,
   type Parts,
   placeOfTied,
   tiedBefore,
+  weightOf,
 } from "./bisect.js"
 import { call } from "./call.js"
+import { countedBits, countRounds, firstRound, inFewParts, lastOf, massRounds, placeOfLast } from "./counting.js"
 import { argmax, max, sum } from "./fold.js"
 import { map, mapTo } from "./map.js"
 import { iota, literal } from "./memory.js"
@@ -58,6 +62,7 @@ export function greedyToken(logits: Tensor<"vocab">): Tensor<never, "i32"> {
  * @throws `trace/extent` when there are fewer fields than `samplingFields`
  */
 export function sampleToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "u32">): Tensor<never, "i32"> {
+  if (digitBits() >= countedBits) return sampleByCounting(logits, sampling)
   const parts = call(partsOf, logits)
   const all = call(overall, call(extremes, parts), sampling)
   const { keys, weights } = call(prepare, parts, all.largest, sampling)
@@ -84,16 +89,26 @@ export function drawToken(logits: Tensor<"vocab">, sampling: Tensor<"field", "u3
   return unlessBroken(argmax(call(scoresOfAll, logits, all, sampling), "vocab"), all.broken)
 }
 
-/** A goal that no sum reaches, so that all tokens are kept. */
-const off = Number.POSITIVE_INFINITY
-/** A goal that the first token reaches, whose weight is 1; and of weights what is not divided by. */
-const least = 1e-30
 /** Below every logit, and finite. */
 const lowest = -3.4028234663852886e38
 
 const field = (sampling: Tensor<"field", "u32">, name: Field) => pick(sampling, "field", samplingFields.indexOf(name))
 const numberOf = (sampling: Tensor<"field", "u32">, name: Field) =>
   mapTo("f32", (word) => fromBits(word), field(sampling, name))
+
+/**
+ * `sampleToken` by counting, in few kernels: whatever is one number for all tokens is found again by each block that needs it, from the few numbers that
+ * the kernel before has left.
+ */
+function sampleByCounting(logits: Tensor<"vocab">, sampling: Tensor<"field", "u32">): Tensor<never, "i32"> {
+  const { all, keys, weights } = call(begin, logits, call(extremesOfPieces, logits), sampling)
+  const tokens = { keys, weights, bits: digitBits() }
+  const first = firstRound(tokens)
+  const counted = countRounds(first, tokens, all.wanted)
+  const last = call(lastOf, massRounds(first, counted, tokens, all.wanted, all.share), keys)
+  const scores = scoresUpTo(logits, all, sampling, last.key, call(placeOfLast, last, keys))
+  return unlessBroken(argmax(scores, "vocab"), all.broken)
+}
 
 /** In memory: what fills up the last part would be in the way of vectors. */
 const partsOf = (logits: Tensor<"vocab">): Tensor<Parts> => inParts(logits, lowest)
@@ -106,6 +121,30 @@ function extremes(parts: Tensor<Parts>) {
       mapTo("u32", (x) => exponentOf(x), parts),
       "member",
     ),
+  }
+}
+
+function extremesOfPieces(logits: Tensor<"vocab">) {
+  const parts = inFewParts(logits, lowest)
+  const pieces = split(parts, "member", { piece: 4, member: size(parts, "member") / 4 })
+  const exponents = mapTo("u32", (x) => exponentOf(x), pieces)
+  return { largest: max(pieces, "member"), exponent: max(exponents, "member") }
+}
+
+/** What the filters look at, and what is one number for all tokens. */
+function begin(
+  logits: Tensor<"vocab">,
+  { largest, exponent }: ReturnType<typeof extremesOfPieces>,
+  sampling: Tensor<"field", "u32">,
+) {
+  const own = {
+    largest: merge(largest, ["part", "piece"], "part"),
+    exponent: merge(exponent, ["part", "piece"], "part"),
+  }
+  const again = max(rename(own.largest, "part", "share"), "share")
+  return {
+    all: { ...overall(own, sampling), share: numberOf(sampling, "topP") },
+    ...prepare(inFewParts(logits, lowest), again, sampling),
   }
 }
 
@@ -173,9 +212,6 @@ function keptOf(first: End, wanted: Tensor<never>, second: End, mass: Tensor<nev
   )
   return { kept: both, before: tiedBefore(second) }
 }
-
-/** The weight of the tokens with a key; 0 for the key before all tokens. */
-const weightOf = (key: number): number => (key === 0 ? 0 : Math.exp(keyValue(key)))
 
 /** Logits with noise of the tokens up to the last one in the order, −∞ for all others. */
 function scoresUpTo(

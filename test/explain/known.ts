@@ -2,8 +2,6 @@
  * Kernels that fail the law of latency.test.ts today, by shape, entry and kind. Each number is exact: whoever mends a schedule makes it smaller here.
  *
  * Products in chunks, and online folds, of many rows compute with single multiplications and additions, where the hardware has units for matrices.
- * All others: the rounds in which `sample` finds where its filters end, each of which waits for the sums of the one before; and a block that finds the
- * experts of its token once more (tales).
  */
 
 export type Kind = "product" | "online fold" | "other"
@@ -14,7 +12,6 @@ export const known: Readonly<Record<string, Readonly<Record<string, Counts>>>> =
   "qwen3-0.6b": {
     prefill: { product: 4, "online fold": 1 },
     logits: { product: 4, "online fold": 1 },
-    sample: { other: 4 },
   },
   "qwen3-1.7b": {
     prefill: { product: 3, "online fold": 1 },
@@ -31,7 +28,6 @@ export const known: Readonly<Record<string, Readonly<Record<string, Counts>>>> =
   },
   tales: {
     prefill: { product: 2, "online fold": 1 },
-    step: { other: 1 },
     logits: { product: 2, "online fold": 1 },
   },
   "heads of 64": {
@@ -46,11 +42,9 @@ export const known: Readonly<Record<string, Readonly<Record<string, Counts>>>> =
   "llama-3.2-1b": {
     prefill: { "online fold": 1, product: 2 },
     logits: { "online fold": 1, product: 2 },
-    sample: { other: 3 },
   },
   "gpt-2 small": {
     prefill: { product: 4, "online fold": 1 },
     logits: { product: 4, "online fold": 1 },
-    sample: { other: 3 },
   },
 }

@@ -85,6 +85,13 @@ describe.each(shapes)("%s", (shape) => {
 
   if (configNames.some((name) => name === shape)) claimsOfStep(shape, () => compilation)
 
+  test.skipIf(entriesOf(shape) !== undefined)("a draw is few kernels, for each waits for the one before", () => {
+    const { sample, draw } = costs.entries
+    expect(sample!.launches).toBeLessThanOrEqual(15)
+    expect(sample!.estimatedMicroseconds).toBeLessThanOrEqual(60)
+    expect(draw!.launches).toBeLessThanOrEqual(6)
+  })
+
   test("no entry computes more than a quarter above what is needed", () => {
     const above = Object.entries(costs.entries).flatMap(([name, e]) =>
       e.operations > 1.25 * e.unfusedOperations ? [name] : [],
