@@ -13,7 +13,7 @@
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, fetch, freeVariables, literal, mul, substitute, variable } from "../../ir/expression.js"
 import { atoms, fragmentSize } from "../../ir/fragments/atoms.js"
-import { at as placeIn } from "../../ir/fragments/layout.js"
+import { type Layout, at as placeIn } from "../../ir/fragments/layout.js"
 import { bufferOf, type Store } from "../../ir/kernel.js"
 import type { Half, Statement } from "../../ir/loop.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
@@ -42,6 +42,8 @@ export function emitFragments(
 ): void {
   const atom = atoms.get(schedule.atom!.name)
   if (atom === undefined) throw new Refused("atom/unknown", `there is no atom '${schedule.atom!.name}'`)
+  const layout = atom.c.layout
+  if (layout === undefined) throw new Refused("atom/unknown", `where results of '${atom.name}' lie is not known`)
   if (Object.keys(schedule.staged ?? {}).length > 0)
     throw new Refused("atom/tile", "what matrix units multiply is staged by itself")
   const storage = atom.a.storage as Half
@@ -91,7 +93,7 @@ export function emitFragments(
   }
   const scope = { ...start, bound: new Set([...start.bound, "lane"]) }
   const results = emitRing(ring, scope, lowerer)
-  emitResults(of, groups, { rows, columns }, fixed, results, scope, lowerer, parts)
+  emitResults(of, groups, layout, { rows, columns }, fixed, results, scope, lowerer, parts)
 }
 
 /** What is said of the folded axes. */
@@ -110,6 +112,7 @@ function foldingOf({ folded, products }: Contraction, { reduce }: StoreSchedule,
 function emitResults(
   of: Contraction,
   { atom, down, across, row, column }: Groups,
+  layout: Layout,
   { rows, columns }: { readonly rows: ReturnType<typeof sideOf>; readonly columns: ReturnType<typeof sideOf> },
   fixed: ReadonlyMap<string, Expression>,
   results: readonly string[],
@@ -117,7 +120,6 @@ function emitResults(
   lowerer: Lowerer,
   parts: Build,
 ): void {
-  const layout = atom.c.layout!
   const size = fragmentSize(atom, "c")
   const [i, j, pair] = ["down", "across", "pair"].map((stem) => lowerer.fresh(stem)) as [string, string, string]
   const body: Statement[] = []
