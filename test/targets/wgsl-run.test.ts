@@ -43,7 +43,7 @@ interface Claim {
     access: LoopBuffer["access"],
     elements: number,
   ])[]
-  readonly shared?: readonly (readonly [name: string, size: number])[]
+  readonly shared?: readonly (readonly [name: string, size: number, dtype?: DType])[]
   readonly body: readonly Statement[]
   /** Iterations of the lane loop, when fewer than the lanes. */
   readonly active?: number
@@ -62,7 +62,7 @@ function kernelOf(name: string, c: Claim): LoopKernel {
   )
   const lanes: Statement = { kind: "for", variable: "l", extent: n(c.active ?? c.lanes), bind: "lane", body: c.body }
   const shared = (c.shared ?? []).map(
-    ([s, size]): Statement => ({ kind: "alloc", name: s, dtype: "f32", size, space: "shared" }),
+    ([s, size, dtype = "f32"]): Statement => ({ kind: "alloc", name: s, dtype, size, space: "shared" }),
   )
   const grid: Statement = {
     kind: "for",
@@ -193,6 +193,28 @@ const claims: Readonly<Record<string, Claim>> = {
       store("y", v("l"), add(v("s", "f32"), v("two", "f32"))),
     ],
     input: { x: iota(32, (i) => i * i) },
+  },
+  bins: {
+    lanes: 32,
+    buffers: [
+      ["x", "i32", "read", 32],
+      ["y", "i32", "write", 32],
+    ],
+    shared: [["counts", 32, "i32"]],
+    body: [
+      store("counts", v("l"), n(0)),
+      { kind: "barrier" },
+      {
+        kind: "store",
+        array: "counts",
+        offset: apply("bitand", fetch("x", v("l"), "i32"), n(3)),
+        value: v("l"),
+        adds: true,
+      },
+      { kind: "barrier" },
+      store("y", v("l"), fetch("counts", v("l"), "i32")),
+    ],
+    input: { x: Int32Array.from({ length: 32 }, (_, i) => i * 3) },
   },
   "reversed eight": {
     lanes: 1,
@@ -332,6 +354,12 @@ describe.skipIf(!present)("statements on the adapter", () => {
   it("exchanges values between lanes", async () => {
     const expected = iota(32, (i) => [0, 1, 2, 3].map((j) => ((i & ~3) + j) ** 2).reduce((x, y) => x + y, 0))
     expect(new Float32Array(await read("shuffle"))).toEqual(expected)
+  })
+
+  it("adds what lanes bring to one element", async () => {
+    const expected = new Int32Array(32)
+    for (let l = 0; l < 32; l++) expected[(3 * l) & 3]! += l
+    expect(new Int32Array(await read("bins"))).toEqual(expected)
   })
 
   it("assigns all lanes of a vector of eight at once", async () => {
