@@ -39,6 +39,8 @@ export interface Recipe {
   readonly whole?: Term
   /** Whether a channel may have values x of its own; otherwise every x is 1. */
   readonly values: boolean
+  /** A score that moves no pivot and whose weight is 0, if there is one: that of an element that does not count. */
+  readonly absent?: number
 }
 
 const deviation: Term = ["sub", "$0", ["div", "$p1", "$p0"]]
@@ -58,6 +60,7 @@ export const recipes = {
     // exp(−∞ − −∞), added up: less 0 otherwise. A comparison would be a choice, and what it hangs on is kept in full (tensor/storage.ts).
     whole: ["sub", "$c", ["sub", "$p0", "$p0"]],
     values: true,
+    absent: Number.NEGATIVE_INFINITY,
   },
   /** The sum of squared deviations from the mean (Welford 1962; Chan, Golub and LeVeque 1979). */
   moments: {

@@ -26,6 +26,7 @@ import { onlineSchedule } from "./online.js"
 import { inPairs } from "./pairs.js"
 import { atomSchedule } from "./products/atoms.js"
 import { contractionSchedule } from "./products/contraction.js"
+import { onlineAtomSchedule } from "./products/online.js"
 import { workgroupsFor } from "./prologue.js"
 import type { Chunked } from "./shares.js"
 import { binsOf, workgroupStore } from "./workgroup-store.js"
@@ -104,7 +105,8 @@ function hostsOf(
 
 function chunkSchedule(store: Store, kernel: Kernel, { atoms, chunks, rules }: ScheduleTarget): Chunked | undefined {
   const folds = outermostFolds(store.value)
-  const byAtoms = atoms === undefined ? undefined : atomSchedule(store, kernel, atoms)
+  const isOnline = folds.some((r) => r.monoid.kind === "online")
+  const byAtoms = atoms && (isOnline ? onlineAtomSchedule : atomSchedule)(store, kernel, atoms)
   if (byAtoms !== undefined) return byAtoms
   if (chunks === undefined || folds.length === 0) return undefined
   if (folds.every((r) => r.monoid.kind === "online")) return onlineSchedule(store, folds, kernel, chunks, rules)

@@ -141,10 +141,10 @@ function rasterOf(of: Contraction, rows: Shares, columns: Shares): Pick<StoreSch
 
 const size = (a: Axis) => Math.max(1, maximum(a.extent))
 /** Elements of some axes where sizes are at their largest: that is what takes time. */
-const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
+export const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
 
 /** Gives `count` elements to the last axes first; an axis that is larger than what is left gets a power of two. */
-function spread(axes: readonly Axis[], count: number): Shares {
+export function spread(axes: readonly Axis[], count: number): Shares {
   const shares = new Map<string, number>()
   let left = count
   for (const a of [...axes].reverse()) {
@@ -156,9 +156,9 @@ function spread(axes: readonly Axis[], count: number): Shares {
 }
 
 /** The least power of two from n on, no less than a fragment has. */
-const above = (n: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(n)))
+export const above = (n: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(n)))
 
-const blocksOf = (axes: readonly Axis[], shares: Shares): number =>
+export const blocksOf = (axes: readonly Axis[], shares: Shares): number =>
   axes.reduce((n, a) => n * Math.ceil(volume([a]) / shares.get(a.name)!), 1)
 
 /** Groups of lanes: as few as have registers for their sums, each as near to a square as may be; undefined where none have. */

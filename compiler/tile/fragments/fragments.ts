@@ -10,13 +10,13 @@
  * ones there are, and not stored. What the block needs beside (a value for each row) is staged before.
  */
 
-import { literalExtent } from "../../ir/dim.js"
-import { add, apply, fetch, freeVariables, literal, mul, substitute, variable } from "../../ir/expression.js"
+import { add, apply, fetch, literal, mul, substitute, variable } from "../../ir/expression.js"
 import { atoms, fragmentSize } from "../../ir/fragments/atoms.js"
 import { type Layout, at as placeIn } from "../../ir/fragments/layout.js"
-import { bufferOf, type Store } from "../../ir/kernel.js"
+import type { Store } from "../../ir/kernel.js"
 import type { Half, Statement } from "../../ir/loop.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
+import { outermostFolds } from "../../ir/query.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import { type BlockAxis, type Build, laneVariable, Refused } from "../block.js"
 import { firstPlaces } from "../iterations.js"
@@ -25,9 +25,9 @@ import { emitStaged } from "../staging/homes.js"
 import type { StagedLocal } from "../staging/staged.js"
 import { type Copies, emitStores, guarded } from "../store-copies.js"
 import { scansAsReductions } from "../values.js"
-import { multipleOf } from "../vector.js"
+import { emitOnline } from "./online.js"
 import { type Contraction, contractionOf } from "./operands.js"
-import { type Place, placeAt, sideOf } from "./places.js"
+import { inPairs, type Place, placeAt, sideOf } from "./places.js"
 import { chunksOf, emitRing, type Groups, type Ring } from "./ring.js"
 import { stagedOperand } from "./staged.js"
 
@@ -46,6 +46,10 @@ export function emitFragments(
   if (layout === undefined) throw new Refused("atom/unknown", `where results of '${atom.name}' lie is not known`)
   if (Object.keys(schedule.staged ?? {}).length > 0)
     throw new Refused("atom/tile", "what matrix units multiply is staged by itself")
+  if (outermostFolds(given[0]!.value).some((r) => r.monoid.kind === "online")) {
+    emitOnline(given, axes, schedule, locals, start, parts)
+    return
+  }
   const storage = atom.a.storage as Half
   const of = contractionOf(given, schedule.atom!.rows, parts.kernel, storage)
   const among = (side: Contraction["rows"]) => axes.filter((a) => side.includes(a.axis))
@@ -161,21 +165,4 @@ function emitResults(
     body,
   })
   scope.out.push(each(i, down, [each(j, across, [each(pair, size / 2, body)])]))
-}
-
-/** Whether neighbours among the columns are neighbours in memory, both inside or both outside. */
-function inPairs({ stores }: Contraction, columns: readonly BlockAxis[], parts: Build): boolean {
-  const last = columns.at(-1)
-  if (last === undefined) return false
-  const { axis, owned } = last
-  const extent = literalExtent(axis.extent)
-  if (extent === undefined || extent % 2 !== 0 || owned! % 2 !== 0) return false
-  const [store] = stores
-  const { shape } = bufferOf(parts.kernel, store!.buffer)
-  const end = store!.index.at(-1)
-  return (
-    end !== undefined &&
-    freeVariables(end).has(axis.name) &&
-    (shape.length === 1 || multipleOf(literal(shape.at(-1)!), 2))
-  )
 }

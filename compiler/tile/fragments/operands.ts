@@ -80,7 +80,7 @@ export function contractionOf(
       throw new Refused("atom/axes", "the folds of a store follow different rows or columns")
     return { fold: folds[i]!, a: numberIn(a, row.value), b: numberIn(b, column.value) }
   })
-  const operand = (value: Expression): Operand => ({ value, terms: termsOf(value, kernel, storage) })
+  const operand = (value: Expression) => operandOf(value, kernel, storage)
   const alone = (own: readonly string[], others: readonly string[]) =>
     axes.filter((x) => own.includes(x.name) && !others.includes(x.name))
   const sidesOnly = { rows: alone(rows, columns), columns: alone(columns, rows) }
@@ -88,7 +88,7 @@ export function contractionOf(
 }
 
 /** The value over what locals without folds are made of. */
-function withoutPlainLocals(kernel: Kernel): (x: Expression) => Expression {
+export function withoutPlainLocals(kernel: Kernel): (x: Expression) => Expression {
   const plain = new Map(
     kernel.items.flatMap((i) =>
       i.kind === "local" && nodesOf([i.value], "reduce", "scan").length === 0 ? [[i.name, i] as const] : [],
@@ -109,7 +109,7 @@ interface Chain {
 }
 
 /** Σ_j z[j] · Σ_i f[i, j] is Σ_j Σ_i z[j] · f[i, j]. */
-function chainOf(root: Reduce): Chain {
+export function chainOf(root: Reduce): Chain {
   const folds = [root]
   const factors: Expression[] = []
   for (let at = root; ; ) {
@@ -124,7 +124,7 @@ function chainOf(root: Reduce): Chain {
 }
 
 /** Splits what a chain folds, over the axes of the first chain. */
-function sidesOf(chain: Chain, like: Chain, names: readonly string[]): Sides {
+export function sidesOf(chain: Chain, like: Chain, names: readonly string[]): Sides {
   const { folds } = chain
   if (folds.length !== like.folds.length || folds.some((r, i) => r.extent !== like.folds[i]!.extent))
     throw new Refused("atom/fold", "folds of different extents do not share matrix units")
@@ -177,6 +177,11 @@ function inOrder(
 }
 
 const sameAxes = (p: readonly string[], q: readonly string[]) => p.length === q.length && p.every((n) => q.includes(n))
+
+export const operandOf = (value: Expression, kernel: Kernel, storage: Half): Operand => ({
+  value,
+  terms: termsOf(value, kernel, storage),
+})
 
 /** Two terms for what is not made of values in the atom's storage alone: f32 that was kept as such. */
 function termsOf(value: Expression, kernel: Kernel, storage: Half): 1 | 2 {

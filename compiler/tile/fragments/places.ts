@@ -6,9 +6,11 @@
  * A side has as many places as fill its fragments; those beyond the block's own belong to nobody.
  */
 import { literalExtent } from "../../ir/dim.js"
-import { add, apply, literal, variable } from "../../ir/expression.js"
+import { add, apply, freeVariables, literal, variable } from "../../ir/expression.js"
+import { bufferOf, type Store } from "../../ir/kernel.js"
 import type { Expression } from "../../ir/nodes.js"
-import { always, type BlockAxis, Refused } from "../block.js"
+import { always, type BlockAxis, type Build, Refused } from "../block.js"
+import { multipleOf } from "../vector.js"
 
 export interface Side {
   readonly axes: readonly BlockAxis[]
@@ -88,4 +90,25 @@ function elementsAt(
     found.push({ a, element: add(a.base, number) })
   }
   return found
+}
+
+/** Whether neighbours among the columns are neighbours in memory, both inside or both outside. */
+export function inPairs(
+  { stores }: { readonly stores: readonly Store[] },
+  columns: readonly BlockAxis[],
+  parts: Build,
+): boolean {
+  const last = columns.at(-1)
+  if (last === undefined) return false
+  const { axis, owned } = last
+  const extent = literalExtent(axis.extent)
+  if (extent === undefined || extent % 2 !== 0 || owned! % 2 !== 0) return false
+  const [store] = stores
+  const { shape } = bufferOf(parts.kernel, store!.buffer)
+  const end = store!.index.at(-1)
+  return (
+    end !== undefined &&
+    freeVariables(end).has(axis.name) &&
+    (shape.length === 1 || multipleOf(literal(shape.at(-1)!), 2))
+  )
 }

@@ -143,16 +143,16 @@ function turnOf(
   return [there(ahead - 1), barrier, ...filled, ...products]
 }
 
-const slotOf = (turn: Expression, stages: number) =>
+export const slotOf = (turn: Expression, stages: number) =>
   stages === 1 ? literal(0) : apply("floormod", turn, literal(stages))
 
-const when = (condition: Expression, body: readonly Statement[]): readonly Statement[] =>
+export const when = (condition: Expression, body: readonly Statement[]): readonly Statement[] =>
   condition.kind === "literal" ? (condition.value === 0 ? [] : body) : [{ kind: "if", condition, body, otherwise: [] }]
 
 const resultSize = ({ groups: { atom, down, across } }: Ring) => down * across * fragmentSize(atom, "c")
 
-function allocate(
-  { groups: { atom } }: Ring,
+export function allocate(
+  { groups: { atom } }: { readonly groups: Pick<Groups, "atom"> },
   operand: "a" | "b" | "c",
   stem: string,
   size: number,
@@ -175,7 +175,7 @@ function allocate(
 }
 
 /** Statements for each register. */
-function registers(
+export function registers(
   size: number,
   out: Statement[],
   lowerer: Lowerer,
@@ -185,7 +185,7 @@ function registers(
   out.push({ kind: "for", variable: name, extent: literal(size), bind: "unroll", body: each(variable(name)) })
 }
 
-const clear = (array: string, size: number, out: Statement[], lowerer: Lowerer) =>
+export const clear = (array: string, size: number, out: Statement[], lowerer: Lowerer) =>
   registers(size, out, lowerer, (offset) => [{ kind: "store", array, offset, value: literal(0, "f32") }])
 
 /** Adds what fragments hold to their sums. */
@@ -208,7 +208,7 @@ function emitProducts(ring: Ring, slot: Expression, results: readonly string[], 
     if (atom[operand].places.includes("shared")) return all.map((x) => tilesOf(ring, operand, x, slot, first, number))
     const size = literal(fragmentSize(atom, operand))
     return all.map((x) =>
-      emitFragments(ring, operand, x, slot, first, out, lowerer).map((array) => ({ array, offset: mul(number, size) })),
+      fragmentsOf(ring, operand, x, slot, first, out, lowerer).map((array) => ({ array, offset: mul(number, size) })),
     )
   }
   const left = operandsOf("a", a)
@@ -231,15 +231,15 @@ function emitProducts(ring: Ring, slot: Expression, results: readonly string[], 
 }
 
 /** The terms of two operands that are multiplied: what is as small as what has been left out of either is left out. The smaller first. */
-function termsOf<T>(p: readonly T[], q: readonly T[]): readonly (readonly [T, T])[] {
+export function termsOf<T>(p: readonly T[], q: readonly T[]): readonly (readonly [T, T])[] {
   const most = Math.max(p.length, q.length)
   const pairs = p.flatMap((x, i) => q.flatMap((y, j) => (i + j < most ? [{ x, y, order: i + j }] : [])))
   return pairs.sort((u, v) => v.order - u.order).map(({ x, y }) => [x, y] as const)
 }
 
 /** The tiles of an operand's terms that an atom takes from where they are staged; `number` counts those of the group. */
-function tilesOf(
-  { groups: { atom, row, column } }: Ring,
+export function tilesOf(
+  { groups: { atom, row, column } }: Pick<Ring, "groups">,
   operand: "a" | "b",
   staged: StagedOperand,
   slot: Expression,
@@ -257,8 +257,8 @@ function tilesOf(
 }
 
 /** The fragments of an operand's terms for so many elements of the fold. */
-function emitFragments(
-  ring: Ring,
+export function fragmentsOf(
+  ring: Pick<Ring, "groups">,
   operand: "a" | "b",
   staged: StagedOperand,
   slot: Expression,

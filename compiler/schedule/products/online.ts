@@ -1,0 +1,79 @@
+/**
+ * Online folds of many rows by matrix units: the scores of a chunk are a product, and what they weigh is another.
+ *
+ *   y[kv, rep, s, d] = online_key(sum_e(q · k), 1, v[key, d]) over s < 512, rep < 2, d < 128   →   blocks of 64 rows (32 s · 2 rep) for 4 groups, 64 keys in 2 stages
+ *
+ * Lanes of a group have whole rows: of the scores of a chunk, and of all columns.
+ */
+import { literalExtent } from "../../ir/dim.js"
+import { type Atom, atoms } from "../../ir/fragments/atoms.js"
+import type { Kernel, Store } from "../../ir/kernel.js"
+import type { AtomTarget } from "../../ir/machine.js"
+import type { StoreSchedule } from "../../ir/schedule.js"
+import { Refused } from "../../tile/block.js"
+import { type OnlineProducts, onlineProductsOf } from "../../tile/fragments/online-operands.js"
+import { atomRules as rules } from "../rules.js"
+import { type Chunked, product } from "../shares.js"
+import { above, blocksOf, spread, volume } from "./atoms.js"
+
+/** The schedule of a store whose fold is an online one, by the machine's matrix units; undefined where they do not take it. */
+export function onlineAtomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
+  const of = productsOf(store, kernel, target)
+  if (of === undefined) return undefined
+  const all = target.names.map((name) => atoms.get(name)!)
+  // What goes on by itself comes first, where blocks have rows enough.
+  const kinds = [all.find((a) => a.asynchronous), all.find((a) => !a.asynchronous)]
+  for (const atom of kinds) {
+    const made = atom && layoutOf(of, atom, target)
+    if (made !== undefined) return made
+  }
+  return undefined
+}
+
+function productsOf(store: Store, kernel: Kernel, target: AtomTarget): OnlineProducts | undefined {
+  try {
+    const of = onlineProductsOf([store], kernel, target.storage)
+    const columns = volume(of.columns)
+    const inner = literalExtent(of.inner.extent) ?? 0
+    const isLarge = volume(of.rows) >= rules.online.least && columns >= rules.online.least && inner >= rules.elements
+    return isLarge && columns <= rules.online.columns ? of : undefined
+  } catch (e) {
+    if (e instanceof Refused) return undefined
+    throw e
+  }
+}
+
+function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTarget): Chunked | undefined {
+  const by = rules.online[atom.asynchronous ? "groups" : "warps"]
+  const { chunk, stages } = by
+  const columns = Math.ceil(volume(of.columns) / 16) * 16
+  const inner = Math.ceil((literalExtent(of.inner.extent) ?? 0) / atom.k) * atom.k
+  const weighed = of.values.reduce((n, v) => n + v.terms, 0)
+  // Results of a lane and its scores.
+  const sums = (atom.m * (of.values.length * columns + chunk)) / atom.lanes
+  if (sums > rules.online.sums) return undefined
+  const made = by.groups.flatMap((most) => {
+    const rows = spread(of.rows, Math.min(most * atom.m, above(volume(of.rows))))
+    const held = product(rows)
+    const bytes = 2 * (held * inner * of.queries.terms + stages * chunk * (inner * of.keys.terms + columns * weighed))
+    const groups = Math.ceil(held / atom.m)
+    // Rows that a group lacks would be multiplied in vain.
+    if (bytes > sharedBytes || (atom.asynchronous && groups * atom.m > held)) return []
+    return [{ rows, groups, blocks: volume(of.batch) * blocksOf(of.rows, rows) }]
+  })
+  const chosen = made.find(({ blocks }) => blocks >= rules.waves * cores) ?? made.at(-1)
+  if (chosen === undefined) return undefined
+  const { rows, groups } = chosen
+  const tile = Object.fromEntries([
+    ...of.batch.map((a) => [a.name, { block: 1 }] as const),
+    ...[...rows].map(([name, block]) => [name, { block }] as const),
+    ...of.columns.map((a) => [a.name, { block: "all" }] as const),
+  ])
+  const schedule: StoreSchedule = {
+    atom: { name: atom.name },
+    tile,
+    warps: { [of.rows.at(-1)!.name]: groups },
+    reduce: { [of.fold.axis]: { chunk, ...(stages > 1 ? { stages } : {}) } },
+  }
+  return { threads: groups * atom.lanes, schedule }
+}

@@ -1,0 +1,128 @@
+/** Random online folds by matrix units, under random schedules: their loops store what the kernels store, as far as rounded weights allow. */
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { literal, withTable } from "../../compiler/ir/expression.js"
+import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
+import { withBodies } from "../../compiler/ir/loop-visit.js"
+import { printKernel } from "../../compiler/ir/print/kernel.js"
+import { printLoop } from "../../compiler/ir/print/loop.js"
+import { proveAccesses } from "../../compiler/ir/verify/accesses.js"
+import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
+import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { type Effect, effectOf, loopsOf, runLoops } from "./loops.js"
+import { buildOnline, largestValue, type OnlineRecipe, onlineMemories, onlineRecipes } from "./online-fragments.js"
+import { law, patience, runs, seed } from "./settings.js"
+
+const counts = new Map<string, number>()
+const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
+const options = { maxGroups: 65536, sharedBytes: 1 << 20 }
+
+/** Weights lose 9 bits at most where they are rounded to bf16, and so may what is stored. */
+function wrong({ after, before }: Effect, loops: LoopKernel, symbols: ReadonlyMap<string, number>, seed: number) {
+  const found = runLoops(loops, before, symbols, seed).get("y")!
+  const expected = after.get("y")!.values
+  for (let i = 0; i < expected.length; i++) {
+    const [x, y] = [expected[i]!, found.values[i]!]
+    if (Number.isNaN(x) && Number.isNaN(y)) continue
+    if (!(Math.abs(x - y) <= 2 ** -7 * (largestValue + Math.abs(x)))) return `y[${i}] is ${y}, not ${x}`
+  }
+  return undefined
+}
+
+function isWrong(effect: Effect, loops: LoopKernel, symbols: ReadonlyMap<string, number>, seed: number): boolean {
+  try {
+    return wrong(effect, loops, symbols, seed) !== undefined
+  } catch {
+    return true
+  }
+}
+
+const symbolsOf = ({ seq, past }: OnlineRecipe) =>
+  new Map([
+    ["seq", seq],
+    ["past", past],
+  ])
+
+function check(recipe: OnlineRecipe): void {
+  withTable(() => {
+    const made = buildOnline(recipe)
+    const { kernel, schedule } = made
+    expect(verifyKernel(kernel)).toEqual([])
+    const symbols = symbolsOf(recipe)
+    const effect = effectOf(kernel, onlineMemories(made, recipe.seed), symbols, "exact")
+    const stages = loopsOf(kernel, { schedule, options })
+    if (typeof stages === "string") return count(`refused ${stages}`)
+    count("tiled")
+    for (const trait of made.traits) count(trait)
+    for (const loops of [stages.tiled, stages.merged]) {
+      expect(verifyLoop(loops)).toEqual([])
+      expect(proveAccesses(loops).unproven).toEqual([])
+      const problem = wrong(effect, loops, symbols, recipe.seed)
+      expect(problem, problem && printLoop(loops)).toBeUndefined()
+    }
+  })
+}
+
+const describe = (recipe: OnlineRecipe): string =>
+  withTable(() => {
+    const { kernel, schedule } = buildOnline(recipe)
+    return `${printKernel(kernel)}\n${JSON.stringify(schedule)}\nseq ${recipe.seq} past ${recipe.past}`
+  })
+
+/** What may go wrong: a statement as it should not be, or none in its place. */
+const faults: Readonly<Record<string, (s: Statement) => Statement | undefined>> = {
+  "a wait too few": (s) => (s.kind === "wait" ? undefined : s),
+  "a barrier too few": (s) => (s.kind === "barrier" ? undefined : s),
+  "a fragment the other way round": (s) => (s.kind === "fill" ? { ...s, transposed: !s.transposed } : s),
+  "lanes that do not exchange": (s) =>
+    s.kind === "shuffle" ? { kind: "let", name: s.name, value: s.value, mutable: false } : s,
+  "results that do not follow their pivots": (s) => (s.kind === "assign" && s.name.startsWith("pivot") ? undefined : s),
+  "every chunk as if all of it counted": (s) =>
+    s.kind === "if" && s.otherwise.length > 0 ? { ...s, otherwise: s.body } : s,
+  "scores of the chunk before": (s) =>
+    s.kind === "for" && s.bind === "unroll" && isClearing(s.body, "scores") ? undefined : s,
+}
+
+const isClearing = ([s]: readonly Statement[], stem: string): boolean =>
+  s?.kind === "store" && s.array.startsWith(stem) && s.value === literal(0, "f32")
+
+const planted = (loops: LoopKernel, fault: (s: Statement) => Statement | undefined): LoopKernel => {
+  const visit = (body: readonly Statement[]): readonly Statement[] =>
+    body.flatMap((s) => {
+      const made = fault(s)
+      return made === undefined ? [] : [withBodies(made, visit)]
+    })
+  return { ...loops, body: visit(loops.body) }
+}
+
+test(
+  "planted faults are found",
+  () => {
+    const left = new Set(Object.keys(faults))
+    for (const recipe of fc.sample(onlineRecipes, { seed, numRuns: 60 })) {
+      if (left.size === 0) break
+      withTable(() => {
+        const made = buildOnline(recipe)
+        const stages = loopsOf(made.kernel, { schedule: made.schedule, options })
+        if (typeof stages === "string") return
+        const symbols = symbolsOf(recipe)
+        const effect = effectOf(made.kernel, onlineMemories(made, recipe.seed), symbols, "exact")
+        for (const name of left) {
+          const loops = planted(stages.tiled, faults[name]!)
+          if (verifyLoop(loops).length > 0 || isWrong(effect, loops, symbols, recipe.seed)) left.delete(name)
+        }
+      })
+    }
+    expect([...left]).toEqual([])
+  },
+  patience,
+)
+
+test(
+  "online folds by matrix units store what the kernels store",
+  () => {
+    law("online fragments", onlineRecipes, 24, check, describe)
+    for (const name of ["tiled", "causal"]) if (runs(24) >= 24) expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
+  },
+  patience,
+)
