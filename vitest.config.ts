@@ -11,7 +11,7 @@ register("./test/support/native-hooks.mjs", import.meta.url)
 const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))
 
 /** Tests that `npm test` leaves out, each for a compiler or a device of its own: `vitest run --mode nvcc` runs files named *.nvcc.ts. */
-const suites = ["nvcc"]
+const suites = ["nvcc", "mocked"]
 
 export default defineConfig(({ mode }) => ({
   test: {
@@ -28,7 +28,8 @@ export default defineConfig(({ mode }) => ({
     // The compiler and the checker of types are loaded and warm up once for each worker, not for each file.
     isolate: false,
     // Sources are loaded by Node itself, in the processes of tests and in this one.
-    experimental: { viteModuleRunner: false, nodeLoader: false },
+    // But for those that put others in their places (*.mocked.ts, of `npm test`, too), which only Vite can.
+    experimental: { viteModuleRunner: mode === "mocked", nodeLoader: false },
     // Compilers make many short-lived objects: room for them, so that they are gone before they are moved.
     execArgv: ["--max-semi-space-size=64", "--import", new URL("./test/support/native.mjs", import.meta.url).href],
     reporters: ["default", deviceReport, timeReport],
