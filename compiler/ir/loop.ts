@@ -113,7 +113,7 @@ export type Statement =
   | { readonly kind: "await" }
   /** `width` elements are about to be read: they may be asked for. Nothing waits for them. */
   | { readonly kind: "prefetch"; readonly array: string; readonly offset: Expression; readonly width: number }
-  /** Launches after this one may start. */
+  /** Launches after this one may start: they wait for its end by themselves, and it ends after it has waited. */
   | { readonly kind: "release" }
   /** c += a · b: fragments, or tiles of shared arrays where the atom takes them from there. */
   | {

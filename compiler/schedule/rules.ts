@@ -338,8 +338,11 @@ export const onlineRules = {
     accumulators: 32,
     /** Elements of the folded axis that a group takes at once at most: 8 loads of 16 bytes under way. By hand in CUDA, measured on an H100. */
     elements: 4,
-    /** Rows times elements that a group takes at once at most: so many scores are in registers. Counted. */
-    scores: 16,
+    /**
+     * Rows times elements that a group takes at once at most. Measured on an H200: with 8 two blocks share a multiprocessor, and a step of 30B-A3B cut
+     * to 8 layers after 8,192 tokens is 6.5 % faster than with 16, after 1,024 3.3 %.
+     */
+    scores: 8,
   },
 } as const
 

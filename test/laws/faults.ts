@@ -77,14 +77,6 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
   "launches waited for too late": () => ({
     statement: awaitMoved((body) => [...body, { kind: "await" }, { kind: "release" }]),
   }),
-  "released before it waits": () => ({
-    statement: awaitMoved((body, at) => [
-      ...body.slice(0, at),
-      { kind: "release" },
-      { kind: "await" },
-      ...body.slice(at),
-    ]),
-  }),
   "missing barrier": () => ({ statement: (s) => (s.kind === "barrier" ? [] : undefined) }),
   "wrong identity": () => ({
     statement: (s) =>

@@ -1,7 +1,7 @@
 /**
- * The rules of kernels that start before earlier launches have ended: until `await` they touch steady buffers only, and `release` comes after it.
+ * The rules of kernels that start before earlier launches have ended: until `await` they touch steady buffers only.
  *
- *   let w = weights[lane]; await; release; y[lane] = w · x[lane]     x and y may be what earlier launches write, or read
+ *   release; let w = weights[lane]; await; y[lane] = w · x[lane]     x and y may be what earlier launches write, or read
  *
  * Where the two may stand is a rule of shape (`loop.ts`): every lane comes to each once, so what is in front of `await` is what precedes it there.
  */
@@ -23,7 +23,6 @@ export function earlyProblems(kernel: LoopKernel): readonly string[] {
   const moving = new Set(kernel.buffers.filter((b) => b.steady !== true).map((b) => b.name))
   for (const s of all) {
     if (s.kind === "await") break
-    if (s.kind === "release") problems.push("a kernel is released before it waits")
     const touched = touches(s, moving)
     if (touched !== undefined) problems.push(`${touched} is touched before 'await', in: ${printStatement(s)}`)
   }
