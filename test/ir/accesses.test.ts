@@ -131,6 +131,29 @@ describe("proven, and not of an array with one element less:", () => {
       ],
     })))
 
+  test("parts of one number, chosen by what it lies below, in blocks behind others", () =>
+    fits(128 * 2, () => {
+      const rest = (x: Expression, by: number) => apply("floormod", x, n(by))
+      const times = (x: Expression, by: number) => apply("floordiv", x, n(by))
+      const twice = mul(seq(), n(2))
+      const others = times(add(twice, n(21)), 22)
+      const behind = sub(group, others)
+      const place = add(
+        mul(apply("div", behind, n(4)), n(32)),
+        add(times(i, 32), mul(apply("rem", behind, n(4)), n(8))),
+      )
+      const below = (x: Expression) => apply("select", apply("lt", place, twice), x, n(0))
+      const at = add(mul(below(times(place, 2)), n(2)), below(rest(place, 2)))
+      return {
+        groups: add(others, mul(times(add(twice, n(31)), 32), n(4))),
+        body: [
+          loop("i", n(256), [
+            { kind: "if", condition: apply("lt", group, others), body: [], otherwise: [store("y", at)] },
+          ]),
+        ],
+      }
+    }))
+
   test("what is left of an axis", () =>
     fits(30, () => ({
       body: [

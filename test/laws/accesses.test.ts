@@ -73,8 +73,7 @@ function wildMemories({ buffers }: LoopKernel, sizes: Sizes, seed: number): Map<
   const next = scrambled(seed)
   return new Map(
     buffers.map((b) => {
-      // A buffer of no elements has none less when it is one element short.
-      const memory = allocateBuffer(b.dtype, b.storage, Math.max(0, extentAt(b.size, sizes)))
+      const memory = allocateBuffer(b.dtype, b.storage, extentAt(b.size, sizes))
       for (let i = 0; i < memory.size; i++) memory.values[i] = wild[next() % wild.length]!
       return [b.name, memory]
     }),
@@ -167,7 +166,9 @@ const faults: Readonly<Record<string, (s: Sample) => readonly (Sample | undefine
     }),
   "a buffer one element short": (s) =>
     s.loops.buffers.map((_, i) => {
-      const buffers = s.loops.buffers.map((b, j) => (i === j ? { ...b, size: add(b.size, literal(-1)) } : b))
+      // A buffer of no elements has none less.
+      const shorter = (size: Expression) => apply("max", add(size, literal(-1)), literal(0))
+      const buffers = s.loops.buffers.map((b, j) => (i === j ? { ...b, size: shorter(b.size) } : b))
       return { ...s, loops: { ...s.loops, buffers } }
     }),
   "a local one element short": (s) => {
