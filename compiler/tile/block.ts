@@ -135,13 +135,11 @@ export function neverPartial(a: BlockAxis): boolean {
 /** The number of a lane in its workgroup. */
 export const laneVariable = variable("lane")
 
-/** The groups of `together` lanes that a workgroup has, and the number of this lane's. */
+/** The groups of `together` lanes that a workgroup has, and the number of this lane's. `laneGroup` says whether they divide it. */
 export function workersOf(
   together: number,
   threads: number,
 ): { readonly workers: number; readonly worker: Expression } {
-  if (threads % together !== 0 || (together & (together - 1)) !== 0)
-    throw new Refused("reduce/group", `${together} lanes do not divide the workgroup's ${threads}`)
   const workers = threads / together
   if (workers === 1) return { workers, worker: literal(0) }
   return { workers, worker: together === 1 ? laneVariable : apply("floordiv", laneVariable, literal(together)) }
@@ -150,8 +148,14 @@ export function workersOf(
 /** Where lanes exchange values: no memory for anything else, since any fold may need it. */
 export const exchangeOf = (dtype: DType): string => `exchange_${dtype}`
 
+/** The lanes that share folds, by whomever they are dealt out. Halving them finds a partner for each only where they are a power of two. */
 export function laneGroup(count: number, parts: Build): LaneGroup | undefined {
   if (count === 1) return undefined
+  if (parts.schedule.threads % count !== 0 || (count & (count - 1)) !== 0)
+    throw new Refused(
+      "reduce/group",
+      `${count} lanes are no power of two that divides the workgroup's ${parts.schedule.threads}`,
+    )
   const index = apply("bitand", laneVariable, literal(count - 1))
   const array = (dtype: DType) => {
     const name = exchangeOf(dtype)

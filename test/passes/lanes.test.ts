@@ -338,3 +338,39 @@ test.each([2, 4, 8, 16])(
     })
   },
 )
+
+test("lanes that share a fold are a power of two that divides the workgroup's, where all of them have what it makes, too", () => {
+  withTable(() => {
+    const statistic = reduce("i", literal(8), sum, [times(load("x", [$("i")], "f32"), load("x", [$("i")], "f32"))])
+    const given = kernelOf(8, apply("add", localRead("m", [], "f32"), load("x", [$("o")], "f32")), array("x", [8]))
+    const kernel: Kernel = {
+      ...given,
+      items: [{ kind: "local", name: "m", axes: [], value: statistic }, ...given.items],
+    }
+    const codeOf = (threads: number, group: number, subgroup: number) => {
+      const stores = [{ tile: { o: { block: "all" as const } }, reduce: {} }]
+      const tiled = tile(kernel, { threads, subgroup, stores, locals: { i: { group } } }, hardware.tile)
+      if (isRefusal(tiled)) return tiled.code
+      expect(verifyLoop(tiled)).toEqual([])
+      return undefined
+    }
+    for (const subgroup of [1, 32]) {
+      for (const [threads, group] of [
+        [3, 3],
+        [6, 6],
+        [12, 12],
+        [3, 2],
+        [6, 4],
+        [6, 3],
+      ] as const)
+        expect(codeOf(threads, group, subgroup), `${group} of ${threads}`).toBe("reduce/group")
+      for (const [threads, group] of [
+        [4, 4],
+        [32, 32],
+        [6, 2],
+        [3, 1],
+      ] as const)
+        expect(codeOf(threads, group, subgroup), `${group} of ${threads}`).toBeUndefined()
+    }
+  })
+})

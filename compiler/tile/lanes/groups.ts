@@ -23,9 +23,9 @@ export interface Groups {
 
 export function groupsOf({ tile, axis, points }: BlockAxis, parts: Build): Groups {
   const size = tile.lanes!
+  const lanes = laneGroup(size, parts)!
   const { workers, worker } = workersOf(size, parts.schedule.threads)
   if (literalExtent(points) !== size || literalExtent(axis.extent)! % (size * (tile.vector ?? 1)) !== 0)
     throw new Refused("tile/indivisible", `${size} lanes do not hold all of '${axis.name}' evenly`)
-  const lanes = laneGroup(size, parts)!
   return { size, lanes, index: lanes.index, count: workers, number: worker }
 }
