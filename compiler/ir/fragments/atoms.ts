@@ -3,7 +3,7 @@
  *
  *   mma.m16n8k16.bf16     32 lanes, each with 8 elements of a, 4 of b and 4 of c
  *   wgmma.m64n128k16.bf16 128 lanes; b, and a where one likes, lie in memory that the lanes share; c comes later
- *   subgroup.m16n16k16.f16 32 lanes, of which only the hardware knows what each holds: WebGPU's subgroup matrices, which no target prints yet
+ *   subgroup.m16n16k16.f16 32 lanes, of which only the hardware knows what each holds: WebGPU's subgroup matrices, which are experimental
  *
  * The tables are those of the PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" and "Register Fragments for wgmma.mma_async.m64nNk16".
  */

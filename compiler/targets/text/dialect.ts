@@ -64,6 +64,8 @@ export interface Dialect {
   /** A statement that gives a value a name; `value` is not in parentheses. */
   readonly declaration: (name: string, type: ValueType, value: string, mutable: boolean) => string
   readonly array: (alloc: Of<"alloc">, name: string) => string
+  /** Declares fragments, where they are no ordinary array. */
+  readonly holds?: (context: Context, alloc: Of<"alloc">) => void
   readonly store: (context: Context, s: Of<"store">) => void
   readonly barrier: (context: Context) => void
   /** What orders launches, where they may overlap, and asks for memory meanwhile. */

@@ -43,6 +43,10 @@ function printStatement(c: Context, s: Statement): void {
       break
     }
     case "alloc": {
+      if (s.layout !== undefined && c.dialect.holds !== undefined) {
+        c.dialect.holds(c, s)
+        break
+      }
       const shared = s.space === "shared"
       const write = shared ? c.global : c.line
       write(c.dialect.array(s, c.names.declare(s.name, shared)))

@@ -5,6 +5,7 @@
  *   a bf16 buffer read 8 at a time            → array<vec4<u32>>, a unit of 8 elements
  *   any access of a single element            → array<f32>; a bf16 buffer still has units of 2
  *   a shared array that lanes add to          → array<atomic<u32>>
+ *   halves that matrices are loaded from      → array<f16>
  *
  * A bool is stored as u32. Offsets count elements; `unitIndex` turns one into an index of units.
  */
@@ -24,7 +25,12 @@ export interface ArrayLayout {
   readonly unit: number
   /** Whether lanes add to elements: then all accesses are atomic. */
   readonly atomic?: boolean
+  /** Whether halves are elements of their own: matrices are loaded from them. */
+  readonly single?: boolean
 }
+
+/** Whether several halves are one word. */
+export const inWords = ({ storage, single }: ArrayLayout): boolean => packed(storage) && single !== true
 
 /** Layouts by name. */
 export type Layouts = ReadonlyMap<string, ArrayLayout>
@@ -43,11 +49,18 @@ export function arrayLayouts(kernel: LoopKernel): Layouts {
   for (const s of statements) {
     if (s.kind === "store") touch(s.array, s.value.width)
     for (const x of nodesOf(expressionsOf(s), "fetch")) touch(x.array, x.width)
+    if (s.kind === "fill") touch(s.from.array, 1)
+    if (s.kind === "drain") touch(s.to.array, 1)
   }
   const layouts = new Map<string, ArrayLayout>()
   const added = addedTo(statements)
+  const loaded = new Set(statements.flatMap((s) => (s.kind === "fill" ? [s.from.array] : [])))
   const place = (name: string, dtype: DType, storage: Storage) => {
     const width = narrowest.get(name) ?? 1
+    if (loaded.has(name) && storage === "f16") {
+      layouts.set(name, { dtype, storage, unit: 1, single: true })
+      return
+    }
     const unit = packed(storage) ? Math.max(2, width) : Math.min(4, width)
     layouts.set(name, { dtype, storage, unit, ...(added.has(name) ? { atomic: true } : {}) })
   }
@@ -60,7 +73,9 @@ const addedTo = (statements: readonly Statement[]) =>
   new Set(statements.flatMap((s) => (s.kind === "store" && s.adds === true ? [s.array] : [])))
 
 /** The WGSL type of one unit. */
-export function unitType({ dtype, storage, unit, atomic }: ArrayLayout): string {
+export function unitType(layout: ArrayLayout): string {
+  const { dtype, storage, unit, atomic } = layout
+  if (layout.single) return storage
   if (atomic) return `atomic<${typeText(dtype, 1)}>`
   if (packed(storage)) return typeText("u32", unit / 2)
   return typeText(dtype === "bool" ? "u32" : dtype, unit)

@@ -8,7 +8,7 @@
  */
 import { fault } from "../../../runtime/errors.js"
 import { freeVariables } from "../../ir/expression.js"
-import { type LoopKernel, packed, type Statement } from "../../ir/loop.js"
+import type { LoopKernel, Statement } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression, Fetch, OperationNode } from "../../ir/nodes.js"
 import type { Operation } from "../../ir/operations.js"
@@ -18,10 +18,11 @@ import type { Context, Dialect, Printed } from "../text/dialect.js"
 import { printed, spelled } from "../text/expression.js"
 import { argument, bare, shifted } from "../text/literals.js"
 import { callOf } from "../text/operations.js"
-import { type ArrayLayout, arrayLayouts, type Layouts, layoutOf, unitIndex, unitType } from "./arrays.js"
+import { type ArrayLayout, arrayLayouts, inWords, type Layouts, layoutOf, unitIndex, unitType } from "./arrays.js"
 import { cancels, hidden } from "./cancel.js"
 import { inHalves, widen } from "./halves.js"
 import { wgslHelper } from "./library.js"
+import { type MatrixSpelling, printFragments, printMatrices } from "./matrices.js"
 import { wgslOperations, widened } from "./operations.js"
 import { boundedOperation, halfText, patternOperands } from "./patterns.js"
 import { literalText, typeText } from "./types.js"
@@ -32,16 +33,20 @@ export interface DialectOptions {
   readonly lacks: ReadonlySet<Operation>
   /** Whether the driver may unroll serial loops. */
   readonly unrollable: boolean
+  readonly matrices: MatrixSpelling
 }
 
 export interface WgslDialect extends Dialect {
   readonly layouts: Layouts
 }
 
-export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOptions): WgslDialect {
+export function wgslDialect(kernel: LoopKernel, { lacks, unrollable, matrices }: DialectOptions): WgslDialect {
   const layouts = arrayLayouts(kernel)
   const registers = new Set(
     everyStatement(kernel.body).flatMap((s) => (s.kind === "alloc" && s.space === "register" ? [s.name] : [])),
+  )
+  const lanes = new Set(
+    everyStatement(kernel.body).flatMap((s) => (s.kind === "for" && s.bind === "lane" ? [s.variable] : [])),
   )
   const sharesBuffers = kernel.buffers.some((b) => b.access === "readwrite")
   const expanded = new Map<Expression, Expression>()
@@ -76,8 +81,10 @@ export function wgslDialect(kernel: LoopKernel, { lacks, unrollable }: DialectOp
       context.line("workgroupBarrier();")
     },
     early: () => {},
-    fragments: (_, s) => {
-      throw fault(`WGSL has no '${s.kind}'`)
+    holds: printFragments,
+    fragments: (context, s) => {
+      if (s.kind !== "multiply" && s.kind !== "fill" && s.kind !== "drain") throw fault(`WGSL has no '${s.kind}'`)
+      printMatrices(context, layouts, lanes, matrices, s)
     },
     shuffle: (text, { dtype, width }, mask) => {
       const sent = dtype === "bool" ? truth(text, width) : argument(text)
@@ -112,9 +119,10 @@ function operationText(
 function fetchText(context: Context, layout: ArrayLayout, x: Fetch, index: string): string {
   const array = spelled(context, x.array)
   const unit = Math.min(layout.unit, x.width)
-  const at = (i: number) => `${array}[${i === 0 ? bare(index) : shifted(index, i)}]`
+  const element = (i: number) => `${array}[${i === 0 ? bare(index) : shifted(index, i)}]`
+  const at = (i: number) => (layout.single ? `f32(${element(i)})` : element(i))
   const units = Array.from({ length: x.width / unit }, (_, i) => (layout.atomic ? `atomicLoad(&${at(i)})` : at(i)))
-  if (packed(layout.storage)) {
+  if (inWords(layout)) {
     const parts = units.map((u) => `${widen(context, layout, unit)}(${u})`)
     return parts.length === 1 ? parts[0]! : `vec4<f32>(${parts.join(", ")})`
   }
@@ -160,7 +168,7 @@ function printStore(c: Context, layouts: Layouts, s: Statement & { kind: "store"
 /** Stores of halves as they are read: words are moved, and no value is made of them. */
 function movesWords(c: Context, layouts: Layouts, { array, offset, value }: Statement & { kind: "store" }): boolean {
   const to = layoutOf(layouts, array)
-  if (value.kind !== "fetch" || !packed(to.storage)) return false
+  if (value.kind !== "fetch" || !inWords(to)) return false
   const from = layouts.get(value.array)
   const unit = Math.min(to.unit, value.width)
   if (from?.storage !== to.storage || Math.min(from.unit, value.width) !== unit) return false
@@ -175,7 +183,7 @@ function movesWords(c: Context, layouts: Layouts, { array, offset, value }: Stat
 /** The values of the units that a store of one or two vectors writes. */
 function stored(c: Context, layout: ArrayLayout, texts: readonly string[], width: number, unit: number): string[] {
   const each = Math.min(width, 4)
-  if (packed(layout.storage)) {
+  if (inWords(layout)) {
     const pack = c.library.use(layout.storage === "bf16" ? "packBf16" : "packF16")
     const words = texts.flatMap((t) =>
       each === 2 ? [`${pack}(${bare(t)})`] : [`${pack}(${t}.xy)`, `${pack}(${t}.zw)`],
@@ -183,6 +191,10 @@ function stored(c: Context, layout: ArrayLayout, texts: readonly string[], width
     return grouped(words, unit / 2, (ws) => `${typeText("u32", ws.length)}(${ws.join(", ")})`)
   }
   const values = layout.dtype === "bool" ? texts.map((t) => truth(t, each)) : texts
+  if (layout.single)
+    return values.flatMap((t) =>
+      each === 1 ? [`f16(${bare(t)})`] : [..."xyzw"].slice(0, each).map((p) => `f16(${t}.${p})`),
+    )
   if (unit >= each) return [...values]
   const parts = unit === 1 ? [..."xyzw"].slice(0, each) : ["xy", "zw"]
   return values.flatMap((t) => parts.map((p) => `${t}.${p}`))

@@ -21,6 +21,7 @@ import { printKernel } from "../text/kernel.js"
 import { unitType } from "./arrays.js"
 import { wgslDialect } from "./dialect.js"
 import { checkWgsl, defaultWgslLimits, symbolCapacity, type WgslLimits } from "./limits.js"
+import { isMatrixAtom, type MatrixSpelling, matrixDirectives, subgroupName } from "./matrices.js"
 import { lateNumbers } from "./types.js"
 
 export interface WgslOptions {
@@ -31,17 +32,24 @@ export interface WgslOptions {
   readonly lacks?: ReadonlySet<Operation>
   /** Whether the driver may unroll serial loops with a literal extent; a software adapter then compiles for seconds. */
   readonly unrollable?: boolean
+  /** The newer one when left out. */
+  readonly matrices?: MatrixSpelling
 }
 
 /** WGSL text of a kernel. Throws a WeftError with the code of the refusal when the kernel is beyond the limits. */
 export function emitWgsl(given: LoopKernel, options: WgslOptions): { readonly source: string } {
-  checkAtoms(given, "WGSL", () => false)
+  const has = (atom: string) => isMatrixAtom(atom) && options.limits?.atoms?.includes(atom) === true
+  checkAtoms(given, "WGSL", has)
   const kernel = withPlainCopies(given)
   const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
   if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)
   const halves = options.limits?.f16 === true
   const lacks = new Set([...(options.lacks ?? inaccurate), ...(halves ? [] : (["half"] as const))])
-  const dialect = wgslDialect(kernel, { lacks, unrollable: options.unrollable ?? false })
+  const dialect = wgslDialect(kernel, {
+    lacks,
+    unrollable: options.unrollable ?? false,
+    matrices: options.matrices ?? "template",
+  })
   const body = printKernel(kernel, dialect, (name) => symbolText(kernel, options, name))
   const lines = [...body.lines]
   const bindings = kernel.buffers.map((b, i) => {
@@ -54,10 +62,16 @@ export function emitWgsl(given: LoopKernel, options: WgslOptions): { readonly so
   lines.unshift(...late.map(([, declaration]) => `  ${declaration}`))
   if (lines.some((line) => /\bzero\b/.test(line))) lines.unshift("  let zero = i32(workgroup_count.z) - 1;")
 
+  const hasMatrices = everyStatement(kernel.body).some((s) => s.kind === "alloc" && s.layout !== undefined)
   const words = Math.max(1, Math.ceil(options.symbolOrder.length / 4))
+  const directives = hasMatrices
+    ? matrixDirectives
+    : [
+        ...(everyStatement(kernel.body).some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
+        ...(lines.some((line) => /\bf16\b/.test(line)) ? ["enable f16;"] : []),
+      ]
   const source = [
-    ...(everyStatement(kernel.body).some((s) => s.kind === "shuffle") ? ["enable subgroups;"] : []),
-    ...(lines.some((line) => /\bf16\b/.test(line)) ? ["enable f16;"] : []),
+    ...directives,
     `// ${kernel.name.replace(/[^\x20-\x7e]/g, "?")}`,
     `@group(0) @binding(0) var<uniform> symbols: array<vec4<i32>, ${words}>;`,
     ...bindings,
@@ -65,9 +79,10 @@ export function emitWgsl(given: LoopKernel, options: WgslOptions): { readonly so
     ...body.helpers,
     `@compute @workgroup_size(${kernel.threads})`,
     "fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(num_workgroups) workgroup_count: vec3<u32>,",
-    "    @builtin(local_invocation_index) local_index: u32) {",
+    `    @builtin(local_invocation_index) local_index: u32${hasMatrices ? ", @builtin(subgroup_id) subgroup_id: u32" : ""}) {`,
     "  let workgroup = i32(workgroup_id.x + workgroup_id.y * workgroup_count.x);",
     "  let workgroups = i32(workgroup_count.x * workgroup_count.y);",
+    ...(hasMatrices ? [`  let ${subgroupName} = i32(subgroup_id);`] : []),
     ...lines,
     "}",
     "",

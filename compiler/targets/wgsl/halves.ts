@@ -6,13 +6,12 @@
  */
 import { fault } from "../../../runtime/errors.js"
 import { add, apply, fetch, lane, literal, ramp, splat, variable, vector } from "../../ir/expression.js"
-import { packed } from "../../ir/loop.js"
 import { memoized } from "../../ir/memoized.js"
 import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { Context } from "../text/dialect.js"
 import { partName, printed, unrolling } from "../text/expression.js"
 import { bare } from "../text/literals.js"
-import { type ArrayLayout, type Layouts, layoutOf, unitIndex } from "./arrays.js"
+import { type ArrayLayout, inWords, type Layouts, layoutOf, unitIndex } from "./arrays.js"
 
 /** One or two expressions of at most 4 lanes, with offsets in units. */
 export function inHalves(context: Context, layouts: Layouts, whole: Expression): readonly Expression[] {
@@ -65,7 +64,7 @@ export function inHalves(context: Context, layouts: Layouts, whole: Expression):
 /** The fetch with its offset in units; one packed element is selected from its pair. */
 function unitFetch(layouts: Layouts, x: Fetch, offset: Expression): Expression {
   const layout = layoutOf(layouts, x.array)
-  if (!packed(layout.storage) || x.width > 1)
+  if (!inWords(layout) || x.width > 1)
     return fetch(x.array, unitIndex(offset, Math.min(layout.unit, x.width)), x.dtype, x.width)
   const pair = fetch(x.array, apply("shr", offset, literal(1)), x.dtype, 2)
   const odd = apply("eq", apply("bitand", offset, literal(1)), literal(1))

@@ -9,9 +9,10 @@
  * Sizes of buffers are the plan's business, not the printer's.
  */
 import type { ErrorCode } from "../../../runtime/errors.js"
-import type { Half, LoopKernel, Statement, Storage } from "../../ir/loop.js"
-import { packed, storageBytes } from "../../ir/loop.js"
+import type { Half, LoopKernel, Statement } from "../../ir/loop.js"
+import { storageBytes } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
+import { arrayLayouts, inWords, type Layouts } from "./arrays.js"
 
 export interface WgslLimits {
   /** Threads of a workgroup. */
@@ -24,6 +25,8 @@ export interface WgslLimits {
   readonly subgroups: boolean
   /** Whether there is arithmetic of f16. */
   readonly f16?: boolean
+  /** Atoms of `ir/fragments/atoms.ts` that the adapter multiplies by; none when left out. */
+  readonly atoms?: readonly string[]
   /** Lanes of the smallest subgroup that the adapter may run; a shuffle's mask must stay below. */
   readonly subgroupSize: number
 }
@@ -48,8 +51,7 @@ export interface WgslRefusal {
 export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal | undefined {
   const refuse = (code: ErrorCode, what: string) => ({ code, message: `kernel '${kernel.name}' ${what}` })
   const statements = everyStatement(kernel.body)
-  const storages = new Map<string, Storage>(kernel.buffers.map((b) => [b.name, b.storage]))
-  for (const s of statements) if (s.kind === "alloc") storages.set(s.name, s.storage ?? s.dtype)
+  const layouts = arrayLayouts(kernel)
   const shared = statements.reduce((n, s) => (s.kind === "alloc" && s.space === "shared" ? n + paddedBytes(s) : n), 0)
 
   if (kernel.threads > limits.invocations)
@@ -66,7 +68,7 @@ export function checkWgsl(kernel: LoopKernel, limits: WgslLimits): WgslRefusal |
       return refuse("wgsl/subgroups", "exchanges values between lanes; the adapter has no subgroups")
     if (s.kind === "shuffle" && s.mask >= limits.subgroupSize)
       return refuse("wgsl/shuffle", `exchanges over mask ${s.mask}; a subgroup may have ${limits.subgroupSize} lanes`)
-    const target = halfWord(s, storages)
+    const target = halfWord(s, layouts)
     if (target !== undefined)
       return refuse(
         "wgsl/packed-store",
@@ -80,8 +82,8 @@ const paddedBytes = ({ size, dtype, storage }: Statement & { kind: "alloc" }) =>
   Math.ceil((size * storageBytes(storage ?? dtype)) / 16) * 16
 
 /** The packed array of which a statement writes less than a 32-bit word. */
-function halfWord(s: Statement, storages: ReadonlyMap<string, Storage>): { name: string; storage: Half } | undefined {
+function halfWord(s: Statement, layouts: Layouts): { name: string; storage: Half } | undefined {
   if (s.kind !== "store" || s.value.width % 2 === 0) return undefined
-  const storage = storages.get(s.array)
-  return storage !== undefined && packed(storage) ? { name: s.array, storage } : undefined
+  const layout = layouts.get(s.array)
+  return layout !== undefined && inWords(layout) ? { name: s.array, storage: layout.storage as Half } : undefined
 }

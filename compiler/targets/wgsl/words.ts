@@ -12,7 +12,8 @@ export const reserved: ReadonlySet<string> = new Set(
   round sampler select set shared sign signed sin sizeof smooth snorm sqrt static_assert static_cast std step subroutine tan tanh
   template trait transpose trunc typename typeof union unless unorm use varying vec wgsl writeonly zero ceil floorDivide floorModulo
   toSigned toUnsigned angle remainder larger smaller bounded infinity minusInfinity notANumber minusZero packBf16 packF16 halfBits bf16Bits widenBf16 widenF16 workgroupBarrier storageBarrier subgroupShuffleXor
-  atomicAdd atomicMax atomicMin atomicLoad atomicStore coherent column_major common compile compile_fragment become auto
+  subgroup subgroup_id subgroup_matrix_left subgroup_matrix_right subgroup_matrix_result subgroupMatrixLoad subgroupMatrixStore
+  subgroupMatrixMultiplyAccumulate atomicAdd atomicMax atomicMin atomicLoad atomicStore coherent column_major common compile compile_fragment become auto
   NULL Self abstract active alignas alignof co_await co_return co_yield concept const_cast crate debugger decltype demote
   demote_to_helper do dynamic_cast explicit fallthrough fxgroup final attribute binding_array cbuffer centroid pixelfragment
   mutable nointerpolation noperspective reinterpret_cast row_major subtract unused unique static thread_local`

@@ -1,0 +1,86 @@
+/** Products by subgroup matrices as WGSL: both spellings are valid, and offsets are seen to be the same for all lanes of a subgroup. */
+import { describe, expect, test } from "vitest"
+import { withTable } from "../../compiler/ir/expression.js"
+import { clean } from "../../compiler/loop/clean.js"
+import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
+import { mergeLoads } from "../../compiler/loop/merge-loads.js"
+import { emitWgsl } from "../../compiler/targets/wgsl/emit.js"
+import { defaultWgslLimits } from "../../compiler/targets/wgsl/limits.js"
+import type { MatrixSpelling } from "../../compiler/targets/wgsl/matrices.js"
+import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
+import { type Product, productKernel } from "../laws/products.js"
+
+const atom = "subgroup.m16n16k16.f16"
+const limits = { ...defaultWgslLimits, subgroups: true, subgroupSize: 32, f16: true, workgroupBytes: 49152 }
+
+const product: Product = {
+  rows: 40,
+  columns: 56,
+  depth: 24,
+  atom,
+  groups: [2, 2],
+  fragments: [1, 2],
+  chunk: 32,
+  stages: 2,
+  turned: [false, true],
+  staging: "copies",
+  swizzled: false,
+  filling: "fill",
+  left: "shared",
+  behind: 0,
+  launched: 2,
+}
+const sourceOf = (given: Product, matrices: MatrixSpelling = "template", isPlain = false) =>
+  withTable(() => {
+    const kernel = productKernel(given)
+    const made = isPlain ? kernel : mergeLoads(hoistInvariants(clean(kernel)))
+    return emitWgsl(made, { symbolOrder: [], limits: { ...limits, atoms: [atom] }, unrollable: true, matrices }).source
+  })
+
+describe("subgroup matrices", () => {
+  test("fragments are variables, halves are elements, offsets are those of the subgroup", () => {
+    const source = sourceOf(product)
+    const lines = source.split("\n").map((line) => line.trim())
+    for (const line of [
+      "enable f16;",
+      "enable chromium_experimental_subgroup_matrix;",
+      "requires subgroup_id;",
+      "let subgroup = i32(subgroup_id);",
+      "var of_c_0: subgroup_matrix_result<f32, 16, 16>;",
+      "var of_c_1: subgroup_matrix_result<f32, 16, 16>;",
+      "of_c_1 = subgroupMatrixMultiplyAccumulate(of_a_0, of_b_1, of_c_1);",
+    ])
+      expect(lines).toContain(line)
+    expect(source).toMatch(/var<workgroup> staged_a: array<f16, \d+>;/)
+    expect(source).toMatch(/subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>\(&staged_a, u32\(/)
+    expect(source).toMatch(/subgroupMatrixStore<row_major>\(&drained, u32\(.*\), of_c_0, u32\(16\)\);/)
+    for (const line of lines.filter((l) => l.includes("subgroupMatrix"))) expect(line).not.toMatch(/\blane\b/)
+  })
+
+  test("both spellings of loads and stores are valid, before the passes over loops and after", async () => {
+    const shapes: readonly Product[] = [
+      product,
+      { ...product, turned: [true, false], staging: "stores", groups: [1, 2] },
+      { ...product, groups: [1, 1], fragments: [2, 3], chunk: 16 },
+      { ...product, groups: [2, 1], turned: [true, true], stages: 3 },
+    ]
+    const sources = shapes.flatMap((shape, i) =>
+      // Of the older one its compiler says each time that it is.
+      (i === 1 ? (["template", "argument"] as const) : (["template"] as const)).flatMap((spelling) =>
+        [false, true].map((isPlain) => ({
+          name: `${i} ${spelling} ${isPlain}`,
+          source: sourceOf(shape, spelling, isPlain),
+        })),
+      ),
+    )
+    expect(sources.some(({ source }) => /, true, u32\(\d+\)\)/.test(source))).toBe(true)
+    expect(await validateWgsl(sources)).toEqual([])
+    const wrong = sources[0]!.source.replace("i32(subgroup_id)", "i32(local_index) / 32")
+    expect((await validateWgsl([{ name: "of a lane", source: wrong }]))[0]?.message).toMatch(/uniform/)
+  })
+
+  test("an adapter without them refuses", () => {
+    const kernel = withTable(() => productKernel(product))
+    expect(() => emitWgsl(kernel, { symbolOrder: [], limits })).toThrow(/WGSL does not have/)
+  })
+})
