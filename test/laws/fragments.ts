@@ -50,6 +50,8 @@ class Making {
   readonly buffers: KernelBuffer[] = []
   readonly wide = new Set<string>()
   readonly traits: string[] = []
+  /** Whether the atom is one of which only hardware knows where elements lie: its operands are f16. */
+  opaque = false
 
   constructor(numbers: readonly number[]) {
     this.choose = new Choices(numbers)
@@ -63,7 +65,7 @@ class Making {
   /** A load at some axes, as they are in memory; rows of whole pieces, most often. */
   load(stem: string, axes: readonly Axis[], storages: readonly Storage[]): Expression & { kind: "load" } {
     const { choose } = this
-    const storage = choose.of(storages)
+    const storage = this.opaque && stem !== "r" && stem !== "q" && stem !== "s" ? "f16" : choose.of(storages)
     const order = choose.chance(30) ? [...axes].reverse() : axes
     const shape = order.map((a, i) => {
       const extent = Math.max(1, maximum(a.extent))
@@ -81,10 +83,13 @@ class Making {
 }
 
 const halves = ["bf16", "bf16", "f32", "bf16", "f16"] as const
+const opaqueAtom = "subgroup.m16n16k16.f16"
 
 export function buildContraction({ numbers }: ContractionRecipe): Contracted {
   const make = new Making(numbers)
   const { choose } = make
+  make.opaque = choose.chance(15)
+  if (make.opaque) make.traits.push("opaque")
   const several = (stem: string, symbols: number): readonly Axis[] =>
     choose.chance(30)
       ? [make.axis(`${stem}0`, short), make.axis(`${stem}1`, [8, 16, 5, 24, 7])]
@@ -140,7 +145,7 @@ export function buildContraction({ numbers }: ContractionRecipe): Contracted {
 function second(make: Making, like: Expression & { kind: "load" }): Expression {
   const { shape } = make.buffers.find((o) => o.name === like.buffer)!
   const name = `v${make.buffers.length}`
-  make.buffers.push({ name, dtype: "f32", storage: "bf16", shape })
+  make.buffers.push({ name, dtype: "f32", storage: make.opaque ? "f16" : "bf16", shape })
   return load(name, like.index, "f32")
 }
 
@@ -196,8 +201,9 @@ function scheduled(
       tile[a.name] = { block: i === 0 ? block : choose.of([1, 2, 4]) }
     }
   // Of an asynchronous atom the groups are large, and interpreted slowly.
-  const wide = choose.chance(10)
-  const name = wide ? choose.of(["wgmma.m64n64k16.bf16", "wgmma.m64n128k16.bf16"]) : "mma.m16n8k16.bf16"
+  const wide = !make.opaque && choose.chance(10)
+  const small = make.opaque ? opaqueAtom : "mma.m16n8k16.bf16"
+  const name = wide ? choose.of(["wgmma.m64n64k16.bf16", "wgmma.m64n128k16.bf16"]) : small
   const groups = [choose.of(wide ? [1, 1, 1, 2] : [1, 1, 2]), wide ? 1 : choose.of([1, 2, 1])]
   for (const [i, side] of [rows, columns].entries()) if (groups[i]! > 1) warps[side.at(-1)!.name] = groups[i]!
   const chunk = choose.of([16, 32, 64])

@@ -7,12 +7,13 @@
  *      for each register of a lane { m, n are where the layout says;  y[m, n] = f(c[register], m, n) }
  *
  * Results are ordinary registers at known places, so that the rest of a store is lowered as that of any other. Places beyond the end are computed from the last
- * ones there are, and not stored. What the block needs beside (a value for each row) is staged before.
+ * ones there are, and not stored. Results of which only the hardware knows where they lie go through the workgroup's memory, one fragment of each group
+ * at a time. What the block needs beside (a value for each row) is staged before.
  */
 
 import { add, apply, fetch, literal, mul, substitute, variable } from "../../ir/expression.js"
-import { atoms, fragmentSize } from "../../ir/fragments/atoms.js"
-import { type Layout, at as placeIn } from "../../ir/fragments/layout.js"
+import { type Atom, atoms, fragmentSize, isOpaque } from "../../ir/fragments/atoms.js"
+import { layout as layoutOf, at as placeIn } from "../../ir/fragments/layout.js"
 import type { Store } from "../../ir/kernel.js"
 import type { Half, Statement } from "../../ir/loop.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
@@ -22,7 +23,7 @@ import { type BlockAxis, type Build, laneVariable, Refused } from "../block.js"
 import { firstPlaces } from "../iterations.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { emitStaged } from "../staging/homes.js"
-import type { StagedLocal } from "../staging/staged.js"
+import { type StagedLocal, shareMemory } from "../staging/staged.js"
 import { type Copies, emitStores, guarded } from "../store-copies.js"
 import { scansAsReductions } from "../values.js"
 import { emitOnline } from "./online.js"
@@ -42,11 +43,11 @@ export function emitFragments(
 ): void {
   const atom = atoms.get(schedule.atom!.name)
   if (atom === undefined) throw new Refused("atom/unknown", `there is no atom '${schedule.atom!.name}'`)
-  const layout = atom.c.layout
-  if (layout === undefined) throw new Refused("atom/unknown", `where results of '${atom.name}' lie is not known`)
   if (Object.keys(schedule.staged ?? {}).length > 0)
     throw new Refused("atom/tile", "what matrix units multiply is staged by itself")
   if (outermostFolds(given[0]!.value).some((r) => r.monoid.kind === "online")) {
+    if (isOpaque(atom.name, "c"))
+      throw new Refused("atom/fold", `where results of '${atom.name}' lie is not known, and its rows are not scaled`)
     emitOnline(given, axes, schedule, locals, start, parts)
     return
   }
@@ -97,7 +98,7 @@ export function emitFragments(
   }
   const scope = { ...start, bound: new Set([...start.bound, "lane"]) }
   const results = emitRing(ring, scope, lowerer)
-  emitResults(of, groups, layout, { rows, columns }, fixed, results, scope, lowerer, parts)
+  emitResults(of, groups, { rows, columns }, fixed, results, scope, lowerer, parts)
 }
 
 /** What is said of the folded axes. */
@@ -116,7 +117,6 @@ function foldingOf({ folded, products }: Contraction, { reduce }: StoreSchedule,
 function emitResults(
   of: Contraction,
   { atom, down, across, row, column }: Groups,
-  layout: Layout,
   { rows, columns }: { readonly rows: ReturnType<typeof sideOf>; readonly columns: ReturnType<typeof sideOf> },
   fixed: ReadonlyMap<string, Expression>,
   results: readonly string[],
@@ -125,6 +125,7 @@ function emitResults(
   parts: Build,
 ): void {
   const size = fragmentSize(atom, "c")
+  const layout = atom.c.layout ?? drainedLayout
   const [i, j, pair] = ["down", "across", "pair"].map((stem) => lowerer.fresh(stem)) as [string, string, string]
   const body: Statement[] = []
   const bound = new Set([...scope.bound, i, j, pair])
@@ -136,7 +137,13 @@ function emitResults(
   const here = { ...scope, out: body, bound: bound.add(name) }
   const down0 = placeAt(rows, variable(name))
   const left = add(add(column, mul(variable(j), literal(atom.n))), within.column)
-  const register = add(mul(add(mul(variable(i), literal(across)), variable(j)), literal(size)), first)
+  const fragment = mul(add(mul(variable(i), literal(across)), variable(j)), literal(size))
+  const drained = isOpaque(atom.name, "c") ? drains(atom, results, fragment, parts) : undefined
+  const read = drained?.arrays ?? results
+  const register =
+    drained === undefined
+      ? add(fragment, first)
+      : add(drained.first, add(mul(within.row, literal(atom.n)), within.column))
   const lane = lowerer.fresh("lane")
   const store = (at: Place, vector: Copies["vector"], register: Expression) => {
     const copy = { at: new Map([...fixed, ...down0.at, ...at.at]), inside: literal(1, "bool") }
@@ -144,7 +151,7 @@ function emitResults(
     const solved = new Map(scope.solved)
     for (const [n, { fold }] of of.products.entries()) {
       const whole = scansAsReductions(substitute(fold, copy.at)) as Reduce
-      solved.set(whole, [fetch(results[n]!, register, "f32", vector?.width ?? 1)])
+      solved.set(whole, [fetch(read[n]!, register, "f32", vector?.width ?? 1)])
     }
     const inner: Statement[] = []
     for (const s of of.stores)
@@ -164,5 +171,31 @@ function emitResults(
     bind: "unroll",
     body,
   })
-  scope.out.push(each(i, down, [each(j, across, [each(pair, size / 2, body)])]))
+  scope.out.push(each(i, down, [each(j, across, [...(drained?.body ?? []), each(pair, size / 2, body)])]))
+}
+
+/** Which elements of a drained fragment of 16 × 16 a lane has: neighbours have neighbours. */
+const drainedLayout = layoutOf("c1 c2 c3 r0 r1", "c0 r2 r3")
+
+/** What brings a fragment of each product to where the lanes of its group find it, when they have read the one before. */
+function drains(atom: Atom, results: readonly string[], fragment: Expression, parts: Build) {
+  const size = atom.m * atom.n
+  const groups = parts.schedule.threads / atom.lanes
+  const first = mul(apply("floordiv", laneVariable, literal(atom.lanes)), literal(size))
+  const arrays = results.map(() => shareMemory("drained", { dtype: "f32", size: groups * size }, parts))
+  const body: readonly Statement[] = [
+    { kind: "barrier" },
+    ...results.map(
+      (array, n): Statement => ({
+        kind: "drain",
+        atom: atom.name,
+        from: { array, offset: fragment },
+        to: { array: arrays[n]!, offset: first },
+        stride: literal(atom.n),
+        transposed: false,
+      }),
+    ),
+    { kind: "barrier" },
+  ]
+  return { arrays, first, body }
 }

@@ -178,10 +178,13 @@ function inOrder(
 
 const sameAxes = (p: readonly string[], q: readonly string[]) => p.length === q.length && p.every((n) => q.includes(n))
 
-export const operandOf = (value: Expression, kernel: Kernel, storage: Half): Operand => ({
-  value,
-  terms: termsOf(value, kernel, storage),
-})
+/** @throws Refused for halves whose range may not hold what is multiplied */
+export function operandOf(value: Expression, kernel: Kernel, storage: Half): Operand {
+  const terms = termsOf(value, kernel, storage)
+  if (storage === "f16" && terms > 1)
+    throw new Refused("atom/fold", "what is not stored as f16 may be beyond its range")
+  return { value, terms }
+}
 
 /** Two terms for what is not made of values in the atom's storage alone: f32 that was kept as such. */
 function termsOf(value: Expression, kernel: Kernel, storage: Half): 1 | 2 {

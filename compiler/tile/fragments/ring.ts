@@ -9,7 +9,7 @@
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, fetch, literal, mul, variable } from "../../ir/expression.js"
-import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
+import { type Atom, fragmentSize, isOpaque } from "../../ir/fragments/atoms.js"
 import type { Half, Place, Statement, Tile } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Axis } from "../../ir/tensor.js"
@@ -75,8 +75,14 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   const { contraction, chunk, stages } = ring
   const chunks = chunksOf(contraction.folded, chunk)
   const results = contraction.products.map(() => allocate(ring, "c", "result", resultSize(ring), out, lowerer))
-  for (const array of results) clear(array, resultSize(ring), out, lowerer)
+  const opaque = isOpaque(ring.groups.atom.name, "c")
+  if (!opaque) for (const array of results) clear(array, resultSize(ring), out, lowerer)
   const most = contraction.folded.reduce((n, a) => n * Math.max(1, lowerer.longest(a.name)), 1)
+  if (opaque && most > longestChain)
+    throw new Refused(
+      "atom/fold",
+      `a chain of ${most} sums is longer than ${longestChain}, and fragments of '${ring.groups.atom.name}' are not added`,
+    )
   const sums =
     most > longestChain ? results.map(() => allocate(ring, "c", "sum", resultSize(ring), out, lowerer)) : undefined
   for (const array of sums ?? []) clear(array, resultSize(ring), out, lowerer)
