@@ -101,6 +101,28 @@ describe.each(names)("%s", (name) => {
       })
     }))
 
+  /** The first row that elements of a score change when they come in between, whatever their values; -1: none. */
+  const changedBy = (absent: number): number => {
+    const algebra = algebraOf(recipe, channels)
+    const drawn = fc.sample(cases(recipe, channels), { seed, numRuns: runs(300) })
+    return drawn.findIndex(({ row, numbers }) => {
+      const choose = new Choices(numbers)
+      const others = (): Row =>
+        choose.chance(40) ? [[absent, ...Array<number>(channels).fill(choose.below(9) - 4)]] : []
+      const among = [...others(), ...row.flatMap((x) => [x, ...others()])]
+      const folded = (of: Row) => of.reduce((e, x) => algebra.append(e, x), algebra.identity)
+      const [found, without] = [folded(among), folded(row)]
+      return without.some((x, i) => x !== found[i] && !(Number.isNaN(x) && Number.isNaN(found[i]!)))
+    })
+  }
+
+  test.skipIf(recipe.absent === undefined)("a score that is absent moves no pivot and weighs nothing", () =>
+    withTable(() => expect(changedBy(recipe.absent!), `WEFT_SEED=${seed}`).toBe(-1)),
+  )
+
+  test("fault: another score for the absent one", () =>
+    withTable(() => expect(changedBy(-3), `WEFT_SEED=${seed}`).toBeGreaterThanOrEqual(0)))
+
   test.each(Object.keys(recipeFaults))("fault: %s", (fault) =>
     withTable(() => {
       const algebra = algebraOf(recipe, channels, recipeFaults[fault])

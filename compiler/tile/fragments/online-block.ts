@@ -50,6 +50,9 @@ export function onlineBlock(
   for (const { axis, owned } of others)
     if (owned !== 1)
       throw new Refused("atom/axes", `a block has several places of '${axis.name}', which is neither rows nor columns`)
+  for (const { axis, tile, step } of axes)
+    if (step > 1 || (tile.lanes ?? 1) > 1)
+      throw new Refused("atom/tile", `which places of '${axis.name}' a lane has is for the atom to say`)
   const warps = schedule.warps ?? {}
   const down = of.rows.reduce((n, a) => n * (warps[a.name] ?? 1), 1)
   if (of.columns.some((a) => (warps[a.name] ?? 1) > 1))
@@ -76,9 +79,8 @@ export function onlineBlock(
 
 /** The broadest atom of a kind whose columns divide so many. */
 function atomFor(like: Atom, columns: number): Atom {
-  const kin = [...atoms.values()].filter(
-    (a) => a.m === like.m && a.lanes === like.lanes && a.a.storage === like.a.storage && columns % a.n === 0,
-  )
+  const isKin = (a: Atom) => a.m === like.m && a.arch === like.arch && a.a.storage === like.a.storage
+  const kin = [...atoms.values()].filter((a) => isKin(a) && a.lanes === like.lanes && columns % a.n === 0)
   const widest = kin.reduce<Atom | undefined>((x, y) => (x !== undefined && x.n >= y.n ? x : y), undefined)
   if (widest === undefined) throw new Refused("atom/tile", `no atom like '${like.name}' divides ${columns} columns`)
   return widest

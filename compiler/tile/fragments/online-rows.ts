@@ -5,13 +5,24 @@
  *
  * All lanes that hold a row have its pivots and sums. Results follow the pivots before a chunk's part is added.
  */
-import { add, apply, fetch, freeVariables, literal, mul, substitute, variable, vector } from "../../ir/expression.js"
+import {
+  add,
+  apply,
+  fetch,
+  freeVariables,
+  literal,
+  mul,
+  rewriter,
+  substitute,
+  variable,
+  vector,
+} from "../../ir/expression.js"
 import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
 import { foldOf, at as placeIn } from "../../ir/fragments/layout.js"
 import type { Statement } from "../../ir/loop.js"
 import { identityValue } from "../../ir/monoid.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
-import { outermostFolds } from "../../ir/query.js"
+import { nodesOf, outermostFolds } from "../../ir/query.js"
 import { instantiate, numbered } from "../../ir/terms.js"
 import { assign } from "../accumulators.js"
 import { laneVariable, Refused } from "../block.js"
@@ -69,11 +80,13 @@ export function openRows(block: OnlineBlock, scope: Scope, lowerer: Lowerer): re
     const within = placeIn(atom.c.layout!, laneVariable, row * held.each).row
     const [lowered] = lowerValues([add(add(start, literal(i * atom.m)), within)], scope, lowerer)
     const place = open("row", lowered!, false)
+    // What the block holds of its rows ends where they do.
+    const own = rows.count < rows.places ? apply("min", place, literal(rows.count - 1)) : place
     return {
       down: i,
       row,
       place,
-      at: new Map([...fixed, ...readableAt(rows, place)]),
+      at: new Map([...fixed, ...readableAt(rows, own)]),
       pivots: of.recipe.pivots.map((p) => open("pivot", literal(identityValue(p.fold, "f32"), "f32"))),
       sums: of.channels.map((c) => (c.kind === "sum" ? open("sum", literal(0, "f32")) : undefined)),
     }
@@ -144,6 +157,7 @@ function emitScores({ block, rows, scores, number }: OpenChunk, scope: Scope, lo
   const last = add(base, literal(chunk - 1))
   const emit = (value: Expression, whole: boolean): readonly Statement[] => {
     const out: Statement[] = []
+    const reads = !whole && readsAlong(value, of.fold.axis)
     for (const row of rows)
       eachRegister(block.scores, row, { ...scope, out }, lowerer, (registers, inside) => {
         for (const { register, column } of registers) {
@@ -151,7 +165,8 @@ function emitScores({ block, rows, scores, number }: OpenChunk, scope: Scope, lo
           const [element] = lowerValues([add(base, column)], inside, lowerer)
           inside.out.push({ kind: "let", name: key, value: element!, mutable: false })
           const bound = new Set(inside.bound).add(key)
-          const score = scansAsReductions(substitute(value, new Map([...row.at, [of.fold.axis, variable(key)]])))
+          const read = reads ? apply("min", variable(key), add(of.fold.extent, literal(-1))) : variable(key)
+          const score = scansAsReductions(substitute(value, new Map([...row.at, [of.fold.axis, read]])))
           const [product] = outermostFolds(score) as [Reduce]
           const solved = new Map(inside.solved).set(product, [fetch(scores, register, "f32")])
           const counts = apply("lt", variable(key), of.fold.extent)
@@ -168,6 +183,13 @@ function emitScores({ block, rows, scores, number }: OpenChunk, scope: Scope, lo
   const [condition] = lowerValues([apply("and", apply("lt", last, of.fold.extent), all)], scope, lowerer)
   const whole = emit(mask?.value ?? of.fold.lift[0]!, true)
   scope.out.push({ kind: "if", condition: condition!, body: whole, otherwise: part })
+}
+
+/** Whether a score reads something that follows the elements, beside its product: beyond the end there is none. */
+function readsAlong(score: Expression, axis: string): boolean {
+  const folds = new Set<Expression>(outermostFolds(score))
+  const rest = rewriter((x) => (folds.has(x) ? literal(0, "f32") : undefined))(score)
+  return nodesOf([rest], "load", "localRead").some((x) => freeVariables(x).has(axis))
 }
 
 /** The pivots of a row with this chunk. */

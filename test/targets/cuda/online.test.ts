@@ -1,0 +1,80 @@
+/** Random online folds by matrix units, as `tile` emits and CUDA prints them, run on a processor; faults planted in the text are found. */
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { withTable } from "../../../compiler/ir/expression.js"
+import { printKernel } from "../../../compiler/ir/print/kernel.js"
+import { clampAccesses } from "../../../compiler/loop/clamp-accesses.js"
+import { cudaTarget } from "../../../compiler/targets/target.js"
+import { isRefusal, tile } from "../../../compiler/tile/tile.js"
+import { copied, type Effect, effectOf } from "../../laws/loops.js"
+import {
+  buildOnline,
+  type OnlineKernel,
+  type OnlineRecipe,
+  onlineMemories,
+  onlineRecipes,
+  wrongOnline,
+} from "../../laws/online-fragments.js"
+import { runs, seed } from "../../laws/settings.js"
+import { compilerPresent, type Launch, runCuda, textOf } from "./run.js"
+
+interface Case {
+  readonly made: OnlineKernel
+  readonly effect: Effect
+  readonly launch: Launch
+}
+
+/** What a printer, or a schedule, may do wrong. */
+const faults: Readonly<Record<string, (text: string) => string>> = {
+  "lanes that hold other registers of a row": (text) => text.replaceAll(/(exchange\(.*), 2\);/g, "$1, 4);"),
+  "keys turned": (text) => text.replaceAll("load_turned_matrices_", "load_matrices_"),
+}
+
+function casesOf(recipe: OnlineRecipe): readonly Case[] {
+  const made = buildOnline(recipe)
+  const tiled = tile(made.kernel, made.schedule, { ...cudaTarget.tile, sharedBytes: 1 << 18 })
+  if (isRefusal(tiled)) return []
+  const { loops, unproven } = clampAccesses(
+    cudaTarget.loopPasses.reduce((before, pass) => pass.run(before), tiled),
+    [],
+  )
+  expect(unproven).toEqual([])
+  const symbols = new Map([
+    ["seq", recipe.seq],
+    ["past", recipe.past],
+  ])
+  const effect = effectOf(made.kernel, onlineMemories(made, recipe.seed), symbols, "exact")
+  return [{ made, effect, launch: { kernel: loops, memories: copied(effect.before), symbols } }]
+}
+
+const isWide = ({ made }: Case) => made.traits.includes("asynchronous")
+
+test.skipIf(!compilerPresent())("online folds by matrix units are what they are by definition", () => {
+  console.log(`online folds: WEFT_SEED=${seed}`)
+  withTable(() => {
+    const drawn = fc.sample(onlineRecipes, { seed, numRuns: Math.max(20, runs(40)) }).flatMap(casesOf)
+    const count = Math.max(2, runs(3))
+    // Of each kind of atom as many.
+    const cases = [...drawn.filter((c) => !isWide(c)).slice(0, count), ...drawn.filter(isWide).slice(0, count)]
+    const faulty = Object.entries(faults).flatMap(([fault, change]) =>
+      cases
+        .filter(({ launch }) => change(textOf(launch.kernel)) !== textOf(launch.kernel))
+        .slice(0, 2)
+        .map(({ effect, launch }) => ({
+          fault,
+          effect,
+          launch: { ...launch, memories: copied(effect.before), fault: change },
+        })),
+    )
+    const after = runCuda([...cases, ...faulty].map((c) => c.launch))
+    const wrong = ({ effect }: Pick<Case, "effect">, i: number) =>
+      after[i] === undefined ? "memory around the buffers was written" : wrongOnline(effect, after[i])
+    for (const [i, c] of cases.entries()) {
+      const problem = wrong(c, i)
+      if (problem !== undefined)
+        throw new Error(`${problem}\n${printKernel(c.made.kernel)}\n${JSON.stringify(c.made.schedule)}`)
+    }
+    const found = faulty.filter((c, i) => wrong(c, cases.length + i) !== undefined).map((c) => c.fault)
+    expect([...new Set(found)].sort()).toEqual(Object.keys(faults).sort())
+  })
+})
