@@ -233,7 +233,13 @@ describe("compile and explain", () => {
       "entries",
       "kernels",
     ])
-    expect(Object.keys(facts.step)).toEqual(["bytes", "floorBytes", "operations", "unfusedOperations"])
+    expect(Object.keys(facts.step)).toEqual([
+      "bytes",
+      "floorBytes",
+      "operations",
+      "unfusedOperations",
+      "unfusedProducts",
+    ])
     expect(facts.kernelsPerLayer).toEqual({ dense: null, moe: expect.any(Number) })
     expect(facts.step.bytes).toBeGreaterThanOrEqual(facts.step.floorBytes)
     expect(Object.keys(facts.entries).sort()).toEqual(["draw", "greedy", "logits", "prefill", "sample", "step"])
