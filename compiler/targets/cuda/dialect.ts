@@ -15,7 +15,7 @@ import { callOf } from "../text/operations.js"
 import { countersOf } from "../text/signs.js"
 import { type ArrayFacts, addressText, alignmentOf, arraysOf, factsOf } from "./arrays.js"
 import { type Fragments, printDrain, printFill, printMultiply } from "./fragments.js"
-import { hasFragments, isUnrolled, statementsOf, straight } from "./loops.js"
+import { hasFragments, isKept, isUnrolled, statementsOf, straight } from "./loops.js"
 import { cudaOperations, lacking, typeText } from "./operations.js"
 import { beginProducts, firstProducts, hasProducts, printCopy, printOrder } from "./pending.js"
 import { reserved } from "./words.js"
@@ -113,7 +113,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     rolls: (s) => isAtomic && statementsOf(s) > straight,
     shuffle: (text, _, mask) => `exchange(${argument(text)}, ${mask})`,
     loop: ({ variable: i, start, limit, step }, s) => [
-      ...(s.bind === "unroll" || isUnrolled(s, registers) ? ["#pragma unroll"] : []),
+      ...(s.bind === "unroll" || isUnrolled(s, registers) ? ["#pragma unroll"] : isKept(s) ? ["#pragma unroll 1"] : []),
       `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`,
     ],
     extent: (_, extent) => String(extent),
