@@ -97,6 +97,14 @@ KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
     expect(text).toContain("for (i32 i = 0; i < n; i += 1) {")
   })
 
+  it("leaves loops alone whose turns wait for what earlier ones began", () => {
+    const wait: Statement = { kind: "wait", of: "copies", groups: 1 }
+    const turns = (body: readonly Statement[]) => lines([serial("i", n(12), body)], [buffer("y", "i32", 12, "write")])
+    const plain = store("y", v("i"), v("i"))
+    expect(turns([plain])[0]).toBe("for (i32 i = 0; i < 12; i += 1) {")
+    expect(turns([wait, plain]).slice(0, 2)).toEqual(["#pragma unroll 1", "for (i32 i = 0; i < 12; i += 1) {"])
+  })
+
   it("keeps names from what the prelude and the compilers have", () => {
     for (const name of ["load", "steady", "shared_pool", "f32x8", "KERNEL", "larger", "threadIdx", "template"])
       expect(reserved.has(name), name).toBe(true)
