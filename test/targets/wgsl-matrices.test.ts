@@ -1,12 +1,18 @@
 /** Products by subgroup matrices as WGSL: both spellings are valid, and offsets are seen to be the same for all lanes of a subgroup. */
 import { describe, expect, test } from "vitest"
-import { withTable } from "../../compiler/ir/expression.js"
+import { add, literal, load, mul, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import type { Kernel } from "../../compiler/ir/kernel.js"
+import { sum } from "../../compiler/ir/monoid.js"
+import type { Schedule } from "../../compiler/ir/schedule.js"
 import { clean } from "../../compiler/loop/clean.js"
+import { dropBarriers } from "../../compiler/loop/drop-barriers.js"
 import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
 import { mergeLoads } from "../../compiler/loop/merge-loads.js"
+import { numbersFirst } from "../../compiler/loop/numbers-first.js"
 import { emitWgsl } from "../../compiler/targets/wgsl/emit.js"
 import { defaultWgslLimits } from "../../compiler/targets/wgsl/limits.js"
 import type { MatrixSpelling } from "../../compiler/targets/wgsl/matrices.js"
+import { isRefusal, tile } from "../../compiler/tile/tile.js"
 import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import { type Product, productKernel } from "../laws/products.js"
 
@@ -36,6 +42,51 @@ const sourceOf = (given: Product, matrices: MatrixSpelling = "template", isPlain
     const made = isPlain ? kernel : mergeLoads(hoistInvariants(clean(kernel)))
     return emitWgsl(made, { symbolOrder: [], limits: { ...limits, atoms: [atom] }, unrollable: true, matrices }).source
   })
+
+/** 40 rows and 56 columns, beyond whose ends blocks of 32 × 32 go, and a bias. */
+function contraction(order: "kn" | "nk"): Kernel {
+  const [m, n, k] = [40, 56, 72]
+  const buffer = (name: string, storage: "f16" | "f32", ...shape: number[]) =>
+    ({ name, dtype: "f32", storage, shape }) as const
+  const at = (from: string, ...axes: string[]) =>
+    load(
+      from,
+      axes.map((a) => variable(a)),
+      "f32",
+    )
+  const axes = [
+    { name: "m", extent: literal(m) },
+    { name: "n", extent: literal(n) },
+  ]
+  const value = add(
+    reduce("k", literal(k), sum, [mul(at("a", "m", "k"), order === "kn" ? at("b", "k", "n") : at("b", "n", "k"))]),
+    at("bias", "n"),
+  )
+  return {
+    name: "contraction",
+    spans: [],
+    buffers: [
+      buffer("a", "f16", m, k),
+      order === "kn" ? buffer("b", "f16", k, n) : buffer("b", "f16", n, k),
+      buffer("bias", "f32", n),
+      buffer("y", "f32", m, n),
+    ],
+    items: [{ kind: "store", buffer: "y", axes, index: axes.map((a) => variable(a.name)), value }],
+  }
+}
+
+const scheduleOf = (stages: number): Schedule => ({
+  threads: 64,
+  stores: [
+    {
+      atom: { name: atom },
+      tile: { m: { block: 32 }, n: { block: 32 } },
+      warps: { n: 2 },
+      reduce: { k: { chunk: 32, ...(stages > 1 ? { stages } : {}) } },
+    },
+  ],
+  locals: {},
+})
 
 describe("subgroup matrices", () => {
   test("fragments are variables, halves are elements, offsets are those of the subgroup", () => {
@@ -77,6 +128,26 @@ describe("subgroup matrices", () => {
     expect(await validateWgsl(sources)).toEqual([])
     const wrong = sources[0]!.source.replace("i32(subgroup_id)", "i32(local_index) / 32")
     expect((await validateWgsl([{ name: "of a lane", source: wrong }]))[0]?.message).toMatch(/uniform/)
+  })
+
+  test("what is tiled and staged is valid, and halves are moved as they lie", async () => {
+    const sources = withTable(() =>
+      [1, 2, 3].flatMap((stages) =>
+        (["kn", "nk"] as const).map((order) => {
+          const loops = tile(contraction(order), scheduleOf(stages), { maxGroups: 64, sharedBytes: 49152 })
+          if (isRefusal(loops)) throw new Error(loops.why)
+          const made = dropBarriers(mergeLoads(numbersFirst(hoistInvariants(clean(loops)))))
+          const { source } = emitWgsl(made, { symbolOrder: [], limits: { ...limits, atoms: [atom] }, unrollable: true })
+          return { name: `${stages} ${order}`, source }
+        }),
+      ),
+    )
+    for (const { source } of sources) {
+      expect(source).toMatch(/= bitcast<vec4<f16>>\(\w+\.xy\);/)
+      expect(source).not.toContain("widenF16")
+      expect(source).not.toContain("subgroup * 32")
+    }
+    expect(await validateWgsl(sources)).toEqual([])
   })
 
   test("an adapter without them refuses", () => {

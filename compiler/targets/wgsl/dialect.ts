@@ -168,7 +168,8 @@ function printStore(c: Context, layouts: Layouts, s: Statement & { kind: "store"
 /** Stores of halves as they are read: words are moved, and no value is made of them. */
 function movesWords(c: Context, layouts: Layouts, { array, offset, value }: Statement & { kind: "store" }): boolean {
   const to = layoutOf(layouts, array)
-  if (value.kind !== "fetch" || !inWords(to)) return false
+  if (value.kind !== "fetch") return false
+  if (!inWords(to)) return to.single === true && movesHalves(c, layouts, array, offset, value)
   const from = layouts.get(value.array)
   const unit = Math.min(to.unit, value.width)
   if (from?.storage !== to.storage || Math.min(from.unit, value.width) !== unit) return false
@@ -177,6 +178,30 @@ function movesWords(c: Context, layouts: Layouts, { array, offset, value }: Stat
   const place = (name: string, text: string, i: number) =>
     `${c.names.find(name)}[${i === 0 ? bare(text) : shifted(text, i)}]`
   for (let i = 0; i < value.width / unit; i++) c.line(`${place(array, at, i)} = ${place(value.array, source, i)};`)
+  return true
+}
+
+/** Halves as they lie in words, to where each is an element. */
+function movesHalves(c: Context, layouts: Layouts, array: string, offset: Expression, value: Fetch): boolean {
+  const from = layouts.get(value.array)
+  if (from === undefined || from.storage !== "f16" || !inWords(from) || value.width === 1) return false
+  const unit = Math.min(from.unit, value.width)
+  const places = [offset, unitIndex(c.dialect.lowered(c, value.offset)[0]!, unit)]
+  const [at, source] = printed(c, [c.dialect.lowered(c, places[0]!)[0]!, places[1]!], places) as [string, string]
+  for (let i = 0; i < value.width; i += unit) {
+    const words = c.temporary()
+    c.line(`let ${words} = ${c.names.find(value.array)}[${i === 0 ? bare(source) : shifted(source, i / unit)}];`)
+    for (let j = 0; j < unit; j += 4) {
+      const width = Math.min(4, unit)
+      const halves = c.temporary()
+      const part = unit === 8 ? (j === 0 ? ".xy" : ".zw") : ""
+      c.line(`let ${halves} = bitcast<vec${width}<f16>>(${words}${part});`)
+      for (let n = 0; n < width; n++) {
+        const to = i + j + n
+        c.line(`${c.names.find(array)}[${to === 0 ? bare(at) : shifted(at, to)}] = ${halves}.${"xyzw"[n]};`)
+      }
+    }
+  }
   return true
 }
 

@@ -80,6 +80,9 @@ const fragmentName = (array: string, number: number) => `${array}=${number}`
 
 /** The number of a subgroup, as the head of the function declares it. */
 export const subgroupName = "subgroup"
+/** Lanes of the subgroups that have matrices. */
+const lanesOfSubgroup = 32
+
 const subgroup = `=${subgroupName}`
 
 /** Declares a variable for each fragment. */
@@ -144,9 +147,13 @@ function uniform(c: Context, lanes: ReadonlySet<string>, x: Expression): string 
 
 /** An expression over what its names stand for, in the first lane of a subgroup. */
 function opened(c: Context, lanes: ReadonlySet<string>, whole: Expression): Expression {
+  const isLaneOf = (x: Expression) => x.kind === "variable" && lanes.has(x.name)
+  const isLanes = (x: Expression) => isLiteral(x) && x.value === lanesOfSubgroup
   const open = rewriter((x, again) => {
+    if (x.kind === "operation" && x.operation === "floordiv" && isLaneOf(x.args[0]!) && isLanes(x.args[1]!))
+      return variable(subgroup)
     if (x.kind !== "variable") return undefined
-    if (lanes.has(x.name)) return mul(variable(subgroup), literal(32))
+    if (lanes.has(x.name)) return mul(variable(subgroup), literal(lanesOfSubgroup))
     const known = c.definitions.get(x.name)
     if (known === undefined || known.width !== 1 || nodesOf([known], "fetch").length > 0) return x
     return again(known)

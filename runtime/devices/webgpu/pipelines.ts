@@ -98,7 +98,11 @@ export function createPipelines(device: GPUDevice, subgroupSize: number, made: (
 }
 
 /** The features that stand behind what a shader enables. */
-const features: Readonly<Record<string, string>> = { f16: "shader-f16", subgroups: "subgroups" }
+const features: Readonly<Record<string, string>> = {
+  f16: "shader-f16",
+  subgroups: "subgroups",
+  chromium_experimental_subgroup_matrix: "chromium-experimental-subgroup-matrix",
+}
 
 /** An exchange of values between lanes, as kernels spell it, with its mask at the end. */
 const exchange = /subgroupShuffleXor\(.*, (\d+)u\)(?: != \w+(?:<\w+>)?\(\))?;$/gm
