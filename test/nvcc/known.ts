@@ -3,6 +3,8 @@
  *
  * `spilled`: for lack of registers; `chosen`: arrays whose elements are chosen at run time. Where there are fewer now, the test says so, and the
  * number here goes down.
+ *
+ * What is left are levels of the online fold of a step, of which groups of eight scores have more; such a step was measured faster all the same.
  */
 export interface Known {
   readonly spilled?: number
@@ -10,5 +12,7 @@ export interface Known {
 }
 
 export const known: Readonly<Record<string, Known>> = {
+  "qwen3-8b fast step": { chosen: 1 },
+  "qwen3-30b-a3b fast step": { chosen: 1 },
   "qwen3-235b-a22b fast step": { chosen: 1 },
 }
