@@ -246,7 +246,10 @@ function faults({ open }: Card): void {
       expect(await device.lost).toContain("CUDA_ERROR_ILLEGAL_ADDRESS")
       expect(() => device.upload(x, 0, new Uint8Array(4))).toThrow("the device was lost")
       device.dispose()
-      await expect(open()).rejects.toMatchObject({ code: "device/lost", hint: "start the process anew" })
+      await expect(open()).rejects.toMatchObject({
+        code: "device/lost",
+        hint: expect.stringContaining("start a new process"),
+      })
     })
   })
 }

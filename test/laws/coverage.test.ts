@@ -250,18 +250,18 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-/** What the loop language has and `tile` does not make yet; hand-built kernels cover it. A kind that appears has to leave this list. */
-const notEmitted = ["drain"]
+/** What `tile` makes for atoms of which only the hardware knows the layout, a few of the programs. */
+const rare = ["drain"]
 
 test.each(Object.entries(expected))("every %s kind at least twenty times", (group, kinds) => {
   const few = kinds.filter((k) => (counts.get(`${group} ${k}`) ?? 0) < least * Math.min(1, runs(programs) / programs))
   expect(few.map((k) => `${k}: ${counts.get(`${group} ${k}`) ?? 0}`)).toEqual([])
 })
 
-test("statements that tile does not make are known", () => {
+test("statements that tile makes are known, the rare ones as well", () => {
   const made = [...counts.keys()].filter((k) => k.startsWith("statement ")).map((k) => k.slice("statement ".length))
-  expect(made.filter((k) => notEmitted.includes(k))).toEqual([])
-  expect(made.filter((k) => !expected.statement!.includes(k))).toEqual([])
+  expect(rare.filter((k) => !made.includes(k))).toEqual([])
+  expect(made.filter((k) => !expected.statement!.includes(k) && !rare.includes(k))).toEqual([])
 })
 
 test("programs have the sizes and boundaries that the design asks for", () => {
