@@ -88,17 +88,20 @@ function goldens({ open, artifactOf }: Card): void {
       const [, name, precision] = title.split(" ") as [string, string, string]
       const golden = await loadGolden(name)
       const long = longGoldens.find((l) => l.name === name)
-      // With delays, what starts too early reads what is not there yet.
-      for (const options of [{}, { delay: 5 }]) {
-        const device = await open(options)
-        const session = await openSession({ artifact: await artifactOf(title) }, device, golden.checkpoint)
-        if (precision === "exact")
-          await (long === undefined ? checkExact(session, golden) : checkExactLong(session, golden, long.from))
-        else await (long === undefined ? checkFast(session, golden) : checkFastLong(session, golden, long.from))
-        session.dispose()
-        device.dispose()
+      try {
+        // With delays, what starts too early reads what is not there yet.
+        for (const options of [{}, { delay: 5 }]) {
+          const device = await open(options)
+          const session = await openSession({ artifact: await artifactOf(title) }, device, golden.checkpoint)
+          if (precision === "exact")
+            await (long === undefined ? checkExact(session, golden) : checkExactLong(session, golden, long.from))
+          else await (long === undefined ? checkFast(session, golden) : checkFastLong(session, golden, long.from))
+          session.dispose()
+          device.dispose()
+        }
+      } finally {
+        await golden.checkpoint.close()
       }
-      await golden.checkpoint.close()
     })
   })
 }
