@@ -10,6 +10,7 @@ const long: readonly string[] = [
   "explain/latency",
   "generate/tales",
   "cli/command",
+  "cli/lost",
   "targets/wgsl-valid",
   "plan/kernels",
   "laws/unusual",
@@ -43,7 +44,7 @@ const long: readonly string[] = [
 ]
 
 const place = ({ moduleId }: TestSpecification): number => {
-  const at = long.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`))
+  const at = long.findIndex((name) => new RegExp(`test/${name}\\.[a-z]+\\.ts$`).test(moduleId))
   return at < 0 ? long.length : at
 }
 
