@@ -179,8 +179,17 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
   }
 }
 
-/** What lanes do with places of arrays. */
-type Moving = Statement & { readonly kind: "multiply" | "fill" | "drain" | "copy" }
+/** What lanes do together with fragments, and what is under way meanwhile. */
+export type Joint = Statement & { readonly kind: "multiply" | "fill" | "drain" | "copy" | "commit" | "wait" }
+
+/** Whether a statement is one of matrix units and of what feeds them. */
+export const isJoint = (s: Statement): s is Joint => isMoving(s) || s.kind === "commit" || s.kind === "wait"
+
+/** Those of them that touch places of arrays. */
+type Moving = Joint & { readonly kind: "multiply" | "fill" | "drain" | "copy" }
+
+export const isMoving = (s: Statement): s is Moving =>
+  s.kind === "multiply" || s.kind === "fill" || s.kind === "drain" || s.kind === "copy"
 
 /** Such a statement with other places. */
 export function withPlaces(s: Moving, change: <P extends Place>(place: P) => P): Moving {

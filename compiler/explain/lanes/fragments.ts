@@ -7,7 +7,7 @@
  */
 import { type Atom, atoms, fragmentSize } from "../../ir/fragments/atoms.js"
 import { type Statement, storageBytes } from "../../ir/loop.js"
-import { expressionsOf } from "../../ir/loop-visit.js"
+import { expressionsOf, type Joint } from "../../ir/loop-visit.js"
 import { accessed, sharedBytesPerCycle, sharedCycles } from "./arrays.js"
 import { counted } from "./counted.js"
 import { begins, laneValueOf, type Place, settle } from "./evaluate.js"
@@ -21,11 +21,7 @@ const productCycles = 33
 /** Elements of halves that one instruction brings to a subgroup: four parts of 8 × 8. */
 const broughtAtOnce = 256
 
-export function walkFragments(
-  state: State,
-  s: Of<"multiply" | "fill" | "drain" | "copy" | "commit" | "wait">,
-  place: Place,
-): void {
+export function walkFragments(state: State, s: Joint, place: Place): void {
   switch (s.kind) {
     case "multiply":
       multiply(state, s, place)

@@ -9,6 +9,7 @@
  * count as true, both sides of them where there are two.
  */
 import { type LoopKernel, type Statement, workgroupNames } from "../../ir/loop.js"
+import { isJoint } from "../../ir/loop-visit.js"
 import { accessed, arraysOf, privateArray } from "./arrays.js"
 import { counted } from "./counted.js"
 import { begins, laneValueOf, type Names, type Place, settle } from "./evaluate.js"
@@ -119,6 +120,10 @@ function scope(state: State, body: readonly Statement[], place: Place): void {
 
 function run(state: State, s: Statement, place: Place): void {
   const { variables, work } = state
+  if (isJoint(s)) {
+    walkFragments(state, s, place)
+    return
+  }
   switch (s.kind) {
     case "for":
       if (s.bind === "grid") {
@@ -142,14 +147,6 @@ function run(state: State, s: Statement, place: Place): void {
     case "prefetch":
     case "await":
     case "release":
-      return
-    case "multiply":
-    case "fill":
-    case "drain":
-    case "copy":
-    case "commit":
-    case "wait":
-      walkFragments(state, s, place)
       return
     case "barrier":
       settle(place)

@@ -11,6 +11,7 @@
  */
 import { spansOf } from "../fragments/spans.js"
 import { type LoopKernel, type Place, type Statement, workgroupNames } from "../loop.js"
+import { isJoint } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
 import { printStatement } from "../print/loop.js"
 import { createAtoms } from "./atoms.js"
@@ -83,6 +84,7 @@ function visit(s: Statement, proof: Proof): void {
   const { values, facts } = proof
   values.next()
   checkAccesses(s, proof)
+  if (isJoint(s)) return
   switch (s.kind) {
     case "for":
       visitLoop(s, proof)
@@ -119,12 +121,6 @@ function visit(s: Statement, proof: Proof): void {
     case "prefetch":
     case "await":
     case "release":
-    case "multiply":
-    case "fill":
-    case "drain":
-    case "copy":
-    case "commit":
-    case "wait":
       return
     default:
       s satisfies never

@@ -12,6 +12,7 @@ import { isLiteral } from "../expression.js"
 import { type Atom, atoms, fragmentSize, tileAlignment } from "../fragments/atoms.js"
 import { same } from "../fragments/layout.js"
 import { type LoopBuffer, type OperandName, type Place, type Statement, storageBytes, type Tile } from "../loop.js"
+import type { Joint } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
 
 type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
@@ -78,10 +79,7 @@ export function touchProblem(made: Made, width: number): string | undefined {
 const piece = 16
 const copied: readonly number[] = [4, 8, piece]
 
-export function fragmentProblems(
-  s: Of<"multiply" | "fill" | "drain" | "copy" | "commit" | "wait">,
-  around: Around,
-): readonly string[] {
+export function fragmentProblems(s: Joint, around: Around): readonly string[] {
   switch (s.kind) {
     case "copy":
       return found(copyProblems(s, around))

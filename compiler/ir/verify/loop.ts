@@ -12,7 +12,7 @@
  */
 import { isLiteral, walk } from "../expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, storageType, workgroupNames } from "../loop.js"
-import { expressionsOf } from "../loop-visit.js"
+import { expressionsOf, isJoint } from "../loop-visit.js"
 import type { TileOptions } from "../machine.js"
 import type { Expression } from "../nodes.js"
 import {
@@ -145,6 +145,10 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
   const seen = new Set<Expression>()
   for (const root of expressionsOf(s)) walk(root, (x) => checkNode(check, x), seen)
   require(check, mayStand(check, s, place), "shape", () => `this may not stand ${places[place.within]}`)
+  if (isJoint(s)) {
+    reportAll(check, fragmentProblems(s, around(check, place)))
+    return
+  }
   switch (s.kind) {
     case "for":
       checkFor(check, s, place)
@@ -220,14 +224,6 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
     }
     case "await":
     case "release":
-      break
-    case "multiply":
-    case "fill":
-    case "drain":
-    case "copy":
-    case "commit":
-    case "wait":
-      reportAll(check, fragmentProblems(s, around(check, place)))
       break
     case "barrier":
       require(check, place.alike === all, "barrier", () => "a barrier under control flow that may differ between lanes")

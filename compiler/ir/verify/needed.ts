@@ -5,7 +5,7 @@
  */
 import { freeVariables, walk } from "../expression.js"
 import type { Statement } from "../loop.js"
-import { everyStatement, expressionsOf } from "../loop-visit.js"
+import { everyStatement, expressionsOf, isMoving } from "../loop-visit.js"
 import type { Expression, Fetch } from "../nodes.js"
 
 export interface Needed {
@@ -30,8 +30,7 @@ export function neededFor(body: readonly Statement[]): Needed {
     if (found.length > 0) fetches.set(s, found)
     for (const x of found) need(x.offset)
     if (s.kind === "store") need(s.offset)
-    if (s.kind === "multiply" || s.kind === "fill" || s.kind === "drain" || s.kind === "copy")
-      for (const x of expressionsOf(s)) need(x)
+    if (isMoving(s)) for (const x of expressionsOf(s)) need(x)
     if (s.kind === "for") need(s.extent)
     if (s.kind === "if") need(s.condition)
   }

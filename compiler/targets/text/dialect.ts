@@ -9,6 +9,7 @@
  * answers, unless a function says otherwise.
  */
 import type { Statement } from "../../ir/loop.js"
+import type { Joint } from "../../ir/loop-visit.js"
 import type { Expression, Fetch, Literal, OperationNode } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
 import type { Helper, Library } from "./library.js"
@@ -71,7 +72,7 @@ export interface Dialect {
   /** What orders launches, where they may overlap, and asks for memory meanwhile. */
   readonly early: (context: Context, s: Of<"await" | "release" | "prefetch">) => void
   /** What lanes do together with fragments, and what is under way meanwhile. */
-  readonly fragments: (context: Context, s: Of<"multiply" | "fill" | "drain" | "copy" | "commit" | "wait">) => void
+  readonly fragments: (context: Context, s: Joint) => void
   /** What is written before a statement of any kind. */
   readonly before?: (context: Context, s: Statement) => void
   /** Variables that are assigned to and never below 0. */

@@ -8,6 +8,7 @@
  */
 import { isLiteral, literal } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import { isJoint } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Context } from "./dialect.js"
 import { partName, printed } from "./expression.js"
@@ -20,6 +21,10 @@ export function printBody(c: Context, body: readonly Statement[]): void {
 
 function printStatement(c: Context, s: Statement): void {
   c.dialect.before?.(c, s)
+  if (isJoint(s)) {
+    c.dialect.fragments(c, s)
+    return
+  }
   switch (s.kind) {
     case "for":
       printFor(c, s)
@@ -65,14 +70,6 @@ function printStatement(c: Context, s: Statement): void {
     case "await":
     case "release":
       c.dialect.early(c, s)
-      break
-    case "multiply":
-    case "fill":
-    case "drain":
-    case "copy":
-    case "commit":
-    case "wait":
-      c.dialect.fragments(c, s)
       break
     default:
       s satisfies never

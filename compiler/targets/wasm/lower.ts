@@ -22,6 +22,7 @@ import {
   variable,
 } from "../../ir/expression.js"
 import { type LoopKernel, packed, type Statement, type Storage } from "../../ir/loop.js"
+import { isJoint } from "../../ir/loop-visit.js"
 import { memoized } from "../../ir/memoized.js"
 import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
@@ -146,6 +147,7 @@ function substituted(scope: Scope, name: string, i: number, body: readonly State
 }
 
 function one(scope: Scope, s: Statement): readonly Statement[] {
+  if (isJoint(s)) throw fault(`'${s.kind}' of kernel '${scope.lowering.kernel.name}' has no lanes to be done by`)
   switch (s.kind) {
     case "for":
       return loop(scope, s)
@@ -200,13 +202,6 @@ function one(scope: Scope, s: Statement): readonly Statement[] {
       return []
     case "barrier":
       return scope.lowering.kernel.threads === 1 ? [] : [s]
-    case "multiply":
-    case "fill":
-    case "drain":
-    case "copy":
-    case "commit":
-    case "wait":
-      throw fault(`'${s.kind}' of kernel '${scope.lowering.kernel.name}' has no lanes to be done by`)
     default:
       return s satisfies never
   }

@@ -8,6 +8,7 @@
 import { fault } from "../../../runtime/errors.js"
 import { isLiteral } from "../../ir/expression.js"
 import type { Statement } from "../../ir/loop.js"
+import { isJoint } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import { type Place, splitAddress } from "./arrays.js"
 import type { Emission } from "./emission.js"
@@ -23,6 +24,7 @@ export function emitStatements(e: Emission, statements: readonly Statement[]): v
 
 function emitStatement(e: Emission, s: Statement): void {
   const { code, values } = e
+  if (isJoint(s)) throw notCore(s)
   switch (s.kind) {
     case "for":
       emitLoop(e, s)
@@ -55,17 +57,13 @@ function emitStatement(e: Emission, s: Statement): void {
     case "prefetch":
     case "await":
     case "release":
-    case "multiply":
-    case "fill":
-    case "drain":
-    case "copy":
-    case "commit":
-    case "wait":
-      throw fault(`'${s.kind}' is not in the core language`)
+      throw notCore(s)
     default:
       s satisfies never
   }
 }
+
+const notCore = ({ kind }: Statement) => fault(`'${kind}' is not in the core language`)
 
 const parts = (x: Expression) => Array.from({ length: partsOf(x.width) }, (_, p) => p)
 
