@@ -11,8 +11,8 @@
 import type { Half, OperandName } from "../loop.js"
 import { type Layout, layout } from "./layout.js"
 
-export interface Operand {
-  readonly storage: Half | "f32"
+export interface Operand<S extends Half | "f32" = Half | "f32"> {
+  readonly storage: S
   /** Which element a register of a lane holds; undefined: only the hardware knows. */
   readonly layout: Layout | undefined
   /** Where it may lie. */
@@ -26,8 +26,8 @@ export interface Atom {
   readonly k: number
   /** Lanes of its group; groups begin at multiples. */
   readonly lanes: 32 | 128
-  readonly a: Operand
-  readonly b: Operand
+  readonly a: Operand<Half>
+  readonly b: Operand<Half>
   readonly c: Operand
   /** The compute capability of CUDA that it needs, times ten; a later one has it as well unless `only`. Infinite: it is not one of CUDA's. */
   readonly arch: number
@@ -73,7 +73,7 @@ const warps = (storage: Half, n: number): Atom => {
   }
 }
 
-const opaque = (storage: Operand["storage"]): Operand => ({ storage, layout: undefined, places: fragment })
+const opaque = <S extends Half | "f32">(storage: S): Operand<S> => ({ storage, layout: undefined, places: fragment })
 
 const matrices: Atom = {
   name: "subgroup.m16n16k16.f16",

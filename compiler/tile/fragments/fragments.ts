@@ -15,7 +15,7 @@ import { add, apply, fetch, literal, mul, substitute, variable } from "../../ir/
 import { type Atom, atoms, fragmentSize, isOpaque } from "../../ir/fragments/atoms.js"
 import { layout as layoutOf, at as placeIn } from "../../ir/fragments/layout.js"
 import type { Store } from "../../ir/kernel.js"
-import type { Half, Statement } from "../../ir/loop.js"
+import type { Statement } from "../../ir/loop.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
 import { outermostFolds } from "../../ir/query.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
@@ -28,7 +28,7 @@ import { type Copies, emitStores, guarded } from "../store-copies.js"
 import { scansAsReductions } from "../values.js"
 import { emitOnline } from "./online.js"
 import { type Contraction, contractionOf } from "./operands.js"
-import { inPairs, type Place, placeAt, sideOf } from "./places.js"
+import { fixedOf, inPairs, type Place, placeAt, sideOf } from "./places.js"
 import { chunksOf, emitRing, type Groups, type Ring } from "./ring.js"
 import { stagedOperand } from "./staged.js"
 
@@ -48,20 +48,13 @@ export function emitFragments(
   if (outermostFolds(given[0]!.value).some((r) => r.monoid.kind === "online")) {
     if (isOpaque(atom.name, "c"))
       throw new Refused("atom/fold", `where results of '${atom.name}' lie is not known, and its rows are not scaled`)
-    emitOnline(given, axes, schedule, locals, start, parts)
+    emitOnline(given, atom, axes, schedule, locals, start, parts)
     return
   }
-  const storage = atom.a.storage as Half
-  const of = contractionOf(given, schedule.atom!.rows, parts.kernel, storage)
+  const of = contractionOf(given, schedule.atom!.rows, parts.kernel, atom.a.storage)
   const among = (side: Contraction["rows"]) => axes.filter((a) => side.includes(a.axis))
   const [rowAxes, columnAxes] = [among(of.rows), among(of.columns)]
-  const others = axes.filter((a) => !rowAxes.includes(a) && !columnAxes.includes(a))
-  for (const { axis, owned } of others)
-    if (owned !== 1)
-      throw new Refused("atom/axes", `a block has several places of '${axis.name}', which is neither rows nor columns`)
-  for (const { axis, tile, step } of axes)
-    if (step > 1 || (tile.lanes ?? 1) > 1)
-      throw new Refused("atom/tile", `which places of '${axis.name}' a lane has is for the atom to say`)
+  const fixed = fixedOf(axes, rowAxes, columnAxes)
   const { chunk, stages } = foldingOf(of, schedule, atom.k)
   const groupsAlong = (of: readonly BlockAxis[]) => of.reduce((n, a) => n * (schedule.warps?.[a.axis.name] ?? 1), 1)
   const [down, across] = [groupsAlong(rowAxes), groupsAlong(columnAxes)]
@@ -83,10 +76,9 @@ export function emitFragments(
     parts,
     start.out,
   )
-  const fixed = new Map(others.map((a) => [a.axis.name, a.base] as const))
   const { at } = chunksOf(of.folded, chunk)
   const stagedAs = (side: typeof rows) => (x: (typeof of.a)[number]) =>
-    stagedOperand(x, side, chunk, stages, storage, fixed, at(variable("turn")), lowerer, parts)
+    stagedOperand(x, side, chunk, stages, atom.a.storage, fixed, at(variable("turn")), lowerer, parts)
   const ring: Ring = {
     groups,
     chunk,

@@ -6,7 +6,6 @@ import { literalExtent } from "../../ir/dim.js"
 import { add, apply, isLiteral, literal, mul, variable } from "../../ir/expression.js"
 import { type Atom, atoms, fragmentSize } from "../../ir/fragments/atoms.js"
 import { beside, type Layout, same } from "../../ir/fragments/layout.js"
-import type { Half } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
@@ -17,7 +16,7 @@ import { contributingAny, type Masked } from "../range.js"
 import { maskOf } from "../staging/stage.js"
 import { lowerValues } from "../values.js"
 import type { OnlineProducts } from "./online-operands.js"
-import { type Side, sideOf } from "./places.js"
+import { fixedOf, type Side, sideOf } from "./places.js"
 import type { Groups } from "./ring.js"
 import { type ChunkAt, type StagedOperand, stagedOperand } from "./staged.js"
 
@@ -46,13 +45,8 @@ export function onlineBlock(
   parts: Build,
 ): OnlineBlock {
   const among = (side: readonly Axis[]) => axes.filter((a) => side.includes(a.axis))
-  const others = among(of.batch)
-  for (const { axis, owned } of others)
-    if (owned !== 1)
-      throw new Refused("atom/axes", `a block has several places of '${axis.name}', which is neither rows nor columns`)
-  for (const { axis, tile, step } of axes)
-    if (step > 1 || (tile.lanes ?? 1) > 1)
-      throw new Refused("atom/tile", `which places of '${axis.name}' a lane has is for the atom to say`)
+  const [rowAxes, columnAxes] = [among(of.rows), among(of.columns)]
+  const fixed = fixedOf(axes, rowAxes, columnAxes)
   const warps = schedule.warps ?? {}
   const down = of.rows.reduce((n, a) => n * (warps[a.name] ?? 1), 1)
   if (of.columns.some((a) => (warps[a.name] ?? 1) > 1))
@@ -62,8 +56,8 @@ export function onlineBlock(
   const { chunk, stages = 1, ...rest } = schedule.reduce[of.fold.axis] ?? {}
   if (chunk === undefined || chunk % like.k !== 0 || Object.keys(rest).length > 0)
     throw new Refused("atom/tile", `matrix units take '${of.fold.axis}' in chunks of a multiple of ${like.k}`)
-  const rows = sideOf(among(of.rows), like.m * down)
-  const columns = sideOf(among(of.columns), Math.max(16, like.n > 16 ? 64 : 16))
+  const rows = sideOf(rowAxes, like.m * down)
+  const columns = sideOf(columnAxes, Math.max(16, like.n > 16 ? 64 : 16))
   const row = mul(apply("floordiv", laneVariable, literal(like.lanes)), literal(rows.places / down))
   const groups = (places: number): Groups => {
     const atom = atomFor(like, places)
@@ -73,7 +67,6 @@ export function onlineBlock(
   if (!turnsInto(scores.atom, results.atom))
     throw new Refused("atom/fold", `scores of '${scores.atom.name}' do not lie as what '${results.atom.name}' takes`)
   const points = axes.map((a) => a.axis)
-  const fixed = new Map(others.map((a) => [a.axis.name, a.base] as const))
   return { of, axes, rows, columns, fixed, chunk, stages, scores, results, mask: maskOf(of.fold, points) }
 }
 
@@ -114,7 +107,7 @@ export interface OnlineStaged {
 
 export function onlineStaged(block: OnlineBlock, lowerer: Lowerer, parts: Build): OnlineStaged {
   const { of, rows, columns, fixed, chunk, stages, scores } = block
-  const storage = scores.atom.a.storage as Half
+  const { storage } = scores.atom.a
   const { axis, extent } = of.inner
   const known = literalExtent(extent)
   if (known === undefined) throw new Refused("atom/fold", `how many elements '${axis}' has is not known`)

@@ -34,6 +34,7 @@ import { lowerValues, scansAsReductions } from "../values.js"
 import type { OnlineBlock } from "./online-block.js"
 import { readableAt } from "./places.js"
 import type { Groups } from "./ring.js"
+import { storeTerms } from "./staged.js"
 
 /** How the registers of a fragment are those of rows: `outer` times `each` neighbours of each of `rows` rows. */
 export interface RegisterRows {
@@ -286,30 +287,4 @@ function weighRow({ block, scores, weights, number }: OpenChunk, row: HeldRow, s
     exchange(part, (p, q) => apply("add", p, q), block.scores.atom, scope, lowerer)
     assign([row.sums[i]!], [apply("add", row.sums[i]!, part)], true, scope.out, lowerer)
   }
-}
-
-/** Stores values in so many terms: each holds what those before it have lost. */
-function storeTerms(
-  arrays: readonly string[],
-  offset: Expression,
-  values: Expression,
-  out: Statement[],
-  lowerer: Lowerer,
-): void {
-  const [first, second] = arrays
-  if (second === undefined) {
-    out.push({ kind: "store", array: first!, offset, value: values })
-    return
-  }
-  const name = lowerer.fresh("all")
-  out.push({ kind: "let", name, value: values, mutable: false })
-  const all = variable(name, "f32", values.width)
-  const high = lowerer.fresh("high")
-  const kept = apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32")))
-  out.push({ kind: "let", name: high, value: kept, mutable: false })
-  const upper = variable(high, "f32", values.width)
-  out.push(
-    { kind: "store", array: first!, offset, value: upper },
-    { kind: "store", array: second, offset, value: apply("sub", all, upper) },
-  )
 }

@@ -7,12 +7,12 @@
  * through memory. Chunks of which no element counts for the block are left out; those of which all do are not looked at element by element.
  */
 import { add, apply, literal, mul, variable } from "../../ir/expression.js"
-import { atoms, fragmentSize } from "../../ir/fragments/atoms.js"
+import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
 import type { Store } from "../../ir/kernel.js"
 import type { Place, Statement, Tile } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
-import { type BlockAxis, type Build, Refused } from "../block.js"
+import type { BlockAxis, Build } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { emitStaged } from "../staging/homes.js"
 import type { StagedLocal } from "../staging/staged.js"
@@ -35,6 +35,7 @@ import { emitStage, type StagedOperand } from "./staged.js"
 /** Emits a store, and those made along with it, whose fold is an online one, by matrix units. */
 export function emitOnline(
   given: readonly Store[],
+  atom: Atom,
   axes: readonly BlockAxis[],
   schedule: StoreSchedule,
   locals: readonly StagedLocal[],
@@ -42,8 +43,6 @@ export function emitOnline(
   parts: Build,
 ): void {
   const { out } = start
-  const atom = atoms.get(schedule.atom!.name)!
-  if (atom.a.storage === "f32") throw new Refused("atom/fold", `'${atom.name}' multiplies no halves`)
   const of = onlineProductsOf(given, parts.kernel, atom.a.storage)
   const block = onlineBlock(of, atom, axes, schedule, parts)
   const operands = [of.queries, of.keys, ...of.values].map((x) => x.value)

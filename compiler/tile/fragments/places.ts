@@ -30,6 +30,22 @@ function ownedOf({ owned, axis }: BlockAxis): number {
   return owned
 }
 
+/**
+ * Axes that are on neither side: where the block's one place of each is.
+ *
+ * @throws Refused where the block has several, and where a schedule says which places of an axis a lane has
+ */
+export function fixedOf(axes: readonly BlockAxis[], ...sides: readonly BlockAxis[][]): ReadonlyMap<string, Expression> {
+  for (const { axis, tile, step } of axes)
+    if (step > 1 || (tile.lanes ?? 1) > 1)
+      throw new Refused("atom/tile", `which places of '${axis.name}' a lane has is for the atom to say`)
+  const others = axes.filter((a) => !sides.some((side) => side.includes(a)))
+  for (const { axis, owned } of others)
+    if (owned !== 1)
+      throw new Refused("atom/axes", `a block has several places of '${axis.name}', which is neither rows nor columns`)
+  return new Map(others.map((a) => [a.axis.name, a.base] as const))
+}
+
 /** Where a place lies, and whether it is one of the block's. */
 export interface Place {
   readonly at: ReadonlyMap<string, Expression>

@@ -10,7 +10,7 @@
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, fetch, literal, mul, variable } from "../../ir/expression.js"
 import { type Atom, fragmentSize, isOpaque } from "../../ir/fragments/atoms.js"
-import type { Half, Place, Statement, Tile } from "../../ir/loop.js"
+import type { Place, Statement, Tile } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
@@ -167,7 +167,7 @@ export function allocate(
 ): string {
   const name = lowerer.fresh(stem)
   const { storage } = atom[operand]
-  const kind = storage === "f32" ? {} : { storage: storage as Half }
+  const kind = storage === "f32" ? {} : { storage }
   out.push({
     kind: "alloc",
     name,

@@ -260,16 +260,31 @@ function emitComputed(
   const own = rest === undefined ? lowered! : apply("select", ends(rest.k, rest.fold.extent), lowered!, zero)
   const name = lowerer.fresh("own")
   scope.out.push({ kind: "let", name, value: splat(own, piece), mutable: false })
-  const all = variable(name, "f32", piece)
+  storeTerms(arrays, to!, variable(name, "f32", piece), scope.out, lowerer)
+}
+
+/** Stores values in so many terms: each holds what those before it have lost. */
+export function storeTerms(
+  arrays: readonly string[],
+  offset: Expression,
+  values: Expression,
+  out: Statement[],
+  lowerer: Lowerer,
+): void {
   const [first, second] = arrays
   if (second === undefined) {
-    scope.out.push({ kind: "store", array: first!, offset: to!, value: all })
+    out.push({ kind: "store", array: first!, offset, value: values })
     return
   }
-  const kept = apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32")))
-  const high = lowerer.fresh("high")
-  scope.out.push({ kind: "let", name: high, value: kept, mutable: false })
-  const upper = variable(high, "f32", piece)
-  scope.out.push({ kind: "store", array: first!, offset: to!, value: upper })
-  scope.out.push({ kind: "store", array: second, offset: to!, value: apply("sub", all, upper) })
+  const named = (stem: string, value: Expression): Expression => {
+    const name = lowerer.fresh(stem)
+    out.push({ kind: "let", name, value, mutable: false })
+    return variable(name, "f32", value.width)
+  }
+  const all = values.kind === "variable" ? values : named("all", values)
+  const high = named("high", apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32"))))
+  out.push(
+    { kind: "store", array: first!, offset, value: high },
+    { kind: "store", array: second, offset, value: apply("sub", all, high) },
+  )
 }
