@@ -17,6 +17,7 @@ import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../../tile/block.js"
 import { type Contraction, contractionOf } from "../../tile/fragments/operands.js"
+import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
 import { longestChain } from "../../tile/fragments/ring.js"
 import { atomRules as rules } from "../rules.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
@@ -73,7 +74,7 @@ interface BlockLayout {
   readonly atom: Atom
   readonly rows: Shares
   readonly columns: Shares
-  readonly groups: { readonly down: number; readonly across: number }
+  readonly groups: GroupsOfBlock
   readonly chunk: number
   readonly stages: number
   /** How many there are. */
@@ -98,10 +99,12 @@ function layoutsOf(
     const atom = widest(own, product(rows), product(columns))
     if (atom === undefined) return []
     const groups = groupsOf(product(rows), product(columns), several, atom, by)
-    const chunk = Math.min(by.chunk, Math.ceil(extent / atom.k) * atom.k)
-    const bytes = 2 * chunk * (product(rows) * terms(of.a) + product(columns) * terms(of.b))
+    const chunk = Math.min(by.chunk, placesFor(extent, atom.k))
+    if (groups === undefined) return []
+    const places = placesOf(product(rows), product(columns), groups, atom)
+    const bytes = 2 * chunk * (places.rows * terms(of.a) + places.columns * terms(of.b))
     const stages = Math.min(most, Math.floor(sharedBytes / bytes))
-    if (groups === undefined || stages < (atom.asynchronous ? 3 : 1)) return []
+    if (stages < (atom.asynchronous ? 3 : 1)) return []
     const blocks = volume(batchOf(of)) * blocksOf(of.rows, rows) * blocksOf(of.columns, columns)
     return [{ atom, rows, columns, groups, chunk, stages, blocks }]
   })
@@ -161,12 +164,33 @@ export const above = (n: number): number => Math.max(16, 2 ** Math.ceil(Math.log
 export const blocksOf = (axes: readonly Axis[], shares: Shares): number =>
   axes.reduce((n, a) => n * Math.ceil(volume([a]) / shares.get(a.name)!), 1)
 
+/** How groups of lanes share a block: along rows, and along columns. */
+interface GroupsOfBlock {
+  readonly down: number
+  readonly across: number
+}
+
+/** Rows and columns of a block, with those that fill the last fragments of its groups. */
+const placesOf = (rows: number, columns: number, { down, across }: GroupsOfBlock, atom: Atom) => ({
+  rows: placesFor(rows, atom.m * down),
+  columns: placesFor(columns, columnsHeld(atom) * across),
+})
+
 /** Groups of lanes: as few as have registers for their sums, each as near to a square as may be; undefined where none have. */
-function groupsOf(rows: number, columns: number, several: number, { m, n, lanes }: Atom, by: KindRules) {
+function groupsOf(
+  rows: number,
+  columns: number,
+  several: number,
+  atom: Atom,
+  by: KindRules,
+): GroupsOfBlock | undefined {
   let [down, across] = [1, 1]
-  const fits = () => ((rows / down) * (columns / across) * several) / lanes <= rules.sums
-  const isTall = () => rows / down >= 2 * m
-  const isBroad = () => columns / across >= 2 * Math.max(16, n)
+  const fits = () => {
+    const places = placesOf(rows, columns, { down, across }, atom)
+    return (places.rows * places.columns * several) / (down * across * atom.lanes) <= rules.sums
+  }
+  const isTall = () => rows / down >= 2 * atom.m
+  const isBroad = () => columns / across >= 2 * columnsHeld(atom)
   while ((!fits() || down * across < by.groups) && down * across < by.mostGroups && (isTall() || isBroad())) {
     if (isTall() && (rows / down > columns / across || !isBroad())) down *= 2
     else across *= 2

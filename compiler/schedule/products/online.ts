@@ -11,7 +11,9 @@ import type { Kernel, Store } from "../../ir/kernel.js"
 import type { AtomTarget } from "../../ir/machine.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import { Refused } from "../../tile/block.js"
+import { columnsAtLeast } from "../../tile/fragments/online-block.js"
 import { type OnlineProducts, onlineProductsOf } from "../../tile/fragments/online-operands.js"
+import { placesFor } from "../../tile/fragments/places.js"
 import { atomRules as rules } from "../rules.js"
 import { type Chunked, product } from "../shares.js"
 import { above, blocksOf, spread, volume } from "./atoms.js"
@@ -46,8 +48,8 @@ function productsOf(store: Store, kernel: Kernel, target: AtomTarget): OnlinePro
 function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTarget): Chunked | undefined {
   const by = rules.online[atom.asynchronous ? "groups" : "warps"]
   const { chunk, stages } = by
-  const columns = Math.ceil(volume(of.columns) / 16) * 16
-  const inner = Math.ceil((literalExtent(of.inner.extent) ?? 0) / atom.k) * atom.k
+  const columns = placesFor(volume(of.columns), columnsAtLeast(atom))
+  const inner = placesFor(literalExtent(of.inner.extent) ?? 0, atom.k)
   const weighed = of.values.reduce((n, v) => n + v.terms, 0)
   // Results of a lane and its scores.
   const sums = (atom.m * (of.values.length * columns + chunk)) / atom.lanes
@@ -55,8 +57,9 @@ function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTa
   const made = by.groups.flatMap((most) => {
     const rows = spread(of.rows, Math.min(most * atom.m, above(volume(of.rows))))
     const held = product(rows)
-    const bytes = 2 * (held * inner * of.queries.terms + stages * chunk * (inner * of.keys.terms + columns * weighed))
     const groups = Math.ceil(held / atom.m)
+    const queries = groups * atom.m * inner * of.queries.terms
+    const bytes = 2 * (queries + stages * chunk * (inner * of.keys.terms + columns * weighed))
     // Rows that a group lacks would be multiplied in vain.
     if (bytes > sharedBytes || (atom.asynchronous && groups * atom.m > held)) return []
     return [{ rows, groups, blocks: volume(of.batch) * blocksOf(of.rows, rows) }]

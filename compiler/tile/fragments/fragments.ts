@@ -28,7 +28,7 @@ import { type Copies, emitStores, guarded } from "../store-copies.js"
 import { scansAsReductions } from "../values.js"
 import { emitOnline } from "./online.js"
 import { type Contraction, contractionOf } from "./operands.js"
-import { fixedOf, inPairs, type Place, placeAt, sideOf } from "./places.js"
+import { columnsHeld, fixedOf, inPairs, type Place, placeAt, sideOf } from "./places.js"
 import { chunksOf, emitRing, type Groups, type Ring } from "./ring.js"
 import { stagedOperand } from "./staged.js"
 
@@ -61,7 +61,7 @@ export function emitFragments(
   if (down * across * atom.lanes !== parts.schedule.threads)
     throw new Refused("atom/lanes", `${down * across} groups of ${atom.lanes} lanes are not ${parts.schedule.threads}`)
   const rows = sideOf(rowAxes, atom.m * down)
-  const columns = sideOf(columnAxes, Math.max(16, atom.n) * across)
+  const columns = sideOf(columnAxes, columnsHeld(atom) * across)
   const group = apply("floordiv", laneVariable, literal(atom.lanes))
   const groups: Groups = {
     atom,

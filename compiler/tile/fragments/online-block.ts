@@ -16,7 +16,7 @@ import { contributingAny, type Masked } from "../range.js"
 import { maskOf } from "../staging/stage.js"
 import { lowerValues } from "../values.js"
 import type { OnlineProducts } from "./online-operands.js"
-import { fixedOf, type Side, sideOf } from "./places.js"
+import { columnsHeld, fixedOf, type Side, sideOf } from "./places.js"
 import type { Groups } from "./ring.js"
 import { type ChunkAt, type StagedOperand, stagedOperand } from "./staged.js"
 
@@ -57,7 +57,7 @@ export function onlineBlock(
   if (chunk === undefined || chunk % like.k !== 0 || Object.keys(rest).length > 0)
     throw new Refused("atom/tile", `matrix units take '${of.fold.axis}' in chunks of a multiple of ${like.k}`)
   const rows = sideOf(rowAxes, like.m * down)
-  const columns = sideOf(columnAxes, Math.max(16, like.n > 16 ? 64 : 16))
+  const columns = sideOf(columnAxes, columnsAtLeast(like))
   const row = mul(apply("floordiv", laneVariable, literal(like.lanes)), literal(rows.places / down))
   const groups = (places: number): Groups => {
     const atom = atomFor(like, places)
@@ -70,10 +70,16 @@ export function onlineBlock(
   return { of, axes, rows, columns, fixed, chunk, stages, scores, results, mask: maskOf(of.fold, points) }
 }
 
+/** Atoms that differ from one in their columns alone. */
+const kinOf = ({ m, arch, a: { storage }, lanes }: Atom): readonly Atom[] =>
+  [...atoms.values()].filter((a) => a.m === m && a.arch === arch && a.a.storage === storage && a.lanes === lanes)
+
+/** The number that columns of a block are filled up to a multiple of: what groups hold of the narrowest atom of a kind. */
+export const columnsAtLeast = (like: Atom): number => Math.min(...kinOf(like).map(columnsHeld))
+
 /** The broadest atom of a kind whose columns divide so many. */
 function atomFor(like: Atom, columns: number): Atom {
-  const isKin = (a: Atom) => a.m === like.m && a.arch === like.arch && a.a.storage === like.a.storage
-  const kin = [...atoms.values()].filter((a) => isKin(a) && a.lanes === like.lanes && columns % a.n === 0)
+  const kin = kinOf(like).filter((a) => columns % a.n === 0)
   const widest = kin.reduce<Atom | undefined>((x, y) => (x !== undefined && x.n >= y.n ? x : y), undefined)
   if (widest === undefined) throw new Refused("atom/tile", `no atom like '${like.name}' divides ${columns} columns`)
   return widest

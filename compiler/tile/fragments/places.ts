@@ -7,6 +7,7 @@
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, freeVariables, literal, variable } from "../../ir/expression.js"
+import type { Atom } from "../../ir/fragments/atoms.js"
 import { bufferOf, type Store } from "../../ir/kernel.js"
 import type { Expression } from "../../ir/nodes.js"
 import { always, type BlockAxis, type Build, Refused } from "../block.js"
@@ -22,8 +23,14 @@ export interface Side {
 
 export function sideOf(axes: readonly BlockAxis[], multiple: number): Side {
   const count = axes.reduce((n, a) => n * ownedOf(a), 1)
-  return { axes, count, places: Math.ceil(count / multiple) * multiple }
+  return { axes, count, places: placesFor(count, multiple) }
 }
+
+/** So many elements, with those that fill the last fragments. */
+export const placesFor = (count: number, multiple: number): number => Math.ceil(count / multiple) * multiple
+
+/** Columns that groups hold at once: narrow fragments are loaded in pairs. */
+export const columnsHeld = ({ n }: Atom): number => Math.max(16, n)
 
 function ownedOf({ owned, axis }: BlockAxis): number {
   if (owned === undefined) throw new Refused("atom/tile", `a block of matrix units has a known part of '${axis.name}'`)
