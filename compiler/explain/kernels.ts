@@ -60,8 +60,8 @@ export interface KernelCost {
 }
 
 /** An estimate above this many floors, and this many microseconds more, is explained. */
-export const slowFactor = 3
-export const slowMicroseconds = 5
+const slowFactor = 3
+const slowMicroseconds = 5
 
 export const isSlow = ({ estimatedMicroseconds: e, floorMicroseconds: f }: KernelCost): boolean =>
   e !== null && f !== null && e > slowFactor * f + slowMicroseconds
@@ -131,7 +131,7 @@ const microseconds = (estimate: Estimate | undefined, device: DeviceRecord | und
   device === undefined ? null : 1e6 * (estimate?.seconds ?? device.cores.launchSeconds)
 
 /** What a run of an entry costs, from its kernels. */
-export function entryCost(
+function entryCost(
   compilation: Compilation,
   entry: string,
   sizes: Sizes,

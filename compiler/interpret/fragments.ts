@@ -9,7 +9,7 @@
  */
 import { type Atom, atoms, fragmentSize, shapeOf } from "../ir/fragments/atoms.js"
 import { coordinatesOf } from "../ir/fragments/layout.js"
-import type { OperandName, Place, Statement, Tile } from "../ir/loop.js"
+import { isTile, type OperandName, type Place, type StatementOf, type Tile } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import {
   type ArrayState,
@@ -25,8 +25,6 @@ import {
 } from "./loop-machine.js"
 import { arrayOf, type Compilation, emit, reserve, setter, value, wait } from "./loop-program.js"
 import { begin } from "./pending.js"
-
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
 
 /** The lanes of a group that something is done for. */
 interface Group {
@@ -154,7 +152,7 @@ function tileValues(group: Group, shape: Shape, lies: Lies, array: ArrayState, o
   })
 }
 
-export function addMultiply(program: Compilation, s: Of<"multiply">): void {
+export function addMultiply(program: Compilation, s: StatementOf<"multiply">): void {
   const atom = atomOf(program, s.atom)
   const { machine, expressions } = program
   const round = expressions.float64 ? (x: number) => x : Math.fround
@@ -178,8 +176,6 @@ export function addMultiply(program: Compilation, s: Of<"multiply">): void {
     hold(group, shape.b, s.b, b, atB!)
   })
 }
-
-const isTile = (place: Place | Tile): place is Tile => "stride" in place
 
 function multiply(
   { m, n, k }: Atom,
@@ -243,7 +239,7 @@ function hold(group: Group, shape: Shape, place: Place | Tile, array: ArrayState
   })
 }
 
-export function addFill(program: Compilation, s: Of<"fill">): void {
+export function addFill(program: Compilation, s: StatementOf<"fill">): void {
   const atom = atomOf(program, s.atom)
   const { machine } = program
   const [to, from, shape] = [arrayOf(program, s.to.array), arrayOf(program, s.from.array), shapeFor(atom, s.operand)]
@@ -270,7 +266,7 @@ function readAs(machine: Machine, array: ArrayState, at: number, anyLane: boolea
   return read
 }
 
-export function addDrain(program: Compilation, s: Of<"drain">): void {
+export function addDrain(program: Compilation, s: StatementOf<"drain">): void {
   const atom = atomOf(program, s.atom)
   const { machine } = program
   const [to, from, shape] = [arrayOf(program, s.to.array), arrayOf(program, s.from.array), shapeFor(atom, "c")]

@@ -8,7 +8,7 @@
  * A copy may write at any time from its beginning on, so it also counts as a store where it begins: others may not have read what was there before
  * since the last barrier.
  */
-import type { Pending, Statement } from "../ir/loop.js"
+import type { Pending, StatementOf } from "../ir/loop.js"
 import type { Value } from "./loop-expressions.js"
 import {
   type ArrayState,
@@ -23,8 +23,6 @@ import {
   writers,
 } from "./loop-machine.js"
 import { arrayOf, type Compilation, emit, value } from "./loop-program.js"
-
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
 
 /** No lane of the workgroup has begun anything. */
 export function beginNothing({ begun }: Machine, threads: number): void {
@@ -45,7 +43,7 @@ export function checkNothingBegun(machine: Machine): void {
 export const begin = ({ begun, lane }: Machine, of: Pending, end: () => void): unknown =>
   begun[of][lane]!.open.push(end)
 
-export function addCommit(program: Compilation, { of }: Of<"commit">): void {
+export function addCommit(program: Compilation, { of }: StatementOf<"commit">): void {
   const { machine } = program
   emit(program, (next) => () => {
     const mine = machine.begun[of][machine.lane]!
@@ -55,7 +53,7 @@ export function addCommit(program: Compilation, { of }: Of<"commit">): void {
   })
 }
 
-export function addWait(program: Compilation, { of, groups: left }: Of<"wait">): void {
+export function addWait(program: Compilation, { of, groups: left }: StatementOf<"wait">): void {
   const { machine } = program
   emit(program, (next) => () => {
     const { groups } = machine.begun[of][machine.lane]!
@@ -64,7 +62,7 @@ export function addWait(program: Compilation, { of, groups: left }: Of<"wait">):
   })
 }
 
-export function addCopy(program: Compilation, { to: given, from: source, width, valid }: Of<"copy">): void {
+export function addCopy(program: Compilation, { to: given, from: source, width, valid }: StatementOf<"copy">): void {
   const { machine } = program
   const [to, from] = [arrayOf(program, given.array), arrayOf(program, source.array)]
   const [at, start] = [value(program, given.offset), value(program, source.offset)]

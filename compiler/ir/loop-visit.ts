@@ -5,7 +5,7 @@
  *   const halved = mapExpressions(statement, (x) => …)
  */
 import { walk } from "./expression.js"
-import type { Pending, Place, Statement } from "./loop.js"
+import type { Pending, Place, Statement, StatementOf } from "./loop.js"
 import type { Expression } from "./nodes.js"
 
 /** The lists of statements inside of one. */
@@ -49,7 +49,7 @@ export function storesOf(s: Statement): readonly string[] {
 }
 
 /** The arrays that a statement itself reads otherwise than by a fetch. */
-export function takesOf(s: Statement): readonly string[] {
+function takesOf(s: Statement): readonly string[] {
   if (s.kind === "multiply") return [s.c.array, s.a.array, s.b.array]
   return s.kind === "fill" || s.kind === "drain" || s.kind === "copy" ? [s.from.array] : []
 }
@@ -180,13 +180,13 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
 }
 
 /** What lanes do together with fragments, and what is under way meanwhile. */
-export type Joint = Statement & { readonly kind: "multiply" | "fill" | "drain" | "copy" | "commit" | "wait" }
+export type Joint = StatementOf<"multiply" | "fill" | "drain" | "copy" | "commit" | "wait">
 
 /** Whether a statement is one of matrix units and of what feeds them. */
 export const isJoint = (s: Statement): s is Joint => isMoving(s) || s.kind === "commit" || s.kind === "wait"
 
 /** Those of them that touch places of arrays. */
-type Moving = Joint & { readonly kind: "multiply" | "fill" | "drain" | "copy" }
+type Moving = StatementOf<"multiply" | "fill" | "drain" | "copy">
 
 export const isMoving = (s: Statement): s is Moving =>
   s.kind === "multiply" || s.kind === "fill" || s.kind === "drain" || s.kind === "copy"

@@ -53,6 +53,9 @@ export interface Tile extends Place {
   readonly panel?: number
 }
 
+/** Whether an operand lies in memory, and not in fragments. */
+export const isTile = (place: Place | Tile): place is Tile => "stride" in place
+
 /** Of c += a · b. */
 export type OperandName = "a" | "b" | "c"
 
@@ -156,6 +159,9 @@ export type Statement =
   | { readonly kind: "commit"; readonly of: Pending }
   /** Of this lane's groups only the `groups` youngest may still be under way; what others copied is there after a barrier besides. */
   | { readonly kind: "wait"; readonly of: Pending; readonly groups: number }
+
+/** The statements of some kinds. */
+export type StatementOf<K extends Statement["kind"]> = Statement & { readonly kind: K }
 
 export interface LoopBuffer {
   readonly name: string

@@ -95,7 +95,7 @@ function fixed(term: Expression, spans: ReadonlyMap<string, Span>): Expression |
 }
 
 /** The first and the end of the elements of `axis` that count for some row; undefined: no bound. */
-export function contributing(
+function contributing(
   { bounds }: Masked,
   axis: string,
   rows: ReadonlyMap<string, Span>,

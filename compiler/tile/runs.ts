@@ -38,8 +38,7 @@ export const fitInLine = (turns: number, runs: number, even = false): boolean =>
  * Whether runs of so many elements may be merged by pairs when an element goes through so many roundings inside of its run; room is left for that
  * of a product and for an uneven number of runs.
  */
-export const fitInRun = (roundings: number, elements: number): boolean =>
-  roundings + 2 <= longestRun + Math.log2(elements)
+const fitInRun = (roundings: number, elements: number): boolean => roundings + 2 <= longestRun + Math.log2(elements)
 
 /** How many chunks go one after the other into the same accumulators, and how many sums of those into others, before they are merged by pairs. */
 export interface InLine {

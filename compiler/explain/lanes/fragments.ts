@@ -6,15 +6,13 @@
  *   copy tile[…] = x[…]; … wait         asks memory for it; lanes wait where they say so
  */
 import { type Atom, atoms, fragmentSize } from "../../ir/fragments/atoms.js"
-import { type Statement, storageBytes } from "../../ir/loop.js"
+import { type Statement, type StatementOf, storageBytes } from "../../ir/loop.js"
 import { expressionsOf, type Joint } from "../../ir/loop-visit.js"
 import { accessed, sharedBytesPerCycle, sharedCycles } from "./arrays.js"
 import { counted } from "./counted.js"
 import { begins, laneValueOf, type Place, settle } from "./evaluate.js"
 import type { State } from "./state.js"
 import { known, type LaneValue, subgroup } from "./values.js"
-
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
 
 /** Cycles from a product to one that waits for it. On NVIDIA hardware; assumed. */
 const productCycles = 33
@@ -47,7 +45,7 @@ export function walkFragments(state: State, s: Joint, place: Place): void {
   }
 }
 
-function waitedFor({ copies, there }: State, { of, groups }: Of<"wait">): number {
+function waitedFor({ copies, there }: State, { of, groups }: StatementOf<"wait">): number {
   if (of === "copies") return copies.groups.at(-1 - groups) ?? 0
   return groups > 0 ? 0 : Math.max(0, ...there.values())
 }
@@ -62,7 +60,7 @@ function issued(state: State, s: Statement, place: Place, instructions: number):
 
 const groupsOf = ({ warps }: State, { lanes }: Atom): number => (warps * subgroup) / lanes
 
-function multiply(state: State, s: Of<"multiply">, place: Place): void {
+function multiply(state: State, s: StatementOf<"multiply">, place: Place): void {
   const atom = atoms.get(s.atom)!
   const { work, times, there, walk } = state
   issued(state, s, place, 1)
@@ -77,7 +75,7 @@ function multiply(state: State, s: Of<"multiply">, place: Place): void {
   there.set(s.c.array, place.issued + productCycles)
 }
 
-function move(state: State, s: Of<"fill" | "drain">, place: Place): void {
+function move(state: State, s: StatementOf<"fill" | "drain">, place: Place): void {
   const atom = atoms.get(s.atom)!
   const { work, times, there, arrays } = state
   const [tile, held, name, count] =
@@ -94,7 +92,7 @@ function move(state: State, s: Of<"fill" | "drain">, place: Place): void {
   if (s.kind === "fill") there.set(held.array, Math.max(ready, there.get(held.array) ?? 0))
 }
 
-function copy(state: State, { to, from, width, valid }: Of<"copy">, place: Place): void {
+function copy(state: State, { to, from, width, valid }: StatementOf<"copy">, place: Place): void {
   const { names, copies } = state
   counted(state, place, 1, () => {
     if (valid !== undefined) laneValueOf(valid, names, place)

@@ -4,7 +4,7 @@
  *   fill f[8] = x[o] stride 64, 4 by 1024      8 · 4 elements of f for each lane; of x 3 · 1024 + 15 · 64 + 16 from o on
  */
 import { literal } from "../expression.js"
-import type { OperandName, Place, Statement, Tile } from "../loop.js"
+import { isTile, type OperandName, type Place, type StatementOf, type Tile } from "../loop.js"
 import type { Expression } from "../nodes.js"
 import { type Atom, atoms, fragmentSize, shapeOf } from "./atoms.js"
 
@@ -20,19 +20,16 @@ export interface Spanned {
   readonly span: Span
 }
 
-type Together = Statement & { readonly kind: "multiply" | "fill" | "drain" }
-
 /** What a statement touches; nothing of an atom that there is not. */
-export function spansOf(s: Together): readonly Spanned[] {
+export function spansOf(s: StatementOf<"multiply" | "fill" | "drain">): readonly Spanned[] {
   const atom = atoms.get(s.atom)
   if (atom === undefined) return []
   if (s.kind === "multiply")
     return (["c", "a", "b"] as const).map((name) => {
       const place: Place | Tile = s[name]
-      const span =
-        "stride" in place
-          ? tileSpan(atom, name, literal(place.stride), place.transposed, beforeLast(atom, name, place))
-          : fragments(fragmentSize(atom, name))
+      const span = isTile(place)
+        ? tileSpan(atom, name, literal(place.stride), place.transposed, beforeLast(atom, name, place))
+        : fragments(fragmentSize(atom, name))
       return { place, span }
     })
   const [name, count, step] = s.kind === "fill" ? [s.operand, s.count, s.step] : (["c", 1, 0] as const)

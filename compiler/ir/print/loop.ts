@@ -15,7 +15,7 @@
  *   }
  */
 import { print } from "../expression.js"
-import type { LoopBuffer, LoopKernel, Place, Statement, Tile } from "../loop.js"
+import { isTile, type LoopBuffer, type LoopKernel, type Place, type Statement, type Tile } from "../loop.js"
 import type { Expression } from "../nodes.js"
 
 export function printLoop(kernel: LoopKernel): string {
@@ -105,7 +105,7 @@ const printPlace = ({ array, offset }: Place, width = 1): string =>
   `${array}[${print(offset)}${width > 1 ? ` : ${width}` : ""}]`
 
 const printOperand = (operand: Place | Tile): string =>
-  "stride" in operand
+  isTile(operand)
     ? `${printPlace(operand)} stride ${operand.stride}${operand.transposed ? " transposed" : ""}${operand.panel === undefined ? "" : ` panels ${operand.panel}`}`
     : printPlace(operand)
 

@@ -11,12 +11,19 @@
 import { isLiteral } from "../expression.js"
 import { type Atom, atoms, fragmentSize, tileAlignment } from "../fragments/atoms.js"
 import { same } from "../fragments/layout.js"
-import { type LoopBuffer, type OperandName, type Place, type Statement, storageBytes, type Tile } from "../loop.js"
+import {
+  isTile,
+  type LoopBuffer,
+  type OperandName,
+  type Place,
+  type StatementOf,
+  storageBytes,
+  type Tile,
+} from "../loop.js"
 import type { Joint } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
 
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
-type Made = LoopBuffer | Of<"alloc">
+type Made = LoopBuffer | StatementOf<"alloc">
 
 /** Where a statement stands. */
 export interface Around {
@@ -30,16 +37,16 @@ export interface Around {
 
 type Problems = readonly (string | false | undefined)[]
 
-const isAlloc = (made: Made): made is Of<"alloc"> => "kind" in made
+const isAlloc = (made: Made): made is StatementOf<"alloc"> => "kind" in made
 const storageOf = (made: Made) => made.storage ?? made.dtype
 const bytesOf = (made: Made): number => storageBytes(storageOf(made))
 
 /** What is wrong with a declaration. */
-export function allocProblems(s: Of<"alloc">): readonly string[] {
+export function allocProblems(s: StatementOf<"alloc">): readonly string[] {
   return found([...layoutProblems(s), ...swizzleProblems(s)])
 }
 
-function layoutProblems(s: Of<"alloc">): Problems {
+function layoutProblems(s: StatementOf<"alloc">): Problems {
   if (s.layout === undefined) return []
   const atom = atoms.get(s.layout.atom)
   if (atom === undefined) return [unknown(s.layout.atom)]
@@ -55,7 +62,7 @@ function layoutProblems(s: Of<"alloc">): Problems {
 /** Rows after which a swizzle comes again. */
 const swizzledRows = 8
 
-function swizzleProblems(s: Of<"alloc">): Problems {
+function swizzleProblems(s: StatementOf<"alloc">): Problems {
   if (s.swizzle === undefined) return []
   const period = swizzledRows * s.swizzle
   return [
@@ -106,7 +113,7 @@ export function fragmentProblems(s: Joint, around: Around): readonly string[] {
 /** Lanes of atoms whose products are asynchronous. */
 const asynchronousLanes = Math.max(...[...atoms.values()].flatMap((a) => (a.asynchronous ? [a.lanes] : [])))
 
-function copyProblems({ to, from, width, valid }: Of<"copy">, { arrayOf }: Around): Problems {
+function copyProblems({ to, from, width, valid }: StatementOf<"copy">, { arrayOf }: Around): Problems {
   const [target, source] = [arrayOf(to.array), arrayOf(from.array)]
   if (target === undefined || source === undefined) return ["what is copied is no array"]
   const bytes = width * bytesOf(source)
@@ -122,7 +129,7 @@ function copyProblems({ to, from, width, valid }: Of<"copy">, { arrayOf }: Aroun
   ]
 }
 
-function togetherProblems(s: Of<"multiply" | "fill" | "drain">, atom: Atom, around: Around): Problems {
+function togetherProblems(s: StatementOf<"multiply" | "fill" | "drain">, atom: Atom, around: Around): Problems {
   const { lanes } = atom
   const given = s.kind === "multiply" ? [s.c, s.a, s.b] : [s.to, s.from]
   const numbers = [...given.map((p) => p.offset), ...(s.kind === "multiply" ? [] : [s.stride])]
@@ -136,12 +143,12 @@ function togetherProblems(s: Of<"multiply" | "fill" | "drain">, atom: Atom, arou
   ]
 }
 
-function productProblems(s: Of<"multiply">, atom: Atom, around: Around): Problems {
+function productProblems(s: StatementOf<"multiply">, atom: Atom, around: Around): Problems {
   return (["c", "a", "b"] as const).flatMap((name): Problems => {
     const place: Place | Tile = s[name]
-    const kind = "stride" in place ? "shared" : "fragment"
+    const kind = isTile(place) ? "shared" : "fragment"
     if (!atom[name].places.includes(kind)) return [`${name} of ${atom.name} may not lie in a ${kind} array`]
-    if (!("stride" in place)) return heldProblems(place, atom, name, around)
+    if (!isTile(place)) return heldProblems(place, atom, name, around)
     const made = around.arrayOf(place.array)
     const isShared = made !== undefined && isAlloc(made) && made.space === "shared"
     return [
@@ -180,7 +187,7 @@ function heldProblems({ array, offset }: Place, atom: Atom, name: OperandName, a
   ]
 }
 
-function movedProblems(s: Of<"fill" | "drain">, atom: Atom, around: Around): Problems {
+function movedProblems(s: StatementOf<"fill" | "drain">, atom: Atom, around: Around): Problems {
   const [held, lies, name] = s.kind === "fill" ? [s.to, s.from, s.operand] : ([s.from, s.to, "c"] as const)
   const made = around.arrayOf(lies.array)
   const inRegisters = made !== undefined && isAlloc(made) && made.space === "register"

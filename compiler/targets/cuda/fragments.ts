@@ -11,15 +11,21 @@ import { fault } from "../../../runtime/errors.js"
 import { add, apply, fetch, literal, mul, variable } from "../../ir/expression.js"
 import { type Atom, atoms, fragmentSize } from "../../ir/fragments/atoms.js"
 import { at, type Bit, type Layout, type TileAxis } from "../../ir/fragments/layout.js"
-import { type LoopKernel, type Place, type Statement, storageBytes, type Tile } from "../../ir/loop.js"
+import {
+  isTile,
+  type LoopKernel,
+  type Place,
+  type Statement,
+  type StatementOf,
+  storageBytes,
+  type Tile,
+} from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Context } from "../text/dialect.js"
 import { factorOf } from "../text/factors.js"
 import { printBody } from "../text/statements.js"
 import { type ArrayFacts, placeTexts } from "./arrays.js"
 import { productName } from "./products.js"
-
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
 
 /** What the printing of these statements knows of its kernel. */
 export interface Fragments {
@@ -32,9 +38,7 @@ export interface Fragments {
 /** The number of this lane in its workgroup, and a name for it that no program has. */
 const laneName = "=lane_number()"
 
-const isTile = (operand: Place | Tile): operand is Tile => "stride" in operand
-
-export function printMultiply(c: Context, known: Fragments, s: Of<"multiply">): void {
+export function printMultiply(c: Context, known: Fragments, s: StatementOf<"multiply">): void {
   const atom = atoms.get(s.atom)!
   known.use(atom.name)
   // Where a tile begins its elements lie as they are counted: the instruction knows how rows go on from there.
@@ -62,7 +66,7 @@ function tileText(known: Fragments, atom: Atom, operand: "a" | "b", tile: Tile, 
   return `tile_of_columns<${bytes}${further}>(${first})`
 }
 
-export function printFill(c: Context, known: Fragments, s: Of<"fill">): void {
+export function printFill(c: Context, known: Fragments, s: StatementOf<"fill">): void {
   const atom = atoms.get(s.atom)!
   const { layout, storage } = atom[s.operand]
   if (layout === undefined) throw fault(`only hardware knows where ${atom.name} has '${s.operand}'`)
@@ -73,7 +77,7 @@ export function printFill(c: Context, known: Fragments, s: Of<"fill">): void {
   )
   if (rows !== undefined && from.space === "shared" && from.storage === storage && storage !== "f32" && isAligned)
     printLoads(c, known, s, { ...rows, each: fragmentSize(atom, s.operand) })
-  else printElements(c, s, layout, fragmentSize(atom, s.operand), "fill")
+  else printElements(c, s, layout, fragmentSize(atom, s.operand))
 }
 
 /** How lanes name the rows of the matrices of a fragment. */
@@ -114,12 +118,21 @@ const lane = (c: Context): Expression => {
 }
 
 /** Element (row, column) of the tile. */
-const elementOf = (s: Of<"fill" | "drain">, memory: Place, { row, column }: ReturnType<typeof at>): Expression => {
+const elementOf = (
+  s: StatementOf<"fill" | "drain">,
+  memory: Place,
+  { row, column }: ReturnType<typeof at>,
+): Expression => {
   const [across, along] = s.transposed ? [column, row] : [row, column]
   return add(memory.offset, add(mul(across, s.stride), along))
 }
 
-function printLoads(c: Context, known: Fragments, s: Of<"fill">, rows: Rows & { readonly each: number }): void {
+function printLoads(
+  c: Context,
+  known: Fragments,
+  s: StatementOf<"fill">,
+  rows: Rows & { readonly each: number },
+): void {
   known.use("matrices")
   const together = mostMatrices / rows.matrices
   for (let first = 0; first < s.count; ) {
@@ -137,16 +150,16 @@ function printLoads(c: Context, known: Fragments, s: Of<"fill">, rows: Rows & { 
 }
 
 /** Each lane by itself, element by element. */
-function printElements(c: Context, s: Of<"fill" | "drain">, layout: Layout, each: number, way: "fill" | "drain"): void {
+function printElements(c: Context, s: StatementOf<"fill" | "drain">, layout: Layout, each: number): void {
   const [fragment, register] = ["fragment of lane", "element of lane"]
   const [count, step] = s.kind === "fill" ? [s.count, s.step] : [1, 0]
-  const [held, memory] = way === "fill" ? [s.to, s.from] : [s.from, s.to]
+  const [held, memory] = s.kind === "fill" ? [s.to, s.from] : [s.from, s.to]
   const own = add(held.offset, add(mul(variable(fragment), literal(each)), variable(register)))
   const there = add(
     elementOf(s, memory, at(layout, lane(c), variable(register))),
     mul(variable(fragment), literal(step)),
   )
-  const [to, from] = way === "fill" ? [own, there] : [there, own]
+  const [to, from] = s.kind === "fill" ? [own, there] : [there, own]
   const value = fetch(s.from.array, from, "f32")
   const element: Statement = { kind: "store", array: s.to.array, offset: to, value }
   const over = (name: string, extent: number, body: Statement): Statement => ({
@@ -159,9 +172,9 @@ function printElements(c: Context, s: Of<"fill" | "drain">, layout: Layout, each
   printBody(c, [over(fragment, count, over(register, each, element))])
 }
 
-export function printDrain(c: Context, s: Of<"drain">): void {
+export function printDrain(c: Context, s: StatementOf<"drain">): void {
   const atom = atoms.get(s.atom)!
   const { layout } = atom.c
   if (layout === undefined) throw fault(`only hardware knows where ${atom.name} has its results`)
-  printElements(c, s, layout, fragmentSize(atom, "c"), "drain")
+  printElements(c, s, layout, fragmentSize(atom, "c"))
 }

@@ -13,7 +13,7 @@ export const mostThreads = 1024
 /** Lanes that exchange values, on every GPU. */
 export const warp = 32
 /** Pointers that a kernel takes: its parameters have 4,096 bytes on every GPU, and the last one is the symbols'. */
-export const mostBindings = 511
+const mostBindings = 511
 
 /** A schedule beyond these is a mistake of the compiler: the machine says the same. */
 export function checkCuda(kernel: LoopKernel, sharedBytes: number, most: number): WeftError | undefined {

@@ -8,7 +8,7 @@
  * stored is shown to products before a barrier, and what comes of products is looked at after the wait only. Compilers are told so by `keep`.
  */
 import { atoms } from "../../ir/fragments/atoms.js"
-import { type LoopKernel, type Statement, storageBytes, storageType } from "../../ir/loop.js"
+import { isTile, type LoopKernel, type Statement, type StatementOf, storageBytes, storageType } from "../../ir/loop.js"
 import { everyStatement, withBodies } from "../../ir/loop-visit.js"
 import { plainCopy } from "../atoms.js"
 import type { Context } from "../text/dialect.js"
@@ -18,12 +18,10 @@ import { printBody } from "../text/statements.js"
 import { placeTexts } from "./arrays.js"
 import type { Fragments } from "./fragments.js"
 
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
-
 /** Bytes that one asynchronous copy moves. */
 const copied: ReadonlySet<number> = new Set([4, 8, 16])
 
-export function printCopy(c: Context, known: Fragments, s: Of<"copy">): void {
+export function printCopy(c: Context, known: Fragments, s: StatementOf<"copy">): void {
   const [to, from] = [known.arrays.get(s.to.array)!, known.arrays.get(s.from.array)!]
   const bytes = s.width * storageBytes(to.storage)
   // Fewer bytes, or others than in memory, a lane moves itself.
@@ -37,7 +35,7 @@ export function printCopy(c: Context, known: Fragments, s: Of<"copy">): void {
   c.line(`copy_bytes<${bytes}>(${[...places, ...valid].join(", ")});`)
 }
 
-export function printOrder(c: Context, known: Fragments, s: Of<"commit" | "wait">): void {
+export function printOrder(c: Context, known: Fragments, s: StatementOf<"commit" | "wait">): void {
   known.use(s.of)
   c.line(s.kind === "commit" ? `commit_${s.of}();` : `wait_${s.of}<${s.groups}>();`)
   // Of results that may still be under way nobody looks at one.
@@ -53,7 +51,8 @@ function keep(c: Context, known: Fragments, names: Iterable<string>): void {
   }
 }
 
-const isProduct = (s: Statement): s is Of<"multiply"> => s.kind === "multiply" && atoms.get(s.atom)!.asynchronous
+const isProduct = (s: Statement): s is StatementOf<"multiply"> =>
+  s.kind === "multiply" && atoms.get(s.atom)!.asynchronous
 const productsIn = (body: readonly Statement[]) => everyStatement(body).filter(isProduct)
 const resultsOf = (body: readonly Statement[]) => new Set(productsIn(body).map(({ c }) => c.array))
 
@@ -81,7 +80,7 @@ export function firstProducts(body: readonly Statement[]): ReadonlySet<Statement
 /** What stands before the first of products: registers are as they are, whoever wrote them. */
 export function beginProducts(c: Context, known: Fragments, s: Statement): void {
   known.use("products")
-  const held = productsIn([s]).flatMap(({ c, a }) => ("stride" in a ? [c.array] : [c.array, a.array]))
+  const held = productsIn([s]).flatMap(({ c, a }) => (isTile(a) ? [c.array] : [c.array, a.array]))
   keep(c, known, new Set(held))
   c.line("begin_products();")
 }

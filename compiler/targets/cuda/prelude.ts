@@ -26,7 +26,7 @@ struct alignas(16) Words4 { u32 at[4]; };
 `
 
 /** Functions of the device, one instruction each. */
-export const deviceFunctions = `#define CONSTANT static __constant__ const
+const deviceFunctions = `#define CONSTANT static __constant__ const
 #define FUNCTION __device__ __forceinline__
 #define KERNEL(lanes, resident) extern "C" __global__ void __launch_bounds__(lanes, resident)
 extern __shared__ Words4 shared_pool[];

@@ -8,7 +8,7 @@
  * A dialect is made for one kernel and may know its arrays. Texts that it is given are atoms or stand in parentheses, and so are those that it
  * answers, unless a function says otherwise.
  */
-import type { Statement } from "../../ir/loop.js"
+import type { Statement, StatementOf } from "../../ir/loop.js"
 import type { Joint } from "../../ir/loop-visit.js"
 import type { Expression, Fetch, Literal, OperationNode } from "../../ir/nodes.js"
 import type { DType } from "../../ir/operations.js"
@@ -27,8 +27,6 @@ export interface Printed {
   /** Its value in f16, where an operation can take it without widening it. */
   readonly half?: string | undefined
 }
-
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
 
 /** The limit of a loop, as far as it is known. */
 export interface LoopHead {
@@ -64,13 +62,13 @@ export interface Dialect {
 
   /** A statement that gives a value a name; `value` is not in parentheses. */
   readonly declaration: (name: string, type: ValueType, value: string, mutable: boolean) => string
-  readonly array: (alloc: Of<"alloc">, name: string) => string
+  readonly array: (alloc: StatementOf<"alloc">, name: string) => string
   /** Declares fragments, where they are no ordinary array. */
-  readonly holds?: (context: Context, alloc: Of<"alloc">) => void
-  readonly store: (context: Context, s: Of<"store">) => void
+  readonly holds?: (context: Context, alloc: StatementOf<"alloc">) => void
+  readonly store: (context: Context, s: StatementOf<"store">) => void
   readonly barrier: (context: Context) => void
   /** What orders launches, where they may overlap, and asks for memory meanwhile. */
-  readonly early: (context: Context, s: Of<"await" | "release" | "prefetch">) => void
+  readonly early: (context: Context, s: StatementOf<"await" | "release" | "prefetch">) => void
   /** What lanes do together with fragments, and what is under way meanwhile. */
   readonly fragments: (context: Context, s: Joint) => void
   /** What is written before a statement of any kind. */
@@ -78,13 +76,13 @@ export interface Dialect {
   /** Variables that are assigned to and never below 0. */
   readonly counters?: ReadonlySet<string>
   /** Whether the language's own compiler unrolls a loop that could be printed unrolled. */
-  readonly rolls?: (s: Of<"for">) => boolean
+  readonly rolls?: (s: StatementOf<"for">) => boolean
   /** The value of the lane at `mask`; the answer is not in parentheses. */
   readonly shuffle: (text: string, type: ValueType, mask: number) => string
   /** `for (…) {` of a statement, and what may stand before it. */
-  readonly loop: (head: LoopHead, s: Of<"for">) => readonly string[]
+  readonly loop: (head: LoopHead, s: StatementOf<"for">) => readonly string[]
   /** The text of a literal extent of a loop. */
-  readonly extent: (loop: Of<"for">, extent: number) => string
+  readonly extent: (loop: StatementOf<"for">, extent: number) => string
   /** The number of this lane, of this workgroup, and how many workgroups there are. */
   readonly laneNumber: string
   readonly workgroup: string

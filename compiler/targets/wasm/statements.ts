@@ -7,7 +7,7 @@
  */
 import { fault } from "../../../runtime/errors.js"
 import { isLiteral } from "../../ir/expression.js"
-import type { Statement } from "../../ir/loop.js"
+import type { Statement, StatementOf } from "../../ir/loop.js"
 import { isJoint } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import { type Place, splitAddress } from "./arrays.js"
@@ -15,8 +15,6 @@ import type { Emission } from "./emission.js"
 import { part } from "./expressions.js"
 import { emitLoop } from "./loops.js"
 import { partsOf, typeOf } from "./values.js"
-
-type Of<K extends Statement["kind"]> = Extract<Statement, { kind: K }>
 
 export function emitStatements(e: Emission, statements: readonly Statement[]): void {
   for (const s of statements) if (!e.hoisted.has(s)) emitStatement(e, s)
@@ -68,7 +66,7 @@ const notCore = ({ kind }: Statement) => fault(`'${kind}' is not in the core lan
 const parts = (x: Expression) => Array.from({ length: partsOf(x.width) }, (_, p) => p)
 
 /** All parts are computed before the first is set: a part may read another of the old value. */
-function define(e: Emission, s: Of<"let" | "assign">): void {
+function define(e: Emission, s: StatementOf<"let" | "assign">): void {
   const product = s.kind === "assign" ? addedProduct(e, s) : undefined
   for (const p of parts(s.value)) {
     if (product === undefined) part(e, s.value, p)
@@ -88,7 +86,7 @@ function define(e: Emission, s: Of<"let" | "assign">): void {
 }
 
 /** The factors of a vector that is added to the variable itself: sums of products may be contracted, other values are as they are written. */
-function addedProduct(e: Emission, { name, value }: Of<"assign">): readonly Expression[] | undefined {
+function addedProduct(e: Emission, { name, value }: StatementOf<"assign">): readonly Expression[] | undefined {
   if (value.kind !== "operation" || value.operation !== "add" || value.dtype !== "f32" || value.width === 1)
     return undefined
   const [a, b] = value.args as [Expression, Expression]
@@ -98,7 +96,7 @@ function addedProduct(e: Emission, { name, value }: Of<"assign">): readonly Expr
   return (e.uses.get(value) ?? 0) > 1 || e.values.find(product, 0) !== undefined ? undefined : product.args
 }
 
-function allocate(e: Emission, s: Of<"alloc">): void {
+function allocate(e: Emission, s: StatementOf<"alloc">): void {
   const place = e.places.get(s.name)!
   if (place.kind !== "locals") return
   const [count, type] = place.vectors ? [Math.ceil(s.size / 4), "v128" as const] : [s.size, typeOf(s.dtype, 1)]
@@ -108,7 +106,7 @@ function allocate(e: Emission, s: Of<"alloc">): void {
   )
 }
 
-function store(e: Emission, s: Of<"store">): void {
+function store(e: Emission, s: StatementOf<"store">): void {
   const { code } = e
   const place = e.places.get(s.array)!
   const { value } = s
@@ -144,7 +142,7 @@ const firstBytes = [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23]
 const merge = [firstBytes, firstBytes.map((b) => b + 8)] as const
 
 /** Both parts are read before the first is written. */
-function storeEight(e: Emission, s: Of<"store">, place: Place): void {
+function storeEight(e: Emission, s: StatementOf<"store">, place: Place): void {
   const { code } = e
   const [even, odd] = [0, 1].map((p) => toLocal(e, s.value, p)) as [number, number]
   const half = (i: 0 | 1): void => {
@@ -181,7 +179,7 @@ function toLocal(e: Emission, x: Expression, p: number): number {
   return local
 }
 
-function storeLocal(e: Emission, s: Of<"store">, vectors: boolean): void {
+function storeLocal(e: Emission, s: StatementOf<"store">, vectors: boolean): void {
   const { code } = e
   if (!isLiteral(s.offset)) throw fault(`'${s.array}' is in locals`)
   const slots = e.slots.get(s.array)!

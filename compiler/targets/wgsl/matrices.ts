@@ -12,15 +12,13 @@
 import { fault } from "../../../runtime/errors.js"
 import { add, isLiteral, literal, mul, rewriter, variable } from "../../ir/expression.js"
 import { type Atom, atoms, fragmentSize, shapeOf } from "../../ir/fragments/atoms.js"
-import type { OperandName, Place, Statement } from "../../ir/loop.js"
+import type { OperandName, Place, StatementOf } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
 import type { Context } from "../text/dialect.js"
 import { printed } from "../text/expression.js"
 import { bare } from "../text/literals.js"
 import { type Layouts, layoutOf } from "./arrays.js"
-
-type Of<K extends Statement["kind"]> = Statement & { readonly kind: K }
 
 /** How loads and stores of matrices are spelled: the proposal says whether rows or columns follow one another in a template, and did in an argument. */
 export type MatrixSpelling = "template" | "argument"
@@ -86,7 +84,7 @@ const lanesOfSubgroup = 32
 const subgroup = `=${subgroupName}`
 
 /** Declares a variable for each fragment. */
-export function printFragments(c: Context, s: Of<"alloc">): void {
+export function printFragments(c: Context, s: StatementOf<"alloc">): void {
   const { atom: name, operand } = s.layout!
   const atom = atoms.get(name)!
   const count = s.size / fragmentSize(atom, operand)
@@ -100,11 +98,11 @@ export function printMatrices(
   layouts: Layouts,
   lanes: ReadonlySet<string>,
   spelling: MatrixSpelling,
-  s: Of<"multiply" | "fill" | "drain">,
+  s: StatementOf<"multiply" | "fill" | "drain">,
 ): void {
   const atom = atoms.get(s.atom)!
   const { load, store } = spellings[spelling]
-  const access = (place: Place, from: Of<"fill" | "drain">, storage: string): Access => {
+  const access = (place: Place, from: StatementOf<"fill" | "drain">, storage: string): Access => {
     const { storage: found, unit } = layoutOf(layouts, place.array)
     if (found !== storage || unit !== 1) throw fault(`'${place.array}' does not lie as matrices of ${storage} do`)
     const [offset, stride] = [place.offset, from.stride].map((x) => `u32(${bare(uniform(c, lanes, x))})`)

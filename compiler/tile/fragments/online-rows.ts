@@ -43,7 +43,7 @@ export interface RegisterRows {
   readonly outer: number
 }
 
-export function registerRows({ c, m, n, lanes, name }: Atom): RegisterRows {
+function registerRows({ c, m, n, lanes, name }: Atom): RegisterRows {
   const bits = c.layout!.register
   const first = bits.findIndex((b) => b.axis === "row")
   const count = bits.filter((b) => b.axis === "row").length
