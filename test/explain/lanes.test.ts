@@ -6,6 +6,7 @@ import { launchWork } from "../../compiler/explain/lanes/work.js"
 import { add, apply, fetch, literal, mul, symbol, variable } from "../../compiler/ir/expression.js"
 import type { LoopBuffer, LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { commit, copy, fill, held, multiply, place, wait } from "../support/fragments.js"
 
 const lane = variable("lane")
 const group = variable("group")
@@ -198,29 +199,8 @@ describe("what a workgroup does before its cells", () => {
 })
 
 describe("products on matrix units", () => {
-  const atom = "mma.m16n8k16.bf16"
-  const held = (operand: "a" | "b" | "c", size: number): Statement => ({
-    kind: "alloc",
-    name: operand,
-    dtype: "f32",
-    ...(operand === "c" ? {} : { storage: "bf16" }),
-    size,
-    space: "register",
-    layout: { atom, operand },
-  })
-  const fill = (operand: "a" | "b", array: string): Statement => ({
-    kind: "fill",
-    atom,
-    operand,
-    to: { array: operand, offset: n(0) },
-    from: { array, offset: n(0) },
-    stride: n(16),
-    transposed: operand === "b",
-    count: 1,
-    step: 0,
-  })
-  const place = (array: string) => ({ array, offset: n(0) })
-  const multiply: Statement = { kind: "multiply", atom, c: place("c"), a: place("a"), b: place("b") }
+  const filled = (operand: "a" | "b", array: string) =>
+    fill({ operand, to: place(operand), from: place(array), transposed: operand === "b" })
   const arrays = [held("a", 8), held("b", 4), held("c", 4)]
   const unrolled = (extent: number, ...body: Statement[]): Statement => ({
     ...(loop("u", extent, ...body) as Statement & { kind: "for" }),
@@ -228,7 +208,7 @@ describe("products on matrix units", () => {
   })
 
   test("are operations of each group of lanes, by the rate of the units of the cores that have some", () => {
-    const product = kernel(64, 8, ...arrays, loop("i", 5, fill("a", "x"), fill("b", "w"), multiply))
+    const product = kernel(64, 8, ...arrays, loop("i", 5, filled("a", "x"), filled("b", "w"), multiply()))
     const found = work(product)
     const operations = 8 * 2 * 5 * 2 * 16 * 8 * 16
     expect([found.products, found.operations, found.serialSteps]).toEqual([operations, 0, 5])
@@ -237,25 +217,19 @@ describe("products on matrix units", () => {
     expect(found.requested).toBeGreaterThanOrEqual(8 * 2 * (16 * 16 + 8 * 16) * 4)
   })
   test("that are written one after the other are no steps of a loop", () => {
-    const product = kernel(32, 8, ...arrays, loop("i", 5, unrolled(4, multiply)))
+    const product = kernel(32, 8, ...arrays, loop("i", 5, unrolled(4, multiply())))
     expect([work(product).products, work(product).serialSteps]).toEqual([8 * 20 * 4096, 1])
   })
   test("what is copied is waited for where that is said", () => {
     const shared = { kind: "alloc", name: "tile", dtype: "f32", size: 512, space: "shared" } as Statement
-    const copy = (at: Expression): Statement => ({
-      kind: "copy",
-      to: { array: "tile", offset: mul(lane, n(4)) },
-      from: { array: "x", offset: mul(add(at, lane), n(4)) },
-      width: 4,
-    })
-    const commit: Statement = { kind: "commit", of: "copies" }
-    const wait: Statement = { kind: "wait", of: "copies", groups: 0 }
+    const copied = (at: number) =>
+      copy({ to: place("tile", mul(lane, n(4))), from: place("x", mul(add(n(at), lane), n(4))), width: 4 })
     const cyclesOf = (...body: Statement[]) => work(kernel(32, 8, shared, ...body)).longestCycles
-    expect(cyclesOf(copy(n(0)), commit)).toBeLessThan(500)
-    expect(cyclesOf(copy(n(0)), commit, wait)).toBeGreaterThan(500)
+    expect(cyclesOf(copied(0), commit)).toBeLessThan(500)
+    expect(cyclesOf(copied(0), commit, wait())).toBeGreaterThan(500)
     // Both are asked for before either is waited for.
-    expect(cyclesOf(copy(n(0)), commit, copy(n(32)), commit, wait)).toBeLessThan(1000)
-    expect(cyclesOf(copy(n(0)), commit, wait, copy(n(32)), commit, wait)).toBeGreaterThan(1000)
-    expect(work(kernel(32, 8, shared, copy(n(0)), commit)).requested).toBe(8 * 32 * 16)
+    expect(cyclesOf(copied(0), commit, copied(32), commit, wait())).toBeLessThan(1000)
+    expect(cyclesOf(copied(0), commit, wait(), copied(32), commit, wait())).toBeGreaterThan(1000)
+    expect(work(kernel(32, 8, shared, copied(0), commit)).requested).toBe(8 * 32 * 16)
   })
 })
