@@ -23,7 +23,7 @@ function numbersOf(file: string): readonly { readonly name: string; readonly com
   return found
 }
 
-test.each(["compiler/schedule/rules.ts", "compiler/kernel/rules.ts"])(
+test.each(["compiler/schedule/rules.ts", "compiler/schedule/products/rules.ts", "compiler/kernel/rules.ts"])(
   "each number of %s says whether it was measured",
   (file) => {
     const all = numbersOf(file)

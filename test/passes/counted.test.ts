@@ -10,7 +10,7 @@ import type { Expression } from "../../compiler/ir/nodes.js"
 import type { StoreSchedule } from "../../compiler/ir/schedule.js"
 import { atomSchedule } from "../../compiler/schedule/products/atoms.js"
 import { onlineAtomSchedule } from "../../compiler/schedule/products/online.js"
-import { atomRules } from "../../compiler/schedule/rules.js"
+import { atomRules } from "../../compiler/schedule/products/rules.js"
 import type { Chunked } from "../../compiler/schedule/shares.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
 

@@ -19,8 +19,8 @@ import { Refused } from "../../tile/block.js"
 import { type Contraction, contractionOf } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
 import { longestChain } from "../../tile/fragments/ring.js"
-import { atomRules as rules } from "../rules.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
+import { atomRules as rules } from "./rules.js"
 
 /** The schedule of a store by the machine's matrix units; undefined where they do not take its folds. */
 export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {

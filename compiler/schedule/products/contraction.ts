@@ -17,8 +17,9 @@ import { chainOf, nodesOf } from "../../ir/query.js"
 import type { AxisTile, ReductionTile, StagedTile } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { factorsOf } from "../../tile/staging/operands.js"
-import { contractionRules as rules, elementsOfLoad as wide } from "../rules.js"
+import { elementsOfLoad as wide } from "../rules.js"
 import { type Chunked, consecutiveAxis, power, product, registers, type Shares, spread, volume } from "../shares.js"
+import { contractionRules as rules } from "./rules.js"
 
 type Read = Load | LocalRead
 

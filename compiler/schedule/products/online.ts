@@ -14,9 +14,9 @@ import { Refused } from "../../tile/block.js"
 import { columnsAtLeast } from "../../tile/fragments/online-block.js"
 import { type OnlineProducts, onlineProductsOf } from "../../tile/fragments/online-operands.js"
 import { placesFor } from "../../tile/fragments/places.js"
-import { atomRules as rules } from "../rules.js"
 import { type Chunked, product } from "../shares.js"
 import { above, blocksOf, spread, volume } from "./atoms.js"
+import { atomRules as rules } from "./rules.js"
 
 /** The schedule of a store whose fold is an online one, by the machine's matrix units; undefined where they do not take it. */
 export function onlineAtomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {

@@ -1,0 +1,150 @@
+/**
+ * The numbers that steer schedules of products, in chunks and by matrix units. Each says what those of `../rules.ts` do.
+ *
+ *   contractionRules   rows and columns that lanes accumulate, operands staged in chunks
+ *   atomRules          what matrix units take: products of many rows and of few, and online folds
+ */
+
+/** Contractions in chunks: hardware, and whatever the tuner supposes to be some. */
+export const contractionRules = {
+  /** Elements of the folded axis at least: a shorter one is over before staging pays. Not measured. */
+  extent: 16,
+  /** Rows, and columns, of the product at least: each element that is staged is read so often, at most. Not measured. */
+  rows: 32,
+  /** Rows of a block at most: with 64 columns in tiles of 8 × 8 they make a workgroup of 128 threads. Not measured. */
+  blockRows: 128,
+  /** The same of several folds side by side, which share the registers of a thread. Not measured. */
+  blockRowsOfSeveral: 64,
+  /** Columns of a block of a wide product. Not measured. */
+  blockColumns: 128,
+  /** Columns of a block of a narrow product, so that there are enough blocks. Not measured. */
+  blockColumnsOfNarrow: 64,
+  /** Columns up to which a product is narrow. Not measured. */
+  narrowColumns: 2048,
+  /**
+   * Elements of a block below which it gets more threads of fewer rows: a block of few threads waits for memory, whatever each of them has
+   * to do. No figures are on record.
+   */
+  elementsOfLarge: 64 * 128,
+  /** Rows, and columns, that a thread accumulates: 64 accumulators and 16 operands leave room in 255 registers. Not measured. */
+  perThread: 8,
+  /** Rows that a thread accumulates of small blocks, and of several folds side by side. No figures are on record. */
+  rowsPerThreadOfSmall: 4,
+  /** Threads of a workgroup at least: a subgroup of hardware. Counted. */
+  threads: 32,
+  /** Elements of a chunk at most, of small blocks that copy their operands: little else is in memory. No figures are on record. */
+  chunkOfCopies: 32,
+  /** Elements of a chunk of large blocks, or of operands that are computed, which takes registers. Not measured. */
+  chunk: 16,
+  /** Elements of a chunk where a workgroup may hold little: two operands of 128 rows are 8 KiB then. Counted. */
+  chunkOfLittleMemory: 8,
+  /** Bytes of a workgroup below which that is so. Not measured. */
+  littleMemory: 32768,
+  /** Elements of a chunk that one iteration takes: one load along the folded axis. Counted. */
+  innerUnroll: 4,
+  /** The same for sums in f16, which are added in f32: the longer they are, the fewer conversions; half-products.ts takes no more than 8. Counted. */
+  innerUnrollOfHalves: 8,
+  /** Elements added to a row that is written transposed, by vectors: rows stay at multiples of a vector and start at other banks. Counted. */
+  padOfVectors: 4,
+  /** Elements added to a row that is written element by element: one is enough to start at another bank. Counted. */
+  pad: 1,
+} as const
+
+/**
+ * Products that matrix units take. Measured on an H200, as emitted: at 4,096 rows asynchronous atoms made 458 to 573 TFLOP/s and those of 32 lanes 320 to
+ * 371, at 512 rows 462 to 469 and 313 to 331.
+ */
+export const atomRules = {
+  /** Elements of the fold from which units are worth it: those of one fragment. Counted. */
+  elements: 16,
+  /** Blocks for each multiprocessor below which there are too few. Not measured. */
+  waves: 0.8,
+  /** Sums of a lane at most: as many registers again hold operands and addresses. Counted. */
+  sums: 128,
+  /** Atoms of 32 lanes. */
+  warps: {
+    /**
+     * Rows and columns of a block, those of all folds of a store together: the first of which there are enough. Of 128 × 128 each element that is copied
+     * is multiplied 128 times, by hand in CUDA measured on an H100; the smaller ones are not measured.
+     */
+    blocks: [
+      [128, 128],
+      [128, 64],
+      [64, 64],
+    ],
+    /** Elements of a chunk: a row of 128 bytes, which one swizzle permutes. Counted. */
+    chunk: 64,
+    /** Chunks under way at most. Not measured; by hand in CUDA 3 in two blocks were better than 4 in one. */
+    stages: 4,
+    /** Groups of lanes of a block at least: a multiprocessor has four units. Counted. */
+    groups: 4,
+    /** Groups of lanes of a block at most: registers of 8 groups with 128 sums each are all there are. Counted. */
+    mostGroups: 8,
+  },
+  /** Few rows, which wait for what they are multiplied with: those are the rows of the atom, and stream through many small blocks. */
+  few: {
+    /** Rows, or columns, from which units are worth it: one is a fold like others. Counted. */
+    least: 2,
+    /** Rows, or columns, up to which they are few: two fragments of columns. Counted. */
+    most: 16,
+    /** Those of the other side at least: a multiprocessor's share of few blocks. Not measured. */
+    others: 64,
+    /** Rows and columns of a block, as of warps; of two folds with all of the few each. Not measured. */
+    blocks: [
+      [64, 32],
+      [32, 32],
+      [16, 32],
+    ],
+    /** Elements of a chunk: 16 rows of it are 4 KiB under way. Not measured. */
+    chunk: 128,
+    /** Chunks under way at most: 20 KiB of 16 rows, 80 KiB of 64. Not measured. */
+    stages: 6,
+    /** Groups of lanes of a block: one for each fragment of rows. Counted. */
+    groups: 4,
+    /** Those at most, likewise. Counted. */
+    mostGroups: 4,
+  },
+  /** Asynchronous atoms of 128 lanes, whose operands are multiplied from where they are staged. */
+  groups: {
+    /** As of warps. Measured on an H100, by hand in CUDA: 128 × 256 made 558 to 649 TFLOP/s at 4,096 rows, 128 × 128 made 561 to 599, and 516 to 558 at 512. */
+    blocks: [
+      [128, 256],
+      [128, 128],
+      [128, 64],
+      [64, 64],
+    ],
+    /** Elements of a chunk, as of warps. Counted. */
+    chunk: 64,
+    /** Chunks under way at most. By hand in CUDA 6 of 128 × 128, measured on an H100. */
+    stages: 6,
+    /** Groups of lanes of a block at least, where it has so many rows: one waits while the other multiplies. Not measured. */
+    groups: 2,
+    /** Groups of lanes of a block at most: 128 sums of each lane and its operands take all registers. Counted. */
+    mostGroups: 2,
+  },
+  /** Online folds. */
+  online: {
+    /** Rows, and columns, from which units are worth it: those of one fragment. Counted. */
+    least: 16,
+    /** Columns at most: a lane has those of its rows in registers. Counted. */
+    columns: 256,
+    /** Registers of a lane for results and scores at most: weights, operands and addresses take the others. Counted. */
+    sums: 160,
+    warps: {
+      /** Elements of a chunk. Not measured. */
+      chunk: 64,
+      /** Chunks under way at most. Not measured. */
+      stages: 2,
+      /** Groups of lanes of a block, the first of which there are enough blocks. Not measured. */
+      groups: [8, 4],
+    },
+    groups: {
+      /** As of warps. Measured on an H100, by hand in CUDA: 128 elements made 505 TFLOP/s, 64 made 393 to 474. */
+      chunk: 128,
+      /** As of warps. Not measured. */
+      stages: 2,
+      /** As of warps. Not measured. */
+      groups: [2, 1],
+    },
+  },
+} as const
