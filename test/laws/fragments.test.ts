@@ -13,6 +13,7 @@ import { firstPossible } from "../../compiler/schedule/fallbacks.js"
 import { cudaTarget, targetFor } from "../../compiler/targets/target.js"
 import { buildContraction, type ContractionRecipe, contractionMemories, contractionRecipes } from "./fragments.js"
 import { early, effectOf, isWrong, loopsOf, runLoops, wrongEffect } from "./loops.js"
+import { type Change, changedEverywhere } from "./mutate.js"
 import { law, patience, runs, seed } from "./settings.js"
 
 const counts = new Map<string, number>()
@@ -118,7 +119,7 @@ test.each(["mma.m16n8k16.bf16", "wgmma.m64n64k16.bf16"])(
 )
 
 /** What may go wrong: a statement as it should not be, or none in its place. */
-const faults: Readonly<Record<string, (s: Statement) => Statement | undefined>> = {
+const faults: Readonly<Record<string, Change>> = {
   "a wait too few": (s) => (s.kind === "wait" ? undefined : s),
   "a barrier too few": (s) => (s.kind === "barrier" ? undefined : s),
   "no zeros beyond the end": (s) => (s.kind === "copy" ? { ...s, valid: literal(1, "bool") } : s),
@@ -127,15 +128,6 @@ const faults: Readonly<Record<string, (s: Statement) => Statement | undefined>> 
   "a piece in the wrong place": (s) =>
     s.kind === "copy" ? { ...s, to: { ...s.to, offset: apply("bitxor", s.to.offset, literal(8)) } } : s,
   "one product for another": (s) => (s.kind === "multiply" ? { ...s, c: { ...s.c, offset: literal(0) } } : s),
-}
-
-const planted = (loops: LoopKernel, fault: (s: Statement) => Statement | undefined): LoopKernel => {
-  const visit = (body: readonly Statement[]): readonly Statement[] =>
-    body.flatMap((s) => {
-      const made = fault(s)
-      return made === undefined ? [] : [withBodies(made, visit)]
-    })
-  return { ...loops, body: visit(loops.body) }
 }
 
 test(
@@ -152,7 +144,7 @@ test(
         const symbols = new Map([["seq", recipe.seq]])
         const effect = effectOf(made.kernel, contractionMemories(made, recipe.seed), symbols, "exact")
         for (const name of left)
-          if (isWrong(effect, planted(loops.tiled, faults[name]!), symbols, recipe.seed)) left.delete(name)
+          if (isWrong(effect, changedEverywhere(loops.tiled, faults[name]!), symbols, recipe.seed)) left.delete(name)
       })
     }
     expect([...left]).toEqual([])

@@ -7,7 +7,6 @@
  * All numbers are integers that the sums of bf16 terms hold, so that results are equal, bit by bit.
  */
 import fc from "fast-check"
-import { allocateBuffer, type Memory, writeElement } from "../../compiler/interpret/memory.js"
 import { maximum } from "../../compiler/ir/dim.js"
 import { add, apply, literal, load, localRead, mul, reduce, symbol, variable } from "../../compiler/ir/expression.js"
 import { type Kernel, type KernelBuffer, type Local, type Store, written } from "../../compiler/ir/kernel.js"
@@ -16,8 +15,8 @@ import { sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { AxisTile, Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { Choices, decisions, scrambled } from "./choices.js"
-import { poisoned } from "./execute.js"
+import { Choices, decisions } from "./choices.js"
+import { memoriesOf } from "./kernel-memories.js"
 
 export interface ContractionRecipe {
   readonly numbers: readonly number[]
@@ -223,17 +222,8 @@ function scheduled(
 }
 
 /** Integers that one term holds, or two; garbage in what is written. */
-export function contractionMemories({ kernel, wide }: Contracted, seed: number): Map<string, Memory> {
-  const stored = written(kernel)
-  return new Map(
-    kernel.buffers.map((b, i) => {
-      if (stored.has(b.name)) return [b.name, poisoned(b)] as const
-      const size = b.shape.reduce((n, x) => n * x, 1)
-      const memory = allocateBuffer(b.dtype, b.storage, size)
-      const next = scrambled(seed + 17 * i)
-      const span = wide.has(b.name) ? 20001 : 9
-      for (let j = 0; j < size; j++) writeElement(memory, j, (next() % span) - (span >> 1))
-      return [b.name, memory] as const
-    }),
-  )
-}
+export const contractionMemories = ({ kernel, wide }: Pick<Contracted, "kernel" | "wide">, seed: number) =>
+  memoriesOf(kernel, seed, ({ name }, next) => {
+    const span = wide.has(name) ? 20001 : 9
+    return (next() % span) - (span >> 1)
+  })

@@ -3,7 +3,7 @@
  *
  *   changeLoops(loops, { statement: (s) => (s.kind === "barrier" ? [] : undefined) }, 2)   →   the loops without their third barrier
  *
- * Undefined when there is no such place: then there is nothing to find.
+ * Undefined when there is no such place: then there is nothing to find. Or all of a kind at once, where one alone would not be seen.
  */
 import { operands, rebuild } from "../../compiler/ir/expression.js"
 import type { Item, Kernel } from "../../compiler/ir/kernel.js"
@@ -74,4 +74,17 @@ export function changeKernel(
       : { ...item, value, index: item.index.map((x) => changeExpression(x, rule, count)) }
   })
   return count.changed ? { ...kernel, items } : undefined
+}
+
+/** A statement as it should not be, or none in its place. */
+export type Change = (s: Statement) => Statement | undefined
+
+/** The loops with a change wherever it applies. */
+export function changedEverywhere(loops: LoopKernel, change: Change): LoopKernel {
+  const visit = (body: readonly Statement[]): readonly Statement[] =>
+    body.flatMap((s) => {
+      const made = change(s)
+      return made === undefined ? [] : [withBodies(made, visit)]
+    })
+  return { ...loops, body: visit(loops.body) }
 }

@@ -10,6 +10,7 @@ import { proveAccesses } from "../../compiler/ir/verify/accesses.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { type Effect, effectOf, loopsOf, runLoops } from "./loops.js"
+import { type Change, changedEverywhere } from "./mutate.js"
 import { buildOnline, type OnlineRecipe, onlineMemories, onlineRecipes, wrongOnline } from "./online-fragments.js"
 import { law, patience, runs, seed } from "./settings.js"
 
@@ -75,7 +76,7 @@ test("which places a lane has is not for a schedule to say", () =>
   }))
 
 /** What may go wrong: a statement as it should not be, or none in its place. */
-const faults: Readonly<Record<string, (s: Statement) => Statement | undefined>> = {
+const faults: Readonly<Record<string, Change>> = {
   "a wait too few": (s) => (s.kind === "wait" ? undefined : s),
   "a barrier too few": (s) => (s.kind === "barrier" ? undefined : s),
   "a fragment the other way round": (s) => (s.kind === "fill" ? { ...s, transposed: !s.transposed } : s),
@@ -91,15 +92,6 @@ const faults: Readonly<Record<string, (s: Statement) => Statement | undefined>> 
 const isClearing = ([s]: readonly Statement[], stem: string): boolean =>
   s?.kind === "store" && s.array.startsWith(stem) && s.value === literal(0, "f32")
 
-const planted = (loops: LoopKernel, fault: (s: Statement) => Statement | undefined): LoopKernel => {
-  const visit = (body: readonly Statement[]): readonly Statement[] =>
-    body.flatMap((s) => {
-      const made = fault(s)
-      return made === undefined ? [] : [withBodies(made, visit)]
-    })
-  return { ...loops, body: visit(loops.body) }
-}
-
 test(
   "planted faults are found",
   () => {
@@ -113,7 +105,7 @@ test(
         const symbols = symbolsOf(recipe)
         const effect = effectOf(made.kernel, onlineMemories(made, recipe.seed), symbols, "exact")
         for (const name of left) {
-          const loops = planted(stages.tiled, faults[name]!)
+          const loops = changedEverywhere(stages.tiled, faults[name]!)
           if (verifyLoop(loops).length > 0 || isWrong(effect, loops, symbols, recipe.seed)) left.delete(name)
         }
       })

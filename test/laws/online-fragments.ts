@@ -7,7 +7,6 @@
  * Products of scores are exact; weights are rounded to bf16 where they are multiplied, so that results differ by that much of the largest value.
  */
 import fc from "fast-check"
-import { allocateBuffer, type Memory, writeElement } from "../../compiler/interpret/memory.js"
 import { maximum } from "../../compiler/ir/dim.js"
 import {
   add,
@@ -27,8 +26,8 @@ import { loose, onlineMonoid, sum } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import type { Schedule, StoreSchedule } from "../../compiler/ir/schedule.js"
 import type { Axis } from "../../compiler/ir/tensor.js"
-import { Choices, decisions, scrambled } from "./choices.js"
-import { poisoned } from "./execute.js"
+import { Choices, decisions } from "./choices.js"
+import { memoriesOf } from "./kernel-memories.js"
 import type { Effect } from "./loops.js"
 
 export interface OnlineRecipe {
@@ -228,24 +227,14 @@ function scheduled({ choose, traits }: Making, { batch, rows, columns, key }: Ax
 export const largestValue = 4
 
 /** Whole numbers of which products of 80 are exact in bf16, garbage in what is written; what is added to scores may be −∞, and seldom ∞ or NaN. */
-export function onlineMemories({ kernel }: OnlineKernel, seed: number): Map<string, Memory> {
-  const stored = written(kernel)
+export function onlineMemories({ kernel }: OnlineKernel, seed: number) {
   const special = seed % 4 === 0 ? [Number.POSITIVE_INFINITY, Number.NaN] : []
   const biases = [0, 1.5, -3, 40, Number.NEGATIVE_INFINITY]
-  return new Map(
-    kernel.buffers.map((b, i) => {
-      if (stored.has(b.name)) return [b.name, poisoned(b)] as const
-      const size = b.shape.reduce((n, x) => n * x, 1)
-      const memory = allocateBuffer(b.dtype, b.storage, size)
-      const next = scrambled(seed + 17 * i)
-      for (let j = 0; j < size; j++) {
-        const whole = (next() % (2 * largestValue + 1)) - largestValue
-        const seldom = next() % 97 === 0 ? special[next() % 2] : undefined
-        writeElement(memory, j, b.name === "bias" ? (seldom ?? biases[next() % biases.length]!) : whole)
-      }
-      return [b.name, memory] as const
-    }),
-  )
+  return memoriesOf(kernel, seed, ({ name }, next) => {
+    const whole = (next() % (2 * largestValue + 1)) - largestValue
+    const seldom = next() % 97 === 0 ? special[next() % 2] : undefined
+    return name === "bias" ? (seldom ?? biases[next() % biases.length]!) : whole
+  })
 }
 
 /** What is wrong with what has been stored: weights lose 9 bits at most where they are rounded to bf16, and so may what is stored. */
