@@ -1,12 +1,14 @@
 /** Random contractions by matrix units, under random schedules: their loops store what the kernels store. */
 import fc from "fast-check"
 import { expect, test } from "vitest"
+import { writeElement } from "../../compiler/interpret/memory.js"
 import { apply, literal, load, mul, reduce, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { everyStatement, withBodies } from "../../compiler/ir/loop-visit.js"
 import { sum } from "../../compiler/ir/monoid.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
+import type { Schedule } from "../../compiler/ir/schedule.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { firstPossible } from "../../compiler/schedule/fallbacks.js"
@@ -74,40 +76,54 @@ test(
   patience,
 )
 
+/** y[m, n] = Σ_k x[m, k] · w[n, k], in one block. */
+function product(
+  name: string,
+  {
+    m,
+    n,
+    k,
+    storage,
+    chunk,
+  }: Readonly<Record<"m" | "n" | "k" | "chunk", number>> & { readonly storage: "f32" | "bf16" },
+): { readonly kernel: Kernel; readonly schedule: Schedule } {
+  const at = (buffer: string, ...axes: string[]) =>
+    load(
+      buffer,
+      axes.map((a) => variable(a)),
+      "f32",
+    )
+  const buffer = (name: string, storage: "f32" | "bf16", ...shape: number[]) =>
+    ({ name, dtype: "f32", storage, shape }) as const
+  const row = Math.ceil(k / 8) * 8
+  const kernel: Kernel = {
+    name: "product",
+    spans: [],
+    buffers: [buffer("y", "f32", m, n), buffer("x", storage, m, row), buffer("w", "bf16", n, row)],
+    items: [
+      {
+        kind: "store",
+        buffer: "y",
+        axes: [
+          { name: "m", extent: literal(m) },
+          { name: "n", extent: literal(n) },
+        ],
+        index: [variable("m"), variable("n")],
+        value: reduce("k", literal(k), sum, [mul(at("x", "m", "k"), at("w", "n", "k"))]),
+      },
+    ],
+  }
+  const tile = { m: { block: "all" }, n: { block: "all" } } as const
+  const threads = name.startsWith("wgmma") ? 128 : 32
+  const reduceTile = { k: { chunk, stages: 3 } }
+  return { kernel, schedule: { threads, stores: [{ atom: { name }, tile, reduce: reduceTile }], locals: {} } }
+}
+
 test.each(["mma.m16n8k16.bf16", "wgmma.m64n64k16.bf16"])(
   "chains of more than 4,096 products are added up outside of the fragments of %s",
   (name) =>
     withTable(() => {
-      const [m, n, k] = [3, 5, 4170]
-      const at = (buffer: string, ...axes: string[]) =>
-        load(
-          buffer,
-          axes.map((a) => variable(a)),
-          "f32",
-        )
-      const buffer = (name: string, storage: "f32" | "bf16", ...shape: number[]) =>
-        ({ name, dtype: "f32", storage, shape }) as const
-      const kernel: Kernel = {
-        name: "long",
-        spans: [],
-        buffers: [buffer("y", "f32", m, n), buffer("x", "bf16", m, k + 6), buffer("w", "bf16", n, k + 6)],
-        items: [
-          {
-            kind: "store",
-            buffer: "y",
-            axes: [
-              { name: "m", extent: literal(m) },
-              { name: "n", extent: literal(n) },
-            ],
-            index: [variable("m"), variable("n")],
-            value: reduce("k", literal(k), sum, [mul(at("x", "m", "k"), at("w", "n", "k"))]),
-          },
-        ],
-      }
-      const reduceTile = { k: { chunk: 64, stages: 3 } }
-      const tile = { m: { block: "all" }, n: { block: "all" } } as const
-      const threads = name.startsWith("wgmma") ? 128 : 32
-      const schedule = { threads, stores: [{ atom: { name }, tile, reduce: reduceTile }], locals: {} }
+      const { kernel, schedule } = product(name, { m: 3, n: 5, k: 4170, storage: "bf16", chunk: 64 })
       const loops = loopsOf(kernel, { schedule, options })
       if (typeof loops === "string") throw new Error(loops)
       expect(everyStatement(loops.tiled.body).some((s) => s.kind === "alloc" && s.name.startsWith("sum"))).toBe(true)
@@ -116,6 +132,36 @@ test.each(["mma.m16n8k16.bf16", "wgmma.m64n64k16.bf16"])(
       expect(wrongEffect(effect, runLoops(loops.tiled, effect.before, new Map(), 1))).toBeUndefined()
     }),
   patience,
+)
+
+test.each(["mma.m16n8k16.bf16", "wgmma.m64n64k16.bf16"])("what is infinite has no second term of %s", (name) =>
+  withTable(() => {
+    const { kernel, schedule } = product(name, { m: 3, n: 4, k: 20, storage: "f32", chunk: 32 })
+    const loops = loopsOf(kernel, { schedule, options })
+    if (typeof loops === "string") throw new Error(loops)
+    const made = { kernel, schedule, wide: new Set(["x"]), traits: [] }
+    const memories = contractionMemories(made, 1)
+    const special = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]
+    for (const [row, value] of special.entries()) writeElement(memories.get("x")!, row * 24 + 7, value)
+    for (let i = 0; i < 4; i++) writeElement(memories.get("w")!, i * 24 + 7, [3, -2, 0, 1][i]!)
+    const effect = effectOf(kernel, memories, new Map(), "exact")
+    const [up, down, none] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]
+    expect([...effect.after.get("y")!.values]).toEqual([
+      up,
+      down,
+      none,
+      up,
+      down,
+      up,
+      none,
+      down,
+      none,
+      none,
+      none,
+      none,
+    ])
+    expect(wrongEffect(effect, runLoops(loops.tiled, effect.before, new Map(), 1))).toBeUndefined()
+  }),
 )
 
 /** What may go wrong: a statement as it should not be, or none in its place. */

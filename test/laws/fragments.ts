@@ -221,9 +221,13 @@ function scheduled(
   return { schedule: { threads: (wide ? 128 : 32) * groups[0]! * groups[1]!, stores: [own], locals: {} } }
 }
 
-/** Integers that one term holds, or two; garbage in what is written. */
+const special = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, Number.NaN]
+
+/** Integers that one term holds, or two, of which those may be ±∞ or NaN, seldom; garbage in what is written. */
 export const contractionMemories = ({ kernel, wide }: Pick<Contracted, "kernel" | "wide">, seed: number) =>
   memoriesOf(kernel, seed, ({ name }, next) => {
-    const span = wide.has(name) ? 20001 : 9
-    return (next() % span) - (span >> 1)
+    const isWide = wide.has(name)
+    const span = isWide ? 20001 : 9
+    const value = (next() % span) - (span >> 1)
+    return isWide && seed % 3 === 0 && next() % 61 === 0 ? special[next() % special.length]! : value
   })

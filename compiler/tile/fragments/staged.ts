@@ -263,7 +263,7 @@ function emitComputed(
   storeTerms(arrays, to!, variable(name, "f32", piece), scope.out, lowerer)
 }
 
-/** Stores values in so many terms: each holds what those before it have lost. */
+/** Stores values in so many terms: each holds what those before it have lost, of an infinite value nothing. */
 export function storeTerms(
   arrays: readonly string[],
   offset: Expression,
@@ -283,8 +283,7 @@ export function storeTerms(
   }
   const all = values.kind === "variable" ? values : named("all", values)
   const high = named("high", apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32"))))
-  out.push(
-    { kind: "store", array: first!, offset, value: high },
-    { kind: "store", array: second, offset, value: apply("sub", all, high) },
-  )
+  const infinite = apply("eq", apply("abs", all), literal(Number.POSITIVE_INFINITY, "f32"))
+  const lost = apply("select", infinite, literal(0, "f32"), apply("sub", all, high))
+  out.push({ kind: "store", array: first!, offset, value: high }, { kind: "store", array: second, offset, value: lost })
 }
