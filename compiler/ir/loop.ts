@@ -86,6 +86,7 @@ export type Statement =
    * Visible until the end of the enclosing scope. `shared` arrays stand directly in the grid loop, or in front of a lane loop that is around it.
    * With `storage` two f32 share a word, as in a buffer. With `layout` it is of fragments, and `size` what one lane holds of them. `swizzle` says how
    * a shared array lies in memory: rows of so many bytes, in which pieces of 16 change places from row to row; offsets do not show it, but no access may cross 16 bytes.
+   * What is `aside` is a lane's own as registers are, but touched so rarely that it is worth none.
    */
   | {
       readonly kind: "alloc"
@@ -96,6 +97,7 @@ export type Statement =
       readonly space: "register" | "shared"
       readonly layout?: { readonly atom: string; readonly operand: OperandName }
       readonly swizzle?: 32 | 64 | 128
+      readonly aside?: true
     }
   /**
    * With `adds` the value is added to the element in one step, whatever other lanes add to it meanwhile: of integers in shared arrays only, so that

@@ -95,10 +95,11 @@ export function printStatement(s: Statement): string {
   }
 }
 
-function printAlloc({ space, name, dtype, storage, size, layout, swizzle }: Statement & { kind: "alloc" }): string {
+function printAlloc(s: Statement & { kind: "alloc" }): string {
+  const { space, name, dtype, storage, size, layout, swizzle, aside } = s
   const held = layout === undefined ? "" : ` as ${layout.operand} of ${layout.atom}`
   const lies = swizzle === undefined ? "" : ` swizzle ${swizzle}`
-  return `${space} ${name}: ${dtype}${storage === undefined ? "" : ` as ${storage}`}[${size}]${held}${lies}`
+  return `${space} ${name}: ${dtype}${storage === undefined ? "" : ` as ${storage}`}[${size}]${held}${lies}${aside === true ? " aside" : ""}`
 }
 
 const printPlace = ({ array, offset }: Place, width = 1): string =>

@@ -43,7 +43,9 @@ const bytesOf = (made: Made): number => storageBytes(storageOf(made))
 
 /** What is wrong with a declaration. */
 export function allocProblems(s: StatementOf<"alloc">): readonly string[] {
-  return found([...layoutProblems(s), ...swizzleProblems(s)])
+  const lies = s.space !== "register" || s.layout !== undefined || (s.storage ?? s.dtype) !== s.dtype
+  const aside = s.aside === true && lies && `${s.name} is aside, and no plain array of a lane`
+  return found([...layoutProblems(s), ...swizzleProblems(s), aside])
 }
 
 function layoutProblems(s: StatementOf<"alloc">): Problems {

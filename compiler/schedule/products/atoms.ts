@@ -18,7 +18,6 @@ import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../../tile/block.js"
 import { type Contraction, contractionOf } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
-import { longestChain } from "../../tile/fragments/ring.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
 import { atomRules as rules } from "./rules.js"
 
@@ -89,7 +88,7 @@ function layoutsOf(
   { block, sharedBytes, stages: most = by.stages }: AtomTarget,
 ): readonly BlockLayout[] {
   const { folded } = of
-  const several = of.products.length * (volume(folded) > longestChain ? 2 : 1)
+  const several = of.products.length
   const extent = literalExtent(folded.at(-1)!.extent) ?? by.chunk
   const terms = (operands: Contraction["a"]) => operands.reduce((n, x) => n + x.terms, 0)
   const tried: readonly (readonly [number, number])[] = block === undefined ? by.blocks : [block]

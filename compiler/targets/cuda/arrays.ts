@@ -18,7 +18,7 @@ import { bare } from "../text/literals.js"
 
 export interface ArrayFacts {
   readonly storage: Storage
-  readonly space: "buffer" | "shared" | "register"
+  readonly space: "buffer" | "shared" | "register" | "aside"
   /** Whether no launch writes it. */
   readonly steady?: boolean | undefined
   readonly once?: boolean | undefined
@@ -42,7 +42,8 @@ export function arraysOf(kernel: LoopKernel): ReadonlyMap<string, ArrayFacts> {
 
 export function factsOf(s: Statement & { kind: "alloc" }): ArrayFacts {
   const storage = s.storage ?? s.dtype
-  const { space, swizzle, size } = s
+  const { swizzle, size } = s
+  const space = s.aside === true ? "aside" : s.space
   return { storage, space, swizzle, size, ...(s.layout !== undefined && packed(storage) ? { pairs: true } : {}) }
 }
 

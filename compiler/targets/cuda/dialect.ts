@@ -71,6 +71,11 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
       const [type, size] = [storedType(facts.storage), Math.max(1, s.size)]
       if (facts.pairs) known.use("pairs")
       if (facts.swizzle !== undefined) known.use("swizzled")
+      if (facts.space === "aside") {
+        known.use("aside")
+        const own = `${name}_aside`
+        return `alignas(16) ${type} ${own}[${size}]; ${type}* const ${name} = in_memory(${own});`
+      }
       if (s.space === "register")
         return facts.pairs ? `${type}_pair ${name}[${size / 2}];` : `${type} ${name}[${size}];`
       const unit = alignmentOf(facts)

@@ -41,6 +41,12 @@ template <int row, class S> FUNCTION S* swizzled(S* array, i32 at) {
 `,
 }
 
+const aside: Part = {
+  machine: `// Of a lane, and not in its registers: compilers are not told where it lies.
+template <class S> FUNCTION S* in_memory(S* array) { asm volatile("" : "+l"(array) :: "memory"); return array; }
+`,
+}
+
 const pairs: Part = {
   types: `// Halves in registers, two in a word.
 struct bf16_pair { u32 word; };
@@ -115,6 +121,7 @@ const parts: ReadonlyMap<string, Part> = new Map([
   ["addresses", addresses],
   ["copies", copies],
   ["swizzled", swizzled],
+  ["aside", aside],
   ["pairs", pairs],
   ["matrices", matrices],
   ["products", products],

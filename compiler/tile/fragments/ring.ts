@@ -5,7 +5,7 @@
  *   fill 0, 1;  for turn { wait but 1;  barrier;  fill turn + 2, where turn − 1 was;  4 × { a, b = fragments of turn;  c += a · b } }
  *
  * One barrier a chunk: behind it all lanes see what each has copied, and are done with the chunk that the next copy takes the place of. A chain of
- * sums in fragments that would become long is added to sums of its own from time to time.
+ * sums in fragments that would become long is put aside from time to time: what is there is added up in f32, and takes no registers.
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, fetch, literal, mul, variable } from "../../ir/expression.js"
@@ -83,9 +83,7 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
       "atom/fold",
       `a chain of ${most} sums is longer than ${longestChain}, and fragments of '${ring.groups.atom.name}' are not added`,
     )
-  const sums =
-    most > longestChain ? results.map(() => allocate(ring, "c", "sum", resultSize(ring), out, lowerer)) : undefined
-  for (const array of sums ?? []) clear(array, resultSize(ring), out, lowerer)
+  const aside = most > longestChain ? results.map(() => putAside(resultSize(ring), out, lowerer)) : []
   const stage = (of: Expression, into: Statement[], bound: ReadonlySet<string>) => {
     const at = chunks.at(of)
     const slot = slotOf(of, stages)
@@ -113,18 +111,14 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   const products: Statement[] = []
   emitProducts(ring, slotOf(here, stages), results, { ...scope, out: products, bound }, lowerer)
   const body = turnOf(ahead, asynchronous, filled, products)
-  if (sums !== undefined) {
-    const done = add(here, literal(1))
-    const whole = apply("eq", apply("floormod", done, literal(Math.floor(longestChain / chunk))), literal(0))
-    const condition = apply("or", whole, apply("eq", done, chunks.count))
-    const moved: Statement[] = asynchronous ? [{ kind: "wait", of: "products", groups: 0 }] : []
-    for (const [i, array] of results.entries()) emitMove(array, sums[i]!, resultSize(ring), moved, lowerer)
-    body.push({ kind: "if", condition, body: moved, otherwise: [] })
-  }
+  const run = Math.floor(longestChain / chunk)
+  const moves = { ring, results, aside, run, count: chunks.count }
+  if (aside.length > 0) body.push(...emitMoves(moves, here, lowerer))
   if (literalExtent(chunks.count) !== 0)
     out.push({ kind: "for", variable: turn, extent: chunks.count, bind: "serial", body })
   if (asynchronous) out.push({ kind: "wait", of: "products", groups: 0 })
-  return sums ?? results
+  if (aside.length > 0) out.push(...emitTotals(moves, lowerer))
+  return results
 }
 
 /** What is done in a turn: `filled` are the copies of a later one. Asynchronous products go on while those are begun, and until the next turn has begun its own. */
@@ -194,12 +188,58 @@ export function registers(
 export const clear = (array: string, size: number, out: Statement[], lowerer: Lowerer) =>
   registers(size, out, lowerer, (offset) => [{ kind: "store", array, offset, value: literal(0, "f32") }])
 
-/** Adds what fragments hold to their sums. */
-const emitMove = (from: string, to: string, size: number, out: Statement[], lowerer: Lowerer) =>
-  registers(size, out, lowerer, (offset) => [
-    { kind: "store", array: to, offset, value: add(fetch(to, offset, "f32"), fetch(from, offset, "f32")) },
-    { kind: "store", array: from, offset, value: literal(0, "f32") },
-  ])
+/** Sums that are put aside after each run of chunks. */
+interface Moves {
+  readonly ring: Ring
+  readonly results: readonly string[]
+  readonly aside: readonly string[]
+  /** Chunks after which sums are put aside, and how many there are in all. */
+  readonly run: number
+  readonly count: Expression
+}
+
+/** Elements that are moved at once: 16 bytes. */
+const moved = 4
+
+function putAside(size: number, out: Statement[], lowerer: Lowerer): string {
+  const name = lowerer.fresh("aside")
+  out.push({ kind: "alloc", name, dtype: "f32", size, space: "register", aside: true })
+  return name
+}
+
+/** Puts aside what fragments hold where a run ends and others follow: the first as it is, the others added. */
+function emitMoves({ ring, results, aside, run, count }: Moves, turn: Expression, lowerer: Lowerer): Statement[] {
+  const size = resultSize(ring) / moved
+  const done = add(turn, literal(1))
+  const ends = apply("eq", apply("floormod", done, literal(run)), literal(0))
+  const [first, others, cleared]: [Statement[], Statement[], Statement[]] = [[], [], []]
+  for (const [i, from] of results.entries()) {
+    const to = aside[i]!
+    registers(size, first, lowerer, (at) => [{ kind: "store", ...place(to, at), value: heldAt(from, at) }])
+    registers(size, others, lowerer, (at) => [
+      { kind: "store", ...place(to, at), value: add(heldAt(to, at), heldAt(from, at)) },
+    ])
+    clear(from, resultSize(ring), cleared, lowerer)
+  }
+  const isFirst = apply("eq", done, literal(run))
+  const put: Statement = { kind: "if", condition: isFirst, body: first, otherwise: others }
+  const there: Statement[] = ring.groups.atom.asynchronous ? [{ kind: "wait", of: "products", groups: 0 }] : []
+  const condition = apply("and", ends, apply("lt", done, count))
+  return [{ kind: "if", condition, body: [...there, put, ...cleared], otherwise: [] }]
+}
+
+/** Adds what was put aside to what fragments hold. */
+function emitTotals({ ring, results, aside, run, count }: Moves, lowerer: Lowerer): readonly Statement[] {
+  const out: Statement[] = []
+  for (const [i, to] of results.entries())
+    registers(resultSize(ring) / moved, out, lowerer, (at) => [
+      { kind: "store", ...place(to, at), value: add(heldAt(to, at), heldAt(aside[i]!, at)) },
+    ])
+  return when(apply("lt", literal(run), count), out)
+}
+
+const place = (array: string, at: Expression): Place => ({ array, offset: mul(at, literal(moved)) })
+const heldAt = (array: string, at: Expression) => fetch(array, mul(at, literal(moved)), "f32", moved)
 
 /** Multiplies a chunk, as many of its elements at a time as the atom folds. */
 function emitProducts(ring: Ring, slot: Expression, results: readonly string[], scope: Scope, lowerer: Lowerer): void {

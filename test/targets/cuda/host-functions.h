@@ -62,6 +62,7 @@ FUNCTION u32 exchange_word(u32 x, i32 mask) {
 FUNCTION void await_launches() {}
 FUNCTION void release_launches() {}
 FUNCTION void prefetch(const void*) {}
+template <class S> FUNCTION S* in_memory(S* array) { return array; }
 FUNCTION u32 bits(f32 x) { u32 b; memcpy(&b, &x, 4); return b; }
 FUNCTION f32 from_bits(u32 b) { f32 x; memcpy(&x, &b, 4); return x; }
 FUNCTION u16 steady(const u16* p) { return *p; }
