@@ -9,7 +9,7 @@
 import fc from "fast-check"
 import { maximum } from "../../compiler/ir/dim.js"
 import { add, apply, literal, load, localRead, mul, reduce, symbol, variable } from "../../compiler/ir/expression.js"
-import { type Kernel, type KernelBuffer, type Local, type Store, written } from "../../compiler/ir/kernel.js"
+import type { Kernel, KernelBuffer, Local, Store } from "../../compiler/ir/kernel.js"
 import type { Storage } from "../../compiler/ir/loop.js"
 import { sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
