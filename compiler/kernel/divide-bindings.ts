@@ -10,7 +10,8 @@ import type { BindingLimits } from "../ir/machine.js"
 import type { Unit } from "../ir/tensor.js"
 import { type BindingParts, partName, partsOf } from "./binding-parts.js"
 import { divideKernel } from "./divide-kernel.js"
-import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
+import type { Fused, KernelStep, Step } from "./fuse.js"
+import type { FusedBuffer } from "./naming.js"
 
 export interface DividedCall {
   readonly kind: "call"

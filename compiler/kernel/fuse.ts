@@ -8,24 +8,22 @@
  */
 
 import type { Span } from "../../runtime/errors.js"
-import { maximum } from "../ir/dim.js"
-import { add, identity, variable } from "../ir/expression.js"
-import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf, type Store } from "../ir/kernel.js"
+import { identity } from "../ir/expression.js"
+import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf } from "../ir/kernel.js"
 import type { Half, Storage } from "../ir/loop.js"
-import type { Expression } from "../ir/nodes.js"
 import { loadedIn, localsIn } from "../ir/query.js"
-import type { Axis, Call, Constant, Input, Tensor, Unit } from "../ir/tensor.js"
-import { axisNames, homeOf, sources, spansOf, topological } from "../ir/tensor.js"
+import type { Axis, Input, Tensor, Unit } from "../ir/tensor.js"
+import { axisNames, sources, spansOf, topological } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
 import { type Snapshot, snapshot } from "../tensor/snapshot.js"
-import { partsOf } from "./binding-parts.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits } from "./cuts.js"
-import { readsInParts } from "./divide-kernel.js"
 import { loosen } from "./loosen.js"
 import { createLowering, type Memory } from "./lower.js"
 import { canonical } from "./name-buffers.js"
+import { createNaming, type FusedBuffer, type Naming, sameArgs } from "./naming.js"
 import { orderFolds } from "./order-folds.js"
 import { prune } from "./prune.js"
+import { bindings, bound, callTask, inlined, itemAxes, layout, storeTask, type Task } from "./tasks.js"
 
 /** A kernel over canonical buffers; `bindings` are their names here, in order, and `computes` the tensors that it computes, sources first. */
 export interface KernelStep {
@@ -44,12 +42,6 @@ export type Step =
       readonly results: readonly (string | undefined)[]
     }
 
-export interface FusedBuffer extends KernelBuffer {
-  readonly role: "input" | "constant" | "scratch"
-  readonly constant?: Constant
-  readonly input?: Input
-}
-
 export interface Fused {
   readonly steps: readonly Step[]
   readonly buffers: ReadonlyMap<string, FusedBuffer>
@@ -67,20 +59,6 @@ export interface FuseOptions {
   readonly storage?: (results: readonly Tensor[]) => (t: Tensor) => Storage
   /** What matrix units multiply, where products are left to some. */
   readonly units?: Half
-}
-
-/** One tensor that gets stored, or one application of a unit. */
-interface Task {
-  readonly reads: ReadonlySet<string>
-  readonly writes: readonly string[]
-  readonly make:
-    | {
-        readonly kind: "store"
-        readonly tensor: Tensor
-        readonly items: readonly Item[]
-        readonly computes: ReadonlySet<Tensor>
-      }
-    | { readonly kind: "call"; readonly call: Call }
 }
 
 export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
@@ -129,6 +107,7 @@ function attempt(
       })
     }
 
+  const making = { lowering, locals, naming, buffers: cuts.buffers, bindingBytes: options.bindingBytes }
   const tasks: Task[] = []
   for (const t of order) {
     if (t.kind === "call") {
@@ -139,19 +118,15 @@ function attempt(
       tasks.push(
         storeTask(
           t,
-          lowering,
-          locals,
-          naming,
-          cuts.buffers,
           inlined(t, (s) => memory(s)?.kind === "buffer"),
-          options,
+          making,
         ),
       )
   }
   const reads = (t: Tensor, axes: readonly Axis[] = []) => {
     const value = lowering.value(t, itemAxes(t, "probe").point)
     const store = { kind: "store", buffer: "", axes, index: [], value } as const
-    return bindings([...localsIn([value], locals), store], naming, options).size
+    return bindings([...localsIn([value], locals), store], making).size
   }
   const more = tooMany(tasks, reads, (s) => memory(s) !== undefined, options.bindings)
   if (more.size > 0) return { cuts: more }
@@ -212,9 +187,6 @@ function tooMany(
   return more
 }
 
-/** How many buffers a kernel of these tasks binds. */
-const bound = (tasks: readonly Task[]): number => new Set(tasks.flatMap((t) => [...t.reads, ...t.writes])).size
-
 /**
  * The smallest inlined tensor below `root` that takes at least `excess` buffers off its kernel when it gets one of its own; of those the one
  * that takes the fewest. Tensors whose own kernel fits go first: any other only moves the excess. When none takes
@@ -254,87 +226,6 @@ function* directInputs(t: Tensor): Iterable<Input> {
           ? [t.arg]
           : []
   for (const a of args) if (a.kind === "input") yield a
-}
-
-const sameArgs = (a: Call, b: Call) => a.args.every((x, i) => x === b.args[i])
-
-/** The order of axes in memory: as they were mentioned first; a state's own for its updates. */
-const layout = (t: Tensor): readonly string[] => axisNames(homeOf(t) ?? t)
-
-/** Fresh variables for the axes of an item, and the point that they span. */
-function itemAxes(
-  t: Tensor,
-  owner: string,
-): { readonly list: readonly Axis[]; readonly point: ReadonlyMap<string, Expression> } {
-  const list = t.axes.map((a) => ({ name: `${a.name}_${owner}`, extent: a.extent }))
-  return { list, point: new Map(t.axes.map((a, i) => [a.name, variable(list[i]!.name)] as const)) }
-}
-
-function storeTask(
-  t: Tensor,
-  lowering: ReturnType<typeof createLowering>,
-  locals: ReadonlyMap<string, Local>,
-  naming: Naming,
-  buffers: ReadonlySet<Tensor>,
-  computes: ReadonlySet<Tensor>,
-  options: FuseOptions,
-): Task {
-  const source = computed(t)
-  const axes = itemAxes(source, `${identity(t)}`)
-  const stored = source !== t && (hasMemory(source) || buffers.has(source))
-  const value = lowering.value(source, axes.point, !stored)
-  const at = layout(t).map((a) =>
-    t.kind === "update" && a === t.axis ? add(axes.point.get(a)!, t.at) : axes.point.get(a)!,
-  )
-  const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value }
-  const items: readonly Item[] = [...localsIn([value], locals), store]
-  return {
-    reads: bindings(items, naming, options),
-    writes: [store.buffer],
-    make: { kind: "store", tensor: t, items, computes },
-  }
-}
-
-/** What the kernel of `t` computes: `t` and what is inlined or local below it. */
-function inlined(t: Tensor, hasBuffer: (t: Tensor) => boolean): ReadonlySet<Tensor> {
-  const found = new Set<Tensor>([t])
-  const visit = (s: Tensor) => {
-    if (found.has(s) || hasBuffer(s)) return
-    found.add(s)
-    sources(s).forEach(visit)
-  }
-  sources(t).forEach(visit)
-  return found
-}
-
-/** What items read, with a name for each part of a buffer whose parts they have to read at once. */
-function bindings(items: readonly Item[], naming: Naming, { bindingBytes }: FuseOptions): ReadonlySet<string> {
-  const whole = loadedIn(items.flatMap(rootsOf))
-  if (bindingBytes === undefined) return whole
-  const names = new Set(whole)
-  for (const name of whole) {
-    const buffer = naming.buffers().get(name)!
-    const parts = buffer.role === "input" ? partsOf(buffer, bindingBytes) : undefined
-    if (parts === undefined || items.every((i) => !loadedIn(rootsOf(i)).has(name) || readsInParts(i, name))) continue
-    for (let part = 1; part < parts.count; part++) names.add(`${name}/${part}`)
-  }
-  return names
-}
-
-const isUpdate = (t: Tensor): boolean =>
-  t.kind === "update" || (t.kind === "call" && isUpdate(t.unit.results[t.result]!))
-
-function callTask(t: Call, calls: readonly Call[], naming: Naming): Task {
-  const results = t.unit.results.map((_, i) => {
-    const mine = calls.find((c) => c.unit === t.unit && sameArgs(c, t) && c.result === i)
-    return mine && homeOf(mine) === undefined ? naming.buffer(mine) : undefined
-  })
-  const reads = new Set(t.args.map((a) => naming.buffer(a)))
-  const states = t.unit.results.flatMap((r, result) => {
-    const home = isUpdate(r) ? homeOf({ ...t, result }) : undefined
-    return home === undefined ? [] : [naming.buffer(home)]
-  })
-  return { reads, writes: [...states, ...results.filter((r) => r !== undefined)], make: { kind: "call", call: t } }
 }
 
 /** Steps in order of dependency; stores that depend on nothing of each other share a kernel while they fit its bindings. */
@@ -406,41 +297,3 @@ function toKernel(tasks: readonly Task[], naming: Naming): Kernel {
 }
 
 const plain = ({ name, dtype, storage, shape }: FusedBuffer): KernelBuffer => ({ name, dtype, storage, shape })
-
-type Naming = ReturnType<typeof createNaming>
-
-/** Names of buffers and locals: inputs keep theirs, the rest are numbered in program order. */
-function createNaming(order: readonly Tensor[], localSet: ReadonlySet<Tensor>, storage: (t: Tensor) => Storage) {
-  const buffers = new Map<string, FusedBuffer>()
-  const names = new Map<Tensor, string>()
-  const localNames = new Map<Tensor, string>()
-  let count = 0
-  for (const t of order) if (localSet.has(t)) localNames.set(t, `local${localNames.size}`)
-  const capacity = (t: Tensor) => t.axes.map((a) => maximum(a.extent))
-  const buffer = (t: Tensor): string => {
-    const home = homeOf(t)
-    if (home !== undefined && home !== t) return buffer(home)
-    const known = names.get(t)
-    if (known !== undefined) return known
-    const name = t.kind === "input" ? t.name : t.kind === "constant" ? `constant${count++}` : `t${count++}`
-    names.set(t, name)
-    const shape = t.kind === "input" && t.role !== "input" ? t.capacity : capacity(t)
-    if (t.kind === "input")
-      buffers.set(name, { name, dtype: t.dtype, storage: t.storage, shape, role: "input", input: t })
-    else if (t.kind === "constant")
-      buffers.set(name, { name, dtype: t.dtype, storage: t.dtype, shape, role: "constant", constant: t })
-    else buffers.set(name, { name, dtype: t.dtype, storage: storage(t), shape, role: "scratch" })
-    return name
-  }
-  const result = (of: Call, index: number): string | undefined => {
-    for (const [t, name] of names)
-      if (t.kind === "call" && t.unit === of.unit && sameArgs(t, of) && t.result === index) return name
-    return undefined
-  }
-  return {
-    buffer,
-    result,
-    local: (t: Tensor) => localNames.get(t)!,
-    buffers: () => buffers as ReadonlyMap<string, FusedBuffer>,
-  }
-}

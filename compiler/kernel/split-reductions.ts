@@ -34,8 +34,9 @@ import type { Expression, Reduce } from "../ir/nodes.js"
 import { loadedIn, localsIn, nodesOf, outermostFolds } from "../ir/query.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
 import type { Axis } from "../ir/tensor.js"
-import type { Fused, FusedBuffer, KernelStep, Step } from "./fuse.js"
+import type { Fused, KernelStep, Step } from "./fuse.js"
 import { canonical } from "./name-buffers.js"
+import type { FusedBuffer } from "./naming.js"
 import { splitRules } from "./rules.js"
 
 /** The steps with long folds split where one kernel may bind what that takes, and the buffers of the parts. */

@@ -13,7 +13,8 @@ import { storageBytes } from "../ir/loop.js"
 import { memoized } from "../ir/memoized.js"
 import type { Constant } from "../ir/tensor.js"
 import type { Divided, DividedCall } from "../kernel/divide-bindings.js"
-import type { FusedBuffer, KernelStep } from "../kernel/fuse.js"
+import type { KernelStep } from "../kernel/fuse.js"
+import type { FusedBuffer } from "../kernel/naming.js"
 import { type Life, pack } from "./slots.js"
 
 export interface PlanEntry {
