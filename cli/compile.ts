@@ -8,11 +8,13 @@
  *         qwen3-8b/kernels/k3_t0.cu      the text of each kernel, which can be compiled by itself
  */
 import { join } from "node:path"
+import type { AdapterFacts } from "../compiler/ir/machine.js"
 import type { Artifact } from "../runtime/artifact.js"
 import { architectureOf, type Binary } from "../runtime/devices/cuda/compilers/architectures.js"
 import type { Compiler } from "../runtime/devices/cuda/compilers/compiler.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
+import { cudaAdapter } from "./device.js"
 import { say } from "./output.js"
 import { writableFolder, writablePath, writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
@@ -33,10 +35,7 @@ export async function compile(args: readonly string[]): Promise<number> {
   const tuned = values.tuned === undefined ? undefined : await namedTuned(values.tuned)
   const compiler = await import("../compiler/internal.js")
   const onWarning = (message: string) => say(`weft: ${message}`)
-  // For one architecture alone: what only that has may be used.
-  const [one, ...others] = arch ?? []
-  const alone = one?.kind === "cubin" && others.length === 0 ? architectureOf(one.arch) : undefined
-  const adapter = alone && { subgroupSize: 32, capability: alone.capability }
+  const adapter = adapterOf(arch)
   const options = { context, precision, tuned, adapter, onWarning, ...(tensors && { tensors }) }
   const compiling = compiler.compile(file, config, target, options)
   const artifact = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))
@@ -45,6 +44,13 @@ export async function compile(args: readonly string[]): Promise<number> {
   const ahead = binaries === undefined ? "" : `, compiled for ${binaries.names} by ${binaries.compiler.description}`
   say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}${ahead}`)
   return 0
+}
+
+/** For one architecture alone what only that has may be used, which compilers take under its name with an a: sm_90a, not sm_90. */
+function adapterOf([one, ...others]: readonly Binary[] = []): AdapterFacts | undefined {
+  if (one?.kind !== "cubin" || others.length > 0) return undefined
+  const { capability, suffix } = architectureOf(one.arch)!
+  return suffix === "a" ? cudaAdapter(capability) : undefined
 }
 
 interface Binaries {

@@ -34,7 +34,7 @@ export type Accesses = (typeof accessesNames)[number]
 
 export interface ChosenDevice {
   readonly device: Device
-  /** What the compiler may know of a WebGPU adapter. */
+  /** What the compiler may know of a GPU. */
   readonly adapter?: AdapterFacts
   /** For people, after the device's description. */
   readonly reason: string
@@ -148,13 +148,15 @@ const uncheckedCuda = () =>
     },
   )
 
+/** What kernels may use of a GPU of NVIDIA: lanes that exchange values, as many on every one, and what its architecture has. */
+export const cudaAdapter = (capability: number): AdapterFacts => ({ subgroupSize: 32, capability })
+
 /** Loaded when it is asked for: most machines have no such device. */
 async function openCuda(reason: string): Promise<ChosenDevice> {
   const { createCudaDevice } = await import("../runtime/devices/cuda/device.js")
   const { architectureOf } = await import("../runtime/devices/cuda/compilers/architectures.js")
   const device = await createCudaDevice()
-  // Lanes that exchange values, on every GPU.
-  return { device, adapter: { subgroupSize: 32, capability: architectureOf(device.facts.arch)!.capability }, reason }
+  return { device, adapter: cudaAdapter(architectureOf(device.facts.arch)!.capability), reason }
 }
 
 /** @throws WeftError `cuda/missing` where a model that is compiled here could not be loaded there */

@@ -13,8 +13,9 @@ import { weftHere } from "./run.js"
 const folder = mkdtempSync(join(tmpdir(), "weft-compile-"))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const compileTo = (name: string, ...more: readonly string[]) =>
-  weftHere(["compile", "examples/mandelbrot.ts", "--target", "cuda", "--out", join(folder, name), ...more])
+const compileExample = (example: string, name: string, ...more: readonly string[]) =>
+  weftHere(["compile", `examples/${example}.ts`, "--target", "cuda", "--out", join(folder, name), ...more])
+const compileTo = (name: string, ...more: readonly string[]) => compileExample("mandelbrot", name, ...more)
 const artifactIn = (name: string): Artifact =>
   checkArtifact(JSON.parse(readFileSync(join(folder, name, "artifact.json"), "utf8")))
 
@@ -89,4 +90,18 @@ test.skipIf(nvcc === undefined)("nvcc: the artifact holds a binary of all kernel
     expect(kernels).toEqual([...artifact.kernels.keys()])
     for (const { symbol } of artifact.kernels) expect(Buffer.from(image).toString("latin1")).toContain(symbol!)
   }
+})
+
+// Other names for the same GPU, of which one alone lets its own instructions through.
+test.skipIf(nvcc === undefined).each([
+  ["sm_90a", true],
+  ["sm_90", false],
+  ["sm_90a,sm_90", false],
+] as const)("nvcc: products for %s have matrix units of their own: %s", async (arch, own) => {
+  const name = `products ${arch}`
+  const { code, stderr } = await compileExample("block", name, "--precision", "fast", "--arch", arch)
+  expect([code, stderr]).toEqual([0, expect.stringContaining("compiled for")])
+  const sources = artifactIn(name).kernels.map((k) => k.source)
+  expect(sources.some((text) => text!.includes("multiply_wgmma"))).toBe(own)
+  expect(sources.some((text) => text!.includes("multiply_mma"))).toBe(!own)
 })
