@@ -12,6 +12,7 @@ import type { Program } from "../dsl/model.js"
 import type { StateSpec, WeightSpec } from "../dsl/tracing.js"
 import {
   type Artifact,
+  type ArtifactEntry,
   type ArtifactKernel,
   type ArtifactNeed,
   type ArtifactTarget,
@@ -20,6 +21,7 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
+import { boundsOf } from "./bounds.js"
 import { compileKernels, passed, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Storage } from "./ir/loop.js"
@@ -55,7 +57,7 @@ export interface CompileOptions {
    * (`half-products.ts`). Exact when left out.
    */
   readonly precision?: Precision
-  /** Tokens that one prefill takes at most. */
+  /** Rows, such as tokens of a prompt, that one step takes at most; as the target has it when left out. */
   readonly chunk?: number
   /** Tokens of prompt and answer together at most; the model's own number when left out. */
   readonly context?: number
@@ -75,9 +77,8 @@ export interface CompileOptions {
   readonly verify?: boolean
 }
 
-/** An entry point: its tensor program after each pass by name, and its kernels. */
-export interface CompiledEntry {
-  readonly name: string
+/** An entry point, or one's variant for fewer rows: its tensor program after each pass by name, and its kernels. */
+export interface CompiledEntry extends Pick<TracedEntry, "name" | "variantOf" | "symbols"> {
   readonly outputs: readonly string[]
   readonly programs: readonly { readonly pass: string; readonly results: readonly Tensor[] }[]
   readonly program: Divided
@@ -102,17 +103,14 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const program = shortenContext(given, options.context)
     const target = targetFor(options.target, options.adapter, precision)
     const limits = { bindings: target.bindings, bindingBytes: options.bindingBytes ?? target.bindingBytes }
-    const chunk = chunkFor(
-      options.chunk ?? target.chunk,
-      program.facts,
-      options.chunk === undefined ? limits.bindingBytes : undefined,
-    )
+    const asked = { chunk: options.chunk, bindingBytes: limits.bindingBytes }
+    const bounds = boundsOf(target.bounds, program.facts ?? {}, asked)
 
     // Model → tensor programs.
     const states = (spec: StateSpec) => stateStorage(spec, precision, target.tile)
     const traced = traceModel(
       program,
-      { chunk, storage: options.storage, states, choices: target.choices },
+      { bounds, storage: options.storage, states, choices: target.choices },
       options.entries,
     )
     const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
@@ -136,8 +134,9 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const launching = entries.map((e) => ({
       kernels: [...kernelSteps(e.program).keys()].map(numberOf),
       needs: needs.get(e.name)!,
+      symbols: e.symbols,
     }))
-    const proven = proveKernels(scheduled, launching, traced.symbols)
+    const proven = proveKernels(scheduled, launching)
 
     // Loops → artifact.
     const plan = planArtifact(entries, (step) => {
@@ -149,24 +148,15 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const purpose =
       facts === undefined
         ? { program: programArrays(traced.entries[0]!, entries[0]!.programs.at(-1)!.results, plan.buffers) }
-        : { model: { ...facts, ...unread(traced, plan, facts.ignore), family, chunk } }
+        : { model: { ...facts, ...unread(traced, plan, facts.ignore), family, chunk: bounds.at(-1)! } }
     const artifact = assemble(plan, kernels, traced, needs, purpose, target, precision)
     return { artifact, traced, kernels, entries, numberOf, within: sameTable() }
   })
 }
 
-/** Tokens of a step: no more than the context has, nor, where nobody asked for so many, than one buffer holds the f32 logits of. */
-function chunkFor(wanted: number, facts: Program["facts"], bindingBytes = Number.POSITIVE_INFINITY): number {
-  const { context = Number.POSITIVE_INFINITY, vocabulary = 1 } = facts ?? {}
-  const fits = (tokens: number) => 4 * tokens * vocabulary <= bindingBytes
-  let tokens = wanted
-  while (tokens > 128 && !fits(tokens)) tokens /= 2
-  return Math.min(tokens, context)
-}
-
 /** An entry's tensor program after each pass. */
 function rewriteEntry(
-  { name, outputs, updates }: TracedEntry,
+  { name, variantOf, symbols, outputs, updates }: TracedEntry,
   passes: readonly TensorPass[],
   verify: boolean,
 ): Omit<CompiledEntry, "program"> {
@@ -181,7 +171,8 @@ function rewriteEntry(
     [...outputs, ...updates].map((root) => root.tensor),
   )
   for (const pass of passes) now = add(pass.name, pass.run(now, outputs.length))
-  return { name, outputs: outputs.map((o) => o.name), programs }
+  const of = variantOf === undefined ? {} : { variantOf }
+  return { name, ...of, symbols, outputs: outputs.map((o) => o.name), programs }
 }
 
 /** fuse, then split, then merge folds for lanes to share: a program, or a unit, over what one kernel may bind and hold. */
@@ -266,11 +257,22 @@ function assemble(
     module: base64(emitted.module),
     ...(emitted.prelude === undefined ? {} : { prelude: emitted.prelude }),
     entries: Object.fromEntries(
-      Object.entries(plan.entries).map(([name, entry]) => {
-        const own = needs.get(name)!
-        return [name, own.length === 0 ? entry : { ...entry, needs: own }]
-      }),
+      traced.entries.map((e) => [e.name, { ...plan.entries[e.name]!, ...demandsOf(e, needs.get(e.name)!, symbols) }]),
     ),
+  }
+}
+
+/** What an entry says beside its launches. */
+function demandsOf(
+  { variantOf, symbols }: TracedEntry,
+  needs: readonly ArtifactNeed[],
+  all: TracedModel["symbols"],
+): Omit<ArtifactEntry, "launches"> {
+  const fewer = symbols.filter(({ name, max }) => all.some((s) => s.name === name && s.max > max))
+  return {
+    ...(needs.length === 0 ? {} : { needs }),
+    ...(fewer.length === 0 ? {} : { most: Object.fromEntries(fewer.map(({ name, max }) => [name, max])) }),
+    ...(variantOf === undefined ? {} : { variantOf }),
   }
 }
 

@@ -18,27 +18,30 @@ export interface ProvenKernel extends CompiledKernel {
   readonly clamped: number
 }
 
-/** An entry: the numbers of the kernels that it launches, and what its sizes must be at least. */
+/** An entry: the numbers of the kernels that it launches, what its sizes must be at least, and what they are at most. */
 export interface LaunchingEntry {
   readonly kernels: Iterable<number>
   readonly needs: readonly ArtifactNeed[]
+  readonly symbols: readonly { readonly name: string; readonly max: number }[]
 }
 
 /** The kernels in their order. What a kernel's proof assumes, each entry that launches it needs. */
 export function proveKernels(
   kernels: readonly CompiledKernel[],
   entries: readonly LaunchingEntry[],
-  symbols: readonly { readonly name: string; readonly max: number }[],
 ): readonly ProvenKernel[] {
   const assumed = kernels.map(() => undefined as ReadonlyMap<string, ArtifactNeed> | undefined)
+  const most = kernels.map(() => new Map<string, number>())
   for (const entry of entries) {
     const own = new Map(entry.needs.map((n) => [JSON.stringify([n.extent, n.least]), n]))
     for (const i of new Set(entry.kernels)) {
       const before = assumed[i]
       assumed[i] = before === undefined ? own : new Map([...before].filter(([key]) => own.has(key)))
+      for (const { name, max } of entry.symbols) most[i]!.set(name, Math.max(max, most[i]!.get(name) ?? 0))
     }
   }
   return kernels.map((kernel, i) => {
+    const symbols = [...most[i]!].map(([name, max]) => ({ name, max }))
     const known = assumedBy([...(assumed[i]?.values() ?? [])], symbols)
     const { loops, clamped, unproven } = clampAccesses(kernel.loops, known)
     return { ...kernel, loops, assumed: known, clamped, proven: unproven.length === 0 }

@@ -79,6 +79,7 @@ function checkParts(json: unknown): Artifact {
   const artifact = json as Artifact
   checkReferences(artifact)
   checkNeeds(artifact)
+  checkVariants(artifact)
   checkArrays(artifact)
   checkMemory(artifact)
   return artifact
@@ -234,6 +235,22 @@ function checkNeeds({ symbols, entries }: Artifact): void {
         for (const s of list(term.symbols, `${at}.extent[${j}].symbols`)) oneOf(s, names, `${at}.extent[${j}].symbols`)
       }
     }
+}
+
+/** Largest values are of symbols that there are, and variants are of entries that are none. */
+function checkVariants({ symbols, entries }: Artifact): void {
+  for (const [name, { most, variantOf }] of Object.entries(entries)) {
+    const own = most === undefined ? {} : record(most, `entries.${name}.most`)
+    for (const [symbol, max] of Object.entries(own)) {
+      const known = symbols.find((s) => s.name === symbol)
+      if (known === undefined) wrong(`entries.${name}.most`, symbol, "a symbol of the artifact")
+      else integer(max, 0, known.max, `entries.${name}.most.${symbol}`)
+    }
+    if (variantOf === undefined) continue
+    const of = Object.hasOwn(entries, text(variantOf, `entries.${name}.variantOf`)) ? entries[variantOf] : undefined
+    if (of === undefined || of.variantOf !== undefined)
+      wrong(`entries.${name}.variantOf`, variantOf, "an entry that is no variant itself")
+  }
 }
 
 /** The arrays of a program: each lies within its buffer at the largest sizes, and its sizes are symbols that there are. */

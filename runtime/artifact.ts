@@ -6,7 +6,7 @@
  */
 import type { Span } from "./errors.js"
 
-export const artifactVersion = 3
+export const artifactVersion = 4
 
 /** What artifacts are compiled for, which is a device's kind, too. */
 export const targetNames = ["webgpu", "wasm", "cuda"] as const
@@ -110,6 +110,10 @@ export interface ArtifactModule {
 /** A sequence of launches with the symbols that the host sets before it. */
 export interface ArtifactEntry {
   readonly launches: readonly ArtifactLaunch[]
+  /** The largest values of symbols that it may run with, by name, where they are less than the symbols' own. */
+  readonly most?: Readonly<Record<string, number>>
+  /** The entry that it does the same as, by kernels of its own for fewer elements. */
+  readonly variantOf?: string
   /** What its sizes must be at least, beside what the arrays say. */
   readonly needs?: readonly ArtifactNeed[]
 }
@@ -177,7 +181,7 @@ export interface ArtifactModel {
   readonly family: string
   /** Longest sequence, prompt included. */
   readonly context: number
-  /** Tokens that one prefill takes at most. */
+  /** Tokens that one step takes at most. */
   readonly chunk: number
   readonly vocabulary: number
   readonly endTokens: readonly number[]

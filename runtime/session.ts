@@ -9,6 +9,7 @@ import { fromHost, functionOf, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
 import { commandsOf, createTogether, recordEntries } from "./recordings.js"
 import { createStates } from "./states.js"
+import { checkMost, createVariants } from "./variants.js"
 import { uploadWeights, type WeightSource } from "./weights/upload.js"
 
 export interface SessionTimings {
@@ -21,17 +22,19 @@ export interface Session {
   readonly artifact: Artifact
   readonly device: Device
   readonly timings: SessionTimings
+  /** The entries that run where these are asked for: of each that has variants the one for the fewest elements that holds what there is. */
+  variantsOf(entries: readonly string[], symbols: Readonly<Record<string, number>>): readonly string[]
   /** Puts every state at its first value, zero: what runs next begins a sequence. */
   begin(): void
-  /** Runs entries one after the other with one submit; where the same ones come again and again, as one recording. `symbols` by name. */
+  /** Runs entries, or their variants, one after the other with one submit; where the same ones come again and again, as one recording. `symbols` by name. */
   run(entries: readonly string[], symbols: Readonly<Record<string, number>>): void
-  /** Times every launch of entries, which run `runs` times over; undefined where the device has no clock that is fine enough. */
+  /** Times every launch of entries, or of their variants, which run `runs` times over; undefined where the device has no clock that is fine enough. */
   profile(
     entries: readonly string[],
     symbols: Readonly<Record<string, number>>,
     runs: number,
   ): Promise<RecordingTimes> | undefined
-  /** Runs an entry, and reads what launches bind as soon as they have run: what passes from kernel to kernel. Made once, asked many times. */
+  /** Runs an entry itself, and reads what launches bind as soon as they have run: what passes from kernel to kernel. Made once, asked many times. */
   watch(
     entry: string,
     points: readonly WatchPoint[],
@@ -168,6 +171,9 @@ function open(parts: Parts): Session {
     if (!open) throw new WeftError("session/disposed", "the session is disposed")
   }
   const states = createStates(artifact, device, slots)
+  const variantOf = createVariants(artifact)
+  const variantsOf: Session["variantsOf"] = (entries, symbols) =>
+    entries.map((entry) => variantOf(entry, (symbol) => symbols[symbol] ?? 0))
   /** Sets the values of the symbols, and checks that the entries can run with them. */
   const ready = (entries: readonly string[], symbols: Readonly<Record<string, number>>): void => {
     refuseDisposed()
@@ -177,7 +183,11 @@ function open(parts: Parts): Session {
         throw new WeftError("session/symbol", `'${s.name}' is ${value}, which is not in 0 … ${s.max}`)
       values[i] = value
     }
-    for (const e of entries) checkNeeds(artifact, e, (symbol) => symbols[symbol] ?? 0)
+    const value = (symbol: string) => symbols[symbol] ?? 0
+    for (const e of entries) {
+      checkMost(artifact, e, value)
+      checkNeeds(artifact, e, value)
+    }
     states.ran(symbols)
   }
   const together = createTogether(device, recordings)
@@ -185,17 +195,20 @@ function open(parts: Parts): Session {
     artifact,
     device,
     timings,
+    variantsOf,
     begin() {
       refuseDisposed()
       states.clear()
     },
     run(entries, symbols) {
-      ready(entries, symbols)
-      device.submit(together.next(entries), values)
+      const chosen = variantsOf(entries, symbols)
+      ready(chosen, symbols)
+      device.submit(together.next(chosen), values)
     },
     profile(entries, symbols, runs) {
-      ready(entries, symbols)
-      return device.profile?.(together.joined(entries), values, runs)
+      const chosen = variantsOf(entries, symbols)
+      ready(chosen, symbols)
+      return device.profile?.(together.joined(chosen), values, runs)
     },
     watch(entry, points) {
       const watching = watch(parts, artifact.entries[entry]?.launches ?? [], points)

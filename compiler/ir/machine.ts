@@ -6,8 +6,11 @@ import type { Half } from "./loop.js"
 export interface Machine extends BindingLimits {
   readonly schedule: ScheduleTarget
   readonly tile: TileOptions
-  /** Tokens that one step of a prompt takes where nobody says otherwise. */
-  readonly chunk: number
+  /**
+   * Rows, such as tokens of a prompt, for up to which an entry is compiled, ascending: each number of rows is laid out in its own way. The last is the most
+   * that one step takes where nobody says otherwise.
+   */
+  readonly bounds: readonly number[]
   /** When rows are grouped by what data choose for them: it pays where a register tile runs along the places. Never when left out. */
   readonly gather?: GatherLimits
   /** Numbers that programs leave to the machine, by name; what the program says where a name is not among them. */

@@ -15,6 +15,7 @@ import { startEarly } from "../loop/start-early.js"
 import { cudaKernels, type Emitted, wasmKernels, wgslKernels } from "./emit.js"
 import {
   anyAdapter,
+  boundsOfAtoms,
   cudaAhead,
   cudaAtoms,
   cudaMachine,
@@ -102,6 +103,7 @@ function withAtoms(target: Target, atoms: AtomTarget): Target {
   return {
     ...target,
     schedule: { ...target.schedule, atoms },
+    bounds: boundsOfAtoms,
     gather: gatherOfAtoms,
     tile: { ...target.tile, atomBytes: atoms.sharedBytes },
     emit: cudaKernels({ sharedBytes, multiprocessors: atoms.cores }),

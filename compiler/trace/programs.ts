@@ -10,6 +10,7 @@ import type { Program } from "../../dsl/model.js"
 import type { Tree } from "../../dsl/tensor.js"
 import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
 import { type Span, WeftError } from "../../runtime/errors.js"
+import { type Bound, boundsOfEntry } from "../bounds.js"
 import { type Dim, dim } from "../ir/dim.js"
 import { identity, print, symbol } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
@@ -19,8 +20,8 @@ import { type Choices, createTracing } from "./trace.js"
 import { mapTree, treeLeaves } from "./tree.js"
 
 export interface ProgramOptions {
-  /** Tokens that one call of a model's entry takes at most. */
-  readonly chunk: number
+  /** Rows, such as tokens, of one call of a model's entry at most: it is traced for each of them that it has a use for. Ascending. */
+  readonly bounds: readonly number[]
   /** How a weight lies in the checkpoint. */
   readonly storage: (spec: WeightSpec) => Storage
   /** How a state is kept; as its dtype when left out. */
@@ -34,8 +35,19 @@ export interface TracedWeight {
   readonly spec: WeightSpec
 }
 
+/** A size symbol and its largest value. */
+export interface SymbolBound {
+  readonly name: string
+  readonly max: number
+}
+
 export interface TracedEntry {
-  readonly name: Entry["name"]
+  /** As the author names it; of a variant with its bound. */
+  readonly name: string
+  /** The entry that it is a variant of, for fewer rows. */
+  readonly variantOf?: string
+  /** The size symbols, as far as they go here. */
+  readonly symbols: readonly SymbolBound[]
   /** Where the author defined it. */
   readonly place: Span | undefined
   readonly inputs: readonly ir.Input[]
@@ -48,8 +60,8 @@ export interface TracedModel {
   readonly weights: readonly TracedWeight[]
   readonly states: readonly ir.Input[]
   readonly entries: readonly TracedEntry[]
-  /** The size symbols with their maxima. */
-  readonly symbols: readonly { readonly name: string; readonly max: number }[]
+  /** The size symbols with their maxima over all entries. */
+  readonly symbols: readonly SymbolBound[]
 }
 
 /** An axis of an output that is named like one of an input goes along with it: a row of logits for each token. */
@@ -120,12 +132,12 @@ function refuseForeign(results: readonly ir.Tensor[], known: readonly ir.Input[]
   })
 }
 
-/** The size symbols of inputs, one for each name. A model's take at most `chunk` at once. */
-function createSymbols(chunk: number | undefined) {
+/** The size symbols of inputs, one for each name. A model's take at most as many rows at once as their bound says. */
+function createSymbols(bound: Bound | undefined) {
   const made = new Map<string, { readonly max: number; readonly dim: Dim }>()
-  const limit = (max: number) => Math.min(max, chunk ?? max)
+  const limit = (max: number) => Math.min(max, bound?.most ?? max)
   return {
-    list: () => [...made].map(([name, { max }]) => ({ name, max: limit(max) })),
+    list: (): readonly SymbolBound[] => [...made].map(([name, { max }]) => ({ name, max: limit(max) })),
     most: (extent: InputExtent) => (typeof extent === "number" ? extent : limit(extent.max)),
     extent(extent: InputExtent, place: Span | undefined): Dim {
       if (typeof extent === "number") return dim(extent)
@@ -136,13 +148,14 @@ function createSymbols(chunk: number | undefined) {
           span: place,
           hint: "give both the same maximum, or name another symbol: upTo(max, symbol)",
         })
-      // Prompts are short more often than not; of programs nothing is known.
-      const dimension = known?.dim ?? symbol(name, limit(max), chunk === undefined ? max : Math.min(limit(max), 64))
+      // Of a program's sizes nothing is known.
+      const dimension = known?.dim ?? symbol(name, limit(max), Math.min(limit(max), bound?.hint ?? max))
       made.set(name, { max, dim: dimension })
       return dimension
     },
   }
 }
+type Sizes = ReturnType<typeof createSymbols>
 type InputExtent = InputSpec["axes"][number]["extent"]
 
 /** The states that an entry changes. Each must come back at its own place in the tree: as it was, or appended to or assigned once. */
@@ -227,39 +240,63 @@ function stateInputs(program: Program, past: Dim, storage: ProgramOptions["state
   return { tree: tree as Tree, states }
 }
 
-/** Traces the entries named in `names` (all of them by default). */
+/** Traces the entries named in `names` (all of them by default), those of a model once for each of their bounds, the largest first. */
 export function traceModel(program: Program, options: ProgramOptions, names?: readonly string[]): TracedModel {
   const { facts } = program
   const context = facts?.context ?? 0
   const past = symbol("past", context, Math.min(context, 512))
-  const sizes = createSymbols(facts === undefined ? undefined : options.chunk)
   const { weights, tree: weightTree } = weightInputs(program, options.storage)
   const { states, tree: stateTree } = stateInputs(program, past, options.states)
-
+  const grown: readonly SymbolBound[] = facts === undefined ? [] : [{ name: past.name, max: context }]
+  const shared = { weights, states, trees: { weights: weightTree, states: stateTree }, grown, choices: options.choices }
+  const sizes = new Map<number | undefined, Sizes>()
   const entries = program.entries
     .filter((e) => names === undefined || names.includes(e.name))
-    .map((entry): TracedEntry => {
-      const given = Object.entries(entry.inputs).map(([name, spec]) => {
-        const axes = spec.axes.map((a) => ({ name: a.axis, extent: sizes.extent(a.extent, entry.place) }))
-        const capacity = spec.axes.map((a) => sizes.most(a.extent))
-        return [name, ir.input(`inputs.${name}`, "input", axes, spec.dtype, spec.dtype, capacity)] as const
+    .flatMap((entry) => {
+      const bounds = facts === undefined ? [undefined] : boundsOfEntry(entry, options.bounds, facts)
+      return bounds.map((bound, i): TracedEntry => {
+        const own = sizes.get(bound?.most) ?? createSymbols(bound)
+        sizes.set(bound?.most, own)
+        const traced = traceEntry(entry, shared, own)
+        return i === 0 ? traced : { ...traced, name: `${entry.name}.${bound?.most}`, variantOf: entry.name }
       })
-      const inputTree = Object.fromEntries(given) as unknown as Record<string, Traced>
-      const known = [...weights.map(({ input }) => input), ...states, ...given.map(([, input]) => input)]
-      const { outputs, states: after } = withTracing(createTracing(known, options.choices), () =>
-        entry.run(inputTree, weightTree, stateTree),
-      )
-      const results = declaredOutputs(entry, outputs)
-      refuseForeign([...results.map(({ tensor }) => tensor), ...tensorsOf(after)], known)
-      if (facts !== undefined) for (const { name, tensor } of results) checkOutput(name, tensor, given)
-      return {
-        name: entry.name,
-        place: entry.place,
-        inputs: given.map(([, input]) => input),
-        outputs: results,
-        updates: updatesOf(states, after, results),
-      }
     })
-  const grown = facts === undefined ? [] : [{ name: past.name, max: context }]
-  return { weights, states, entries, symbols: [...grown, ...sizes.list()] }
+  const most = new Map<string, number>()
+  for (const { name, max } of [...grown, ...entries.flatMap((e) => e.symbols)])
+    most.set(name, Math.max(max, most.get(name) ?? 0))
+  return { weights, states, entries, symbols: [...most].map(([name, max]) => ({ name, max })) }
+}
+
+/** What all entries share. */
+interface Shared {
+  readonly weights: readonly TracedWeight[]
+  readonly states: readonly ir.Input[]
+  readonly trees: { readonly weights: Tree; readonly states: Tree }
+  /** The symbols that states of a model have. */
+  readonly grown: readonly SymbolBound[]
+  readonly choices: Choices | undefined
+}
+
+function traceEntry(entry: Entry, { weights, states, trees, grown, choices }: Shared, sizes: Sizes): TracedEntry {
+  const given = Object.entries(entry.inputs).map(([name, spec]) => {
+    const axes = spec.axes.map((a) => ({ name: a.axis, extent: sizes.extent(a.extent, entry.place) }))
+    const capacity = spec.axes.map((a) => sizes.most(a.extent))
+    return [name, ir.input(`inputs.${name}`, "input", axes, spec.dtype, spec.dtype, capacity)] as const
+  })
+  const inputTree = Object.fromEntries(given) as unknown as Record<string, Traced>
+  const known = [...weights.map(({ input }) => input), ...states, ...given.map(([, input]) => input)]
+  const { outputs, states: after } = withTracing(createTracing(known, choices), () =>
+    entry.run(inputTree, trees.weights, trees.states),
+  )
+  const results = declaredOutputs(entry, outputs)
+  refuseForeign([...results.map(({ tensor }) => tensor), ...tensorsOf(after)], known)
+  if (grown.length > 0) for (const { name, tensor } of results) checkOutput(name, tensor, given)
+  return {
+    name: entry.name,
+    symbols: [...grown, ...sizes.list()],
+    place: entry.place,
+    inputs: given.map(([, input]) => input),
+    outputs: results,
+    updates: updatesOf(states, after, results),
+  }
 }

@@ -11,6 +11,7 @@ import { WeftError } from "../errors.js"
 import { fromHost } from "../host.js"
 import type { Session } from "../session.js"
 import type { Tokenizer } from "../text/tokenizer.js"
+import { mostOf } from "../variants.js"
 import { exclusiveCalls } from "./exclusive.js"
 import { createGeneration, type Generation } from "./generation.js"
 import { checkedDefaults, checkedEndTokens, type GenerateDefaults, type GenerateOptions } from "./options.js"
@@ -106,7 +107,12 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
 }
 
 /** Chunk by chunk, so that the device holds the logits of one chunk only. */
-async function allLogits(session: Session, { chunk, vocabulary }: ArtifactModel, ids: Int32Array): Promise<Logits> {
+async function allLogits(
+  session: Session,
+  { chunk: most, vocabulary }: ArtifactModel,
+  ids: Int32Array,
+): Promise<Logits> {
+  const chunk = mostOf(session.artifact.entries.logits, "seq", most)
   const count = ids.length * vocabulary
   const data = fromHost("host/out-of-memory", `no memory for ${count} logits`, () => new Float32Array(count))
   for (let past = 0; past < ids.length; past += chunk) {

@@ -8,6 +8,7 @@ import { checkArtifact } from "../artifact-check.js"
 import type { Device } from "../devices/device.js"
 import { WeftError } from "../errors.js"
 import { checkedOptions, createSession, type SessionOptions } from "../session.js"
+import { mostOf } from "../variants.js"
 import type { WeightSource } from "../weights/upload.js"
 import { createGenerator, factsOf, type GenerativeModel, type GeneratorOptions } from "./generator.js"
 import { samplingOrder } from "./sampling.js"
@@ -41,7 +42,7 @@ function checkInterface(artifact: Artifact, { chunk, vocabulary }: ArtifactModel
   const needed = {
     "inputs.tokens": chunk * 4,
     "inputs.sampling": samplingOrder.length * 4,
-    "outputs.logits": chunk * vocabulary * 4,
+    "outputs.logits": mostOf(artifact.entries.logits, "seq", chunk) * vocabulary * 4,
     "states.token": 4,
   }
   const missing = [

@@ -17,7 +17,7 @@ beforeAll(async () => {
 /** The names of the model's states that one entry changes. */
 function changed(model: Model, entry: string): readonly string[] {
   return withTable(() => {
-    const { entries } = traceModel(model.configure({}), { chunk: 4, storage: () => "bf16" }, [entry])
+    const { entries } = traceModel(model.configure({}), { bounds: [4], storage: () => "bf16" }, [entry])
     return entries[0]!.updates.map(({ state }) => state.name).filter((name) => name.startsWith("states.past."))
   })
 }

@@ -13,7 +13,7 @@ describe("golden logits through the tensor interpreter", async () => {
   for (const name of goldenNames)
     test(name, async () => {
       const golden = await loadGolden(name)
-      const traced = traceModel(model.configure(golden.checkpoint.config), { chunk: 128, storage: () => "bf16" }, [
+      const traced = traceModel(model.configure(golden.checkpoint.config), { bounds: [128], storage: () => "bf16" }, [
         "logits",
       ])
       const weights = await denseWeights(traced, golden.checkpoint)

@@ -247,7 +247,7 @@ test("a layer has one online fold over key, and no other fold over it", async ()
     max_position_embeddings: 4096,
   })
   withTable(() => {
-    const traced = traceModel(program, { chunk: 128, storage: () => "bf16" }, ["prefill", "step", "logits"])
+    const traced = traceModel(program, { bounds: [128], storage: () => "bf16" }, ["prefill", "step", "logits"])
     for (const e of traced.entries) {
       const roots = [...e.outputs, ...e.updates].map((o) => o.tensor)
       const made = online(hoist(simplify(roots)))
