@@ -21,7 +21,6 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
-import { boundsOf } from "./bounds.js"
 import { compileKernels, passed, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Storage } from "./ir/loop.js"
@@ -45,6 +44,7 @@ import { type Target, targetFor } from "./targets/target.js"
 import { type TensorPass, tensorPasses } from "./tensor/pipeline.js"
 import { scratchStorage, shortestRow, stateStorage } from "./tensor/storage.js"
 import { authorSpan } from "./trace/arguments.js"
+import { boundsOf } from "./trace/bounds.js"
 import { shortenContext } from "./trace/context.js"
 import { type TracedEntry, type TracedModel, traceModel } from "./trace/programs.js"
 

@@ -8,8 +8,8 @@
  * Kernels for few rows are laid out otherwise than those for many: the runtime takes the ones for the fewest that hold what there is. Each is
  * compiled as if there never were more.
  */
-import type { Entry } from "../dsl/entries.js"
-import type { Facts } from "../dsl/facts.js"
+import type { Entry } from "../../dsl/entries.js"
+import type { Facts } from "../../dsl/facts.js"
 
 export interface BoundLimits {
   /** Rows that somebody asks for at most, in the place of the machine's largest. */
