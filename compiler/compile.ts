@@ -23,6 +23,7 @@ import {
 import { WeftError } from "../runtime/errors.js"
 import { compileKernels, passed, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
+import type { Kernel, Store } from "./ir/kernel.js"
 import type { Storage } from "./ir/loop.js"
 import type { AdapterFacts, BindingLimits, GatherLimits } from "./ir/machine.js"
 import type { Tensor } from "./ir/tensor.js"
@@ -39,6 +40,7 @@ import { type Plan, planArtifact } from "./plan/plan.js"
 import { markSteady } from "./plan/steady.js"
 import { weightMap } from "./plan/weight-map.js"
 import { type ProvenKernel, proveKernels } from "./prove-kernels.js"
+import { blocksTogether } from "./schedule/choose.js"
 import type { TunedRecord } from "./schedule/tuned/record.js"
 import { type Target, targetFor } from "./targets/target.js"
 import { type TensorPass, tensorPasses } from "./tensor/pipeline.js"
@@ -184,10 +186,14 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
   // Values of the places of a block, such as what each is scaled by, are short rows.
   const shortest = Math.max(shortestRow, (target.gather?.block ?? 0) + 1)
+  const splitting = target.split && {
+    ...target.split,
+    blocksOf: (store: Store, kernel: Kernel) => blocksTogether(store, kernel, target.schedule),
+  }
   return (results: readonly Tensor[]): Fused => {
     const storage = (rs: readonly Tensor[]) => scratchStorage(rs, precision, target.tile, shortest)
     const fused = fuse(results, { ...limits, ...units, cuts, storage })
-    const split = target.split === undefined ? fused : splitReductions(fused, target.split, limits.bindings)
+    const split = splitting === undefined ? fused : splitReductions(fused, splitting, limits.bindings)
     return target.schedule.rules === "simt" ? mergeFolds(split) : split
   }
 }

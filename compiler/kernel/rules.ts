@@ -44,8 +44,6 @@ export const splitRules = {
   multiple: 16,
   /** Rows that fold the same elements, from which they fill the device by themselves, with ranges of their own. Not measured. */
   rows: 32,
-  /** Rows that fold the same elements in one block, where they are few: more do not fit in the registers of its lanes. Counted for 128 channels. */
-  rowsOfBlock: 4,
   /** Elements of a part of a plain fold for each of an online fold, which does so much more for one: 512 are four loads of 32 lanes. Not measured. */
   plainElements: 8,
   /**

@@ -39,8 +39,13 @@ import { canonical } from "./name-buffers.js"
 import type { FusedBuffer } from "./naming.js"
 import { splitRules } from "./rules.js"
 
+/** When folds are split, and the blocks that a store of online folds would have; as many as it has rows where they are not known. */
+export interface Splitting extends SplitLimits {
+  readonly blocksOf?: (store: Store, kernel: Kernel) => number | undefined
+}
+
 /** The steps with long folds split where one kernel may bind what that takes, and the buffers of the parts. */
-export function splitReductions(fused: Fused, limits: SplitLimits, bindings = Number.POSITIVE_INFINITY): Fused {
+export function splitReductions(fused: Fused, limits: Splitting, bindings = Number.POSITIVE_INFINITY): Fused {
   const buffers = new Map(fused.buffers)
   const steps = fused.steps.flatMap((step): readonly Step[] => {
     if (step.kind !== "kernel") return [step]
@@ -76,7 +81,7 @@ interface Part {
 
 function splitKernel(
   step: KernelStep,
-  limits: SplitLimits,
+  limits: Splitting,
   buffers: Map<string, FusedBuffer>,
 ): readonly Step[] | undefined {
   const { kernel } = step
@@ -110,7 +115,7 @@ function splitStore(
   given: Store,
   { beside, host }: { readonly beside: boolean; readonly host: HostNames | undefined },
   { step, parts }: Pick<Split, "step" | "parts">,
-  limits: SplitLimits,
+  limits: Splitting,
 ): { readonly whole: Store; readonly long: readonly string[] } | undefined {
   const { kernel } = step
   const store = host === undefined ? alongOneAxis(given) : keepingNaN(renamedStore(alongOneAxis(given), host))
@@ -124,7 +129,7 @@ function splitStore(
   // A fold inside of a prefix has an axis that the store does not have.
   const own = new Set(store.axes.map((a) => a.name))
   if (!folds.every((r) => [...freeVariables(r)].every((v) => own.has(v)))) return undefined
-  const count = partsFor(store, folds, limits)
+  const count = partsFor(store, folds, kernel, limits)
   if (count === undefined) return undefined
   const folded: Axis = { name: first.axis, extent: first.extent }
   const { multiple } = splitRules
@@ -333,18 +338,17 @@ const leastOf = (folds: readonly Reduce[], { least }: SplitLimits): number =>
   folds.some((r) => r.monoid.kind === "online") ? least : splitRules.plainElements * least
 
 /** How many parts at most, or undefined when there are blocks enough or too few elements. */
-function partsFor(store: Store, folds: readonly Reduce[], limits: SplitLimits): number | undefined {
-  const { busy, parts } = limits
+function partsFor(store: Store, folds: readonly Reduce[], kernel: Kernel, limits: Splitting): number | undefined {
+  const { busy, parts, blocksOf } = limits
   const room = Math.floor(maximum(folds[0]!.extent) / leastOf(folds, limits))
   if (!folds.some((r) => r.monoid.kind === "online")) return plainParts(volume(store.axes), room, folds, limits)
   const moving = folds.flatMap((r) => nodesOf(r.lift, "load").filter((l) => freeVariables(l).has(r.axis)))
-  // A block has all rows that fold the same elements.
   const scored = (a: Axis) => folds.some((r) => freeVariables(r.lift[0]!).has(a.name))
   const apart = (a: Axis) => scored(a) && moving.some((l) => freeVariables(l).has(a.name))
   // Many rows that fold the same elements fill the device, and have ranges of their own.
   const rows = volume(store.axes.filter((a) => scored(a) && !apart(a)))
   if (rows >= splitRules.rows) return undefined
-  const blocks = volume(store.axes.filter(apart)) * Math.ceil(rows / splitRules.rowsOfBlock)
+  const blocks = blocksOf?.(store, kernel) ?? volume(store.axes.filter(scored))
   return several(Math.min(parts, room, Math.floor(busy / blocks)))
 }
 

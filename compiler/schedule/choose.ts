@@ -18,6 +18,7 @@ import type { MachineClass, ScheduleTarget } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
 import { outermostFolds } from "../ir/query.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
 import { besides } from "../tile/tile.js"
 import { sharedFolds, sharedReads } from "./compute-with.js"
 import { localFolds, withLocals } from "./locals.js"
@@ -28,7 +29,7 @@ import { atomSchedule } from "./products/atoms.js"
 import { contractionSchedule } from "./products/contraction.js"
 import { onlineAtomSchedule } from "./products/online.js"
 import { workgroupsFor } from "./prologue.js"
-import type { Chunked } from "./shares.js"
+import { type Chunked, volume } from "./shares.js"
 import { binsOf, workgroupStore } from "./workgroup-store.js"
 
 type OwnSchedule = (
@@ -102,6 +103,14 @@ function hostsOf(
     return inChunks[i] ?? (along && { ...along, store: stores.indexOf(plain[along.store]!) })
   })
 }
+
+/** The blocks of a store whose folds a workgroup takes together; undefined of any other. */
+export function blocksTogether(store: Store, kernel: Kernel, target: ScheduleTarget): number | undefined {
+  const tile = chunkSchedule(store, kernel, target)?.schedule.tile
+  return tile && store.axes.reduce((n, a) => n * blocksAlong(a, tile[a.name]?.block ?? 1), 1)
+}
+
+const blocksAlong = (a: Axis, block: number | "all"): number => (block === "all" ? 1 : Math.ceil(volume([a]) / block))
 
 function chunkSchedule(store: Store, kernel: Kernel, { atoms, chunks, rules }: ScheduleTarget): Chunked | undefined {
   const folds = outermostFolds(store.value)

@@ -21,6 +21,7 @@ import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { merged } from "../../compiler/kernel/merge-folds.js"
 import { splitReductions } from "../../compiler/kernel/split-reductions.js"
 import { clean } from "../../compiler/loop/clean.js"
+import { blocksTogether } from "../../compiler/schedule/choose.js"
 import { targetFor } from "../../compiler/targets/target.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
 import { serialSteps, underWay } from "../support/lanes.js"
@@ -301,11 +302,20 @@ test.each([[4096, 1024, 1024], [2048, 1024, 1024], [4096, 512, 512], [12288]])(
   },
 )
 
-test.each([2, 4, 8, 16])(
-  "%d rows that fold the same elements: as many to a block as its lanes have room for, in as many parts as run at once",
-  (rows) => {
+// 128 channels leave 16 lanes room for 4 rows, 96 four lanes for one: their number is a power of two that divides the vectors of a row.
+test.each([
+  [2, 128, 4],
+  [4, 128, 4],
+  [8, 128, 4],
+  [16, 128, 4],
+  [16, 96, 1],
+  [16, 160, 1],
+  [16, 64, 4],
+])(
+  "%d rows of %d channels that fold the same elements: as many to a block as its lanes have room for, in as many parts as run at once",
+  (rows, channels, room) => {
     withTable(() => {
-      const [keys, heads, channels] = [8192, 4, 128]
+      const [keys, heads] = [8192, 4]
       const at = (e: string) => [$("key"), $("h"), $(e)]
       const score = reduce("e", literal(channels), sum, [
         times(load("q", [$("h"), $("r"), $("e")], "f32"), load("k", at("e"), "f32")),
@@ -329,11 +339,13 @@ test.each([2, 4, 8, 16])(
       const kernel: Kernel = { name: "many", buffers, items: [store], spans: [] }
       const step = { kind: "kernel" as const, kernel, bindings: buffers.map((b) => b.name), computes: [] }
       const given = new Map(buffers.map((b) => [b.name, { ...b, role: "input" as const }]))
-      const [parts] = splitReductions({ steps: [step], buffers: given, results: [] }, hardware.split!).steps
+      const blocksOf = (store: Store, kernel: Kernel) => blocksTogether(store, kernel, hardware.schedule)
+      const fused = { steps: [step], buffers: given, results: [] }
+      const [parts] = splitReductions(fused, { ...hardware.split!, blocksOf }).steps
       const { loops, schedule } = compiled((parts as typeof step).kernel)
       const tiles = Object.values(schedule.stores.find((s) => s.computeWith === undefined)!.tile)
       const held = tiles.reduce((n, t) => n * (t.lanes === undefined ? (t.perThread ?? 1) : 1), 1)
-      expect(held).toBe(Math.min(rows, 4))
+      expect(held).toBe(Math.min(rows, room))
       expect(loops.groups).toBe(Math.min(hardware.split!.busy, (heads * hardware.split!.parts * rows) / held))
     })
   },
