@@ -51,6 +51,9 @@ export interface AskLimits {
   readonly bytes: number
 }
 
+/** Halves of 8 bits that an f32 is the sum of: two hold 16 of its bits, three hold all, so that its products with halves are exact. */
+export type Terms = 2 | 3
+
 export interface TileOptions {
   /** Workgroups launched at most. */
   readonly maxGroups: number
@@ -58,6 +61,8 @@ export interface TileOptions {
   readonly sharedBytes: number
   /** Bytes of it of a kernel that multiplies on matrix units; as of any other when left out. */
   readonly atomBytes?: number
+  /** Halves whose sum stands for an f32 that matrix units multiply; two when left out. */
+  readonly atomTerms?: Terms
   /** Whether one of two elements that share a word may be stored; both are stored at once when left out. */
   readonly singleHalves?: boolean
 }
@@ -101,6 +106,8 @@ export interface AtomTarget {
   readonly names: readonly string[]
   /** What they multiply. */
   readonly storage: Half
+  /** As `atomTerms` of what tile carries out. */
+  readonly terms?: Terms
   /** Multiprocessors, each of which has units of its own. */
   readonly cores: number
   /** Bytes that a workgroup may hold of operands. */

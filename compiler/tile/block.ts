@@ -9,6 +9,7 @@ import { add, apply, literal, mul, variable } from "../ir/expression.js"
 import type { FoldLengths } from "../ir/fold-lengths.js"
 import { bufferOf, type Kernel } from "../ir/kernel.js"
 import { type Half, packed, type Statement } from "../ir/loop.js"
+import type { Terms } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import type { AxisTile, Refusal, Schedule } from "../ir/schedule.js"
@@ -45,6 +46,8 @@ export interface Build {
   /** Those that the present section has. */
   readonly taken: Set<string>
   readonly lengths: FoldLengths
+  /** Halves whose sum stands for an f32 that matrix units multiply. */
+  readonly terms: Terms
   /** What is done before the cells of a workgroup, where it takes several. */
   prologue: Prologue | undefined
 }

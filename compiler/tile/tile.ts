@@ -56,7 +56,8 @@ function build(kernel: Kernel, schedule: Schedule, options: TileOptions): LoopKe
   const lengths = foldLengths(kernel)
   const prologue = undefined
   const memory = { shared: new Map(), taken: new Set<string>(), bins: new Set<string>() }
-  const parts: Build = { kernel, schedule, fresh: freshNames(), ...memory, lengths, prologue }
+  const terms = options.atomTerms ?? 2
+  const parts: Build = { kernel, schedule, fresh: freshNames(), ...memory, lengths, terms, prologue }
   const group = variable("group")
   const hosts = schedule.stores.map((s) => s.computeWith)
   const sections = stores.map((store, i) => section(store, schedule.stores[i]!, besides(i, stores, hosts), parts))

@@ -11,19 +11,19 @@
 import { literalExtent, maximum } from "../../ir/dim.js"
 import { type Atom, atoms } from "../../ir/fragments/atoms.js"
 import type { Kernel, Store } from "../../ir/kernel.js"
-import type { Half } from "../../ir/loop.js"
 import type { AtomTarget } from "../../ir/machine.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../../tile/block.js"
-import { type Contraction, contractionOf } from "../../tile/fragments/operands.js"
+import { longestChainOf, longestFold } from "../../tile/fragments/chains.js"
+import { type Contraction, contractionOf, type Made } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
 import { atomRules as rules } from "./rules.js"
 
 /** The schedule of a store by the machine's matrix units; undefined where they do not take its folds. */
 export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
-  const found = productOf(store, kernel, target.storage)
+  const found = productOf(store, kernel, madeOf(target))
   if (found === undefined) return undefined
   const { of, isFew } = found
   const points = kernel.items.reduce((n, i) => n + (i.kind === "store" ? volume(i.axes) : 0), 0)
@@ -49,22 +49,25 @@ export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): 
 function productOf(
   store: Store,
   kernel: Kernel,
-  storage: Half,
+  made: Made,
 ): { readonly of: Contraction; readonly isFew: boolean } | undefined {
   try {
-    const of = contractionOf([store], undefined, kernel, storage)
+    const of = contractionOf([store], undefined, kernel, made)
     const [rows, columns] = [volume(of.rows), volume(of.columns)]
     const least = Math.min(rows, columns)
-    if (volume(of.folded) < rules.elements) return undefined
+    if (volume(of.folded) < rules.elements || volume(of.folded) > longestFold(of)) return undefined
     if (least > rules.few.most) return { of, isFew: false }
     if (least < rules.few.least || Math.max(rows, columns) < rules.few.others) return undefined
     if (columns <= rows) return { of, isFew: true }
-    return { of: contractionOf([store], of.columns.at(-1)!.name, kernel, storage), isFew: true }
+    return { of: contractionOf([store], of.columns.at(-1)!.name, kernel, made), isFew: true }
   } catch (e) {
     if (e instanceof Refused) return undefined
     throw e
   }
 }
+
+/** What the machine's units make of operands. */
+export const madeOf = ({ storage, terms = 2 }: AtomTarget): Made => ({ storage, terms })
 
 type KindRules = typeof rules.groups | typeof rules.warps | typeof rules.few
 
@@ -88,7 +91,6 @@ function layoutsOf(
   { block, sharedBytes, stages: most = by.stages }: AtomTarget,
 ): readonly BlockLayout[] {
   const { folded } = of
-  const several = of.products.length
   const extent = literalExtent(folded.at(-1)!.extent) ?? by.chunk
   const terms = (operands: Contraction["a"]) => operands.reduce((n, x) => n + x.terms, 0)
   const tried: readonly (readonly [number, number])[] = block === undefined ? by.blocks : [block]
@@ -97,8 +99,11 @@ function layoutsOf(
     const columns = spread(of.columns, Math.min(broad / of.products.length, above(volume(of.columns))))
     const atom = widest(own, product(rows), product(columns))
     if (atom === undefined) return []
-    const groups = groupsOf(product(rows), product(columns), several, atom, by)
     const chunk = Math.min(by.chunk, placesFor(extent, atom.k))
+    // What is put aside takes no registers; what is added chunk by chunk does.
+    const apart = longestFold(of) < Number.POSITIVE_INFINITY && volume(folded) > longestChainOf(of, chunk)
+    const several = of.products.length * (apart ? 2 : 1)
+    const groups = groupsOf(product(rows), product(columns), several, atom, by)
     if (groups === undefined) return []
     const places = placesOf(product(rows), product(columns), groups, atom)
     const bytes = 2 * chunk * (places.rows * terms(of.a) + places.columns * terms(of.b))

@@ -15,7 +15,7 @@ import { columnsAtLeast } from "../../tile/fragments/online-block.js"
 import { type OnlineProducts, onlineProductsOf } from "../../tile/fragments/online-operands.js"
 import { placesFor } from "../../tile/fragments/places.js"
 import { type Chunked, product } from "../shares.js"
-import { above, blocksOf, spread, volume } from "./atoms.js"
+import { above, blocksOf, madeOf, spread, volume } from "./atoms.js"
 import { atomRules as rules } from "./rules.js"
 
 /** The schedule of a store whose fold is an online one, by the machine's matrix units; undefined where they do not take it. */
@@ -34,7 +34,7 @@ export function onlineAtomSchedule(store: Store, kernel: Kernel, target: AtomTar
 
 function productsOf(store: Store, kernel: Kernel, target: AtomTarget): OnlineProducts | undefined {
   try {
-    const of = onlineProductsOf([store], kernel, target.storage)
+    const of = onlineProductsOf([store], kernel, madeOf(target))
     const columns = volume(of.columns)
     const inner = literalExtent(of.inner.extent) ?? 0
     const isLarge = volume(of.rows) >= rules.online.least && columns >= rules.online.least && inner >= rules.elements

@@ -29,7 +29,8 @@ import { scansAsReductions } from "../values.js"
 import { emitOnline } from "./online.js"
 import { type Contraction, contractionOf } from "./operands.js"
 import { columnsHeld, fixedOf, inPairs, type Place, placeAt, sideOf } from "./places.js"
-import { chunksOf, emitRing, type Groups, type Ring } from "./ring.js"
+import type { Groups } from "./registers.js"
+import { chunksOf, emitRing, type Ring } from "./ring.js"
 import { stagedOperand } from "./staged.js"
 
 /** Emits a store, and those made along with it, by matrix units. */
@@ -51,7 +52,7 @@ export function emitFragments(
     emitOnline(given, atom, axes, schedule, locals, start, parts)
     return
   }
-  const of = contractionOf(given, schedule.atom!.rows, parts.kernel, atom.a.storage)
+  const of = contractionOf(given, schedule.atom!.rows, parts.kernel, { storage: atom.a.storage, terms: parts.terms })
   const among = (side: Contraction["rows"]) => axes.filter((a) => side.includes(a.axis))
   const [rowAxes, columnAxes] = [among(of.rows), among(of.columns)]
   const fixed = fixedOf(axes, rowAxes, columnAxes)

@@ -17,7 +17,7 @@ import { maskOf } from "../staging/stage.js"
 import { lowerValues } from "../values.js"
 import type { OnlineProducts } from "./online-operands.js"
 import { columnsHeld, fixedOf, type Side, sideOf } from "./places.js"
-import type { Groups } from "./ring.js"
+import type { Groups } from "./registers.js"
 import { type ChunkAt, type StagedOperand, stagedOperand } from "./staged.js"
 
 /** What the parts of an online fold by matrix units share. */

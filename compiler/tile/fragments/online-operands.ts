@@ -7,13 +7,12 @@
  */
 import { freeVariables } from "../../ir/expression.js"
 import type { Kernel, Store } from "../../ir/kernel.js"
-import type { Half } from "../../ir/loop.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
 import { nodesOf, outermostFolds } from "../../ir/query.js"
 import { type Recipe, recipeOf } from "../../ir/recipes.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
-import { chainOf, type Operand, operandOf, sidesOf, withoutPlainLocals } from "./operands.js"
+import { chainOf, type Made, type Operand, operandOf, sidesOf, withoutPlainLocals } from "./operands.js"
 
 /** A value of an online fold: the number of an operand that is multiplied, or what is added up. */
 export type Channel =
@@ -42,7 +41,7 @@ export interface OnlineProducts {
  *
  * @throws Refused where it is none
  */
-export function onlineProductsOf(given: readonly Store[], kernel: Kernel, storage: Half): OnlineProducts {
+export function onlineProductsOf(given: readonly Store[], kernel: Kernel, made: Made): OnlineProducts {
   const { axes } = given[0]!
   const over = withoutPlainLocals(kernel)
   const stores = given.map((s) => ({ ...s, value: over(s.value), index: s.index.map(over) }))
@@ -85,7 +84,8 @@ export function onlineProductsOf(given: readonly Store[], kernel: Kernel, storag
   })
   if (values.length === 0 || nodesOf(lifted, "reduce", "scan").length > 0)
     throw new Refused("atom/fold", "what is weighed is no operand of a product")
-  const operand = (value: Expression) => operandOf(value, kernel, storage)
+  if (made.terms === 3) throw new Refused("atom/fold", "products of weights with what is weighed lose digits")
+  const operand = (value: Expression) => operandOf(value, kernel, made)
   const { loose = false } = fold.monoid
   const sides = { queries: operand(q.value), keys: operand(k.value), values: values.map(operand) }
   return { stores, fold, recipe, loose, rows, columns, batch, inner, ...sides, channels }

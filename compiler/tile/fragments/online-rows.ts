@@ -33,7 +33,7 @@ import { allCount } from "../range.js"
 import { lowerValues, scansAsReductions } from "../values.js"
 import type { OnlineBlock } from "./online-block.js"
 import { readableAt } from "./places.js"
-import type { Groups } from "./ring.js"
+import type { Groups } from "./registers.js"
 import { storeTerms } from "./staged.js"
 
 /** How the registers of a fragment are those of rows: `outer` times `each` neighbours of each of `rows` rows. */

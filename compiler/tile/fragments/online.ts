@@ -29,7 +29,8 @@ import {
 import { onlineProductsOf } from "./online-operands.js"
 import { emitOnlineResults } from "./online-results.js"
 import { emitWeights, openRows } from "./online-rows.js"
-import { allocate, clear, fragmentsOf, type Groups, slotOf, termsOf, tilesOf, when } from "./ring.js"
+import { allocate, clear, type Groups, when } from "./registers.js"
+import { fragmentsOf, slotOf, termsOf, tilesOf } from "./ring.js"
 import { emitStage, type StagedOperand } from "./staged.js"
 
 /** Emits a store, and those made along with it, whose fold is an online one, by matrix units. */
@@ -43,7 +44,7 @@ export function emitOnline(
   parts: Build,
 ): void {
   const { out } = start
-  const of = onlineProductsOf(given, parts.kernel, atom.a.storage)
+  const of = onlineProductsOf(given, parts.kernel, { storage: atom.a.storage, terms: parts.terms })
   const block = onlineBlock(of, atom, axes, schedule, parts)
   const operands = [of.queries, of.keys, ...of.values].map((x) => x.value)
   const values = [...of.stores.flatMap((s) => [s.value, ...s.index]), ...operands]

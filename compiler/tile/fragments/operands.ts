@@ -9,6 +9,7 @@
 import { freeVariables, mul, rewriter, substitute, variable } from "../../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
 import type { Half } from "../../ir/loop.js"
+import type { Terms } from "../../ir/machine.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
 import { nodesOf, outermostFolds } from "../../ir/query.js"
 import type { Axis } from "../../ir/tensor.js"
@@ -18,8 +19,8 @@ import { factorsOf } from "../staging/operands.js"
 /** One side of a product, over axes of the store and of its folds. */
 export interface Operand {
   readonly value: Expression
-  /** Values in the atom's storage that it is the sum of: one where it is made of such, else two, which hold 16 bits of it. */
-  readonly terms: 1 | 2
+  /** Values in the atom's storage that it is the sum of. */
+  readonly terms: 1 | Terms
 }
 
 /** A fold as the product of two operands, by their numbers. */
@@ -59,7 +60,7 @@ export function contractionOf(
   given: readonly Store[],
   rowAxis: string | undefined,
   kernel: Kernel,
-  storage: Half,
+  made: Made,
 ): Contraction {
   const { axes } = given[0]!
   const over = withoutPlainLocals(kernel)
@@ -80,11 +81,14 @@ export function contractionOf(
       throw new Refused("atom/axes", "the folds of a store follow different rows or columns")
     return { fold: folds[i]!, a: numberIn(a, row.value), b: numberIn(b, column.value) }
   })
-  const operand = (value: Expression) => operandOf(value, kernel, storage)
+  const operand = (value: Expression) => operandOf(value, kernel, made)
   const alone = (own: readonly string[], others: readonly string[]) =>
     axes.filter((x) => own.includes(x.name) && !others.includes(x.name))
   const sidesOnly = { rows: alone(rows, columns), columns: alone(columns, rows) }
-  return { stores, ...sidesOnly, folded, a: a.map(operand), b: b.map(operand), products }
+  const operands = { a: a.map(operand), b: b.map(operand) }
+  if (products.some((p) => operands.a[p.a]!.terms === 3 && operands.b[p.b]!.terms === 3))
+    throw new Refused("atom/fold", `products of what is not stored as ${made.storage} lose digits`)
+  return { stores, ...sidesOnly, folded, ...operands, products }
 }
 
 /** The value over what locals without folds are made of. */
@@ -178,17 +182,25 @@ function inOrder(
 
 const sameAxes = (p: readonly string[], q: readonly string[]) => p.length === q.length && p.every((n) => q.includes(n))
 
-/** @throws Refused for halves whose range may not hold what is multiplied */
-export function operandOf(value: Expression, kernel: Kernel, storage: Half): Operand {
-  const terms = termsOf(value, kernel, storage)
-  if (storage === "f16" && terms > 1)
-    throw new Refused("atom/fold", "what is not stored as f16 may be beyond its range")
-  return { value, terms }
+/** What operands are made of: halves, and so many of them where an f32 is no half. */
+export interface Made {
+  readonly storage: Half
+  readonly terms: Terms
 }
 
-/** Two terms for what is not made of values in the atom's storage alone: f32 that was kept as such. */
-function termsOf(value: Expression, kernel: Kernel, storage: Half): 1 | 2 {
-  const loads = nodesOf([value], "load")
-  const kept = loads.filter((l) => l.dtype === "f32").every((l) => bufferOf(kernel, l.buffer).storage === storage)
-  return kept && nodesOf([value], "localRead").length === 0 ? 1 : 2
+/** @throws Refused for halves whose range may not hold what is multiplied */
+export function operandOf(value: Expression, kernel: Kernel, { storage, terms }: Made): Operand {
+  const alone = (terms === 3 ? isStored : isOfStored)(value, kernel, storage)
+  if (storage === "f16" && !alone) throw new Refused("atom/fold", "what is not stored as f16 may be beyond its range")
+  return { value, terms: alone ? 1 : terms }
+}
+
+/** Whether a value lies in memory in the atom's storage. */
+const isStored = (value: Expression, kernel: Kernel, storage: Half): boolean =>
+  value.kind === "load" && value.dtype === "f32" && bufferOf(kernel, value.buffer).storage === storage
+
+/** Whether it is made of nothing that was kept in f32: it is rounded once more then. */
+function isOfStored(value: Expression, kernel: Kernel, storage: Half): boolean {
+  const loads = nodesOf([value], "load").filter((l) => l.dtype === "f32")
+  return loads.every((l) => isStored(l, kernel, storage)) && nodesOf([value], "localRead").length === 0
 }

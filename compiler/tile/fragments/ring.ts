@@ -4,30 +4,21 @@
  *
  *   fill 0, 1;  for turn { wait but 1;  barrier;  fill turn + 2, where turn − 1 was;  4 × { a, b = fragments of turn;  c += a · b } }
  *
- * One barrier a chunk: behind it all lanes see what each has copied, and are done with the chunk that the next copy takes the place of. A chain of
- * sums in fragments that would become long is put aside from time to time: what is there is added up in f32, and takes no registers.
+ * One barrier a chunk: behind it all lanes see what each has copied, and are done with the chunk that the next copy takes the place of. Chains of
+ * sums that would become long are added to others (`chains.ts`).
  */
 import { literalExtent } from "../../ir/dim.js"
-import { add, apply, fetch, literal, mul, variable } from "../../ir/expression.js"
-import { type Atom, fragmentSize, isOpaque } from "../../ir/fragments/atoms.js"
+import { add, apply, literal, mul, variable } from "../../ir/expression.js"
+import { fragmentSize, isOpaque } from "../../ir/fragments/atoms.js"
 import type { Place, Statement, Tile } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
-import type { Contraction } from "./operands.js"
+import { isWhole, openChains } from "./chains.js"
+import type { Contraction, Product } from "./operands.js"
+import { allocate, clear, type Groups, resultSize, when } from "./registers.js"
 import { type ChunkAt, emitStage, offsetIn, type StagedOperand } from "./staged.js"
-
-/** How a block is dealt out to groups of lanes. */
-export interface Groups {
-  readonly atom: Atom
-  /** Fragments of a group along rows and along columns. */
-  readonly down: number
-  readonly across: number
-  /** The first row and column of this lane's group. */
-  readonly row: Expression
-  readonly column: Expression
-}
 
 export interface Ring {
   readonly groups: Groups
@@ -39,9 +30,6 @@ export interface Ring {
   /** Axes of which the block has one place. */
   readonly fixed: ReadonlyMap<string, Expression>
 }
-
-/** Elements that are added up in fragments before the sum is added to another: longer chains lose digits, for matrix units do not round sums but cut them. */
-export const longestChain = 4096
 
 /** The chunks of the folded axes: their number, and where one lies. */
 export function chunksOf(folded: readonly Axis[], size: number) {
@@ -74,16 +62,12 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   const { out } = scope
   const { contraction, chunk, stages } = ring
   const chunks = chunksOf(contraction.folded, chunk)
-  const results = contraction.products.map(() => allocate(ring, "c", "result", resultSize(ring), out, lowerer))
-  const opaque = isOpaque(ring.groups.atom.name, "c")
-  if (!opaque) for (const array of results) clear(array, resultSize(ring), out, lowerer)
+  const results = contraction.products.map(() => allocate(ring, "c", "result", resultSize(ring.groups), out, lowerer))
+  const size = resultSize(ring.groups)
+  if (!isOpaque(ring.groups.atom.name, "c")) for (const array of results) clear(array, size, out, lowerer)
   const most = contraction.folded.reduce((n, a) => n * Math.max(1, lowerer.longest(a.name)), 1)
-  if (opaque && most > longestChain)
-    throw new Refused(
-      "atom/fold",
-      `a chain of ${most} sums is longer than ${longestChain}, and fragments of '${ring.groups.atom.name}' are not added`,
-    )
-  const aside = most > longestChain ? results.map(() => putAside(resultSize(ring), out, lowerer)) : []
+  const chained = { groups: ring.groups, of: contraction, results, chunk, most, count: chunks.count }
+  const chains = openChains(chained, out, lowerer)
   const stage = (of: Expression, into: Statement[], bound: ReadonlySet<string>) => {
     const at = chunks.at(of)
     const slot = slotOf(of, stages)
@@ -111,14 +95,12 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   const products: Statement[] = []
   emitProducts(ring, slotOf(here, stages), results, { ...scope, out: products, bound }, lowerer)
   const body = turnOf(ahead, asynchronous, filled, products)
-  const run = Math.floor(longestChain / chunk)
-  const moves = { ring, results, aside, run, count: chunks.count }
-  if (aside.length > 0) body.push(...emitMoves(moves, here, lowerer))
+  body.push(...chains.after(here))
   if (literalExtent(chunks.count) !== 0)
     out.push({ kind: "for", variable: turn, extent: chunks.count, bind: "serial", body })
   if (asynchronous) out.push({ kind: "wait", of: "products", groups: 0 })
-  if (aside.length > 0) out.push(...emitTotals(moves, lowerer))
-  return results
+  out.push(...chains.last)
+  return chains.sums
 }
 
 /** What is done in a turn: `filled` are the copies of a later one. Asynchronous products go on while those are begun, and until the next turn has begun its own. */
@@ -146,121 +128,48 @@ function turnOf(
 export const slotOf = (turn: Expression, stages: number) =>
   stages === 1 ? literal(0) : apply("floormod", turn, literal(stages))
 
-export const when = (condition: Expression, body: readonly Statement[]): readonly Statement[] =>
-  condition.kind === "literal" ? (condition.value === 0 ? [] : body) : [{ kind: "if", condition, body, otherwise: [] }]
-
-const resultSize = ({ groups: { atom, down, across } }: Ring) => down * across * fragmentSize(atom, "c")
-
-export function allocate(
-  { groups: { atom } }: { readonly groups: Pick<Groups, "atom"> },
-  operand: "a" | "b" | "c",
-  stem: string,
-  size: number,
-  out: Statement[],
-  lowerer: Lowerer,
-): string {
-  const name = lowerer.fresh(stem)
-  const { storage } = atom[operand]
-  const kind = storage === "f32" ? {} : { storage }
-  out.push({
-    kind: "alloc",
-    name,
-    dtype: "f32",
-    ...kind,
-    size,
-    space: "register",
-    layout: { atom: atom.name, operand },
-  })
-  return name
-}
-
-/** Statements for each register. */
-export function registers(
-  size: number,
-  out: Statement[],
-  lowerer: Lowerer,
-  each: (at: Expression) => readonly Statement[],
-): void {
-  const name = lowerer.fresh("register")
-  out.push({ kind: "for", variable: name, extent: literal(size), bind: "unroll", body: each(variable(name)) })
-}
-
-export const clear = (array: string, size: number, out: Statement[], lowerer: Lowerer) =>
-  registers(size, out, lowerer, (offset) => [{ kind: "store", array, offset, value: literal(0, "f32") }])
-
-/** Sums that are put aside after each run of chunks. */
-interface Moves {
-  readonly ring: Ring
-  readonly results: readonly string[]
-  readonly aside: readonly string[]
-  /** Chunks after which sums are put aside, and how many there are in all. */
-  readonly run: number
-  readonly count: Expression
-}
-
-/** Elements that are moved at once: 16 bytes. */
-const moved = 4
-
-function putAside(size: number, out: Statement[], lowerer: Lowerer): string {
-  const name = lowerer.fresh("aside")
-  out.push({ kind: "alloc", name, dtype: "f32", size, space: "register", aside: true })
-  return name
-}
-
-/** Puts aside what fragments hold where a run ends and others follow: the first as it is, the others added. */
-function emitMoves({ ring, results, aside, run, count }: Moves, turn: Expression, lowerer: Lowerer): Statement[] {
-  const size = resultSize(ring) / moved
-  const done = add(turn, literal(1))
-  const ends = apply("eq", apply("floormod", done, literal(run)), literal(0))
-  const [first, others, cleared]: [Statement[], Statement[], Statement[]] = [[], [], []]
-  for (const [i, from] of results.entries()) {
-    const to = aside[i]!
-    registers(size, first, lowerer, (at) => [{ kind: "store", ...place(to, at), value: heldAt(from, at) }])
-    registers(size, others, lowerer, (at) => [
-      { kind: "store", ...place(to, at), value: add(heldAt(to, at), heldAt(from, at)) },
-    ])
-    clear(from, resultSize(ring), cleared, lowerer)
-  }
-  const isFirst = apply("eq", done, literal(run))
-  const put: Statement = { kind: "if", condition: isFirst, body: first, otherwise: others }
-  const there: Statement[] = ring.groups.atom.asynchronous ? [{ kind: "wait", of: "products", groups: 0 }] : []
-  const condition = apply("and", ends, apply("lt", done, count))
-  return [{ kind: "if", condition, body: [...there, put, ...cleared], otherwise: [] }]
-}
-
-/** Adds what was put aside to what fragments hold. */
-function emitTotals({ ring, results, aside, run, count }: Moves, lowerer: Lowerer): readonly Statement[] {
-  const out: Statement[] = []
-  for (const [i, to] of results.entries())
-    registers(resultSize(ring) / moved, out, lowerer, (at) => [
-      { kind: "store", ...place(to, at), value: add(heldAt(to, at), heldAt(aside[i]!, at)) },
-    ])
-  return when(apply("lt", literal(run), count), out)
-}
-
-const place = (array: string, at: Expression): Place => ({ array, offset: mul(at, literal(moved)) })
-const heldAt = (array: string, at: Expression) => fetch(array, mul(at, literal(moved)), "f32", moved)
-
-/** Multiplies a chunk, as many of its elements at a time as the atom folds. */
+/** Multiplies a chunk: pairs of terms one after the other, the smallest first, where all bits count; else all of a step together. */
 function emitProducts(ring: Ring, slot: Expression, results: readonly string[], scope: Scope, lowerer: Lowerer): void {
-  const { groups, chunk, a, b, contraction } = ring
+  if (!isWhole(ring)) emitSteps(ring, slot, results, undefined, scope, lowerer)
+  else for (const order of [2, 1, 0]) emitSteps(ring, slot, results, order, scope, lowerer)
+}
+
+/** Multiplies pairs of terms, those of one order or all of them, as many elements at a time as the atom folds. */
+function emitSteps(
+  ring: Ring,
+  slot: Expression,
+  results: readonly string[],
+  order: number | undefined,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const { groups, chunk, contraction } = ring
+  const only = (x: StagedOperand): StagedOperand =>
+    order === undefined || x.terms === 1 ? x : { ...x, arrays: [x.arrays[order]!] }
+  const takes = (p: Product) => (order ?? 0) < Math.max(ring.a[p.a]!.terms, ring.b[p.b]!.terms)
+  const numbered = contraction.products.map((product, at) => ({ ...product, at })).filter(takes)
+  const used = (all: readonly StagedOperand[], of: "a" | "b") =>
+    all.map((x, i) => (numbered.some((p) => p[of] === i) ? only(x) : undefined))
+  const [a, b] = [used(ring.a, "a"), used(ring.b, "b")]
   const { atom, down, across } = groups
   const step = lowerer.fresh("step")
   const first = mul(variable(step), literal(atom.k))
   const out: Statement[] = []
   const [i, j] = [lowerer.fresh("down"), lowerer.fresh("across")]
-  const operandsOf = (operand: "a" | "b", all: readonly StagedOperand[]): readonly (readonly (Place | Tile)[])[] => {
+  const operandsOf = (operand: "a" | "b", all: readonly (StagedOperand | undefined)[]) => {
     const number = variable(operand === "a" ? i : j)
-    if (atom[operand].places.includes("shared")) return all.map((x) => tilesOf(ring, operand, x, slot, first, number))
     const size = literal(fragmentSize(atom, operand))
-    return all.map((x) =>
-      fragmentsOf(ring, operand, x, slot, first, out, lowerer).map((array) => ({ array, offset: mul(number, size) })),
-    )
+    return all.map((x): readonly (Place | Tile)[] => {
+      if (x === undefined) return []
+      if (atom[operand].places.includes("shared")) return tilesOf(ring, operand, x, slot, first, number)
+      const arrays = fragmentsOf(ring, operand, x, slot, first, out, lowerer)
+      return arrays.map((array) => ({ array, offset: mul(number, size) }))
+    })
   }
   const left = operandsOf("a", a)
   const right = operandsOf("b", b)
   const size = literal(fragmentSize(atom, "c"))
-  const multiplies = contraction.products.flatMap((product, at) =>
+  const multiplies = numbered.flatMap(({ at, ...product }) =>
     termsOf(left[product.a]!, right[product.b]!).map(
       ([p, q]): Statement => ({
         kind: "multiply",

@@ -5,7 +5,7 @@
  *   w[k, n] of 128 columns and 64 k, n in order            →   [stage][2][64][64]: panels of 64 columns
  *
  * The axis that is in order in memory is in order here, too, in panels as wide as a swizzle permutes. What is no plain copy is computed by ordinary code and
- * rounded where it is stored; the second of two terms holds what the first one lost.
+ * rounded where it is stored; each further term holds what those before it have lost.
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, freeVariables, literal, mul, ramp, splat, substitute, variable } from "../../ir/expression.js"
@@ -271,19 +271,19 @@ export function storeTerms(
   out: Statement[],
   lowerer: Lowerer,
 ): void {
-  const [first, second] = arrays
-  if (second === undefined) {
-    out.push({ kind: "store", array: first!, offset, value: values })
-    return
-  }
   const named = (stem: string, value: Expression): Expression => {
     const name = lowerer.fresh(stem)
     out.push({ kind: "let", name, value, mutable: false })
     return variable(name, "f32", value.width)
   }
-  const all = values.kind === "variable" ? values : named("all", values)
-  const high = named("high", apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32"))))
-  const infinite = apply("eq", apply("abs", all), literal(Number.POSITIVE_INFINITY, "f32"))
-  const lost = apply("select", infinite, literal(0, "f32"), apply("sub", all, high))
-  out.push({ kind: "store", array: first!, offset, value: high }, { kind: "store", array: second, offset, value: lost })
+  let left = values
+  for (const [i, array] of arrays.slice(0, -1).entries()) {
+    const all = left.kind === "variable" ? left : named("all", left)
+    const high = named("high", apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32"))))
+    const infinite = apply("eq", apply("abs", all), literal(Number.POSITIVE_INFINITY, "f32"))
+    const lost = apply("sub", all, high)
+    left = i === 0 ? apply("select", infinite, literal(0, "f32"), lost) : lost
+    out.push({ kind: "store", array, offset, value: high })
+  }
+  out.push({ kind: "store", array: arrays.at(-1)!, offset, value: left })
 }
