@@ -25,6 +25,7 @@ import {
 } from "./loop-machine.js"
 import { arrayOf, type Compilation, emit, reserve, setter, value, wait } from "./loop-program.js"
 import { begin } from "./pending.js"
+import { type Adder, addProducts } from "./units.js"
 
 /** The lanes of a group that something is done for. */
 interface Group {
@@ -168,7 +169,7 @@ export function addMultiply(program: Compilation, s: StatementOf<"multiply">): v
     const right = valuesOf(group, "b", b, atB!)
     if (atom.asynchronous) takeUp(group, shape.c, c, atC!)
     const sums = fragmentValues(group, shape.c, c, atC!)
-    multiply(atom, sums, left, right, round)
+    multiply(atom, sums, left, right, machine.adder ?? round)
     eachElement(group, shape.c, (register, element) => writeArray(machine, c, atC! + register, sums[element]!))
     if (!atom.asynchronous) return
     holdResult(group, shape.c, c, atC!)
@@ -182,12 +183,13 @@ function multiply(
   c: Float64Array,
   a: Float64Array,
   b: Float64Array,
-  round: (x: number) => number,
+  adds: Adder | ((x: number) => number),
 ): void {
   for (let row = 0; row < m; row++)
     for (let column = 0; column < n; column++) {
       let sum = c[row * n + column]!
-      for (let i = 0; i < k; i++) sum = round(sum + round(a[row * k + i]! * b[i * n + column]!))
+      if (typeof adds !== "function") sum = addProducts(adds, sum, a, row * k, b, column, n, k)
+      else for (let i = 0; i < k; i++) sum = adds(sum + adds(a[row * k + i]! * b[i * n + column]!))
       c[row * n + column] = sum
     }
 }

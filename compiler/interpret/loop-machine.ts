@@ -13,6 +13,7 @@ import { type LoopBuffer, type Pending, type Statement, type Storage, storageTyp
 import type { DType } from "../ir/operations.js"
 import { printStatement } from "../ir/print/loop.js"
 import { allocateBuffer, type Memory, writeElement } from "./memory.js"
+import type { Adder } from "./units.js"
 
 export type LoopFaultCode =
   | "uninitialised" /* an element is read before it is stored */
@@ -154,6 +155,8 @@ export interface Machine {
   /** The workgroup that runs, and how many there are. */
   group: number
   groups: number
+  /** How matrix units add; each sum of a product is rounded when undefined. */
+  adder: Adder | undefined
   /** What each lane has begun. */
   begun: Readonly<Record<Pending, Begun[]>>
   /** The instruction that the current lane executes, and the statement of each. */
@@ -173,6 +176,7 @@ export const newMachine = (): Machine => ({
   symbols: new Float64Array(0),
   group: 0,
   groups: 1,
+  adder: undefined,
   begun: { copies: [], products: [] },
   at: 0,
   statements: [],

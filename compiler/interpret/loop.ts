@@ -20,6 +20,7 @@ import { type Meeting, type Program, wait } from "./loop-program.js"
 import { compileLoop } from "./loop-statements.js"
 import { allocateBuffer, type Memory } from "./memory.js"
 import { beginNothing, checkNothingBegun } from "./pending.js"
+import type { Adder } from "./units.js"
 
 export { LoopFault, type LoopFaultCode } from "./loop-machine.js"
 
@@ -34,6 +35,8 @@ export interface LoopOptions {
   readonly subgroup?: number
   /** The contents of buffers with access `write` count as stored before the launch. */
   readonly trustWriteBuffers?: boolean
+  /** How matrix units add; each sum of a product is rounded when left out, or with `float64`. */
+  readonly adder?: Adder
 }
 
 const programs = { true: new WeakMap<LoopKernel, Program>(), false: new WeakMap<LoopKernel, Program>() }
@@ -53,6 +56,7 @@ export function interpretLoop(
   machine.at = -1
   bind(kernel, program, buffers, symbols, options)
   machine.groups = options.groups ?? kernel.groups
+  machine.adder = float64 ? undefined : options.adder
   const random = randomNumbers(options.seed ?? 1)
   for (machine.group = 0; machine.group < machine.groups; machine.group++) {
     machine.phase++

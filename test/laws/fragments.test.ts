@@ -2,12 +2,9 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import { writeElement } from "../../compiler/interpret/memory.js"
-import { apply, literal, load, mul, reduce, variable, withTable } from "../../compiler/ir/expression.js"
-import type { Kernel } from "../../compiler/ir/kernel.js"
+import { apply, literal, withTable } from "../../compiler/ir/expression.js"
 import { everyStatement } from "../../compiler/ir/loop-visit.js"
-import { sum } from "../../compiler/ir/monoid.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
-import type { Schedule } from "../../compiler/ir/schedule.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { firstPossible } from "../../compiler/schedule/fallbacks.js"
@@ -15,6 +12,7 @@ import { cudaTarget, targetFor } from "../../compiler/targets/target.js"
 import { buildContraction, type ContractionRecipe, contractionMemories, contractionRecipes } from "./fragments.js"
 import { early, effectOf, isWrong, loopsOf, runLoops, wrongEffect } from "./loops.js"
 import { type Change, changedEverywhere } from "./mutate.js"
+import { product } from "./product.js"
 import { law, patience, runs, seed } from "./settings.js"
 
 const counts = new Map<string, number>()
@@ -74,49 +72,6 @@ test(
   },
   patience,
 )
-
-/** y[m, n] = Σ_k x[m, k] · w[n, k], in one block. */
-function product(
-  name: string,
-  {
-    m,
-    n,
-    k,
-    storage,
-    chunk,
-  }: Readonly<Record<"m" | "n" | "k" | "chunk", number>> & { readonly storage: "f32" | "bf16" },
-): { readonly kernel: Kernel; readonly schedule: Schedule } {
-  const at = (buffer: string, ...axes: string[]) =>
-    load(
-      buffer,
-      axes.map((a) => variable(a)),
-      "f32",
-    )
-  const buffer = (name: string, storage: "f32" | "bf16", ...shape: number[]) =>
-    ({ name, dtype: "f32", storage, shape }) as const
-  const row = Math.ceil(k / 8) * 8
-  const kernel: Kernel = {
-    name: "product",
-    spans: [],
-    buffers: [buffer("y", "f32", m, n), buffer("x", storage, m, row), buffer("w", "bf16", n, row)],
-    items: [
-      {
-        kind: "store",
-        buffer: "y",
-        axes: [
-          { name: "m", extent: literal(m) },
-          { name: "n", extent: literal(n) },
-        ],
-        index: [variable("m"), variable("n")],
-        value: reduce("k", literal(k), sum, [mul(at("x", "m", "k"), at("w", "n", "k"))]),
-      },
-    ],
-  }
-  const tile = { m: { block: "all" }, n: { block: "all" } } as const
-  const threads = name.startsWith("wgmma") ? 128 : 32
-  const reduceTile = { k: { chunk, stages: 3 } }
-  return { kernel, schedule: { threads, stores: [{ atom: { name }, tile, reduce: reduceTile }], locals: {} } }
-}
 
 test.each([
   ["mma.m16n8k16.bf16", 8250],

@@ -15,7 +15,7 @@ import type { AtomTarget } from "../../ir/machine.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../../tile/block.js"
-import { longestChainOf, longestFold } from "../../tile/fragments/chains.js"
+import { isWhole, longestFold } from "../../tile/fragments/chains.js"
 import { type Contraction, contractionOf, type Made } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
@@ -101,7 +101,7 @@ function layoutsOf(
     if (atom === undefined) return []
     const chunk = Math.min(by.chunk, placesFor(extent, atom.k))
     // What is put aside takes no registers; what is added chunk by chunk does.
-    const apart = longestFold(of) < Number.POSITIVE_INFINITY && volume(folded) > longestChainOf(of, chunk)
+    const apart = isWhole(of) && volume(folded.slice(0, -1)) * Math.ceil(size(folded.at(-1)!) / chunk) > 1
     const several = of.products.length * (apart ? 2 : 1)
     const groups = groupsOf(product(rows), product(columns), several, atom, by)
     if (groups === undefined) return []

@@ -9,6 +9,7 @@
  * many units in the last place. Where operands have all bits of an f32, each chunk is a chain of its own, from zero on, the smallest terms first: it loses about
  * what one rounding does, and sums are as good as those of one loop.
  */
+import { literalExtent } from "../../ir/dim.js"
 import { add, apply, fetch, literal, mul } from "../../ir/expression.js"
 import { longestLoop } from "../../ir/fold-lengths.js"
 import { isOpaque } from "../../ir/fragments/atoms.js"
@@ -24,10 +25,6 @@ const longestChain = 4096
 
 /** Whether operands have all bits of an f32. */
 export const isWhole = ({ a, b }: Pick<Contraction, "a" | "b">) => [...a, ...b].some((x) => x.terms === 3)
-
-/** Elements that are added up in fragments, of chunks of so many. */
-export const longestChainOf = (of: Contraction, chunk: number): number =>
-  isWhole(of) ? chunk : Math.floor(longestChain / chunk) * chunk
 
 /** Elements that are added up at all: of what is exact as many as one loop may. */
 export const longestFold = (of: Contraction): number => (isWhole(of) ? longestLoop : Number.POSITIVE_INFINITY)
@@ -54,8 +51,8 @@ export interface Chained {
 
 /** @throws Refused where sums are too long, or cannot be added to others */
 export function openChains(chained: Chained, out: Statement[], lowerer: Lowerer): Chains {
-  const { groups, of, results, chunk, most } = chained
-  const chain = longestChainOf(of, chunk)
+  const { groups, of, results, chunk, most, count } = chained
+  const chain = Math.floor(longestChain / chunk) * chunk
   const { name } = groups.atom
   if (isOpaque(name, "c") && most > chain)
     throw new Refused(
@@ -64,11 +61,13 @@ export function openChains(chained: Chained, out: Statement[], lowerer: Lowerer)
     )
   if (most > longestFold(of))
     throw new Refused("atom/fold", `${most} sums are more than ${longestFold(of)}, and would lose digits`)
-  if (most <= chain) return { sums: results, after: () => [], last: [] }
   if (isWhole(of)) {
+    const most = literalExtent(count)
+    if (most !== undefined && most <= 1) return { sums: results, after: () => [], last: [] }
     const sums = results.map(() => openSums(groups, out, lowerer))
     return { sums, after: () => emitAdded(chained, sums, lowerer), last: [] }
   }
+  if (most <= chain) return { sums: results, after: () => [], last: [] }
   const aside = results.map(() => putAside(resultSize(groups), out, lowerer))
   const moves = { ...chained, aside, run: chain / chunk }
   return { sums: results, after: (turn) => emitMoves(moves, turn, lowerer), last: emitTotals(moves, lowerer) }
