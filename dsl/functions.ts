@@ -13,6 +13,7 @@ import { map, outer } from "./map.js"
 import { constant, iota } from "./memory.js"
 import { toF32 } from "./scalar.js"
 import type { Beside, Index, Tensor } from "./tensor.js"
+import type { Traced } from "./tracing.js"
 
 /**
  * x + y; one of the two has all axes.
@@ -92,25 +93,33 @@ export function normalize(x: Tensor<string>, axis: string): Tensor<string> {
 }
 
 /**
- * w · x / √(mean x² + eps), the mean along `axis` (Zhang and Sennrich 2019, arXiv 1910.07467).
+ * w · x / √(mean x² + eps), the mean along `axis`, or along several (Zhang and Sennrich 2019, arXiv 1910.07467).
  *
  *     x: … axis[n], w: some of its axes → … axis[n]
  *
- * @throws `trace/axis` when there is no such axis
+ * @throws `trace/axis` when there is no such axis, or a list of none
  * @throws `trace/extent` when an axis has two extents
  */
 export function rmsNorm<X extends string, W extends X>(
   x: Tensor<X>,
   w: Tensor<W>,
-  axis: NoInfer<W>,
+  axis: NoInfer<W> | readonly [NoInfer<W>, ...NoInfer<W>[]],
   eps: number,
 ): Tensor<X>
-export function rmsNorm(x: Tensor<string>, w: Tensor<string>, axis: string, eps: number): Tensor<string> {
-  const count = size(x, axis)
-  const squares = sum(
+export function rmsNorm(
+  x: Tensor<string>,
+  w: Tensor<string>,
+  axis: string | readonly string[],
+  eps: number,
+): Tensor<string> {
+  const axes = [axis].flat()
+  if (axes.length === 0)
+    return tracing().fail("trace/axis", "a norm over no axis", "name the axis that the mean is taken along, or several")
+  const count = axes.reduce((n, a) => n * size(x, a), 1)
+  const squares = axes.reduce<Traced>(
+    (t, a) => tracing().fold("sum", t, a),
     map((v) => v * v, x),
-    axis,
-  )
+  ) as Tensor<string>
   const inverse = map((total) => 1 / Math.sqrt(total / count + eps), squares)
   return map((v, r, weight) => weight * (v * r), x, inverse, w)
 }

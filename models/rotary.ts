@@ -6,14 +6,15 @@
  *     { rope_parameters: { rope_theta: 1e6, rope_type: "yarn", factor: 4, original_max_position_embeddings: 32768 } }
  *
  * YaRN (Peng et al. 2023, arXiv 2309.00071) divides the slow frequencies by the factor, keeps the fast ones, and blends between: the ramp
- * runs over the channels that turn `beta_fast` to `beta_slow` times within the original context. Older files have `rope_theta` beside
+ * runs over the channels that turn `beta_fast` to `beta_slow` times within the original context. Llama 3 does the same with a ramp over how
+ * often a channel turns, from `low_freq_factor` to `high_freq_factor`. Older files have `rope_theta` beside
  * `rope_scaling`, newer ones have both in `rope_parameters`; either is read, other kinds are refused by name.
  */
 import * as z from "zod"
 import type { Rotary } from "../dsl/index.js"
 import { isExtent, refuse, shown } from "../dsl/refuse.js"
 
-const kinds = ["default", "linear", "yarn"]
+const kinds = ["default", "linear", "yarn", "llama3"]
 
 const positive = z.number().positive().nullish()
 const ropeSchema = z
@@ -30,6 +31,8 @@ const ropeSchema = z
     mscale_all_dim: z.number().nonnegative().nullish(),
     attention_factor: positive,
     partial_rotary_factor: positive,
+    low_freq_factor: positive,
+    high_freq_factor: positive,
   })
   .superRefine((rope, issues) => {
     const refuse = (message: string, path: string[] = []) => issues.addIssue({ code: "custom", message, path })
@@ -44,6 +47,16 @@ const ropeSchema = z
       (kind === "linear" || (kind === "yarn" && rope.original_max_position_embeddings == null))
     )
       refuse(`rope_type '${kind}' needs a factor`, ["factor"])
+    else if (kind === "llama3")
+      for (const field of [
+        "factor",
+        "low_freq_factor",
+        "high_freq_factor",
+        "original_max_position_embeddings",
+      ] as const)
+        if (rope[field] == null) refuse(`rope_type 'llama3' needs ${field}`, [field])
+    if (kind === "llama3" && rope.low_freq_factor! >= rope.high_freq_factor!)
+      refuse("high_freq_factor is more than low_freq_factor", ["high_freq_factor"])
     if ((rope.partial_rotary_factor ?? 1) !== 1)
       refuse("partial_rotary_factor other than 1 is not supported", ["partial_rotary_factor"])
   })
@@ -92,7 +105,9 @@ function ropeOf({ rope_parameters, rope_scaling, ...config }: RotaryConfig) {
  */
 export function rotaryContext(config: RotaryConfig): number {
   const { kind, most, original, factor } = ropeOf(config)
-  return kind === "default" ? most : Math.min(2 ** 31 - 1, Math.max(most, Math.floor(original * factor)))
+  return kind === "default" || kind === "llama3"
+    ? most
+    : Math.min(2 ** 31 - 1, Math.max(most, Math.floor(original * factor)))
 }
 
 /**
@@ -129,6 +144,16 @@ export function rotaryFrequencies(config: RotaryConfig, dim: number): Rotary {
       const ratio =
         rope.mscale && rope.mscale_all_dim ? magnitude(rope.mscale) / magnitude(rope.mscale_all_dim) : magnitude(1)
       return { frequencies, scaling: rope.attention_factor ?? ratio }
+    }
+    case "llama3": {
+      // Wavelengths beyond `original / low` are stretched, those below `original / high` are not; between, by how often they turn.
+      const [low, high] = [rope.low_freq_factor!, rope.high_freq_factor!]
+      const frequencies = base.map((f) => {
+        const turns = (original * f) / (2 * Math.PI)
+        const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)))
+        return kept * f + ((1 - kept) * f) / factor
+      })
+      return { frequencies, scaling: 1 }
     }
     default:
       return { frequencies: base, scaling: 1 }

@@ -143,9 +143,8 @@ test("without a factor, YaRN stretches the original context to the maximum", () 
 
 describe("refused", () => {
   test.each([
-    [{ rope_type: "llama3", factor: 8 }, "rope_type 'llama3' is not supported; default, linear, yarn are"],
-    [{ type: "dynamic", factor: 2 }, "rope_type 'dynamic' is not supported; default, linear, yarn are"],
-    [{ rope_type: "longrope", factor: 2 }, "rope_type 'longrope' is not supported; default, linear, yarn are"],
+    [{ type: "dynamic", factor: 2 }, "rope_type 'dynamic' is not supported; default, linear, yarn, llama3 are"],
+    [{ rope_type: "longrope", factor: 2 }, "rope_type 'longrope' is not supported; default, linear, yarn, llama3 are"],
     [{ rope_type: "linear" }, "rope_type 'linear' needs a factor"],
     [{ rope_type: "yarn", type: "linear", factor: 2 }, "rope_type is 'yarn' and type is 'linear'; leave one"],
     [{ rope_type: "yarn" }, "rope_type 'yarn' needs a factor"],

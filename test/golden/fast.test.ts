@@ -52,8 +52,10 @@ const open = () => createWebgpuDevice({ adapter: "any" })
 const present = await available("webgpu", open)
 const entries = ["logits"]
 
-/** On the software adapter each takes seconds; the interpreters run all of them. */
-const onDevice: readonly string[] = ["qwen3", "qwen3-window", "qwen3-moe", "qwen3-moe-mixed"]
+/** On the software adapter each takes seconds; in a long run all of them. */
+const onDevice: readonly string[] = long
+  ? goldenNames
+  : ["qwen3", "qwen3-window", "qwen3-moe", "qwen3-moe-mixed", "olmoe", "qwen2-moe"]
 
 describe.skipIf(!present)("fast goldens on webgpu", () => {
   test.each(onDevice)("%s", async (name) => {

@@ -1,18 +1,15 @@
 /** The tensor interpreter against transformers: what the language means is right before anything is compiled. */
-import { join } from "node:path"
 import { describe, expect, test } from "vitest"
-import { loadModel } from "../../compiler/frontend/load.js"
 import { type Dense, interpretTensor } from "../../compiler/interpret/tensor.js"
 import { traceModel } from "../../compiler/trace/programs.js"
-import type { Model } from "../../dsl/index.js"
-import { denseWeights, goldenNames, loadGolden, normalisedError, root } from "../support/goldens.js"
+import { modelOf } from "../support/driver.js"
+import { denseWeights, goldenNames, loadGolden, normalisedError } from "../support/goldens.js"
 
-describe("golden logits through the tensor interpreter", async () => {
-  const { module } = await loadModel(join(root, "models", "qwen3.ts"))
-  const model = module.model as Model
+describe("golden logits through the tensor interpreter", () => {
   for (const name of goldenNames)
     test(name, async () => {
       const golden = await loadGolden(name)
+      const model = await modelOf((golden.checkpoint.config as { model_type: string }).model_type)
       const traced = traceModel(model.configure(golden.checkpoint.config), { bounds: [128], storage: () => "bf16" }, [
         "logits",
       ])

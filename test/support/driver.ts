@@ -4,23 +4,32 @@ import { expect } from "vitest"
 import { type Compilation, type CompileOptions, compileProgram } from "../../compiler/compile.js"
 import { loadModel } from "../../compiler/frontend/load.js"
 import type { Model } from "../../dsl/index.js"
+import { families } from "../../models/index.js"
 import type { ArtifactTarget } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
 import type { WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { root } from "./goldens.js"
 
-let model: Promise<Model> | undefined
-export const qwen3 = (): Promise<Model> =>
-  (model ??= loadModel(join(root, "models", "qwen3.ts")).then((m) => m.module.model as Model))
+const loaded = new Map<string, Promise<Model>>()
+
+/** The model of a family, by the `model_type` of its configs. */
+export function modelOf(family: string): Promise<Model> {
+  const file = families[family]!
+  const model = loaded.get(file) ?? loadModel(join(root, "models", file)).then((m) => m.module.model as Model)
+  loaded.set(file, model)
+  return model
+}
+export const qwen3 = (): Promise<Model> => modelOf("qwen3")
 
 export async function compileCheckpoint(
   checkpoint: Checkpoint,
   target: ArtifactTarget,
   options: Partial<CompileOptions> = {},
 ): Promise<Compilation> {
-  const program = (await qwen3()).configure(checkpoint.config)
-  const compilation = compileProgram(program, "qwen3", { target, storage: () => "bf16", verify: true, ...options })
+  const family = String((checkpoint.config as { model_type?: unknown }).model_type)
+  const program = (await modelOf(family)).configure(checkpoint.config)
+  const compilation = compileProgram(program, family, { target, storage: () => "bf16", verify: true, ...options })
   expect(unsureKernels(compilation)).toEqual([])
   return compilation
 }

@@ -10,8 +10,10 @@ import { toFloat32 } from "../../runtime/weights/dtypes.js"
 import { openFile, openFolder } from "../../runtime/weights/file-source.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { readHeader } from "../../runtime/weights/safetensors.js"
+import { long } from "../laws/settings.js"
 
-export const goldenNames = [
+/** Of one family in its variants: what the compiler is held to everywhere. */
+const variants = [
   "qwen3",
   "qwen3-tied",
   "qwen3-yarn",
@@ -20,6 +22,14 @@ export const goldenNames = [
   "qwen3-moe-unnormalised",
   "qwen3-moe-mixed",
 ] as const
+
+/** One of each other family: what their definitions are held to. */
+const families = ["llama", "mistral", "mixtral", "olmoe", "qwen2", "qwen2-moe"] as const
+
+export const goldenNames = [...variants, ...families] as const
+
+/** For what is dear: all of them in a long run, else the variants of one family. */
+export const someGoldens: readonly string[] = long ? goldenNames : variants
 
 /** Longer ones, and where it becomes interesting: a window of 16 that has moved on, and the end of the
  * context as it was before it was stretched. */

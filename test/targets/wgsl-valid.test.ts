@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest"
 import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import { long } from "../laws/settings.js"
 import { compileCheckpoint } from "../support/driver.js"
-import { goldenNames, loadGolden } from "../support/goldens.js"
+import { goldenNames, loadGolden, someGoldens } from "../support/goldens.js"
 
 /** Every layer has a router, and all that a choice hangs on is computed in f32. */
-const routed: readonly string[] = ["qwen3-moe", "qwen3-moe-unnormalised"]
+const routed: readonly string[] = ["qwen3-moe", "qwen3-moe-unnormalised", "mixtral", "olmoe", "qwen2-moe"]
 
 /** But for long runs: those of narrow subgroups run as they are on a software adapter (golden/devices), and layers that others have are left out. */
 const some = (names: readonly string[]) => (long ? goldenNames : names)
@@ -14,8 +14,8 @@ const some = (names: readonly string[]) => (long ? goldenNames : names)
 describe.each([
   [0, "exact", some(["qwen3-yarn", "qwen3-window", "qwen3-moe-unnormalised", "qwen3-moe-mixed"])],
   [4, "exact", some(["qwen3-window", "qwen3-moe-mixed"])],
-  [32, "exact", goldenNames],
-  [32, "fast", goldenNames],
+  [32, "exact", someGoldens],
+  [32, "fast", someGoldens],
 ] as const)("kernels for subgroups of %i, %s", (subgroupSize, precision, names) => {
   test.each(names)("%s", async (name) => {
     const { checkpoint } = await loadGolden(name)
