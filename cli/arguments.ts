@@ -21,6 +21,7 @@ export interface Arguments {
   readonly threads?: number
   readonly precision?: Precision
   readonly accesses?: Accesses
+  readonly "experimental-gpu"?: boolean
   readonly context?: number
   readonly "max-tokens"?: number
   readonly temperature?: number
@@ -66,6 +67,7 @@ export const switches: readonly Flag[] = [
   "random-weights",
   "first-token",
   "profile",
+  "experimental-gpu",
   "watch",
   "help",
 ]

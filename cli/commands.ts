@@ -22,12 +22,18 @@ export interface CommandTable {
   readonly flags: Readonly<Partial<Record<Flag, FlagHelp>>>
 }
 
+const experimental: FlagHelp = [
+  "",
+  "WebGPU with subgroup matrices, which are experimental, where they are right in a test\non the device (default: without; Dawn's unsafe interfaces are let in for it)",
+]
+
 const deviceFlags = {
   device: [
     deviceNames.join("|"),
     "auto: CUDA where driver and compiler are, else WebGPU on a hardware adapter,\nelse WebAssembly (default)",
   ],
   threads: ["N", "threads of the WebAssembly device (default: one for each processor)"],
+  "experimental-gpu": experimental,
 } as const satisfies CommandTable["flags"]
 
 const precision: FlagHelp = [
@@ -112,7 +118,7 @@ export const commands = {
   doctor: {
     words: "",
     about: "print what was found of each device, compiler and library, where, and what to install",
-    flags: { json: ["", "one JSON object in the place of the text"] },
+    flags: { "experimental-gpu": experimental, json: ["", "one JSON object in the place of the text"] },
   },
   tune: {
     words: "[FILE.ts]",

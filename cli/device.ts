@@ -18,7 +18,9 @@ import {
 } from "../runtime/artifact.js"
 import type { Device } from "../runtime/devices/device.js"
 import { createWasmDevice } from "../runtime/devices/wasm/device.js"
+import type { WebgpuOptions } from "../runtime/devices/webgpu/adapter.js"
 import { createWebgpuDevice } from "../runtime/devices/webgpu/device.js"
+import { matrixWords } from "../runtime/devices/webgpu/matrices.js"
 import { fault, thrownText, WeftError } from "../runtime/errors.js"
 import { hostText } from "../runtime/host.js"
 
@@ -38,6 +40,8 @@ export interface ChosenDevice {
   readonly adapter?: AdapterFacts
   /** For people, after the device's description. */
   readonly reason: string
+  /** What was asked for and is not there. */
+  readonly warning?: string
 }
 
 /**
@@ -65,7 +69,7 @@ export const precisionFor = ({ kind, fallback }: Pick<Device, "kind" | "fallback
 export async function deviceForArtifact(
   chosen: ChosenDevice,
   artifact: Artifact,
-  { device: name = "auto", threads, accesses }: DeviceChoice,
+  { device: name = "auto", threads, accesses, experimentalGpu }: DeviceChoice,
 ): Promise<ChosenDevice> {
   const isChecked = chosen.device.unchecked !== true
   // Nothing on CUDA looks at what kernels touch.
@@ -78,7 +82,7 @@ export async function deviceForArtifact(
     })
   if (isChecked || isProven(artifact)) return chosen
   chosen.device.dispose()
-  return chooseDevice(name, threads, "checked")
+  return chooseDevice(name, threads, "checked", experimentalGpu)
 }
 
 /** What a host may choose of a device. */
@@ -86,22 +90,31 @@ export interface DeviceChoice {
   readonly device?: DeviceName | undefined
   readonly threads?: number | undefined
   readonly accesses?: Accesses | undefined
+  readonly experimentalGpu?: boolean | undefined
 }
 
 /**
  * @param accesses `proven`: of an artifact that was compiled here, or that is trusted; `checked`: by a device that looks, which CUDA is not; the
  * device's own way when left out, which is to look where it can
+ * @param experimentalGpu WebGPU with subgroup matrices, where they are right in a test; nothing to other devices
  * @param threads of the WebAssembly device; as many as there are processors when left out
  * @throws WeftError `device/name`, `device/threads`, `device/unchecked`, and for `cuda` and `webgpu` what keeps their device from opening
  */
-export async function chooseDevice(name: DeviceName, threads?: number, accesses?: Accesses): Promise<ChosenDevice> {
+export async function chooseDevice(
+  name: DeviceName,
+  threads?: number,
+  accesses?: Accesses,
+  experimentalGpu = false,
+): Promise<ChosenDevice> {
   if (!deviceNames.includes(name))
     throw new WeftError("device/name", `there is no device ${hostText(name)}`, {
       hint: `the devices are ${deviceNames.join(", ")}`,
     })
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
     throw new WeftError("device/threads", `threads is ${hostText(threads)}; it is a whole number from 1 to 256`)
-  const webgpu = (adapter: "any" | "hardware", reason: string) => openWebgpu(adapter, reason, accesses)
+  const unchecked = accesses === "proven"
+  const webgpu = (adapter: "any" | "hardware", reason: string) =>
+    openWebgpu({ adapter, unchecked, experimentalGpu }, reason)
   const wasm = async (reason: string): Promise<ChosenDevice> => ({
     device: await createWasmDevice(threads === undefined ? {} : { threads }),
     reason,
@@ -128,15 +141,22 @@ export async function chooseDevice(name: DeviceName, threads?: number, accesses?
   }
 }
 
-async function openWebgpu(adapter: "any" | "hardware", reason: string, accesses?: Accesses): Promise<ChosenDevice> {
+async function openWebgpu(options: WebgpuOptions, reason: string): Promise<ChosenDevice> {
   // Vulkan's loader complains on standard error where no desktop session has set it.
   if (process.platform === "linux") process.env.XDG_RUNTIME_DIR ??= tmpdir()
-  const device = await createWebgpuDevice({ adapter, unchecked: accesses === "proven" })
+  const device = await createWebgpuDevice(options)
   const { adapterInfo, limits } = device
+  const { matrices, subgroupMinSize: subgroupSize } = adapterInfo
   const { workgroupBytes, storageBuffers, f16 } = adapterInfo.limits
-  const facts = { workgroupBytes, storageBuffers, f16, bindingBytes: limits.bindingBytes }
-  const how = device.unchecked === true ? "; accesses are proven, not checked" : ""
-  return { device, adapter: { subgroupSize: adapterInfo.subgroupMinSize, ...facts }, reason: `${reason}${how}` }
+  const spelled = matrices.spelling === undefined ? {} : { matrices: matrices.spelling }
+  const facts = { subgroupSize, workgroupBytes, storageBuffers, f16, bindingBytes: limits.bindingBytes, ...spelled }
+  const how = [
+    reason,
+    ...(device.unchecked === true ? ["accesses are proven, not checked"] : []),
+    ...(matrices.spelling === undefined ? [] : ["with subgroup matrices, which are experimental"]),
+  ]
+  const refused = matrices.refused === undefined ? {} : { warning: `subgroup matrices are ${matrixWords(matrices)}` }
+  return { device, adapter: facts, reason: how.join("; "), ...refused }
 }
 
 const uncheckedCuda = () =>

@@ -13,6 +13,7 @@ export async function openModel(values: Arguments): Promise<LoadedModel> {
       threads: values.threads,
       precision: values.precision,
       accesses: values.accesses,
+      experimentalGpu: values["experimental-gpu"],
       context: values.context,
       tuned: values.tuned,
       model: values["model-file"],

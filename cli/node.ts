@@ -68,12 +68,15 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
     const defaults = defaultsOf(checkpoint.generationConfig)
     endTokensOf(checkpoint.generationConfig)
     const tokenizer = await tokenizerOf(checkpoint)
-    let chosen = await chooseDevice(name, options.threads, options.accesses ?? (given ? "checked" : "proven"))
+    const { threads, experimentalGpu } = options
+    const accesses = options.accesses ?? (given ? "checked" : "proven")
+    let chosen = await chooseDevice(name, threads, accesses, experimentalGpu)
     try {
       const { device: first, adapter } = chosen
       options.onProgress?.({ stage: "device", description: first.description, reason: chosen.reason })
       const fields = unheeded(checkpoint.generationConfig)
       const warn = (message: string) => options.onProgress?.({ stage: "warning", message })
+      if (chosen.warning !== undefined) warn(chosen.warning)
       if (fields.length > 0) warn(`generation_config.json asks for what is not computed yet: ${fields.join(", ")}`)
       for (const mistake of unusedMistakes(checkpoint.generationConfig))
         warn(`generation_config.json: ${mistake}; without do_sample it is not used`)

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url"
 import { type Precision, precisionNames } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
-import { countOf, functionOf, hostText, oneOfNames, optionsOf, pathOption } from "../runtime/host.js"
+import { countOf, functionOf, hostText, oneOfNames, optionsOf, pathOption, switchOf } from "../runtime/host.js"
 import { type Accesses, accessesNames, type DeviceName } from "./device.js"
 
 export type LoadProgress =
@@ -33,6 +33,11 @@ export interface NodeLoadOptions {
    * what is to be checked is refused there, so that an artifact is run only where `proven` says that it is trusted, as a program is.
    */
   readonly accesses?: Accesses | undefined
+  /**
+   * Asks WebGPU for subgroup matrices, which are experimental, and multiplies by them with precision `fast` where they are right in a test on the device;
+   * in Node Dawn lets in its unsafe interfaces for it, and f16 on GPUs of NVIDIA. Off when left out. Nothing to other devices.
+   */
+  readonly experimentalGpu?: boolean | undefined
   /** Most bytes of device memory to take; a model that needs more is refused before anything is allocated. */
   readonly memory?: number | undefined
   /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
@@ -53,6 +58,8 @@ export interface LoadProgramOptions {
   readonly threads?: number | undefined
   /** As for `load`: proven where the program is compiled on this machine, checked where an artifact is given. */
   readonly accesses?: Accesses | undefined
+  /** As for `load`. */
+  readonly experimentalGpu?: boolean | undefined
   /** A file of schedules that `weft tune` measured, or false for none; the package's own for this device when left out. */
   readonly tuned?: string | false | undefined
   /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
@@ -82,6 +89,7 @@ export function loadOptions(given: NodeLoadOptions): NodeLoadOptions {
   for (const name of ["model", "checkpoint"] as const) pathOption(options[name], "load/option", name, false)
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], "load/option", name, true)
   functionOf(options.onProgress, "load/option", "onProgress")
+  switchOf(options.experimentalGpu, "load/option", "experimentalGpu")
   oneOfNames(options.precision, precisionNames, "load/precision", "precision")
   oneOfNames(options.accesses, accessesNames, "load/accesses", "accesses")
   countOf(options.chunk, 4096, "load/chunk", "chunk")
@@ -95,5 +103,6 @@ export function programOptions(given: LoadProgramOptions): LoadProgramOptions {
   const options = { ...optionsOf(given, "program/options") }
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], `program/${name}`, name, true)
   oneOfNames(options.accesses, accessesNames, "program/accesses", "accesses")
+  switchOf(options.experimentalGpu, "program/options", "experimentalGpu")
   return options
 }

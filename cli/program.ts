@@ -36,7 +36,8 @@ export async function loadProgram<
     const file = isFile(source) ? filePath(source, "program/source", "the program's file") : undefined
     const given = file === undefined ? checkArtifact(source) : undefined
     const name = deviceNameFor(given, asked.device)
-    let chosen = await chooseDevice(name, asked.threads, asked.accesses ?? (given ? "checked" : "proven"))
+    const accesses = asked.accesses ?? (given ? "checked" : "proven")
+    let chosen = await chooseDevice(name, asked.threads, accesses, asked.experimentalGpu)
     try {
       const artifact = given ?? (await compiled(file!, chosen, asked))
       chosen = await deviceForArtifact(chosen, artifact, { ...asked, device: name })

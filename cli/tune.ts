@@ -82,12 +82,13 @@ async function prepare(values: Values, words: readonly string[], compiler: Compi
   const subject = await subjectOf({ ...values, ...(checkpoint && { checkpoint }) }, words, "tune")
   const name = deviceNames.find((d) => d === values.device)
   // As `load` runs what it compiles: kernels of all schedules are proven.
-  const choice = { device: name, threads: values.threads ?? 1 }
-  const chosen = await chooseDevice(name ?? "auto", choice.threads, "proven")
+  const choice = { device: name, threads: values.threads ?? 1, experimentalGpu: values["experimental-gpu"] }
+  const chosen = await chooseDevice(name ?? "auto", choice.threads, "proven", choice.experimentalGpu)
   const { adapter, reason } = chosen
   let { device } = chosen
   try {
     say(`weft: ${device.description} (${reason})`)
+    if (chosen.warning !== undefined) say(`weft: ${chosen.warning}`)
     progress.show("compiling …")
     const precision = values.precision ?? precisionFor(device)
     const { tensors } = subject
@@ -97,7 +98,7 @@ async function prepare(values: Values, words: readonly string[], compiler: Compi
     device = (await deviceForArtifact(chosen, compilation.artifact, choice)).device
     if (device.unchecked === true && !meetsNeeds(compilation)) {
       device.dispose()
-      device = (await chooseDevice(device.kind, choice.threads, "checked")).device
+      device = (await chooseDevice(device.kind, choice.threads, "checked", choice.experimentalGpu)).device
     }
     return { compilation, device, target: targetFor(device.kind, adapter, precision) }
   } catch (error) {

@@ -13,7 +13,7 @@ import { join } from "node:path"
 import { checkTuned, type TunedRecord } from "../compiler/schedule/tuned/record.js"
 import type { CudaDevice } from "../runtime/devices/cuda/device.js"
 import type { Device } from "../runtime/devices/device.js"
-import type { WebgpuDevice } from "../runtime/devices/webgpu/device.js"
+import type { WebgpuAdapterInfo, WebgpuDevice } from "../runtime/devices/webgpu/device.js"
 import { WeftError } from "../runtime/errors.js"
 import { packageFolder } from "./package.js"
 
@@ -31,13 +31,20 @@ function wordsOf(device: Device): readonly string[] {
     case "cuda":
       return [(device as CudaDevice).facts.name]
     case "webgpu":
-      return [(device as WebgpuDevice).adapterInfo.vendor, (device as WebgpuDevice).adapterInfo.architecture]
+      return wordsOfAdapter((device as WebgpuDevice).adapterInfo)
     case "wasm":
       return [cpus()[0]?.model ?? arch()]
     default:
       return device.kind satisfies never
   }
 }
+
+/** Schedules for matrices are others. */
+const wordsOfAdapter = ({ vendor, architecture, matrices }: WebgpuAdapterInfo): readonly string[] => [
+  vendor,
+  architecture,
+  ...(matrices.spelling === undefined ? [] : ["matrices"]),
+]
 
 export const tunedFile = (device: Device): string =>
   join(packageFolder, "compiler", "schedule", "tuned", `${tunedName(device)}.json`)

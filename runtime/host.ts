@@ -51,6 +51,12 @@ export function oneOfNames(value: unknown, names: readonly string[], code: Error
     throw new WeftError(code, `there is no ${what} ${hostText(value)}`, { hint: `there are ${names.join(" and ")}` })
 }
 
+/** True, false or undefined. */
+export function switchOf(value: unknown, code: ErrorCode, what: string): void {
+  if (value !== undefined && typeof value !== "boolean")
+    throw new WeftError(code, `${what} is ${hostText(value)}; it is true or false`)
+}
+
 /** A whole number from 1 to `most`, or undefined. */
 export function countOf(value: unknown, most: number, code: ErrorCode, what: string): void {
   if (value !== undefined && !(Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most))

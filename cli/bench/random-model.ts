@@ -16,6 +16,7 @@ import { familyFile } from "../artifact.js"
 import { keptArtifact } from "../cache.js"
 import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "../device.js"
 import type { LoadedModel } from "../node.js"
+import { say } from "../output.js"
 import { readObject } from "../subject.js"
 import { tunedFor } from "../tuned.js"
 import { randomTensors } from "./launch-bytes.js"
@@ -26,9 +27,10 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
   const config = await readObject(file)
   const given = values["model-file"]
   const modelFile = given === undefined ? familyFile({ config, folder: file }) : resolve(given)
-  const { threads, accesses } = values
+  const { threads, accesses, "experimental-gpu": experimentalGpu } = values
   const name = deviceNames.find((known) => known === values.device) ?? "auto"
-  let chosen = await chooseDevice(name, threads, accesses ?? "proven")
+  let chosen = await chooseDevice(name, threads, accesses ?? "proven", experimentalGpu)
+  if (chosen.warning !== undefined) say(`weft: ${chosen.warning}`)
   try {
     const { device: first, adapter } = chosen
     const target = first.kind
@@ -50,7 +52,7 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
         })
       },
     )
-    chosen = await deviceForArtifact(chosen, artifact, { device: name, threads, accesses })
+    chosen = await deviceForArtifact(chosen, artifact, { device: name, threads, accesses, experimentalGpu })
     const { device, reason } = chosen
     const artifactMs = performance.now() - started
     const weights = randomWeights(values.seed ?? 0)

@@ -8,6 +8,7 @@
  *       nvcc          13.0, /usr/local/cuda/bin/nvcc
  *     wasm            2 processors, fused multiply-adds
  */
+import { matrixWords } from "../../runtime/devices/webgpu/matrices.js"
 import { parse, UsageError } from "../arguments.js"
 import { flagsOf } from "../commands.js"
 import { write } from "../output.js"
@@ -16,7 +17,7 @@ import { type LibraryFacts, type MachineFacts, machineFacts } from "./facts.js"
 export async function doctor(args: readonly string[]): Promise<number> {
   const { values, words } = parse(args, flagsOf("doctor"))
   if (words.length > 0) throw new UsageError(`doctor takes no words, but ${JSON.stringify(words[0])} stands there`)
-  const facts = await machineFacts()
+  const facts = await machineFacts(values["experimental-gpu"])
   const advice = adviceFor(facts)
   await write(values.json === true ? `${JSON.stringify({ ...facts, advice })}\n` : doctorText(facts, advice))
   return 0
@@ -121,12 +122,21 @@ function cardRow(card: MachineFacts["cuda"]["cards"][number], ordinal: number): 
 }
 
 function adapterRows(adapter: NonNullable<MachineFacts["webgpu"]["adapter"]>): string {
-  const { description, software, limits, subgroupMinSize, subgroupMaxSize, bindingBytes } = adapter
+  const { description, software, limits, subgroupMinSize, subgroupMaxSize, bindingBytes, matrices } = adapter
   const has = [
     limits.subgroups ? `subgroups of ${subgroupMinSize} to ${subgroupMaxSize} lanes` : "no subgroups",
     limits.f16 ? "f16" : "no f16",
     `${limits.invocations} threads and ${limits.workgroupBytes / 1024} KiB a workgroup`,
     `bindings of ${(bindingBytes / 2 ** 20).toFixed(0)} MiB`,
   ]
-  return row("  adapter", `${description}${software ? ", software" : ""}`) + row("", has.join(", "))
+  const { asked, offered } = matrices
+  return [
+    row("  adapter", `${description}${software ? ", software" : ""}`),
+    row("", has.join(", ")),
+    row(
+      "  matrices",
+      asked ? matrixWords(matrices) : `${matrixWords(matrices)}: --experimental-gpu asks for subgroup matrices`,
+    ),
+    ...(offered.length === 0 ? [] : [row("", `offered: ${offered.join(", ")}`)]),
+  ].join("")
 }

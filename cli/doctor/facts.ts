@@ -52,13 +52,14 @@ export interface MachineFacts {
   readonly cache: string
 }
 
-export async function machineFacts(): Promise<MachineFacts> {
-  const chosen = await chooseDevice("auto")
+/** @param experimentalGpu whether WebGPU is asked for what is experimental */
+export async function machineFacts(experimentalGpu = false): Promise<MachineFacts> {
+  const chosen = await chooseDevice("auto", undefined, undefined, experimentalGpu)
   chosen.device.dispose()
   const { kind, description } = chosen.device
   return {
     cuda: await cudaFacts(),
-    webgpu: await webgpuFacts(),
+    webgpu: await webgpuFacts(experimentalGpu),
     wasm: { usable: true, processors: availableParallelism(), multiplyAdd: hasMultiplyAdd() },
     auto: { device: kind, description, reason: chosen.reason },
     cache: cacheFolder(),
@@ -110,9 +111,9 @@ async function libraryFacts(
   }
 }
 
-async function webgpuFacts(): Promise<MachineFacts["webgpu"]> {
+async function webgpuFacts(experimentalGpu: boolean): Promise<MachineFacts["webgpu"]> {
   try {
-    const { adapterInfo, fallback, limits, dispose } = await createWebgpuDevice({ adapter: "any" })
+    const { adapterInfo, fallback, limits, dispose } = await createWebgpuDevice({ adapter: "any", experimentalGpu })
     dispose()
     const adapter = { ...adapterInfo, software: fallback, bindingBytes: limits.bindingBytes }
     return { usable: !fallback, adapter }

@@ -1,6 +1,7 @@
 /**
  * Machines as data: what the passes may assume of what will run a kernel. A target (targets/target.ts) is a machine with passes and a printer.
  */
+import type { MatrixSpelling } from "../../runtime/matrices.js"
 import type { Half } from "./loop.js"
 
 export interface Machine extends BindingLimits {
@@ -147,6 +148,8 @@ export interface AdapterFacts {
   readonly storageBuffers?: number
   /** Whether it has arithmetic of f16; used where results need not be exact. */
   readonly f16?: boolean
+  /** How it takes subgroup matrices, which were right in a test there; left out: not at all. Used where results need not be exact. */
+  readonly matrices?: MatrixSpelling
   /** Of a GPU for CUDA: ten times its compute capability; the artifact may be for that one alone. Any from 80 on when left out. */
   readonly capability?: number
 }

@@ -2,6 +2,7 @@
  * Loops → what a device takes: WGSL or CUDA text for each kernel, or one WebAssembly module that exports them all.
  */
 import type { ArtifactKernel } from "../../runtime/artifact.js"
+import type { MatrixSpelling } from "../../runtime/matrices.js"
 import { maximum } from "../ir/dim.js"
 import { type LoopKernel, storageBytes } from "../ir/loop.js"
 import { type CudaOptions, emitCuda } from "./cuda/emit.js"
@@ -38,19 +39,24 @@ export interface WgslFacts {
   /** Whether the driver may unroll serial loops. */
   readonly unrollable: boolean
   readonly f16?: boolean
+  /** Atoms that are subgroup matrices, and how they are spelled. */
+  readonly atoms?: readonly string[]
+  readonly matrices?: MatrixSpelling | undefined
 }
 
 export const wgslKernels =
-  ({ subgroup, workgroupBytes, bindings, unrollable, f16 = false }: WgslFacts) =>
+  ({ subgroup, workgroupBytes, bindings, unrollable, f16 = false, atoms = [], matrices }: WgslFacts) =>
   (kernels: readonly LoopKernel[], symbolOrder: readonly string[]): Emitted => {
     const limits = {
       ...defaultWgslLimits,
       f16,
+      atoms,
       storageBuffers: bindings,
       workgroupBytes,
       ...(subgroup === 1 ? {} : { subgroups: true, subgroupSize: subgroup }),
     }
-    const sourceOf = (loops: LoopKernel) => emitWgsl(loops, { symbolOrder, limits, unrollable }).source
+    const options = { symbolOrder, limits, unrollable, ...(matrices === undefined ? {} : { matrices }) }
+    const sourceOf = (loops: LoopKernel) => emitWgsl(loops, options).source
     return {
       kernels: kernels.map((loops) => kernelOf(loops, { source: sourceOf(loops), scratch: 0 })),
       module: new Uint8Array(),

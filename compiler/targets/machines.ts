@@ -12,6 +12,7 @@
 
 import { type Atom, atoms } from "../ir/fragments/atoms.js"
 import type { AdapterFacts, AskLimits, AtomTarget, GatherLimits, Machine, ScheduleTarget } from "../ir/machine.js"
+import { isMatrixAtom } from "./wgsl/matrices.js"
 
 /** Tokens of a step. One thread gains nothing by more of them, and what a step keeps grows with them. Not measured. */
 const boundsOfAny = [128]
@@ -122,6 +123,14 @@ export function machineOf(adapter: AdapterFacts | undefined, f16: boolean): Mach
     ...(isHardware ? { split: hardware.split } : {}),
     ...(f16 ? { narrow: true } : {}),
   }
+}
+
+/** The machine with subgroup matrices: those of f16, with sums in f32. */
+export function withMatrices(machine: Machine): Machine {
+  const names = [...atoms.keys()].filter(isMatrixAtom)
+  const { sharedBytes } = machine.tile
+  const target: AtomTarget = { names, storage: "f16", cores: hardware.schedule.cores, sharedBytes }
+  return { ...machine, schedule: { ...machine.schedule, atoms: target } }
 }
 
 /** Of the GPU that blocks are counted for. */

@@ -2,6 +2,7 @@
  * Targets as data: a machine (`machines.ts`), the passes over its loops, and its printer.
  */
 import { type ArtifactTarget, defaultPrecision } from "../../runtime/artifact.js"
+import type { MatrixSpelling } from "../../runtime/matrices.js"
 import type { LoopKernel } from "../ir/loop.js"
 import type { AdapterFacts, AtomTarget, Machine } from "../ir/machine.js"
 import { clean } from "../loop/clean.js"
@@ -23,6 +24,7 @@ import {
   gatherOfAtoms,
   machineOf,
   wasmMachine,
+  withMatrices,
 } from "./machines.js"
 
 export interface LoopPass {
@@ -58,7 +60,7 @@ export const wasmTarget: Target = { name: "wasm", ...wasmMachine, loopPasses: co
 /** For every WebGPU implementation. */
 export const webgpuTarget: Target = webgpuOn(anyAdapter)
 
-function webgpuOn(machine: Machine, f16 = false): Target {
+function webgpuOn(machine: Machine, f16 = false, matrices?: MatrixSpelling): Target {
   const { schedule, tile, bindings } = machine
   const { subgroup } = schedule
   // Drivers of hardware unroll serial loops well; a software adapter would compile for seconds.
@@ -67,7 +69,15 @@ function webgpuOn(machine: Machine, f16 = false): Target {
     name: "webgpu",
     ...machine,
     loopPasses: [...(unrollable ? far : [...common, ...wide]), ...(f16 ? [halves] : [])],
-    emit: wgslKernels({ subgroup, workgroupBytes: tile.sharedBytes, bindings, unrollable, f16 }),
+    emit: wgslKernels({
+      subgroup,
+      workgroupBytes: tile.sharedBytes,
+      bindings,
+      unrollable,
+      f16,
+      atoms: schedule.atoms?.names ?? [],
+      matrices,
+    }),
   }
 }
 
@@ -88,7 +98,9 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
       return wasmTarget
     case "webgpu": {
       const f16 = precision === "fast" && adapter?.f16 === true
-      return webgpuOn(machineOf(adapter, f16), f16)
+      return f16 && adapter.matrices !== undefined
+        ? webgpuOn(withMatrices(machineOf(adapter, f16)), f16, adapter.matrices)
+        : webgpuOn(machineOf(adapter, f16), f16)
     }
     case "cuda":
       return precision === "fast" ? withAtoms(cudaTarget, cudaAtoms(adapter?.capability)) : cudaTarget

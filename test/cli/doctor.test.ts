@@ -2,6 +2,7 @@
 import { afterEach, expect, test, vi } from "vitest"
 import { adviceFor, doctorText } from "../../cli/doctor/doctor.js"
 import type { MachineFacts } from "../../cli/doctor/facts.js"
+import type { MatrixSupport } from "../../runtime/devices/webgpu/matrices.js"
 import { weftHere } from "./run.js"
 
 afterEach(() => vi.unstubAllEnvs())
@@ -79,6 +80,57 @@ cache           /home/me/.cache/weft
 What would make more of it usable:
   webgpu: npm install webgpu
 `)
+})
+
+test("subgroup matrices, in words: not asked for, used, or why not", () => {
+  const adapter = {
+    description: "nvidia hopper",
+    vendor: "nvidia",
+    architecture: "hopper",
+    subgroupMinSize: 32,
+    subgroupMaxSize: 32,
+    limits: {
+      f16: true,
+      invocations: 1024,
+      workgroupBytes: 49152,
+      storageBuffers: 16,
+      subgroups: true,
+      subgroupSize: 32,
+    },
+    software: false,
+    bindingBytes: 2 ** 31 - 4,
+  }
+  const rowsOf = (matrices: MatrixSupport) => {
+    const text = doctorText({ ...ready, webgpu: { usable: true, adapter: { ...adapter, matrices } } }, [])
+    return text.slice(text.indexOf("webgpu "), text.indexOf("wasm "))
+  }
+  const offered = ["f16 → f32 16 × 16 × 16", "f16 → f16 16 × 16 × 16"]
+  expect(rowsOf({ asked: false, offered: [] })).toBe(`webgpu          usable
+  adapter       nvidia hopper
+                subgroups of 32 to 32 lanes, f16, 1024 threads and 48 KiB a workgroup, bindings of 2048 MiB
+  matrices      not asked for: --experimental-gpu asks for subgroup matrices
+`)
+  expect(rowsOf({ asked: true, offered, spelling: "template" })).toContain(`
+  matrices      used: f16 → f32 16 × 16 × 16, right in their test
+                offered: f16 → f32 16 × 16 × 16, f16 → f16 16 × 16 × 16
+`)
+  expect(rowsOf({ asked: true, offered, refused: "7 of 4096 results of their test are wrong" })).toContain(`
+  matrices      not used: 7 of 4096 results of their test are wrong
+                offered: `)
+})
+
+test("doctor asks for them where it is told to", async () => {
+  const asked = async (...flags: string[]) => {
+    const facts: MachineFacts = JSON.parse((await weftHere(["doctor", "--json", ...flags])).stdout)
+    return facts.webgpu.adapter?.matrices
+  }
+  const [without, found] = [await asked(), await asked("--experimental-gpu")]
+  if (found === undefined) expect(without).toBeUndefined()
+  else {
+    expect(without).toMatchObject({ asked: false })
+    expect(found.asked).toBe(true)
+    expect(found.spelling ?? found.refused).toBeDefined()
+  }
 })
 
 test("threads that keep NVRTC from using all processors are told", () => {

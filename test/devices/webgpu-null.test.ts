@@ -47,7 +47,11 @@ it.skipIf(!present)("allocates, records and submits on the null backend", async 
 })
 
 it("names the feature that a kernel needs and the adapter lacks", async () => {
-  const { compile } = createPipelines({ features: new Set(["subgroups"]) } as unknown as GPUDevice, 8, () => {})
+  const { compile } = createPipelines(
+    { features: new Set(["subgroups"]) } as unknown as GPUDevice,
+    { subgroupMinSize: 8, matrices: { asked: false, offered: [] } },
+    () => {},
+  )
   const kernel = (source: string) => ({ name: "k1", source, bindings: [], threads: 1, scratch: 0 })
   await expect(compile([kernel("enable subgroups;\nenable f16;\n")])).rejects.toMatchObject({
     code: "webgpu/feature",

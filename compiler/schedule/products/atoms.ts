@@ -30,10 +30,12 @@ export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): 
   // Of all stores of the kernel, which run side by side.
   const beside = points / volume(store.axes)
   const all = target.names.map((name) => atoms.get(name)!)
-  const warps = all.filter((a) => !a.asynchronous)
+  const isOpaque = (a: Atom) => a.c.layout === undefined
+  const warps = all.filter((a) => !a.asynchronous && !isOpaque(a))
   const large = [
     [all.filter((a) => a.asynchronous), rules.groups],
     [warps, rules.warps],
+    [all.filter(isOpaque), rules.matrices],
   ] as const
   const kinds = isFew ? ([[warps, rules.few]] as const) : large
   for (const [own, by] of kinds) {
@@ -69,7 +71,7 @@ function productOf(
 /** What the machine's units make of operands. */
 export const madeOf = ({ storage, terms = 2 }: AtomTarget): Made => ({ storage, terms })
 
-type KindRules = typeof rules.groups | typeof rules.warps | typeof rules.few
+type KindRules = typeof rules.groups | typeof rules.warps | typeof rules.few | typeof rules.matrices
 
 /** How blocks of a product are laid out. */
 interface BlockLayout {
@@ -107,12 +109,16 @@ function layoutsOf(
     if (groups === undefined) return []
     const places = placesOf(product(rows), product(columns), groups, atom)
     const bytes = 2 * chunk * (places.rows * terms(of.a) + places.columns * terms(of.b))
-    const stages = Math.min(most, Math.floor(sharedBytes / bytes))
+    const stages = Math.min(most, Math.floor((sharedBytes - drainedBytes(of, groups, atom)) / bytes))
     if (stages < (atom.asynchronous ? 3 : 1)) return []
     const blocks = volume(batchOf(of)) * blocksOf(of.rows, rows) * blocksOf(of.columns, columns)
     return [{ atom, rows, columns, groups, chunk, stages, blocks }]
   })
 }
+
+/** Bytes that results of which only the hardware knows where they lie go through, a fragment of each group at a time. */
+const drainedBytes = ({ products }: Contraction, { down, across }: GroupsOfBlock, { m, n, c }: Atom): number =>
+  c.layout === undefined ? 4 * m * n * down * across * products.length : 0
 
 /** The atom of most columns that a block fills. */
 const widest = (own: readonly Atom[], rows: number, columns: number): Atom | undefined =>

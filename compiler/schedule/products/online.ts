@@ -22,7 +22,8 @@ import { atomRules as rules } from "./rules.js"
 export function onlineAtomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
   const of = productsOf(store, kernel, target)
   if (of === undefined) return undefined
-  const all = target.names.map((name) => atoms.get(name)!)
+  // Where lanes do not know what they hold, none scales its rows.
+  const all = target.names.map((name) => atoms.get(name)!).filter((a) => a.c.layout !== undefined)
   // What goes on by itself comes first, where blocks have rows enough.
   const kinds = [all.find((a) => a.asynchronous), all.find((a) => !a.asynchronous)]
   for (const atom of kinds) {

@@ -6,7 +6,9 @@
  *
  * An operation on constants only goes through a `let`, for WGSL evaluates constant expressions itself and refuses an infinite result.
  */
+
 import { fault } from "../../../runtime/errors.js"
+import type { MatrixSpelling } from "../../../runtime/matrices.js"
 import { freeVariables } from "../../ir/expression.js"
 import type { LoopKernel, Statement } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
@@ -22,7 +24,7 @@ import { type ArrayLayout, arrayLayouts, inWords, type Layouts, layoutOf, unitIn
 import { cancels, hidden } from "./cancel.js"
 import { inHalves, widen } from "./halves.js"
 import { wgslHelper } from "./library.js"
-import { type MatrixSpelling, printFragments, printMatrices } from "./matrices.js"
+import { printFragments, printMatrices } from "./matrices.js"
 import { wgslOperations, widened } from "./operations.js"
 import { boundedOperation, halfText, patternOperands } from "./patterns.js"
 import { literalText, typeText } from "./types.js"

@@ -13,6 +13,7 @@
  */
 import type { ArtifactKernel } from "../../../runtime/artifact.js"
 import { WeftError } from "../../../runtime/errors.js"
+import { type MatrixSpelling, matrixDirectives } from "../../../runtime/matrices.js"
 import type { LoopKernel } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
 import type { Operation } from "../../ir/operations.js"
@@ -21,7 +22,7 @@ import { printKernel } from "../text/kernel.js"
 import { unitType } from "./arrays.js"
 import { wgslDialect } from "./dialect.js"
 import { checkWgsl, defaultWgslLimits, symbolCapacity, type WgslLimits } from "./limits.js"
-import { isMatrixAtom, type MatrixSpelling, matrixDirectives, subgroupName } from "./matrices.js"
+import { isMatrixAtom, subgroupName } from "./matrices.js"
 import { lateNumbers } from "./types.js"
 
 export interface WgslOptions {

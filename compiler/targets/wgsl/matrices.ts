@@ -10,6 +10,7 @@
  * subgroup: what depends on the number of a lane is printed as of the first lane of its subgroup, where it is the same.
  */
 import { fault } from "../../../runtime/errors.js"
+import { type MatrixAccess, type MatrixSpelling, matrixShape, matrixSpellings } from "../../../runtime/matrices.js"
 import { add, isLiteral, literal, mul, rewriter, variable } from "../../ir/expression.js"
 import { type Atom, atoms, fragmentSize, shapeOf } from "../../ir/fragments/atoms.js"
 import type { OperandName, Place, StatementOf } from "../../ir/loop.js"
@@ -19,43 +20,6 @@ import type { Context } from "../text/dialect.js"
 import { printed } from "../text/expression.js"
 import { bare } from "../text/literals.js"
 import { type Layouts, layoutOf } from "./arrays.js"
-
-/** How loads and stores of matrices are spelled: the proposal says whether rows or columns follow one another in a template, and did in an argument. */
-export type MatrixSpelling = "template" | "argument"
-
-interface Access {
-  readonly array: string
-  readonly offset: string
-  readonly stride: string
-  /** Whether columns follow one another. */
-  readonly byColumns: boolean
-}
-
-interface Spelling {
-  readonly load: (type: string, access: Access) => string
-  readonly store: (value: string, access: Access) => string
-}
-
-const order = ({ byColumns }: Access) => (byColumns ? "col_major" : "row_major")
-
-const spellings: Readonly<Record<MatrixSpelling, Spelling>> = {
-  template: {
-    load: (type, at) => `subgroupMatrixLoad<${type}, ${order(at)}>(&${at.array}, ${at.offset}, ${at.stride})`,
-    store: (value, at) => `subgroupMatrixStore<${order(at)}>(&${at.array}, ${at.offset}, ${value}, ${at.stride})`,
-  },
-  argument: {
-    load: (type, at) => `subgroupMatrixLoad<${type}>(&${at.array}, ${at.offset}, ${at.byColumns}, ${at.stride})`,
-    store: (value, at) => `subgroupMatrixStore(&${at.array}, ${at.offset}, ${value}, ${at.byColumns}, ${at.stride})`,
-  },
-}
-
-/** What a text with matrices has to enable. */
-export const matrixDirectives = [
-  "enable subgroups;",
-  "enable f16;",
-  "enable chromium_experimental_subgroup_matrix;",
-  "requires subgroup_id;",
-]
 
 const matrixNames: Readonly<Record<OperandName, string>> = {
   a: "subgroup_matrix_left",
@@ -78,8 +42,6 @@ const fragmentName = (array: string, number: number) => `${array}=${number}`
 
 /** The number of a subgroup, as the head of the function declares it. */
 export const subgroupName = "subgroup"
-/** Lanes of the subgroups that have matrices. */
-const lanesOfSubgroup = 32
 
 const subgroup = `=${subgroupName}`
 
@@ -101,8 +63,8 @@ export function printMatrices(
   s: StatementOf<"multiply" | "fill" | "drain">,
 ): void {
   const atom = atoms.get(s.atom)!
-  const { load, store } = spellings[spelling]
-  const access = (place: Place, from: StatementOf<"fill" | "drain">, storage: string): Access => {
+  const { load, store } = matrixSpellings[spelling]
+  const access = (place: Place, from: StatementOf<"fill" | "drain">, storage: string): MatrixAccess => {
     const { storage: found, unit } = layoutOf(layouts, place.array)
     if (found !== storage || unit !== 1) throw fault(`'${place.array}' does not lie as matrices of ${storage} do`)
     const [offset, stride] = [place.offset, from.stride].map((x) => `u32(${bare(uniform(c, lanes, x))})`)
@@ -146,12 +108,12 @@ function uniform(c: Context, lanes: ReadonlySet<string>, x: Expression): string 
 /** An expression over what its names stand for, in the first lane of a subgroup. */
 function opened(c: Context, lanes: ReadonlySet<string>, whole: Expression): Expression {
   const isLaneOf = (x: Expression) => x.kind === "variable" && lanes.has(x.name)
-  const isLanes = (x: Expression) => isLiteral(x) && x.value === lanesOfSubgroup
+  const isLanes = (x: Expression) => isLiteral(x) && x.value === matrixShape.lanes
   const open = rewriter((x, again) => {
     if (x.kind === "operation" && x.operation === "floordiv" && isLaneOf(x.args[0]!) && isLanes(x.args[1]!))
       return variable(subgroup)
     if (x.kind !== "variable") return undefined
-    if (lanes.has(x.name)) return mul(variable(subgroup), literal(lanesOfSubgroup))
+    if (lanes.has(x.name)) return mul(variable(subgroup), literal(matrixShape.lanes))
     const known = c.definitions.get(x.name)
     if (known === undefined || known.width !== 1 || nodesOf([known], "fetch").length > 0) return x
     return again(known)

@@ -8,6 +8,7 @@
  */
 import { WeftError } from "../../errors.js"
 import { hostText } from "../../host.js"
+import { experimentalToggles } from "./matrices.js"
 
 export interface WebgpuOptions {
   readonly adapter?: "hardware" | "any" | "null"
@@ -18,6 +19,11 @@ export interface WebgpuOptions {
    * a page has always looks.
    */
   readonly unchecked?: boolean
+  /**
+   * Asks for subgroup matrices, which are experimental: in a page where its adapter offers them; in Node Dawn's unsafe interfaces are let in, and f16 on
+   * GPUs of NVIDIA. They are used when they are right in a test on the device.
+   */
+  readonly experimentalGpu?: boolean
 }
 
 /** Dawn's toggles that leave out its clamps of offsets, and its validation of commands. */
@@ -29,6 +35,10 @@ const ownImplementation = (): GPU | undefined => (globalThis as { navigator?: { 
 export const leavesChecksOut = ({ adapter, unchecked = false }: WebgpuOptions): boolean =>
   unchecked && (ownImplementation() === undefined || adapter === "null")
 
+/** Whether what is experimental is asked of Dawn: a page has it or not. */
+const asksDawn = ({ adapter, experimentalGpu = false }: WebgpuOptions): boolean =>
+  experimentalGpu && (ownImplementation() === undefined || adapter === "null")
+
 const instances = new Map<string, GPU>()
 
 export async function findAdapter(options: WebgpuOptions): Promise<GPUAdapter> {
@@ -37,7 +47,10 @@ export async function findAdapter(options: WebgpuOptions): Promise<GPUAdapter> {
     throw new WeftError("device/option", `the options of the device are ${hostText(options)}`, {
       hint: 'they are like { adapter: "any", toggles: ["name"] }',
     })
-  const more = leavesChecksOut(options) ? uncheckedToggles : []
+  const more = [
+    ...(leavesChecksOut(options) ? uncheckedToggles : []),
+    ...(asksDawn(options) ? experimentalToggles : []),
+  ]
   const gpu = await implementation({ ...options, toggles: [...toggles, ...more] })
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
   if (adapter === null)

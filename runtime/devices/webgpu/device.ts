@@ -17,6 +17,7 @@ import { describe, findAdapter, isSoftware, leavesChecksOut, type WebgpuOptions 
 import { createBelt } from "./belt.js"
 import { createBuffer, type WebgpuBuffer } from "./buffer.js"
 import { bufferUsage, dispatchLimit, symbolBytes } from "./constants.js"
+import { type MatrixSupport, matrixFeatures, matrixSupport } from "./matrices.js"
 import { createPipelines, type WebgpuKernel } from "./pipelines.js"
 import { type Watched, watch } from "./scopes.js"
 import { createStaging } from "./staging.js"
@@ -28,6 +29,8 @@ export interface WebgpuAdapterInfo {
   /** 0 where the adapter has no subgroups. */
   readonly subgroupMinSize: number
   readonly subgroupMaxSize: number
+  /** Subgroup matrices, and what came of asking for them. */
+  readonly matrices: MatrixSupport
   /** What kernels may use; the shape of the compiler's own record. */
   readonly limits: {
     readonly f16: boolean
@@ -60,7 +63,8 @@ interface WebgpuRecording extends Recording {
 /** Opens a device. Throws a WeftError: `webgpu/missing` without an implementation, `webgpu/no-adapter` without an adapter of the kind. */
 export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<WebgpuDevice> {
   const adapter = await findAdapter(options)
-  const gpu = await openDevice(adapter)
+  const { experimentalGpu = false } = options
+  const gpu = await openDevice(adapter, experimentalGpu ? matrixFeatures(adapter) : [])
   const counters = { pipelines: 0, submits: 0, commands: 0, allocatedBytes: 0 }
   const limits = {
     bufferBytes: gpu.limits.maxBufferSize,
@@ -86,8 +90,8 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
   const { made: symbolBuffer, error: symbolError } = watch(gpu, () =>
     gpu.createBuffer({ label: "symbols", size: symbolBytes, usage: symbolUsage }),
   )
-  const info = adapterInfo(adapter, gpu)
-  const pipelines = createPipelines(gpu, info.subgroupMinSize, () => counters.pipelines++)
+  const info = adapterInfo(adapter, gpu, await matrixSupport(adapter, gpu, experimentalGpu))
+  const pipelines = createPipelines(gpu, info, () => counters.pipelines++)
   const staging = createStaging(gpu, refusal)
   let lostReason: string | undefined
   let disposed = false
@@ -310,7 +314,7 @@ export async function createWebgpuDevice(options: WebgpuOptions = {}): Promise<W
 }
 
 /** Asks for everything that kernels can use: the defaults are far below what adapters have. */
-async function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+async function openDevice(adapter: GPUAdapter, more: readonly GPUFeatureName[]): Promise<GPUDevice> {
   const wanted = [
     "maxBufferSize",
     "maxStorageBufferBindingSize",
@@ -321,12 +325,12 @@ async function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   ] as const
   const features = (["subgroups", "shader-f16"] as const).filter((f) => adapter.features.has(f))
   return adapter.requestDevice({
-    requiredFeatures: features,
+    requiredFeatures: [...features, ...more],
     requiredLimits: Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]])),
   })
 }
 
-function adapterInfo(adapter: GPUAdapter, gpu: GPUDevice): WebgpuAdapterInfo {
+function adapterInfo(adapter: GPUAdapter, gpu: GPUDevice, matrices: MatrixSupport): WebgpuAdapterInfo {
   const { info } = adapter
   const subgroups = gpu.features.has("subgroups")
   const least = subgroups ? (info.subgroupMinSize ?? 4) : 0
@@ -336,6 +340,7 @@ function adapterInfo(adapter: GPUAdapter, gpu: GPUDevice): WebgpuAdapterInfo {
     architecture: info.architecture,
     subgroupMinSize: least,
     subgroupMaxSize: subgroups ? (info.subgroupMaxSize ?? 128) : 0,
+    matrices,
     limits: {
       f16: gpu.features.has("shader-f16"),
       invocations: Math.min(gpu.limits.maxComputeInvocationsPerWorkgroup, gpu.limits.maxComputeWorkgroupSizeX),

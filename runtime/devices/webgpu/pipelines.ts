@@ -11,6 +11,7 @@ import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import type { CompiledKernel } from "../device.js"
 import { computeStage } from "./constants.js"
+import { type MatrixSupport, matrixFeature, matrixWords } from "./matrices.js"
 import { watch } from "./scopes.js"
 
 export interface WebgpuKernel extends CompiledKernel {
@@ -31,8 +32,14 @@ interface Layout {
   readonly error: Promise<GPUError | undefined>
 }
 
-/** `subgroupSize`: lanes of the smallest subgroup that the adapter may run; 0 without subgroups. */
-export function createPipelines(device: GPUDevice, subgroupSize: number, made: () => void): Pipelines {
+/** What kernels may ask of an adapter. */
+interface Offers {
+  /** Lanes of the smallest subgroup that the adapter may run; 0 without subgroups. */
+  readonly subgroupMinSize: number
+  readonly matrices: MatrixSupport
+}
+
+export function createPipelines(device: GPUDevice, offers: Offers, made: () => void): Pipelines {
   const layouts = new Map<string, Layout>()
   const pipelines = new Map<string, Promise<GPUComputePipeline>>()
 
@@ -70,7 +77,7 @@ export function createPipelines(device: GPUDevice, subgroupSize: number, made: (
 
   return {
     async compile(kernels) {
-      for (const kernel of kernels) checkFeatures(device, subgroupSize, kernel)
+      for (const kernel of kernels) checkFeatures(device, offers, kernel)
       const settled = await Promise.allSettled(
         kernels.map(async (kernel) => {
           const layout = layoutOf(kernel)
@@ -98,24 +105,31 @@ export function createPipelines(device: GPUDevice, subgroupSize: number, made: (
 }
 
 /** The features that stand behind what a shader enables. */
-const features: Readonly<Record<string, string>> = {
+const features: Readonly<Record<string, GPUFeatureName>> = {
   f16: "shader-f16",
   subgroups: "subgroups",
-  chromium_experimental_subgroup_matrix: "chromium-experimental-subgroup-matrix",
+  chromium_experimental_subgroup_matrix: matrixFeature,
 }
 
 /** An exchange of values between lanes, as kernels spell it, with its mask at the end. */
 const exchange = /subgroupShuffleXor\(.*, (\d+)u\)(?: != \w+(?:<\w+>)?\(\))?;$/gm
 
 /** Lanes that do not lie in one subgroup would exchange nothing, and nobody would say so. */
-function checkFeatures(device: GPUDevice, subgroupSize: number, { name, source }: ArtifactKernel): void {
-  const refuse = (needed: string) => {
-    throw new WeftError("webgpu/feature", `kernel '${name}' needs ${needed}`, {
-      hint: "compile the model for the adapter that runs it, or for any: `weft compile` without a device",
-    })
+function checkFeatures(device: GPUDevice, offers: Offers, { name, source }: ArtifactKernel): void {
+  const { subgroupMinSize: subgroupSize, matrices } = offers
+  const refuse = (
+    needed: string,
+    hint = "compile the model for the adapter that runs it, or for any: `weft compile` without a device",
+  ) => {
+    throw new WeftError("webgpu/feature", `kernel '${name}' needs ${needed}`, { hint })
   }
   for (const [, extension] of source.matchAll(/^enable (\w+);/gm)) {
     const feature = features[extension!]
+    if (feature === matrixFeature && matrices.spelling === undefined)
+      refuse(
+        `'${feature}': subgroup matrices are ${matrixWords(matrices)} on this device`,
+        "open the device with experimentalGpu (--experimental-gpu), or compile the model again without",
+      )
     if (feature !== undefined && !device.features.has(feature)) refuse(`'${feature}', which this adapter does not have`)
   }
   for (const [, mask] of source.matchAll(exchange))

@@ -5,6 +5,7 @@
  *   → [{ name: "sum", line: 1, column: 27, message: "cannot initialize 'let' of type 'u32' …" }]
  */
 import { findAdapter } from "./adapter.js"
+import { matrixFeatures } from "./matrices.js"
 
 export interface WgslProblem {
   readonly name: string
@@ -13,16 +14,14 @@ export interface WgslProblem {
   readonly message: string
 }
 
-/** What Dawn has behind toggles, and validates all the same. */
-const matrices = "chromium-experimental-subgroup-matrix"
-
 /** The errors of all sources, in their order. Node only. */
 export async function validateWgsl(
   sources: readonly { readonly name: string; readonly source: string }[],
 ): Promise<readonly WgslProblem[]> {
   const adapter = await findAdapter({ adapter: "null", toggles: ["allow_unsafe_apis"] })
-  const more = adapter.features.has(matrices) ? [matrices as GPUFeatureName] : []
-  const device = await adapter.requestDevice({ requiredFeatures: ["subgroups", "shader-f16", ...more] })
+  const device = await adapter.requestDevice({
+    requiredFeatures: ["subgroups", "shader-f16", ...matrixFeatures(adapter)],
+  })
   try {
     const found = await Promise.all(sources.map((s) => problemsOf(device, s.name, s.source)))
     return found.flat()
