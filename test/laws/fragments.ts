@@ -103,11 +103,12 @@ export function buildContraction({ numbers }: ContractionRecipe): Contracted {
   if (batch.length > 0) make.traits.push("batch")
   const a = make.load("x", [...batch, ...rows, ...folded], halves)
   const b = make.load("w", [...batch, ...columns, ...folded], halves)
-  const factor = choose.below(5)
+  const factor = make.opaque ? choose.below(2) * 3 : choose.below(5)
   const scaled = (x: Expression): Expression => {
     if (factor === 1) return mul(make.load("g", [folded.at(-1)!], ["bf16", "f32"]), x)
     if (factor === 2) return mul(x, make.load("f", rows, ["bf16", "f32"]))
-    if (factor === 3) return add(x, x)
+    // What f16 does not surely hold is refused: these are as large as what is read.
+    if (factor === 3) return make.opaque ? apply("neg", apply("abs", x)) : add(x, x)
     return x
   }
   if (factor === 1 || factor === 2 || factor === 3) make.traits.push("computed")

@@ -1,14 +1,17 @@
 /** Products by subgroup matrices as WGSL: both spellings are valid, and offsets are seen to be the same for all lanes of a subgroup. */
 import { describe, expect, test } from "vitest"
-import { add, literal, load, mul, reduce, variable, withTable } from "../../compiler/ir/expression.js"
+import { add, apply, literal, load, mul, reduce, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Schedule } from "../../compiler/ir/schedule.js"
 import { clean } from "../../compiler/loop/clean.js"
 import { dropBarriers } from "../../compiler/loop/drop-barriers.js"
 import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
 import { mergeLoads } from "../../compiler/loop/merge-loads.js"
 import { numbersFirst } from "../../compiler/loop/numbers-first.js"
+import { firstPossible } from "../../compiler/schedule/fallbacks.js"
+import { targetFor } from "../../compiler/targets/target.js"
 import { emitWgsl } from "../../compiler/targets/wgsl/emit.js"
 import { defaultWgslLimits } from "../../compiler/targets/wgsl/limits.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
@@ -44,8 +47,11 @@ const sourceOf = (given: Product, matrices: MatrixSpelling = "template", isPlain
   })
 
 /** 40 rows and 56 columns, beyond whose ends blocks of 32 × 32 go, and a bias. */
-function contraction(order: "kn" | "nk"): Kernel {
-  const [m, n, k] = [40, 56, 72]
+function contraction(
+  order: "kn" | "nk",
+  [m, n, k]: readonly [number, number, number] = [40, 56, 72],
+  changed = (x: Expression): Expression => x,
+): Kernel {
   const buffer = (name: string, storage: "f16" | "f32", ...shape: number[]) =>
     ({ name, dtype: "f32", storage, shape }) as const
   const at = (from: string, ...axes: string[]) =>
@@ -59,7 +65,9 @@ function contraction(order: "kn" | "nk"): Kernel {
     { name: "n", extent: literal(n) },
   ]
   const value = add(
-    reduce("k", literal(k), sum, [mul(at("a", "m", "k"), order === "kn" ? at("b", "k", "n") : at("b", "n", "k"))]),
+    reduce("k", literal(k), sum, [
+      mul(changed(at("a", "m", "k")), order === "kn" ? at("b", "k", "n") : at("b", "n", "k")),
+    ]),
     at("bias", "n"),
   )
   return {
@@ -148,6 +156,36 @@ describe("subgroup matrices", () => {
       expect(source).not.toContain("subgroup * 32")
     }
     expect(await validateWgsl(sources)).toEqual([])
+  })
+
+  test("rules choose them for what is stored in f16, and for what is among such values", () => {
+    const adapter = { subgroupSize: 32, workgroupBytes: 49152, storageBuffers: 16, f16: true } as const
+    const chosen = (matrices: boolean, changed?: (x: Expression) => Expression) =>
+      withTable(() => {
+        const { schedule, tile } = targetFor(
+          "webgpu",
+          { ...adapter, ...(matrices ? { matrices: "template" } : {}) },
+          "fast",
+        )
+        const found = firstPossible(contraction("nk", [4096, 4096, 4096], changed), schedule, tile)
+        if (!("tiled" in found)) throw new Error(found.why)
+        return found.schedule.stores[0]!
+      })
+    expect(chosen(true)).toMatchObject({
+      atom: { name: atom },
+      tile: { m: { block: 128 }, n: { block: 128 } },
+      warps: { m: 2, n: 2 },
+      reduce: { k: { chunk: 32 } },
+    })
+    const { tile, reduce } = chosen(true)
+    expect(chosen(false).atom).toBeUndefined()
+    for (const name of ["neg", "abs"] as const)
+      expect(chosen(true, (x) => apply(name, x))).toMatchObject({ atom: { name: atom }, tile, reduce })
+    expect(chosen(true, (x) => apply("max", x, literal(0.5, "f32"))).atom).toEqual({ name: atom })
+    // The square of 300 is beyond f16, and so may be what is added up; 1e5 is as well.
+    for (const far of [(x: Expression) => mul(x, x), (x: Expression) => add(x, x)])
+      expect(chosen(true, far).atom).toBeUndefined()
+    expect(chosen(true, (x) => apply("max", x, literal(1e5, "f32"))).atom).toBeUndefined()
   })
 
   test("an adapter without them refuses", () => {

@@ -124,18 +124,19 @@ export const atomRules = {
   },
   /** Atoms of which only the hardware knows what lanes hold: subgroup matrices of WebGPU. */
   matrices: {
-    /** As of warps. Through Dawn on an H200 128 × 128 made 141 TFLOP/s of 4096³ without its checks and 71 with them, the others 53 to 97 and 32 to 58. */
+    /** As of warps. Measured on an H200, through Dawn: 128 × 128 made 141 TFLOP/s of 4096³ without its checks and 71 with them, others 53 to 97 and 32 to 58. */
     blocks: [
       [128, 128],
       [128, 64],
       [64, 64],
     ],
-    /** Elements of a chunk: measured likewise, those of 64 were slower. */
+    /** Elements of a chunk. Measured on an H200, through Dawn: those of 64 were slower. */
     chunk: 32,
-    /** Chunks under way at most: there are no asynchronous copies. Measured likewise, two and three were slower. */
+    /** Chunks under way at most: no copies are asynchronous. Measured on an H200, through Dawn: two and three were slower. */
     stages: 1,
-    /** As of warps. Measured likewise: 2 × 2 were faster than 2 × 4 and 4 × 2. */
+    /** As of warps. Counted. */
     groups: 4,
+    /** As of warps. Measured on an H200, through Dawn: 2 × 2 were faster than 2 × 4 and 4 × 2. */
     mostGroups: 4,
   },
   /** Online folds. */

@@ -11,6 +11,7 @@ import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
 import type { Half } from "../../ir/loop.js"
 import type { Terms } from "../../ir/machine.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
+import { type Operation, roundToHalf } from "../../ir/operations.js"
 import { nodesOf, outermostFolds } from "../../ir/query.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
@@ -190,8 +191,11 @@ export interface Made {
 
 /** @throws Refused for halves whose range may not hold what is multiplied */
 export function operandOf(value: Expression, kernel: Kernel, { storage, terms }: Made): Operand {
+  if (storage === "f16") {
+    if (!isHeld(value, kernel)) throw new Refused("atom/fold", "what is not stored as f16 may be beyond its range")
+    return { value, terms: 1 }
+  }
   const alone = (terms === 3 ? isStored : isOfStored)(value, kernel, storage)
-  if (storage === "f16" && !alone) throw new Refused("atom/fold", "what is not stored as f16 may be beyond its range")
   return { value, terms: alone ? 1 : terms }
 }
 
@@ -204,3 +208,22 @@ function isOfStored(value: Expression, kernel: Kernel, storage: Half): boolean {
   const loads = nodesOf([value], "load").filter((l) => l.dtype === "f32")
   return loads.every((l) => isStored(l, kernel, storage)) && nodesOf([value], "localRead").length === 0
 }
+
+/** Whether f16 holds a value as it is: it is stored so, or one of several that are, whatever its sign. */
+function isHeld(x: Expression, kernel: Kernel): boolean {
+  switch (x.kind) {
+    case "load":
+      return bufferOf(kernel, x.buffer).storage === "f16"
+    case "literal":
+      return x.dtype === "f32" && roundToHalf(x.value) === x.value
+    case "operation": {
+      const chosen = x.operation === "select" ? x.args.slice(1) : x.args
+      return keeping.has(x.operation) && chosen.every((arg) => isHeld(arg, kernel))
+    }
+    default:
+      return false
+  }
+}
+
+/** Operations whose results are among what they are given, but for the sign. */
+const keeping: ReadonlySet<Operation> = new Set(["select", "neg", "abs", "min", "max"])
