@@ -61,7 +61,7 @@ function checkParts(json: unknown): Artifact {
   else {
     absent(root, ["prelude", "modules"], "")
     for (const [i, k] of (root.kernels as readonly Fields[]).entries())
-      absent(k, ["symbol", "sharedBytes", "early"], `kernels[${i}].`)
+      absent(k, ["symbol", "sharedBytes", "early", "matrices"], `kernels[${i}].`)
   }
   for (const [name, entry] of Object.entries(record(root.entries, "entries")))
     for (const [i, launch] of list(record(entry, `entries.${name}`).launches, `entries.${name}.launches`).entries()) {
@@ -152,14 +152,38 @@ function checkCuda({ prelude, modules = [], kernels }: Fields): void {
     base64(image, `modules[${i}].base64`)
   }
   const symbols = new Set<string>()
-  for (const [i, { symbol, sharedBytes, early }] of (kernels as readonly Fields[]).entries()) {
+  for (const [i, { symbol, sharedBytes, early, matrices = [], bindings }] of (kernels as readonly Fields[]).entries()) {
     const name = text(symbol, `kernels[${i}].symbol`)
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || symbols.has(name))
       wrong(`kernels[${i}].symbol`, name, "the name of a function that stands once")
     symbols.add(name)
     integer(sharedBytes, 0, mostSharedBytes, `kernels[${i}].sharedBytes`)
     if (early !== undefined && early !== true) wrong(`kernels[${i}].early`, early, "true, or nothing")
+    for (const [j, value] of list(matrices, `kernels[${i}].matrices`).entries())
+      checkMatrix(record(value, `kernels[${i}].matrices[${j}]`), bindings as Bindings, `kernels[${i}].matrices[${j}]`)
   }
+}
+
+type Bindings = readonly { readonly access: string; readonly bytes?: number }[]
+
+/** What the copy engine takes, of what the kernel reads. */
+function checkMatrix(m: Fields, bindings: Bindings, at: string): void {
+  integer(m.binding, 0, bindings.length - 1, `${at}.binding`)
+  oneOf(m.storage, ["f32", "i32", "u32", "bf16", "f16"], `${at}.storage`)
+  const bytes = storageBytes[m.storage as StorageName]
+  integer(m.rows, 1, mostCount, `${at}.rows`)
+  integer(m.stride, 1, mostCount, `${at}.stride`)
+  integer(m.columns, 1, m.stride as number, `${at}.columns`)
+  if (((m.stride as number) * bytes) % 16 !== 0) wrong(`${at}.stride`, m.stride, "rows of a multiple of 16 bytes")
+  const [height, width, ...rest] = list(m.box, `${at}.box`)
+  integer(height, 1, 256, `${at}.box[0]`)
+  integer(width, 1, 256, `${at}.box[1]`)
+  if (rest.length > 0 || ![32, 64, 128].includes((width as number) * bytes))
+    wrong(`${at}.box`, `${String(width)} elements wide`, "rows of 32, 64 or 128 bytes")
+  const { access, bytes: reach } = bindings[m.binding as number]!
+  const end = (((m.rows as number) - 1) * (m.stride as number) + (m.columns as number)) * bytes
+  if (access !== "read" || !(reach !== undefined && end <= reach))
+    wrong(at, `up to byte ${end}`, "within what the kernel reads of its binding")
 }
 
 function absent(part: Fields, names: readonly string[], at: string): void {

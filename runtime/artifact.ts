@@ -64,17 +64,32 @@ export interface ArtifactConstant {
   readonly base64: string
 }
 
+/**
+ * CUDA: a matrix of which a kernel copies boxes: `rows` of `columns` elements, each `stride` elements behind the one before, from the beginning of what is
+ * bound. A row of a box has 32, 64 or 128 bytes, in the order of the swizzle that is as wide.
+ */
+export interface ArtifactMatrix {
+  readonly binding: number
+  readonly storage: Exclude<StorageName, "bool">
+  readonly rows: number
+  readonly columns: number
+  readonly stride: number
+  readonly box: readonly [height: number, width: number]
+}
+
 export interface ArtifactKernel {
   readonly name: string
   /**
    * WGSL text; empty on WebAssembly, where all kernels are exports of `module`, named like the kernel. On CUDA a function in C++ without headers,
-   * to be compiled after the artifact's `prelude`: `extern "C" __global__ void symbol(a pointer per binding…, const int* symbols)`.
+   * to be compiled after the artifact's `prelude`: `extern "C" __global__ void symbol(a pointer per binding…, a map per matrix…, const int* symbols)`.
    */
   readonly source: string
   /** CUDA: the function's name; no two kernels of an artifact share one. */
   readonly symbol?: string
   /** CUDA: bytes of dynamic shared memory that a launch provides. */
   readonly sharedBytes?: number
+  /** CUDA: matrices of which the kernel copies boxes. */
+  readonly matrices?: readonly ArtifactMatrix[]
   /** CUDA: every block waits for the launches before it itself, so that it may start before they have ended. */
   readonly early?: true
   /** `bytes`: as far as it reaches into what is bound. */

@@ -136,6 +136,17 @@ export interface Begun {
   groups: (() => void)[][]
 }
 
+/** Where groups of boxes arrive. */
+export interface Arrivals {
+  readonly places: number
+  /** What ends each group that was begun, the oldest first. */
+  readonly groups: (readonly (() => void)[])[]
+  /** Groups that have arrived. */
+  there: number
+  /** Groups that each lane has waited for. */
+  passed: Int32Array
+}
+
 export interface Machine {
   variables: Float64Array
   /** Where the current lane's variables start. */
@@ -159,6 +170,7 @@ export interface Machine {
   adder: Adder | undefined
   /** What each lane has begun. */
   begun: Readonly<Record<Pending, Begun[]>>
+  readonly arrivals: Arrivals[]
   /** The instruction that the current lane executes, and the statement of each. */
   at: number
   statements: Statement[]
@@ -178,6 +190,7 @@ export const newMachine = (): Machine => ({
   groups: 1,
   adder: undefined,
   begun: { copies: [], products: [] },
+  arrivals: [],
   at: 0,
   statements: [],
 })

@@ -6,7 +6,7 @@
 import type { Statement } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
 import { compile, type ExpressionCompiler, type Value } from "./loop-expressions.js"
-import { type ArrayState, fault, type Machine } from "./loop-machine.js"
+import { type ArrayState, type Arrivals, fault, type Machine } from "./loop-machine.js"
 
 /** Executes for the machine's current lane and answers which instruction is next. */
 export type Instruction = () => number
@@ -25,6 +25,8 @@ export type Meeting =
       readonly width: number
       readonly mask: number
     }
+  /** Waits until something is begun. */
+  | { readonly kind: "arrival"; readonly isBegun: (lane: number) => boolean }
   /** Lanes of a group that do something together; what each has left in `count` slots from `from` on must agree. */
   | {
       readonly kind: "group"
@@ -62,6 +64,7 @@ export interface Compilation extends Program {
   readonly variables: Map<string, number>
   readonly liveArrays: Map<string, ArrayState>
   readonly everArrays: Set<string>
+  readonly liveArrivals: Map<string, Arrivals>
   /** Slots of the loops around. */
   readonly counters: number[]
   readonly expressions: ExpressionCompiler

@@ -13,6 +13,7 @@
 import { isOpaque } from "../ir/fragments/atoms.js"
 import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import { everyStatement } from "../ir/loop-visit.js"
+import { addArrivals, addArrived, addCopyBoxes } from "./boxes.js"
 import { addDrain, addFill, addMultiply } from "./fragments.js"
 import { sharedNodes } from "./loop-expressions.js"
 import { addToArray, checkAwaited, checkRange, newArray, newMachine, writeArray } from "./loop-machine.js"
@@ -53,6 +54,7 @@ export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
     variables: new Map(workgroupNames.map((name, i) => [name, i])),
     liveArrays: new Map(),
     everArrays: new Set(),
+    liveArrivals: new Map(),
     counters: [],
     expressions: { machine, names, shared: sharedNodes(kernel.body), float64, compiled: new Map() },
     statement: { kind: "barrier" },
@@ -143,6 +145,15 @@ function add(program: Compilation, s: Statement): void {
       break
     case "copy":
       addCopy(program, s)
+      break
+    case "arrivals":
+      addArrivals(program, s)
+      break
+    case "copyBoxes":
+      addCopyBoxes(program, s)
+      break
+    case "arrived":
+      addArrived(program, s)
       break
     case "commit":
       addCommit(program, s)

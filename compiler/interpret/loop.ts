@@ -15,6 +15,7 @@
  */
 import { extentAt, symbolsOf } from "../ir/dim.js"
 import type { LoopBuffer, LoopKernel } from "../ir/loop.js"
+import { beginNoBoxes, checkNoBoxes } from "./boxes.js"
 import { type ArrayState, accesses, beforeCells, fault, type Machine } from "./loop-machine.js"
 import { type Meeting, type Program, wait } from "./loop-program.js"
 import { compileLoop } from "./loop-statements.js"
@@ -62,9 +63,11 @@ export function interpretLoop(
     machine.phase++
     beginGroup(program, kernel.threads)
     beginNothing(machine, kernel.threads)
+    beginNoBoxes(machine, kernel.threads)
     if (kernel.threads === 1) runAlone(program)
     else runTogether(program, kernel.threads, random, options.subgroup ?? kernel.threads)
     checkNothingBegun(machine)
+    checkNoBoxes(machine)
   }
 }
 
@@ -147,6 +150,7 @@ function runAlone({ machine, code, meetings }: Program): void {
       const meeting = meetings.get(at)
       if (meeting?.kind === "shuffle") exchange(machine, meeting, 1, 1, 0, 0)
       if (meeting?.kind === "group") fault(machine, "group", `a lane alone is no group of ${meeting.lanes}`)
+      if (meeting?.kind === "arrival") fault(machine, "pending", "a lane waits for what it has not begun")
       at++
     }
   }
@@ -192,6 +196,7 @@ function meet({ machine, code, meetings, slots }: Program, places: Int32Array, r
   }
   const released = waiting.filter((lane) => {
     const meeting = point(lane)
+    if (meeting.kind === "arrival") return meeting.isBegun(lane)
     return meeting.kind === "shuffle" && exchange(machine, meeting, places.length, subgroup, lane, slots, places)
   })
   for (let lane = 0; lane < places.length; lane++) {
@@ -204,6 +209,8 @@ function meet({ machine, code, meetings, slots }: Program, places: Int32Array, r
   if (released.length === 0) {
     const alone = waiting.find((lane) => point(lane).kind === "group")
     if (alone !== undefined) fault(machine, "group", `lane ${alone} waits for lanes of its group that do not come`)
+    const vain = waiting.find((lane) => point(lane).kind === "arrival")
+    if (vain !== undefined) fault(machine, "pending", `lane ${vain} waits for boxes that nobody has begun`)
     const lost = waiting.find((lane) => point(lane).kind === "shuffle")
     if (lost !== undefined) fault(machine, "shuffle", `lane ${lost} waits for a partner that does not take part`)
     const barrier = point(first) as Meeting & { kind: "barrier" }

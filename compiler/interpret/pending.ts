@@ -82,7 +82,11 @@ function fetched(machine: Machine, from: ArrayState, start: Value, width: number
   return Float64Array.from({ length: width }, (_, i) => readArray(machine, from, first + i))
 }
 
-function beginCopy(machine: Machine, to: ArrayState, at: number, values: Float64Array): void {
+const beginCopy = (machine: Machine, to: ArrayState, at: number, values: Float64Array): unknown =>
+  begin(machine, "copies", markCopy(machine, to, at, values))
+
+/** Marks what a copy will write, and answers what ends it. */
+export function markCopy(machine: Machine, to: ArrayState, at: number, values: Float64Array): () => void {
   checkRange(machine, to, at, values.length)
   const underway = to.underway!
   for (let i = at; i < at + values.length; i++) {
@@ -90,8 +94,8 @@ function beginCopy(machine: Machine, to: ArrayState, at: number, values: Float64
     checkRaces(machine, to, i, "write")
     underway.writer[i] = writers.copy
   }
-  begin(machine, "copies", () => {
+  return () => {
     underway.writer.fill(writers.nothing, at, at + values.length)
     for (const [i, x] of values.entries()) writeArray(machine, to, at + i, x)
-  })
+  }
 }

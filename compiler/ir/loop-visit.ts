@@ -5,7 +5,7 @@
  *   const halved = mapExpressions(statement, (x) => …)
  */
 import { walk } from "./expression.js"
-import type { Pending, Place, Statement, StatementOf } from "./loop.js"
+import type { BoxCopy, Pending, Place, Statement, StatementOf } from "./loop.js"
 import type { Expression } from "./nodes.js"
 
 /** The lists of statements inside of one. */
@@ -45,28 +45,33 @@ export const storedIn = (body: readonly Statement[]): ReadonlySet<string> =>
 export function storesOf(s: Statement): readonly string[] {
   if (s.kind === "store") return [s.array]
   if (s.kind === "multiply") return [s.c.array]
+  if (s.kind === "copyBoxes") return s.boxes.map(({ to }) => to.array)
   return s.kind === "fill" || s.kind === "drain" || s.kind === "copy" ? [s.to.array] : []
 }
 
 /** The arrays that a statement itself reads otherwise than by a fetch. */
 function takesOf(s: Statement): readonly string[] {
   if (s.kind === "multiply") return [s.c.array, s.a.array, s.b.array]
+  if (s.kind === "copyBoxes") return s.boxes.map(({ from }) => from.array)
   return s.kind === "fill" || s.kind === "drain" || s.kind === "copy" ? [s.from.array] : []
 }
 
 /** What waits of a body settle: arrays that are as if stored to, and read, where it stands. */
 export function settledIn(body: readonly Statement[]): (s: Statement) => Settled {
   const [stores, reads] = [
-    { copies: [], products: [] },
-    { copies: [], products: [] },
-  ] as Record<Pending, string[]>[]
+    { copies: [], products: [], boxes: [] },
+    { copies: [], products: [], boxes: [] },
+  ] as Record<Pending | "boxes", string[]>[]
+  const begun = { copy: "copies", multiply: "products", copyBoxes: "boxes" } as const
   for (const s of everyStatement(body)) {
-    if (s.kind !== "copy" && s.kind !== "multiply") continue
-    const of = s.kind === "copy" ? "copies" : "products"
-    stores![of].push(...storesOf(s))
-    reads![of].push(...takesOf(s))
+    if (s.kind !== "copy" && s.kind !== "multiply" && s.kind !== "copyBoxes") continue
+    stores![begun[s.kind]].push(...storesOf(s))
+    reads![begun[s.kind]].push(...takesOf(s))
   }
-  return (s) => (s.kind === "wait" ? { stores: stores![s.of], reads: reads![s.of] } : nothing)
+  return (s) => {
+    const of = s.kind === "wait" ? s.of : s.kind === "arrived" ? "boxes" : undefined
+    return of === undefined ? nothing : { stores: stores![of], reads: reads![of] }
+  }
 }
 
 interface Settled {
@@ -100,7 +105,7 @@ export function freshNames(body: readonly Statement[], stem: string): () => stri
 /** The names that a statement declares. */
 function declared(s: Statement): readonly string[] {
   if (s.kind === "for") return [s.variable]
-  return s.kind === "let" || s.kind === "alloc" || s.kind === "shuffle" ? [s.name] : []
+  return s.kind === "let" || s.kind === "alloc" || s.kind === "shuffle" || s.kind === "arrivals" ? [s.name] : []
 }
 
 /** The expressions that a statement itself evaluates, without those of the statements inside. */
@@ -125,6 +130,10 @@ export function expressionsOf(s: Statement): readonly Expression[] {
       return [s.to.offset, s.from.offset, s.stride]
     case "copy":
       return [s.to.offset, s.from.offset, ...(s.valid === undefined ? [] : [s.valid])]
+    case "copyBoxes":
+      return [s.number, ...s.boxes.flatMap(({ to, from }) => [to.offset, from.row, from.column])]
+    case "arrived":
+      return [s.number]
     case "block":
     case "alloc":
     case "barrier":
@@ -132,6 +141,7 @@ export function expressionsOf(s: Statement): readonly Expression[] {
     case "release":
     case "commit":
     case "wait":
+    case "arrivals":
       return []
     default:
       return s satisfies never
@@ -166,6 +176,10 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
       if (moved.kind === "copy") return moved.valid === undefined ? moved : { ...moved, valid: change(moved.valid) }
       return moved.kind === "multiply" ? moved : { ...moved, stride: change(moved.stride) }
     }
+    case "copyBoxes":
+      return { ...s, number: change(s.number), boxes: s.boxes.map((box) => withBox(box, change)) }
+    case "arrived":
+      return { ...s, number: change(s.number) }
     case "block":
     case "alloc":
     case "barrier":
@@ -173,17 +187,25 @@ export function withExpressions(s: Statement, change: (x: Expression) => Express
     case "release":
     case "commit":
     case "wait":
+    case "arrivals":
       return s
     default:
       return s satisfies never
   }
 }
 
+const withBox = ({ to, from }: BoxCopy, change: (x: Expression) => Expression): BoxCopy => ({
+  to: { ...to, offset: change(to.offset) },
+  from: { ...from, row: change(from.row), column: change(from.column) },
+})
+
 /** What lanes do together with fragments, and what is under way meanwhile. */
-export type Joint = StatementOf<"multiply" | "fill" | "drain" | "copy" | "commit" | "wait">
+export type Joint = Moving | StatementOf<"commit" | "wait" | "arrivals" | "copyBoxes" | "arrived">
+
+const ordering: ReadonlySet<Statement["kind"]> = new Set(["commit", "wait", "arrivals", "copyBoxes", "arrived"])
 
 /** Whether a statement is one of matrix units and of what feeds them. */
-export const isJoint = (s: Statement): s is Joint => isMoving(s) || s.kind === "commit" || s.kind === "wait"
+export const isJoint = (s: Statement): s is Joint => isMoving(s) || ordering.has(s.kind)
 
 /** Those of them that touch places of arrays. */
 type Moving = StatementOf<"multiply" | "fill" | "drain" | "copy">

@@ -25,6 +25,10 @@
  * are fetched and stored as those of any array; where it is not, no statement but those below sees them, and results begin at 0. `multiply`, `fill` and `drain` are done by all lanes of the atom's group together, in the same iteration
  * and with the same offsets. `copy`, and `multiply` of an asynchronous atom, only begin something: until the lanes that began it have waited for its group,
  * nobody may touch what is written to, nor store to what is read.
+ *
+ * Boxes. `copyBoxes` is a copy of whole boxes of matrices that the workgroup's first lane begins for all: group `number` of those that arrive at `arrivals`,
+ * counted from 0 in each cell. `arrived` waits for it, each lane for each group in order; what has arrived is there for the other lanes after a barrier.
+ * No more groups are under way than `arrivals` has places.
  */
 
 import type { Dim } from "./dim.js"
@@ -51,6 +55,27 @@ export interface Tile extends Place {
   readonly stride: number
   readonly transposed: boolean
   readonly panel?: number
+}
+
+/**
+ * A box of a matrix that lies in a buffer from its beginning on: element (r, c) of `rows` × `columns` is at r · stride + c. The box begins at (row, column).
+ * What of it is beyond the matrix becomes zeros.
+ */
+export interface Box {
+  readonly array: string
+  readonly rows: number
+  readonly columns: number
+  readonly stride: number
+  readonly row: Expression
+  readonly column: Expression
+  readonly height: number
+  readonly width: number
+}
+
+/** A box, and where it goes: its rows one behind the other. */
+export interface BoxCopy {
+  readonly to: Place
+  readonly from: Box
 }
 
 /** Whether an operand lies in memory, and not in fragments. */
@@ -159,6 +184,15 @@ export type Statement =
     }
   /** What this lane has begun since its last `commit` is one group. */
   | { readonly kind: "commit"; readonly of: Pending }
+  /** Where groups of boxes arrive, so many of them at a time. All lanes come here together. */
+  | { readonly kind: "arrivals"; readonly name: string; readonly places: number }
+  | {
+      readonly kind: "copyBoxes"
+      readonly arrivals: string
+      readonly number: Expression
+      readonly boxes: readonly BoxCopy[]
+    }
+  | { readonly kind: "arrived"; readonly arrivals: string; readonly number: Expression }
   /** Of this lane's groups only the `groups` youngest may still be under way; what others copied is there after a barrier besides. */
   | { readonly kind: "wait"; readonly of: Pending; readonly groups: number }
 

@@ -113,6 +113,8 @@ export interface AtomTarget {
   readonly cores: number
   /** Bytes that a workgroup may hold of operands. */
   readonly sharedBytes: number
+  /** Whether a copy engine brings boxes of matrices; it does not when left out. */
+  readonly boxes?: boolean
   /** Rows and columns of a block, and chunks under way at most; what the rules say when left out. */
   readonly block?: readonly [rows: number, columns: number]
   readonly stages?: number

@@ -148,6 +148,12 @@ const storeFields = {
         leftOut: "those axes along which memory is not stored in order",
         about: "An axis of the store that is among the rows of the atom's result.",
       },
+      boxes: {
+        form: truth,
+        leftOut: false,
+        about:
+          "Whether the machine's copy engine brings operands that are boxes of matrices in memory, asked by one lane. All lanes copy the others, or compute them.",
+      },
     }),
     leftOut: "no matrix units",
     about:

@@ -31,7 +31,7 @@ export function readOnce(kernel: LoopKernel): LoopKernel {
         const elements = (place.to - place.from) * place.times * kernel.threads * x.width
         reads.set(x.array, (reads.get(x.array) ?? 0) + elements)
       }
-      for (const { array, elements } of movedBy(s))
+      for (const { array, elements } of movedBy(s, kernel.threads))
         reads.set(array, (reads.get(array) ?? 0) + (place.to - place.from) * place.times * kernel.threads * elements)
       if (s.kind === "block") visit(s.body, place)
       else if (s.kind === "for") visit(s.body, inLoop(s, place))
@@ -52,7 +52,9 @@ export function readOnce(kernel: LoopKernel): LoopKernel {
 }
 
 /** What a lane reads otherwise than by a fetch. */
-function movedBy(s: Statement): readonly { readonly array: string; readonly elements: number }[] {
+function movedBy(s: Statement, threads: number): readonly { readonly array: string; readonly elements: number }[] {
+  if (s.kind === "copyBoxes")
+    return s.boxes.map(({ from: { array, height, width } }) => ({ array, elements: (height * width) / threads }))
   if (s.kind === "copy") return [{ array: s.from.array, elements: s.width }]
   const atom = s.kind === "fill" ? atoms.get(s.atom) : undefined
   if (s.kind !== "fill" || atom === undefined) return []

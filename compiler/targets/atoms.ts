@@ -26,6 +26,14 @@ export function checkAtoms(kernel: LoopKernel, target: string, printed: (atom: s
   }
 }
 
+/** Throws where a kernel copies boxes for a target without a copy engine. @throws WeftError */
+export function checkNoBoxes(kernel: LoopKernel, target: string): void {
+  if (everyStatement(kernel.body).some((s) => s.kind === "copyBoxes"))
+    throw new WeftError("atom/unknown", `kernel '${kernel.name}' copies boxes, which ${target} does not`, {
+      hint: "a schedule whose operands all lanes copy runs everywhere",
+    })
+}
+
 /** The kernel with ordinary loads and stores in place of asynchronous copies: whoever waits finds them done. */
 export function withPlainCopies(kernel: LoopKernel): LoopKernel {
   const all = everyStatement(kernel.body)

@@ -19,11 +19,16 @@ if (!here) console.log("cuda.h: skipped, CUDA's toolkit is not on this machine")
 function recorded() {
   const definitions: string[] = []
   const bytes = new ArrayBuffer(1 << 20)
+  const calls: (readonly [name: string, ...given: unknown[]])[] = []
   const koffi = {
     load: () => ({
       func(definition: string) {
         definitions.push(definition)
-        return () => 0
+        const name = /int (\w+)/.exec(definition)![1]!
+        return (...given: unknown[]) => {
+          calls.push([name, ...given])
+          return 0
+        }
       },
     }),
     alloc: () => 4096n,
@@ -31,7 +36,7 @@ function recorded() {
     view: () => bytes,
   }
   const driver = bindDriver(koffi as never, "a library")
-  return { driver, definitions, bytes }
+  return { driver, definitions, bytes, calls }
 }
 
 const sizes: Readonly<Record<string, number>> = {
@@ -70,7 +75,7 @@ const compares = (text: string) =>
   execFileSync("g++", ["-std=c++17", "-fsyntax-only", `-I${include}`, "-x", "c++", "-"], { input: text, stdio: "pipe" })
 
 describe.skipIf(!here || !compilerPresent())("signatures of the driver", () => {
-  const { driver, definitions, bytes } = recorded()
+  const { driver, definitions, bytes, calls } = recorded()
   const signatures = definitions.map(signatureOf)
   const checks = signatures.map(({ name, parameters }) =>
     name in older ? "" : `static_assert(same(&${name}, Sizes<${parameters.join(", ")}>{}), "${name}");`,
@@ -98,6 +103,26 @@ ${lines.join("\n")}`
         `static_assert(CU_DEVICE_ATTRIBUTE_${attributeNames[name as keyof typeof attributes]} == ${number}, "${name}");`,
     )
     compares(text(lines))
+  })
+
+  test("a matrix is described as the header says", () => {
+    const box = [128, 64] as const
+    driver.describe({ pointer: 4096, storage: "bf16", rows: 300, columns: 290, stride: 296, box })
+    const [name, at, ...given] = calls.at(-1)!
+    expect(name).toBe("cuTensorMapEncodeTiled")
+    expect(Number(at) % 128).toBe(0)
+    expect(given).toEqual([9, 2, 4096, [290, 300], [592], [64, 128], [1, 1], 0, 3, 2, 0])
+    driver.describe({ pointer: 4096, storage: "f16", rows: 1, columns: 16, stride: 16, box: [8, 16] })
+    expect(calls.at(-1)!.slice(2)).toEqual([6, 2, 4096, [16, 1], [32], [16, 8], [1, 1], 0, 1, 2, 0])
+    const types = { BFLOAT16: 9, FLOAT16: 6, FLOAT32: 7, INT32: 3, UINT32: 2 }
+    compares(
+      text([
+        ...Object.entries(types).map(([t, n]) => `static_assert(CU_TENSOR_MAP_DATA_TYPE_${t} == ${n});`),
+        ...[32, 64, 128].map((n, i) => `static_assert(CU_TENSOR_MAP_SWIZZLE_${n}B == ${i + 1});`),
+        "static_assert(CU_TENSOR_MAP_L2_PROMOTION_L2_128B == 2 && CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE == 0);",
+        "static_assert(sizeof(CUtensorMap) == 128 && alignof(CUtensorMap) <= 128);",
+      ]),
+    )
   })
 
   test("a launch is laid out as the header says", () => {
@@ -129,5 +154,11 @@ ${lines.join("\n")}`
     expect(values).toEqual([0x1234n, 0x5678n])
     driver.launch({ ...launch, early: false }, 99)
     expect(view.getUint32(48, true)).toBe(0)
+    // A matrix by itself, where its alignment allows it.
+    driver.launch({ ...launch, parameters: [0x1234, new Uint8Array(128).fill(7), 0x5678] }, 99)
+    const places = [0, 1, 2].map((i) => Number(view.getBigUint64(256 + 8 * i, true)))
+    expect(places[1]! % 128).toBe(0)
+    expect([...new Uint8Array(bytes, places[1]! - 4096, 129)]).toEqual([...Array<number>(128).fill(7), 0])
+    expect([0, 2].map((i) => view.getBigUint64(places[i]! - 4096, true))).toEqual([0x1234n, 0x5678n])
   })
 })

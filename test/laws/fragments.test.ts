@@ -39,6 +39,7 @@ function check(recipe: ContractionRecipe): void {
     }
     const all = everyStatement(loops.tiled.body)
     if (all.some((s) => s.kind === "copy")) count("copies")
+    if (all.some((s) => s.kind === "copyBoxes")) count("boxes")
     if (all.some((s) => s.kind === "copy" && s.valid !== undefined)) count("copies up to an end")
   })
 }

@@ -210,8 +210,9 @@ function scheduled(
   const stages = wide ? choose.of([3, 4]) : choose.of([2, 1, 3, 4])
   const named = choose.chance(20) ? { rows: choose.of([...rows, ...columns]).name } : {}
   if (wide) make.traits.push("asynchronous")
+  const boxes = !make.opaque && choose.chance(50)
   const own: StoreSchedule = {
-    atom: { name, ...named },
+    atom: { name, ...named, ...(boxes ? { boxes } : {}) },
     tile,
     warps,
     reduce: { [folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } },

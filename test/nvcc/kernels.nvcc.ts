@@ -175,8 +175,12 @@ describe.skipIf(nvcc === undefined)("every kernel of published models", () => {
     expect(beyondKnown(spilled, "spilled"), all.join("\n")).toEqual([])
   })
 
+  /** Bytes of a lane's arrays that are in memory because the kernel says so. */
+  const asideBytes = (source: string): number =>
+    [...source.matchAll(/f32 \w+_aside\[(\d+)\]/g)].reduce((n, [, size]) => n + 4 * Number(size), 0)
+
   test("chooses no element of a register at run time, but for those that are known", () => {
-    const chosen = found.filter(({ report }) => report.stack > 0)
+    const chosen = found.filter(({ report, kernel }) => report.stack > asideBytes(kernel.source))
     const all = named(chosen, (k) => `${k.report.stack} bytes of arrays in memory`)
     expect(beyondKnown(chosen, "chosen"), all.join("\n")).toEqual([])
   })

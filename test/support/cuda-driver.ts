@@ -138,7 +138,8 @@ export function fakeDriver(total = 2 ** 30, capability = 90): FakeDriver {
     runs.push(launch)
     now += launch.groups
     const kernel = things.get(launch.kernel)!.value as FakeKernel
-    kernel(launch.parameters, (p) => at(kindOf(p), p))
+    const given = launch.parameters.filter((p): p is number => typeof p === "number")
+    kernel(given, (p) => at(kindOf(p), p))
   }
 
   const driver: Driver = {
@@ -239,6 +240,7 @@ export function fakeDriver(total = 2 ** 30, capability = 90): FakeDriver {
       return handle
     },
     allowShared: (kernel) => get("kernel", kernel),
+    describe: (matrix) => new TextEncoder().encode(JSON.stringify(matrix)),
     beginCapture(stream) {
       get("stream", stream)
       capturing = { launches: [], steps: [] }

@@ -31,6 +31,16 @@ export function walkFragments(state: State, s: Joint, place: Place): void {
     case "copy":
       copy(state, s, place)
       return
+    case "arrivals":
+      return
+    case "copyBoxes":
+      copyBoxes(state, s, place)
+      return
+    case "arrived":
+      settle(place)
+      begins(place, Math.max(place.issued, state.copies.boxes.at(0) ?? 0))
+      state.copies.boxes.shift()
+      return
     case "commit":
       if (s.of === "products") return
       state.copies.groups.push(state.copies.open)
@@ -102,4 +112,20 @@ function copy(state: State, { to, from, width, valid }: StatementOf<"copy">, pla
     copies.open = Math.max(copies.open, got.ready)
     return got
   })
+}
+
+/** One lane asks for all, and the copy engine stores it. */
+function copyBoxes(state: State, s: StatementOf<"copyBoxes">, place: Place): void {
+  const { work, times, arrays, copies } = state
+  issued(state, s, place, s.boxes.length)
+  let ready = place.issued
+  for (const { from } of s.boxes) {
+    const array = arrays.get(from.array)!
+    const bytes = from.height * from.width * storageBytes(array.storage)
+    work.requested += times * bytes
+    state.asked += bytes
+    work.sharedCycles += (times * bytes) / sharedBytesPerCycle
+    ready = Math.max(ready, place.issued + array.latency)
+  }
+  copies.boxes.push(ready)
 }

@@ -76,7 +76,7 @@ export interface State {
   /** Cycles at which arrays of fragments have what they were last given. */
   readonly there: Map<string, number>
   /** Cycles at which what was copied is there: since the last commit, and of each group. */
-  readonly copies: { open: number; readonly groups: number[] }
+  readonly copies: { open: number; readonly groups: number[]; readonly boxes: number[] }
   /** What has been done when the first element of the grid begins. */
   prologue: BlockWork
 }

@@ -83,7 +83,7 @@ export function walkBlock(kernel: LoopKernel, group: number, walk: Walk): Walked
     mostAsked: 0,
     prologue: nothing,
     there: new Map(),
-    copies: { open: 0, groups: [] },
+    copies: { open: 0, groups: [], boxes: [] },
   }
   const place = newPlace(undefined, 0)
   scope(state, kernel.body, place)

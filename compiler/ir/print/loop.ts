@@ -15,7 +15,15 @@
  *   }
  */
 import { print } from "../expression.js"
-import { isTile, type LoopBuffer, type LoopKernel, type Place, type Statement, type Tile } from "../loop.js"
+import {
+  type BoxCopy,
+  isTile,
+  type LoopBuffer,
+  type LoopKernel,
+  type Place,
+  type Statement,
+  type Tile,
+} from "../loop.js"
 import type { Expression } from "../nodes.js"
 
 export function printLoop(kernel: LoopKernel): string {
@@ -82,6 +90,12 @@ export function printStatement(s: Statement): string {
       const valid = s.valid === undefined ? "" : ` if ${print(s.valid)}`
       return `copy ${printPlace(s.to, s.width)} = ${printPlace(s.from, s.width)}${valid}`
     }
+    case "arrivals":
+      return `arrivals ${s.name}[${s.places}]`
+    case "copyBoxes":
+      return `copy boxes ${print(s.number)} of ${s.arrivals}: ${s.boxes.map(printBox).join(", ")}`
+    case "arrived":
+      return `arrived ${print(s.number)} of ${s.arrivals}`
     case "commit":
       return `commit ${s.of}`
     case "wait":
@@ -104,6 +118,11 @@ function printAlloc(s: Statement & { kind: "alloc" }): string {
 
 const printPlace = ({ array, offset }: Place, width = 1): string =>
   `${array}[${print(offset)}${width > 1 ? ` : ${width}` : ""}]`
+
+const printBox = ({ to, from }: BoxCopy): string => {
+  const { array, rows, columns, stride, row, column, height, width } = from
+  return `${printPlace(to)} = ${array}[${rows} by ${stride}, ${columns}][${print(row)} : ${height}, ${print(column)} : ${width}]`
+}
 
 const printOperand = (operand: Place | Tile): string =>
   isTile(operand)

@@ -9,8 +9,9 @@
  * emitted, of buffers, shared and register arrays, at every width; an offset that may wrap is not proven, and neither are the counters of loops.
  * Conditions of `select` prove nothing: targets evaluate both sides.
  */
+import { literal } from "../expression.js"
 import { spansOf } from "../fragments/spans.js"
-import { type LoopKernel, type Place, type Statement, workgroupNames } from "../loop.js"
+import { type BoxCopy, type LoopKernel, type Place, type Statement, workgroupNames } from "../loop.js"
 import { isJoint } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
 import { printStatement } from "../print/loop.js"
@@ -155,6 +156,7 @@ function checkAccesses(s: Statement, proof: Proof): void {
   for (const x of proof.needed.fetches.get(s) ?? []) check(s, x, number(x.width), proof)
   if (s.kind === "store") check(s, s, number(s.value.width), proof)
   if (s.kind === "copy") checkCopy(s, proof)
+  if (s.kind === "copyBoxes") for (const box of s.boxes) checkBox(s, box, proof)
   if (s.kind !== "multiply" && s.kind !== "fill" && s.kind !== "drain") return
   for (const { place, span } of spansOf(s)) {
     const stride = proof.values.of(span.stride)
@@ -172,6 +174,13 @@ function checkCopy(s: Statement & { kind: "copy" }, proof: Proof): void {
     if (s.valid !== undefined) for (const form of values.cases(s.valid).first) facts.learn(form)
     check(s, s.from, number(s.width), proof)
   })
+}
+
+/** Of a matrix nothing is read beyond its rows and columns, wherever the box is: the matrix has to lie in its buffer. */
+function checkBox(s: Statement, { to, from }: BoxCopy, proof: Proof): void {
+  const { array, rows, columns, stride, height, width } = from
+  check(s, to, number(height * width), proof)
+  check(s, { array, offset: literal(0) }, number((rows - 1) * stride + columns), proof)
 }
 
 function check(statement: Statement, { array, offset }: Place, length: Form, proof: Proof): void {

@@ -32,7 +32,7 @@ export interface LoopProblem {
 
 /** What a name means where it is visible. */
 export interface Meaning extends Likeness {
-  readonly kind: "variable" | "array"
+  readonly kind: "variable" | "array" | "arrivals"
   readonly dtype: DType
   readonly width: number
   /** May be assigned, or stored to. */
@@ -169,7 +169,7 @@ export function checkNode(check: Check, x: Expression): void {
   }
 }
 
-const articles = { variable: "a variable", array: "an array" }
+const articles = { variable: "a variable", array: "an array", arrivals: "a place where boxes arrive" }
 const isIndex = (x: Expression) => (x.dtype === "i32" || x.dtype === "u32") && x.width === 1
 type Typed = { readonly dtype: DType; readonly width: number }
 export const typeName = (x: Typed) => (x.width === 1 ? x.dtype : `${x.dtype}x${x.width}`)

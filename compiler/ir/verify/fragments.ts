@@ -22,18 +22,8 @@ import {
 } from "../loop.js"
 import type { Joint } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
-
-type Made = LoopBuffer | StatementOf<"alloc">
-
-/** Where a statement stands. */
-export interface Around {
-  readonly threads: number
-  /** Lanes that come here together. */
-  readonly alike: number
-  /** Lanes that have the same value. */
-  readonly alikeOf: (x: Expression) => number
-  readonly arrayOf: (name: string) => Made | undefined
-}
+import { boxProblems } from "./boxes.js"
+import type { Around, Made } from "./likeness.js"
 
 type Problems = readonly (string | false | undefined)[]
 
@@ -101,6 +91,10 @@ export function fragmentProblems(s: Joint, around: Around): readonly string[] {
         together && `products are waited for by ${asynchronousLanes} lanes together`,
       ])
     }
+    case "arrivals":
+    case "copyBoxes":
+    case "arrived":
+      return boxProblems(s, around)
     case "multiply":
     case "fill":
     case "drain": {

@@ -7,7 +7,7 @@
  * What is fetched counts as different for each lane; an integer that is assigned as what is assigned to it, wherever control takes its lanes.
  */
 import { isLiteral, operands } from "../expression.js"
-import type { Statement } from "../loop.js"
+import type { LoopBuffer, Statement, StatementOf } from "../loop.js"
 import type { Expression } from "../nodes.js"
 
 export interface Likeness {
@@ -15,6 +15,19 @@ export interface Likeness {
   readonly alike: number
   /** n, where the value is the number of the lane // n. */
   readonly lanes?: number | undefined
+}
+
+/** What an array is declared by. */
+export type Made = LoopBuffer | StatementOf<"alloc">
+
+/** Where a statement stands. */
+export interface Around {
+  readonly threads: number
+  /** Lanes that come here together. */
+  readonly alike: number
+  /** Lanes that have the same value. */
+  readonly alikeOf: (x: Expression) => number
+  readonly arrayOf: (name: string) => Made | undefined
 }
 
 export const all = Number.POSITIVE_INFINITY

@@ -34,8 +34,8 @@ import {
   wholeNumber,
 } from "./check.js"
 import { earlyProblems } from "./early.js"
-import { type Around, allocProblems, fragmentProblems } from "./fragments.js"
-import { type Assigned, all, laneNumber, newAssigned } from "./likeness.js"
+import { allocProblems, fragmentProblems } from "./fragments.js"
+import { type Around, type Assigned, all, laneNumber, newAssigned } from "./likeness.js"
 
 export type { LoopProblem, LoopProblemCode } from "./check.js"
 
@@ -146,6 +146,8 @@ function checkStatement(check: Check, s: Statement, place: Place): void {
   for (const root of expressionsOf(s)) walk(root, (x) => checkNode(check, x), seen)
   require(check, mayStand(check, s, place), "shape", () => `this may not stand ${places[place.within]}`)
   if (isJoint(s)) {
+    if (s.kind === "arrivals") declare(check, s.name, { kind: "arrivals", dtype: "i32" })
+    if (s.kind === "copyBoxes" || s.kind === "arrived") meaning(check, s.arrivals, "arrivals")
     reportAll(check, fragmentProblems(s, around(check, place)))
     return
   }

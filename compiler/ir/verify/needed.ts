@@ -30,7 +30,7 @@ export function neededFor(body: readonly Statement[]): Needed {
     if (found.length > 0) fetches.set(s, found)
     for (const x of found) need(x.offset)
     if (s.kind === "store") need(s.offset)
-    if (isMoving(s)) for (const x of expressionsOf(s)) need(x)
+    if (isMoving(s) || s.kind === "copyBoxes") for (const x of expressionsOf(s)) need(x)
     if (s.kind === "for") need(s.extent)
     if (s.kind === "if") need(s.condition)
   }

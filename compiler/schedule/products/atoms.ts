@@ -42,7 +42,7 @@ export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): 
     const made = layoutsOf(of, own, by, target)
     const isEnough = ({ blocks }: BlockLayout) => beside * blocks >= rules.waves * target.cores
     const chosen = made.find(isEnough) ?? made.at(-1)
-    if (chosen !== undefined) return scheduleOf(of, chosen, isFew)
+    if (chosen !== undefined) return scheduleOf(of, chosen, isFew, target)
   }
   return undefined
 }
@@ -133,6 +133,7 @@ function scheduleOf(
   of: Contraction,
   { atom, rows, columns, groups, chunk, stages }: BlockLayout,
   isFew: boolean,
+  { boxes = false }: AtomTarget,
 ): Chunked {
   const tile = Object.fromEntries([
     ...batchOf(of).map((a) => [a.name, { block: 1 }] as const),
@@ -140,7 +141,8 @@ function scheduleOf(
   ])
   const warps = { [of.rows.at(-1)!.name]: groups.down, [of.columns.at(-1)!.name]: groups.across }
   const reduce = { [of.folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } }
-  const named = { name: atom.name, ...(isFew ? { rows: of.rows.at(-1)!.name } : {}) }
+  const asked = boxes && atom.asynchronous ? { boxes } : {}
+  const named = { name: atom.name, ...(isFew ? { rows: of.rows.at(-1)!.name } : {}), ...asked }
   const schedule: StoreSchedule = { atom: named, tile, warps, reduce, ...rasterOf(of, rows, columns) }
   return { threads: groups.down * groups.across * atom.lanes, schedule }
 }

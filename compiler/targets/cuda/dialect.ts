@@ -4,6 +4,7 @@
  *
  *   store y[4i : 4] ← x[4i : 4] · 2   →   store(y + (i * 4), load<4>(x + (i * 4)) * splat<f32x4>(2.0f));
  */
+import type { ArtifactMatrix } from "../../../runtime/artifact.js"
 import { operands } from "../../ir/expression.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
 import type { Expression, Fetch, Literal } from "../../ir/nodes.js"
@@ -14,10 +15,11 @@ import { argument, bare, literalText, shortest } from "../text/literals.js"
 import { callOf } from "../text/operations.js"
 import { countersOf } from "../text/signs.js"
 import { type ArrayFacts, addressText, alignmentOf, arraysOf, factsOf } from "./arrays.js"
+import { createMatrices, printArrivals, printArrived, printBoxes } from "./boxes.js"
 import { type Fragments, printDrain, printFill, printMultiply } from "./fragments.js"
 import { hasFragments, isKept, isUnrolled, statementsOf, straight } from "./loops.js"
 import { cudaOperations, lacking, typeText } from "./operations.js"
-import { beginProducts, firstProducts, hasProducts, printCopy, printOrder } from "./pending.js"
+import { beginProducts, firstProducts, hasProducts, printCopy, printOrder, storesShared } from "./pending.js"
 import { reserved } from "./words.js"
 
 export const storedType = (storage: Storage): string => (storage === "bool" ? "truth" : storage)
@@ -30,6 +32,8 @@ export interface CudaDialect extends Dialect {
   readonly sharedBytes: () => number
   /** The parts of the prelude that the text calls functions of. */
   readonly parts: () => ReadonlySet<string>
+  /** Matrices of which it copies boxes, by the names of parameters. */
+  readonly matrices: () => ReadonlyMap<string, ArtifactMatrix>
 }
 
 export function cudaDialect(kernel: LoopKernel): CudaDialect {
@@ -39,7 +43,15 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
   let shared = 0
   const parts = new Set<string>()
   const known: Fragments = { kernel, arrays, use: (part) => parts.add(part) }
-  const [isAtomic, hasGroups] = [hasFragments(kernel), hasProducts(kernel)]
+  const [isAtomic, isShown] = [hasFragments(kernel), hasProducts(kernel) && storesShared(kernel, arrays)]
+  const matrices = createMatrices(kernel)
+  const places = new Map<string, number>()
+  let cell = "0"
+  const reserve = (bytes: number, unit: number): string => {
+    const at = Math.ceil(shared / unit) * unit
+    shared = at + Math.ceil(bytes / poolUnit) * poolUnit
+    return `shared_pool + ${at / poolUnit}`
+  }
   const first = firstProducts(kernel.body)
   return {
     reserved,
@@ -78,15 +90,12 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
       }
       if (s.space === "register")
         return facts.pairs ? `${type}_pair ${name}[${size / 2}];` : `${type} ${name}[${size}];`
-      const unit = alignmentOf(facts)
-      const at = Math.ceil(shared / unit) * unit
-      shared = at + Math.ceil((size * storageBytes(facts.storage)) / poolUnit) * poolUnit
-      return `${type}* const ${name} = (${type}*)(shared_pool + ${at / poolUnit});`
+      return `${type}* const ${name} = (${type}*)(${reserve(size * storageBytes(facts.storage), alignmentOf(facts))});`
     },
     store: (context, s) => printStore(context, arrays.get(s.array)!, s),
     barrier: (context) => {
       // Products read what lanes stored only where it is shown to them.
-      if (hasGroups) context.line("show_products();")
+      if (isShown) context.line("show_products();")
       context.line("barrier();")
     },
     early: (context, s) => {
@@ -107,6 +116,13 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
           return printDrain(context, s)
         case "copy":
           return printCopy(context, known, s)
+        case "arrivals":
+          places.set(s.name, s.places)
+          return printArrivals(context, known, s, { cell, reserve: (bytes) => reserve(bytes, poolUnit) })
+        case "copyBoxes":
+          return printBoxes(context, known, s, { places: places.get(s.arrivals)!, matrices })
+        case "arrived":
+          return printArrived(context, known, s, places.get(s.arrivals)!)
         case "commit":
         case "wait":
           return printOrder(context, known, s)
@@ -117,16 +133,19 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     ...(isAtomic ? { counters: countersOf(kernel.body) } : {}),
     rolls: (s) => isAtomic && statementsOf(s) > straight,
     shuffle: (text, _, mask) => `exchange(${argument(text)}, ${mask})`,
-    loop: ({ variable: i, start, limit, step }, s) => [
-      ...(s.bind === "unroll" || isUnrolled(s, registers) ? ["#pragma unroll"] : isKept(s) ? ["#pragma unroll 1"] : []),
-      `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`,
-    ],
+    loop: ({ variable: i, start, limit, step }, s) => {
+      if (s.bind === "grid") cell = i
+      const whole = s.bind === "unroll" || isUnrolled(s, registers)
+      const told = whole ? ["#pragma unroll"] : isKept(s) ? ["#pragma unroll 1"] : []
+      return [...told, `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`]
+    },
     extent: (_, extent) => String(extent),
     laneNumber: "lane_number()",
     workgroup: "workgroup_number()",
     workgroups: "workgroup_count()",
     sharedBytes: () => shared,
     parts: () => parts,
+    matrices: () => matrices.all,
   }
 }
 

@@ -5,9 +5,10 @@
  *   → // twice
  *     KERNEL(64, 1) twice(const f32* x, f32* y, const i32* symbols) { … }
  *
- * Its parameters are the buffers in their order and the size symbols of the whole artifact in theirs. A product and its sum may become one
+ * Its parameters are the buffers in their order, the matrices of which it copies boxes, and the size symbols of the whole artifact in theirs. A product and its sum may become one
  * instruction, as on other hardware; no other liberty is taken with arithmetic.
  */
+import type { ArtifactMatrix } from "../../../runtime/artifact.js"
 import { WeftError } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
@@ -34,6 +35,8 @@ export interface CudaKernel {
   readonly sharedBytes: number
   /** Whether each workgroup waits for earlier launches itself. */
   readonly early?: true
+  /** Those of which it copies boxes: parameters behind its buffers. */
+  readonly matrices?: readonly ArtifactMatrix[]
   /** Parts of the prelude that its text calls functions of. */
   readonly parts: ReadonlySet<string>
 }
@@ -46,7 +49,12 @@ export function emitCuda(kernel: LoopKernel, options: CudaOptions): CudaKernel {
   const sharedBytes = dialect.sharedBytes()
   const refusal = checkCuda(kernel, sharedBytes, options.sharedBytes)
   if (refusal !== undefined) throw refusal
-  const parameters = [...kernel.buffers.map((b, i) => parameterText(b, body.buffers[i]!)), "const i32* symbols"]
+  const matrices = dialect.matrices()
+  const parameters = [
+    ...kernel.buffers.map((b, i) => parameterText(b, body.buffers[i]!)),
+    ...[...matrices.keys()].map((name) => `MATRIX ${name}`),
+    "const i32* symbols",
+  ]
   const early = everyStatement(kernel.body).some((s) => s.kind === "await")
   const resident = residentOf(kernel, options, sharedBytes)
   const name = `RESIDENT_${options.symbol}`
@@ -61,7 +69,8 @@ export function emitCuda(kernel: LoopKernel, options: CudaOptions): CudaKernel {
     "}",
     "",
   ].join("\n")
-  return { source, sharedBytes, parts: dialect.parts(), ...(early ? { early } : {}) }
+  const told = matrices.size > 0 ? { matrices: [...matrices.values()] } : {}
+  return { source, sharedBytes, parts: dialect.parts(), ...(early ? { early } : {}), ...told }
 }
 
 /** Registers of a multiprocessor from sm_80 to sm_120, and those that a thread that waits for memory should have: 8 loads of 16 bytes, their sums and places. */

@@ -29,7 +29,7 @@ export function isUnrolled(s: Statement & { kind: "for" }, registers: ReadonlySe
  * registers. Products of 64 × 64 over 12 chunks for sm_80: 113 registers, where nvcc by itself makes 255 and spills.
  */
 export const isKept = (s: Statement & { kind: "for" }): boolean =>
-  s.bind === "serial" && everyStatement(s.body).some((x) => x.kind === "wait")
+  s.bind === "serial" && everyStatement(s.body).some((x) => x.kind === "wait" || x.kind === "arrived")
 
 /** Statements that unrolled loops are printed as, in kernels of fragments; longer ones stay loops, for compilers take long over much text. Not measured. */
 export const straight = 4
@@ -45,4 +45,6 @@ export function statementsOf(s: Statement): number {
 
 /** Whether a kernel has what the compiler of CUDA unrolls itself: matrix units and asynchronous copies. */
 export const hasFragments = (kernel: LoopKernel): boolean =>
-  everyStatement(kernel.body).some((s) => s.kind === "multiply" || s.kind === "fill" || s.kind === "copy")
+  everyStatement(kernel.body).some(
+    (s) => s.kind === "multiply" || s.kind === "fill" || s.kind === "copy" || s.kind === "copyBoxes",
+  )

@@ -32,6 +32,41 @@ template <int youngest> FUNCTION void wait_copies() { asm volatile("cp.async.wai
 `,
 }
 
+const boxes: Part = {
+  needs: ["addresses"],
+  types: `// How the copy engine is told of a matrix, and where what it brings arrives.
+struct Matrix { alignas(128) unsigned long long words[16]; };
+struct Arrival { unsigned long long word; };
+`,
+  machine: `#define MATRIX const __grid_constant__ Matrix
+// Places for boxes that arrive, of which one lane tells; \`again\`: they were in use before, and nothing is under way.
+template <int places> FUNCTION void begin_arrivals(Arrival* all, bool again) {
+  barrier();
+  if (lane_number() == 0) {
+    _Pragma("unroll") for (i32 i = 0; i < places; i++) {
+      if (again) asm volatile("mbarrier.inval.shared::cta.b64 [%0];" :: "r"(shared_address(all + i)) : "memory");
+      asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" :: "r"(shared_address(all + i)) : "memory");
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  barrier();
+}
+FUNCTION void expect_boxes(Arrival* at, i32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(shared_address(at)), "r"(bytes) : "memory");
+}
+FUNCTION void copy_box(void* to, const Matrix* from, i32 column, i32 row, Arrival* at) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+    :: "r"(shared_address(to)), "l"(from), "r"(column), "r"(row), "r"(shared_address(at)) : "memory");
+}
+// Until an even, or an odd, number of times all that was expected has come.
+FUNCTION void wait_boxes(Arrival* at, i32 odd) {
+  asm volatile("{\\n .reg .pred there;\\nAGAIN:\\n mbarrier.try_wait.parity.shared::cta.b64 there, [%0], %1;\\n @there bra DONE;\\n bra AGAIN;\\nDONE:\\n}"
+    :: "r"(shared_address(at)), "r"(odd) : "memory");
+}
+FUNCTION void join_lanes() { __syncwarp(); }
+`,
+}
+
 const swizzled: Part = {
   common: `// Element \`at\` of an array in rows of so many bytes: of 1,024 bytes each 128 have their 16-byte chunks in an order of their own.
 template <int row, class S> FUNCTION S* swizzled(S* array, i32 at) {
@@ -120,6 +155,7 @@ template <int N, class P> FUNCTION void keep(P* a) { _Pragma("unroll") for (i32 
 const parts: ReadonlyMap<string, Part> = new Map([
   ["addresses", addresses],
   ["copies", copies],
+  ["boxes", boxes],
   ["swizzled", swizzled],
   ["aside", aside],
   ["pairs", pairs],

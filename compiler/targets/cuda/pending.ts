@@ -59,6 +59,12 @@ const resultsOf = (body: readonly Statement[]) => new Set(productsIn(body).map((
 /** Whether a kernel has products that are carried out by themselves. */
 export const hasProducts = (kernel: LoopKernel): boolean => productsIn(kernel.body).length > 0
 
+/** Whether lanes store to shared memory themselves. What the copy engine brings is there for products without more. */
+export const storesShared = (kernel: LoopKernel, arrays: Fragments["arrays"]): boolean =>
+  everyStatement(kernel.body).some(
+    (s) => s.kind === "copy" || s.kind === "drain" || (s.kind === "store" && arrays.get(s.array)?.space === "shared"),
+  )
+
 /** Whether a statement is nothing but products. */
 const isProducts = (s: Statement): boolean =>
   isProduct(s) || ((s.kind === "for" || s.kind === "block") && s.body.length > 0 && s.body.every(isProducts))

@@ -16,7 +16,7 @@ import { fault } from "../../../runtime/errors.js"
 import type { LoopKernel } from "../../ir/loop.js"
 import { everyStatement, expressionsOf } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
-import { checkAtoms, withPlainCopies } from "../atoms.js"
+import { checkAtoms, checkNoBoxes, withPlainCopies } from "../atoms.js"
 import { addressed } from "./addresses.js"
 import { placeArrays, splitAddress } from "./arrays.js"
 import { countUses, type Emission } from "./emission.js"
@@ -56,6 +56,7 @@ export function emitWasm(kernels: readonly LoopKernel[], options: WasmOptions = 
 function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Code; scratch: number } {
   const code = new Code([...Object.keys(parameters), ...kernel.buffers].map(() => "i32" as const))
   checkAtoms(kernel, "WebAssembly", () => false)
+  checkNoBoxes(kernel, "WebAssembly")
   const { body: core, mutable } = lower(withPlainCopies(kernel))
   const flat = kernel.threads > 1 ? splitLanes(core, kernel.threads) : core
   const { places, scratch } = placeArrays(kernel.buffers, flat)

@@ -17,7 +17,7 @@ import { type MatrixSpelling, matrixDirectives } from "../../../runtime/matrices
 import type { LoopKernel } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
 import type { Operation } from "../../ir/operations.js"
-import { checkAtoms, withPlainCopies } from "../atoms.js"
+import { checkAtoms, checkNoBoxes, withPlainCopies } from "../atoms.js"
 import { printKernel } from "../text/kernel.js"
 import { unitType } from "./arrays.js"
 import { wgslDialect } from "./dialect.js"
@@ -41,6 +41,7 @@ export interface WgslOptions {
 export function emitWgsl(given: LoopKernel, options: WgslOptions): { readonly source: string } {
   const has = (atom: string) => isMatrixAtom(atom) && options.limits?.atoms?.includes(atom) === true
   checkAtoms(given, "WGSL", has)
+  checkNoBoxes(given, "WGSL")
   const kernel = withPlainCopies(given)
   const refusal = checkWgsl(kernel, options.limits ?? defaultWgslLimits)
   if (refusal !== undefined) throw new WeftError(refusal.code, refusal.message)

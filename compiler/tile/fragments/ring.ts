@@ -18,7 +18,7 @@ import type { Lowerer, Scope } from "../lowerer.js"
 import { isWhole, openChains } from "./chains.js"
 import type { Contraction, Product } from "./operands.js"
 import { allocate, clear, type Groups, resultSize, when } from "./registers.js"
-import { type ChunkAt, emitStage, offsetIn, type StagedOperand } from "./staged.js"
+import { boxesOf, type ChunkAt, emitStage, offsetIn, type StagedOperand } from "./staged.js"
 
 export interface Ring {
   readonly groups: Groups
@@ -68,12 +68,21 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   const most = contraction.folded.reduce((n, a) => n * Math.max(1, lowerer.longest(a.name)), 1)
   const chained = { groups: ring.groups, of: contraction, results, chunk, most, count: chunks.count }
   const chains = openChains(chained, out, lowerer)
+  const operands = [...ring.a, ...ring.b]
+  const arrivals = operands.some((x) => x.boxed !== undefined) ? lowerer.fresh("arrivals") : undefined
+  const byLanes = operands.some((x) => x.boxed === undefined)
+  if (arrivals !== undefined) out.push({ kind: "arrivals", name: arrivals, places: stages })
   const stage = (of: Expression, into: Statement[], bound: ReadonlySet<string>) => {
     const at = chunks.at(of)
     const slot = slotOf(of, stages)
-    for (const operand of [...ring.a, ...ring.b])
-      emitStage(operand, slot, ring.fixed, at, { ...scope, out: into, bound, vector: undefined }, lowerer)
+    const inside: Scope = { ...scope, out: into, bound, vector: undefined }
+    const boxes = operands.flatMap((x) =>
+      x.boxed === undefined ? [] : boxesOf(x, x.boxed, slot, ring.fixed, at, inside, lowerer),
+    )
+    if (arrivals !== undefined) into.push({ kind: "copyBoxes", arrivals, number: of, boxes })
+    for (const x of operands) if (x.boxed === undefined) emitStage(x, slot, ring.fixed, at, inside, lowerer)
   }
+  const commit: readonly Statement[] = byLanes ? [{ kind: "commit", of: "copies" }] : []
   const { asynchronous } = ring.groups.atom
   // While asynchronous products of a chunk go on, the next copy takes the place of the one before it.
   const ahead = asynchronous ? stages - 2 : stages - 1
@@ -81,20 +90,21 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   for (let i = 0; i < ahead; i++) {
     const body: Statement[] = []
     stage(literal(i), body, scope.bound)
-    out.push(...when(apply("lt", literal(i), chunks.count), body), { kind: "commit", of: "copies" })
+    out.push(...when(apply("lt", literal(i), chunks.count), body), ...commit)
   }
   const turn = lowerer.fresh("turn")
   const here = variable(turn)
   const bound = new Set(scope.bound).add(turn)
   const later: Statement[] = []
   stage(add(here, literal(ahead)), later, bound)
-  const filled: readonly Statement[] = [
-    ...when(apply("lt", add(here, literal(ahead)), chunks.count), later),
-    { kind: "commit", of: "copies" },
-  ]
+  const filled: readonly Statement[] = [...when(apply("lt", add(here, literal(ahead)), chunks.count), later), ...commit]
   const products: Statement[] = []
   emitProducts(ring, slotOf(here, stages), results, { ...scope, out: products, bound }, lowerer)
-  const body = turnOf(ahead, asynchronous, filled, products)
+  const there = (groups: number): readonly Statement[] => [
+    ...(byLanes ? ([{ kind: "wait", of: "copies", groups }] as const) : []),
+    ...(arrivals === undefined ? [] : ([{ kind: "arrived", arrivals, number: here }] as const)),
+  ]
+  const body = turnOf(ahead, asynchronous, there, filled, products)
   body.push(...chains.after(here))
   if (literalExtent(chunks.count) !== 0)
     out.push({ kind: "for", variable: turn, extent: chunks.count, bind: "serial", body })
@@ -103,26 +113,26 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   return chains.sums
 }
 
-/** What is done in a turn: `filled` are the copies of a later one. Asynchronous products go on while those are begun, and until the next turn has begun its own. */
+/** What is done in a turn: `there` waits for its operands; `filled` are the copies of a later one. Asynchronous products go on while those are begun, and until the next turn has begun its own. */
 function turnOf(
   ahead: number,
   asynchronous: boolean,
+  there: (groups: number) => readonly Statement[],
   filled: readonly Statement[],
   products: readonly Statement[],
 ): Statement[] {
   const barrier: Statement = { kind: "barrier" }
-  const there = (groups: number): Statement => ({ kind: "wait", of: "copies", groups })
   if (asynchronous)
     return [
-      there(ahead - 1),
+      ...there(ahead - 1),
       barrier,
       ...products,
       { kind: "commit", of: "products" },
       ...filled,
       { kind: "wait", of: "products", groups: 1 },
     ]
-  if (ahead === 0) return [barrier, ...filled, there(0), barrier, ...products]
-  return [there(ahead - 1), barrier, ...filled, ...products]
+  if (ahead === 0) return [barrier, ...filled, ...there(0), barrier, ...products]
+  return [...there(ahead - 1), barrier, ...filled, ...products]
 }
 
 export const slotOf = (turn: Expression, stages: number) =>

@@ -9,7 +9,7 @@
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, freeVariables, literal, mul, ramp, splat, substitute, variable } from "../../ir/expression.js"
-import type { Half, Statement } from "../../ir/loop.js"
+import type { BoxCopy, Half, Statement } from "../../ir/loop.js"
 import type { Expression, Load } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
 import type { Build } from "../block.js"
@@ -17,6 +17,7 @@ import type { Lowerer, Scope } from "../lowerer.js"
 import { shareMemory } from "../staging/staged.js"
 import { lowerValues } from "../values.js"
 import { wideOffset } from "../vector.js"
+import { type BoxedOperand, boxedOperand, mostRows, placed } from "./boxes.js"
 import type { Operand } from "./operands.js"
 import { type Neighbours, readableAt, type Side } from "./places.js"
 
@@ -36,6 +37,8 @@ export interface StagedOperand extends Operand {
   readonly size: number
   /** Whether all of it is copied as it lies. */
   readonly copied: boolean
+  /** What boxes of it are of, where the copy engine brings it. */
+  readonly boxed?: BoxedOperand
 }
 
 /** A chunk: where its elements lie, along the folded axes. */
@@ -54,6 +57,7 @@ export interface ChunkAt {
 /** Elements of one copy: 16 bytes of halves. */
 const piece = 8
 
+/** `boxes`: the extents of the folded axes, where the copy engine may bring what is copied. */
 export function stagedOperand(
   operand: Operand,
   side: Side,
@@ -64,6 +68,7 @@ export function stagedOperand(
   fold: ChunkAt,
   lowerer: Lowerer,
   parts: Build,
+  boxes?: ReadonlyMap<string, Expression>,
 ): StagedOperand {
   const made = (inner: "fold" | "side", copied: boolean): StagedOperand => {
     const along = inner === "fold" ? chunk : side.places
@@ -74,7 +79,10 @@ export function stagedOperand(
     return { ...operand, side, inner, chunk, panel, arrays, size, copied }
   }
   const copies = (["fold", "side"] as const).find((inner) => isCopied(operand, side, inner, fixed, fold, lowerer))
-  if (copies !== undefined) return made(copies, true)
+  if (copies !== undefined) {
+    const boxed = boxes && boxedOperand(operand.value as Load, side, copies, fold, boxes, lowerer)
+    return { ...made(copies, true), ...(boxed === undefined ? {} : { boxed }) }
+  }
   // As the largest of what is read lies.
   const [largest] = [...nodesOf([operand.value], "load")].sort((p, q) => q.index.length - p.index.length)
   const last = largest?.index.at(-1)
@@ -164,6 +172,40 @@ export function offsetIn(
           apply("floormod", along, literal(panel)),
         )
   return add(add(mul(stage, literal(size)), within), mul(across, literal(panel)))
+}
+
+/** The boxes of a stage, and what has to be computed for them. */
+export function boxesOf(
+  { side, inner, chunk, panel, size, arrays }: StagedOperand,
+  { array, rows, columns, stride, row, column }: BoxedOperand,
+  stage: Expression,
+  fixed: ReadonlyMap<string, Expression>,
+  fold: ChunkAt,
+  scope: Scope,
+  lowerer: Lowerer,
+): readonly BoxCopy[] {
+  const first = new Map([
+    ...fixed,
+    ...side.axes.map((a) => [a.axis.name, a.base] as const),
+    ...fold.outer,
+    [fold.axis, fold.base] as const,
+  ])
+  const [wide, tall] = inner === "fold" ? [chunk, side.places] : [side.places, chunk]
+  const given = [row, column, { terms: new Map([[stage, size]]), constant: 0 }].map((x) => placed(x, first))
+  const [top, left, start] = lowerValues(given, { ...scope, vector: undefined }, lowerer) as [
+    Expression,
+    Expression,
+    Expression,
+  ]
+  const boxes: BoxCopy[] = []
+  for (let along = 0; along < wide; along += panel)
+    for (let across = 0; across < tall; across += mostRows) {
+      const to = { array: arrays[0]!, offset: add(start, literal(along * tall + across * panel)) }
+      const height = Math.min(mostRows, tall - across)
+      const at = { row: add(top, literal(across)), column: add(left, literal(along)) }
+      boxes.push({ to, from: { array, rows, columns, stride, ...at, height, width: panel } })
+    }
+  return boxes
 }
 
 /** Emits what fills a stage with a chunk: copies that are under way then, or stores. */

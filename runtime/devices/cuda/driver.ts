@@ -18,10 +18,20 @@ export interface Launch {
   readonly groups: number
   readonly threads: number
   readonly sharedBytes: number
-  /** Each is a parameter of 8 bytes. */
-  readonly parameters: readonly number[]
+  /** Each is a parameter of 8 bytes, or how the copy engine is told of a matrix. */
+  readonly parameters: readonly (number | Uint8Array)[]
   /** It may start when the blocks of the launch before it allow that, and waits for its end itself. */
   readonly early: boolean
+}
+
+/** A matrix in memory of which kernels copy boxes: numbers of elements. */
+export interface Matrix {
+  readonly pointer: number
+  readonly storage: "f32" | "i32" | "u32" | "bf16" | "f16"
+  readonly rows: number
+  readonly columns: number
+  readonly stride: number
+  readonly box: readonly [height: number, width: number]
 }
 
 export interface Driver {
@@ -65,6 +75,8 @@ export interface Driver {
   kernel(module: number, symbol: string): number
   /** Lets a kernel have so many bytes of dynamic shared memory. */
   allowShared(kernel: number, bytes: number): void
+  /** How the copy engine is told of a matrix: 128 bytes. */
+  describe(matrix: Matrix): Uint8Array
   beginCapture(stream: number): void
   launch(launch: Launch, stream: number): void
   endCapture(stream: number): number

@@ -130,15 +130,26 @@ function createKept(make: (launches: readonly Launch[]) => number, destroyExecut
   return { recordings, keep }
 }
 
-/** @throws WeftError `device/record-bindings`, `device/record-groups` */
-function launchOf(command: Command, { kernelOf, bufferOf, symbols }: GraphParts): Launch {
-  const { name, handle, bindings, threads, sharedBytes, early } = kernelOf(command)
+/** @throws WeftError `device/record-bindings`, `device/record-groups`, `device/record-matrix` */
+function launchOf(command: Command, { driver, kernelOf, bufferOf, symbols }: GraphParts): Launch {
+  const { name, handle, bindings, threads, sharedBytes, early, matrices } = kernelOf(command)
   const { buffers, groups } = command
   if (buffers.length !== bindings)
     throw new WeftError("device/record-bindings", `kernel '${name}' binds ${bindings} buffers, not ${buffers.length}`)
   if (!(Number.isInteger(groups) && groups > 0 && groups <= mostGroups))
     throw new WeftError("device/record-groups", `kernel '${name}' cannot be launched with ${groups} workgroups`)
-  const parameters = [...buffers.map((b) => bufferOf(b).pointer), symbols]
+  const bound = buffers.map(bufferOf)
+  const described = matrices.map((matrix) => {
+    const { bytes, pointer, label } = bound[matrix.binding]!
+    const end = ((matrix.rows - 1) * matrix.stride + matrix.columns) * (matrix.storage.endsWith("16") ? 2 : 4)
+    if (end > bytes)
+      throw new WeftError(
+        "device/record-matrix",
+        `kernel '${name}' copies from ${end} bytes of '${label}', which has ${bytes}`,
+      )
+    return driver.describe({ ...matrix, pointer })
+  })
+  const parameters = [...bound.map((b) => b.pointer), ...described, symbols]
   return { kernel: handle, groups, threads, sharedBytes, parameters, early }
 }
 

@@ -4,7 +4,7 @@
  *     { image, kernels: [0, 3] }   →   module, k0 and k3 in it, with as much shared memory as they ask for
  */
 import { createHash } from "node:crypto"
-import type { ArtifactKernel } from "../../artifact.js"
+import type { ArtifactKernel, ArtifactMatrix } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import type { CompiledKernel } from "../device.js"
 import type { LoadableModule } from "./compilers/modules.js"
@@ -16,6 +16,7 @@ export interface CudaKernel extends CompiledKernel {
   readonly threads: number
   readonly sharedBytes: number
   readonly early: boolean
+  readonly matrices: readonly ArtifactMatrix[]
   readonly binary: Binary
 }
 
@@ -74,11 +75,19 @@ export function createKernels(
       for (const { image, kernels: numbers, early: waits, spilling } of modules) {
         const binary = binaryOf(image)
         for (const i of numbers) {
-          const { name, symbol = "", bindings, threads, sharedBytes = 0, early: asked = false } = kernels[i]!
+          const {
+            name,
+            symbol = "",
+            bindings,
+            threads,
+            sharedBytes = 0,
+            early: asked = false,
+            matrices = [],
+          } = kernels[i]!
           const handle = handleOf(binary, symbol)
           if (sharedBytes > freeSharedBytes) driver.allowShared(handle, sharedBytes)
           const spills = spilling?.has(symbol) === true ? ({ spills: true } as const) : {}
-          const own = { name, handle, bindings: bindings.length, threads, sharedBytes, ...spills }
+          const own = { name, handle, bindings: bindings.length, threads, sharedBytes, matrices, ...spills }
           made.set(i, { ...own, early: early && waits && asked, binary })
         }
       }

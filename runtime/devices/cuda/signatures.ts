@@ -102,7 +102,15 @@ interface Binding {
   fail(call: string, result: number): Error
 }
 
-type Kernels = "loadModule" | "unloadModule" | "kernel" | "allowShared" | "beginCapture" | "launch" | "endCapture"
+type Kernels =
+  | "loadModule"
+  | "unloadModule"
+  | "kernel"
+  | "allowShared"
+  | "describe"
+  | "beginCapture"
+  | "launch"
+  | "endCapture"
 type Graphs = "instantiate" | "destroyGraph" | "uploadGraph" | "launchGraph" | "destroyExecutable"
 
 type Devices = "version" | "deviceCount" | "device" | "deviceName" | "attribute" | "totalMemory"
@@ -198,8 +206,15 @@ function bindEvents({ bind, plain, giving, fail }: Binding): Events {
   }
 }
 
-/** Where a launch is spelled for the driver: CUlaunchConfig, its attribute, addresses of parameters, parameters. */
-const [attributeAt, addressesAt, mostParameters] = [64, 256, 1024]
+/** Where a launch is spelled for the driver: CUlaunchConfig, its attribute, addresses of parameters, parameters; descriptions of matrices last. */
+const [attributeAt, addressesAt, mostParameters, mostMatrices] = [64, 256, 1024, 30]
+/** Bytes of a CUtensorMap, and at whose multiples one lies. */
+const [matrixBytes, matrixAlignment] = [128, 128]
+/** CUtensorMapDataType, and CUtensorMapSwizzle by the bytes of a row. */
+const matrixTypes = { u32: 2, i32: 3, f16: 6, f32: 7, bf16: 9 } as const
+const swizzles: Readonly<Record<number, number>> = { 32: 1, 64: 2, 128: 3 }
+/** CUtensorMapL2promotion: whole rows of 128 bytes are brought to the second cache. */
+const wholeRows = 2
 
 function bindKernels(koffi: Koffi, { plain, giving, bind, fail }: Binding): Pick<Driver, Kernels | Graphs> {
   const loadModule = giving("cuModuleLoadData(_Out_ uintptr_t *module, const uint8_t *image)")
@@ -208,12 +223,18 @@ function bindKernels(koffi: Koffi, { plain, giving, bind, fail }: Binding): Pick
   const beginCapture = plain("cuStreamBeginCapture_v2(uintptr_t stream, int mode)")
   const endCapture = bind("cuStreamEndCapture(uintptr_t stream, _Out_ uintptr_t *graph)")
   const launch = plain("cuLaunchKernelEx(uintptr_t config, uintptr_t kernel, uintptr_t parameters, uintptr_t extra)")
+  const encode = plain(
+    "cuTensorMapEncodeTiled(uintptr_t map, int type, uint32_t rank, uintptr_t address, const uint64_t *extents, const uint64_t *strides, const uint32_t *box, const uint32_t *steps, int interleave, int swizzle, int promotion, int fill)",
+  )
   const instantiate = giving(
     "cuGraphInstantiateWithFlags(_Out_ uintptr_t *executable, uintptr_t graph, uint64_t flags)",
   )
-  const bytes = addressesAt + 16 * mostParameters
+  const described = addressesAt + 16 * mostParameters
+  const bytes = described + mostMatrices * matrixBytes + matrixAlignment
   const at = Number(koffi.address(koffi.alloc("uint8_t", bytes)))
   const words = new DataView(koffi.view(BigInt(at), bytes))
+  const matricesAt = described + ((matrixAlignment - ((at + described) % matrixAlignment)) % matrixAlignment)
+  const matrixMemory = new Uint8Array(words.buffer, words.byteOffset + matricesAt, mostMatrices * matrixBytes)
   const setAddress = (offset: number, value: number) => words.setBigUint64(offset, BigInt(value), true)
   return {
     loadModule,
@@ -226,6 +247,13 @@ function bindKernels(koffi: Koffi, { plain, giving, bind, fail }: Binding): Pick
       return Number(out[0])
     },
     allowShared: (of, count) => setAttribute(of, maxDynamicSharedBytes, count),
+    describe({ pointer, storage, rows, columns, stride, box: [height, width] }) {
+      const bytes = storage === "bf16" || storage === "f16" ? 2 : 4
+      const [type, swizzle] = [matrixTypes[storage], swizzles[width * bytes] ?? 0]
+      const [extents, strides] = [[columns, rows], [stride * bytes]]
+      encode(at + matricesAt, type, 2, pointer, extents, strides, [width, height], [1, 1], 0, swizzle, wholeRows, 0)
+      return matrixMemory.slice(0, matrixBytes)
+    },
     beginCapture: (stream) => beginCapture(stream, captureOfThisThread),
     launch({ kernel: of, groups, threads, sharedBytes, parameters, early }, stream) {
       for (const [i, size] of [groups, 1, 1, threads, 1, 1, sharedBytes].entries()) words.setUint32(4 * i, size, true)
@@ -235,9 +263,16 @@ function bindKernels(koffi: Koffi, { plain, giving, bind, fail }: Binding): Pick
       words.setUint32(attributeAt, programmaticSerialization, true)
       words.setUint32(attributeAt + 8, 1, true)
       const valuesAt = addressesAt + 8 * parameters.length
+      let matrices = 0
       for (const [i, value] of parameters.entries()) {
-        setAddress(addressesAt + 8 * i, at + valuesAt + 8 * i)
-        setAddress(valuesAt + 8 * i, value)
+        if (typeof value === "number") {
+          setAddress(addressesAt + 8 * i, at + valuesAt + 8 * i)
+          setAddress(valuesAt + 8 * i, value)
+        } else {
+          setAddress(addressesAt + 8 * i, at + matricesAt + matrices)
+          matrixMemory.set(value, matrices)
+          matrices += matrixBytes
+        }
       }
       launch(at, of, at + addressesAt, 0)
     },

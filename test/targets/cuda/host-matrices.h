@@ -33,6 +33,90 @@ template <int youngest> FUNCTION void wait_copies() {
   unshown[lane] = end > 0 || unshown[lane];
 }
 
+// Boxes: the first lane asks, they arrive as late as they may, where the first of all lanes waits. Where hardware would wait for ever, or go on too
+// early, for it knows even and odd groups only, lanes get NaN or never go on.
+enum { most_boxes = 256, most_places = 8 };
+struct MatrixHere { const char* first; i32 element, rows, columns, stride, height, width; };
+static_assert(sizeof(MatrixHere) <= sizeof(Matrix), "a matrix is no longer than what tells of it");
+struct Boxed { char* to; MatrixHere from; i32 column, row; const Arrival* at; };
+static Boxed boxes_under_way[most_boxes];
+static i32 boxes_there;
+struct Expected { i32 bytes, asked, done; };
+static Expected expected_at[most_places];
+static Arrival* first_arrival;
+#define MATRIX const Matrix
+inline Matrix matrix_of(MatrixHere here) {
+  Matrix m = {};
+  memcpy(&m, &here, sizeof here);
+  return m;
+}
+
+template <int places> FUNCTION void begin_arrivals(Arrival* all, bool) {
+  barrier();
+  if (places > most_places || (size_t)all % 8 != 0) misaligned();
+  if (lane_here == 0) {
+    first_arrival = all;
+    memset(expected_at, 0, sizeof expected_at);
+  }
+  barrier();
+}
+FUNCTION void expect_boxes(Arrival* at, i32 bytes) {
+  Expected& e = expected_at[at - first_arrival];
+  if (e.bytes != 0) misaligned();
+  e.bytes = bytes;
+  e.asked++;
+  moves++;
+}
+// Piece `at` of a box, in rows of the swizzle that is as wide as they are.
+inline char* piece_of(const Boxed& b, i32 at) {
+  const size_t byte = (size_t)(b.to - (char*)shared_pool) + at, row = (size_t)(b.from.width * b.from.element);
+  return (char*)shared_pool + (byte ^ ((byte >> 3) & (row - 16)));
+}
+FUNCTION void copy_box(void* to, const Matrix* from, i32 column, i32 row, Arrival* at) {
+  MatrixHere m;
+  memcpy(&m, from, sizeof m);
+  const i32 wide = m.width * m.element;
+  if ((size_t)to % (8 * wide) != 0 || boxes_there == most_boxes) misaligned();
+  const Boxed b = {(char*)to, m, column, row, at};
+  for (i32 i = 0; i < m.height * wide; i += 16) memset(piece_of(b, i), 0xff, 16);
+  boxes_under_way[boxes_there++] = b;
+}
+inline void arrive(const Boxed& b) {
+  const MatrixHere& m = b.from;
+  for (i32 r = 0; r < m.height; r++)
+    for (i32 c = 0; c < m.width; c++) {
+      const i32 row = b.row + r, column = b.column + c, at = (r * m.width + c) * m.element;
+      char* to = piece_of(b, at / 16 * 16) + at % 16;
+      const bool inside = row >= 0 && row < m.rows && column >= 0 && column < m.columns;
+      if (inside) memcpy(to, m.first + ((i64)row * m.stride + column) * m.element, m.element);
+      else memset(to, 0, m.element);
+    }
+}
+FUNCTION void wait_boxes(Arrival* at, i32 odd) {
+  Expected& e = expected_at[at - first_arrival];
+  // Goes on when the last group to be there is an even or an odd one, as asked for.
+  while (true) {
+    if (e.done > 0 && ((e.done - 1) & 1) == odd) break;
+    if (e.asked > e.done && (e.done & 1) == odd) {
+      i32 bytes = 0, left = 0;
+      for (i32 i = 0; i < boxes_there; i++) {
+        const Boxed b = boxes_under_way[i];
+        if (b.at != at) { boxes_under_way[left++] = b; continue; }
+        arrive(b);
+        bytes += b.from.height * b.from.width * b.from.element;
+      }
+      boxes_there = left;
+      if (bytes != e.bytes) misaligned();
+      e.bytes = 0;
+      e.done++;
+      moves++;
+      break;
+    }
+    give_way();
+  }
+}
+FUNCTION void join_lanes() {}
+
 // What lanes leave for the last of those who meet.
 static void* left_results[most_lanes];
 static const void *left_a[most_lanes], *left_b[most_lanes];
@@ -226,6 +310,7 @@ template <int youngest> FUNCTION void wait_products() {
 template <int N> FUNCTION void keep(f32*) {}
 template <int N, class P> FUNCTION void keep(P*) {}
 inline void forget_what_is_under_way() {
+  boxes_there = 0;
   memset(copies_there, 0, sizeof copies_there);
   memset(groups_there, 0, sizeof groups_there);
   memset(unshown, 0, sizeof unshown);

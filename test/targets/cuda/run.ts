@@ -7,11 +7,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fromBytes, type Memory, toBytes } from "../../../compiler/interpret/memory.js"
-import type { LoopKernel } from "../../../compiler/ir/loop.js"
+import { type LoopKernel, storageBytes } from "../../../compiler/ir/loop.js"
 import { storedType } from "../../../compiler/targets/cuda/dialect.js"
 import { emitCuda } from "../../../compiler/targets/cuda/emit.js"
 import { partNames } from "../../../compiler/targets/cuda/parts.js"
 import { preludeWith } from "../../../compiler/targets/cuda/prelude.js"
+import type { ArtifactMatrix } from "../../../runtime/artifact.js"
 import { required } from "../../devices/conformance.js"
 
 export interface Launch {
@@ -93,17 +94,25 @@ ${launches.map(({ kernel }, i) => `  launch(run_k${i}, ${kernel.threads}, ${kern
 `
 }
 
+const emitted = (kernel: LoopKernel, symbol: string) =>
+  emitCuda(kernel, { symbol, symbolOrder: kernel.symbols, sharedBytes: 1 << 18, multiprocessors: 132 })
+
 /** A kernel as it is emitted, with its own symbols only. */
-export const textOf = (kernel: LoopKernel, symbol = "kernel"): string =>
-  emitCuda(kernel, { symbol, symbolOrder: kernel.symbols, sharedBytes: 1 << 18, multiprocessors: 132 }).source
+export const textOf = (kernel: LoopKernel, symbol = "kernel"): string => emitted(kernel, symbol).source
+
+/** A matrix for copy_box of host-matrices.h. */
+function matrixText({ storage, rows, columns, stride, box: [height, width] }: ArtifactMatrix, pointer: string): string {
+  const bytes = storageBytes(storage)
+  return `matrix_of({(const char*)${pointer}, ${bytes}, ${rows}, ${columns}, ${stride}, ${height}, ${width}})`
+}
 
 /** A kernel's text, and a function without parameters that gives it those of one launch. */
 function kernelText({ kernel, symbols, fault }: Launch, symbol: string, places: readonly number[]): string {
   const order = [...kernel.symbols]
-  const source = textOf(kernel, symbol)
+  const { source, matrices = [] } = emitted(kernel, symbol)
   const given = kernel.buffers.map((b, j) => `(${storedType(b.storage)}*)(memory + ${places[j]})`)
   return `${fault === undefined ? source : fault(source)}
 static const i32 sizes_${symbol}[] = {${[...order.map((s) => symbols.get(s)!), 0].join(", ")}};
-static void run_${symbol}() { ${symbol}(${[...given, `sizes_${symbol}`].join(", ")}); }
+static void run_${symbol}() { ${symbol}(${[...given, ...matrices.map((m) => matrixText(m, given[m.binding]!)), `sizes_${symbol}`].join(", ")}); }
 `
 }

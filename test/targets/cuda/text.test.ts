@@ -238,6 +238,7 @@ KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
     })
     const body = (stride?: number): Statement[] => [
       c,
+      { kind: "store", array: "s", offset: n(8), value: literal(1, "f32") },
       { kind: "barrier" },
       serial("t", n(4), [product(stride)]),
       { kind: "commit", of: "products" },
@@ -246,6 +247,7 @@ KERNEL(64, 1) k0_twice(const bf16* x, f32* y, const i32* symbols) {
     const tiled = (stride?: number) => lines(body(stride), [], [tile])
     expect(tiled()).toEqual([
       "f32 c[32];",
+      "store(swizzled<128>(s, 8), 1.0f);",
       "show_products();",
       "barrier();",
       "keep<32>(c);",
