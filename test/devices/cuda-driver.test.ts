@@ -147,6 +147,26 @@ describe("graphs", () => {
     device.dispose()
   })
 
+  test("kernels that copy boxes get what tells of each matrix where it lies", async () => {
+    const { driver, device } = await opened()
+    driver.kernels.set("boxes", () => {})
+    const matrix = { binding: 1, storage: "bf16", rows: 3, columns: 20, stride: 24, box: [8, 16] } as const
+    const asked = { ...record("boxes", 2), matrices: [matrix] }
+    const [kernel] = await device.compile({ kernels: [asked] }, 0)
+    const [a, b] = [device.allocate(16, "a"), device.allocate(136, "b")]
+    device.record([{ kernel: kernel!, buffers: [a, b], groups: 1 }])
+    const { parameters } = driver.graphs.at(-1)![0]!
+    const { pointer } = b as unknown as { readonly pointer: number }
+    expect(parameters).toHaveLength(4)
+    expect(JSON.parse(new TextDecoder().decode(parameters[2] as Uint8Array))).toEqual({ ...matrix, pointer })
+    // The last row has no rest: 2 · 24 + 20 halves.
+    const short = device.allocate(132, "short")
+    expect(() => device.record([{ kernel: kernel!, buffers: [a, short], groups: 1 }])).toThrow(
+      "kernel 'boxes' copies from 136 bytes of 'short', which has 132",
+    )
+    device.dispose()
+  })
+
   test("kernels that need more shared memory than a block has are refused before they are compiled", async () => {
     const { device, driver } = await opened()
     const most = device.facts.sharedBytes

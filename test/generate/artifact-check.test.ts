@@ -173,11 +173,20 @@ describe("refused", () => {
   })
 })
 
+const matrix = { binding: 0, storage: "bf16", rows: 1, columns: 8, stride: 8, box: [8, 16] } as const
+
 /** The same for CUDA, with a binary. */
 const onCuda: Artifact = {
   ...small,
   target: "cuda",
-  kernels: small.kernels.map((k) => ({ ...k, symbol: "k", sharedBytes: 64, early: true })),
+  kernels: small.kernels.map((k) => ({
+    ...k,
+    bindings: [{ access: "read", bytes: 16 } as const, ...k.bindings.slice(1)],
+    symbol: "k",
+    sharedBytes: 64,
+    early: true,
+    matrices: [matrix],
+  })),
   prelude: "typedef int i32;",
   modules: [{ arch: "sm_90a", kind: "cubin", base64: "AAAA" }],
 }
@@ -193,6 +202,18 @@ test.each<[string, (artifact: Loose) => void, string]>([
   ["a function twice", (a) => a.kernels.push({ ...a.kernels[0], name: "l" }), 'kernels[1].symbol is "k"'],
   ["shared memory that is none", (a) => Object.assign(a.kernels[0], { sharedBytes: -4 }), "sharedBytes is -4"],
   ["an early start that is none", (a) => Object.assign(a.kernels[0], { early: false }), "kernels[0].early is"],
+  [
+    "a matrix of no binding",
+    (a) => Object.assign(a.kernels[0].matrices[0], { binding: 9 }),
+    "matrices[0].binding is 9",
+  ],
+  [
+    "rows of 6 bytes",
+    (a) => Object.assign(a.kernels[0].matrices[0], { stride: 3, columns: 3 }),
+    "matrices[0].stride is",
+  ],
+  ["a matrix beyond what is read", (a) => Object.assign(a.kernels[0].matrices[0], { rows: 2 ** 20 }), "matrices[0] is"],
+  ["boxes of odd rows", (a) => Object.assign(a.kernels[0].matrices[0], { box: [8, 24] }), "matrices[0].box is"],
   ["no prelude", (a) => delete a.prelude, "prelude is"],
   ["a binary for nothing", (a) => Object.assign(a.modules[0], { arch: "sm_90a -o x" }), "modules[0].arch is"],
   ["a binary of another kind", (a) => Object.assign(a.modules[0], { kind: "elf" }), "modules[0].kind is"],
