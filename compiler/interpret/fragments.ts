@@ -24,7 +24,7 @@ import {
   writers,
 } from "./loop-machine.js"
 import { arrayOf, type Compilation, emit, reserve, setter, value, wait } from "./loop-program.js"
-import { begin } from "./pending.js"
+import { begin } from "./underway/pending.js"
 import { type Adder, addProducts } from "./units.js"
 
 /** The lanes of a group that something is done for. */

@@ -13,7 +13,6 @@
 import { isOpaque } from "../ir/fragments/atoms.js"
 import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import { everyStatement } from "../ir/loop-visit.js"
-import { addArrivals, addArrived, addCopyBoxes } from "./boxes.js"
 import { addDrain, addFill, addMultiply } from "./fragments.js"
 import { sharedNodes } from "./loop-expressions.js"
 import { addToArray, checkAwaited, checkRange, newArray, newMachine, writeArray } from "./loop-machine.js"
@@ -33,7 +32,8 @@ import {
   value,
   wait,
 } from "./loop-program.js"
-import { addCommit, addCopy, addWait } from "./pending.js"
+import { addArrivals, addArrived, addCopyBoxes } from "./underway/boxes.js"
+import { addCommit, addCopy, addWait } from "./underway/pending.js"
 
 export function compileLoop(kernel: LoopKernel, float64: boolean): Program {
   const machine = newMachine()

@@ -15,12 +15,12 @@
  */
 import { extentAt, symbolsOf } from "../ir/dim.js"
 import type { LoopBuffer, LoopKernel } from "../ir/loop.js"
-import { beginNoBoxes, checkNoBoxes } from "./boxes.js"
 import { type ArrayState, accesses, beforeCells, fault, type Machine } from "./loop-machine.js"
 import { type Meeting, type Program, wait } from "./loop-program.js"
 import { compileLoop } from "./loop-statements.js"
 import { allocateBuffer, type Memory } from "./memory.js"
-import { beginNothing, checkNothingBegun } from "./pending.js"
+import { beginNoBoxes, checkNoBoxes } from "./underway/boxes.js"
+import { beginNothing, checkNothingBegun } from "./underway/pending.js"
 import type { Adder } from "./units.js"
 
 export { LoopFault, type LoopFaultCode } from "./loop-machine.js"

@@ -11,15 +11,7 @@
 import { isLiteral } from "../expression.js"
 import { type Atom, atoms, fragmentSize, tileAlignment } from "../fragments/atoms.js"
 import { same } from "../fragments/layout.js"
-import {
-  isTile,
-  type LoopBuffer,
-  type OperandName,
-  type Place,
-  type StatementOf,
-  storageBytes,
-  type Tile,
-} from "../loop.js"
+import { isTile, type OperandName, type Place, type StatementOf, storageBytes, type Tile } from "../loop.js"
 import type { Joint } from "../loop-visit.js"
 import type { Expression } from "../nodes.js"
 import { boxProblems } from "./boxes.js"

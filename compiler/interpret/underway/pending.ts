@@ -8,8 +8,8 @@
  * A copy may write at any time from its beginning on, so it also counts as a store where it begins: others may not have read what was there before
  * since the last barrier.
  */
-import type { Pending, StatementOf } from "../ir/loop.js"
-import type { Value } from "./loop-expressions.js"
+import type { Pending, StatementOf } from "../../ir/loop.js"
+import type { Value } from "../loop-expressions.js"
 import {
   type ArrayState,
   checkAwaited,
@@ -21,8 +21,8 @@ import {
   readArray,
   writeArray,
   writers,
-} from "./loop-machine.js"
-import { arrayOf, type Compilation, emit, value } from "./loop-program.js"
+} from "../loop-machine.js"
+import { arrayOf, type Compilation, emit, value } from "../loop-program.js"
 
 /** No lane of the workgroup has begun anything. */
 export function beginNothing({ begun }: Machine, threads: number): void {

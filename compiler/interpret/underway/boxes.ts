@@ -7,8 +7,8 @@
  * Hardware knows of each place only whether an even or an odd number of groups has arrived there. So lanes wait for all groups in order, and a group
  * begins in the place of another when every lane has waited for that.
  */
-import type { BoxCopy, StatementOf } from "../ir/loop.js"
-import type { Value } from "./loop-expressions.js"
+import type { BoxCopy, StatementOf } from "../../ir/loop.js"
+import type { Value } from "../loop-expressions.js"
 import {
   type ArrayState,
   type Arrivals,
@@ -17,8 +17,8 @@ import {
   fault,
   type Machine,
   readArray,
-} from "./loop-machine.js"
-import { arrayOf, type Compilation, emit, reserve, value, wait } from "./loop-program.js"
+} from "../loop-machine.js"
+import { arrayOf, type Compilation, emit, reserve, value, wait } from "../loop-program.js"
 import { markCopy } from "./pending.js"
 
 /** Nothing is under way in a workgroup that begins. */
