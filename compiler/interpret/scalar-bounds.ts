@@ -63,6 +63,7 @@ export const bounds: Partial<Record<Operation, BoundRule>> = {
   // |√(x + δ) − √x| ≤ √|δ| bounds the slope at zero.
   sqrt: (r, _, ca) => own("sqrt") * r + Math.min(ca / Math.abs(r), Math.sqrt(ca / unit)) || 0,
   exp: (r, _, ca) => (r === 0 ? 2 ** -105 : flushed(r, smooth("exp", r, r, ca))),
+  exp2: (r, _, ca) => (r === 0 ? 2 ** -105 : flushed(r, smooth("exp2", r, r * Math.LN2, ca))),
   // A device may round to the other neighbour; below 2^-14 those are 2^-24 apart.
   half: (r, _, ca) => (ca === 0 ? 0 : own("half") * Math.abs(r) + ca + 2 ** -24 / unit),
   // Near 1 the error of a logarithm is absolute: shading languages grant 2^-21 between 0.5 and 2.

@@ -50,6 +50,7 @@ const texts: Partial<Record<Operation, Text>> = {
   trunc: math("trunc"),
   sqrt: math("sqrt"),
   exp: math("exp"),
+  exp2: (_, a) => `2 ** ${a}`,
   log: math("log"),
   sin: math("sin"),
   cos: math("cos"),

@@ -10,7 +10,7 @@ import type { Expression, Literal } from "./nodes.js"
 import { type DType, type Operation, operation, resultType, roundTo } from "./operations.js"
 
 const isLiteral = (x: Expression): x is Literal => x.kind === "literal"
-const transcendental: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "angle", "tanh", "pow"])
+const transcendental: ReadonlySet<Operation> = new Set(["exp", "exp2", "log", "sin", "cos", "angle", "tanh", "pow"])
 
 /** The constructors of what it becomes. */
 export interface Make {

@@ -13,7 +13,7 @@
  * - NaN, infinities and −0 are values like others, JavaScript's everywhere: NaN in arithmetic, `min`, `max` and functions gives NaN, and `min`,
  *   `max` take −0 for less than 0. Which NaN it is, by its bits, is not said. Subnormal numbers, in and out, may be flushed to 0.
  * - `looseMax` is `max` in one instruction: where an argument is NaN, or both are zeros, either of them. What it is used for may not depend on which.
- * - `sin`, `cos`, `exp`, `log`, `tanh`, `pow` are within the factor of `error` (in units of 2^-24, relative; sin and cos: absolute 1e-6).
+ * - `sin`, `cos`, `exp`, `exp2`, `log`, `tanh`, `pow` are within the factor of `error` (in units of 2^-24, relative; sin and cos: absolute 1e-6).
  * - `angle` is x modulo 2π in −π … π, but x itself up to 2^17; it is what sine and cosine are made of.
  *
  * What is promised to authors, by operation, stands in promises.ts and in the language's README.
@@ -84,6 +84,7 @@ export const operations = {
   trunc: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.trunc(a!) },
   sqrt: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.sqrt(a!), error: 4 },
   exp: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.exp(a!), error: 16 },
+  exp2: { arity: 1, rule: "same", on: float, evaluate: (_, a) => 2 ** a!, error: 16 },
   log: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.log(a!), error: 16 },
   angle: { arity: 1, rule: "same", on: float, evaluate: (_, a) => principal(a!), error: 17 },
   sin: { arity: 1, rule: "same", on: float, evaluate: (_, a) => Math.sin(a!), error: 17 },

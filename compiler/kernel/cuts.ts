@@ -244,6 +244,7 @@ const prefixExtent = (t: Tensor & { kind: "scan" }): number => (inTurn(t) ? 1 : 
 
 const costs: Partial<Record<Operation, number>> = {
   exp: 12,
+  exp2: 12,
   log: 12,
   sin: 20,
   cos: 20,

@@ -7,7 +7,7 @@
  * are interpreted as they are printed. `apply` splats the literals where operands are vectors.
  *
  * Accuracy (f32 arithmetic; a target may fuse multiplications and additions):
- * - exp, log: 2 ulp; exp underflows gradually to 0 and overflows to +∞ above 88.73; log(0) = −∞, log of a negative number is NaN.
+ * - exp, exp2, log: 2 ulp; exp underflows gradually to 0 and overflows to +∞ above 88.73; log(0) = −∞, log of a negative number is NaN.
  * - sin, cos: absolute error below 1e-6 for every finite x; what is above 2^17 becomes an angle below π first (angle.ts).
  * - tanh: 3 ulp. pow: 2 ulp over all finite results.
  * - pow is JavaScript's at special values: pow(x, 0) = 1 for every x, pow(±1, ±∞) and pow(1, NaN) are NaN, a negative base takes the sign of an
@@ -45,11 +45,21 @@ function scale(make: Make, x: Expression, n: Expression): Expression {
   return make("mul", make("mul", x, powerOfTwo(make, half)), powerOfTwo(make, make("sub", n, half)))
 }
 
-/** exp on |r| ≤ ln 2 / 2 (Cephes expf), then · 2^n. */
 const exp: Recipe = (make, x) => {
   const clamped = make("max", make("min", x!, f(89)), f(-104))
   const n = make("round", make("mul", clamped, f(Math.LOG2E)))
   const r = make("sub", make("sub", clamped, make("mul", n, f(0.693359375))), make("mul", n, f(-2.1219444e-4)))
+  return exponential(make, r, n)
+}
+
+const exp2: Recipe = (make, x) => {
+  const clamped = make("max", make("min", x!, f(129)), f(-150))
+  const n = make("round", clamped)
+  return exponential(make, make("mul", make("sub", clamped, n), f(Math.LN2)), n)
+}
+
+/** exp on |r| ≤ ln 2 / 2 (Cephes expf), then · 2^n. */
+function exponential(make: Make, r: Expression, n: Expression): Expression {
   const p = polynomial(
     make,
     r,
@@ -261,6 +271,7 @@ const half: Recipe = (make, x) => {
 
 const recipes: Partial<Record<Operation, Recipe>> = {
   exp,
+  exp2,
   log,
   sin: (make, x) => sine(make, x!, 0),
   cos: (make, x) => sine(make, x!, 1),

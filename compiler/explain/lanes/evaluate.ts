@@ -62,6 +62,7 @@ const special: Partial<Record<Operation, { readonly latency: number; readonly in
   rem: { latency: 40, instructions: 10 },
   sqrt: { latency: 30, instructions: 8 },
   exp: { latency: 30, instructions: 6 },
+  exp2: { latency: 20, instructions: 2 },
   log: { latency: 30, instructions: 8 },
   tanh: { latency: 60, instructions: 20 },
   pow: { latency: 90, instructions: 30 },

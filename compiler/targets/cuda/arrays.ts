@@ -6,7 +6,7 @@
  *
  * What moves by whole periods of a swizzle stays outside of it: compilers see through sums, and not through what is exchanged.
  */
-import { apply, isLiteral, literal } from "../../ir/expression.js"
+import { apply, isLiteral, literal, mul, substitute } from "../../ir/expression.js"
 import { divided, fromLinear, linear } from "../../ir/linear.js"
 import { type LoopKernel, type Place, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
 import { everyStatement } from "../../ir/loop-visit.js"
@@ -97,8 +97,19 @@ function split(
   definitions: ReadonlyMap<string, Expression>,
 ): { readonly inside: Expression; readonly whole: Expression } {
   if (period === 1) return { inside: x, whole: literal(0) }
-  const { terms, constant } = linear(x)
   const isWhole = ([term, by]: readonly [Expression, number]) => (factorOf(term, definitions) * by) % period === 0
+  // A name is what it stands for where a part of that is whole.
+  const opened = (all: Expression): Expression => {
+    const names = new Map<string, Expression>()
+    for (const t of linear(all).terms) {
+      const own = t[0].kind === "variable" && !isWhole(t) ? definitions.get(t[0].name) : undefined
+      const isSum = own !== undefined && linear(own).terms.size > 1
+      if (isSum && [...linear(mul(own, literal(t[1]))).terms].some(isWhole))
+        names.set((t[0] as { name: string }).name, own)
+    }
+    return names.size === 0 ? all : substitute(all, names)
+  }
+  const { terms, constant } = linear(opened(x))
   const rest = ((constant % period) + period) % period
   return {
     inside: fromLinear({ terms: new Map([...terms].filter((t) => !isWhole(t))), constant: rest }),

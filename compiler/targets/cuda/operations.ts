@@ -56,6 +56,7 @@ export const cudaOperations: Spellings = {
   trunc: call("truncated"),
   sqrt: call("root"),
   exp: call("exponential"),
+  exp2: call("power_of_two"),
   log: expanded,
   angle: call("angle"),
   sin: expanded,

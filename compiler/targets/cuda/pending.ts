@@ -38,8 +38,31 @@ export function printCopy(c: Context, known: Fragments, s: StatementOf<"copy">):
 export function printOrder(c: Context, known: Fragments, s: StatementOf<"commit" | "wait">): void {
   known.use(s.of)
   c.line(s.kind === "commit" ? `commit_${s.of}();` : `wait_${s.of}<${s.groups}>();`)
-  // Of results that may still be under way nobody looks at one.
-  if (s.kind === "wait" && s.of === "products" && s.groups === 0) keep(c, known, resultsOf(known.kernel.body))
+  if (s.kind === "wait" && s.of === "products") keep(c, known, readyAt(known.kernel.body, s))
+}
+
+/** Results that no product is added to any more after a wait; of those that may still be under way nobody looks at one. */
+function readyAt(body: readonly Statement[], at: StatementOf<"wait">): ReadonlySet<string> {
+  const all = resultsOf(body)
+  if (at.groups === 0) return all
+  const list = listOf(body, at)!
+  const before = list.slice(0, list.indexOf(at)).reverse()
+  const commits = before.flatMap((s, i) => (s.kind === "commit" && s.of === "products" ? [i] : []))
+  const end = commits[at.groups]
+  if (end === undefined) return new Set()
+  const pending = resultsOf(before.slice(0, end))
+  return new Set([...all].filter((name) => !pending.has(name)))
+}
+
+/** The statements among which one is. */
+function listOf(body: readonly Statement[], at: Statement): readonly Statement[] | undefined {
+  let found = body.includes(at) ? body : undefined
+  const visit = (list: readonly Statement[]): readonly Statement[] => {
+    found ??= listOf(list, at)
+    return list
+  }
+  if (found === undefined) for (const s of body) withBodies(s, visit)
+  return found
 }
 
 /** Tells the compiler that these arrays may be other than it thinks. */

@@ -180,7 +180,7 @@ OF_ONE(absolute) OF_ONE(lowered) OF_ONE(raised) OF_ONE(rounded) OF_ONE(truncated
 OF_TWO(smaller) OF_TWO(larger) OF_TWO(larger_of_numbers) OF_TWO(remainder_of)
 OF_TWO(wrapped_sum) OF_TWO(wrapped_difference) OF_TWO(wrapped_product) OF_ONE(wrapped_negative)
 OF_TWO(quotient) OF_TWO(floor_quotient) OF_TWO(floor_remainder) OF_TWO(shifted_left) OF_TWO(shifted_right)
-OF_ONE(is_nan) OF_ONE(half) OF_ONE(exponential) OF_ONE(angle)
+OF_ONE(is_nan) OF_ONE(half) OF_ONE(exponential) OF_ONE(power_of_two) OF_ONE(angle)
 
 // How the words of an access arrive.
 struct Plain { template <class W> static FUNCTION W get(const W* p) { return *p; } };

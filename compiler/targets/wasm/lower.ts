@@ -30,7 +30,17 @@ import { expand } from "../expand.js"
 import { narrow, widen } from "./storage.js"
 
 /** What WebAssembly has no instruction for; some others are written out in `floats.ts` and `integers.ts`. */
-export const lacks: ReadonlySet<Operation> = new Set(["exp", "log", "sin", "cos", "tanh", "pow", "sign", "half"])
+export const lacks: ReadonlySet<Operation> = new Set([
+  "exp",
+  "exp2",
+  "log",
+  "sin",
+  "cos",
+  "tanh",
+  "pow",
+  "sign",
+  "half",
+])
 
 interface ArrayName {
   readonly name: string

@@ -52,6 +52,7 @@ export const wgslOperations: Spellings = {
   trunc: call("trunc"),
   sqrt: call("sqrt"),
   exp: call("exp"),
+  exp2: call("exp2"),
   log: call("log"),
   angle: helper("angle"),
   sin: call("sin"),

@@ -21,7 +21,7 @@ import type { Contraction } from "./operands.js"
 import { allocate, clear, type Groups, registers, resultSize, when } from "./registers.js"
 
 /** Elements that are added up in fragments before the sum is added to another: longer chains lose digits, for matrix units do not round sums but cut them. */
-const longestChain = 4096
+export const longestChain = 4096
 
 /** Whether operands have all bits of an f32. */
 export const isWhole = ({ a, b }: Pick<Contraction, "a" | "b">) => [...a, ...b].some((x) => x.terms === 3)
@@ -109,7 +109,8 @@ interface Moves extends Chained {
 /** Elements that are moved at once: 16 bytes. */
 const moved = 4
 
-function putAside(size: number, out: Statement[], lowerer: Lowerer): string {
+/** Memory of a lane for sums that are touched from time to time. */
+export function putAside(size: number, out: Statement[], lowerer: Lowerer): string {
   const name = lowerer.fresh("aside")
   out.push({ kind: "alloc", name, dtype: "f32", size, space: "register", aside: true })
   return name

@@ -15,6 +15,7 @@ import { spanOf } from "../pipeline.js"
 import { contributingAny, type Masked } from "../range.js"
 import { maskOf } from "../staging/stage.js"
 import { lowerValues } from "../values.js"
+import { longestChain } from "./chains.js"
 import type { OnlineProducts } from "./online-operands.js"
 import { columnsHeld, fixedOf, type Side, sideOf } from "./places.js"
 import type { Groups } from "./registers.js"
@@ -30,6 +31,8 @@ export interface OnlineBlock {
   readonly fixed: ReadonlyMap<string, Expression>
   readonly chunk: number
   readonly stages: number
+  /** Chunks of which fragments add up the results, where there may be more: they are kept elsewhere then. */
+  readonly run: number | undefined
   /** How groups hold the scores of a chunk, and the results. */
   readonly scores: Groups
   readonly results: Groups
@@ -53,7 +56,7 @@ export function onlineBlock(
     throw new Refused("atom/lanes", "lanes of one row of scores hold all columns")
   if (down * like.lanes !== parts.schedule.threads)
     throw new Refused("atom/lanes", `${down} groups of ${like.lanes} lanes are not ${parts.schedule.threads}`)
-  const { chunk, stages = 1, ...rest } = schedule.reduce[of.fold.axis] ?? {}
+  const { chunk, stages = 1, run = longestChain, ...rest } = schedule.reduce[of.fold.axis] ?? {}
   if (chunk === undefined || chunk % like.k !== 0 || Object.keys(rest).length > 0)
     throw new Refused("atom/tile", `matrix units take '${of.fold.axis}' in chunks of a multiple of ${like.k}`)
   const rows = sideOf(rowAxes, like.m * down)
@@ -66,8 +69,13 @@ export function onlineBlock(
   const [scores, results] = [groups(chunk), groups(columns.places)]
   if (!turnsInto(scores.atom, results.atom))
     throw new Refused("atom/fold", `scores of '${scores.atom.name}' do not lie as what '${results.atom.name}' takes`)
-  const points = axes.map((a) => a.axis)
-  return { of, axes, rows, columns, fixed, chunk, stages, scores, results, mask: maskOf(of.fold, points) }
+  const mask = maskOf(
+    of.fold,
+    axes.map((a) => a.axis),
+  )
+  const longest = parts.lengths.longest.get(of.fold.axis) ?? Number.POSITIVE_INFINITY
+  const kept = longest > run ? { run: Math.max(1, Math.floor(run / chunk)) } : { run: undefined }
+  return { of, axes, rows, columns, fixed, chunk, stages, ...kept, scores, results, mask }
 }
 
 /** Atoms that differ from one in their columns alone. */

@@ -5,7 +5,7 @@
  *
  * Axes that q and k both follow are a batch. Values that follow the columns are multiplied, those that follow rows and keys alone are added up.
  */
-import { freeVariables } from "../../ir/expression.js"
+import { apply, freeVariables, literal } from "../../ir/expression.js"
 import type { Kernel, Store } from "../../ir/kernel.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
 import { nodesOf, outermostFolds } from "../../ir/query.js"
@@ -19,6 +19,13 @@ export type Channel =
   | { readonly kind: "product"; readonly operand: number }
   | { readonly kind: "sum"; readonly value: Expression }
 
+/** How scores follow from what registers hold of them: so many times that. */
+export interface ScoreParts {
+  /** What registers hold, over the product of the scores. */
+  readonly held: Expression
+  readonly factor: Expression
+}
+
 export interface OnlineProducts {
   readonly stores: readonly Store[]
   readonly fold: Reduce
@@ -29,6 +36,7 @@ export interface OnlineProducts {
   readonly batch: readonly Axis[]
   /** The fold inside of the scores, and its sides: that of the rows and that of the folded elements. */
   readonly inner: Reduce
+  readonly score: ScoreParts
   readonly queries: Operand
   readonly keys: Operand
   /** What is multiplied with the weights. */
@@ -88,5 +96,28 @@ export function onlineProductsOf(given: readonly Store[], kernel: Kernel, made: 
   const operand = (value: Expression) => operandOf(value, kernel, made)
   const { loose = false } = fold.monoid
   const sides = { queries: operand(q.value), keys: operand(k.value), values: values.map(operand) }
-  return { stores, fold, recipe, loose, rows, columns, batch, inner, ...sides, channels }
+  const parts = scoreParts(score, inner, recipe)
+  return { stores, fold, recipe, loose, rows, columns, batch, inner, score: parts, ...sides, channels }
+}
+
+/**
+ * A positive factor of all scores is left to what reads them, where the largest score is that of the largest product, and what counts for nothing stays
+ * that.
+ */
+function scoreParts(score: Expression, inner: Reduce, { absent, pivots }: Recipe): ScoreParts {
+  const none = literal(absent!, "f32")
+  let factor: Expression | undefined
+  const without = (x: Expression): Expression => {
+    if (x.kind !== "operation") return x
+    const [a, b, c] = x.args as [Expression, Expression, Expression]
+    if (x.operation === "select" && c === none) return apply("select", a, without(b), c)
+    if (x.operation !== "mul" || a !== inner || b.kind !== "literal") return x
+    factor = b
+    return inner
+  }
+  const held = without(score)
+  const isPlain = pivots.every((p) => p.fold === "max" && p.of === "$0")
+  const value = factor?.kind === "literal" ? factor.value : 0
+  if (isPlain && value > 0 && Number.isFinite(value) && absent! * value === absent) return { held, factor: factor! }
+  return { held: score, factor: literal(1, "f32") }
 }

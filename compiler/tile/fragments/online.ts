@@ -16,19 +16,13 @@ import type { BlockAxis, Build } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { emitStaged } from "../staging/homes.js"
 import type { StagedLocal } from "../staging/staged.js"
-import {
-  chunkAt,
-  keysAt,
-  type OnlineBlock,
-  type OnlineStaged,
-  onlineBlock,
-  onlineStaged,
-  sizeOf,
-  turnsOf,
-} from "./online-block.js"
+import { chunkAt, keysAt, type OnlineStaged, onlineBlock, onlineStaged, sizeOf, turnsOf } from "./online-block.js"
+import { emitKeep, emitRestore, openKept } from "./online-kept.js"
 import { onlineProductsOf } from "./online-operands.js"
 import { emitOnlineResults } from "./online-results.js"
-import { emitWeights, openRows } from "./online-rows.js"
+import { openRows } from "./online-rows.js"
+import { emitScores } from "./online-scores.js"
+import { emitAdvance, emitMoves, emitOperand, emitWeights, type OpenFold } from "./online-weights.js"
 import { allocate, clear, type Groups, when } from "./registers.js"
 import { fragmentsOf, slotOf, termsOf, tilesOf } from "./ring.js"
 import { emitStage, type StagedOperand } from "./staged.js"
@@ -64,62 +58,153 @@ export function emitOnline(
   )
   for (const array of results) clear(array, sizeOf(block.results), out, lowerer)
   const rows = openRows(block, scope, lowerer)
+  const fold: OpenFold = { block, rows, scores, weights, results }
+  const kept = block.run === undefined ? undefined : openKept(fold, scope, lowerer)
+  const turns: Turns = { fold, staged, kept, from, count }
   emitStage(staged.queries, literal(0), block.fixed, staged.inner, scope, lowerer)
-  emitTurns(block, staged, from, count, scope, lowerer, (slot, number, inside) => {
-    const done: readonly Statement[] = atom.asynchronous
-      ? [
-          { kind: "commit", of: "products" },
-          { kind: "wait", of: "products", groups: 0 },
-        ]
-      : []
-    clear(scores, size, inside.out, lowerer)
-    emitProduct(block.scores, scores, staged.queries, [staged.keys, slot], inside, lowerer)
-    inside.out.push(...done)
-    emitWeights({ block, rows, scores, weights, results, number }, inside, lowerer)
-    for (const [i, v] of staged.values.entries())
-      emitProduct(block.results, results[i]!, weights, [v, slot], inside, lowerer)
-    inside.out.push(...done)
-  })
+  if (atom.asynchronous && block.stages > 1) emitLapped(turns, scope, lowerer)
+  else emitInTurn(turns, scope, lowerer)
+  if (kept !== undefined) emitRestore(fold, kept, scope, lowerer)
   emitOnlineResults({ block, rows, results }, scope, lowerer, parts)
 }
 
-/** The loop over chunks: those of later turns are under way while one is folded. */
-function emitTurns(
-  block: OnlineBlock,
-  staged: OnlineStaged,
-  from: Expression,
-  count: Expression,
+/** What is done with the chunks of a fold. */
+interface Turns {
+  readonly fold: OpenFold
+  readonly staged: OnlineStaged
+  readonly kept: ReturnType<typeof openKept> | undefined
+  /** The first chunk, and how many there are. */
+  readonly from: Expression
+  readonly count: Expression
+}
+
+const wait = (of: "copies" | "products", groups: number): Statement => ({ kind: "wait", of, groups })
+const commit = (of: "copies" | "products"): Statement => ({ kind: "commit", of })
+const barrier: Statement = { kind: "barrier" }
+
+/** Copies of a chunk's keys, or values, where there is such a chunk. */
+function emitCopies(
+  { fold: { block }, staged, from, count }: Turns,
+  what: "keys" | "values",
+  turn: Expression,
   scope: Scope,
   lowerer: Lowerer,
-  emit: (slot: Expression, number: Expression, inside: Scope) => void,
 ): void {
-  const { out } = scope
-  const ahead = block.stages - 1
-  const wait = (groups: number): Statement => ({ kind: "wait", of: "copies", groups })
-  const commit: Statement = { kind: "commit", of: "copies" }
-  const fill = (turn: Expression, inside: Scope) => {
-    const slot = slotOf(turn, block.stages)
-    const number = add(from, turn)
+  const body: Statement[] = []
+  const inside = { ...scope, out: body }
+  const [slot, number] = [slotOf(turn, block.stages), add(from, turn)]
+  if (what === "keys")
     emitStage({ ...staged.keys, side: keysAt(block, number) }, slot, block.fixed, staged.inner, inside, lowerer)
-    for (const v of staged.values) emitStage(v, slot, block.fixed, chunkAt(block, number), inside, lowerer)
-  }
-  for (let i = 0; i < ahead; i++) {
-    const body: Statement[] = []
-    fill(literal(i), { ...scope, out: body })
-    out.push(...when(apply("lt", literal(i), count), body), commit)
-  }
+  else for (const v of staged.values) emitStage(v, slot, block.fixed, chunkAt(block, number), inside, lowerer)
+  scope.out.push(...when(apply("lt", turn, count), body))
+}
+
+/** Scores of a chunk, from its keys. */
+function emitScoreProduct({ fold, staged }: Turns, turn: Expression, scope: Scope, lowerer: Lowerer): void {
+  const { block, scores } = fold
+  clear(scores, sizeOf(block.scores), scope.out, lowerer)
+  const keys = [staged.keys, slotOf(turn, block.stages)] as const
+  emitProduct(block.scores, scores, staged.queries, keys, scope, lowerer)
+}
+
+/** Adds the values of a chunk to the results, by their weights. */
+function emitResultProducts({ fold, staged }: Turns, turn: Expression, scope: Scope, lowerer: Lowerer): void {
+  const { block, results, weights } = fold
+  const slot = slotOf(turn, block.stages)
+  for (const [i, v] of staged.values.entries())
+    emitProduct(block.results, results[i]!, weights, [v, slot], scope, lowerer)
+}
+
+function loop(
+  extent: Expression,
+  scope: Scope,
+  lowerer: Lowerer,
+  emit: (turn: Expression, inside: Scope) => void,
+): void {
+  if (extent.kind === "literal" && extent.value === 0) return
   const turn = lowerer.fresh("turn")
-  const here = variable(turn)
-  const bound = new Set(scope.bound).add(turn)
-  const later: Statement[] = []
-  fill(add(here, literal(ahead)), { ...scope, out: later, bound })
-  const filled = [...when(apply("lt", add(here, literal(ahead)), count), later), commit]
-  const body: Statement[] =
-    ahead === 0
-      ? [{ kind: "barrier" }, ...filled, wait(0), { kind: "barrier" }]
-      : [wait(ahead - 1), { kind: "barrier" }, ...filled]
-  emit(slotOf(here, block.stages), add(from, here), { ...scope, out: body, bound })
-  out.push({ kind: "for", variable: turn, extent: count, bind: "serial", body })
+  const body: Statement[] = []
+  emit(variable(turn), { ...scope, out: body, bound: new Set(scope.bound).add(turn) })
+  scope.out.push({ kind: "for", variable: turn, extent, bind: "serial", body })
+}
+
+/** One chunk after the other: those of later turns are under way while one is folded. */
+function emitInTurn(turns: Turns, scope: Scope, lowerer: Lowerer): void {
+  const { fold, kept, from, count } = turns
+  const { block } = fold
+  const ahead = block.stages - 1
+  const copies = (turn: Expression, inside: Scope) => {
+    for (const what of ["keys", "values"] as const) emitCopies(turns, what, turn, inside, lowerer)
+    inside.out.push(commit("copies"))
+  }
+  for (let i = 0; i < ahead; i++) copies(literal(i), scope)
+  const done = block.scores.atom.asynchronous ? [commit("products"), wait("products", 0)] : []
+  loop(count, scope, lowerer, (turn, inside) => {
+    const { out } = inside
+    out.push(...(ahead === 0 ? [barrier] : [wait("copies", ahead - 1), barrier]))
+    copies(add(turn, literal(ahead)), inside)
+    if (ahead === 0) out.push(wait("copies", 0), barrier)
+    emitScoreProduct(turns, turn, inside, lowerer)
+    out.push(...done)
+    const number = add(from, turn)
+    emitScores(block, fold.rows, fold.scores, number, inside, lowerer)
+    emitAdvance(fold, emitWeights(fold, number, inside, lowerer), inside, lowerer)
+    emitOperand(fold, inside, lowerer)
+    emitResultProducts(turns, turn, inside, lowerer)
+    out.push(...done)
+    if (kept !== undefined) emitKeep(fold, kept, add(turn, literal(1)), inside, lowerer)
+  })
+}
+
+/**
+ * Scores of a chunk are multiplied beside the values of the one before it, whose weights are known; its own weights are found while those go on.
+ *
+ *   S = q · k0;  P = weights of S;  for turn from 1 { S = q · k;  O += P · v before;  S ready: weights of S;  O ready: O follows;  P = S };  O += P · v
+ */
+function emitLapped(turns: Turns, scope: Scope, lowerer: Lowerer): void {
+  const { fold, kept, from, count } = turns
+  const { block } = fold
+  const ahead = block.stages - 1
+  const copies = (keys: Expression, values: Expression | undefined, inside: Scope) => {
+    emitCopies(turns, "keys", keys, inside, lowerer)
+    if (values !== undefined) emitCopies(turns, "values", values, inside, lowerer)
+    inside.out.push(commit("copies"))
+  }
+  for (let i = 0; i < ahead; i++) copies(literal(i), i === 0 ? undefined : literal(i - 1), scope)
+  const ready = [wait("copies", ahead - 1), barrier]
+  const body: Statement[] = []
+  const inside: Scope = { ...scope, out: body }
+  body.push(...ready)
+  emitScoreProduct(turns, literal(0), inside, lowerer)
+  body.push(commit("products"))
+  copies(literal(ahead), literal(ahead - 1), inside)
+  body.push(wait("products", 0))
+  emitScores(block, fold.rows, fold.scores, from, inside, lowerer)
+  emitMoves(emitWeights(fold, from, inside, lowerer), inside, lowerer)
+  emitOperand(fold, inside, lowerer)
+  const last = add(count, literal(-1))
+  loop(last, inside, lowerer, (before, here) => {
+    const { out } = here
+    const turn = add(before, literal(1))
+    out.push(...ready)
+    emitScoreProduct(turns, turn, here, lowerer)
+    out.push(commit("products"))
+    emitResultProducts(turns, before, here, lowerer)
+    out.push(commit("products"))
+    copies(add(turn, literal(ahead)), add(before, literal(ahead)), here)
+    out.push(wait("products", 1))
+    const number = add(from, turn)
+    emitScores(block, fold.rows, fold.scores, number, here, lowerer)
+    const moves = emitWeights(fold, number, here, lowerer)
+    out.push(wait("products", 0))
+    if (kept !== undefined) emitKeep(fold, kept, turn, here, lowerer)
+    emitAdvance(fold, moves, here, lowerer)
+    emitOperand(fold, here, lowerer)
+  })
+  body.push(...ready)
+  emitResultProducts(turns, last, inside, lowerer)
+  body.push(commit("products"), wait("products", 0))
+  scope.out.push(...when(apply("lt", literal(0), count), body))
 }
 
 /** Adds a product to fragments: of a staged operand, or of fragments that hold its terms, with a staged one. */
