@@ -8,7 +8,6 @@
  * A root is a folder (absolute) or the name of a package. Nothing is recognised by the spelling of an import, only by where the
  * declaration lies, so aliases, namespaces and re-exports make no difference.
  */
-import { existsSync } from "node:fs"
 import { dirname, join, relative, resolve, sep } from "node:path"
 import { ts } from "ts-morph"
 import { scalarTakers } from "./scalars/subset.js"
@@ -30,14 +29,18 @@ export interface Language {
   readonly roots: readonly Root[]
 }
 
-/** Finds the roots that exist, seen from the project in `folder`. */
-export function findLanguage(program: ts.Program, folder: string, languageRoots: readonly string[]): Language {
-  const host = ts.sys
+/** Finds the roots that exist, seen from the project in `folder`; `host` is the program's. */
+export function findLanguage(
+  program: ts.Program,
+  host: ts.CompilerHost,
+  folder: string,
+  languageRoots: readonly string[],
+): Language {
   const roots = languageRoots.flatMap((root): Root[] => {
     if (/^([./\\]|[A-Za-z]:)/.test(root)) {
       const path = resolve(folder, root)
       const file = join(path, "attach")
-      if (!existsSync(`${file}.ts`)) return []
+      if (!host.fileExists(`${file}.ts`)) return []
       const own = slashed(`${path}/`)
       return [{ folder: own, errors: errorsBeside(path), code: own, helpers: { file } }]
     }
@@ -45,7 +48,7 @@ export function findLanguage(program: ts.Program, folder: string, languageRoots:
     const found = ts.resolveModuleName(root, join(folder, "model.ts"), options, host, undefined, undefined, moduleKind)
     const file = found.resolvedModule?.resolvedFileName
     if (file === undefined) return []
-    const code = slashed(`${packageFolder(file) ?? dirname(file)}/`)
+    const code = slashed(`${packageFolder(file, host) ?? dirname(file)}/`)
     // Where the name leads to sources, by the tsconfig's paths, so does what is inserted.
     const helpers = /\.d\.[cm]?ts$/.test(file)
       ? { entry: internalEntry(root) }
@@ -68,9 +71,9 @@ export function isInternalEntry(specifier: string, { roots }: Language): boolean
 const moduleKind = ts.ModuleKind.ESNext
 
 /** The nearest folder above a file that has a package.json with a name. */
-function packageFolder(file: string): string | undefined {
+function packageFolder(file: string, host: ts.CompilerHost): string | undefined {
   for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {
-    const manifest = ts.sys.readFile(join(folder, "package.json"))
+    const manifest = host.readFile(join(folder, "package.json"))
     if (manifest !== undefined && /"name"\s*:/.test(manifest)) return folder
   }
   return undefined

@@ -7,14 +7,14 @@
  *
  * Importing a model runs it: a model's file is a program. The bundle is imported from memory, under a name of its own each time: nothing is
  * written, no file has to be trusted, and what a model reads while it runs is read anew. Its source map leads an error that is thrown by
- * the model's own code back to its line.
+ * the model's own code back to its line. What comes before the import is done again only when the disk has changed.
  */
 import { randomUUID } from "node:crypto"
 import { basename, resolve } from "node:path"
 import { type Span, thrownText, WeftError } from "../../runtime/errors.js"
-import { bundleModel } from "./bundle.js"
+import { type Bundle, bundleModel } from "./bundle.js"
 import { fromWorkingDirectory, throwDiagnostics } from "./diagnostics.js"
-import type { Observed } from "./observed.js"
+import { type Observed, stillHolds } from "./observed.js"
 import {
   hasOwnDeclarations,
   modelFiles,
@@ -25,7 +25,7 @@ import {
   typeDiagnostics,
 } from "./project.js"
 import { placed, placeInSources } from "./stack.js"
-import { modelFile as existingModel } from "./tsconfig.js"
+import { modelFile as existingModel, readSettings } from "./tsconfig.js"
 
 export interface LoadedModel {
   readonly module: Record<string, unknown>
@@ -50,18 +50,15 @@ export interface LoadedModel {
  *   (ours), `model/bundle-failed`, `model/failed` (the file threw while it was imported; see `cause`)
  */
 export async function loadModel(modelFile: string, options: ProjectOptions = {}): Promise<LoadedModel> {
-  const project = checkedProject(modelFile, options)
-  const transformed = transformProject(project)
-  throwDiagnostics("scalar/function", transformed.diagnostics)
-  const { text, map, observed, outside } = await bundleModel(existingModel(modelFile), project, transformed)
+  const { bundle, files, folder, texts } = await preparedModel(modelFile, options)
+  const { text, map, observed, outside } = bundle
   const name = basename(modelFile).replace(/\.\w+$/, "")
   const bundleName = `weft:${encodeURIComponent(name)}-${randomUUID()}.mjs`
   const address = `data:text/javascript;base64,${Buffer.from(`${text}\n//# sourceURL=${bundleName}\n`).toString("base64")}`
-  const files = new Map(modelFiles(project).map((source) => [resolve(source.fileName), source.text]))
-  const placeOf = (error: unknown) => placeInSources(error, { bundle: bundleName, address, map, files })
+  const placeOf = (error: unknown) => placeInSources(error, { bundle: bundleName, address, map, files: texts })
   try {
     const module: Record<string, unknown> = await import(/* @vite-ignore */ address)
-    return { module, bundle: text, files: transformed.files, folder: project.folder, observed, outside, placeOf }
+    return { module, bundle: text, files, folder, observed, outside, placeOf }
   } catch (cause) {
     if (cause instanceof WeftError) throw placed(cause, placeOf)
     const message = `${fromWorkingDirectory(resolve(modelFile))} cannot be imported: ${thrownText(cause).replaceAll(address, bundleName)}`
@@ -84,14 +81,54 @@ function importHint(cause: unknown): string | undefined {
   return 'name what is imported by a literal, import("./other.ts"): a name that is computed is left to Node, which reads JavaScript and absolute URLs only'
 }
 
+/** A model before its import. */
+interface Prepared extends Pick<LoadedModel, "files" | "folder"> {
+  readonly bundle: Bundle
+  /** The model's own sources by absolute path. */
+  readonly texts: ReadonlyMap<string, string>
+}
+
+/** What this process has prepared, the latest last, each with what its check saw of the disk. */
+const kept = new Map<string, { readonly prepared: Prepared; readonly seen: Observed }>()
+/** Each is about a megabyte of text; a process that goes back and forth has few models. */
+const mostKept = 16
+
+/** Checked and bundled; as it was when it has been, the settings are the same, and the disk answers the same to all that was asked of it. */
+async function preparedModel(modelFile: string, options: ProjectOptions): Promise<Prepared> {
+  const entry = existingModel(modelFile)
+  const settings = readSettings(entry, options.tsconfig)
+  const key = JSON.stringify([process.cwd(), modelFile, entry, options, settings])
+  const known = kept.get(key)
+  kept.delete(key)
+  if (known !== undefined && stillHolds(known.seen) && stillHolds(known.prepared.bundle.observed)) {
+    kept.set(key, known)
+    return known.prepared
+  }
+  const { project, alone } = checkedProject(modelFile, options)
+  const transformed = transformProject(project)
+  throwDiagnostics("scalar/function", transformed.diagnostics)
+  const prepared = {
+    bundle: await bundleModel(entry, project, transformed),
+    files: transformed.files,
+    folder: project.folder,
+    texts: new Map(modelFiles(project).map((source) => [resolve(source.fileName), source.text])),
+  }
+  if (alone) kept.set(key, { prepared, seen: project.seen })
+  for (const oldest of kept.keys()) if (kept.size > mostKept) kept.delete(oldest)
+  return prepared
+}
+
 /**
- * The project without errors of types. Most models name nothing of the platform; one that does is opened again, and so is one beside files of
- * declarations, which may: a type that is not found there would be `any`, and hide errors here.
+ * The project without errors of types, and whether it needs nothing of the platform. Most models name nothing of it; one that does is opened
+ * again, and so is one beside files of declarations, which may: a type that is not found there would be `any`, and hide errors here.
  */
-function checkedProject(modelFile: string, options: ProjectOptions): OpenProject {
+function checkedProject(
+  modelFile: string,
+  options: ProjectOptions,
+): { readonly project: OpenProject; readonly alone: boolean } {
   const alone = openProject([modelFile], options, false)
-  if (!hasOwnDeclarations(alone) && typeDiagnostics(alone).length === 0) return alone
+  if (!hasOwnDeclarations(alone) && typeDiagnostics(alone).length === 0) return { project: alone, alone: true }
   const project = openProject([modelFile], options)
   throwDiagnostics("model/type-error", typeDiagnostics(project))
-  return project
+  return { project, alone: false }
 }

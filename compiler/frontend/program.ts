@@ -4,6 +4,7 @@
  */
 import { dirname, join } from "node:path"
 import { Project, ts } from "ts-morph"
+import { createObserver, type Observer } from "./observed.js"
 
 /** Where the libraries lie for ts-morph, on no disk. */
 const libraryFolder = "/node_modules/typescript/lib"
@@ -12,17 +13,32 @@ let libraries: ReturnType<Project["getModuleResolutionHost"]> | undefined
 /** Files of libraries and packages by options and path: a process that compiles several models parses and binds them once. */
 const parsed = new Map<string, ts.SourceFile>()
 
-export function createProgram(files: readonly string[], options: ts.CompilerOptions): ts.Program {
+export const createProgram = (
+  files: readonly string[],
+  options: ts.CompilerOptions,
+  host: ts.CompilerHost = createHost(options),
+): ts.Program => ts.createProgram([...files], options, host)
+
+/** @param observer is told of everything that is asked of the disk, but for what lies in a folder, which is asked for the packages of `types` */
+export function createHost(options: ts.CompilerOptions, observer: Observer = createObserver()): ts.CompilerHost {
   libraries ??= new Project().getModuleResolutionHost()
   const library = libraries
   const host = ts.createCompilerHost(options)
-  const { fileExists, readFile, getSourceFile } = host
+  const { readFile, getSourceFile } = host
+  const { fileExists, directoryExists, realpath } = observer.host
   const bound = JSON.stringify(options)
   const isLibrary = (path: string) => dirname(path) === libraryFolder
   host.getDefaultLibLocation = () => libraryFolder
   host.getDefaultLibFileName = (given) => join(libraryFolder, ts.getDefaultLibFileName(given))
   host.fileExists = (path) => (isLibrary(path) ? library.fileExists(path) : fileExists(path))
-  host.readFile = (path) => (isLibrary(path) ? library.readFile(path) : readFile(path))
+  host.directoryExists = directoryExists
+  host.realpath = realpath
+  host.readFile = (path) => {
+    if (isLibrary(path)) return library.readFile(path)
+    const text = fileExists(path) ? readFile(path) : undefined
+    if (text !== undefined) observer.used(path, text)
+    return text
+  }
   host.getSourceFile = (path, ...rest) => {
     if (!path.includes("/node_modules/")) return getSourceFile(path, ...rest)
     const key = JSON.stringify([bound, path, rest[0]])
@@ -32,5 +48,5 @@ export function createProgram(files: readonly string[], options: ts.CompilerOpti
     if (made !== undefined) parsed.set(key, made)
     return made
   }
-  return ts.createProgram([...files], options, host)
+  return host
 }

@@ -12,8 +12,9 @@ import { relative, resolve, sep } from "node:path"
 import { ts } from "ts-morph"
 import { type Diagnostic, fromTypeScript } from "./diagnostics.js"
 import { findLanguage, isLanguageFile, isLanguagePath, type Language } from "./language.js"
+import { createObserver, type Observed } from "./observed.js"
 import { spanOfRange } from "./places.js"
-import { createProgram } from "./program.js"
+import { createHost, createProgram } from "./program.js"
 import { type Transformed, transform } from "./transform.js"
 import { isDeprecation, modelFile, readSettings, type Settings } from "./tsconfig.js"
 
@@ -31,6 +32,8 @@ export interface OpenProject {
   readonly language: Language
   /** The files that belong to the project rather than to packages: what is transformed. */
   readonly sources: readonly ts.SourceFile[]
+  /** What was seen of the disk: with the settings, and without the platform, all that the checker's answers follow from. */
+  readonly seen: Observed
 }
 
 const defaultLanguageRoots = ["./dsl", "weft"]
@@ -44,10 +47,13 @@ export function openProject(files: readonly string[], options: ProjectOptions = 
   const paths = files.map(modelFile)
   const settings = readSettings(paths[0] ?? resolve("tsconfig.json"), options.tsconfig)
   const { folder, options: compilerOptions, ambient } = settings
-  const program = createProgram([...paths, ...ambient], platform ? compilerOptions : withoutPlatform(compilerOptions))
+  const observer = createObserver()
+  const chosen = platform ? compilerOptions : withoutPlatform(compilerOptions)
+  const host = createHost(chosen, observer)
+  const program = createProgram([...paths, ...ambient], chosen, host)
   const sources = program.getSourceFiles().filter((source) => isProjectSource(source, folder))
-  const language = findLanguage(program, folder, options.languageRoots ?? defaultLanguageRoots)
-  return { settings, folder, sources, language }
+  const language = findLanguage(program, host, folder, options.languageRoots ?? defaultLanguageRoots)
+  return { settings, folder, sources, language, seen: observer.observed() }
 }
 
 /** The language's own library, and no packages of types that nobody imports. */
@@ -159,11 +165,22 @@ function languageTexts(project: OpenProject): ReadonlyMap<string, Transformed | 
   const models = new Set(modelFiles(project))
   if ([...models].some((file) => !ts.isExternalModule(file) || /\bdeclare\b/.test(file.text))) return undefined
   const hash = createHash("sha256").update(JSON.stringify([folder, language.roots, program.getCompilerOptions()]))
-  for (const file of program.getSourceFiles())
-    if (!models.has(file) && !program.isSourceFileDefaultLibrary(file)) hash.update(`\0${file.fileName}\0${file.text}`)
-  const key = hash.digest("hex")
   const own = sources.filter((source) => !models.has(source))
+  const counts = own.some(importsPackage)
+    ? () => true
+    : (file: ts.SourceFile) => isLanguageFile(file, language) || declaresForOthers(file)
+  for (const file of program.getSourceFiles())
+    if (!models.has(file) && !program.isSourceFileDefaultLibrary(file) && counts(file))
+      hash.update(`\0${file.fileName}\0${file.text}`)
+  const key = hash.digest("hex")
   const texts = transformedLanguage.get(key) ?? new Map(own.map((s) => [s.fileName, transformSource(s, project)]))
   transformedLanguage.set(key, texts)
   return texts
 }
+
+const importsPackage = ({ text }: ts.SourceFile): boolean =>
+  ts.preProcessFile(text).importedFiles.some(({ fileName }) => !fileName.startsWith("."))
+
+/** Whether a file may give something to those that do not import it. */
+const declaresForOthers = (file: ts.SourceFile): boolean =>
+  !ts.isExternalModule(file) || /\b(global|module)\s*["'{/]/.test(file.text)

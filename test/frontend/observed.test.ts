@@ -315,3 +315,35 @@ export { k as Date, Mode }`,
     expect(outsideOf(sources.find(({ fileName }) => fileName === model)!, language.checker)).toBeUndefined()
   })
 })
+
+describe("what a process has checked", () => {
+  const files = {
+    ...packaged("node_modules/p", "p", 2),
+    "model.ts":
+      'import { k } from "p"\nconst list = [k]\nexport const value: number = list[0]\nexport const made = {}\n',
+  }
+  const load = async (folder: string) => (await loadModel(join(folder, "model.ts"))).module
+
+  test("is imported anew each time", async () => {
+    const folder = temporaryProject(files)
+    const [first, second] = [await load(folder), await load(folder)]
+    expect(second).toEqual(first)
+    expect(second.made).not.toBe(first.made)
+    rmSync(folder, { recursive: true })
+  })
+
+  const settings = { compilerOptions: { ...compilerOptions, noUncheckedIndexedAccess: true } }
+  /** Changes after which the module would be the same, but has an error. */
+  const changes: readonly (readonly [string, string, string])[] = [
+    ["a package's declarations", "node_modules/p/i.d.ts", "export declare const k: string\n"],
+    ["the settings", "tsconfig.json", JSON.stringify(settings)],
+    ["a file of declarations that comes to be", "p.d.ts", 'declare module "p" {\n  export const k: string\n}\n'],
+  ]
+  test.each(changes)("is checked again after a change: %s", async (_, name, text) => {
+    const folder = temporaryProject(files)
+    expect((await load(folder)).value).toBe(2)
+    write(folder, { [name]: text })
+    await expect(load(folder)).rejects.toMatchObject({ code: "model/type-error" })
+    rmSync(folder, { recursive: true })
+  })
+})
