@@ -3,13 +3,16 @@
  * from them: one operand becomes a value that is what it was, but that no compiler knows.
  *
  *   x − x, (x + y) − x, x / x          are not 0, 0 + y, 1 for an infinite x
- *   a·b + a·c                          is not a·(b + c)
+ *   a·b + a·c, a·2 − (a + a)           are not a·(b + c), 0
+ *   (x + 1) − 1                        is not x, which may be −0
  *   x + y < x                          is not y < 0
  *   x < y ? x : y, !(x < y)            are not min(x, y), x >= y for NaN
+ *   (x < y ? 1 : 0) − 1                is not −(x < y ? 0 : 1), which has −0 for 0
  *   0·x, 0 / x, 0 + x, 0 − x           are not 0, 0, x, −x
  *
  * In the last line 0 is any value that a driver may come to know: a literal, what is made of literals and of the numbers of loops, which may
- * be unrolled, a choice between such values by a condition, and a truth as a number. Products of what comes from memory stay as they are.
+ * be unrolled, a choice between such values by a condition, a truth as a number, and what a condition chooses that a range decides, such as
+ * 0 > |x|. Products of what comes from memory stay as they are.
  */
 import { isLiteral } from "../../ir/expression.js"
 import { memoized } from "../../ir/memoized.js"
@@ -32,31 +35,22 @@ export function cancels(x: OperationNode, known: Known): readonly number[] {
     case "div":
       return [...(alike(a, b, known) ? [1] : []), ...vanishing("choices")]
     case "add":
-    case "sub":
-      return [...joined(x, a, b, known), ...vanishing("numbers")]
-    case "lt":
-    case "le":
-    case "gt":
-    case "ge":
-    case "eq":
-    case "ne":
-      return sums(a, b, known)
+    case "sub": {
+      const at = [...joined(x, a, b, known), ...vanishing("numbers")]
+      return at.length === 0 && mayBeKnown(x, known, "choices") ? [0] : at
+    }
     case "select":
       return choosesCompared(x, known) ? [1] : []
     default:
-      return []
+      return comparisons.has(x.operation) && sharePart(a, b, known) ? [1] : []
   }
 }
 
 function joined({ operation }: OperationNode, a: Expression, b: Expression, known: Known): readonly number[] {
   // 2x is what it should be.
   if (operation === "add" && named(a, known) === named(b, known)) return []
-  return shareFactor(a, b, known) ? [1] : sums(a, b, known)
+  return sharePart(a, b, known) || (isShifted(a, known) && isShifted(b, known)) ? [1] : []
 }
-
-/** Which of two is a sum of the other and something. */
-const sums = (a: Expression, b: Expression, known: Known): readonly number[] =>
-  hasTerm(a, b, known) ? [0] : hasTerm(b, a, known) ? [1] : []
 
 const comparisons: ReadonlySet<Operation> = new Set(["lt", "le", "gt", "ge", "eq", "ne"])
 
@@ -102,13 +96,15 @@ function alike(a: Expression, b: Expression, known: Known, literals = true): boo
 const partsOf = (x: Expression, operations: readonly Operation[], known: Known): readonly Expression[] =>
   sizes(x, known).flatMap((e) => (e.kind === "operation" && operations.includes(e.operation) ? e.args : [e]))
 
-const hasTerm = (sum: Expression, term: Expression, known: Known): boolean =>
-  alike(sum, term, known) || partsOf(sum, ["add", "sub"], known).some((t) => alike(t, term, known))
-
-function shareFactor(a: Expression, b: Expression, known: Known): boolean {
-  const those = partsOf(b, ["mul"], known)
-  return partsOf(a, ["mul"], known).some((f) => !isLiteral(named(f, known)) && those.some((g) => alike(f, g, known)))
+/** Whether two values have a factor or a term in common, or one is a part of the other. */
+function sharePart(a: Expression, b: Expression, known: Known): boolean {
+  const parts = (x: Expression) => [x, ...partsOf(x, ["mul", "add", "sub"], known)]
+  return parts(a).some((f) => !isLiteral(named(f, known)) && parts(b).some((g) => alike(f, g, known)))
 }
+
+/** Whether a value is a literal, or a literal is a term of it. */
+const isShifted = (x: Expression, known: Known): boolean =>
+  partsOf(x, ["add", "sub"], known).some((e) => isLiteral(named(e, known)))
 
 /** Whether `x` chooses between what its condition compares. */
 function choosesCompared(x: OperationNode, known: Known): boolean {
@@ -119,8 +115,14 @@ function choosesCompared(x: OperationNode, known: Known): boolean {
   return chosen.every((c) => of.args.some((a) => alike(a, c, known, false) || named(a, known) === c))
 }
 
-/** Whether only what is one number is seen, or what is one of two as well: 0 or 1 as a factor makes a choice of a product, as a term nothing. */
-type Through = "numbers" | "choices"
+/**
+ * Whether only what is one number is seen, or what is one of two as well: 0 or 1 as a factor makes a choice of a product, as a term nothing. Of
+ * what is compared a range is enough: |x| < 0 is false.
+ */
+type Through = "numbers" | "choices" | "ranges"
+
+/** What has a range, whatever it is given. */
+const ranged: ReadonlySet<Operation> = new Set(["abs", "sign", "sqrt", "exp", "sin", "cos", "tanh"])
 
 /** Whether a compiler may come to know that a value is 0. */
 function mayVanish(x: Expression, known: Known, through: Through): boolean {
@@ -148,9 +150,12 @@ function mayBeKnown(root: Expression, known: Known, through: Through): boolean {
         return false
     }
     const [first, ...rest] = of.args as [Expression, Expression, Expression]
-    if (of.operation === "toF32" && first.dtype === "bool" && through === "choices") return true
+    const isRanged = ranged.has(of.operation) || (of.operation === "mul" && alike(first, rest[0]!, known))
+    if (through === "ranges" && of.dtype === "f32" && isRanged) return true
+    if (comparisons.has(of.operation)) return of.args.every((a) => mayBeKnown(a, known, "ranges"))
+    if (of.operation === "toF32" && first.dtype === "bool" && through !== "numbers") return true
     if (of.operation !== "select") return of.args.every(visit)
-    return visit(first) ? rest.some(visit) : through === "choices" && rest.every(visit)
+    return visit(first) ? rest.some(visit) : through !== "numbers" && rest.every(visit)
   })
   return visit(root)
 }
