@@ -61,9 +61,18 @@ function draw(choose: Choices, depth: number): Expression {
   return kind < 9 ? apply("select", condition, ...either()) : apply("toF32", condition)
 }
 
+/** Of square roots; nothing is computed from what is rounded so. */
+const rooted: readonly ((a: Expression, b: Expression) => Expression)[] = [
+  (a, b) => apply("mul", apply("sqrt", a), apply("sqrt", b)),
+  (a) => apply("mul", apply("sqrt", a), apply("sqrt", a)),
+  (a) => apply("div", a, apply("sqrt", a)),
+]
+
 export function termOf(numbers: readonly number[]): Term {
   const choose = new Choices(numbers)
-  return { unrolled: choose.chance(30), width: choose.chance(20) ? 4 : 1, term: draw(choose, 1 + choose.below(3)) }
+  const [unrolled, width] = [choose.chance(30), choose.chance(20) ? 4 : 1] as const
+  if (choose.chance(5)) return { unrolled, width, term: choose.of(rooted)(draw(choose, 1), draw(choose, 1)) }
+  return { unrolled, width, term: draw(choose, 1 + choose.below(3)) }
 }
 
 /** Each term for all iterations and points. */
