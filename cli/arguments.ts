@@ -7,6 +7,7 @@ import { parseArgs } from "node:util"
 import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
 import { architectureOf, type Binary } from "../runtime/devices/cuda/compilers/architectures.js"
 import { type Accesses, accessesNames, deviceNames } from "./device.js"
+import { nearest } from "./nearest.js"
 import { writablePath } from "./result.js"
 
 /** A mistake in the arguments, told in one line. */
@@ -141,9 +142,15 @@ export function parse(
       { type: switches.includes(flag) ? "boolean" : "string", multiple: flag === "stop" } as const,
     ]),
   )
-  const { values, positionals } = parsed(() => parseArgs({ args: [...args], options, allowPositionals: true }))
+  const { values, positionals } = parsed(
+    () => parseArgs({ args: [...args], options, allowPositionals: true }),
+    Object.keys(options),
+  )
   const read = Object.entries(values).map(([flag, value]) => [flag, checkedValue(flag as Flag, value, own)] as const)
-  return { values: Object.fromEntries(read), words: positionals }
+  const found: Arguments = Object.fromEntries(read)
+  if (found.threads !== undefined && (found.device === "webgpu" || found.device === "cuda"))
+    throw new UsageError("--threads goes with --device wasm")
+  return { values: found, words: positionals }
 }
 
 function checkedValue(flag: Flag, value: unknown, own: Readonly<Partial<Record<Flag, Reader>>>): unknown {
@@ -155,8 +162,8 @@ function checkedValue(flag: Flag, value: unknown, own: Readonly<Partial<Record<F
   return found
 }
 
-/** Node's own words for an unknown flag or a missing value, without its advice on shells. */
-function parsed<T>(read: () => T): T {
+/** Node's own words for an unknown flag, with the one that was meant, or a missing value, without its advice on shells. */
+function parsed<T>(read: () => T, flags: readonly string[]): T {
   try {
     return read()
   } catch (error) {
@@ -164,6 +171,9 @@ function parsed<T>(read: () => T): T {
     const dashed = /^Option '(.*)' argument is ambiguous/.exec(message)
     if (dashed !== null)
       throw new UsageError(`${dashed[1]} is followed by a flag; write ${dashed[1]}=-1 for a value with a dash`)
-    throw new UsageError(message.split(/\.\s|\n/)[0]!.replace(/\.$/, ""))
+    const [, unknown] = /^Unknown option '--([^']*)'/.exec(message) ?? []
+    const meant = unknown === undefined ? undefined : nearest(unknown, flags)
+    const told = message.split(/\.\s|\n/)[0]!.replace(/\.$/, "")
+    throw new UsageError(meant === undefined ? told : `${told}; did you mean '--${meant}'?`)
   }
 }

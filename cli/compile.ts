@@ -15,7 +15,7 @@ import type { Compiler } from "../runtime/devices/cuda/compilers/compiler.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
 import { cudaAdapter } from "./device.js"
-import { say } from "./output.js"
+import { counted, say } from "./output.js"
 import { writableFolder, writablePath, writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
 import { namedTuned } from "./tuned.js"
@@ -42,7 +42,7 @@ export async function compile(args: readonly string[]): Promise<number> {
   if (target === "cuda") await writeCuda(artifact, out, binaries)
   else await writeResult(out, JSON.stringify(artifact))
   const ahead = binaries === undefined ? "" : `, compiled for ${binaries.names} by ${binaries.compiler.description}`
-  say(`weft: ${out}: ${artifact.kernels.length} kernels for ${target}${ahead}`)
+  say(`weft: ${out}: ${counted(artifact.kernels.length, "kernel")} for ${target}${ahead}`)
   return 0
 }
 

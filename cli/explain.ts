@@ -8,7 +8,7 @@ import { defaultDevice, deviceOn, devices } from "../compiler/explain/devices.js
 import { WeftError } from "../runtime/errors.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
-import { say, write } from "./output.js"
+import { counted, say, write } from "./output.js"
 import { writeResult } from "./result.js"
 import { missingConfig, readObject, subjectOf } from "./subject.js"
 import { namedTuned } from "./tuned.js"
@@ -49,7 +49,7 @@ export async function explain(args: readonly string[]): Promise<number> {
   const { facts, page } = await explaining.catch((cause) => Promise.reject(missingConfig(subject, cause)))
   if (out !== undefined) {
     await writeResult(out, page())
-    say(`weft: ${out} shows ${facts.distinctKernels} kernels for ${target}`)
+    say(`weft: ${out} shows ${counted(facts.distinctKernels, "kernel")} for ${target}`)
     const slow = facts.kernels.filter((k) => k.why.length > 0).length
     if (slow > 0)
       say(`weft: ${slow} launches take far longer than their bytes and operations, by estimate; they are marked`)

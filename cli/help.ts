@@ -4,6 +4,7 @@
  *     weft benhc     →   there is no command 'benhc'; did you mean 'bench'?
  */
 import { type CommandName, type CommandTable, commandNames, commands } from "./commands.js"
+import { nearest } from "./nearest.js"
 
 const indent = 30
 
@@ -42,26 +43,5 @@ function line(left: string, about: string): string {
 }
 
 /** The command that a single word was probably meant to be; undefined for what reads like a prompt. */
-export function meantCommand(word: string): string | undefined {
-  if (!/^[A-Za-z]+$/.test(word)) return undefined
-  const lower = word.toLowerCase()
-  const near = [...commandNames, "help", "version"].map((name) => ({ name, distance: edits(lower, name) }))
-  const [best] = near.sort((a, b) => a.distance - b.distance)
-  return best!.distance <= (best!.name.length <= 4 ? 1 : 2) ? best!.name : undefined
-}
-
-/** Letters to insert, remove, replace or exchange with their neighbour (Damerau 1964, optimal alignment). */
-function edits(a: string, b: string): number {
-  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)]
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1] ? 0 : 1
-      row[j] = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + same)
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j]!, rows[i - 2]![j - 2]! + 1)
-    }
-    rows.push(row)
-  }
-  return rows[a.length]![b.length]!
-}
+export const meantCommand = (word: string): string | undefined =>
+  /^[A-Za-z]+$/.test(word) ? nearest(word, [...commandNames, "help", "version"]) : undefined

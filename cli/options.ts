@@ -83,9 +83,34 @@ export function sourcePath(source: unknown): string | undefined {
   })
 }
 
+const loadNames = {
+  device: true,
+  threads: true,
+  precision: true,
+  chunk: true,
+  context: true,
+  accesses: true,
+  experimentalGpu: true,
+  memory: true,
+  tuned: true,
+  model: true,
+  cache: true,
+  checkpoint: true,
+  onProgress: true,
+} as const
+
+const programNames = {
+  device: true,
+  threads: true,
+  accesses: true,
+  experimentalGpu: true,
+  tuned: true,
+  cache: true,
+} as const
+
 /** @throws WeftError `load/option`, `load/precision`, `load/accesses`, `load/chunk`, `load/context`, `load/memory` */
 export function loadOptions(given: NodeLoadOptions): NodeLoadOptions {
-  const options = { ...optionsOf(given, "load/option") }
+  const options = { ...optionsOf(given, "load/option", loadNames) }
   for (const name of ["model", "checkpoint"] as const) pathOption(options[name], "load/option", name, false)
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], "load/option", name, true)
   functionOf(options.onProgress, "load/option", "onProgress")
@@ -100,7 +125,7 @@ export function loadOptions(given: NodeLoadOptions): NodeLoadOptions {
 
 /** @throws WeftError `program/options`, `program/accesses`, `program/cache`, `program/tuned` */
 export function programOptions(given: LoadProgramOptions): LoadProgramOptions {
-  const options = { ...optionsOf(given, "program/options") }
+  const options = { ...optionsOf(given, "program/options", programNames) }
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], `program/${name}`, name, true)
   oneOfNames(options.accesses, accessesNames, "program/accesses", "accesses")
   switchOf(options.experimentalGpu, "program/options", "experimentalGpu")

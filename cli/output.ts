@@ -30,6 +30,9 @@ export function say(line: string): void {
   process.stderr.write(`${terminalText(line)}\n`)
 }
 
+/** "1 kernel", "2 kernels". */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+
 /** Progress on one line of a terminal, wiped when `done` is called; nothing where standard error is not a terminal. */
 export function createProgress(): { readonly show: (text: string) => void; readonly done: () => void } {
   const { isTTY, columns } = process.stderr

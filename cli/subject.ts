@@ -59,7 +59,8 @@ export async function readObject(path: string): Promise<Readonly<Record<string, 
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    refuse(`is not JSON: ${cause instanceof Error ? cause.message : cause}`)
+    // What Node quotes of the file may have several lines.
+    refuse(`is not JSON: ${String(cause instanceof Error ? cause.message : cause).replace(/\s+/g, " ")}`)
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) refuse("is not a JSON object")
   return value as Record<string, unknown>

@@ -72,8 +72,19 @@ export async function compileFile(
   return typed("compile/unforeseen", async () => compileLoaded(await loadModel(file), file, given, target, checked))
 }
 
+const optionNames = {
+  tensors: true,
+  chunk: true,
+  context: true,
+  adapter: true,
+  precision: true,
+  tuned: true,
+  onWarning: true,
+  verify: true,
+} as const
+
 function checkedOptions(target: ArtifactTarget, options: CompileModelOptions | undefined): CompileModelOptions {
-  const given = optionsOf(options, "compile/options")
+  const given = optionsOf(options, "compile/options", optionNames)
   if (target === undefined)
     throw new WeftError("compile/target", "there is no target", { hint: `name ${targetNames.join(" or ")}` })
   oneOfNames(target, targetNames, "compile/target", "target")
@@ -151,6 +162,10 @@ function compileModule(
   target: ArtifactTarget,
   options: CompileModelOptions,
 ): Compilation {
+  if (isProgram(defined) && Object.keys(config).length > 0)
+    throw new WeftError("compile/config", `${fromWorkingDirectory(modelFile)} is a program, which has no config`, {
+      hint: "give none; to compile, {}",
+    })
   const program = isProgram(defined) ? defined : configure(model, config, modelFile, placeOf)
   const stored = options.tensors?.(parametersOf(program), program.facts ?? {})
   return compileProgram(program, family, {
@@ -182,7 +197,7 @@ function configure(
     if (issues === undefined)
       throw cause instanceof WeftError || placeOf(cause) !== undefined ? cause : refusedConfig(cause)
     const file = fromWorkingDirectory(modelFile)
-    throw new WeftError("compile/config", `config.json asks for what ${file} does not compute\n${issues}`, {
+    throw new WeftError("compile/config", `the config asks for what ${file} does not compute\n${issues}`, {
       hint: "the fields are checked before anything is computed, so that none is ignored",
       cause,
     })
@@ -210,7 +225,7 @@ function issuesOf(error: unknown): string | undefined {
   // A schema's author may have made them by hand.
   const line = (issue: { readonly path?: unknown; readonly message?: unknown } | null | undefined) => {
     const path = Array.isArray(issue?.path) ? issue.path.map(thrownText).join(".") : ""
-    return `  ${path === "" ? "" : `${path}: `}${printable(thrownText(issue?.message)).slice(1, -1)}`
+    return `  ${path === "" ? "" : `${path}: `}${printable(thrownText(issue?.message)).slice(1, -1).replaceAll('\\"', '"')}`
   }
   return issues.map(line).join("\n")
 }

@@ -33,10 +33,20 @@ export function fromHost<T>(code: ErrorCode, what: string, read: () => T): T {
   }
 }
 
-/** An object of options; none when left out. */
-export function optionsOf<Options extends object>(value: Options | undefined, code: ErrorCode): Options {
+/** An object of options; none when left out. What has another name than those would not be heard, and is refused. */
+export function optionsOf<Options extends object>(
+  value: Options | undefined,
+  code: ErrorCode,
+  names: { readonly [Name in keyof Required<Options>]: true },
+): Options {
   if (value === undefined) return {} as Options
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    const unknown = Object.keys(value).find((name) => !Object.hasOwn(names, name))
+    if (unknown === undefined) return value
+    throw new WeftError(code, `there is no option ${printable(unknown)}`, {
+      hint: `the options are ${Object.keys(names).join(", ")}`,
+    })
+  }
   throw new WeftError(code, `the options are ${hostText(value)}; an object is expected`)
 }
 

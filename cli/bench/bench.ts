@@ -167,14 +167,17 @@ function table(found: Found & { readonly firstToken: FirstToken }): string {
     ],
     [
       "load",
-      `${seconds(found.loadMs)} for ${megabytes(found.weightBytes)} of weights: ${digits(found.loadBytesPerSecond / 1e9)} GB/s`,
+      `${seconds(found.loadMs)} for ${megabytes(found.weightBytes)} of weights: ${rate(found.loadBytesPerSecond)}`,
     ],
     ["memory", `${megabytes(found.deviceBytes)} on the device, ${megabytes(found.hostBytes)} at most in this process`],
-    ["ceiling", `${digits(found.readCeilingBytesPerSecond / 1e9)} GB/s read by a kernel that does nothing else`],
+    ["ceiling", `${rate(found.readCeilingBytesPerSecond)} read by a kernel that does nothing else`],
   ] as const
   const profile = found.profile === undefined ? "" : `\n${profileText(found.profile)}`
   return lines.map(([name, text]) => `${name.padEnd(18)}${text}\n`).join("") + profile
 }
+
+const rate = (bytesPerSecond: number) =>
+  bytesPerSecond < 1e9 ? `${digits(bytesPerSecond / 1e6)} MB/s` : `${digits(bytesPerSecond / 1e9)} GB/s`
 
 const nameOf = ({ kind, context, tokens }: Row) =>
   kind === "reading" ? `reading ${digits(tokens)}` : `${kind} at ${digits(context)}`

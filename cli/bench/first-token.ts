@@ -41,15 +41,20 @@ export async function measureFirstToken(args: readonly string[]): Promise<FirstT
       const env = { ...process.env, XDG_CACHE_HOME: cache }
       const child = spawn(process.execPath, [...process.execArgv, ...words], {
         env,
-        stdio: ["ignore", "pipe", "inherit"],
+        stdio: ["ignore", "pipe", "pipe"],
       })
-      let said = ""
+      let [said, told] = ["", ""]
       child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text))
+      child.stderr.setEncoding("utf8").on("data", (text: string) => (told += text))
       child.on("error", reject)
       child.on("close", (code) => {
         const found = Number(said)
         if (code === 0 && found > 0) resolve(found)
-        else reject(new WeftError("cli/bench", `the process that measures the first token ended with ${code}`))
+        else {
+          // What it says of the device has been said already.
+          process.stderr.write(told)
+          reject(new WeftError("cli/bench", `the process that measures the first token ended with ${code}`))
+        }
       })
     })
   try {

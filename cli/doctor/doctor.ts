@@ -123,8 +123,9 @@ function cardRow(card: MachineFacts["cuda"]["cards"][number], ordinal: number): 
 
 function adapterRows(adapter: NonNullable<MachineFacts["webgpu"]["adapter"]>): string {
   const { description, software, limits, subgroupMinSize, subgroupMaxSize, bindingBytes, matrices } = adapter
+  const lanes = subgroupMinSize === subgroupMaxSize ? subgroupMinSize : `${subgroupMinSize} to ${subgroupMaxSize}`
   const has = [
-    limits.subgroups ? `subgroups of ${subgroupMinSize} to ${subgroupMaxSize} lanes` : "no subgroups",
+    limits.subgroups ? `subgroups of ${lanes} lanes` : "no subgroups",
     limits.f16 ? "f16" : "no f16",
     `${limits.invocations} threads and ${limits.workgroupBytes / 1024} KiB a workgroup`,
     `bindings of ${(bindingBytes / 2 ** 20).toFixed(0)} MiB`,

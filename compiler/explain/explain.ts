@@ -53,10 +53,10 @@ export async function explain(
   target: ArtifactTarget,
   options: ExplainOptions,
 ): Promise<Explained> {
-  const { seq, past, device } = options
-  const adapter = options.adapter ?? (target === "webgpu" ? device?.adapter : undefined)
+  const { subject, seq, past, device, measured, ...compiling } = options
+  const adapter = compiling.adapter ?? (target === "webgpu" ? device?.adapter : undefined)
   const start = performance.now()
-  const file = await compileFile(modelFile, config, target, { ...options, adapter, chunk: seq })
+  const file = await compileFile(modelFile, config, target, { ...compiling, adapter, chunk: seq })
   const compileSeconds = (performance.now() - start) / 1000
   const peakRssBytes = process.resourceUsage().maxRSS * 1024
 
@@ -68,7 +68,7 @@ export async function explain(
         ? sizes(past, 1)
         : sizes(0, Math.min(seq, artifact.model.chunk))
   const shown = artifact.model === undefined ? Object.keys(artifact.entries).slice(0, 1) : ["step", "prefill"]
-  const costs = compilationCosts(file.compilation, sizesOf, device, options.measured)
+  const costs = compilationCosts(file.compilation, sizesOf, device, measured)
   const explanation = viewOf(
     file,
     shown.map((name) => ({ name, sizes: sizesOf(name) })),

@@ -35,7 +35,9 @@ const mostDepth = 64
  */
 export function configOf(value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new WeftError("compile/config", `the config is ${hostText(value)}; the object of a config.json is expected`)
+    throw new WeftError("compile/config", `the config is ${hostText(value)}; the object of a config.json is expected`, {
+      hint: "a program has none: give {}",
+    })
   const refuse = (path: string, why: string): never => {
     throw new WeftError("compile/config", `${path === "" ? "the config" : printable(path).slice(1, -1)} ${why}`, {
       hint: "a config holds what a config.json can say",

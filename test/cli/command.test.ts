@@ -118,7 +118,9 @@ test("a mistake ends the process with its code", async () => {
 
 describe("wrong arguments: one line, exit code 2, nothing on standard output", () => {
   test.each([
-    [["--temprature", "1"], "Unknown option '--temprature'"],
+    [["--temprature", "1"], "Unknown option '--temprature'; did you mean '--temperature'?"],
+    [["--colour", "1"], "Unknown option '--colour'"],
+    [["--device", "webgpu", "--threads", "2"], "--threads goes with --device wasm"],
     [["--max-tokens", "many"], '--max-tokens takes a whole number, not "many"'],
     [["--temperature", "200"], "--temperature is 200; it is a number from 0 to 100"],
     [["--top-p=-1"], "--top-p is -1; it is a number from 0 to 1"],
@@ -168,7 +170,15 @@ describe("refusals: message and hint, exit code 1, no stack", () => {
     [["hello", "--model", goldenFolder("qwen3-moe"), ...greedy], /no tokenizer, so it cannot read text\nhint: .*\n$/],
     [["--model-file", "none.ts", ...greedy], /none\.ts/],
     [["explain", "models/qwen3.ts", "--config", "none.json", "--json"], /^weft: "none.json" cannot be read: /],
-    [["explain", "models/qwen3.ts", "--config", "README.md", "--json"], /^weft: "README.md" is not JSON: /],
+    [["explain", "models/qwen3.ts", "--config", "README.md", "--json"], /^weft: "README.md" is not JSON: [^\n]*\n$/],
+    [
+      ["explain", "models/qwen3.ts", "--config", "package.json", "--json"],
+      /^weft: the config asks for what models\/qwen3\.ts does not compute\n {2}vocab_size: /,
+    ],
+    [
+      ["explain", "examples/stencil.ts", "--config", "package.json", "--json"],
+      /^weft: examples\/stencil\.ts is a program, which has no config\nhint: /,
+    ],
     [
       ["explain", "models/qwen3.ts", "--json"],
       /^weft: models\/qwen3\.ts is a model and needs a config\nhint: give --config/,
@@ -182,6 +192,14 @@ describe("refusals: message and hint, exit code 1, no stack", () => {
     expect(stderr).toMatch(message)
     expect(stderr).not.toMatch(/\n\s+at /)
   })
+})
+
+test("what a model's config may be is told as its schema says it", async () => {
+  const config = join(folder, "other.json")
+  const published = JSON.parse(await readFile("test/configs/qwen3-0.6b.json", "utf8"))
+  await writeFile(config, JSON.stringify({ ...published, model_type: "other" }))
+  const { stderr } = await weftHere(["explain", "models/qwen3.ts", "--config", config, "--json"])
+  expect(stderr).toContain('model_type: Invalid option: expected one of "qwen3"|"qwen3_moe"\n')
 })
 
 test("logits writes the golden's logits to a safetensors file", async () => {

@@ -107,7 +107,7 @@ test("subgroup matrices, in words: not asked for, used, or why not", () => {
   const offered = ["f16 → f32 16 × 16 × 16", "f16 → f16 16 × 16 × 16"]
   expect(rowsOf({ asked: false, offered: [] })).toBe(`webgpu          usable
   adapter       nvidia hopper
-                subgroups of 32 to 32 lanes, f16, 1024 threads and 48 KiB a workgroup, bindings of 2048 MiB
+                subgroups of 32 lanes, f16, 1024 threads and 48 KiB a workgroup, bindings of 2048 MiB
   matrices      not asked for: --experimental-gpu asks for subgroup matrices
 `)
   expect(rowsOf({ asked: true, offered, spelling: "template" })).toContain(`

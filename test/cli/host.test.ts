@@ -133,7 +133,7 @@ describe("random values at the entries of the package", () => {
     })
   })
 
-  test("a URL names a file; a config may be another realm's", async () => {
+  test("a URL names a file; a config may be another realm's, and is none for a program", async () => {
     const file = join(folder, "by-url.ts")
     writeFileSync(
       file,
@@ -146,8 +146,9 @@ export const program = defineProgram({
     )
     using program = await loadProgram(pathToFileURL(file), { device: "wasm", threads: 1, cache: false })
     expect((await program.run({ x: Float32Array.of(2) })).y!.data[0]).toBe(6)
+    expect((await compile(file, runInNewContext("({})"), "wasm")).target).toBe("wasm")
     const foreign = runInNewContext("({ list: [1, [2]], eos: null })")
-    expect((await compile(file, foreign, "wasm")).target).toBe("wasm")
+    await expect(compile(file, foreign, "wasm")).rejects.toThrow("is a program, which has no config")
   })
 })
 

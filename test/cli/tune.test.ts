@@ -108,7 +108,7 @@ test("a named file that is missing or broken is refused", async () => {
 test("the file of a device is named after what it runs on", async () => {
   const device = await createWasmDevice({ threads: 1 })
   expect(tunedName(device)).toMatch(/^wasm-[a-z0-9-]+$/)
-  const webgpu = { kind: "webgpu", adapterInfo: { vendor: "NVIDIA", architecture: "hopper" } }
+  const webgpu = { kind: "webgpu", adapterInfo: { vendor: "NVIDIA", architecture: "hopper", matrices: {} } }
   expect(tunedName({ ...device, ...webgpu } as unknown as typeof device)).toBe("webgpu-nvidia-hopper")
   device.dispose()
 })

@@ -203,6 +203,7 @@ describe("load", () => {
     ["no options", "x", null, "load/option: the options are null"],
     ["a context as BigInt", "x", { context: 8n }, "load/context: context is 8n; it is a whole number"],
     ["a symbol", "x", { precision: Symbol("p") }, "load/precision: there is no precision Symbol(p)"],
+    ["an option of another name", "x", { contxt: 5 }, 'load/option: there is no option "contxt"'],
     ["a model that is no path", "x", { model: 5 }, "load/option: model is 5; it is a path"],
     ["a cache that is no path", "x", { cache: null }, "load/option: cache is null; it is a path, or false"],
     ["options that throw", "x", throwing(new TypeError("no")), "load/option: the options of load cannot be read: no"],
