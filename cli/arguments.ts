@@ -96,7 +96,7 @@ const architectures: Read = (value) => {
 
 /** How the value of each flag is read, and what it is when it cannot be. */
 const readers: Readonly<Partial<Record<Flag, Reader>>> = {
-  model: [text, "a folder"],
+  model: [text, "a folder or a name"],
   "model-file": [text, "a TypeScript file"],
   device: [(value) => deviceNames.find((name) => name === value), deviceNames.join(", ")],
   threads: [whole, "a whole number"],
@@ -113,7 +113,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   tokens: [ids, "token ids with commas between them, such as 5,17,3"],
   out: [writablePath, "a file"],
   config: [text, "a file"],
-  checkpoint: [text, "a folder"],
+  checkpoint: [text, "a folder or a name"],
   target: [(value) => targetNames.find((name) => name === value), targetNames.join(", ")],
   arch: [architectures, "architectures with commas between them, such as sm_90a,sm_80 or compute_80 for PTX"],
   seq: [whole, "a whole number"],

@@ -13,6 +13,7 @@ import { openCheckpoint } from "../runtime/weights/folder.js"
 import { type Arguments, parse, UsageError } from "./arguments.js"
 import { weightsOf } from "./artifact.js"
 import { defaultTarget, flagsOf } from "./commands.js"
+import { checkpointFolder } from "./hub/pull.js"
 import { say, write } from "./output.js"
 import { readObject, type Subject } from "./subject.js"
 import { watchFolders } from "./watch.js"
@@ -69,7 +70,7 @@ async function configOf(values: Arguments): Promise<{
 }> {
   if (values.config !== undefined) return { config: await readObject(values.config) }
   if (values.checkpoint === undefined) return { config: undefined }
-  const checkpoint = await openCheckpoint(values.checkpoint)
+  const checkpoint = await openCheckpoint(await checkpointFolder(values.checkpoint))
   await checkpoint.close()
   return { config: checkpoint.config, tensors: (expected, names) => weightsOf(checkpoint, expected, names) }
 }

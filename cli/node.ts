@@ -1,7 +1,7 @@
 /**
- * `weft/node`: a checkpoint's folder in, a model that generates out; or a program's file in (`program.ts`).
+ * `weft/node`: a checkpoint's folder or its name on the Hub in, a model that generates out; or a program's file in (`program.ts`).
  *
- *     const model = await load("models/tales")
+ *     const model = await load("Qwen/Qwen3-0.6B")
  *     for await (const part of model.generate("Once upon a time")) process.stdout.write(part.text)
  *     model.dispose()
  */
@@ -19,6 +19,7 @@ import { openCheckpoint } from "../runtime/weights/folder.js"
 import { checkTwins, weightReader } from "../runtime/weights/reader.js"
 import { type ArtifactOptions, artifactFor, artifactWeights, type FoundArtifact } from "./artifact.js"
 import { chooseDevice, deviceForArtifact, deviceNameFor, precisionFor } from "./device.js"
+import { checkpointFolder, type PullProgress } from "./hub/pull.js"
 import { loadOptions, type NodeLoadOptions, sourcePath } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
@@ -44,8 +45,9 @@ export interface LoadedModel extends GenerativeModel {
 /**
  * Opens a checkpoint, compiles its model (or takes the artifact from the cache), and puts it on a device.
  *
- * @param source the folder of a checkpoint, as a path or a `file:` URL, or an artifact together with the option `checkpoint`
- * @throws WeftError `checkpoint/…`, `tokenizer/…`, `model/family`, `device/…`, `webgpu/…`, `artifact/…`, and what compiling throws
+ * @param source the folder of a checkpoint, as a path or a `file:` URL, a model of the Hugging Face Hub by its name (`org/name`, or
+ * `org/name@revision`), which is fetched unless a snapshot of it is there, or an artifact together with the option `checkpoint`
+ * @throws WeftError `hub/…`, `checkpoint/…`, `tokenizer/…`, `model/family`, `device/…`, `webgpu/…`, `artifact/…`, and what compiling throws
  */
 export async function load(source: string | URL | Artifact, given: NodeLoadOptions = {}): Promise<LoadedModel> {
   const options = fromHost("load/option", "the options of load cannot be read", () => loadOptions(given))
@@ -60,7 +62,8 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
     throw new WeftError("checkpoint/missing", "an artifact holds no weights", {
       hint: "name the checkpoint's folder with the option 'checkpoint'",
     })
-  const checkpoint = await openCheckpoint(folder)
+  const onProgress = (step: PullProgress) => options.onProgress?.({ stage: "download", ...step })
+  const checkpoint = await openCheckpoint(await checkpointFolder(folder, { onProgress }))
   try {
     const given = typeof source === "string" ? undefined : checkArtifact(source)
     const name = deviceNameFor(given, options.device)

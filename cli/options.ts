@@ -6,6 +6,7 @@ import { countOf, functionOf, hostText, oneOfNames, optionsOf, pathOption, switc
 import { type Accesses, accessesNames, type DeviceName } from "./device.js"
 
 export type LoadProgress =
+  | { readonly stage: "download"; readonly file: string; readonly done: number; readonly total: number }
   | { readonly stage: "device"; readonly description: string; readonly reason: string }
   | { readonly stage: "compile"; readonly model: string }
   | { readonly stage: "warning"; readonly message: string }

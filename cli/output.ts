@@ -5,6 +5,7 @@ import { basename } from "node:path"
 import { WeftError } from "../runtime/errors.js"
 import { terminalText } from "../runtime/text/terminal.js"
 import { UsageError } from "./arguments.js"
+import type { PullProgress } from "./hub/pull.js"
 import type { LoadProgress } from "./options.js"
 
 /** Ends quietly when the reader of a pipe has gone, and with one line when nothing more can be written. */
@@ -45,8 +46,23 @@ export function createProgress(): { readonly show: (text: string) => void; reado
   return { show: put, done: () => shown !== "" && put("") }
 }
 
+/** What a download has come to, with what came in the last seconds. */
+export function showDownload(progress: Pick<ReturnType<typeof createProgress>, "show">): (step: PullProgress) => void {
+  const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2)
+  let seen: readonly { readonly at: number; readonly done: number }[] = []
+  return ({ file, done, total }) => {
+    const at = performance.now()
+    if (at - (seen.at(-1)?.at ?? 0) < 200 && done < total) return
+    seen = [...seen.filter((s) => at - s.at < 5000), { at, done }]
+    const [first] = seen
+    const rate = at > first!.at ? `, ${((done - first!.done) / (at - first!.at) / 1e3).toFixed(1)} MB/s` : ""
+    progress.show(`fetching ${file}: ${gigabytes(done)} of ${gigabytes(total)} GB${rate}`)
+  }
+}
+
 /** The reader of `load`'s progress: one line about the device, the rest on the progress line. */
 export function loadReporter(progress: ReturnType<typeof createProgress>): (step: LoadProgress) => void {
+  const download = showDownload(progress)
   return (step) => {
     if (step.stage === "device") {
       progress.done()
@@ -54,7 +70,8 @@ export function loadReporter(progress: ReturnType<typeof createProgress>): (step
     } else if (step.stage === "warning") {
       progress.done()
       say(`weft: ${step.message}`)
-    } else if (step.stage === "compile") progress.show(`compiling ${basename(step.model)} …`)
+    } else if (step.stage === "download") download(step)
+    else if (step.stage === "compile") progress.show(`compiling ${basename(step.model)} …`)
     else progress.show(`loading weights ${Math.floor((100 * step.done) / Math.max(1, step.total))} %`)
   }
 }

@@ -12,6 +12,7 @@ import { printable, WeftError } from "../runtime/errors.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
 import { type Arguments, UsageError } from "./arguments.js"
 import { familyFile, weightsOf } from "./artifact.js"
+import { checkpointFolder } from "./hub/pull.js"
 
 export interface Subject {
   readonly file: string
@@ -28,7 +29,7 @@ export async function subjectOf(values: Arguments, words: readonly string[], com
   if (values.config !== undefined && values.checkpoint !== undefined)
     throw new UsageError("give --config or --checkpoint, not both")
   if (values.checkpoint !== undefined) {
-    const checkpoint = await openCheckpoint(values.checkpoint)
+    const checkpoint = await openCheckpoint(await checkpointFolder(values.checkpoint))
     await checkpoint.close()
     const { config } = checkpoint
     const tensors: Subject["tensors"] = (expected, names) => weightsOf(checkpoint, expected, names)

@@ -7,6 +7,7 @@
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { type Arguments, parse, UsageError } from "../arguments.js"
 import { flagsOf } from "../commands.js"
+import { checkpointFolder } from "../hub/pull.js"
 import { openModel } from "../model.js"
 import type { LoadedModel } from "../node.js"
 import { createProgress, write } from "../output.js"
@@ -133,7 +134,7 @@ async function activeMembers(values: Arguments, folder: string): Promise<number>
 
 async function configOf(values: Arguments, folder: string): Promise<Readonly<Record<string, unknown>>> {
   if (values.config !== undefined) return readObject(values.config)
-  const checkpoint = await openCheckpoint(folder)
+  const checkpoint = await openCheckpoint(await checkpointFolder(folder))
   await checkpoint.close()
   return checkpoint.config
 }

@@ -5,6 +5,7 @@ import type { Session } from "../../runtime/session.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import type { Arguments } from "../arguments.js"
 import { familyFile, weightsOf } from "../artifact.js"
+import { checkpointFolder } from "../hub/pull.js"
 import { readObject } from "../subject.js"
 import { tunedFor } from "../tuned.js"
 import type { LaunchBytes } from "./profile.js"
@@ -46,7 +47,7 @@ async function subjectFor(values: Arguments, folder: string): Promise<BenchSubje
     const config = await readObject(values.config)
     return { file: fileFor({ config, folder: values.config }), config, tensors: randomTensors }
   }
-  const checkpoint = await openCheckpoint(folder)
+  const checkpoint = await openCheckpoint(await checkpointFolder(folder))
   await checkpoint.close()
   const tensors: BenchSubject["tensors"] = (expected, names) => weightsOf(checkpoint, expected, names)
   return { file: fileFor(checkpoint), config: checkpoint.config, tensors }
