@@ -13,6 +13,7 @@ import { isTile, type OperandName, type Place, type StatementOf, type Tile } fro
 import type { Expression } from "../ir/nodes.js"
 import {
   type ArrayState,
+  checkArrived,
   checkAwaited,
   checkRange,
   elementOf,
@@ -146,11 +147,20 @@ const offsetIn = ({ columns }: Shape, { stride, transposed, panel }: Lies, offse
 function tileValues(group: Group, shape: Shape, lies: Lies, array: ArrayState, offset: number): Float64Array {
   const { machine } = group.program
   turnTo(group, 0)
+  // Of the group's lanes the one that has waited for least.
+  const lane = array.underway?.by === undefined ? undefined : lastOf(group, array.underway.by.passed)
   return Float64Array.from(shape.elements, (_, element) => {
     const at = offsetIn(shape, lies, offset, element)
     checkRange(machine, array, at, 1)
+    if (lane !== undefined) checkArrived(machine, array, array.underway!, at, lane)
     return readAs(machine, array, at, true)
   })
+}
+
+const lastOf = ({ first, atom }: Group, passed: Int32Array): number => {
+  let last = first
+  for (let lane = first; lane < first + atom.lanes; lane++) if (passed[lane]! < passed[last]!) last = lane
+  return last
 }
 
 export function addMultiply(program: Compilation, s: StatementOf<"multiply">): void {

@@ -89,6 +89,9 @@ export interface ArrayState {
 export interface Underway {
   readonly writer: Uint8Array
   readonly readers: Uint16Array
+  /** 1 + the number of the group of boxes that brought an element, and where that arrived; 0: nobody but lanes. */
+  readonly brought: Int32Array
+  by: Arrivals | undefined
 }
 
 /** What will write an element. */
@@ -212,7 +215,10 @@ const spelledCell = (cell: number) => (cell < beforeCells ? `${cell}` : "what is
 /** Reads an element for the current lane. The caller has checked the range. */
 export function readArray(machine: Machine, array: ArrayState, offset: number): number {
   const at = elementOf(machine, array, offset)
-  if (array.underway !== undefined) checkUnderway(machine, array, array.underway, at, "read")
+  if (array.underway !== undefined) {
+    checkUnderway(machine, array, array.underway, at, "read")
+    if (machine.lane !== manyLanes) checkArrived(machine, array, array.underway, at, machine.lane)
+  }
   if (array.stored.length > 0) {
     const life = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]
     if (array.stored[at] !== life) {
@@ -228,7 +234,10 @@ export function readArray(machine: Machine, array: ArrayState, offset: number): 
 export function writeArray(machine: Machine, array: ArrayState, offset: number, value: number): void {
   if (array.access === "read") fault(machine, "read-only", `${array.name} is read-only`)
   const at = elementOf(machine, array, offset)
-  if (array.underway !== undefined) checkUnderway(machine, array, array.underway, at, "write")
+  if (array.underway !== undefined) {
+    checkUnderway(machine, array, array.underway, at, "write")
+    array.underway.brought[at] = 0
+  }
   if (array.stored.length > 0)
     array.stored[at] = array.lifeSlot < 0 ? 1 : machine.variables[machine.base + array.lifeSlot]!
   if (array.lanes !== undefined || array.grid !== undefined) checkRaces(machine, array, at, "write")
@@ -248,6 +257,17 @@ export function checkUnderway(machine: Machine, array: ArrayState, underway: Und
   }
   if (touch === "write" && underway.readers[at] !== 0)
     fault(machine, "pending", `${array.name}[${at}] is stored to while a product that reads it is under way`)
+}
+
+/** Faults when a lane reads what a group of boxes brought for which it has not waited. */
+export function checkArrived(machine: Machine, array: ArrayState, underway: Underway, at: number, lane: number): void {
+  const group = underway.brought[at]!
+  if (group > 0 && group > underway.by!.passed[lane]!)
+    fault(
+      machine,
+      "pending",
+      `lane ${lane} reads ${array.name}[${at}], which group ${group - 1} of boxes brought, unwaited for`,
+    )
 }
 
 /** Adds to an element for the current lane. The caller has checked the range. */

@@ -109,7 +109,12 @@ function bind(
     }
     const elements = array.memory.size
     array.underway = array.asynchronous
-      ? { writer: new Uint8Array(elements), readers: new Uint16Array(elements) }
+      ? {
+          writer: new Uint8Array(elements),
+          readers: new Uint16Array(elements),
+          brought: new Int32Array(elements),
+          by: undefined,
+        }
       : undefined
     if (array.space === "register" || array.access === "read") continue
     array.lanes = threads > 1 ? accesses(array.size) : undefined

@@ -27,7 +27,7 @@
  * nobody may touch what is written to, nor store to what is read.
  *
  * Boxes. `copyBoxes` is a copy of whole boxes of matrices that the workgroup's first lane begins for all: group `number` of those that arrive at `arrivals`,
- * counted from 0 in each cell. `arrived` waits for it, each lane for each group in order; what has arrived is there for the other lanes after a barrier.
+ * counted from 0 in each cell. `arrived` waits for it, each lane for each group in order; what has arrived is there for the lanes that have waited.
  * No more groups are under way than `arrivals` has places.
  */
 

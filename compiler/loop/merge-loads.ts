@@ -32,7 +32,7 @@ function visit(body: readonly Statement[], fresh: () => string): readonly Statem
       continue
     }
     run.push(s)
-    if (s.kind === "wait" || storesOf(s).length > 0) flush()
+    if (s.kind === "wait" || s.kind === "arrived" || storesOf(s).length > 0) flush()
   }
   flush()
   return out

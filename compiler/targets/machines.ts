@@ -174,13 +174,16 @@ const sharedOfHopper = 227 * 1024
 /** The least compute capability, times ten, of what runs the artifacts. */
 const leastCapability = 80
 
+/** The compute capability, times ten, from which there is a copy engine. */
+const boxesFrom = 90
+
 /** Matrix units for results that need not be exact, of the GPU that an artifact is for, or of all. */
 export function cudaAtoms(capability = leastCapability): AtomTarget {
   const has = ({ arch, only }: Atom) => arch === capability || (arch < capability && only !== true)
   const names = [...atoms.values()].filter((a) => a.a.storage === "bf16" && has(a)).map((a) => a.name)
   // A kilobyte is left for what a block holds beside.
   const sharedBytes = (capability === 90 ? sharedOfHopper : sharedOfAny) - 1024
-  return { names, storage: "bf16", cores: cudaMultiprocessors, sharedBytes }
+  return { names, storage: "bf16", cores: cudaMultiprocessors, sharedBytes, boxes: capability >= boxesFrom }
 }
 
 /**

@@ -4,7 +4,7 @@
  *   copy boxes 3 of arrivals   reads the boxes at once, and marks where they go: whoever touches that before they have arrived is at fault
  *   arrived 3 of arrivals      a lane stays until group 3 is begun; the first to pass carries it out, as stores of the workgroup's first lane
  *
- * Hardware knows of each place only whether an even or an odd number of groups has arrived there. So lanes wait for all groups in order, and a group
+ * What a group has brought is there for each lane that has waited. Hardware knows of each place only whether an even or an odd number of groups has arrived there. So lanes wait for all groups in order, and a group
  * begins in the place of another when every lane has waited for that.
  */
 import type { BoxCopy, StatementOf } from "../../ir/loop.js"
@@ -17,8 +17,10 @@ import {
   fault,
   type Machine,
   readArray,
+  writers,
 } from "../loop-machine.js"
 import { arrayOf, type Compilation, emit, reserve, value, wait } from "../loop-program.js"
+import { writeElement } from "../memory.js"
 import { markCopy } from "./pending.js"
 
 /** Nothing is under way in a workgroup that begins. */
@@ -71,7 +73,7 @@ export function addCopyBoxes(program: Compilation, s: StatementOf<"copyBoxes">):
   const { machine } = program
   const arrivals = arrivalsOf(program, s.arrivals)
   const number = value(program, s.number)
-  const copies = s.boxes.map((box) => compileBox(program, box))
+  const copies = s.boxes.map((box) => compileBox(program, box, arrivals))
   emit(program, (next) => () => {
     if (machine.lane !== 0) return next
     const [n, { groups, places, passed }] = [number(), arrivals]
@@ -79,18 +81,22 @@ export function addCopyBoxes(program: Compilation, s: StatementOf<"copyBoxes">):
     const late = passed.findIndex((done) => done <= n - places)
     if (late >= 0)
       fault(machine, "pending", `group ${n} takes the place of ${n - places}, for which lane ${late} has not waited`)
-    groups.push(copies.map((begin) => begin()))
+    groups.push(copies.map((begin) => begin(n)))
     return next
   })
 }
 
-/** Begins the copy of a box, and answers what ends it. */
-function compileBox(program: Compilation, { to: given, from: box }: BoxCopy): () => () => void {
+/** Begins the copy of a box of a group, and answers what ends it. */
+function compileBox(
+  program: Compilation,
+  { to: given, from: box }: BoxCopy,
+  arrivals: Arrivals,
+): (group: number) => () => void {
   const { machine } = program
   const [to, from] = [arrayOf(program, given.array), arrayOf(program, box.array)]
   const [at, row, column] = [given.offset, box.row, box.column].map((x) => value(program, x)) as [Value, Value, Value]
   to.asynchronous = true
-  return () => {
+  return (group) => {
     const [first, left] = [row(), column()]
     if (from.waits) checkAwaited(machine, from)
     const values = Float64Array.from({ length: box.height * box.width }, (_, i) => {
@@ -98,8 +104,24 @@ function compileBox(program: Compilation, { to: given, from: box }: BoxCopy): ()
       if (r < 0 || r >= box.rows || c < 0 || c >= box.columns) return 0
       return elementAt(machine, from, r * box.stride + c)
     })
-    return markCopy(machine, to, at(), values)
+    const start = at()
+    markCopy(machine, to, start, values)
+    const underway = to.underway!
+    underway.by = arrivals
+    // Others may not have touched it; but they may as soon as they have waited.
+    to.lanes?.writer.fill(0, start, start + values.length)
+    return () => bring(machine, to, start, values, group)
   }
+}
+
+/** What a group of boxes has brought is there. */
+function bring(machine: Machine, to: ArrayState, start: number, values: Float64Array, group: number): void {
+  const { writer, brought } = to.underway!
+  const end = start + values.length
+  writer.fill(writers.nothing, start, end)
+  to.stored.fill(machine.variables[machine.base + to.lifeSlot]!, start, end)
+  for (const [i, x] of values.entries()) writeElement(to.memory, start + i, x)
+  brought.fill(group + 1, start, end)
 }
 
 function elementAt(machine: Machine, from: ArrayState, at: number): number {

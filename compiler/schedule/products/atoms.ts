@@ -41,10 +41,24 @@ export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): 
   for (const [own, by] of kinds) {
     const made = layoutsOf(of, own, by, target)
     const isEnough = ({ blocks }: BlockLayout) => beside * blocks >= rules.waves * target.cores
-    const chosen = made.find(isEnough) ?? made.at(-1)
+    const chosen = by === rules.groups ? fastest(made, of, beside, target) : (made.find(isEnough) ?? made.at(-1))
     if (chosen !== undefined) return scheduleOf(of, chosen, isFew, target)
   }
   return undefined
+}
+
+/** The layout by which the blocks of all multiprocessors are over first: what each multiplies, and what is brought for it. */
+function fastest(
+  made: readonly BlockLayout[],
+  { products }: Contraction,
+  beside: number,
+  { cores }: AtomTarget,
+): BlockLayout | undefined {
+  const timeOf = (layout: BlockLayout): number => {
+    const [rows, columns] = [product(layout.rows), products.length * product(layout.columns)]
+    return Math.ceil((beside * layout.blocks) / cores) * (rows * columns + rules.groups.brought * (rows + columns))
+  }
+  return made.reduce<BlockLayout | undefined>((x, y) => (x !== undefined && timeOf(x) <= timeOf(y) ? x : y), undefined)
 }
 
 /** The product that a store folds, where it is large enough; of few rows, or few columns, they are on the narrow side of the atom. */

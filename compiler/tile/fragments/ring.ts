@@ -4,7 +4,8 @@
  *
  *   fill 0, 1;  for turn { wait but 1;  barrier;  fill turn + 2, where turn − 1 was;  4 × { a, b = fragments of turn;  c += a · b } }
  *
- * One barrier a chunk: behind it all lanes see what each has copied, and are done with the chunk that the next copy takes the place of. Chains of
+ * One barrier a chunk: behind it all lanes see what each has copied, and are done with the chunk that the next copy takes the place of. What the copy
+ * engine brings each lane waits for itself: then products of two chunks are under way where lanes meet. Chains of
  * sums that would become long are added to others (`chains.ts`).
  */
 import { literalExtent } from "../../ir/dim.js"
@@ -84,9 +85,11 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   }
   const commit: readonly Statement[] = byLanes ? [{ kind: "commit", of: "copies" }] : []
   const { asynchronous } = ring.groups.atom
-  // While asynchronous products of a chunk go on, the next copy takes the place of the one before it.
-  const ahead = asynchronous ? stages - 2 : stages - 1
-  if (ahead < (asynchronous ? 1 : 0)) throw new Refused("atom/tile", "asynchronous products take at least three stages")
+  const order: Order = asynchronous ? (byLanes ? "shown" : "brought") : "at once"
+  // What lanes have copied they meet for before its products begin, when those of the chunk before may still go on: its place is not free yet.
+  const ahead = order === "shown" ? stages - 2 : stages - 1
+  if (ahead < (asynchronous ? 1 : 0))
+    throw new Refused("atom/tile", `asynchronous products take at least ${stages - ahead + 1} stages`)
   for (let i = 0; i < ahead; i++) {
     const body: Statement[] = []
     stage(literal(i), body, scope.bound)
@@ -104,7 +107,7 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
     ...(byLanes ? ([{ kind: "wait", of: "copies", groups }] as const) : []),
     ...(arrivals === undefined ? [] : ([{ kind: "arrived", arrivals, number: here }] as const)),
   ]
-  const body = turnOf(ahead, asynchronous, there, filled, products)
+  const body = turnOf(order, ahead, there, filled, products)
   body.push(...chains.after(here))
   if (literalExtent(chunks.count) !== 0)
     out.push({ kind: "for", variable: turn, extent: chunks.count, bind: "serial", body })
@@ -113,24 +116,29 @@ export function emitRing(ring: Ring, scope: Scope, lowerer: Lowerer): readonly s
   return chains.sums
 }
 
-/** What is done in a turn: `there` waits for its operands; `filled` are the copies of a later one. Asynchronous products go on while those are begun, and until the next turn has begun its own. */
+/**
+ * When chunks are filled: those of products that go on by themselves are shown to them by lanes that have copied, or brought by the copy engine alone; others
+ * are multiplied at once.
+ */
+type Order = "shown" | "brought" | "at once"
+
+/**
+ * What is done in a turn: `there` waits for its operands; `filled` are the copies of a later one. Asynchronous products go on while those are begun, and
+ * until the next turn has begun its own.
+ */
 function turnOf(
+  order: Order,
   ahead: number,
-  asynchronous: boolean,
   there: (groups: number) => readonly Statement[],
   filled: readonly Statement[],
   products: readonly Statement[],
 ): Statement[] {
   const barrier: Statement = { kind: "barrier" }
-  if (asynchronous)
-    return [
-      ...there(ahead - 1),
-      barrier,
-      ...products,
-      { kind: "commit", of: "products" },
-      ...filled,
-      { kind: "wait", of: "products", groups: 1 },
-    ]
+  const begun: readonly Statement[] = [...products, { kind: "commit", of: "products" }]
+  const before: Statement = { kind: "wait", of: "products", groups: 1 }
+  if (order === "shown") return [...there(ahead - 1), barrier, ...begun, ...filled, before]
+  // Lanes meet while products go on: those of the chunk before are done in all groups, and its place is free.
+  if (order === "brought") return [...there(ahead - 1), ...begun, before, barrier, ...filled]
   if (ahead === 0) return [barrier, ...filled, ...there(0), barrier, ...products]
   return [...there(ahead - 1), barrier, ...filled, ...products]
 }
