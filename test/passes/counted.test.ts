@@ -106,3 +106,23 @@ test.each(["mma", "wgmma"])(
     expect(onlines).toBeGreaterThan(3)
   },
 )
+
+/** Rows × columns of the block that an H200 is given, of a product with so many rows, columns and k. */
+test.each([
+  [512, 4096, 4096, "128 × 128"],
+  [512, 12288, 4096, "128 × 128"],
+  [1000, 4096, 4096, "128 × 256"],
+  [4096, 4096, 12288, "128 × 256"],
+  [300, 300, 304, "64 × 64"],
+])("of %i × %i of %i blocks are over first of %s", (s, c, k, block) => {
+  withTable(() => {
+    const { store, kernel } = kernelOf({ s, c, k }, "sc", (at) =>
+      reduce("k", literal(k), sum, [mul(at("x", "sk"), at("w", "ck"))]),
+    )
+    const target = { names: named("wgmma"), storage: "bf16", cores: 132, sharedBytes: 226 * 1024 } as const
+    const scheduleBy = (boxes: boolean) => atomSchedule(store, kernel, { ...target, boxes })!.schedule
+    const { tile, atom } = scheduleBy(true)
+    expect(`${tile.s!.block} × ${tile.c!.block}`).toBe(block)
+    expect([atom!.boxes, scheduleBy(false).atom!.boxes]).toEqual([true, undefined])
+  })
+})
