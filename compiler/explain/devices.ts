@@ -48,6 +48,7 @@ export interface CoreFacts {
 
 /** Lanes of a subgroup, and bytes of a binding, which drivers for these devices grant at least. */
 const adapter: AdapterFacts = { subgroupSize: 32, bindingBytes: 2 ** 31 - 4, workgroupBytes: 49152, storageBuffers: 16 }
+const hopperAdapter: AdapterFacts = { ...adapter, capability: 90 }
 
 /**
  * NVIDIA's Hopper. Multiprocessors, lanes, registers and bytes are the vendor's. Launch: measured on an H200 through Dawn, dependent kernels of one
@@ -106,7 +107,7 @@ export const devices: Readonly<Record<string, DeviceRecord>> = {
     bytesPerSecond: 4.55e12,
     operationsPerSecond: 60e12,
     matrixOperationsPerSecond: hopperMatrices,
-    adapter,
+    adapter: hopperAdapter,
     cores: hopper,
     source: "bandwidth measured by a kernel that only reads; 60 of the vendor's 67 TFLOP/s f32",
   },
@@ -115,7 +116,7 @@ export const devices: Readonly<Record<string, DeviceRecord>> = {
     bytesPerSecond: 3.1e12,
     operationsPerSecond: 60e12,
     matrixOperationsPerSecond: hopperMatrices,
-    adapter,
+    adapter: hopperAdapter,
     cores: hopper,
     source: "bandwidth measured by a kernel that only reads; 60 of the vendor's 67 TFLOP/s f32",
   },
@@ -124,7 +125,7 @@ export const devices: Readonly<Record<string, DeviceRecord>> = {
     bytesPerSecond: 1.008e12,
     operationsPerSecond: 82.6e12,
     matrixOperationsPerSecond: { mma: 165e12 },
-    adapter,
+    adapter: { ...adapter, capability: 89 },
     cores: { ...hopper, count: 128, clockHertz: 2.52e9, lanes: 1536, sharedBytes: 99 * 1024, cacheBytes: 72 * 2 ** 20 },
     source: "vendor's numbers",
   },

@@ -54,7 +54,7 @@ export async function explain(
   options: ExplainOptions,
 ): Promise<Explained> {
   const { subject, seq, past, device, measured, ...compiling } = options
-  const adapter = compiling.adapter ?? (target === "webgpu" ? device?.adapter : undefined)
+  const adapter = compiling.adapter ?? (target === "wasm" ? undefined : device?.adapter)
   const start = performance.now()
   const file = await compileFile(modelFile, config, target, { ...compiling, adapter, chunk: seq })
   const compileSeconds = (performance.now() - start) / 1000

@@ -283,6 +283,18 @@ describe("compile and explain", () => {
     })
   })
 
+  test("explain compiles for the GPU that it explains for", async () => {
+    const page = join(folder, "block.html")
+    for (const [device, own] of [
+      ["nvidia-h100", true],
+      ["nvidia-rtx-4090", false],
+    ] as const) {
+      const target = ["--target", "cuda", "--precision", "fast", "--device", device]
+      expect(await weftHere(["explain", "examples/block.ts", ...target, "--out", page])).toMatchObject({ code: 0 })
+      expect((await readFile(page, "utf8")).includes("multiply_wgmma")).toBe(own)
+    }
+  })
+
   test("explain refuses times that are none", async () => {
     const times = join(folder, "times.json")
     await writeFile(times, JSON.stringify({ k0_t1: "fast" }))
