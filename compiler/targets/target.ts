@@ -103,7 +103,7 @@ export function targetFor(name: ArtifactTarget, adapter?: AdapterFacts, precisio
         : webgpuOn(machineOf(adapter, f16), f16)
     }
     case "cuda":
-      return precision === "fast" ? withAtoms(cudaTarget, cudaAtoms(adapter?.capability)) : cudaTarget
+      return withAtoms(cudaTarget, { ...cudaAtoms(adapter?.capability), terms: precision === "fast" ? 2 : 3 })
     default:
       return name satisfies never
   }
@@ -117,7 +117,7 @@ function withAtoms(target: Target, atoms: AtomTarget): Target {
     schedule: { ...target.schedule, atoms },
     bounds: boundsOfAtoms,
     gather: gatherOfAtoms,
-    tile: { ...target.tile, atomBytes: atoms.sharedBytes },
+    tile: { ...target.tile, atomBytes: atoms.sharedBytes, atomTerms: atoms.terms ?? 2 },
     emit: cudaKernels({ sharedBytes, multiprocessors: atoms.cores }),
   }
 }

@@ -1,7 +1,8 @@
 /** The same goldens through the kernel and the loop interpreter: fuse, tile and clean keep the meaning. */
 import { describe, expect, test } from "vitest"
+import { adders } from "../../compiler/interpret/units.js"
 import type { AdapterFacts } from "../../compiler/ir/machine.js"
-import type { ArtifactTarget } from "../../runtime/artifact.js"
+import type { ArtifactTarget, Precision } from "../../runtime/artifact.js"
 import { long } from "../laws/settings.js"
 import { compileCheckpoint } from "../support/driver.js"
 import { goldenNames, loadGolden, normalisedError, someGoldens } from "../support/goldens.js"
@@ -43,18 +44,20 @@ describe("golden logits through the loop interpreter, as for hardware", () => {
   )
 })
 
-/** In the precision that lets matrix units take products of values that are rounded: what the checks of devices ask of it. */
+/** Products of values that are rounded, and of such as have all their bits, added as NVIDIA's older units add: what the checks of devices ask of each. */
 describe("golden logits through the loop interpreter, by matrix units", () => {
   // Rows of whole blocks; and pieces of so few that they are on the narrow side.
-  const cases: readonly (readonly [string, number])[] = long
-    ? ["qwen3", "qwen3-window", "qwen3-moe-mixed"].flatMap((name) => [[name, 512] as const, [name, 9] as const])
+  const named = ["qwen3", "qwen3-window", "qwen3-moe-mixed"]
+  const cases: readonly (readonly [string, number, Precision])[] = long
+    ? named.flatMap((name) => [512, 9].flatMap((n) => (["fast", "exact"] as const).map((p) => [name, n, p] as const)))
     : [
-        ["qwen3-window", 512],
-        ["qwen3-moe-mixed", 7],
+        ["qwen3-window", 512, "fast"],
+        ["qwen3-moe-mixed", 7, "fast"],
+        ["qwen3", 7, "exact"],
       ]
-  test.each(cases)("%s in pieces of %s", async (name, chunk) => {
+  test.each(cases)("%s in pieces of %s, %s", async (name, chunk, precision) => {
     const golden = await loadGolden(name)
-    const options = { entries: ["logits"], precision: "fast", chunk } as const
+    const options = { entries: ["logits"], precision, chunk } as const
     const compilation = await compileCheckpoint(golden.checkpoint, "cuda", options)
     const byUnits = compilation.kernels.filter((k) => k.schedule.stores.some((s) => s.atom !== undefined))
     expect(byUnits.length).toBeGreaterThan(3)
@@ -62,9 +65,11 @@ describe("golden logits through the loop interpreter, by matrix units", () => {
     const { logits: entry, ...variants } = compilation.artifact.entries
     expect(Object.keys(variants)).toEqual(chunk > 16 ? ["logits.16"] : [])
     const artifact = { ...compilation.artifact, entries: { logits: entry! } }
-    const session = await openSession({ artifact }, interpretedDevice(compilation, "loop", 32), golden.checkpoint)
+    const device = interpretedDevice(compilation, "loop", 32, adders[80])
+    const session = await openSession({ artifact }, device, golden.checkpoint)
     const logits = await logitsOf(session, golden.ids[0]!.slice(0, positions), long ? 9 : 7)
-    expect(normalisedError(logits, golden.logits[0]!.subarray(0, logits.length))).toBeLessThan(1e-3)
+    const bound = precision === "exact" ? 1e-8 : 1e-3
+    expect(normalisedError(logits, golden.logits[0]!.subarray(0, logits.length))).toBeLessThan(bound)
     await golden.checkpoint.close()
   })
 })

@@ -5,6 +5,7 @@ import type { Compilation } from "../../compiler/compile.js"
 import { interpretKernel } from "../../compiler/interpret/kernel.js"
 import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { allocateBuffer, fromBytes, type Memory, toBytes } from "../../compiler/interpret/memory.js"
+import type { Adder } from "../../compiler/interpret/units.js"
 import type { Device, DeviceBuffer } from "../../runtime/devices/device.js"
 
 interface Interpreted extends DeviceBuffer {
@@ -12,8 +13,13 @@ interface Interpreted extends DeviceBuffer {
   bytesNow: Uint8Array
 }
 
-/** `subgroup`: lanes that may exchange values; all of a workgroup when left out. */
-export function interpretedDevice(compilation: Compilation, language: "kernel" | "loop", subgroup?: number): Device {
+/** `subgroup`: lanes that may exchange values; all of a workgroup when left out. `adder`: how matrix units add; each sum is rounded when left out. */
+export function interpretedDevice(
+  compilation: Compilation,
+  language: "kernel" | "loop",
+  subgroup?: number,
+  adder?: Adder,
+): Device {
   const counters = { pipelines: 0, submits: 0, commands: 0, allocatedBytes: 0 }
   const { symbols } = compilation.artifact
   return {
@@ -44,6 +50,7 @@ export function interpretedDevice(compilation: Compilation, language: "kernel" |
             interpretLoop(loops, memories, sizes, {
               trustWriteBuffers: true,
               ...(subgroup === undefined ? {} : { subgroup }),
+              ...(adder === undefined ? {} : { adder }),
             })
           for (const [i, b] of loops.buffers.entries())
             if (b.access !== "read") buffers[i]!.bytesNow.set(toBytes(memories.get(b.name)!))
