@@ -103,18 +103,20 @@ export function buildContraction({ numbers }: ContractionRecipe): Contracted {
   if (batch.length > 0) make.traits.push("batch")
   const a = make.load("x", [...batch, ...rows, ...folded], halves)
   const b = make.load("w", [...batch, ...columns, ...folded], halves)
-  const factor = make.opaque ? choose.below(2) * 3 : choose.below(5)
+  const factor = make.opaque ? choose.of([0, 3, 5]) : choose.below(6)
   const scaled = (x: Expression): Expression => {
     if (factor === 1) return mul(make.load("g", [folded.at(-1)!], ["bf16", "f32"]), x)
     if (factor === 2) return mul(x, make.load("f", rows, ["bf16", "f32"]))
     // What f16 does not surely hold is refused: these are as large as what is read.
     if (factor === 3) return make.opaque ? apply("neg", apply("abs", x)) : add(x, x)
+    if (factor === 5) return bordered(a, rows[0]!)
     return x
   }
   if (factor === 1 || factor === 2 || factor === 3) make.traits.push("computed")
+  if (factor === 5) make.traits.push("bordered")
   const storageOf = (x: Expression & { kind: "load" }) => make.buffers.find((o) => o.name === x.buffer)!.storage
   // One operand of two terms, if the other has one.
-  if (storageOf(a) === "f32" && storageOf(b) === "bf16" && factor === 0) make.wide.add(a.buffer)
+  if (storageOf(a) === "f32" && storageOf(b) === "bf16" && (factor === 0 || factor === 5)) make.wide.add(a.buffer)
   if (storageOf(b) === "f32" && storageOf(a) === "bf16") make.wide.add(b.buffer)
   if (make.wide.size > 0) make.traits.push("two terms")
   const fold = (p: Expression, q: Expression): Expression =>
@@ -139,6 +141,14 @@ export function buildContraction({ numbers }: ContractionRecipe): Contracted {
   const store: Store = { kind: "store", buffer: "y", axes, index, value }
   const kernel: Kernel = { name: "contraction", spans: [], buffers: make.buffers, items: [...locals, store] }
   return { kernel, ...scheduled(make, store, rows, columns, folded), wide: make.wide, traits: make.traits }
+}
+
+/** A row of zeros before the others, of which the last is left out. */
+function bordered(of: Expression & { kind: "load" }, { name }: Axis): Expression {
+  const before = add(variable(name), literal(-1))
+  const counts = apply("le", literal(0), before)
+  const index = of.index.map((x) => (x === variable(name) ? apply("select", counts, before, literal(0)) : x))
+  return apply("select", counts, load(of.buffer, index, "f32"), literal(0, "f32"))
 }
 
 /** Another operand of the same places. */

@@ -6,11 +6,12 @@
  * Axes that both follow are a batch. Which side is the rows of the atom follows from memory: columns lie in order. Folds of one extent share the axes of
  * the first, and what they have in common is one operand. Locals that are no folds are computed where they are read.
  */
-import { freeVariables, mul, rewriter, substitute, variable } from "../../ir/expression.js"
+import { literalExtent } from "../../ir/dim.js"
+import { apply, freeVariables, mul, rewriter, substitute, variable } from "../../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
 import type { Half } from "../../ir/loop.js"
 import type { Terms } from "../../ir/machine.js"
-import type { Expression, Reduce } from "../../ir/nodes.js"
+import type { Expression, Load, Reduce } from "../../ir/nodes.js"
 import { type Operation, roundToHalf } from "../../ir/operations.js"
 import { nodesOf, outermostFolds } from "../../ir/query.js"
 import type { Axis } from "../../ir/tensor.js"
@@ -70,9 +71,9 @@ export function contractionOf(
   const chains = folds.map(chainOf)
   const [first] = chains
   if (first === undefined) throw new Refused("atom/fold", "the store folds nothing")
-  const folded = first.folds.map((r): Axis => ({ name: r.axis, extent: r.extent }))
   const names = axes.map((a) => a.name)
   const sides = chains.map((chain) => sidesOf(chain, first, names))
+  const folded = foldedOf(first, sides, kernel)
   const [rows, columns] = inOrder(sides[0]!, stores[0]!, rowAxis)
   const [a, b]: [Expression[], Expression[]] = [[], []]
   const numberIn = (list: Expression[], x: Expression) => (list.includes(x) ? list.indexOf(x) : list.push(x) - 1)
@@ -90,6 +91,22 @@ export function contractionOf(
   if (products.some((p) => operands.a[p.a]!.terms === 3 && operands.b[p.b]!.terms === 3))
     throw new Refused("atom/fold", `products of what is not stored as ${made.storage} lose digits`)
   return { stores, ...sidesOnly, folded, ...operands, products }
+}
+
+/** Elements of an axis that is folded in chunks, where another is as well: those of a fragment. */
+const leastOfChunk = 16
+
+/** The axes of a chain. Sums may be taken in any order: the axis along which the largest of what is read lies in order comes last. */
+function foldedOf({ folds }: Chain, sides: readonly Sides[], kernel: Kernel): readonly Axis[] {
+  const axes = folds.map((r): Axis => ({ name: r.axis, extent: r.extent }))
+  if (axes.length === 1 || axes.some((a) => literalExtent(a.extent) === undefined)) return axes
+  const long = axes.filter((a) => literalExtent(a.extent)! >= leastOfChunk)
+  const along = (l: Load) => long.find((a) => l.index.at(-1) === variable(a.name))
+  const size = (l: Load) => bufferOf(kernel, l.buffer).shape.reduce((n, x) => n * x, 1)
+  const all = sides.flatMap((s) => nodesOf([s.first.value, s.second.value], "load"))
+  const [largest] = all.filter((l) => along(l) !== undefined).sort((p, q) => size(q) - size(p))
+  const last = largest && along(largest)
+  return last === undefined ? axes : [...axes.filter((a) => a !== last), last]
 }
 
 /** The value over what locals without folds are made of. */
@@ -199,14 +216,49 @@ export function operandOf(value: Expression, kernel: Kernel, { storage, terms }:
   return { value, terms: alone ? 1 : terms }
 }
 
+/** What lies in memory, where it counts: always, or where a condition holds. Elsewhere there are zeros. */
+export interface Stored {
+  readonly load: Load
+  readonly counts: Expression | undefined
+}
+
+/**
+ * A value that is read as it is.
+ *
+ *   select(i > 0, x[select(i > 0, i − 1, 0), c], 0)   →   x[i − 1, c], where i > 0
+ */
+export function storedOf(value: Expression): Stored | undefined {
+  const held = new Set<Expression>()
+  const known = rewriter((x, again) =>
+    x.kind === "operation" && x.operation === "select" && held.has(x.args[0]!) ? again(x.args[1]!) : undefined,
+  )
+  const conditions: Expression[] = []
+  let at = value
+  while (at.kind === "operation" && at.operation === "select") {
+    const [condition, own, other] = at.args as readonly [Expression, Expression, Expression]
+    if (other.kind !== "literal" || other.value !== 0) return undefined
+    conditions.push(known(condition))
+    held.add(condition)
+    at = own
+  }
+  if (at.kind !== "load") return undefined
+  const counts = conditions.length === 0 ? undefined : conditions.reduce((p, q) => apply("and", p, q))
+  return { load: known(at) as Load, counts }
+}
+
 /** Whether a value lies in memory in the atom's storage. */
-const isStored = (value: Expression, kernel: Kernel, storage: Half): boolean =>
-  value.kind === "load" && value.dtype === "f32" && bufferOf(kernel, value.buffer).storage === storage
+function isStored(value: Expression, kernel: Kernel, storage: Half): boolean {
+  const stored = storedOf(value)
+  return stored !== undefined && isHalf(stored.load, kernel, storage)
+}
+
+const isHalf = (x: Load, kernel: Kernel, storage: Half): boolean =>
+  x.dtype === "f32" && bufferOf(kernel, x.buffer).storage === storage
 
 /** Whether it is made of nothing that was kept in f32: it is rounded once more then. */
 function isOfStored(value: Expression, kernel: Kernel, storage: Half): boolean {
   const loads = nodesOf([value], "load").filter((l) => l.dtype === "f32")
-  return loads.every((l) => isStored(l, kernel, storage)) && nodesOf([value], "localRead").length === 0
+  return loads.every((l) => isHalf(l, kernel, storage)) && nodesOf([value], "localRead").length === 0
 }
 
 /** Whether f16 holds a value as it is: it is stored so, or one of several that are, whatever its sign. */

@@ -4,8 +4,8 @@
  *   x[m, k] of 128 rows and 64 k, k in order in memory     →   [stage][128][64], pieces of 16 bytes copied as they are
  *   w[k, n] of 128 columns and 64 k, n in order            →   [stage][2][64][64]: panels of 64 columns
  *
- * The axis that is in order in memory is in order here, too, in panels as wide as a swizzle permutes. What is no plain copy is computed by ordinary code and
- * rounded where it is stored; each further term holds what those before it have lost.
+ * The axis that is in order in memory is in order here, too, in panels as wide as a swizzle permutes. What is no plain copy, or one
+ * where a condition holds and zeros elsewhere, is computed by ordinary code and rounded where it is stored; each further term holds what those before it have lost.
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, freeVariables, literal, mul, ramp, splat, substitute, variable } from "../../ir/expression.js"
@@ -18,7 +18,7 @@ import { shareMemory } from "../staging/staged.js"
 import { lowerValues } from "../values.js"
 import { wideOffset } from "../vector.js"
 import { type BoxedOperand, boxedOperand, mostRows, placed } from "./boxes.js"
-import type { Operand } from "./operands.js"
+import { type Operand, storedOf } from "./operands.js"
 import { type Neighbours, readableAt, type Side } from "./places.js"
 
 /** Elements of an array that lie together in a row: what a swizzle permutes. */
@@ -80,7 +80,8 @@ export function stagedOperand(
   }
   const copies = (["fold", "side"] as const).find((inner) => isCopied(operand, side, inner, fixed, fold, lowerer))
   if (copies !== undefined) {
-    const boxed = boxes && boxedOperand(operand.value as Load, side, copies, fold, boxes, lowerer)
+    const { value } = operand
+    const boxed = boxes && value.kind === "load" ? boxedOperand(value, side, copies, fold, boxes, lowerer) : undefined
     return { ...made(copies, true), ...(boxed === undefined ? {} : { boxed }) }
   }
   // As the largest of what is read lies.
@@ -100,7 +101,11 @@ function isCopied(
   fold: ChunkAt,
   lowerer: Lowerer,
 ): boolean {
-  if (value.kind !== "load" || terms !== 1) return false
+  const stored = storedOf(value)
+  if (stored === undefined || terms !== 1) return false
+  const along = inner === "fold" ? fold.axis : side.axes.at(-1)?.axis.name
+  // Neighbours count together.
+  if (stored.counts !== undefined && (along === undefined || freeVariables(stored.counts).has(along))) return false
   const extent = literalExtent(fold.extent)
   if (inner === "fold" && (extent === undefined || extent % piece !== 0)) return false
   const lane = "piece"
@@ -108,7 +113,7 @@ function isCopied(
     lane,
     width: piece,
   })
-  return pieceAt(value, at, { lane, width: piece }, lowerer) !== undefined
+  return pieceAt(stored.load, at, { lane, width: piece }, lowerer) !== undefined
 }
 
 /** The offset of a load's elements that are read together, where they lie side by side. */
@@ -231,9 +236,15 @@ export function emitStage(
   const at = coordinates(side, inner, fixed, fold, along, across, neighbours)
   const offset = offsetIn(operand, stage, along, across)
   if (copied) {
-    const from = pieceAt(operand.value as Load, at, neighbours, lowerer)!
-    const [source, to] = lowerValues([from.offset, offset], { ...scope, out, bound, vector: undefined }, lowerer)
-    const valid = fold.whole ? {} : { valid: apply("lt", k, fold.extent) }
+    const { load, counts } = storedOf(operand.value)!
+    const from = pieceAt(load, at, neighbours, lowerer)!
+    const conditions = [
+      ...(fold.whole ? [] : [apply("lt", k, fold.extent)]),
+      ...(counts === undefined ? [] : [substitute(counts, at)]),
+    ]
+    const values = [from.offset, offset, ...conditions]
+    const [source, to, ...lowered] = lowerValues(values, { ...scope, out, bound, vector: undefined }, lowerer)
+    const valid = lowered.length === 0 ? {} : { valid: lowered.reduce((p, q) => apply("and", p, q)) }
     out.push({
       kind: "copy",
       to: { array: operand.arrays[0]!, offset: to! },
