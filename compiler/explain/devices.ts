@@ -161,6 +161,8 @@ export interface Amount {
   readonly bytes: number
   readonly operations: number
   readonly products: number
+  /** How often units multiply for each of these; once when left out. */
+  readonly terms?: number
 }
 
 /**
@@ -168,12 +170,12 @@ export interface Amount {
  * @param atoms those that the target can emit
  */
 export function rooflineOf(
-  { bytes, operations, products }: Amount,
+  { bytes, operations, products, terms = 1 }: Amount,
   device: DeviceRecord,
   atoms: readonly string[],
 ): Roofline {
   const memory = bytes / device.bytesPerSecond
-  const fastest = Math.max(0, ...atoms.map((atom) => rateOf(device, atom) ?? 0))
+  const fastest = Math.max(0, ...atoms.map((atom) => rateOf(device, atom) ?? 0)) / terms
   const byUnits = fastest > device.operationsPerSecond ? products : 0
   const arithmetic = Math.max((operations - byUnits) / device.operationsPerSecond, byUnits / Math.max(1, fastest))
   return { seconds: Math.max(memory, arithmetic), bound: memory >= arithmetic ? "memory" : "arithmetic" }

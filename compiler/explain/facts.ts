@@ -39,6 +39,8 @@ export interface Cost {
   readonly operations: number
   /** Of these the ones of sums of products, which matrix units do. */
   readonly products: number
+  /** How often matrix units multiply for each of these. */
+  readonly terms: number
   readonly buffers: readonly BufferTraffic[]
 }
 
@@ -46,17 +48,24 @@ export interface Cost {
 export const atomsOf = ({ target, precision }: Pick<Artifact, "target" | "precision">): readonly string[] =>
   targetFor(target, undefined, precision).schedule.atoms?.names ?? []
 
+/** Whether all bits of f32 count where matrix units multiply: only by what is stored as halves then, and in three terms. */
+const isWhole = ({ precision }: Pick<Artifact, "precision">) => precision === "exact"
+
+/** How often units multiply for a product of an artifact's. */
+export const termsOf = (artifact: Pick<Artifact, "precision">): number => (isWhole(artifact) ? 3 : 1)
+
 export type Sizes = ReadonlyMap<string, number>
 
 /** What a launch of kernel number `at` costs. */
-export function costOf({ kernels, within }: Compilation, at: number, sizes: Sizes): Cost {
+export function costOf({ artifact, kernels, within }: Compilation, at: number, sizes: Sizes): Cost {
   const { kernel, schedule } = kernels[at]!
   const buffers = trafficOf(kernel, sizes)
   const bytes = buffers.reduce((n, b) => n + b.bytes, 0)
   const [operations, products] = within(() =>
     (["all", "products"] as const).map((counted) => operationsOf(kernel, schedule, sizes, counted)),
   ) as [number, number]
-  return { bytes, operations, products: Math.min(products, operations), buffers }
+  const taken = !isWhole(artifact) || schedule.stores.some((s) => s.atom !== undefined)
+  return { bytes, operations, products: taken ? Math.min(products, operations) : 0, terms: termsOf(artifact), buffers }
 }
 
 /** What a run of an entry costs, and what its program asks for. */
@@ -74,8 +83,9 @@ export function entryFacts(compilation: Compilation, entry: string, sizes: Sizes
   }
   const asked = found.programs[0]!.results
   // What the definition computes of which nothing is used is not needed: passes leave it out. Others put work in the place of work.
+  const counted = isWhole(compilation.artifact) ? "products of halves" : "products"
   const [unfused, unfusedProducts] = found.programs
-    .map(({ results }) => [unfusedOperations(results, sizes), unfusedOperations(results, sizes, "products")] as const)
+    .map(({ results }) => [unfusedOperations(results, sizes), unfusedOperations(results, sizes, counted)] as const)
     .reduce((a, b) => (b[0] < a[0] ? b : a))
   return {
     bytes,

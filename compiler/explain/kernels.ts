@@ -11,7 +11,7 @@ import { everyStatement } from "../ir/loop-visit.js"
 import { kernelSteps } from "../kernel/divide-bindings.js"
 import { type DeviceRecord, rooflineOf } from "./devices.js"
 import { type Estimate, estimateOf, type Limit } from "./estimate.js"
-import { atomsOf, costOf, entryFacts, type Sizes, type StepFacts } from "./facts.js"
+import { atomsOf, costOf, entryFacts, type Sizes, type StepFacts, termsOf } from "./facts.js"
 import { launchWork } from "./lanes/work.js"
 import { whySlow } from "./words.js"
 
@@ -93,13 +93,14 @@ export function kernelCosts(
   const far = new Set(ofStates > (device?.cores.cacheBytes ?? 0) ? ["weight", "state"] : ["weight"])
   return [...launches].map(([kernel, times]): KernelCost => {
     const { loops } = kernels[kernel]!
-    const { bytes, operations, products, buffers } = costs.get(kernel)!
+    const { bytes, operations, products, terms, buffers } = costs.get(kernel)!
     const roles = rolesOf(kernel)
     const fromMemory = (buffer: number) => far.has(roles[buffer]!)
     const launched = { loops, buffers, fromMemory, sizes }
     const estimate = within(() => (device === undefined ? undefined : estimateOf(launched, device)))
     const work = estimate?.work ?? within(() => launchWork(loops, { sizes, latency: () => 0, expected: 1 }))
-    const floor = device === undefined ? null : 1e6 * rooflineOf({ bytes, operations, products }, device, atoms).seconds
+    const amount = { bytes, operations, products, terms }
+    const floor = device === undefined ? null : 1e6 * rooflineOf(amount, device, atoms).seconds
     const time = measured?.get(loops.name)
     const cost: KernelCost = {
       name: loops.name,
@@ -140,7 +141,9 @@ function entryCost(
 ): EntryCost {
   const facts = entryFacts(compilation, entry, sizes)!
   const { floorBytes: bytes, unfusedOperations: operations, unfusedProducts: products } = facts
-  const least = (on: DeviceRecord) => rooflineOf({ bytes, operations, products }, on, atomsOf(compilation.artifact))
+  const { artifact } = compilation
+  const amount = { bytes, operations, products, terms: termsOf(artifact) }
+  const least = (on: DeviceRecord) => rooflineOf(amount, on, atomsOf(artifact))
   const estimated = kernels.reduce((n, k) => n + k.launches * (k.estimatedMicroseconds ?? 0), 0)
   return {
     launches: kernels.reduce((n, k) => n + k.launches, 0),

@@ -24,11 +24,14 @@ const extentOf = ({ extent }: Axis, sizes: Sizes): number =>
 const elementsOf = (axes: readonly Axis[], sizes: Sizes): number =>
   axes.reduce((n, axis) => n * extentOf(axis, sizes), 1)
 
-/** Operations of a program in which each tensor is computed once; or those of its sums of products, which matrix units do. */
+/**
+ * Operations of a program in which each tensor is computed once; or those of its sums of products, which matrix units do: of all, or of those where
+ * one of what is multiplied is stored as halves.
+ */
 export function unfusedOperations(
   results: readonly Tensor[],
   sizes: Sizes,
-  counted: "all" | "products" = "all",
+  counted: "all" | "products" | "products of halves" = "all",
 ): number {
   const units = new Map<Unit, number>()
   const program = (roots: readonly Tensor[]): number => {
@@ -38,7 +41,7 @@ export function unfusedOperations(
       // The components of one fold are computed together.
       if (t.kind === "reduce" && folds.some((f) => sameFold(f, t))) return sum
       if (t.kind === "reduce") folds.push(t)
-      return sum + (counted === "all" ? own(t) : productsOf(t, sizes))
+      return sum + (counted === "all" ? own(t) : productsOf(t, sizes, counted === "products of halves"))
     }, inUnits)
   }
   const ofUnit = (unit: Unit): number => {
@@ -74,13 +77,20 @@ export function unfusedOperations(
   return program(results)
 }
 
-function productsOf(t: Tensor, sizes: Sizes): number {
+function productsOf(t: Tensor, sizes: Sizes, ofHalves: boolean): number {
   if (t.kind !== "reduce") return 0
   const axis = t.args.flatMap((a) => a.axes).find((a) => a.name === t.axis)!
   const elements = elementsOf([...t.axes, axis], sizes)
-  if (t.monoid.kind === "online") return 2 * t.monoid.channels * elements
+  if (t.monoid.kind === "online") return ofHalves ? 0 : 2 * t.monoid.channels * elements
   const [lift] = t.args
+  if (ofHalves && !(lift?.kind === "map" && lift.args.some(isOfHalves))) return 0
   return t.monoid.kind === "sum" && lift?.kind === "map" && isProduct(lift.body) ? 2 * elements : 0
+}
+
+/** Whether a tensor is read from memory that holds halves, in whichever order. */
+function isOfHalves(t: Tensor): boolean {
+  if (t.kind === "reindex" || t.kind === "gather") return isOfHalves(t.arg)
+  return homeOf(t)?.storage === "bf16"
 }
 
 /** The axes without that at one place of which each element of a map counts: others are 0 there, and need not be computed. */

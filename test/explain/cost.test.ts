@@ -277,6 +277,12 @@ describe("the unfused program", () => {
     expect(unfusedOperations([y], sizes)).toBe(2 * 32 * 64 * 2)
     expect(unfusedOperations([y, ir.map(body, [y, y])], sizes, "products")).toBe(2 * 32 * 64 * 2)
     expect(unfusedOperations([ir.reduce(sum, "embed", [w])], sizes, "products")).toBe(0)
+    expect(unfusedOperations([y], sizes, "products of halves")).toBe(2 * 32 * 64 * 2)
+    const computed = ir.map(add(variable("$0", "f32"), literal(1, "f32")), [w])
+    const wide = ir.reduce(sum, "embed", [
+      ir.map(body, [computed, ir.map(add(variable("$0", "f32"), literal(1, "f32")), [row])]),
+    ])
+    expect(unfusedOperations([wide], sizes, "products of halves")).toBe(0)
     expect(unfusedOperations([y, ir.map(body, [y, y])], sizes)).toBe(2 * 32 * 64 * 2 + 2 * 32)
     expect(floorBytes([y], sizes)).toBe(2 * (32 * 64 + 2 * 64))
   })

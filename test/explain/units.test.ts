@@ -26,7 +26,7 @@ test("with precision fast CUDA has matrix units: a product takes them, and its f
   expect(product.parts!["matrix units"]).toBeGreaterThanOrEqual(operations / 790e12)
 })
 
-test("with precision exact it has none", async () => {
+test("with precision exact they take no product of two f32", async () => {
   const { entry, product } = await costs("exact")
   expect(product.atom).toBeNull()
   expect(product.floorMicroseconds).toBeGreaterThanOrEqual(1e6 * (operations / 60e12))
