@@ -66,7 +66,7 @@ export async function explain(
       ? new Map(traced.symbols.map((s) => [s.name, s.max]))
       : entry === "step"
         ? sizes(past, 1)
-        : sizes(0, Math.min(seq, artifact.model.chunk))
+        : sizes(0, Math.min(seq, artifact.model.chunk, artifact.entries[entry]?.most?.seq ?? seq))
   const shown = artifact.model === undefined ? Object.keys(artifact.entries).slice(0, 1) : ["step", "prefill"]
   const costs = compilationCosts(file.compilation, sizesOf, device, measured)
   const explanation = viewOf(

@@ -44,9 +44,12 @@ export interface Cost {
   readonly buffers: readonly BufferTraffic[]
 }
 
-/** The atoms that kernels of an artifact may be made of. */
-export const atomsOf = ({ target, precision }: Pick<Artifact, "target" | "precision">): readonly string[] =>
-  targetFor(target, undefined, precision).schedule.atoms?.names ?? []
+/** The atoms that kernels may be made of: those of any device that the target is for, and what the kernels of this one have taken. */
+export function atomsOf({ artifact, kernels }: Pick<Compilation, "artifact" | "kernels">): readonly string[] {
+  const { target, precision } = artifact
+  const taken = kernels.flatMap((k) => k.schedule.stores.flatMap((s) => s.atom?.name ?? []))
+  return [...new Set([...(targetFor(target, undefined, precision).schedule.atoms?.names ?? []), ...taken])]
+}
 
 /** Whether all bits of f32 count where matrix units multiply: only by what is stored as halves then, and in three terms. */
 const isWhole = ({ precision }: Pick<Artifact, "precision">) => precision === "exact"

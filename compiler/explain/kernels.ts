@@ -76,7 +76,7 @@ export function kernelCosts(
 ): readonly KernelCost[] {
   const { artifact, kernels, within } = compilation
   const program = compilation.entries.find((e) => e.name === entry)!.program
-  const atoms = atomsOf(artifact)
+  const atoms = atomsOf(compilation)
   const launches = new Map<number, number>()
   for (const [step, times] of kernelSteps(program)) {
     const kernel = compilation.numberOf(step)
@@ -143,7 +143,7 @@ function entryCost(
   const { floorBytes: bytes, unfusedOperations: operations, unfusedProducts: products } = facts
   const { artifact } = compilation
   const amount = { bytes, operations, products, terms: termsOf(artifact) }
-  const least = (on: DeviceRecord) => rooflineOf(amount, on, atomsOf(artifact))
+  const least = (on: DeviceRecord) => rooflineOf(amount, on, atomsOf(compilation))
   const estimated = kernels.reduce((n, k) => n + k.launches * (k.estimatedMicroseconds ?? 0), 0)
   return {
     launches: kernels.reduce((n, k) => n + k.launches, 0),

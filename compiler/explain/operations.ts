@@ -25,7 +25,7 @@ import {
 import type { Item, Kernel, Local, Store } from "../ir/kernel.js"
 import { type Monoid, type MonoidPart, monoidParts } from "../ir/monoid.js"
 import type { Expression, Reduce, Scan } from "../ir/nodes.js"
-import { someNode } from "../ir/query.js"
+import { outermostFolds, someNode } from "../ir/query.js"
 import { type Recipe, recipeOf, type Term } from "../ir/recipes.js"
 import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import { binnedFolds } from "../tile/bins/find.js"
@@ -58,7 +58,7 @@ export function operationsOf(
     const block = { ...found, counted }
     // What a workgroup stages is a local, too: computed once for all points of a block.
     const along = besides(i, stores, hosts)
-    const staged = stage(given, withoutAtom(schedule.stores[i]!), "staged", along)
+    const staged = stage(given, withoutAtom(given, schedule.stores[i]!), "staged", along)
     const { value, index } = staged.store
     const values = [value, ...staged.beside.map((s) => s.value)]
     const all = [...kernel.items, ...staged.locals].filter((item): item is Local => item.kind === "local")
@@ -87,9 +87,13 @@ export function operationsOf(
   return [...first.values()].reduce((n, operations) => n + operations, perBlock)
 }
 
-/** What matrix units multiply is staged as it lies in memory: there is nothing to compute for it. */
-const withoutAtom = (schedule: StoreSchedule): StoreSchedule =>
-  schedule.atom === undefined ? schedule : { tile: schedule.tile, reduce: {} }
+/** What matrix units multiply is staged as it lies in memory: there is nothing to compute for it. Scores of a chunk are there for all columns, as those that are staged. */
+function withoutAtom({ value }: Store, { tile, ...schedule }: StoreSchedule): StoreSchedule {
+  if (schedule.atom === undefined) return { tile, ...schedule }
+  const [online] = outermostFolds(value).filter((r) => r.monoid.kind === "online")
+  const chunk = online && schedule.reduce[online.axis]?.chunk
+  return { tile, reduce: online === undefined || chunk === undefined ? {} : { [online.axis]: { chunk } } }
+}
 
 /** The store without the axis of its bins: each element of a sum is taken once, where it is added to its place among them. */
 function withoutBins(store: Store, { bins }: StoreSchedule): Store {

@@ -102,7 +102,7 @@ export function viewOf(
   return {
     family,
     target: artifact.target,
-    atoms: atomsOf(artifact),
+    atoms: atomsOf(compilation),
     facts: factsOf(compilation, shown.find((e) => e.name === "step")?.sizes ?? new Map()),
     files,
     main,

@@ -46,6 +46,7 @@ describe.each([
 const ofCuda = [
   { precision: "exact" },
   { precision: "fast" },
+  { precision: "exact", adapter: { subgroupSize: 32, capability: 90 } },
   { precision: "fast", adapter: { subgroupSize: 32, capability: 90 } },
 ] as const
 
