@@ -7,11 +7,13 @@
  * Kernels are measured against it: more operations are arithmetic that fusion repeats, more bytes are intermediates that are written and
  * read again. Operations count as in operations.ts.
  */
+
 import { literalExtent } from "../ir/dim.js"
 import { walk } from "../ir/expression.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
-import { type Axis, type Call, homeOf, type Input, sources, type Tensor, topological, type Unit } from "../ir/tensor.js"
+import { homeOf, sources, topological } from "../ir/tensor/walk.js"
+import type { Axis, Call, Input, Tensor, Unit } from "../ir/tensor.js"
 import { binnedElement } from "../tile/bins/find.js"
 import { combineOperations, isProduct } from "./operations.js"
 import { rangeOf } from "./ranges.js"

@@ -7,13 +7,15 @@
  *
  * Places are lines of files. A kernel comes from every line whose call is around something that it computes.
  */
+
 import type { Artifact } from "../../runtime/artifact.js"
 import type { Compilation } from "../compile.js"
 import type { CompiledFile } from "../compile-file.js"
 import { printKernel } from "../ir/print/kernel.js"
 import { printLoop } from "../ir/print/loop.js"
 import { printTensor } from "../ir/print/tensor.js"
-import { sources, spansOf, type Tensor, topological, type Unit } from "../ir/tensor.js"
+import { sources, topological } from "../ir/tensor/walk.js"
+import { spansOf, type Tensor, type Unit } from "../ir/tensor.js"
 import { type Divided, kernelSteps } from "../kernel/divide-bindings.js"
 import type { KernelStep } from "../kernel/fuse.js"
 import { atomsOf, type Cost, costOf, entryFacts, type Facts, factsOf, type Sizes, type StepFacts } from "./facts.js"

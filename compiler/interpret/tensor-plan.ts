@@ -8,10 +8,12 @@
  * of its elements about once; one that several consumers read, or that is broadcast, is computed once and kept, unless it is very large.
  * Extents are counted at the symbols' hints: the plan of a program serves all lengths.
  */
+
 import { type Dim, hinted } from "../ir/dim.js"
 import { identity } from "../ir/expression.js"
 import { monoidKey } from "../ir/monoid.js"
-import { type Axis, type Call, type Reduce, sources, type Tensor, topological } from "../ir/tensor.js"
+import { sources, topological } from "../ir/tensor/walk.js"
+import type { Axis, Call, Reduce, Tensor } from "../ir/tensor.js"
 
 /** A step computes tensors: one nest of loops for nodes of one domain, or a call. */
 export type Step =

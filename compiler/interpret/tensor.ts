@@ -8,11 +8,13 @@
  * float64 and are rounded once: where a device differs by the order of its additions, this is the more accurate side. With `absolute`
  * arithmetic every f32 result carries a bound (scalar-bounds.ts). A program is compiled once and runs for all values of its symbols.
  */
+
 import { WeftError } from "../../runtime/errors.js"
 import { type Dim, extentAt } from "../ir/dim.js"
 import { withTable } from "../ir/expression.js"
 import { type DType, roundTo } from "../ir/operations.js"
-import { axisNames, type Input, type Tensor, topological, type Unit } from "../ir/tensor.js"
+import { topological } from "../ir/tensor/walk.js"
+import { axisNames, type Input, type Tensor, type Unit } from "../ir/tensor.js"
 import { givenBound } from "./scalar-bounds.js"
 import type { Arithmetic } from "./scalar-operations.js"
 import { type CompiledNest, compileNest } from "./tensor-lower.js"

@@ -8,9 +8,11 @@
  * compiler and then on the device. The places are followed from each kernel's own point downwards, and where a tensor has more than
  * `cutRules.places` of them it is cut: below a cut there is one place again. Never are more than that followed.
  */
+
 import { apply, identity, literal, substitute, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
-import { prefixAt, sources, type Tensor } from "../ir/tensor.js"
+import { sources } from "../ir/tensor/walk.js"
+import { prefixAt, type Tensor } from "../ir/tensor.js"
 import type { Coordinates } from "./lower.js"
 import { cutRules } from "./rules.js"
 

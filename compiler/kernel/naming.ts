@@ -3,10 +3,12 @@
  *
  *   input w, a constant, x + w stored, a row's sum at hand   →   buffers w, constant0, t1; local0
  */
+
 import { maximum } from "../ir/dim.js"
 import type { KernelBuffer } from "../ir/kernel.js"
 import type { Storage } from "../ir/loop.js"
-import { type Call, type Constant, homeOf, type Input, type Tensor } from "../ir/tensor.js"
+import { homeOf } from "../ir/tensor/walk.js"
+import type { Call, Constant, Input, Tensor } from "../ir/tensor.js"
 
 export interface FusedBuffer extends KernelBuffer {
   readonly role: "input" | "constant" | "scratch"

@@ -4,11 +4,13 @@
  *   t1 = sum_{k}(x · w)      →   reads x and w, writes t1: a store, and the locals that it reads
  *   a call of a unit         →   reads what it is given, writes its results and the states that it moves on
  */
+
 import { add, identity, variable } from "../ir/expression.js"
 import { type Item, type Local, rootsOf, type Store } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
 import { loadedIn, localsIn } from "../ir/query.js"
-import { type Axis, axisNames, type Call, homeOf, sources, type Tensor } from "../ir/tensor.js"
+import { homeOf, sources } from "../ir/tensor/walk.js"
+import { type Axis, axisNames, type Call, type Tensor } from "../ir/tensor.js"
 import { hasMemory } from "../tensor/query.js"
 import { partsOf } from "./binding-parts.js"
 import { computed } from "./cuts.js"

@@ -9,11 +9,13 @@
  * is anything to index, whether slices, picks and windows stay within their axis, and whether a state has room for what is written.
  * The proof that accesses lie in their buffers assumes them.
  */
+
 import type { ArtifactNeed, ArtifactTerm } from "../../runtime/artifact.js"
 import { WeftError } from "../../runtime/errors.js"
 import type { Dim } from "../ir/dim.js"
 import { add, literal, print, sub } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
+import { topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { authorSpan } from "../trace/arguments.js"
 import { extentTerms } from "./host-arrays.js"
@@ -23,7 +25,7 @@ export function needsOf(roots: readonly ir.Tensor[]): readonly ArtifactNeed[] {
   const needs = new Map<string, ArtifactNeed>()
   const units = new Set<ir.Unit>()
   const visit = (tensors: readonly ir.Tensor[]): void => {
-    for (const t of ir.topological(tensors)) {
+    for (const t of topological(tensors)) {
       const need = needOf(t)
       for (const one of need === undefined ? withinAxes(t) : [need]) needs.set(JSON.stringify(one), one)
       if (t.kind !== "call" || units.has(t.unit)) continue

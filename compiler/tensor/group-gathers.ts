@@ -15,6 +15,7 @@ import { type Dim, hinted } from "../ir/dim.js"
 import { identity, walk } from "../ir/expression.js"
 import type { GatherLimits } from "../ir/machine.js"
 import type { Operation } from "../ir/operations.js"
+import { rebuild, sources } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { rewritten, type Units } from "./rewrite.js"
 import { type Groups, groupRows, type RowList, rowList, toPlaces, toRows } from "./row-buckets.js"
@@ -55,7 +56,7 @@ interface Grouping {
 function grouped(grouping: Grouping, t: ir.Reduce): ir.Tensor {
   const groups = contracted(grouping, t) ?? foldOfGroups(grouping, t)
   if (groups === undefined) return t
-  const tensor = ir.rebuild(
+  const tensor = rebuild(
     t,
     t.args.map((a) => regroup(grouping, a, groups)),
   )
@@ -90,9 +91,9 @@ function moveToPlaces(grouping: Grouping, t: ir.Tensor, groups: Groups): ir.Tens
   if (!hasRows(t, groups)) return t
   if (t.kind === "gather" && isChosen(t, groups)) return ir.gather(t.arg, t.axis, groups.owner)
   if (!stays(grouping, t, groups)) return toPlaces(t, groups)
-  return ir.rebuild(
+  return rebuild(
     t,
-    ir.sources(t).map((s) => regroup(grouping, s, groups)),
+    sources(t).map((s) => regroup(grouping, s, groups)),
   )
 }
 

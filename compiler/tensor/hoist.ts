@@ -13,6 +13,7 @@
  */
 
 import { hinted } from "../ir/dim.js"
+import { sources } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { type Factor, factorsOf, inOrder, isProduct, type Plain, productOf, scaledFold } from "./factors.js"
 import { size } from "./query.js"
@@ -116,7 +117,7 @@ function multiplies(ts: readonly ir.Tensor[], by: ir.Map): boolean {
 /** Whether any of some tensors is an element-wise function of one of others, which is needed wherever it is computed. */
 function madeOf(ts: readonly ir.Tensor[], of: readonly ir.Tensor[]): boolean {
   const seen = new Set(ts)
-  for (const t of seen) if (t.kind === "map" || t.kind === "reindex") for (const s of ir.sources(t)) seen.add(s)
+  for (const t of seen) if (t.kind === "map" || t.kind === "reindex") for (const s of sources(t)) seen.add(s)
   return of.some((t) => seen.has(t))
 }
 

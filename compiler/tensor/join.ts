@@ -13,6 +13,7 @@ import { identity, variable } from "../ir/expression.js"
 import { memoized } from "../ir/memoized.js"
 import { max, onlineMonoid, sum } from "../ir/monoid.js"
 import { type Pivot, type RecipeName, recipeOf } from "../ir/recipes.js"
+import { rebuild, sources } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { instantiate } from "../ir/terms.js"
 import { inOrder } from "./factors.js"
@@ -49,7 +50,7 @@ function leavesOf(root: ir.Map): readonly ir.Reduce[] {
     if (seen.has(t)) return
     seen.add(t)
     if (t.kind === "reduce") found.add(t)
-    if (t.kind === "map" || isPermutation(t)) ir.sources(t).forEach(visit)
+    if (t.kind === "map" || isPermutation(t)) sources(t).forEach(visit)
   }
   visit(root)
   return [...found]
@@ -97,7 +98,7 @@ function joined(root: ir.Map): ir.Tensor | undefined {
   for (const group of groupsOf(leavesOf(root))) for (const [leaf, made] of replacements(group)) instead.set(leaf, made)
   if ([...instead].every(([leaf, made]) => leaf === made)) return undefined
   const visit: (t: ir.Tensor) => ir.Tensor = memoized((t) => {
-    const made = t.kind === "map" || isPermutation(t) ? rebuiltOver(t, ir.sources(t).map(visit)) : t
+    const made = t.kind === "map" || isPermutation(t) ? rebuiltOver(t, sources(t).map(visit)) : t
     ir.mark(made, ir.spansOf(t))
     return made
   }, instead)
@@ -106,7 +107,7 @@ function joined(root: ir.Map): ir.Tensor | undefined {
 
 /** A channel may have gained axes, which an order of axes does not name. */
 const rebuiltOver = (t: ir.Tensor, made: readonly ir.Tensor[]): ir.Tensor =>
-  t.kind === "reindex" ? made[0]! : ir.rebuild(t, made)
+  t.kind === "reindex" ? made[0]! : rebuild(t, made)
 
 /** Each member as a component of a fold that it shares. */
 function replacements({ recipe, axis, score, members }: Group): ReadonlyMap<ir.Reduce, ir.Tensor> {

@@ -15,6 +15,7 @@ import { apply, literal, variable } from "../ir/expression.js"
 import { onlineMonoid } from "../ir/monoid.js"
 import type { Expression } from "../ir/nodes.js"
 import { type Recipe, type RecipeName, recipeOf, recipes, type Term } from "../ir/recipes.js"
+import { topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { instantiate, numbered } from "../ir/terms.js"
 import { type Factor, factorsOf, inOrder, isPositive, type Place, productOf, scaledFold } from "./factors.js"
@@ -132,7 +133,7 @@ function onlineOf(t: ir.Reduce, name: RecipeName, { score, pivots, rest }: Match
   const recipe = recipeOf(name)
   const isFree = (f: Factor) => ir.axisOf(f.tensor, t.axis) === undefined
   const value = productOf(rest.filter((f) => !isFree(f)))
-  const waits = ir.topological([value]).some((x) => pivots.includes(x) && x.kind === "reduce")
+  const waits = topological([value]).some((x) => pivots.includes(x) && x.kind === "reduce")
   const isOne = value.kind === "constant" && value.axes.length === 0 && value.values[0] === 1
   if (waits || (!recipe.values && !isOne)) return undefined
   const fold = ir.reduce(onlineMonoid(name, 1), t.axis, [score, value], recipe.pivots.length)

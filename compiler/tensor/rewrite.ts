@@ -5,7 +5,9 @@
  *
  * A rule sees a node whose sources are rewritten already. `uses` answers for such a node with the consumers of what it has been.
  */
+
 import { memoized } from "../ir/memoized.js"
+import { rebuild, sources, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 
 export interface Facts {
@@ -19,9 +21,9 @@ export type Rule = (facts: Facts) => (t: ir.Tensor) => ir.Tensor
 export type Units = Map<ir.Unit, ir.Unit>
 
 export function rewritten(roots: readonly ir.Tensor[], rule: Rule, units: Units = new Map()): readonly ir.Tensor[] {
-  const order = ir.topological(roots)
+  const order = topological(roots)
   const consumers = new Map<ir.Tensor, ir.Tensor[]>()
-  for (const t of order) for (const s of new Set(ir.sources(t))) consumers.set(s, [...(consumers.get(s) ?? []), t])
+  for (const t of order) for (const s of new Set(sources(t))) consumers.set(s, [...(consumers.get(s) ?? []), t])
   const known = new Set(order)
   const results = new Set(roots)
   const before = new Map<ir.Tensor, ir.Tensor[]>()
@@ -39,8 +41,8 @@ export function rewritten(roots: readonly ir.Tensor[], rule: Rule, units: Units 
     ir.mark(made, ir.spansOf(t))
   }
   for (const t of order) {
-    const now = ir.sources(t).map((s) => memo.get(s)!)
-    const rebuilt = t.kind === "call" ? ir.call(unitOf(t.unit, rule, units), now, t.result) : ir.rebuild(t, now)
+    const now = sources(t).map((s) => memo.get(s)!)
+    const rebuilt = t.kind === "call" ? ir.call(unitOf(t.unit, rule, units), now, t.result) : rebuild(t, now)
     ir.mark(rebuilt, ir.spansOf(t))
     const made = apply(rebuilt)
     become(t, made)

@@ -8,8 +8,10 @@
  *
  * Units are simplified once. Nothing here changes a rounding.
  */
+
 import { freeVariables, literal, rewrite, substitute, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
+import { homeOf, rebuild, sources, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 
 /** Equal programs with the same inputs; `memo` serves several roots and their units. */
@@ -17,9 +19,9 @@ export function simplify(
   roots: readonly ir.Tensor[],
   memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit> = new Map(),
 ): readonly ir.Tensor[] {
-  for (const t of ir.topological(roots)) {
+  for (const t of topological(roots)) {
     if (memo.has(t)) continue
-    const made = simplifyNode(rebuild(t, memo))
+    const made = simplifyNode(rebuilt(t, memo))
     ir.mark(made, ir.spansOf(t))
     memo.set(t, made)
   }
@@ -27,16 +29,16 @@ export function simplify(
 }
 
 /** The node over simplified sources. */
-function rebuild(t: ir.Tensor, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>): ir.Tensor {
+function rebuilt(t: ir.Tensor, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>): ir.Tensor {
   const now = (s: ir.Tensor) => memo.get(s) as ir.Tensor
-  if (t.kind !== "call") return ir.rebuild(t, ir.sources(t).map(now))
+  if (t.kind !== "call") return rebuild(t, sources(t).map(now))
   const args = t.args.map((a) => inItsPlace(a, now(a)))
   return ir.call(simplifyUnit(t.unit, memo), args, t.result)
 }
 
 /** An argument lies in memory as its placeholder says: what has become an input only now is copied. */
 const inItsPlace = (before: ir.Tensor, after: ir.Tensor): ir.Tensor =>
-  ir.homeOf(after) === ir.homeOf(before) ? after : ir.map(variable("$0", after.dtype), [after])
+  homeOf(after) === homeOf(before) ? after : ir.map(variable("$0", after.dtype), [after])
 
 function simplifyUnit(unit: ir.Unit, memo: Map<ir.Tensor | ir.Unit, ir.Tensor | ir.Unit>): ir.Unit {
   const known = memo.get(unit) as ir.Unit | undefined
@@ -110,7 +112,7 @@ function picked(t: ir.Reindex, inner: ir.Map | ir.Reduce): ir.Tensor | undefined
     const index = new Map(a.axes.map((x) => [x.name, dropped.get(x.name) ?? variable(x.name)] as const))
     return simplifyNode(ir.reindex(a, axes, index))
   }
-  const made = ir.rebuild(inner, inner.args.map(pick))
+  const made = rebuild(inner, inner.args.map(pick))
   // The order of axes is their layout.
   return made.axes.length === t.axes.length && made.axes.every((a, i) => a === t.axes[i]) ? made : undefined
 }

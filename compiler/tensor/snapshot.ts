@@ -6,8 +6,10 @@
  * States change in place, and a kernel that reads the old value would otherwise have to run before the one that writes the new. Only what the
  * new value is made of surely does. What is appended needs no copy: nobody reads there.
  */
+
 import { variable } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
+import { homeOf, rebuild, sources, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 
 export interface Snapshot {
@@ -18,7 +20,7 @@ export interface Snapshot {
 }
 
 export function snapshot(results: readonly ir.Tensor[]): Snapshot {
-  const order = ir.topological(results)
+  const order = topological(results)
   const writers = new Map<ir.Input, ir.Tensor[]>()
   for (const t of order) {
     const state = replaced(t)
@@ -32,8 +34,8 @@ export function snapshot(results: readonly ir.Tensor[]): Snapshot {
   for (const t of order) {
     if (t.kind === "input" || t.kind === "constant" || t.kind === "iota") continue
     const written = writesOf(t)
-    const now = ir.sources(t).map((s) => (written.has(s) ? s : (memo.get(s) ?? s)))
-    memo.set(t, ir.rebuild(t, now))
+    const now = sources(t).map((s) => (written.has(s) ? s : (memo.get(s) ?? s)))
+    memo.set(t, rebuild(t, now))
   }
   return { results: results.map((t) => (t.kind === "input" ? t : (memo.get(t) ?? t))), copies }
 }
@@ -41,7 +43,7 @@ export function snapshot(results: readonly ir.Tensor[]): Snapshot {
 /** The state that a node replaces as a whole, itself or through a unit. */
 function replaced(t: ir.Tensor): ir.Input | undefined {
   if (t.kind === "update") return t.axis === undefined ? t.state : undefined
-  return t.kind === "call" && replaced(t.unit.results[t.result]!) !== undefined ? ir.homeOf(t) : undefined
+  return t.kind === "call" && replaced(t.unit.results[t.result]!) !== undefined ? homeOf(t) : undefined
 }
 
 /** The states that a node is given to write, not to read. */
@@ -53,11 +55,11 @@ function writesOf(t: ir.Tensor): ReadonlySet<ir.Tensor> {
 
 /** Whether something that the writers do not depend on is made of the state as it was. */
 function isReadLate(state: ir.Input, writers: readonly ir.Tensor[], order: readonly ir.Tensor[]): boolean {
-  const before = new Set(ir.topological(writers))
+  const before = new Set(topological(writers))
   const made = new Set<ir.Tensor>([state])
   for (const t of order) {
     const written = writesOf(t)
-    const reads = ir.sources(t).some((s) => made.has(s) && !(s === state && written.has(s)))
+    const reads = sources(t).some((s) => made.has(s) && !(s === state && written.has(s)))
     if (!reads) continue
     if (!before.has(t)) return true
     // What a writer makes is the new value.

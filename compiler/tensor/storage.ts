@@ -18,6 +18,7 @@
  * - rows of an odd number of elements, or whose number is not known: two elements share a word, and a lane writes both. Machines that store
  *   single halves have no such rows.
  */
+
 import type { Precision } from "../../runtime/artifact.js"
 import { literalExtent } from "../ir/dim.js"
 import { freeVariables, walk } from "../ir/expression.js"
@@ -25,7 +26,8 @@ import type { Storage } from "../ir/loop.js"
 import type { TileOptions } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
 import type { DType, Operation } from "../ir/operations.js"
-import { sources, type Tensor, topological } from "../ir/tensor.js"
+import { sources, topological } from "../ir/tensor/walk.js"
+import type { Tensor } from "../ir/tensor.js"
 
 /** Rows of intermediate results that are shorter stay f32: longer than any number of rows that share a statistic. */
 export const shortestRow = 24

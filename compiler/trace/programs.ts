@@ -4,6 +4,7 @@
  * The trees of weights and states are replaced by inputs (one per specification, so tied weights are one input), the entry is run under a
  * trace, and what it returns are the program's results: outputs, and the states that it changed.
  */
+
 import { withTracing } from "../../dsl/attach.js"
 import type { Entry, InputSpec } from "../../dsl/entries.js"
 import type { Program } from "../../dsl/model.js"
@@ -13,6 +14,7 @@ import { type Span, WeftError } from "../../runtime/errors.js"
 import { type Dim, dim } from "../ir/dim.js"
 import { identity, print, symbol } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
+import { homeOf, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { authorSpan, isTensor, shown } from "./arguments.js"
 import { type Bound, boundsOfEntry } from "./bounds.js"
@@ -122,7 +124,7 @@ const tensorsOf = (tree: Tree) => treeLeaves(tree, isTensor).map(({ value }) => 
 function refuseForeign(results: readonly ir.Tensor[], known: readonly ir.Input[]): void {
   const given = new Set<ir.Tensor>(known)
   const stranger = (tensors: readonly ir.Tensor[]) =>
-    ir.topological(tensors).find((t): t is ir.Input => t.kind === "input" && !given.has(t))
+    topological(tensors).find((t): t is ir.Input => t.kind === "input" && !given.has(t))
   const found = stranger(results)
   if (found === undefined) return
   const result = results.find((t) => stranger([t]) !== undefined)!
@@ -175,8 +177,7 @@ function updatesOf(states: readonly ir.Input[], after: Tree, outputs: TracedEntr
     const tensor = leaves.get(state.name)
     const hint = "return for each state what append or assign gave, or the state itself, under its own name"
     if (tensor === undefined) return refuse(state, "is missing in what the model returns", hint)
-    if (ir.homeOf(tensor) !== state)
-      return refuse(state, "is returned as something that is not this state", hint, tensor)
+    if (homeOf(tensor) !== state) return refuse(state, "is returned as something that is not this state", hint, tensor)
     const update = written.get(state)
     if (update === undefined) return []
     if (originOf(tensor) !== update) return refuse(state, "is written, but returned as it was", hint, update)
@@ -194,14 +195,14 @@ export function originOf(t: ir.Tensor): ir.Tensor {
 /** What is written below the roots, also inside of units: each update with the state of the program that it writes. */
 function writesOf(roots: readonly ir.Tensor[]): readonly { readonly state: ir.Input; readonly update: ir.Update }[] {
   const applied = new Set<string>()
-  return ir.topological(roots).flatMap((t) => {
+  return topological(roots).flatMap((t) => {
     if (t.kind === "update") return [{ state: t.state, update: t }]
     const application = t.kind === "call" ? [t.unit, ...t.args].map(identity).join(" ") : ""
     if (t.kind !== "call" || applied.has(application)) return []
     applied.add(application)
     return writesOf(t.unit.results).map(({ state, update }) => {
       const argument = t.args[t.unit.inputs.indexOf(state)]!
-      return { state: ir.homeOf(argument) ?? state, update }
+      return { state: homeOf(argument) ?? state, update }
     })
   })
 }

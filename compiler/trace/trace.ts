@@ -5,11 +5,13 @@
  *
  * Types have caught what they can; here extents, dtypes and names are checked. Every node keeps the places of the calls that made it.
  */
+
 import type { Extent, Traced, Tracing } from "../../dsl/tracing.js"
 import { type ErrorCode, WeftError } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, literal, mul, print, sub, TypeProblem } from "../ir/expression.js"
 import { argmax, max, min, sum, top } from "../ir/monoid.js"
+import { homeOf, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import {
   authorSpan,
@@ -173,7 +175,7 @@ function callUnit<A extends readonly unknown[], R>(nodes: Nodes, fn: (...args: A
       `the repeated unit '${fn.name}' returns ${shown(result)}, without a tensor`,
       "return a tensor, or a tree of them",
     )
-  for (const t of ir.topological(results))
+  for (const t of topological(results))
     if (t.kind === "input" && !placeholders.includes(t))
       throw new Misuse(
         "trace/capture",
@@ -193,7 +195,7 @@ function monoidOf(kind: unknown) {
 }
 
 function placeholder(path: string, t: ir.Tensor): ir.Input {
-  const home = ir.homeOf(t)
+  const home = homeOf(t)
   // What a step has appended lies in the state's memory and keeps its layout, but is not a state to append to.
   if (home !== undefined)
     return ir.input(path, t === home ? t.role : "weight", t.axes, t.dtype, home.storage, home.capacity)

@@ -3,9 +3,11 @@
  *
  *   row 0 sees no key: its shares are equal, as in two passes
  */
+
 import { afterAll, describe, expect, test } from "vitest"
 import { apply, literal, mul, symbol, variable, withTable } from "../../compiler/ir/expression.js"
 import { max, sum } from "../../compiler/ir/monoid.js"
+import { topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { chooseSchedule } from "../../compiler/schedule/choose.js"
 import { type Target, wasmTarget } from "../../compiler/targets/target.js"
@@ -66,7 +68,7 @@ function program(): LawProgram {
     regime: "analytic",
     outputs,
     updates: [],
-    inputs: ir.topological(outputs).filter((t) => t.kind === "input"),
+    inputs: topological(outputs).filter((t) => t.kind === "input"),
     symbols: [{ name: "seq", max: 64 }],
     values: new Map([["seq", seq]]),
     seed: 7,
@@ -79,7 +81,7 @@ function jobs(target: Target): readonly Job[] {
   return withTable(() => {
     const p = program()
     const after: LawProgram = { ...p, outputs: online(hoist(p.outputs), defaultOnlineLimits) }
-    const folds = ir.topological(after.outputs).filter((t) => t.kind === "reduce" && t.monoid.kind === "online")
+    const folds = topological(after.outputs).filter((t) => t.kind === "reduce" && t.monoid.kind === "online")
     expect(folds.length).toBeGreaterThanOrEqual(4)
     checkKernels(p, after)
     const made: Job[] = []

@@ -4,6 +4,7 @@
  * The direct interpreter asks each node for one element at a time and knows no arrays but the inputs. Programs grow from a pool of tensors by
  * decisions drawn from a list of numbers, so that fast-check can shrink them. Axis names have one extent each; new axes get new names.
  */
+
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import { append, identityElement } from "../../compiler/interpret/monoid.js"
@@ -13,6 +14,7 @@ import { add, apply, evaluate, literal, mul, sub, symbol, variable } from "../..
 import { argmax, type Monoid, max, min, monoidTypes, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { roundTo } from "../../compiler/ir/operations.js"
+import { topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
 
@@ -270,7 +272,7 @@ test("the compiled interpreter agrees with the direct one to the bit, and its pr
       fc.infiniteStream(fc.integer({ min: -16, max: 16 })),
       (list, r, k, stream) => {
         const { roots, inputs } = grow(list)
-        for (const t of ir.topological(roots)) kinds.set(t.kind, (kinds.get(t.kind) ?? 0) + 1)
+        for (const t of topological(roots)) kinds.set(t.kind, (kinds.get(t.kind) ?? 0) + 1)
         expect(verifyTensor(roots)).toEqual([])
         const symbols = new Map([
           ["rows", r],

@@ -5,9 +5,11 @@
  *   t = Σ_a x / n;  y = Σ_a (x − t)²                                         squared deviations
  *   near misses: the pivot of another tensor or axis, a wrong count, a value that depends on the pivot
  */
+
 import { literalExtent } from "../../compiler/ir/dim.js"
 import { apply, literal, variable } from "../../compiler/ir/expression.js"
 import { max, sum } from "../../compiler/ir/monoid.js"
+import { topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { Choices } from "./choices.js"
 import { affordable, type Growing, longestSum, terms, type Value } from "./program.js"
@@ -132,7 +134,7 @@ export function dependent(g: Growing, choose: Choices): readonly Value[] {
     const along = (t: ir.Tensor) => t.dtype === "f32" && ir.axisOf(t, axis)?.extent === extent
     const operand = (n: number) => g.clamped(g.pick(new Choices([n]), (t) => along(t) && terms(t) === 1) ?? x).tensor
     const made = variant(score, axis, operand(before), operand(after))
-    const fits = ir.topological(made).every((t) => affordable(t) && terms(t) <= longestSum)
+    const fits = topological(made).every((t) => affordable(t) && terms(t) <= longestSum)
     if (made.length > 0 && fits) return made.map((tensor) => ({ tensor, limit: Number.POSITIVE_INFINITY }))
   }
   return []

@@ -3,8 +3,10 @@
  *
  *   first = end − blocks   →   first = end      the prefix counts its own value
  */
+
 import { apply, literal, rewrite } from "../../compiler/ir/expression.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { rebuild, sources, topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 
 const stem = (name: string | undefined) => name?.split(".")[0]
@@ -108,10 +110,10 @@ export function plant(
 ): readonly ir.Tensor[] | undefined {
   const memo = new Map<ir.Tensor, ir.Tensor>()
   let placed = false
-  for (const t of ir.topological(roots)) {
-    const rebuilt = ir.rebuild(
+  for (const t of topological(roots)) {
+    const rebuilt = rebuild(
       t,
-      ir.sources(t).map((s) => memo.get(s)!),
+      sources(t).map((s) => memo.get(s)!),
     )
     const changed = fault(rebuilt)
     placed ||= changed !== undefined

@@ -5,11 +5,13 @@
  *   merge: advance(c, p, q) + c′            the second side is not rescaled
  *   Σ_k f[k] · g[k] → f[0] · Σ_k g[k]       a factor that depends on the axis has left the sum
  */
+
 import { apply, literal, variable } from "../../compiler/ir/expression.js"
 import { max } from "../../compiler/ir/monoid.js"
 import type { Expression, OperationNode } from "../../compiler/ir/nodes.js"
 import type { Operation } from "../../compiler/ir/operations.js"
 import { type Recipe, recipeOf } from "../../compiler/ir/recipes.js"
+import { rebuild, sources, topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { instantiate, numbered } from "../../compiler/ir/terms.js"
 import { onlineAppend, onlineIdentity, onlineMerge } from "../../compiler/tile/online-step.js"
@@ -141,10 +143,10 @@ export function changeTensors(roots: readonly ir.Tensor[], fault: Fault, n: numb
   const memo = new Map<ir.Tensor, ir.Tensor>()
   let left = n
   let changed = false
-  for (const t of ir.topological(roots)) {
-    const now = ir.rebuild(
+  for (const t of topological(roots)) {
+    const now = rebuild(
       t,
-      ir.sources(t).map((s) => memo.get(s)!),
+      sources(t).map((s) => memo.get(s)!),
     )
     const made = changed ? undefined : fault(now)
     if (made !== undefined && made !== now && left-- === 0) {

@@ -6,6 +6,7 @@
  * fast-check draws a recipe, plain data that shrinks to fewer steps, smaller extents and smaller numbers; `buildProgram` makes the program from
  * it, the same one each time. It must run inside of `withTable`, and what is compiled of it too.
  */
+
 import fc from "fast-check"
 import { roundToStorage } from "../../compiler/interpret/memory.js"
 import type { Dense } from "../../compiler/interpret/tensor.js"
@@ -13,6 +14,7 @@ import { extentAt } from "../../compiler/ir/dim.js"
 import { apply, TypeProblem, variable } from "../../compiler/ir/expression.js"
 import { max, min, sum } from "../../compiler/ir/monoid.js"
 import { roundTo } from "../../compiler/ir/operations.js"
+import { homeOf, sources, topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { Choices, scrambled } from "./choices.js"
 import {
@@ -166,7 +168,7 @@ function attempt(make: () => readonly Value[]): readonly Value[] {
 
 /** What nothing else reads, the latest first. */
 function results(g: Growing): Pick<LawProgram, "outputs" | "updates"> {
-  const read = new Set(g.pool.flatMap((v) => ir.sources(v.tensor)))
+  const read = new Set(g.pool.flatMap((v) => sources(v.tensor)))
   const updated = new Set(g.updates.map((u) => u.tensor))
   const isLeaf = (t: ir.Tensor) => t.kind === "input" || t.kind === "constant" || updated.has(t)
   const sinks = g.pool.map((v) => v.tensor).filter((t) => !read.has(t) && !isLeaf(t))
@@ -183,7 +185,7 @@ function repeated(g: Growing, setting: Setting, recipe: Recipe): void {
   const second = (choose.chance(60) ? g.pick(choose, like) : undefined) ?? g.pick(choose)
   if (start === undefined || second === undefined) return
   // All applications share one unit, so its first argument lies in memory as results do.
-  const own = ir.homeOf(start.tensor) === undefined
+  const own = homeOf(start.tensor) === undefined
   const x = own ? g.clamped(start) : { ...start, tensor: ir.map(apply("neg", variable("$0", "f32")), [start.tensor]) }
   const y = second.tensor.kind === "input" || second.tensor.dtype !== "f32" ? second : g.clamped(second)
   const u = new Growing({ ...setting }, "u")
@@ -235,7 +237,7 @@ function repeated(g: Growing, setting: Setting, recipe: Recipe): void {
 
 /** What stands for an argument inside of a unit: it keeps the layout of memory that is given. */
 function placeholder(name: string, t: ir.Tensor): ir.Input {
-  const home = ir.homeOf(t)
+  const home = homeOf(t)
   if (home === undefined)
     return ir.input(
       name,
@@ -285,7 +287,7 @@ export function dataOf(p: LawProgram, input: ir.Input, symbols: ReadonlyMap<stri
 
 /** Nodes of a program, those of its units included. */
 export function nodesOf(roots: readonly ir.Tensor[]): readonly ir.Tensor[] {
-  const all = ir.topological(roots)
+  const all = topological(roots)
   const units = new Set(all.flatMap((t) => (t.kind === "call" ? [t.unit] : [])))
-  return [...all, ...[...units].flatMap((u) => ir.topological(u.results))]
+  return [...all, ...[...units].flatMap((u) => topological(u.results))]
 }

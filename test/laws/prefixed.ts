@@ -3,9 +3,11 @@
  *
  *   prefixed(buildProgram(recipe), 3)   →   the program with blocks of three places, if the axis is longer
  */
+
 import type fc from "fast-check"
 import { apply, literal, mul, substitute, variable } from "../../compiler/ir/expression.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { rebuild } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { blockPrefixes } from "../../compiler/tensor/prefixes.js"
 import { simplified } from "./execute.js"
@@ -69,7 +71,7 @@ export const prefixFaults: Readonly<Record<string, PrefixFault>> = {
   "a scan of totals that leaves out each block itself": (t) => {
     if (!isBefore(t) || t.arg.kind !== "scan") return undefined
     const minus = apply("sub", variable("$0", t.dtype), variable("$1", t.dtype))
-    return t.arg.monoid.kind === "sum" ? ir.rebuild(t, [ir.map(minus, [t.arg, t.arg.arg])]) : undefined
+    return t.arg.monoid.kind === "sum" ? rebuild(t, [ir.map(minus, [t.arg, t.arg.arg])]) : undefined
   },
   "prefixes within a block without its first element": (t) => {
     if (t.kind !== "scan" || t.block === undefined || t.monoid.kind !== "sum" || t.dtype === "bool") return undefined

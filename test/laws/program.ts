@@ -6,12 +6,14 @@
  * The bounds keep the exact regime exact: whatever is multiplied or summed stays below 2^24, by clamping operands where it would not. A step
  * that a constructor refuses (two extents of one axis name meet) is no step. Sizes are kept small enough for interpreters.
  */
+
 import { extentAt, literalExtent, maximum } from "../../compiler/ir/dim.js"
 import { apply, literal, symbol, variable } from "../../compiler/ir/expression.js"
 import type { Storage } from "../../compiler/ir/loop.js"
 import { max, min } from "../../compiler/ir/monoid.js"
 import type { Expression, SizeSymbol } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
+import { sources } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import type { Choices } from "./choices.js"
 
@@ -140,7 +142,7 @@ export function folded(t: ir.Reduce | ir.Scan): number {
 
 /** Terms of the longest chain of additions below: each rounds, and the bound of the analytic regime pays for about as many. */
 export function terms(t: ir.Tensor): number {
-  const below = Math.max(1, ...ir.sources(t).map(terms), ...(t.kind === "call" ? t.unit.results.map(terms) : []))
+  const below = Math.max(1, ...sources(t).map(terms), ...(t.kind === "call" ? t.unit.results.map(terms) : []))
   return t.kind === "scan" || (t.kind === "reduce" && t.monoid !== max && t.monoid !== min) ? below * folded(t) : below
 }
 

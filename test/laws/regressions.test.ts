@@ -2,6 +2,7 @@
  * What the laws have found, each as the program that fast-check left: kernels, loops (as drawn and as the compiler schedules) and plans agree with
  * the meaning again.
  */
+
 import { expect, test } from "vitest"
 import { compileKernel } from "../../compiler/compile-kernels.js"
 import { maximum } from "../../compiler/ir/dim.js"
@@ -11,6 +12,7 @@ import type { Storage } from "../../compiler/ir/loop.js"
 import { argmax, max, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import type { AxisTile, ReductionTile, Schedule } from "../../compiler/ir/schedule.js"
+import { homeOf } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { fuse } from "../../compiler/kernel/fuse.js"
 import { chooseSchedule } from "../../compiler/schedule/choose.js"
@@ -31,7 +33,7 @@ const identity = (t: ir.Tensor, change: Readonly<Record<string, Expression>>) =>
   new Map(t.axes.map((a) => [a.name, change[a.name] ?? variable(a.name)]))
 const doubled = (t: ir.Tensor) => ir.map(apply("add", $(0), $(0)), [t])
 const placeholder = (name: string, t: ir.Tensor): ir.Input => {
-  const home = ir.homeOf(t)
+  const home = homeOf(t)
   return ir.input(
     name,
     home === undefined ? "input" : t === home ? home.role : "weight",

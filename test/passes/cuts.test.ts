@@ -1,8 +1,10 @@
 /** How much of a program is looked at to decide where one tensor lies. */
+
 import { expect, test } from "vitest"
 import { apply, literal, variable, withTable } from "../../compiler/ir/expression.js"
 import { sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
+import { topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { crowded } from "../../compiler/kernel/crowded.js"
 import { chooseCuts, readersOf } from "../../compiler/kernel/cuts.js"
@@ -25,7 +27,7 @@ function layers(count: number) {
     x = ir.reindex(folded, [axis("a")], new Map([["b", variable("a")]]))
     buffers.add(folded)
   }
-  return { maps, buffers, order: ir.topological([x]) }
+  return { maps, buffers, order: topological([x]) }
 }
 
 test.each([4, 40, 400])("a tensor is asked of its own kernel alone, among %s", (count) =>
@@ -47,7 +49,7 @@ test("2,000 maps one after the other are a few kernels, none of them too deep fo
     expect(buffers.size).toBeGreaterThan(2)
     expect(buffers.size).toBeLessThan(16)
     let inlined = 0
-    for (const t of ir.topological([x])) {
+    for (const t of topological([x])) {
       inlined = buffers.has(t) ? 0 : inlined + 1
       expect(inlined).toBeLessThanOrEqual(256)
     }
@@ -88,7 +90,7 @@ test.each(Object.keys(chains))("the places that a chain of steps asks at are as 
       for (let i = 0; i < steps; i++) x = chains[name]!(x)
       const following = { places: 0 }
       const again = () => true
-      const cut = crowded(ir.topological([x]), new Set([x]), (t) => t.kind === "input", again, following)
+      const cut = crowded(topological([x]), new Set([x]), (t) => t.kind === "input", again, following)
       expect(cut.size).toBeGreaterThan(0)
       if (steps === 50) {
         const { buffers } = chooseCuts([x])

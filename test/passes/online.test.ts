@@ -1,8 +1,10 @@
 /** What hoist and online make of small programs, what they must leave alone, and what becomes of a whole model. */
+
 import { expect, test } from "vitest"
 import { apply, literal, symbol, variable, withTable } from "../../compiler/ir/expression.js"
 import { max, sum } from "../../compiler/ir/monoid.js"
 import { printTensor } from "../../compiler/ir/print/tensor.js"
+import { topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
 import { hoist } from "../../compiler/tensor/hoist.js"
@@ -100,7 +102,7 @@ test("nothing that scores are made of is a choice: it may lie in memory in half 
     const program = [total("key", two("mul", shares({ ...g, s: total("dim", two("mul", q, k)) }), g.v))]
     for (const made of [program, online(hoist(program))]) {
       const storageOf = scratchStorage(made, "fast", {}, 8)
-      const rows = ir.topological(made).filter((t) => t.kind === "map" && t.args.some((a) => a.kind === "input"))
+      const rows = topological(made).filter((t) => t.kind === "map" && t.args.some((a) => a.kind === "input"))
       expect(rows.map((t) => [t.axes.map((a) => a.name).join(), storageOf(t)])).toEqual(
         expect.arrayContaining([
           ["row,dim", "bf16"],
@@ -252,10 +254,10 @@ test("a layer has one online fold over key, and no other fold over it", async ()
       const roots = [...e.outputs, ...e.updates].map((o) => o.tensor)
       const made = online(hoist(simplify(roots)))
       expect(verifyTensor(made)).toEqual([])
-      const units = new Set(ir.topological(made).flatMap((t) => (t.kind === "call" ? [t.unit] : [])))
+      const units = new Set(topological(made).flatMap((t) => (t.kind === "call" ? [t.unit] : [])))
       expect(units.size).toBe(1)
       for (const { results } of units) {
-        const folds = ir.topological(results).filter((t) => t.kind === "reduce" && t.axis === "key") as ir.Reduce[]
+        const folds = topological(results).filter((t) => t.kind === "reduce" && t.axis === "key") as ir.Reduce[]
         expect(new Set(folds.map((t) => t.args.length))).toEqual(new Set([3]))
         expect(new Set(folds.map((t) => t.args.map((a) => ir.axisNames(a).join(" ")).join(", "))).size).toBe(1)
         expect(folds.map((t) => [t.monoid, t.component]).sort()).toEqual([

@@ -9,9 +9,11 @@
  *
  * Extents are printed where an axis begins. The units that are called follow, each once, with numbers of their own.
  */
+
 import { print } from "../expression.js"
 import { monoidKey } from "../monoid.js"
-import { type Axis, type Input, type Reindex, spansOf, type Tensor, topological, type Unit } from "../tensor.js"
+import { topological } from "../tensor/walk.js"
+import { type Axis, type Input, type Reindex, spansOf, type Tensor, type Unit } from "../tensor.js"
 
 export function printTensor(roots: readonly Tensor[]): string {
   const units = new Set<Unit>()

@@ -6,12 +6,14 @@
  * Passes build through constructors, so an answer means that one went around them or that a rewrite is wrong. An index map is checked where all
  * extents are literals: every point of a small domain, the corners and middles of a large one.
  */
+
 import { literalExtent, maximum } from "../dim.js"
 import { freeVariables, operands, print, walk } from "../expression.js"
 import { storageType } from "../loop.js"
 import { componentCount, liftCount, monoidKey, monoidTypes } from "../monoid.js"
 import type { Expression } from "../nodes.js"
 import { type DType, roundTo } from "../operations.js"
+import { topological } from "../tensor/walk.js"
 import {
   type Axis,
   axisOf,
@@ -20,7 +22,6 @@ import {
   type Map as MapNode,
   type Reduce,
   type Tensor,
-  topological,
   type Unit,
   type Update,
 } from "../tensor.js"
