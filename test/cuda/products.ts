@@ -6,6 +6,7 @@ import { atoms } from "../../compiler/ir/fragments/atoms.js"
 import { storageBytes } from "../../compiler/ir/loop.js"
 import { cudaKernels } from "../../compiler/targets/emit.js"
 import type { CudaDevice, CudaDeviceOptions } from "../../runtime/devices/cuda/device.js"
+import { chosenCase, chosenShapes } from "../support/chosen-products.js"
 import { fillShapes } from "../support/fills.js"
 import {
   type Case,
@@ -19,6 +20,7 @@ import {
 
 /** The same ones each time: their binaries were made where the compiler is. */
 const random = fc.sample(productShapes, { seed: 7, numRuns: 40 })
+const chosen = fc.sample(chosenShapes, { seed: 7, numRuns: 40 })
 
 /** What each kernel leaves in y. */
 async function resultsOf(device: CudaDevice, cases: readonly Case<unknown>[]): Promise<readonly ArrayLike<number>[]> {
@@ -68,6 +70,15 @@ export function products(open: (options?: CudaDeviceOptions) => Promise<CudaDevi
     const cases = [...oddShapes, ...random].map((shape, i) => productCase(shape, i + 1, true)).filter(isThere(device))
     const found = await resultsOf(device, cases)
     console.log(`${cases.length} products`)
+    expect(cases.flatMap((c, i) => wrongProduct(c, found[i]))).toEqual([])
+    device.dispose()
+  })
+
+  test("and so are those that rules schedule for matrix units", async () => {
+    const device = await open()
+    const cases = chosen.map(chosenCase).filter((c) => c.shape.atom === "" || isThere(device)(c))
+    const found = await resultsOf(device, cases)
+    console.log(`${cases.length} products as they are compiled`)
     expect(cases.flatMap((c, i) => wrongProduct(c, found[i]))).toEqual([])
     device.dispose()
   })

@@ -58,7 +58,9 @@ class Making {
 
   axis(name: string, options: readonly number[], symbols = 0): Axis {
     const { choose } = this
-    return { name, extent: choose.chance(symbols) ? seq() : literal(choose.of(options)) }
+    if (choose.chance(symbols)) return { name, extent: seq() }
+    const isAny = options === extents && choose.chance(40)
+    return { name, extent: literal(isAny ? 1 + choose.below(most) : choose.of(options)) }
   }
 
   /** A load at some axes, as they are in memory; rows of whole pieces, most often. */

@@ -41,7 +41,7 @@ export interface Case<S> {
   readonly memories: ReadonlyMap<string, Memory>
 }
 
-function memoriesOf({ buffers }: LoopKernel, value: (at: number) => number): ReadonlyMap<string, Memory> {
+function memoriesBy({ buffers }: LoopKernel, value: (at: number) => number): ReadonlyMap<string, Memory> {
   return new Map(
     buffers.map(({ name, storage, access, size }) => {
       const memory = allocateBuffer("f32", storage, extentAt(size, new Map()))
@@ -51,16 +51,26 @@ function memoriesOf({ buffers }: LoopKernel, value: (at: number) => number): Rea
   )
 }
 
+const integer = (random: () => number) => Math.floor(random() * 5) - 2
+
+/** Small integers in what a kernel reads. */
+export function memoriesOf(kernel: LoopKernel, at: number): ReadonlyMap<string, Memory> {
+  const random = generator(at)
+  return memoriesBy(kernel, () => integer(random))
+}
+
 /** `whole`: small integers, whose sums are the same in any order and however they are rounded. */
 export function productCase(shape: ProductShape, at: number, whole = false): Case<ProductShape> {
   const kernel = productKernel(shape)
   const random = generator(at)
-  const memories = memoriesOf(kernel, () => (whole ? Math.floor(random() * 5) - 2 : random() * 4 - 2))
+  const memories = memoriesBy(kernel, () => (whole ? integer(random) : random() * 4 - 2))
   return { shape, kernel, memories }
 }
 
+type Sizes = Pick<ProductShape, "rows" | "columns" | "depth" | "result" | "across">
+
 /** The same sums in the same order, by one lane. */
-function expected({ shape, memories }: Case<ProductShape>): Float32Array {
+function expected({ shape, memories }: Case<Sizes>): Float32Array {
   const { rows, columns, depth, result, across } = shape
   const [a, b] = ["a", "b"].map((name) => memories.get(name)!.values) as [Float32Array, Float32Array]
   const y = new Float32Array(rows * columns)
@@ -74,7 +84,7 @@ function expected({ shape, memories }: Case<ProductShape>): Float32Array {
   return y
 }
 
-export function wrongProduct(c: Case<ProductShape>, y: ArrayLike<number> | undefined): readonly string[] {
+export function wrongProduct(c: Case<Sizes>, y: ArrayLike<number> | undefined): readonly string[] {
   if (y === undefined) return ["memory around the buffers was written"]
   const wanted = expected(c)
   const at = wanted.findIndex((x, i) => !Object.is(x + 0, y[i]! + 0))
@@ -108,7 +118,7 @@ export const oddShapes: readonly ProductShape[] = layouts.map((layout, i) => ({
 export function fillCase(shape: FillShape): Case<FillShape> {
   const kernel = fillKernel(shape)
   // So many that neighbours along rows and columns differ, and no more than halves tell apart.
-  return { shape, kernel, memories: memoriesOf(kernel, (i) => i % 251) }
+  return { shape, kernel, memories: memoriesBy(kernel, (i) => i % 251) }
 }
 
 export function wrongFill({ shape, memories }: Case<FillShape>, y: ArrayLike<number> | undefined): readonly string[] {

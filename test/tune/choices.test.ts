@@ -55,6 +55,25 @@ describe.each(Object.entries(targets))("for %s", (_, target) => {
   })
 })
 
+test.each(["fast", "exact"] as const)(
+  "for matrix units, %s: forty at most, of several blocks, atoms and chunks under way",
+  (precision) => {
+    withTable(() => {
+      const target = targetFor("cuda", { subgroupSize: 32, capability: 90 }, precision)
+      const kernel = contraction({ rows: 512, out: 1024, inner: 512, storage: "bf16" })
+      const { schedules } = choices(kernel, target)
+      expect(schedules.length).toBeLessThanOrEqual(40)
+      expect(schedules.map((s) => tile(kernel, s, target.tile)).filter(isRefusal)).toEqual([])
+      expect(new Set(schedules.map(scheduleKey)).size).toBe(schedules.length)
+      const seen = (read: (s: (typeof schedules)[number]["stores"][number]) => unknown) =>
+        new Set(schedules.map((s) => JSON.stringify(read(s.stores[0]!)))).size
+      expect(seen((s) => s.atom?.name)).toBeGreaterThan(2)
+      expect(seen((s) => [s.tile.row?.block, s.tile.out?.block])).toBeGreaterThan(3)
+      expect(seen((s) => s.reduce.inner?.stages)).toBeGreaterThan(2)
+    })
+  },
+)
+
 test("blocks, registers, vectors, what is folded at once, chunks and held operands all vary", () => {
   withTable(() => {
     const { schedules } = choices(contraction({ rows: 256, out: 256, inner: 64 }), targets.hardware)

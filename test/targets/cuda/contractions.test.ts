@@ -10,9 +10,21 @@ import { isRefusal, tile } from "../../../compiler/tile/tile.js"
 import { buildContraction, contractionMemories, contractionRecipes } from "../../laws/fragments.js"
 import { copied, effectOf, wrongEffect } from "../../laws/loops.js"
 import { runs, seed } from "../../laws/settings.js"
+import { chosenCase, chosenShapes } from "../../support/chosen-products.js"
+import { wrongProduct } from "../../support/product-cases.js"
 import { compilerPresent, runCuda } from "./run.js"
 
-test.skipIf(!compilerPresent())("contractions by matrix units are what they are by definition", () => {
+const present = compilerPresent()
+
+test.skipIf(!present)("products of any size, as rules schedule them for matrix units, are plain sums", () => {
+  console.log(`chosen products: WEFT_SEED=${seed}`)
+  const cases = fc.sample(chosenShapes, { seed, numRuns: runs(6) }).map(chosenCase)
+  if (runs(6) >= 6) expect(cases.filter(({ shape }) => shape.atom !== "").length).toBeGreaterThan(0)
+  const after = runCuda(cases.map(({ kernel, memories }) => ({ kernel, memories, symbols: new Map() })))
+  expect(cases.flatMap((c, i) => wrongProduct(c, after[i]?.get("y")?.values))).toEqual([])
+})
+
+test.skipIf(!present)("contractions by matrix units are what they are by definition", () => {
   console.log(`contractions: WEFT_SEED=${seed}`)
   withTable(() => {
     const cases = fc.sample(contractionRecipes, { seed, numRuns: runs(8) }).flatMap((recipe) => {
