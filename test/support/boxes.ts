@@ -2,11 +2,12 @@
  * Products whose operands are boxes of matrices: y[m, n] = Σ_k x[m, k] · w[n, k], or w[k, n], with rests on all sides, or with a matrix of w for each
  * batch, and batches that choose theirs.
  */
+import { literalExtent } from "../../compiler/ir/dim.js"
 import { literal, load, mul, reduce, variable } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer } from "../../compiler/ir/kernel.js"
 import { sum } from "../../compiler/ir/monoid.js"
-import type { Expression } from "../../compiler/ir/nodes.js"
 import type { Schedule } from "../../compiler/ir/schedule.js"
+import type { Axis } from "../../compiler/ir/tensor.js"
 
 export interface BoxedShape {
   readonly atom: string
@@ -20,6 +21,8 @@ export interface BoxedShape {
   readonly stages: number
   /** Whether rows of w go along k. */
   readonly across?: boolean
+  /** Matrices of w side by side, two of which a block has: columns of y are of both axes. */
+  readonly heads?: number
   /** Batches, each of which names its w. */
   readonly batches?: number
 }
@@ -28,6 +31,7 @@ export const boxedShapes: readonly BoxedShape[] = [
   { atom: "mma.m16n8k16.bf16", rows: 37, columns: 24, depth: 296, block: [32, 16], warps: 2, chunk: 64, stages: 3 },
   { atom: "mma.m16n8k16.bf16", rows: 21, columns: 40, depth: 88, block: [16, 32], chunk: 32, stages: 2, across: true },
   { atom: "mma.m16n8k16.bf16", rows: 19, columns: 16, depth: 64, block: [32, 16], chunk: 16, stages: 4, batches: 3 },
+  { atom: "mma.m16n8k16.bf16", rows: 16, columns: 16, depth: 80, block: [16, 16], chunk: 64, stages: 2, heads: 5 },
   { atom: "wgmma.m64n64k16.bf16", rows: 70, columns: 64, depth: 328, block: [64, 64], chunk: 64, stages: 3 },
   {
     atom: "wgmma.m64n128k16.bf16",
@@ -41,46 +45,44 @@ export const boxedShapes: readonly BoxedShape[] = [
   },
 ]
 
+/** Axes in front of others, where there are any. */
+const axisOf = (name: string, extent: number | undefined): readonly Axis[] =>
+  extent === undefined ? [] : [{ name, extent: literal(extent) }]
+
 export function boxedProduct(shape: BoxedShape): { readonly kernel: Kernel; readonly schedule: Schedule } {
-  const { atom, rows, columns, depth, block, chunk, stages, across = false, batches, warps = 1 } = shape
-  const at = (buffer: string, ...index: readonly Expression[]) => load(buffer, index, "f32")
-  const buffer = (name: string, ...shape: number[]): KernelBuffer => ({ name, dtype: "f32", storage: "bf16", shape })
-  const [b, m, n, k] = ["b", "m", "n", "k"].map((name) => variable(name)) as [
-    Expression,
-    Expression,
-    Expression,
-    Expression,
-  ]
-  const whole = batches === undefined ? [] : [batches]
-  const chosen = batches === undefined ? [] : [load("owner", [b], "i32")]
-  const place = batches === undefined ? [] : [b]
-  const w = across ? at("w", ...chosen, k, n) : at("w", ...chosen, n, k)
-  const owner: readonly KernelBuffer[] =
-    batches === undefined ? [] : [{ name: "owner", dtype: "i32", storage: "i32", shape: [batches] }]
+  const { atom, rows, columns, depth, block, chunk, stages, across = false, batches, heads, warps = 1 } = shape
+  const [b, h] = [axisOf("b", batches), axisOf("h", heads)]
+  const [m, n, k] = [axisOf("m", rows), axisOf("n", columns), axisOf("k", depth)]
+  const at = (axes: readonly Axis[]) => axes.map((a) => variable(a.name))
+  const extents = (axes: readonly Axis[]) => axes.map((a) => literalExtent(a.extent)!)
+  const [x, w] = [[...b, ...m, ...k], across ? [...b, ...k, ...h, ...n] : [...b, ...h, ...n, ...k]]
+  const chosen = at(w).map((place, i) => (batches !== undefined && i === 0 ? load("owner", [place], "i32") : place))
+  const buffer = (name: string, storage: "f32" | "bf16" | "i32", axes: readonly Axis[]): KernelBuffer => ({
+    name,
+    dtype: storage === "i32" ? "i32" : "f32",
+    storage,
+    shape: extents(axes),
+  })
+  const y = [...b, ...m, ...h, ...n]
+  const lift = mul(load("x", at(x), "f32"), load("w", chosen, "f32"))
+  const value = reduce("k", literal(depth), sum, [lift])
   const kernel: Kernel = {
     name: "boxed",
     spans: [],
     buffers: [
-      { name: "y", dtype: "f32", storage: "f32", shape: [...whole, rows, columns] },
-      buffer("x", ...whole, rows, depth),
-      buffer("w", ...whole, ...(across ? [depth, columns] : [columns, depth])),
-      ...owner,
+      buffer("y", "f32", y),
+      buffer("x", "bf16", x),
+      buffer("w", "bf16", w),
+      ...(batches === undefined ? [] : [buffer("owner", "i32", b)]),
     ],
-    items: [
-      {
-        kind: "store",
-        buffer: "y",
-        axes: [
-          ...(batches === undefined ? [] : [{ name: "b", extent: literal(batches) }]),
-          { name: "m", extent: literal(rows) },
-          { name: "n", extent: literal(columns) },
-        ],
-        index: [...place, m, n],
-        value: reduce("k", literal(depth), sum, [mul(at("x", ...place, m, k), w)]),
-      },
-    ],
+    items: [{ kind: "store", buffer: "y", axes: y, index: at(y), value }],
   }
-  const tile = { m: { block: block[0] }, n: { block: block[1] }, ...(batches === undefined ? {} : { b: { block: 1 } }) }
+  const tile = {
+    m: { block: block[0] },
+    n: { block: block[1] },
+    ...(batches === undefined ? {} : { b: { block: 1 } }),
+    ...(heads === undefined ? {} : { h: { block: 2 } }),
+  }
   const threads = warps * (atom.startsWith("wgmma") ? 128 : 32)
   const store = { atom: { name: atom, boxes: true }, tile, warps: { m: warps }, reduce: { k: { chunk, stages } } }
   return { kernel, schedule: { threads, stores: [store], locals: {} } }

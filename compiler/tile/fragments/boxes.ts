@@ -49,10 +49,17 @@ export function boxedOperand(
 ): BoxedOperand | undefined {
   const varying = side.axes.filter((a) => a.owned! > 1)
   const across = varying.at(-1) ?? side.axes.at(-1)
-  if (across === undefined || varying.length > 1) return undefined
+  if (across === undefined) return undefined
   const { array, offset } = lowerer.place(value)
   const { terms, constant } = linear(offset)
   const factorOf = (axis: string) => [...terms].find(([x]) => x.kind === "variable" && x.name === axis)?.[1]
+  // Several axes of which the block has more than one place are one axis where they lie in memory as one.
+  for (const [i, { axis, owned }] of varying.entries()) {
+    const outer = varying[i - 1]
+    if (outer === undefined) continue
+    const whole = literalExtent(axis.extent) === owned
+    if (!whole || factorOf(outer.axis.name) !== owned! * (factorOf(axis.name) ?? 0)) return undefined
+  }
   const [along, by] = inner === "fold" ? [fold.axis, across.axis.name] : [across.axis.name, fold.axis]
   const stride = factorOf(by)
   if (factorOf(along) !== 1 || stride === undefined || stride <= 1 || (2 * stride) % aligned !== 0) return undefined
