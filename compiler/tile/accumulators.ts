@@ -2,7 +2,7 @@ import { freeVariables, lane, operands, rewrite, variable, vector } from "../ir/
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
-import { combine, identityOf, isComponentwise } from "./fold.js"
+import { append, combine, identityOf, isComponentwise, isPlain, isSelective, mayChange } from "./fold.js"
 import { shared } from "./vector.js"
 
 /** Lanes that share a reduction. */
@@ -105,4 +105,35 @@ export function share(values: readonly Expression[], out: Statement[], naming: N
     memo.set(x, variable(name, x.dtype, x.width))
   }
   return values.map((v) => rewrite(v, () => undefined, memo))
+}
+
+/** Adds lifted tuples to accumulators. What most elements leave as it is, is looked at more closely only where an element may change it. */
+export function accumulate(
+  group: readonly Reduce[],
+  accumulators: Accumulators,
+  lifted: Accumulators,
+  body: Statement[],
+  naming: Naming,
+): void {
+  const [only] = group
+  const single = accumulators[0]![0]!.width === 1 && lifted[0]![0]!.width === 1
+  if (group.length === 1 && isSelective(only!.monoid) && single) {
+    const [value, ...rest] = lifted[0]!
+    const name = naming.fresh("v")
+    body.push({ kind: "let", name, value: value!, mutable: false })
+    const lift = [variable(name, value!.dtype), ...rest]
+    const changes: Statement[] = []
+    assign(accumulators[0]!, append(only!.monoid, accumulators[0]!, lift), false, changes, naming)
+    const condition = mayChange(only!.monoid, accumulators[0]!, lift)
+    body.push({ kind: "if", condition, body: changes, otherwise: [] })
+    return
+  }
+  const next = group.flatMap((r, i) => append(r.monoid, accumulators[i]!, lifted[i]!))
+  assign(
+    accumulators.flat(),
+    next,
+    group.every((r) => isPlain(r.monoid)),
+    body,
+    naming,
+  )
 }

@@ -26,9 +26,11 @@ import { onlineAppend, onlineIdentity, onlineMerge } from "./online-step.js"
 
 const partSize = (m: MonoidPart): number => (m.kind === "top" ? 2 * m.k : componentCount(m))
 
+/** Whether an accumulator is one number that is folded with each element as it is. */
+export const isPlain = (m: Monoid): boolean => m.kind === "sum" || m.kind === "max" || m.kind === "min"
+
 /** Whether each component of an accumulator is folded for itself, so that they may be assigned one after the other. */
-export const isComponentwise = (m: Monoid): boolean =>
-  monoidParts(m).every(({ monoid }) => monoid.kind === "sum" || monoid.kind === "max" || monoid.kind === "min")
+export const isComponentwise = (m: Monoid): boolean => monoidParts(m).every(({ monoid }) => isPlain(monoid))
 
 /** The identity, `width` lanes wide. `types` are the dtypes of the lifted values. */
 export function identityOf(m: Monoid, types: readonly DType[], width: number): readonly Expression[] {

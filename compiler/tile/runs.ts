@@ -15,6 +15,7 @@
  * never round.
  */
 
+import { literalExtent } from "../ir/dim.js"
 import { add, apply, fetch, literal, mul, sub, variable } from "../ir/expression.js"
 import { longestLoop } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
@@ -305,3 +306,40 @@ const trailingZeros = (x: Expression): Expression => sub(exponent(apply("bitand"
 
 /** Bits up to the highest that is set, or one more beyond 2^24; not above 0 where there is none. */
 const bitLength = (x: Expression): Expression => sub(exponent(x), literal(126))
+
+/** The loop over all turns, or over those of each run; `unroll` of them in one iteration, where their number is a multiple of that. */
+export function emitTurns(
+  group: readonly Reduce[],
+  turns: Expression,
+  sets: Sets,
+  { out: into }: { readonly out: Statement[] },
+  naming: Naming,
+  runs: Runs | undefined,
+  emit: (turn: Expression, sets: Sets, out: Statement[]) => void,
+  unroll = 1,
+): void {
+  const name = naming.fresh(group[0]!.axis)
+  const repeat = (first: Expression, extent: Expression, own: Sets, out: Statement[]) => {
+    const count = literalExtent(extent)
+    const together = count !== undefined && count % unroll === 0 ? unroll : 1
+    const body = count === together ? out : []
+    const turn = count === together ? literal(0) : mul(variable(name), literal(together))
+    for (let i = 0; i < together; i++) emit(add(first, add(turn, literal(i))), own, body)
+    const left = together === 1 ? extent : literal(count! / together)
+    if (body !== out) out.push({ kind: "for", variable: name, extent: left, bind: "serial", body })
+  }
+  if (runs === undefined) {
+    repeat(literal(0), turns, sets, into)
+    return
+  }
+  const run = naming.fresh(`${group[0]!.axis}_run`)
+  const first = mul(variable(run), literal(runs.turns))
+  const out: Statement[] = []
+  const own = runs.open(out)
+  const left = apply("min", literal(runs.turns), apply("sub", turns, first))
+  const count = literalExtent(turns)
+  repeat(first, count !== undefined && count % runs.turns === 0 ? literal(runs.turns) : left, own, out)
+  runs.close(own, out)
+  const all = apply("floordiv", add(turns, literal(runs.turns - 1)), literal(runs.turns))
+  into.push({ kind: "for", variable: run, extent: all, bind: "serial", body: out })
+}

@@ -27,11 +27,11 @@ import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { nodesOf } from "../ir/query.js"
 import type { ReductionTile } from "../ir/schedule.js"
-import { assign, declare, horizontal, type LaneGroup, share, unflatten } from "./accumulators.js"
-import { append, combine, isSelective, mayChange } from "./fold.js"
+import { accumulate, assign, declare, horizontal, type LaneGroup, share, unflatten } from "./accumulators.js"
+import { combine, isPlain, isSelective } from "./fold.js"
 import { laneTrees, ofLane, ranksOf } from "./lane-trees.js"
 import type { Lowerer, Scope } from "./lowerer.js"
-import { type Around, createRuns, fitInLine, type Runs, runOf, type Sets } from "./runs.js"
+import { type Around, createRuns, emitTurns, fitInLine, type Runs, runOf, type Sets } from "./runs.js"
 import { translator } from "./translate.js"
 import type { VectorAxis } from "./vector.js"
 
@@ -152,7 +152,7 @@ function nested(group: readonly Reduce[], lowerer: Lowerer): readonly Reduce[] |
   const [first] = inner
   const fits = (x: Expression, i: number): x is Reduce =>
     x.kind === "reduce" &&
-    simple(x) &&
+    isPlain(x.monoid) &&
     x.monoid.kind === group[i]!.monoid.kind &&
     freeVariables(x).has(group[i]!.axis) &&
     !freeVariables(x.extent).has(group[i]!.axis)
@@ -174,7 +174,7 @@ function foldLeaves(
 ): void {
   const wanted = lowerer.folding(group[0]!.axis)
   const extent = translator(scope, lowerer)(group[0]!.extent)
-  const steady = group.every((r) => simple(r) && !r.lift.some((x) => stepsInside(x, r.axis)))
+  const steady = group.every((r) => isPlain(r.monoid) && !r.lift.some((x) => stepsInside(x, r.axis)))
   const wide = scope.vector === undefined && wanted.vector !== undefined && steady
   const width = wide ? wanted.vector! : 1
   const copies = wide ? (wanted.accumulators ?? 1) : 1
@@ -237,8 +237,6 @@ function foldLeaves(
 /** Whether all lanes of a workgroup know an extent to be the same: nothing of it comes from memory or from where a lane is. */
 export const alikeInLanes = (extent: Expression): boolean =>
   freeVariables(extent).size === 0 && nodesOf([extent], "load", "localRead", "reduce", "scan").length === 0
-
-const simple = (r: Reduce) => r.monoid.kind === "sum" || r.monoid.kind === "max" || r.monoid.kind === "min"
 
 /** Whether a fold inside of `x` ends elsewhere in each lane along `axis`: a prefix up to it. Such a loop cannot be a vector's. */
 export const stepsInside = (x: Expression, axis: string): boolean =>
@@ -303,43 +301,6 @@ function tailLoop(
   })
 }
 
-/** The loop over all turns, or over those of each run; `unroll` of them in one iteration, where their number is a multiple of that. */
-export function emitTurns(
-  group: readonly Reduce[],
-  turns: Expression,
-  sets: Sets,
-  scope: Scope,
-  lowerer: Lowerer,
-  runs: Runs | undefined,
-  emit: (turn: Expression, sets: Sets, out: Statement[]) => void,
-  unroll = 1,
-): void {
-  const name = lowerer.fresh(group[0]!.axis)
-  const repeat = (first: Expression, extent: Expression, own: Sets, out: Statement[]) => {
-    const count = literalExtent(extent)
-    const together = count !== undefined && count % unroll === 0 ? unroll : 1
-    const body = count === together ? out : []
-    const turn = count === together ? literal(0) : mul(variable(name), literal(together))
-    for (let i = 0; i < together; i++) emit(add(first, add(turn, literal(i))), own, body)
-    const left = together === 1 ? extent : literal(count! / together)
-    if (body !== out) out.push({ kind: "for", variable: name, extent: left, bind: "serial", body })
-  }
-  if (runs === undefined) {
-    repeat(literal(0), turns, sets, scope.out)
-    return
-  }
-  const run = lowerer.fresh(`${group[0]!.axis}_run`)
-  const first = mul(variable(run), literal(runs.turns))
-  const out: Statement[] = []
-  const own = runs.open(out)
-  const left = apply("min", literal(runs.turns), apply("sub", turns, first))
-  const count = literalExtent(turns)
-  repeat(first, count !== undefined && count % runs.turns === 0 ? literal(runs.turns) : left, own, out)
-  runs.close(own, out)
-  const all = apply("floordiv", add(turns, literal(runs.turns - 1)), literal(runs.turns))
-  scope.out.push({ kind: "for", variable: run, extent: all, bind: "serial", body: out })
-}
-
 /** The lifts of a group at a point of the folded axis, lowered together. */
 export const lifts = (group: readonly Reduce[], at: Expression, scope: Scope, lowerer: Lowerer) =>
   liftsTogether(group, [at], scope, lowerer)[0]!
@@ -377,28 +338,3 @@ const named = (lifted: Sets[number], out: Statement[], lowerer: Lowerer): Sets[n
       return variable(name, value.dtype, value.width)
     }),
   )
-
-/** Adds lifted tuples to accumulators. What most elements leave as it is, is looked at more closely only where an element may change it. */
-export function accumulate(
-  group: readonly Reduce[],
-  accumulators: readonly (readonly Expression[])[],
-  lifted: readonly (readonly Expression[])[],
-  body: Statement[],
-  lowerer: Lowerer,
-): void {
-  const [only] = group
-  const single = accumulators[0]![0]!.width === 1 && lifted[0]![0]!.width === 1
-  if (group.length === 1 && isSelective(only!.monoid) && single) {
-    const [value, ...rest] = lifted[0]!
-    const name = lowerer.fresh("v")
-    body.push({ kind: "let", name, value: value!, mutable: false })
-    const lift = [variable(name, value!.dtype), ...rest]
-    const changes: Statement[] = []
-    assign(accumulators[0]!, append(only!.monoid, accumulators[0]!, lift), false, changes, lowerer)
-    const condition = mayChange(only!.monoid, accumulators[0]!, lift)
-    body.push({ kind: "if", condition, body: changes, otherwise: [] })
-    return
-  }
-  const next = group.flatMap((r, i) => append(r.monoid, accumulators[i]!, lifted[i]!))
-  assign(accumulators.flat(), next, group.every(simple), body, lowerer)
-}
