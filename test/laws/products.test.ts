@@ -22,7 +22,8 @@ import { mergeLoads } from "../../compiler/loop/merge-loads.js"
 import { Choices, decisions, scrambled } from "./choices.js"
 import { fragmentFaults } from "./faults-fragments.js"
 import { changeLoops } from "./mutate.js"
-import { drawProduct, type Product, productKernel } from "./products.js"
+import { productKernel } from "./product-loops.js"
+import { drawProduct, type Product } from "./products.js"
 import { foundBy, law, patience, runs, seed } from "./settings.js"
 
 interface Given {

@@ -17,7 +17,8 @@ import { defaultWgslLimits } from "../../compiler/targets/wgsl/limits.js"
 import { isRefusal, tile } from "../../compiler/tile/tile.js"
 import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import type { MatrixSpelling } from "../../runtime/matrices.js"
-import { type Product, productKernel } from "../laws/products.js"
+import { productKernel } from "../laws/product-loops.js"
+import type { Product } from "../laws/products.js"
 
 const atom = "subgroup.m16n16k16.f16"
 const limits = { ...defaultWgslLimits, subgroups: true, subgroupSize: 32, f16: true, workgroupBytes: 49152 }
