@@ -117,7 +117,8 @@ export function compileProgram(given: Program, family: string, options: CompileO
     )
     const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
     const keepFactors = target.narrow === true || precision === "exact"
-    const passes = tensorPasses({ online: options.online ?? true, gather, keepFactors })
+    const scaledRows = target.schedule.atoms?.storage === "f16"
+    const passes = tensorPasses({ online: options.online ?? true, gather, keepFactors, scaledRows })
     const rewritten = traced.entries.map((entry) => rewriteEntry(entry, passes, verify))
 
     // Tensor programs → kernels.

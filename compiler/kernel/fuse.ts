@@ -16,6 +16,7 @@ import { sources, topological } from "../ir/tensor/walk.js"
 import type { Axis, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, spansOf } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
+import { madeOnce } from "../tensor/scaled-rows.js"
 import { type Snapshot, snapshot } from "../tensor/snapshot.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits } from "./cuts.js"
 import { loosen } from "./loosen.js"
@@ -64,7 +65,7 @@ export interface FuseOptions {
 
 export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
   const { results: now, copies } = snapshot(results)
-  const forced = new Set<Tensor>()
+  const forced = new Set<Tensor>(options.units === "f16" ? madeOnce(topological(now)) : [])
   for (;;) {
     const made = attempt(now, copies, options, forced)
     if ("steps" in made) return made

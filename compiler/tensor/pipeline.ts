@@ -10,6 +10,7 @@ import { defaultOnlineLimits, type OnlineUnits, online } from "./online.js"
 import { ownOutputs } from "./own-outputs.js"
 import { blockPrefixes, defaultPrefixLimits } from "./prefixes.js"
 import type { Units } from "./rewrite.js"
+import { scaleRows } from "./scaled-rows.js"
 import { simplify } from "./simplify.js"
 
 export interface TensorPass {
@@ -28,15 +29,18 @@ export interface TensorPassOptions {
    * precision `exact` numbers beyond f32 come up where the program has them. Sums of x overflow where those of x · 0 are 0.
    */
   readonly keepFactors: boolean
+  /** Whether rows of products with what is stored in f16 are brought into its range, for units that multiply such; they are not when left out. */
+  readonly scaledRows?: boolean
 }
 
 /** The passes for the entries of one compilation: units that entries share are rewritten once. */
-export function tensorPasses({ online: joins, gather, keepFactors }: TensorPassOptions): readonly TensorPass[] {
+export function tensorPasses({ online: joins, gather, keepFactors, scaledRows = false }: TensorPassOptions): readonly TensorPass[] {
   const simplified = new Map<Tensor | Unit, Tensor | Unit>()
   const hoisted: Units = new Map()
   const joined: OnlineUnits = { matched: new Map(), joined: new Map() }
   const grouped: Units = new Map()
   const prefixed: Units = new Map()
+  const scaled: Units = new Map()
   const factors = keepFactors ? { products: Number.POSITIVE_INFINITY } : defaultHoistLimits
   const when = (condition: boolean, ...passes: readonly TensorPass[]) => (condition ? passes : [])
   return [
@@ -52,5 +56,6 @@ export function tensorPasses({ online: joins, gather, keepFactors }: TensorPassO
     },
     ...when(gather !== undefined, { name: "gather", run: (results) => groupGathers(results, gather, grouped) }),
     { name: "prefixes", run: (results) => blockPrefixes(results, defaultPrefixLimits, prefixed) },
+    ...when(scaledRows, { name: "scaled-rows", run: (results) => scaleRows(results, scaled) }),
   ]
 }

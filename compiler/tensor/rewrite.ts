@@ -17,7 +17,8 @@ export interface Facts {
   was(t: ir.Tensor): readonly ir.Tensor[]
 }
 
-export type Rule = (facts: Facts) => (t: ir.Tensor) => ir.Tensor
+/** `before` is the node with the sources that it had. */
+export type Rule = (facts: Facts) => (t: ir.Tensor, before: ir.Tensor) => ir.Tensor
 export type Units = Map<ir.Unit, ir.Unit>
 
 export function rewritten(roots: readonly ir.Tensor[], rule: Rule, units: Units = new Map()): readonly ir.Tensor[] {
@@ -44,7 +45,7 @@ export function rewritten(roots: readonly ir.Tensor[], rule: Rule, units: Units 
     const now = sources(t).map((s) => memo.get(s)!)
     const rebuilt = t.kind === "call" ? ir.call(unitOf(t.unit, rule, units), now, t.result) : rebuild(t, now)
     ir.mark(rebuilt, ir.spansOf(t))
-    const made = apply(rebuilt)
+    const made = apply(rebuilt, t)
     become(t, made)
     memo.set(t, made)
   }

@@ -4,6 +4,7 @@
  *   fast    k cache [key, kv, dim]       f32 → bf16      a state that grows: read whole in every step
  *           h [seq, hidden]              f32 → bf16      an intermediate result: written once, read by many blocks
  *           ranks  [row, place]          f32             what is ranked: the choice is made on f32
+ *   u [seq, hidden]              f32 → f16       what is rounded to f16 anyway, for products in it
  *   exact   everything as its dtype
  *
  * Accumulation stays f32, and so does arithmetic but for what `halve` takes in f16; a load widens, a store rounds to nearest even. What stays
@@ -28,6 +29,7 @@ import type { Expression } from "../ir/nodes.js"
 import type { DType, Operation } from "../ir/operations.js"
 import { sources, topological } from "../ir/tensor/walk.js"
 import type { Tensor } from "../ir/tensor.js"
+import { isNarrowed } from "./scaled-rows.js"
 
 /** Rows of intermediate results that are shorter stay f32: longer than any number of rows that share a statistic. */
 export const shortestRow = 24
@@ -71,7 +73,8 @@ export function scratchStorage(
     (t) => t.dtype === "f32" && longRows(t, shortest, singleHalves) && !decides.has(t) && !handedOn.has(t),
   )
   const rounded = new Set(chosen)
-  return (t) => (rounded.has(t) ? "bf16" : t.dtype)
+  const isEven = (t: Tensor) => longRows(t, 1, singleHalves)
+  return (t) => (isNarrowed(t) && isEven(t) ? "f16" : rounded.has(t) ? "bf16" : t.dtype)
 }
 
 function longRows(t: Tensor, shortest: number, singleHalves: boolean): boolean {
