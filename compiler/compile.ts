@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom: `compileProgram` is the list of its passes as they run.
  *
- *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── simplify, hoist, online, outputs, gather, prefixes ──▶ tensor programs
+ *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── simplify, hoist, online, outputs, gather, prefixes, scaled rows ──▶ tensor programs
  *              ── fuse, split, divide-bindings ──▶ kernels ── schedule, tile ──▶ loops ── the target's own passes ──▶ loops
  *              ── prove, emit, plan ──▶ artifact
  *

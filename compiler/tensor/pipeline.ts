@@ -34,7 +34,12 @@ export interface TensorPassOptions {
 }
 
 /** The passes for the entries of one compilation: units that entries share are rewritten once. */
-export function tensorPasses({ online: joins, gather, keepFactors, scaledRows = false }: TensorPassOptions): readonly TensorPass[] {
+export function tensorPasses({
+  online: joins,
+  gather,
+  keepFactors,
+  scaledRows = false,
+}: TensorPassOptions): readonly TensorPass[] {
   const simplified = new Map<Tensor | Unit, Tensor | Unit>()
   const hoisted: Units = new Map()
   const joined: OnlineUnits = { matched: new Map(), joined: new Map() }

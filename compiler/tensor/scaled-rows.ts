@@ -10,7 +10,6 @@
 import { maximum } from "../ir/dim.js"
 import { apply, literal, mul, variable } from "../ir/expression.js"
 import { type Monoid, max } from "../ir/monoid.js"
-import type { Expression } from "../ir/nodes.js"
 import * as ir from "../ir/tensor.js"
 import { factorsOf, inOrder, productOf } from "./factors.js"
 import { type Facts, rewritten, type Units } from "./rewrite.js"

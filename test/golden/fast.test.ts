@@ -1,7 +1,9 @@
 /** The goldens in precision `fast`: bf16 between kernels, as compiler/tensor/storage.ts decides. */
 import { describe, expect, test } from "vitest"
+import { allocateBuffer, fromBytes, toBytes, writeElement } from "../../compiler/interpret/memory.js"
 import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
-import type { Session } from "../../runtime/session.js"
+import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
+import { createSession, type Session } from "../../runtime/session.js"
 import { available } from "../devices/conformance.js"
 import { long } from "../laws/settings.js"
 import { adapterOf, compileCheckpoint } from "../support/driver.js"
@@ -43,6 +45,33 @@ describe("fast goldens with products in f16, as for hardware, through the loop i
     await golden.checkpoint.close()
   })
 })
+
+describe("fast goldens with weights in f16 by subgroup matrices, through the loop interpreter", () => {
+  // One that has all kinds of products; the whole row of a prompt is one block.
+  test.each(long ? ["qwen3", "qwen3-moe-mixed"] : ["qwen3"])("%s", async (name) => {
+    const golden = await loadGolden(name)
+    const facts = { subgroupSize: 32, workgroupBytes: 49152, storageBuffers: 16, f16: true } as const
+    const adapter = { ...facts, matrices: "template" as const }
+    const options = { entries: ["logits"], precision: "fast", adapter, storage: () => "f16" as const } as const
+    const compilation = await compileCheckpoint(golden.checkpoint, "webgpu", options)
+    const multiplied = compilation.artifact.kernels.filter((k) => k.source.includes("subgroupMatrixMultiplyAccumulate"))
+    expect(multiplied.length).toBeGreaterThan(3)
+    expect(await validateWgsl(multiplied)).toEqual([])
+    const session = await createSession(compilation.artifact, interpretedDevice(compilation, "loop"), {
+      read: async (w, offset, length) =>
+        asHalves(await golden.checkpoint.read(golden.checkpoint.tensors.get(w.tensor)!, offset, length)),
+    })
+    checkRounded(golden, 0, await logitsOf(session, golden.ids[0]!.slice(0, 20), 20))
+    await golden.checkpoint.close()
+  })
+})
+
+/** Weights in bf16 as the nearest f16. */
+function asHalves(bytes: Uint8Array): Uint8Array {
+  const made = allocateBuffer("f32", "f16", bytes.length / 2)
+  for (const [i, value] of fromBytes("bf16", bytes).values.entries()) writeElement(made, i, value)
+  return toBytes(made)
+}
 
 /** The roles of the buffers that hold bf16 though the program computes f32. */
 const rounded = (buffers: Session["artifact"]["buffers"]): readonly string[] =>
