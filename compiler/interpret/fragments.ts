@@ -177,8 +177,8 @@ export function addMultiply(program: Compilation, s: StatementOf<"multiply">): v
   meet(program, atom, [s.c.offset, s.a.offset, s.b.offset], (group, [atC, atA, atB]) => {
     const left = valuesOf(group, "a", a, atA!)
     const right = valuesOf(group, "b", b, atB!)
-    if (atom.asynchronous) takeUp(group, shape.c, c, atC!)
-    const sums = fragmentValues(group, shape.c, c, atC!)
+    if (atom.asynchronous && s.fresh !== true) takeUp(group, shape.c, c, atC!)
+    const sums = s.fresh === true ? new Float64Array(atom.m * atom.n) : fragmentValues(group, shape.c, c, atC!)
     multiply(atom, sums, left, right, machine.adder ?? round)
     eachElement(group, shape.c, (register, element) => writeArray(machine, c, atC! + register, sums[element]!))
     if (!atom.asynchronous) return

@@ -51,7 +51,7 @@ export function storesOf(s: Statement): readonly string[] {
 
 /** The arrays that a statement itself reads otherwise than by a fetch. */
 function takesOf(s: Statement): readonly string[] {
-  if (s.kind === "multiply") return [s.c.array, s.a.array, s.b.array]
+  if (s.kind === "multiply") return [...(s.fresh === true ? [] : [s.c.array]), s.a.array, s.b.array]
   if (s.kind === "copyBoxes") return s.boxes.map(({ from }) => from.array)
   return s.kind === "fill" || s.kind === "drain" || s.kind === "copy" ? [s.from.array] : []
 }

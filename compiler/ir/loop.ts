@@ -145,10 +145,11 @@ export type Statement =
   | { readonly kind: "prefetch"; readonly array: string; readonly offset: Expression; readonly width: number }
   /** Launches after this one may start: they wait for its end by themselves, and it ends after it has waited. */
   | { readonly kind: "release" }
-  /** c += a · b: fragments, or tiles of shared arrays where the atom takes them from there. */
+  /** c += a · b: fragments, or tiles of shared arrays where the atom takes them from there. With `fresh` c = a · b, whatever c was. */
   | {
       readonly kind: "multiply"
       readonly atom: string
+      readonly fresh?: true
       readonly c: Place
       readonly a: Place | Tile
       readonly b: Place | Tile

@@ -1,7 +1,7 @@
 /** Random online folds by matrix units, under random schedules: their loops store what the kernels store, as far as rounded weights allow. */
 import fc from "fast-check"
 import { expect, test } from "vitest"
-import { literal, withTable } from "../../compiler/ir/expression.js"
+import { withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { everyStatement } from "../../compiler/ir/loop-visit.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
@@ -92,8 +92,8 @@ const faults: Readonly<Record<string, Change>> = {
     s.kind === "assign" && s.name.startsWith("then") ? undefined : s,
   "kept results that are forgotten": (s) =>
     s.kind === "for" && s.bind === "unroll" && isRestoring(s.body) ? undefined : s,
-  "scores of the chunk before": (s) =>
-    s.kind === "for" && s.bind === "unroll" && isClearing(s.body, "scores") ? undefined : s,
+  "scores added to the chunk before": (s) =>
+    s.kind === "multiply" && s.fresh === true ? { kind: s.kind, atom: s.atom, c: s.c, a: s.a, b: s.b } : s,
 }
 
 /** What is put aside, added to results. */
@@ -105,19 +105,19 @@ const isRestoring = (body: readonly Statement[]): boolean =>
       nodesOf([s.value], "fetch").some((f) => f.array.startsWith("aside")),
   )
 
-const isClearing = ([s]: readonly Statement[], stem: string): boolean =>
-  s?.kind === "store" && s.array.startsWith(stem) && s.value === literal(0, "f32")
-
 test(
   "planted faults are found",
   () => {
     const left = new Set(Object.keys(faults))
+    let wide = 0
     for (const recipe of fc.sample(onlineRecipes, { seed, numRuns: 60 })) {
       if (left.size === 0) break
       withTable(() => {
         const made = buildOnline(recipe)
         const stages = loopsOf(made.kernel, { schedule: made.schedule, options })
         if (typeof stages === "string") return
+        // Large groups are interpreted slowly.
+        if (made.traits.includes("asynchronous") && wide++ > 0) return
         const symbols = symbolsOf(recipe)
         const effect = effectOf(made.kernel, onlineMemories(made, recipe.seed), symbols, "exact")
         for (const name of left) {

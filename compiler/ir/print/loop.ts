@@ -79,7 +79,7 @@ export function printStatement(s: Statement): string {
     case "prefetch":
       return `prefetch ${s.array}[${print(s.offset)}${s.width > 1 ? ` : ${s.width}` : ""}]`
     case "multiply":
-      return `multiply ${printPlace(s.c)} += ${printOperand(s.a)} * ${printOperand(s.b)} by ${s.atom}`
+      return `multiply ${printPlace(s.c)} ${s.fresh === true ? "=" : "+="} ${printOperand(s.a)} * ${printOperand(s.b)} by ${s.atom}`
     case "fill": {
       const lies = `${print(s.stride)}${s.transposed ? " transposed" : ""}${s.count > 1 ? `, ${s.count} by ${s.step}` : ""}`
       return `fill ${printPlace(s.to)} = ${printPlace(s.from)} stride ${lies} as ${s.operand} of ${s.atom}`

@@ -47,7 +47,8 @@ export function printMultiply(c: Context, known: Fragments, s: StatementOf<"mult
     isTile(operand) ? tileText(known, atom, i === 0 ? "a" : "b", operand, operands[i]!) : operands[i]!,
   )
   const turned = [s.a, s.b].map((operand, i) => (isTile(operand) && isTurned(operand, i === 0 ? "a" : "b") ? 1 : 0))
-  const name = atom.asynchronous ? `${productName(atom.name)}<${turned.join(", ")}>` : productName(atom.name)
+  const given = [...(atom.asynchronous ? turned : []), ...(s.fresh === true ? [1] : [])]
+  const name = `${productName(atom.name)}${given.length > 0 ? `<${given.join(", ")}>` : ""}`
   c.line(`${name}(${[to, ...texts].join(", ")});`)
 }
 

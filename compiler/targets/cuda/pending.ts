@@ -45,8 +45,10 @@ export function printOrder(c: Context, known: Fragments, s: StatementOf<"commit"
 function readyAt(body: readonly Statement[], at: StatementOf<"wait">): ReadonlySet<string> {
   const all = resultsOf(body)
   if (at.groups === 0) return all
-  const list = listOf(body, at)!
-  const before = list.slice(0, list.indexOf(at)).reverse()
+  const { list, isLoop } = among(body, at)!
+  const place = list.indexOf(at)
+  // What stands behind it in a loop has gone before it, too.
+  const before = [...list.slice(0, place).reverse(), ...(isLoop ? list.slice(place).reverse() : [])]
   const commits = before.flatMap((s, i) => (s.kind === "commit" && s.of === "products" ? [i] : []))
   const end = commits[at.groups]
   if (end === undefined) return new Set()
@@ -54,14 +56,19 @@ function readyAt(body: readonly Statement[], at: StatementOf<"wait">): ReadonlyS
   return new Set([...all].filter((name) => !pending.has(name)))
 }
 
+interface Around {
+  readonly list: readonly Statement[]
+  readonly isLoop: boolean
+}
+
 /** The statements among which one is. */
-function listOf(body: readonly Statement[], at: Statement): readonly Statement[] | undefined {
-  let found = body.includes(at) ? body : undefined
-  const visit = (list: readonly Statement[]): readonly Statement[] => {
-    found ??= listOf(list, at)
-    return list
-  }
-  if (found === undefined) for (const s of body) withBodies(s, visit)
+function among(list: readonly Statement[], at: Statement, isLoop = false): Around | undefined {
+  let found: Around | undefined = list.includes(at) ? { list, isLoop } : undefined
+  for (const s of list)
+    withBodies(s, (body) => {
+      found ??= among(body, at, s.kind === "for")
+      return body
+    })
   return found
 }
 

@@ -3,6 +3,8 @@
  *
  *   mma.m16n8k16.bf16     →   multiply_mma_m16n8k16_bf16(c, a, b)            operands in registers
  *   wgmma.m64n64k16.bf16  →   multiply_wgmma_m64n64k16_bf16<0, 0>(c, a, b)   tiles in shared memory, or `a` in registers; 1: turned over
+ *
+ * A last 1 among the numbers: what was in c is not added.
  */
 import type { Atom } from "../../ir/fragments/atoms.js"
 
@@ -42,7 +44,8 @@ function registersPart(atom: Atom): Part {
   const results = numbered(0, c)
   return {
     needs: ["pairs"],
-    machine: `FUNCTION void ${productName(atom.name)}(f32* c, const ${storage}_pair* a, const ${storage}_pair* b) {
+    machine: `template <int fresh = 0> FUNCTION void ${productName(atom.name)}(f32* c, const ${storage}_pair* a, const ${storage}_pair* b) {
+  _Pragma("unroll") for (i32 i = 0; fresh && i < ${c}; i++) c[i] = 0.0f;
   asm volatile("mma.sync.aligned.${shape(atom)}.row.col.f32.${storage}.${storage}.f32 {${results}}, {${numbered(c, a)}}, {${numbered(c + a, b)}}, {${results}};"
     : ${each(c, (i) => `"+f"(c[${i}])`)} : ${each(a, (i) => `"r"(a[${i}].word)`)}, ${each(b, (i) => `"r"(b[${i}].word)`)});
 }
@@ -50,8 +53,8 @@ function registersPart(atom: Atom): Part {
   }
 }
 
-/** A product is added to what is there, as a predicate says that is always set. */
-const added = "{\\n .reg .pred p;\\n setp.eq.u32 p, 0, 0;\\n"
+/** Whether a product is added to what is there is for a predicate to say. */
+const added = (fresh: number) => `{\\n .reg .pred p;\\n setp.eq.u32 p, %${fresh}, 0;\\n`
 
 function groupPart(atom: Atom): Part {
   const { storage } = atom.a
@@ -61,13 +64,13 @@ function groupPart(atom: Atom): Part {
   const instruction = `wgmma.mma_async.sync.aligned.${shape(atom)}.f32.${storage}.${storage} {${results}}`
   return {
     needs: ["products"],
-    machine: `template <int turned_a, int turned_b> FUNCTION void ${productName(atom.name)}(f32* c, Tile a, Tile b) {
-  asm volatile("${added} ${instruction}, %${c}, %${c + 1}, p, 1, 1, %${c + 2}, %${c + 3};\\n}"
-    : ${written} : "l"(a.word), "l"(b.word), "n"(turned_a), "n"(turned_b));
+    machine: `template <int turned_a, int turned_b, int fresh = 0> FUNCTION void ${productName(atom.name)}(f32* c, Tile a, Tile b) {
+  asm volatile("${added(c + 4)} ${instruction}, %${c}, %${c + 1}, p, 1, 1, %${c + 2}, %${c + 3};\\n}"
+    : ${written} : "l"(a.word), "l"(b.word), "n"(turned_a), "n"(turned_b), "n"(fresh));
 }
-template <int turned_a, int turned_b> FUNCTION void ${productName(atom.name)}(f32* c, const ${storage}_pair* a, Tile b) {
-  asm volatile("${added} ${instruction}, {${numbered(c, a)}}, %${c + a}, p, 1, 1, %${c + a + 1};\\n}"
-    : ${written} : ${each(a, (i) => `"r"(a[${i}].word)`)}, "l"(b.word), "n"(turned_b));
+template <int turned_a, int turned_b, int fresh = 0> FUNCTION void ${productName(atom.name)}(f32* c, const ${storage}_pair* a, Tile b) {
+  asm volatile("${added(c + a + 2)} ${instruction}, {${numbered(c, a)}}, %${c + a}, p, 1, 1, %${c + a + 1};\\n}"
+    : ${written} : ${each(a, (i) => `"r"(a[${i}].word)`)}, "l"(b.word), "n"(turned_b), "n"(fresh));
 }
 `,
   }

@@ -73,6 +73,7 @@ export function printMatrices(
   switch (s.kind) {
     case "multiply": {
       const [to, a, b] = (["c", "a", "b"] as const).map((operand) => fragment(c, lanes, atom, operand, s[operand]))
+      if (s.fresh === true) c.line(`${to} = ${matrixType(atom, "c")}();`)
       c.line(`${to} = subgroupMatrixMultiplyAccumulate(${a}, ${b}, ${to});`)
       return
     }

@@ -11,6 +11,7 @@ import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
 import { foldOf } from "../../ir/fragments/layout.js"
 import { identityValue } from "../../ir/monoid.js"
 import type { Expression } from "../../ir/nodes.js"
+import type { Pivot } from "../../ir/recipes.js"
 import { instantiate, numbered } from "../../ir/terms.js"
 import { assign } from "../accumulators.js"
 import { Refused } from "../block.js"
@@ -36,6 +37,12 @@ export interface OpenFold {
 export interface MovedRow {
   readonly row: HeldRow
   readonly moved: readonly Expression[]
+}
+
+/** Variables for pivots of rows that results do not follow yet. */
+export function openMoves({ block, rows }: OpenFold, scope: Scope, lowerer: Lowerer): readonly MovedRow[] {
+  const open = ({ fold }: Pivot) => variableOf("next", literal(identityValue(fold, "f32"), "f32"), scope, lowerer)
+  return rows.map((row) => ({ row, moved: block.of.recipe.pivots.map(open) }))
 }
 
 /** Makes weights of the scores of a chunk, in their registers. */
@@ -114,9 +121,9 @@ export function advanced(
   return shortened(c, instantiate(c.block.of.recipe.advance, { ...names, $c: x }))
 }
 
-/** Results of rows where their pivots have moved; and the pivots there. */
+/** Results of rows where their pivots have moved, and the pivots there. */
 export function emitAdvance(c: OpenFold, moves: readonly MovedRow[], scope: Scope, lowerer: Lowerer): void {
-  for (const { row, moved } of moves)
+  for (const { row, moved } of moves) {
     eachRegister(c.block.results, row, scope, lowerer, (registers, { out }) => {
       for (const { register } of registers)
         for (const array of c.results) {
@@ -124,12 +131,8 @@ export function emitAdvance(c: OpenFold, moves: readonly MovedRow[], scope: Scop
           out.push({ kind: "store", array, offset: register, value })
         }
     })
-  emitMoves(moves, scope, lowerer)
-}
-
-/** The pivots where they have moved. */
-export function emitMoves(moves: readonly MovedRow[], { out }: Scope, lowerer: Lowerer): void {
-  for (const { row, moved } of moves) assign(row.pivots, moved, true, out, lowerer)
+    assign(row.pivots, moved, true, scope.out, lowerer)
+  }
 }
 
 /** Weights of a row, and the sums that they have a part in. */

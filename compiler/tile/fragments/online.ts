@@ -6,12 +6,13 @@
  * A lane holds some registers of some rows: a pivot is folded over its registers, and by exchanges with the lanes that hold the others. No score goes
  * through memory. Chunks of which no element counts for the block are left out; those of which all do are not looked at element by element.
  */
-import { add, apply, literal, mul, variable } from "../../ir/expression.js"
-import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
+import { add, apply, literal, variable } from "../../ir/expression.js"
+import type { Atom } from "../../ir/fragments/atoms.js"
 import type { Store } from "../../ir/kernel.js"
-import type { Place, Statement, Tile } from "../../ir/loop.js"
+import type { Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
+import { assign } from "../accumulators.js"
 import type { BlockAxis, Build } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { emitStaged } from "../staging/homes.js"
@@ -19,13 +20,14 @@ import type { StagedLocal } from "../staging/staged.js"
 import { chunkAt, keysAt, type OnlineStaged, onlineBlock, onlineStaged, sizeOf, turnsOf } from "./online-block.js"
 import { emitKeep, emitRestore, openKept } from "./online-kept.js"
 import { onlineProductsOf } from "./online-operands.js"
+import { emitProduct } from "./online-products.js"
 import { emitOnlineResults } from "./online-results.js"
 import { openRows } from "./online-rows.js"
 import { emitScores } from "./online-scores.js"
-import { emitAdvance, emitMoves, emitOperand, emitWeights, type OpenFold } from "./online-weights.js"
-import { allocate, clear, type Groups, when } from "./registers.js"
-import { fragmentsOf, slotOf, termsOf, tilesOf } from "./ring.js"
-import { emitStage, type StagedOperand } from "./staged.js"
+import { emitAdvance, emitOperand, emitWeights, type OpenFold, openMoves } from "./online-weights.js"
+import { allocate, clear, when } from "./registers.js"
+import { slotOf } from "./ring.js"
+import { emitStage } from "./staged.js"
 
 /** Emits a store, and those made along with it, whose fold is an online one, by matrix units. */
 export function emitOnline(
@@ -102,9 +104,8 @@ function emitCopies(
 /** Scores of a chunk, from its keys. */
 function emitScoreProduct({ fold, staged }: Turns, turn: Expression, scope: Scope, lowerer: Lowerer): void {
   const { block, scores } = fold
-  clear(scores, sizeOf(block.scores), scope.out, lowerer)
   const keys = [staged.keys, slotOf(turn, block.stages)] as const
-  emitProduct(block.scores, scores, staged.queries, keys, scope, lowerer)
+  emitProduct({ groups: block.scores, result: scores, left: staged.queries, right: keys, fresh: true }, scope, lowerer)
 }
 
 /** Adds the values of a chunk to the results, by their weights. */
@@ -112,7 +113,7 @@ function emitResultProducts({ fold, staged }: Turns, turn: Expression, scope: Sc
   const { block, results, weights } = fold
   const slot = slotOf(turn, block.stages)
   for (const [i, v] of staged.values.entries())
-    emitProduct(block.results, results[i]!, weights, [v, slot], scope, lowerer)
+    emitProduct({ groups: block.results, result: results[i]!, left: weights, right: [v, slot] }, scope, lowerer)
 }
 
 function loop(
@@ -159,16 +160,30 @@ function emitInTurn(turns: Turns, scope: Scope, lowerer: Lowerer): void {
 /**
  * Scores of a chunk are multiplied beside the values of the one before it, whose weights are known; its own weights are found while those go on.
  *
- *   S = q · k0;  P = weights of S;  for turn from 1 { S = q · k;  O += P · v before;  S ready: weights of S;  O ready: O follows;  P = S };  O += P · v
+ *   S = q · k0;  weights of S;  for turn from 1 { O ready: follows;  P = S;  S = q · k;  O += P · v before;  S ready: weights of S };  O follows;  O += S · v
+ *
+ * What is begun in one turn is waited for in the next: compilers move a wait up to the front of what does not need it, as far as loops let them.
  */
 function emitLapped(turns: Turns, scope: Scope, lowerer: Lowerer): void {
   const { fold, kept, from, count } = turns
   const { block } = fold
   const ahead = block.stages - 1
+  const moves = openMoves(fold, scope, lowerer)
   const copies = (keys: Expression, values: Expression | undefined, inside: Scope) => {
     emitCopies(turns, "keys", keys, inside, lowerer)
     if (values !== undefined) emitCopies(turns, "values", values, inside, lowerer)
     inside.out.push(commit("copies"))
+  }
+  const weigh = (turn: Expression, inside: Scope) => {
+    const number = add(from, turn)
+    emitScores(block, fold.rows, fold.scores, number, inside, lowerer)
+    for (const [i, { moved }] of emitWeights(fold, number, inside, lowerer).entries())
+      assign(moves[i]!.moved, moved, true, inside.out, lowerer)
+  }
+  const take = (inside: Scope) => {
+    inside.out.push(wait("products", 0))
+    emitAdvance(fold, moves, inside, lowerer)
+    emitOperand(fold, inside, lowerer)
   }
   for (let i = 0; i < ahead; i++) copies(literal(i), i === 0 ? undefined : literal(i - 1), scope)
   const ready = [wait("copies", ahead - 1), barrier]
@@ -179,13 +194,13 @@ function emitLapped(turns: Turns, scope: Scope, lowerer: Lowerer): void {
   body.push(commit("products"))
   copies(literal(ahead), literal(ahead - 1), inside)
   body.push(wait("products", 0))
-  emitScores(block, fold.rows, fold.scores, from, inside, lowerer)
-  emitMoves(emitWeights(fold, from, inside, lowerer), inside, lowerer)
-  emitOperand(fold, inside, lowerer)
+  weigh(literal(0), inside)
   const last = add(count, literal(-1))
   loop(last, inside, lowerer, (before, here) => {
     const { out } = here
     const turn = add(before, literal(1))
+    take(here)
+    if (kept !== undefined) emitKeep(fold, kept, before, here, lowerer)
     out.push(...ready)
     emitScoreProduct(turns, turn, here, lowerer)
     out.push(commit("products"))
@@ -193,60 +208,11 @@ function emitLapped(turns: Turns, scope: Scope, lowerer: Lowerer): void {
     out.push(commit("products"))
     copies(add(turn, literal(ahead)), add(before, literal(ahead)), here)
     out.push(wait("products", 1))
-    const number = add(from, turn)
-    emitScores(block, fold.rows, fold.scores, number, here, lowerer)
-    const moves = emitWeights(fold, number, here, lowerer)
-    out.push(wait("products", 0))
-    if (kept !== undefined) emitKeep(fold, kept, turn, here, lowerer)
-    emitAdvance(fold, moves, here, lowerer)
-    emitOperand(fold, here, lowerer)
+    weigh(turn, here)
   })
+  take(inside)
   body.push(...ready)
   emitResultProducts(turns, last, inside, lowerer)
   body.push(commit("products"), wait("products", 0))
   scope.out.push(...when(apply("lt", literal(0), count), body))
 }
-
-/** Adds a product to fragments: of a staged operand, or of fragments that hold its terms, with a staged one. */
-function emitProduct(
-  groups: Groups,
-  result: string,
-  left: StagedOperand | readonly string[],
-  [right, slot]: readonly [StagedOperand, Expression],
-  scope: Scope,
-  lowerer: Lowerer,
-): void {
-  const { atom, down, across } = groups
-  const step = lowerer.fresh("step")
-  const first = mul(variable(step), literal(atom.k))
-  const out: Statement[] = []
-  const inside = { ...scope, out }
-  const [i, j] = [lowerer.fresh("down"), lowerer.fresh("across")]
-  const staged = (operand: "a" | "b", x: StagedOperand, slot: Expression): readonly (Place | Tile)[] => {
-    const number = variable(operand === "a" ? i : j)
-    if (atom[operand].places.includes("shared")) return tilesOf({ groups }, operand, x, slot, first, number)
-    const size = literal(fragmentSize(atom, operand))
-    return fragmentsOf({ groups }, operand, x, slot, first, inside.out, lowerer).map((array) => ({
-      array,
-      offset: mul(number, size),
-    }))
-  }
-  const depth = right.chunk
-  const held = (array: string): Place => {
-    const size = fragmentSize(atom, "a")
-    const row = mul(variable(i), literal((depth / atom.k) * size))
-    return { array, offset: add(row, mul(variable(step), literal(size))) }
-  }
-  const a = isStaged(left) ? staged("a", left, literal(0)) : left.map(held)
-  const b = staged("b", right, slot)
-  const c = {
-    array: result,
-    offset: mul(add(mul(variable(i), literal(across)), variable(j)), literal(fragmentSize(atom, "c"))),
-  }
-  const multiplies = termsOf(a, b).map(([a, b]): Statement => ({ kind: "multiply", atom: atom.name, c, a, b }))
-  const columns: Statement = { kind: "for", variable: j, extent: literal(across), bind: "unroll", body: multiplies }
-  out.push({ kind: "for", variable: i, extent: literal(down), bind: "unroll", body: [columns] })
-  scope.out.push({ kind: "for", variable: step, extent: literal(depth / atom.k), bind: "unroll", body: out })
-}
-
-const isStaged = (x: StagedOperand | readonly string[]): x is StagedOperand => !Array.isArray(x)

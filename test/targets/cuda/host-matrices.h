@@ -186,8 +186,11 @@ template <class P> inline void multiply_m16n8k16(f32* c, const P* a, const P* b)
       }
   });
 }
-FUNCTION void multiply_mma_m16n8k16_bf16(f32* c, const bf16_pair* a, const bf16_pair* b) { multiply_m16n8k16(c, a, b); }
-FUNCTION void multiply_mma_m16n8k16_f16(f32* c, const f16_pair* a, const f16_pair* b) { multiply_m16n8k16(c, a, b); }
+#define PRODUCT(storage) \
+  template <int fresh = 0> FUNCTION void multiply_mma_m16n8k16_##storage(f32* c, const storage##_pair* a, const storage##_pair* b) { \
+    for (i32 i = 0; fresh && i < 4; i++) c[i] = 0.0f; \
+    multiply_m16n8k16(c, a, b); }
+PRODUCT(bf16) PRODUCT(f16)
 
 // A tile: where it begins in the pool, how long its rows are, whether they go along the free axis, and how far apart panels of those are.
 inline Tile tile_from(const void* first, i32 row, bool columns, i32 panel) {
@@ -229,7 +232,7 @@ static bool (*changed_of[2])(const Product&) = {has_changed<bf16_pair>, has_chan
 inline i32 kind_of(bf16_pair) { return 0; }
 inline i32 kind_of(f16_pair) { return 1; }
 
-template <class P, int wide> inline void begin_product(f32* c, const P* a, Tile tile_a, Tile tile_b) {
+template <class P, int wide, int fresh> inline void begin_product(f32* c, const P* a, Tile tile_a, Tile tile_b) {
   const i32 first = lane_here / group_of_warps * group_of_warps;
   left_results[lane_here] = c;
   left_a[lane_here] = a;
@@ -255,19 +258,20 @@ template <class P, int wide> inline void begin_product(f32* c, const P* a, Tile 
     r->wide = wide;
     for (i32 l = 0; l < group_of_warps; l++)
       for (i32 e = 0; e < wide / 2; e++) {
-        if (is_new) r->value[l][e] = p.c[l][e];
+        if (is_new) r->value[l][e] = fresh ? 0.0f : p.c[l][e];
+        else if (fresh) p.wrong = true;
         else if (bits(p.c[l][e]) != 0xffffffffu) p.wrong = true;
         p.c[l][e] = from_bits(0xffffffffu);
       }
   });
 }
 #define GROUP_PRODUCTS(wide, storage) \
-  template <int turned_a, int turned_b> FUNCTION void multiply_wgmma_m64n##wide##k16_##storage(f32* c, Tile a, Tile b) { \
+  template <int turned_a, int turned_b, int fresh = 0> FUNCTION void multiply_wgmma_m64n##wide##k16_##storage(f32* c, Tile a, Tile b) { \
     if (turned_a != is_of_columns(a) || turned_b != is_of_columns(b)) misaligned(); \
-    begin_product<storage##_pair, wide>(c, (const storage##_pair*)NULL, a, b); } \
-  template <int turned_a, int turned_b> FUNCTION void multiply_wgmma_m64n##wide##k16_##storage(f32* c, const storage##_pair* a, Tile b) { \
+    begin_product<storage##_pair, wide, fresh>(c, (const storage##_pair*)NULL, a, b); } \
+  template <int turned_a, int turned_b, int fresh = 0> FUNCTION void multiply_wgmma_m64n##wide##k16_##storage(f32* c, const storage##_pair* a, Tile b) { \
     if (turned_b != is_of_columns(b)) misaligned(); \
-    begin_product<storage##_pair, wide>(c, a, Tile(), b); }
+    begin_product<storage##_pair, wide, fresh>(c, a, Tile(), b); }
 GROUP_PRODUCTS(64, bf16) GROUP_PRODUCTS(128, bf16) GROUP_PRODUCTS(256, bf16)
 GROUP_PRODUCTS(64, f16) GROUP_PRODUCTS(128, f16) GROUP_PRODUCTS(256, f16)
 
