@@ -5,14 +5,19 @@ import type { Artifact } from "../../runtime/artifact.js"
 import { checkArtifact } from "../../runtime/artifact-check.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { tales } from "../cuda/names.js"
-import { runs, seed } from "../laws/settings.js"
-import { compileConfig, configNames } from "../support/configs.js"
+import { long, runs, seed } from "../laws/settings.js"
+import { type ConfigName, compileConfig, configNames } from "../support/configs.js"
 import { compileCheckpoint, unsureKernels } from "../support/driver.js"
 
 const { adapter } = devices["nvidia-h200"]!
 
 /** Those that a choice of a token is made of, whatever the model; and all others. */
 const choices = ["sample", "draw"]
+const [first] = configNames
+
+/** What a choice is made of hangs on the vocabulary alone, which all of them share: it is compiled with the first, and with all in long runs. */
+const entriesOf = (name: ConfigName) =>
+  long || name === first ? {} : { entries: ["prefill", "step", "logits", "greedy"] as const }
 function counts({ entries, kernels }: Artifact) {
   const launched = (names: readonly string[]) => names.flatMap((n) => entries[n]!.launches.map((l) => l.kernel))
   const others = new Set(launched(Object.keys(entries).filter((n) => !choices.includes(n))))
@@ -30,16 +35,25 @@ describe.each([
   test.each(configNames)(
     `of %s are at most ${most.model} distinct kernels, and ${most.choice} of a draw`,
     async (name) => {
-      const compilation = await compileConfig(name, target, options)
+      const compilation = await compileConfig(name, target, { ...options, ...entriesOf(name) })
       const { artifact } = compilation
       expect(unsureKernels(compilation)).toEqual([])
       // Slots, lifetimes, bindings: the loader's own check of the plan.
       expect(checkArtifact(artifact)).toBe(artifact)
       const found = counts(artifact)
       expect(found.model).toBeLessThanOrEqual(most.model)
+      if (long || name === first) expect(found.choice).toBeGreaterThan(0)
       expect(found.choice).toBeLessThanOrEqual(most.choice)
     },
   )
+})
+
+test("a draw is made of the same kernels, whatever the model", async () => {
+  const sourcesOf = async (name: ConfigName) => {
+    const { artifact } = await compileConfig(name, "webgpu", { adapter, entries: choices })
+    return artifact.kernels.map(({ source }) => source.replace(/^\/\/.*\n/, ""))
+  }
+  expect(await sourcesOf("qwen3-30b-a3b")).toEqual(await sourcesOf(first))
 })
 
 /** Of the model for which devices have matrix units of their own, too. */
@@ -53,9 +67,12 @@ const ofCuda = [
 test.each(ofCuda)(
   "every access on CUDA is proven, and none by a clamp: $precision, $adapter.capability",
   async (options) => {
-    // Two of them in each run, by its seed; all in long ones.
-    const some = configNames.map((_, i) => configNames[(seed + i) % configNames.length]!).slice(0, runs(2))
-    const compilations = some.map((name) => [name, compileConfig(name, "cuda", options)] as const)
+    // The first and one of the others in each run, by its seed; all in long ones.
+    const others = configNames.slice(1)
+    const some = [first, ...others.map((_, i) => others[(seed + i) % others.length]!)].slice(0, runs(2))
+    const compilations = some.map(
+      (name) => [name, compileConfig(name, "cuda", { ...options, ...entriesOf(name) })] as const,
+    )
     for (const [name, compilation] of compilations) expect(unsureKernels(await compilation), name).toEqual([])
     const checkpoint = await openCheckpoint(tales)
     try {
@@ -69,7 +86,7 @@ test.each(ofCuda)(
 
 test("and on adapters that grant no more than they must, with weights that are bound whole, at most 32 and 21", async () => {
   for (const name of configNames) {
-    const compilation = await compileConfig(name, "webgpu", { bindingBytes: 2 ** 32 })
+    const compilation = await compileConfig(name, "webgpu", { bindingBytes: 2 ** 32, ...entriesOf(name) })
     const { artifact } = compilation
     expect(unsureKernels(compilation), name).toEqual([])
     expect(checkArtifact(artifact)).toBe(artifact)
