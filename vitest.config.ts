@@ -1,5 +1,6 @@
 import { register } from "node:module"
 import { defineConfig, type TestProjectConfiguration, type TestProjectInlineConfiguration } from "vitest/config"
+import { softwareAdapter } from "./test/support/adapter.js"
 import { deviceReport } from "./test/support/device-report.js"
 import { LongestFirst } from "./test/support/order.js"
 import { timeReport } from "./test/support/time-report.js"
@@ -22,12 +23,7 @@ const common: TestProjectInlineConfiguration["test"] = {
   isolate: false,
   // Compilers make many short-lived objects: room for them, so that they are gone before they are moved.
   execArgv: ["--max-semi-space-size=64", "--import", new URL("./test/support/native.mjs", import.meta.url).href],
-  // A software adapter compiles shaders on the CPU: narrow vectors and no optimisation make that several times quicker.
-  env: {
-    XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp",
-    LP_NATIVE_VECTOR_WIDTH: "128",
-    GALLIVM_PERF: "nopt",
-  },
+  env: { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? "/tmp", ...softwareAdapter },
 }
 
 /** The files *.KIND.ts; Node itself loads their sources, in the processes of tests and in this one, or Vite does. */

@@ -5,7 +5,7 @@ import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import { available } from "../devices/conformance.js"
 import { long } from "../laws/settings.js"
 import { adapterOf, compileCheckpoint } from "../support/driver.js"
-import { goldenNames, loadGolden, longGoldens } from "../support/goldens.js"
+import { drawnGoldens, goldenNames, loadGolden, longGoldens } from "../support/goldens.js"
 import { openSession } from "../support/session.js"
 import { checkExact, checkExactLong, equal, mixed } from "./checks.js"
 
@@ -15,7 +15,7 @@ const devices = { wasm: () => createWasmDevice({ threads: 1 }), webgpu: () => cr
 const present = { wasm: await available("wasm", devices.wasm), webgpu: await available("webgpu", devices.webgpu) }
 
 describe.each(["wasm", "webgpu"] as const)("golden logits and tokens on %s", (kind) => {
-  test.skipIf(!present[kind]).each(goldenNames)("%s", async (name) => {
+  test.skipIf(!present[kind]).each(kind === "wasm" ? goldenNames : drawnGoldens)("%s", async (name) => {
     const golden = await loadGolden(name)
     const device = await devices[kind]()
     const compilation = await compileCheckpoint(golden.checkpoint, kind, { ...adapterOf(device), entries })

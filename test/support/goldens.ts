@@ -10,7 +10,7 @@ import { toFloat32 } from "../../runtime/weights/dtypes.js"
 import { openFile, openFolder } from "../../runtime/weights/file-source.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { readHeader } from "../../runtime/weights/safetensors.js"
-import { long } from "../laws/settings.js"
+import { long, seed } from "../laws/settings.js"
 
 /** Of one family in its variants: what the compiler is held to everywhere. */
 const variants = [
@@ -30,6 +30,11 @@ export const goldenNames = [...variants, ...families] as const
 
 /** For what is dear: all of them in a long run, else the variants of one family. */
 export const someGoldens: readonly string[] = long ? goldenNames : variants
+
+const turned = families.map((_, i) => families[(seed + i) % families.length]!)
+
+/** Where each takes seconds: of the other families two in each run, by its seed. */
+export const drawnGoldens: readonly string[] = long ? goldenNames : [...variants, ...turned.slice(0, 2)]
 
 /** Longer ones, and where it becomes interesting: a window of 16 that has moved on, and the end of the
  * context as it was before it was stretched. */

@@ -4,14 +4,21 @@
  *   dist/             built once, before two test files can want it at the same time
  *   TMPDIR            what tests put in temporary folders goes with it, whether they remove it or not
  *   XDG_CACHE_HOME    artifacts: the shipped checkpoint is compiled once for the command line and for `load`, never taken from an earlier run
- *   shaders           a software adapter compiles a shader that many tests have once; its cache does not tell the widths of vectors apart,
- *                     so that it is no other program's
+ *
+ * Shaders that the software adapter has compiled, and sources as JavaScript (`native-hooks.mjs`), are kept for later runs by all that they
+ * hang on.
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 // @ts-expect-error: a script without declarations.
 import { buildBundles } from "../../scripts/build.mjs"
+import { shaderCache } from "./adapter.js"
+// @ts-expect-error: hooks without declarations.
+import { kept } from "./native-hooks.mjs"
+
+/** Texts of sources that are kept, some for each change of one: a run has a tenth of them. */
+const mostKept = 10_000
 
 export default async function setup(): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), "weft-tests-"))
@@ -21,7 +28,10 @@ export default async function setup(): Promise<() => void> {
   for (const path of [folder, temporary]) chmodSync(path, 0o711)
   process.env.TMPDIR = temporary
   process.env.XDG_CACHE_HOME = join(folder, "cache")
-  process.env.MESA_SHADER_CACHE_DIR = join(folder, "shaders")
+  mkdirSync(shaderCache, { recursive: true })
+  process.env.MESA_SHADER_CACHE_DIR = shaderCache
+  process.env.MESA_SHADER_CACHE_MAX_SIZE = "256M"
+  if (existsSync(kept) && readdirSync(kept).length > mostKept) rmSync(kept, { recursive: true, force: true })
   if (wantsCommand()) await buildBundles((line: string) => process.stderr.write(`weft: ${line}\n`))
   return () => rmSync(folder, { recursive: true, force: true })
 }
