@@ -31,6 +31,9 @@ export interface Arguments {
   readonly "min-p"?: number
   readonly seed?: number
   readonly stop?: readonly string[]
+  readonly system?: string
+  readonly "no-thinking"?: boolean
+  readonly "drop-oldest"?: boolean
   readonly tokens?: readonly number[]
   readonly out?: string
   readonly config?: string
@@ -64,6 +67,8 @@ type Read = Reader[0]
 export const switches: readonly Flag[] = [
   "json",
   "ignore-eos",
+  "no-thinking",
+  "drop-oldest",
   "no-cache",
   "random-weights",
   "first-token",
@@ -110,6 +115,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   "min-p": [number, "a number"],
   seed: [whole, "a whole number"],
   stop: [text, "a text"],
+  system: [text, "a text"],
   tokens: [ids, "token ids with commas between them, such as 5,17,3"],
   out: [writablePath, "a file"],
   config: [text, "a file"],

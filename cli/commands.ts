@@ -76,22 +76,37 @@ const compileFlags = {
 
 const tokens: FlagHelp = ["5,17,3", "token ids in the place of a prompt"]
 
+const answerFlags = {
+  "max-tokens": ["N", "tokens of the answer at most"],
+  temperature: ["T", "0: the likeliest token each time"],
+  "top-k": ["K", "draw among the K likeliest tokens; 0: among all"],
+  "top-p": ["P", "draw among the likeliest tokens that make up P of the chances"],
+  "min-p": ["P", "draw among tokens at least P times as likely as the likeliest"],
+  seed: ["N", "the same seed tells the same story on the same device"],
+  stop: ["TEXT", "end before TEXT; may be repeated"],
+} as const satisfies CommandTable["flags"]
+
 export const commands = {
   generate: {
     words: "[PROMPT]",
     about: "continue a text; without one, tell a story",
     flags: {
       ...loadFlags,
-      "max-tokens": ["N", "tokens of the answer at most"],
-      temperature: ["T", "0: the likeliest token each time"],
-      "top-k": ["K", "draw among the K likeliest tokens; 0: among all"],
-      "top-p": ["P", "draw among the likeliest tokens that make up P of the chances"],
-      "min-p": ["P", "draw among tokens at least P times as likely as the likeliest"],
-      seed: ["N", "the same seed tells the same story on the same device"],
-      stop: ["TEXT", "end before TEXT; may be repeated"],
+      ...answerFlags,
       tokens,
       "ignore-eos": ["", "go on after the end token"],
       json: ["", "one JSON object in the place of the text"],
+    },
+  },
+  chat: {
+    words: "",
+    about: "a conversation with a model that is made for some; each line of the input is a turn",
+    flags: {
+      ...loadFlags,
+      ...answerFlags,
+      system: ["TEXT", "what the model is told before the conversation"],
+      "no-thinking": ["", "answer without thinking first, where the model's template has that"],
+      "drop-oldest": ["", "leave the oldest turns out where the context has no room (default: refuse)"],
     },
   },
   pull: {

@@ -82,7 +82,7 @@ async function print(
 }
 
 /** Values out of their ranges are mistakes in the arguments: told before anything is loaded. */
-function optionsOf(values: Arguments): GenerateOptions {
+export function optionsOf(values: Arguments): GenerateOptions {
   const number = (flag: Flag, option: Parameters<typeof inRange>[0]): number | undefined => {
     const value = values[flag]
     if (value === undefined) return undefined

@@ -8,6 +8,7 @@
 import { typed } from "../compiler/frontend/host.js"
 import type { Artifact } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
+import { templateOf } from "../runtime/chat/template.js"
 import { WeftError } from "../runtime/errors.js"
 import { defaultsOf, endTokensOf, unheeded, unusedMistakes } from "../runtime/generate/defaults.js"
 import type { GenerativeModel } from "../runtime/generate/generator.js"
@@ -24,6 +25,8 @@ import { loadOptions, type NodeLoadOptions, sourcePath } from "./options.js"
 import { tunedFor } from "./tuned.js"
 
 export type { Precision } from "../runtime/artifact.js"
+export type { ChatGeneration, ChatOptions, ChatPart, ChatResult } from "../runtime/chat/chat.js"
+export type { ChatMessage } from "../runtime/chat/messages.js"
 export { type CudaDevice, type CudaDeviceOptions, createCudaDevice } from "../runtime/devices/cuda/device.js"
 export { type ErrorCode, type Span, WeftError } from "../runtime/errors.js"
 export type { GeneratePart, GenerateResult, GenerateTimings, Generation } from "../runtime/generate/generation.js"
@@ -71,6 +74,7 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
     const defaults = defaultsOf(checkpoint.generationConfig)
     endTokensOf(checkpoint.generationConfig)
     const tokenizer = await tokenizerOf(checkpoint)
+    const template = await templateOf(checkpoint)
     const { threads, experimentalGpu } = options
     const accesses = options.accesses ?? (given ? "checked" : "proven")
     let chosen = await chooseDevice(name, threads, accesses, experimentalGpu)
@@ -94,6 +98,7 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
         device,
         weights: { read: weightReader(checkpoint, found.tensors) },
         tokenizer,
+        template,
         memory: options.memory,
         defaults,
         endTokens: endTokensOf(checkpoint.generationConfig, found.artifact.model?.vocabulary),

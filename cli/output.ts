@@ -18,10 +18,12 @@ export function quietPipes(): void {
     })
 }
 
-/** Writes a result, to a terminal without what would steer it; resolves when the stream takes more. */
-export function write(text: string): Promise<void> {
+/** Writes a result, to a terminal without what would steer it, and grey where it is asked for; resolves when the stream takes more. */
+export function write(text: string, colour?: "grey"): Promise<void> {
+  const shown = process.stdout.isTTY ? terminalText(text) : text
+  const isGrey = colour === "grey" && process.stdout.isTTY && !process.env.NO_COLOR
   return new Promise((resolve) => {
-    if (process.stdout.write(process.stdout.isTTY ? terminalText(text) : text)) resolve()
+    if (process.stdout.write(isGrey ? `\x1b[90m${shown}\x1b[39m` : shown)) resolve()
     else process.stdout.once("drain", resolve)
   })
 }

@@ -16,6 +16,7 @@ type Command = (args: readonly string[]) => Promise<number>
 
 const loaders: Readonly<Record<CommandName, () => Promise<Command>>> = {
   generate: async () => generate,
+  chat: async () => (await import("./chat.js")).chat,
   pull: async () => (await import("./pull.js")).pull,
   logits: async () => (await import("./logits.js")).logits,
   check: async () => (await import("./check.js")).check,

@@ -24,6 +24,9 @@ export {
   targetNames,
 } from "./artifact.js"
 export { checkArtifact } from "./artifact-check.js"
+export type { ChatGeneration, ChatOptions, ChatPart, ChatResult } from "./chat/chat.js"
+export type { ChatMessage } from "./chat/messages.js"
+export { type ChatTemplate, createChatTemplate, type TemplateTexts, templateOf } from "./chat/template.js"
 export type { Device, DeviceBuffer, DeviceLimits } from "./devices/device.js"
 export { createWasmDevice, type WasmDeviceOptions } from "./devices/wasm/device.js"
 export { createWebgpuDevice, type WebgpuDevice } from "./devices/webgpu/device.js"

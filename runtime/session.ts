@@ -24,8 +24,10 @@ export interface Session {
   readonly timings: SessionTimings
   /** The entries that run where these are asked for: of each that has variants the one for the fewest elements that holds what there is. */
   variantsOf(entries: readonly string[], symbols: Readonly<Record<string, number>>): readonly string[]
-  /** Puts every state at its first value, zero: what runs next begins a sequence. */
-  begin(): void
+  /** Whether a sequence may be gone on with from any of its tokens. */
+  readonly keeps: boolean
+  /** Puts every state at its first value, zero, but for the rows of the first `kept` tokens: what runs next begins a sequence, or goes on from there. */
+  begin(kept?: number): void
   /** Runs entries, or their variants, one after the other with one submit; where the same ones come again and again, as one recording. `symbols` by name. */
   run(entries: readonly string[], symbols: Readonly<Record<string, number>>): void
   /** Times every launch of entries, or of their variants, which run `runs` times over; undefined where the device has no clock that is fine enough. */
@@ -196,9 +198,10 @@ function open(parts: Parts): Session {
     device,
     timings,
     variantsOf,
-    begin() {
+    keeps: states.keeps,
+    begin(kept = 0) {
       refuseDisposed()
-      states.clear()
+      states.clear(kept)
     },
     run(entries, symbols) {
       const chosen = variantsOf(entries, symbols)

@@ -41,23 +41,29 @@ export interface GenerateResult {
   readonly tokens: readonly number[]
   /** `stop`: an end token or a stop string; `length`: `maxTokens` or the context; `abort`: the signal, or a reader that broke off. */
   readonly finishReason: "stop" | "length" | "abort"
-  readonly usage: { readonly promptTokens: number; readonly completionTokens: number }
+  readonly usage: {
+    readonly promptTokens: number
+    /** Tokens of the prompt that the model held from the turn before, and did not read again; 0 but in conversations. */
+    readonly cachedTokens: number
+    readonly completionTokens: number
+  }
   readonly timings: GenerateTimings
   /** The seed of the draws; absent when the likeliest token was taken each time. */
   readonly seed?: number
 }
 
-export interface Generation extends PromiseLike<GenerateResult>, AsyncIterable<GeneratePart> {}
+export interface GenerationOf<Part, Result> extends PromiseLike<Result>, AsyncIterable<Part> {}
+export type Generation = GenerationOf<GeneratePart, GenerateResult>
 
 /** Makes a generation of a run, which is started when it is asked for and should end soon after `signal` aborts. */
-export function createGeneration(
-  run: (signal: AbortSignal) => AsyncGenerator<GeneratePart, GenerateResult, void>,
-): Generation {
+export function createGeneration<Part, Result>(
+  run: (signal: AbortSignal) => AsyncGenerator<Part, Result, void>,
+): GenerationOf<Part, Result> {
   const broken = new AbortController()
-  const parts: GeneratePart[] = []
-  let running: AsyncGenerator<GeneratePart, GenerateResult, void> | undefined
+  const parts: Part[] = []
+  let running: AsyncGenerator<Part, Result, void> | undefined
   let failure: { readonly error: unknown } | undefined
-  let result: GenerateResult | undefined
+  let result: Result | undefined
 
   /** One more part, or the end. Calls that come at the same time are served in turn. */
   const advance = async (): Promise<void> => {
@@ -71,7 +77,7 @@ export function createGeneration(
     }
     if (failure !== undefined) throw failure.error
   }
-  const finish = async (): Promise<GenerateResult> => {
+  const finish = async (): Promise<Result> => {
     while (result === undefined) await advance()
     return result
   }

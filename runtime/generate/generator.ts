@@ -7,6 +7,9 @@
  * call would wait for ever.
  */
 import type { Artifact, ArtifactModel, ArtifactTarget } from "../artifact.js"
+import { type ChatGeneration, type ChatOptions, createChat } from "../chat/chat.js"
+import type { ChatMessage } from "../chat/messages.js"
+import type { ChatTemplate } from "../chat/template.js"
 import { WeftError } from "../errors.js"
 import { fromHost } from "../host.js"
 import type { Session } from "../session.js"
@@ -37,6 +40,13 @@ export interface GenerativeModel {
    * `generate/context`, `generate/busy`, `generate/non-finite` (the model computed a logit that is not a number).
    */
   generate(prompt: Prompt, options?: GenerateOptions): Generation
+  /**
+   * Answers a conversation, by the checkpoint's chat template. What the model holds of the turn before is not read again
+   * (`usage.cachedTokens`); changing an earlier message is right at any time.
+   *
+   * Rejects as `generate` does, and with `chat/no-template`, `chat/message`, `chat/template`.
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): ChatGeneration
   /** The logits of every position of `ids`. Rejects as `generate` does. */
   logits(ids: ArrayLike<number>): Promise<Logits>
   /** Frees the device's memory, and the device when the model owns it; may be called twice. */
@@ -46,6 +56,8 @@ export interface GenerativeModel {
 
 export interface GeneratorOptions {
   readonly tokenizer?: Tokenizer | undefined
+  /** How a conversation is written, where the model is made for some. */
+  readonly template?: ChatTemplate | undefined
   /** What takes the place of options that are left out. */
   readonly defaults?: GenerateDefaults | undefined
   /** The tokens that end an answer; those of the artifact when left out. */
@@ -77,7 +89,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
   const commands = Object.values(session.artifact.entries).reduce((n, entry) => n + entry.launches.length, 0)
   const calls = exclusiveCalls(session)
 
-  const model: Running = { session, facts, tokenizer, defaults, endTokens, calls, commands }
+  const model: Running = { session, facts, tokenizer, defaults, endTokens, calls, commands, held: { tokens: [] } }
 
   const dispose = () => {
     if (!calls.dispose()) return
@@ -91,10 +103,12 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
     tokenizer,
     session,
     generate: (prompt, given = {}) => createGeneration((broken) => runGeneration(model, prompt, given, broken)),
+    chat: createChat(model, options.template),
     async logits(given) {
       const ids = idsOf(given, model)
       await calls.enter()
       try {
+        model.held.tokens = []
         session.begin()
         return await allLogits(session, facts, ids)
       } finally {

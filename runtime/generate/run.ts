@@ -28,6 +28,8 @@ export interface Running {
   readonly calls: ExclusiveCalls
   /** Commands of all entries. */
   readonly commands: number
+  /** The tokens whose rows the states hold, from the first one on. */
+  readonly held: { tokens: readonly number[] }
 }
 
 type Signals = readonly (AbortSignal | undefined)[]
@@ -40,6 +42,8 @@ interface Asked {
   readonly signals: Signals
   /** Tokens of the answer at most. */
   readonly limit: number
+  /** Tokens of the prompt that the states hold already. */
+  readonly cached: number
 }
 
 /** Milliseconds, and commands of a step. */
@@ -59,13 +63,14 @@ export async function* runGeneration(
   prompt: Prompt,
   given: GenerateOptions,
   broken: AbortSignal,
+  goesOn = false,
 ): AsyncGenerator<GeneratePart, GenerateResult, void> {
   const started = performance.now()
   const { calls, facts, tokenizer } = model
   const settings = settingsOf(given, model.defaults)
   const ids = idsOf(prompt, model)
   const signals = [broken, settings.signal]
-  const asked: Asked = { ids, settings, signals, limit: Math.min(settings.maxTokens, facts.context - ids.length) }
+  const limit = Math.min(settings.maxTokens, facts.context - ids.length)
   if (settings.stop.length > 0 && tokenizer === undefined)
     throw new WeftError("generate/no-tokenizer", "the checkpoint has no tokenizer, so stop strings cannot be found", {
       hint: "stop at token ids: end the loop over the parts when their tokens hold one",
@@ -73,6 +78,8 @@ export async function* runGeneration(
   const output = createOutput(tokenizer, settings.stop)
   const clock: Clock = { prefill: 0, first: 0, last: 0, stepCommands: 0 }
   await calls.enter(signals)
+  const cached = goesOn && model.session.keeps ? heldOf(model, ids) : 0
+  const asked: Asked = { ids, settings, signals, limit, cached }
   const steps = createSteps(model, asked, clock)
   try {
     const reason = yield* partsOf(model, asked, steps, output, clock)
@@ -86,22 +93,33 @@ export async function* runGeneration(
   }
 }
 
+/** Tokens of the prompt that the states hold: all but the last one at most, whose logits are asked for. */
+function heldOf({ held }: Running, ids: Int32Array): number {
+  const most = Math.min(held.tokens.length, ids.length - 1)
+  let same = 0
+  while (same < most && held.tokens[same] === ids[same]) same++
+  return same
+}
+
 async function* partsOf(
-  { session, endTokens }: Running,
-  { settings, signals, limit }: Asked,
+  { session, endTokens, held }: Running,
+  { ids, settings, signals, limit, cached }: Asked,
   steps: Steps,
   output: Output,
   clock: Clock,
 ): AsyncGenerator<GeneratePart, GenerateResult["finishReason"], void> {
   if (limit === 0) return "length"
   if (isAborted(signals)) return "abort"
-  session.begin()
+  held.tokens = []
+  session.begin(cached)
   const before = performance.now()
   if (!(await steps.begin())) return "abort"
   for (;;) {
     steps.goAhead()
     const token = await steps.pending.shift()!
     if (token === undefined) return "abort"
+    // A token that was chosen followed the ones before it: their rows are there.
+    held.tokens = [...ids, ...output.tokens]
     clock.last = performance.now()
     if (clock.first === 0) {
       clock.first = clock.last
@@ -121,7 +139,11 @@ async function* partsOf(
 type Steps = ReturnType<typeof createSteps>
 
 /** Asks the device for tokens. */
-function createSteps({ session, facts, calls }: Running, { ids, settings, signals, limit }: Asked, clock: Clock) {
+function createSteps(
+  { session, facts, calls }: Running,
+  { ids, settings, signals, limit, cached }: Asked,
+  clock: Clock,
+) {
   const choice = choiceOf(settings)
   const pending: Promise<number | undefined>[] = []
   /** Tokens that the device was asked for. */
@@ -138,7 +160,7 @@ function createSteps({ session, facts, calls }: Running, { ids, settings, signal
   }
   /** Feeds the prompt in chunks; the choice runs with the last one, which is not waited for. Stops early when aborted. */
   const prefill = async (): Promise<void> => {
-    for (let past = 0; past < ids.length && !isAborted(signals); past += facts.chunk) {
+    for (let past = cached; past < ids.length && !isAborted(signals); past += facts.chunk) {
       const part = ids.subarray(past, past + facts.chunk)
       const last = past + part.length === ids.length
       session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
@@ -186,7 +208,7 @@ async function readToken(calls: ExclusiveCalls, signals: Signals): Promise<numbe
 
 function resultOf(
   { session, commands }: Running,
-  { ids, settings }: Asked,
+  { ids, settings, cached }: Asked,
   output: Output,
   finishReason: GenerateResult["finishReason"],
   started: number,
@@ -198,7 +220,7 @@ function resultOf(
     text: output.text(),
     tokens: output.tokens,
     finishReason,
-    usage: { promptTokens: ids.length, completionTokens: output.tokens.length },
+    usage: { promptTokens: ids.length, cachedTokens: cached, completionTokens: output.tokens.length },
     timings: {
       firstTokenMs: clock.first === 0 ? 0 : clock.first - started,
       prefillMs: clock.prefill,

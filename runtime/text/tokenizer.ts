@@ -23,11 +23,19 @@ export interface DecodeOptions {
   readonly skipSpecial?: boolean
 }
 
+export interface EncodeOptions {
+  /** Add the tokens that stand before and after a text. Default: true. */
+  readonly special?: boolean
+}
+
 export interface Tokenizer {
   /** One more than the largest id. A checkpoint may have more rows than that: those ids mean nothing. */
   readonly vocabularySize: number
-  /** The ids of a text, taken as it is: no chat template; special tokens as tokenizer.json's post-processor adds them. */
-  encode(text: string): number[]
+  /**
+   * The ids of a text, taken as it is: no chat template; before and after it the special tokens that tokenizer.json's post-processor adds, or none
+   * with `special: false`.
+   */
+  encode(text: string, options?: EncodeOptions): number[]
   /** The text of the ids; bytes that are not UTF-8 become U+FFFD. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string
   /** The bytes of one token, maybe not whole characters; an added token's are its text. None for an id without a token. */
@@ -73,8 +81,9 @@ export function createTokenizer(tokenizerJson: string, tokenizerConfigJson: stri
   const { before, after } = files.steps
   return {
     vocabularySize: files.vocabularySize,
-    encode(text) {
-      if (typeof text === "string" && !/\p{Surrogate}/u.test(text)) return [...before, ...encodePart(text), ...after]
+    encode(text, { special: around = true } = {}) {
+      if (typeof text === "string" && !/\p{Surrogate}/u.test(text))
+        return around ? [...before, ...encodePart(text), ...after] : encodePart(text)
       throw new WeftError("tokenizer/text", "the text holds half a character (a lone surrogate), which has no tokens", {
         hint: "text.toWellFormed() puts U+FFFD in its place",
       })

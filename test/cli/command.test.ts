@@ -47,7 +47,7 @@ describe("generate", () => {
         text: " had a wife and a wife, and",
         tokens: tokens.slice(0, 8),
         finishReason: "length",
-        usage: { promptTokens: prompt_ids.length, completionTokens: 8 },
+        usage: { promptTokens: prompt_ids.length, cachedTokens: 0, completionTokens: 8 },
         device: "wasm",
       })
       expect(Object.keys(result.timings)).toEqual(

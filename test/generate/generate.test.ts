@@ -112,7 +112,7 @@ describe("the end", () => {
     const ids = Array.from({ length: context - 3 }, (_, i) => 300 + (i % 500))
     const result = await model.generate(ids, { ...greedy, maxTokens: 50 })
     expect(result.finishReason).toBe("length")
-    expect(result.usage).toEqual({ promptTokens: context - 3, completionTokens: 3 })
+    expect(result.usage).toEqual({ promptTokens: context - 3, cachedTokens: 0, completionTokens: 3 })
     const full = await model.generate([...ids, 300, 301, 302], greedy)
     expect(full).toMatchObject({ tokens: [], text: "", finishReason: "length" })
   })

@@ -36,24 +36,26 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
     values: words`
       WeftError createCudaDevice load loadProgram`,
     types: words`
-      CudaDevice CudaDeviceOptions DeviceName ErrorCode GenerateOptions GeneratePart GenerateResult GenerateTimings Generation
+      ChatGeneration ChatMessage ChatOptions ChatPart ChatResult CudaDevice CudaDeviceOptions DeviceName ErrorCode
+      GenerateOptions GeneratePart GenerateResult GenerateTimings Generation
       GenerativeModel LoadProgramOptions LoadProgress LoadedModel Logits NodeLoadOptions NumberArray Output
       Precision Prompt RunningProgram Span`,
   },
   "weft/runtime": {
     values: words`
-      WeftError artifactVersion assembleCheckpoint checkArtifact collectTensors createDetokenizer
+      WeftError artifactVersion assembleCheckpoint checkArtifact collectTensors createChatTemplate createDetokenizer
       createGenerator createSession createTokenizer createWasmDevice createWebgpuDevice defaultsOf endTokensOf
       load loadProgram matchParameters memoryOf memorySource parseIndex precisionNames readHeader targetNames
-      writeSafetensors`,
+      templateOf writeSafetensors`,
     types: words`
       Artifact ArtifactArray ArtifactBuffer ArtifactConstant ArtifactEntry ArtifactExtent ArtifactKernel
       ArtifactLaunch ArtifactModel ArtifactModule ArtifactNeed ArtifactProgram ArtifactSlot ArtifactSymbol ArtifactTarget
-      ArtifactTerm ArtifactWeight ByteSource Checkpoint Detokenizer Device DeviceBuffer DeviceLimits ErrorCode
+      ArtifactTerm ArtifactWeight ByteSource ChatGeneration ChatMessage ChatOptions ChatPart ChatResult ChatTemplate
+      Checkpoint Detokenizer Device DeviceBuffer DeviceLimits ErrorCode
       GenerateDefaults GenerateOptions GeneratePart GenerateResult GenerateTimings Generation GenerativeModel
       GeneratorOptions LoadOptions LoadProgramOptions Logits MatchOptions MemoryEstimate NameRules NumberArray
       Output Parameter Precision Prompt RunningProgram Session SessionOptions Span StorageName StoredTensor
-      TensorData Tokenizer WasmDeviceOptions WebgpuDevice WeightSource WeightTensor`,
+      TemplateTexts TensorData Tokenizer WasmDeviceOptions WebgpuDevice WeightSource WeightTensor`,
   },
 }
 
