@@ -29,7 +29,7 @@ import type { Expression } from "../ir/nodes.js"
 import type { DType, Operation } from "../ir/operations.js"
 import { sources, topological } from "../ir/tensor/walk.js"
 import type { Tensor } from "../ir/tensor.js"
-import { isNarrowed } from "./scaled-rows.js"
+import { isNarrowed, sumsOfSpans } from "./scaled-rows.js"
 
 /** Rows of intermediate results that are shorter stay f32: longer than any number of rows that share a statistic. */
 export const shortestRow = 24
@@ -73,6 +73,7 @@ export function scratchStorage(
     (t) => t.dtype === "f32" && longRows(t, shortest, singleHalves) && !decides.has(t) && !handedOn.has(t),
   )
   const rounded = new Set(chosen)
+  for (const t of sumsOfSpans(order)) rounded.delete(t)
   const isEven = (t: Tensor) => longRows(t, 1, singleHalves)
   return (t) => (isNarrowed(t) && isEven(t) ? "f16" : rounded.has(t) ? "bf16" : t.dtype)
 }

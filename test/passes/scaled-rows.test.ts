@@ -9,7 +9,7 @@ import { printTensor } from "../../compiler/ir/print/tensor.js"
 import { topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
-import { scaleRows } from "../../compiler/tensor/scaled-rows.js"
+import { madeOnce, scaleRows, sumsOfSpans } from "../../compiler/tensor/scaled-rows.js"
 import { scratchStorage } from "../../compiler/tensor/storage.js"
 
 const axis = (name: string, extent: number): ir.Axis => ({ name, extent: literal(extent) })
@@ -25,6 +25,12 @@ const input = (name: string, storage: Storage, axes: readonly ir.Axis[]) =>
 const f = (i: number) => variable(`$${i}`, "f32")
 const times = (x: ir.Tensor, w: ir.Tensor) => ir.map(mul(f(0), f(1)), [x, w])
 const sigmoid = (x: ir.Tensor) => ir.map(apply("tanh", f(0)), [x])
+
+const dense = (axes: readonly ir.Axis[], data: Float64Array) => ({
+  axes: axes.map((a) => ({ name: a.name, extent: (a.extent as { value: number }).value })),
+  dtype: "f32" as const,
+  data,
+})
 
 /** A product of computed rows; `storage` is that of what they are multiplied with. */
 function product({ rows = 32, columns = 48, depth = 64, storage = "f16" as Storage } = {}) {
@@ -59,6 +65,26 @@ test("nested sums are scaled once, by the largest element of all that is added u
   })
 })
 
+test("long folds come in spans of one length, whose sums are kept in f32", () => {
+  withTable(() => {
+    const spansOf = (depth: number) => {
+      const made = scaleRows([product({ depth })])
+      expect(verifyTensor(made)).toEqual([])
+      const order = topological(made)
+      const sums = sumsOfSpans(order)
+      for (const t of sums) expect(scratchStorage(made, "fast")(t)).toBe("f32")
+      expect(madeOnce(order)).toEqual(expect.arrayContaining([...sums]))
+      return sums.map((t) => t.axes.map((a) => (a.extent as { value: number }).value))
+    }
+    expect(spansOf(4096)).toEqual([])
+    expect(spansOf(12288)).toEqual([[32, 3, 48]])
+    expect(spansOf(11008)).toEqual([[32, 4, 48]])
+    // 4,099 is a prime.
+    const left = product({ depth: 4099 })
+    expect(scaleRows([left])).toEqual([left])
+  })
+})
+
 test("what is left alone: other storages, few rows or columns, short folds, squares, and what is in f16 on both sides", () => {
   withTable(() => {
     const [s, o, k] = [axis("s", 32), axis("o", 48), axis("k", 64)]
@@ -89,11 +115,6 @@ test("rows of any size keep eleven bits of what counts; a row with an infinity b
   })
   x[8 * depth + 3] = Number.POSITIVE_INFINITY
   const w = Float64Array.from({ length: columns * depth }, (_, i) => roundToHalf(Math.sin(7 * i)))
-  const dense = (axes: readonly ir.Axis[], data: Float64Array) => ({
-    axes: axes.map((a) => ({ name: a.name, extent: (a.extent as { value: number }).value })),
-    dtype: "f32" as const,
-    data,
-  })
   const inputs = new Map([
     ["x", dense([s, k], x)],
     ["w", dense([o, k], w)],
@@ -113,5 +134,27 @@ test("rows of any size keep eleven bits of what counts; a row with an infinity b
       if (row === 8) expect(value).toBeNaN()
       else if (Math.abs(exact) < 2 ** 127)
         expect(Math.abs(value - exact)).toBeLessThanOrEqual(2 ** -11 * all + 2 ** -36 * depth * peak + 2 ** -125)
+    }
+})
+
+test("sums of spans add up to the whole fold", () => {
+  const [s, o, k] = [axis("s", 17), axis("o", 17), axis("k", 4112)]
+  const x = Float64Array.from({ length: 17 * 4112 }, (_, i) => ((i * 7919) % 17) - 8)
+  const w = Float64Array.from({ length: 17 * 4112 }, (_, i) => ((i * 104729) % 13) - 6)
+  const inputs = new Map([
+    ["x", dense([s, k], x)],
+    ["w", dense([o, k], w)],
+  ])
+  const found = withTable(() => {
+    const made = scaleRows([ir.reduce(sum, "k", [times(input("x", "f32", [s, k]), input("w", "f16", [o, k]))])])
+    expect(sumsOfSpans(topological(made))).toHaveLength(1)
+    return interpretTensor(made, inputs, new Map())[0]!.data
+  })
+  for (let row = 0; row < 17; row++)
+    for (let column = 0; column < 17; column++) {
+      const terms = Array.from({ length: 4112 }, (_, i) => x[row * 4112 + i]! * w[column * 4112 + i]!)
+      const all = terms.reduce((a, b) => a + Math.abs(b), 0)
+      const exact = terms.reduce((a, b) => a + b, 0)
+      expect(Math.abs(found[row * 17 + column]! - exact)).toBeLessThan(2 ** -11 * all)
     }
 })
