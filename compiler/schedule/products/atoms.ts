@@ -15,7 +15,7 @@ import type { AtomTarget } from "../../ir/machine.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../../tile/block.js"
-import { isWhole, longestFold } from "../../tile/fragments/chains.js"
+import { isWhole } from "../../tile/fragments/chains.js"
 import { type Contraction, contractionOf, type Made } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
@@ -71,7 +71,7 @@ function productOf(
     const of = contractionOf([store], undefined, kernel, made)
     const [rows, columns] = [volume(of.rows), volume(of.columns)]
     const least = Math.min(rows, columns)
-    if (volume(of.folded) < rules.elements || volume(of.folded) > longestFold(of)) return undefined
+    if (volume(of.folded) < rules.elements) return undefined
     if (least > rules.few.most) return { of, isFew: false }
     if (least < rules.few.least || Math.max(rows, columns) < rules.few.others) return undefined
     if (columns <= rows) return { of, isFew: true }

@@ -2,12 +2,13 @@
  * Chains: how many products units add up before their sums are added to others, as f32 are.
  *
  *   Σ over 12,288   →   3 × { 4,096 in fragments;  what is there is put aside }
- *   all bits count  →   64 × { 64 in fragments, the smallest terms first;  sums += fragments;  fragments = 0 }
+ *   all bits count  →   192 × { 64 in fragments, the smallest terms first;  sums += fragments;  fragments = 0;  after each 8: sums are merged by pairs }
  *
  * Units cut what they add at once to the bits of the largest, and its sum to 24: NVIDIA's take 8 products together and one more bit (sm_80 to sm_89), or 16 and
  * two (sm_90 on), says Khattak and Mikaitis, "Accurate Models of NVIDIA Tensor Cores" (arXiv 2512.07004). A chain of n / 16 such sums is too small by about as
  * many units in the last place. Where operands have all bits of an f32, each chunk is a chain of its own, from zero on, the smallest terms first: it loses about
- * what one rounding does, and sums are as good as those of one loop.
+ * what one rounding does. Up to as many elements as one loop may have the sums of chunks are added one after the other; of more, runs of 8 are merged by
+ * pairs, as those of other long sums are (`../runs.ts`): less than 8 + log2 n roundings in all.
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, fetch, literal, mul } from "../../ir/expression.js"
@@ -17,6 +18,7 @@ import type { Place, Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import { Refused } from "../block.js"
 import type { Lowerer } from "../lowerer.js"
+import { longestRun } from "../runs.js"
 import type { Contraction } from "./operands.js"
 import { allocate, clear, type Groups, registers, resultSize, when } from "./registers.js"
 
@@ -25,9 +27,6 @@ export const longestChain = 4096
 
 /** Whether operands have all bits of an f32. */
 export const isWhole = ({ a, b }: Pick<Contraction, "a" | "b">) => [...a, ...b].some((x) => x.terms === 3)
-
-/** Elements that are added up at all: of what is exact as many as one loop may. */
-export const longestFold = (of: Contraction): number => (isWhole(of) ? longestLoop : Number.POSITIVE_INFINITY)
 
 /** Chains of a block's sums. */
 export interface Chains {
@@ -59,13 +58,13 @@ export function openChains(chained: Chained, out: Statement[], lowerer: Lowerer)
       "atom/fold",
       `a chain of ${most} sums is longer than ${chain}, and fragments of '${name}' are not added`,
     )
-  if (most > longestFold(of))
-    throw new Refused("atom/fold", `${most} sums are more than ${longestFold(of)}, and would lose digits`)
   if (isWhole(of)) {
-    const most = literalExtent(count)
-    if (most !== undefined && most <= 1) return { sums: results, after: () => [], last: [] }
+    const turns = literalExtent(count) ?? Math.ceil(most / chunk)
+    if (turns <= 1) return { sums: results, after: () => [], last: [] }
     const sums = results.map(() => openSums(groups, out, lowerer))
-    return { sums, after: () => emitAdded(chained, sums, lowerer), last: [] }
+    const isLong = most > longestLoop || of.folded.some((a) => lowerer.long(a.name))
+    if (!isLong) return { sums, after: () => emitAdded(chained, sums, lowerer), last: [] }
+    return mergedByPairs(chained, sums, turns, out, lowerer)
   }
   if (most <= chain) return { sums: results, after: () => [], last: [] }
   const aside = results.map(() => putAside(resultSize(groups), out, lowerer))
@@ -97,6 +96,55 @@ function emitAdded({ groups, results }: Chained, sums: readonly string[], lowere
       { kind: "store", array: from, offset, value: literal(0, "f32") },
     ])
   return out
+}
+
+/** Sums of runs, merged like the digits of a binary number are carried: a level is kept while its bit is set in the number of runs that are done. */
+function mergedByPairs(
+  chained: Chained,
+  sums: readonly string[],
+  turns: number,
+  out: Statement[],
+  lowerer: Lowerer,
+): Chains {
+  const { groups, count } = chained
+  const size = resultSize(groups)
+  const levels = Math.floor(Math.log2(Math.max(1, Math.floor(turns / longestRun)))) + 1
+  const kept = sums.map(() => putAside(levels * size, out, lowerer))
+  const runs = (turns: Expression) => apply("floordiv", turns, literal(longestRun))
+  const isKept = (level: number, runs: Expression) =>
+    apply("ne", apply("bitand", runs, literal(2 ** level)), literal(0))
+  const each = (level: number, body: Statement[], store: (sum: Place, kept: Place) => Statement) => {
+    for (const [i, array] of sums.entries())
+      registers(size / moved, body, lowerer, (at) => {
+        const { offset } = place(array, at)
+        return [store({ array, offset }, { array: kept[i]!, offset: add(offset, literal(level * size)) })]
+      })
+    return body
+  }
+  const read = ({ array, offset }: Place) => fetch(array, offset, "f32", moved)
+  const merge = (level: number) =>
+    each(level, [], (sum, kept) => ({ kind: "store", ...sum, value: add(read(kept), read(sum)) }))
+  const keep = (level: number) => each(level, [], (sum, kept) => ({ kind: "store", ...kept, value: read(sum) }))
+  const carry = (level: number, number: Expression): readonly Statement[] =>
+    level === levels - 1
+      ? keep(level)
+      : [
+          {
+            kind: "if",
+            condition: isKept(level, number),
+            body: [...merge(level), ...carry(level + 1, number)],
+            otherwise: keep(level),
+          },
+        ]
+  const after = (turn: Expression): readonly Statement[] => {
+    const ends = apply("eq", apply("floormod", add(turn, literal(1)), literal(longestRun)), literal(0))
+    const cleared: Statement[] = []
+    for (const array of sums) clear(array, size, cleared, lowerer)
+    const body = [...carry(0, runs(turn)), ...cleared]
+    return [...emitAdded(chained, sums, lowerer), { kind: "if", condition: ends, body, otherwise: [] }]
+  }
+  const last = Array.from({ length: levels }, (_, level) => when(isKept(level, runs(count)), merge(level))).flat()
+  return { sums, after, last }
 }
 
 /** Sums that are put aside after each run of chunks. */
