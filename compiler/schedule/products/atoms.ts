@@ -15,7 +15,7 @@ import type { AtomTarget } from "../../ir/machine.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../../tile/block.js"
-import { isWhole } from "../../tile/fragments/chains.js"
+import { longestWhole } from "../../tile/fragments/chains.js"
 import { type Contraction, contractionOf, type Made } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
@@ -115,9 +115,9 @@ function layoutsOf(
     const columns = spread(of.columns, Math.min(broad / of.products.length, above(volume(of.columns))))
     const atom = widest(own, product(rows), product(columns))
     if (atom === undefined) return []
-    const chunk = Math.min(by.chunk, placesFor(extent, atom.k))
+    const chunk = Math.min(by.chunk, of.whole ? longestWhole : by.chunk, placesFor(extent, atom.k))
     // What is put aside takes no registers; what is added chunk by chunk does.
-    const apart = isWhole(of) && volume(folded.slice(0, -1)) * Math.ceil(size(folded.at(-1)!) / chunk) > 1
+    const apart = of.whole && volume(folded.slice(0, -1)) * Math.ceil(size(folded.at(-1)!) / chunk) > 1
     const several = of.products.length * (apart ? 2 : 1)
     const groups = groupsOf(product(rows), product(columns), several, atom, by)
     if (groups === undefined) return []

