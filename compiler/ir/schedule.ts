@@ -102,7 +102,8 @@ const reductionFields = {
   run: {
     form: count,
     leftOut: "8 where the axis may have more than 4,096 elements, for which no more are allowed; else all of them",
-    about: "Turns of the loop that are added one after the other, before the result is merged by pairs with others.",
+    about:
+      "Turns of the loop that are added one after the other, before the result is merged by pairs with others; of an online fold by matrix units, chunks of at most 4,096 elements together, after which results are put aside.",
   },
 } as const satisfies Fields
 

@@ -219,7 +219,7 @@ function scheduled({ choose, traits }: Making, { batch, rows, columns, key }: Ax
     ),
     ...Object.fromEntries(columns.map((a) => [a.name, { block: "all" as const }])),
   }
-  const run = choose.chance(40) ? { run: choose.of([1, 2]) * chunk } : {}
+  const run = choose.chance(40) ? { run: choose.of([1, 2]) } : {}
   if ("run" in run) traits.push("kept")
   const reductions = { [key.name]: { chunk, ...(stages > 1 ? { stages } : {}), ...run } }
   return { atom: { name }, tile, warps: { [rows.at(-1)!.name]: groups }, reduce: reductions }

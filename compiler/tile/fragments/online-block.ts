@@ -56,7 +56,7 @@ export function onlineBlock(
     throw new Refused("atom/lanes", "lanes of one row of scores hold all columns")
   if (down * like.lanes !== parts.schedule.threads)
     throw new Refused("atom/lanes", `${down} groups of ${like.lanes} lanes are not ${parts.schedule.threads}`)
-  const { chunk, stages = 1, run = longestChain, ...rest } = schedule.reduce[of.fold.axis] ?? {}
+  const { chunk, stages = 1, run: given, ...rest } = schedule.reduce[of.fold.axis] ?? {}
   if (chunk === undefined || chunk % like.k !== 0 || Object.keys(rest).length > 0)
     throw new Refused("atom/tile", `matrix units take '${of.fold.axis}' in chunks of a multiple of ${like.k}`)
   const rows = sideOf(rowAxes, like.m * down)
@@ -74,7 +74,9 @@ export function onlineBlock(
     axes.map((a) => a.axis),
   )
   const longest = parts.lengths.longest.get(of.fold.axis) ?? Number.POSITIVE_INFINITY
-  const kept = longest > run ? { run: Math.max(1, Math.floor(run / chunk)) } : { run: undefined }
+  const most = Math.max(1, Math.floor(longestChain / chunk))
+  const run = Math.min(given ?? most, most)
+  const kept = { run: longest > run * chunk ? run : undefined }
   return { of, axes, rows, columns, fixed, chunk, stages, ...kept, scores, results, mask }
 }
 

@@ -2,6 +2,7 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import { withTable } from "../../../compiler/ir/expression.js"
+import type { LoopKernel } from "../../../compiler/ir/loop.js"
 import { printKernel } from "../../../compiler/ir/print/kernel.js"
 import { clampAccesses } from "../../../compiler/loop/clamp-accesses.js"
 import { cudaTarget } from "../../../compiler/targets/target.js"
@@ -30,15 +31,22 @@ const faults: Readonly<Record<string, (text: string) => string>> = {
   "keys turned": (text) => text.replaceAll("load_turned_matrices_", "load_matrices_"),
 }
 
-function casesOf(recipe: OnlineRecipe): readonly Case[] {
-  const made = buildOnline(recipe)
-  const tiled = tile(made.kernel, made.schedule, { ...cudaTarget.tile, sharedBytes: 1 << 18 })
-  if (isRefusal(tiled)) return []
+/** The loops of a fold as CUDA prints them. */
+function loopsFor({ kernel, schedule }: OnlineKernel): LoopKernel | undefined {
+  const tiled = tile(kernel, schedule, { ...cudaTarget.tile, sharedBytes: 1 << 18 })
+  if (isRefusal(tiled)) return undefined
   const { loops, unproven } = clampAccesses(
     cudaTarget.loopPasses.reduce((before, pass) => pass.run(before), tiled),
     [],
   )
   expect(unproven).toEqual([])
+  return loops
+}
+
+function casesOf(recipe: OnlineRecipe): readonly Case[] {
+  const made = buildOnline(recipe)
+  const loops = loopsFor(made)
+  if (loops === undefined) return []
   const symbols = new Map([
     ["seq", recipe.seq],
     ["past", recipe.past],
@@ -78,3 +86,19 @@ test.skipIf(!compilerPresent())("online folds by matrix units are what they are 
     expect([...new Set(found)].sort()).toEqual(Object.keys(faults).sort())
   })
 })
+
+test("results are looked at when nothing is added to them any more", () =>
+  withTable(() => {
+    const folds = fc.sample(onlineRecipes, { seed, numRuns: 100 }).map(buildOnline)
+    const wide = folds.filter(({ traits }) => traits.includes("asynchronous")).slice(0, 8)
+    const texts = wide.flatMap((made) => {
+      const loops = loopsFor(made)
+      return loops === undefined ? [] : [textOf(loops)]
+    })
+    const ready = texts.flatMap((text) => [...text.matchAll(/wait_products<1>\(\);\n((?:\s*keep<\d+>\(\w+\);\n)*)/g)])
+    expect(ready.length).toBeGreaterThan(0)
+    for (const [, kept] of ready) {
+      expect(kept).toMatch(/keep<\d+>\(scores_\d+\);/)
+      expect(kept).not.toMatch(/result_/)
+    }
+  }))
