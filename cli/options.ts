@@ -24,7 +24,7 @@ export interface NodeLoadOptions {
    * GPUs and exact on WebAssembly and software adapters.
    */
   readonly precision?: Precision | undefined
-  /** Tokens that one step of the prompt takes at most; what suits the device when left out: 512 on GPUs, 128 elsewhere. */
+  /** Tokens that one step of the prompt takes at most; what suits the device when left out: 512 on GPUs, 2,048 by matrix units, 128 elsewhere. */
   readonly chunk?: number | undefined
   /** Tokens of prompt and answer together at most: memory is reserved for so many. The checkpoint's own number when left out. */
   readonly context?: number | undefined

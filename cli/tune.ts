@@ -109,7 +109,8 @@ async function prepare(values: Values, words: readonly string[], compiler: Compi
 }
 
 function chosenEntries({ artifact }: Compilation, asked: readonly string[] | undefined): readonly string[] {
-  const all = Object.keys(artifact.entries)
+  // Sizes are the same for all that is measured: variants for fewer rows cannot run with them.
+  const all = Object.keys(artifact.entries).filter((name) => artifact.entries[name]!.variantOf === undefined)
   const unknown = asked?.find((e) => !all.includes(e))
   if (unknown !== undefined)
     throw new UsageError(`--entries: there is no entry '${unknown}'; there are ${all.join(", ")}`)

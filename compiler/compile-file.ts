@@ -43,7 +43,7 @@ export interface CompileModelOptions {
     expected: readonly Parameter[],
     names: NameRules,
   ) => ReadonlyMap<string, { readonly dtype: WeightType }>
-  /** Tokens that one prefill takes at most; 128 when left out. */
+  /** Tokens that one step takes at most; what suits the target when left out. */
   readonly chunk?: number | undefined
   /** Tokens of prompt and answer together at most: memory is reserved for so many. The model's own number when left out. */
   readonly context?: number | undefined

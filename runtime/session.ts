@@ -3,17 +3,17 @@
  * compiled; every entry is recorded once. After that a step sets the symbols and submits recordings, nothing else.
  */
 import { type Artifact, type ArtifactLaunch, extentAt, isProven } from "./artifact.js"
-import type { CompiledKernel, Device, DeviceBuffer, KernelCode, Recording, RecordingTimes } from "./devices/device.js"
+import type { Device, DeviceBuffer, RecordingTimes } from "./devices/device.js"
 import { WeftError } from "./errors.js"
 import { fromHost, functionOf, hostText } from "./host.js"
 import { checkFits } from "./memory.js"
-import { commandsOf, createTogether, recordEntries } from "./recordings.js"
+import { commandsOf, createPrepared, createTogether, fromBase64, type Prepared } from "./recordings.js"
 import { createStates } from "./states.js"
-import { checkMost, createVariants } from "./variants.js"
+import { checkMost, createVariants, isOfSeveral } from "./variants.js"
 import { uploadWeights, type WeightSource } from "./weights/upload.js"
 
 export interface SessionTimings {
-  /** Milliseconds. */
+  /** Milliseconds; of compiling those so far. */
   readonly upload: number
   readonly compile: number
 }
@@ -24,6 +24,8 @@ export interface Session {
   readonly timings: SessionTimings
   /** The entries that run where these are asked for: of each that has variants the one for the fewest elements that holds what there is. */
   variantsOf(entries: readonly string[], symbols: Readonly<Record<string, number>>): readonly string[]
+  /** Makes ready what runs where these are asked for: what a session that was made on demand has not compiled before. */
+  prepare(entries: readonly string[], symbols: Readonly<Record<string, number>>): Promise<void>
   /** Whether a sequence may be gone on with from any of its tokens. */
   readonly keeps: boolean
   /** Puts every state at its first value, zero, but for the rows of the first `kept` tokens: what runs next begins a sequence, or goes on from there. */
@@ -61,6 +63,12 @@ export interface SessionOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
+/** How a session is made. */
+export interface SessionMode {
+  /** Whether entries of which there are several variants are compiled when `prepare` is first asked for them, and not at once. */
+  readonly onDemand?: true
+}
+
 /**
  * What a host gives for the options of a load: an object with a device, whose memory limit is a number.
  *
@@ -87,7 +95,7 @@ export async function createSession(
   artifact: Artifact,
   device: Device,
   source: WeightSource,
-  options: SessionOptions = {},
+  options: SessionOptions & SessionMode = {},
 ): Promise<Session> {
   if (artifact.target !== device.kind)
     throw new WeftError("session/target", `the artifact is for ${artifact.target}, but the device is ${device.kind}`, {
@@ -124,26 +132,19 @@ export async function createSession(
     const onProgress = (done: number, total: number) =>
       fromHost("session/option", "onProgress failed", () => options.onProgress?.(done, total))
     await uploadWeights(artifact, device, at, source, onProgress)
-    const uploaded = performance.now()
-    const kernels = await device.compile(codeOf(artifact), artifact.symbols.length)
-    const recordings = recordEntries(artifact, device, kernels, at)
-    await device.settle?.([...slots, ...recordings.values()])
-    const compiled = performance.now()
-    const timings = { upload: uploaded - started, compile: compiled - uploaded }
-    return open({ artifact, device, slots, at, kernels, recordings, timings })
+    const upload = performance.now() - started
+    const life = { isOpen: true }
+    const prepared = createPrepared(artifact, device, at, () => refuseDisposed(life))
+    await prepared.make(
+      Object.keys(artifact.entries).filter((e) => options.onDemand !== true || !isOfSeveral(artifact, e)),
+    )
+    await device.settle?.(slots)
+    return open({ artifact, device, slots, at, prepared, upload, life })
   } catch (e) {
     for (const s of slots) s.destroy()
     throw e
   }
 }
-
-/** What of an artifact a device makes ready. */
-export const codeOf = ({ kernels, module, prelude, modules }: Artifact): KernelCode => ({
-  kernels,
-  module: fromBase64(module),
-  prelude,
-  modules,
-})
 
 /** The first kernel of which the artifact does not say that it is proven. */
 const unproven = ({ kernels }: Artifact): string => `kernel '${kernels.find((k) => k.proven !== true)!.name}'`
@@ -154,13 +155,19 @@ interface Parts {
   readonly device: Device
   readonly slots: readonly DeviceBuffer[]
   readonly at: (buffer: number) => DeviceBuffer
-  readonly kernels: readonly CompiledKernel[]
-  readonly recordings: ReadonlyMap<string, Recording>
-  readonly timings: SessionTimings
+  readonly prepared: Prepared
+  /** Milliseconds. */
+  readonly upload: number
+  readonly life: { isOpen: boolean }
+}
+
+/** @throws WeftError `session/disposed` */
+function refuseDisposed({ isOpen }: Parts["life"]): void {
+  if (!isOpen) throw new WeftError("session/disposed", "the session is disposed")
 }
 
 function open(parts: Parts): Session {
-  const { artifact, device, slots, recordings, timings } = parts
+  const { artifact, device, slots, prepared, upload, life } = parts
   const numbers = new Map(artifact.buffers.map((b, i) => [b.name, i] as const))
   const buffer = (name: string): DeviceBuffer => {
     const number = numbers.get(name)
@@ -168,17 +175,13 @@ function open(parts: Parts): Session {
     return slots[artifact.buffers[number]!.slot]!
   }
   const values = new Int32Array(artifact.symbols.length)
-  let open = true
-  const refuseDisposed = () => {
-    if (!open) throw new WeftError("session/disposed", "the session is disposed")
-  }
   const states = createStates(artifact, device, slots)
   const variantOf = createVariants(artifact)
   const variantsOf: Session["variantsOf"] = (entries, symbols) =>
     entries.map((entry) => variantOf(entry, (symbol) => symbols[symbol] ?? 0))
   /** Sets the values of the symbols, and checks that the entries can run with them. */
   const ready = (entries: readonly string[], symbols: Readonly<Record<string, number>>): void => {
-    refuseDisposed()
+    refuseDisposed(life)
     for (const [i, s] of artifact.symbols.entries()) {
       const value = symbols[s.name] ?? 0
       if (!Number.isInteger(value) || value < 0 || value > s.max)
@@ -192,15 +195,21 @@ function open(parts: Parts): Session {
     }
     states.ran(symbols)
   }
-  const together = createTogether(device, recordings)
+  const together = createTogether(device, prepared.recordings)
   return {
     artifact,
     device,
-    timings,
+    get timings() {
+      return { upload, compile: prepared.milliseconds() }
+    },
     variantsOf,
+    async prepare(entries, symbols) {
+      refuseDisposed(life)
+      await prepared.make(variantsOf(entries, symbols))
+    },
     keeps: states.keeps,
     begin(kept = 0) {
-      refuseDisposed()
+      refuseDisposed(life)
       states.clear(kept)
     },
     run(entries, symbols) {
@@ -226,8 +235,8 @@ function open(parts: Parts): Session {
     },
     read: (name, bytes) => device.read(buffer(name), 0, bytes),
     dispose() {
-      if (!open) return
-      open = false
+      if (!life.isOpen) return
+      life.isOpen = false
       for (const s of slots) s.destroy()
     },
   }
@@ -235,7 +244,7 @@ function open(parts: Parts): Session {
 
 /** Runs launches in pieces that end with those that are looked at, and reads what these bind. */
 function watch(
-  { artifact, device, kernels, at }: Parts,
+  { artifact, device, prepared: { kernels }, at }: Parts,
   launches: readonly ArtifactLaunch[],
   points: readonly WatchPoint[],
 ) {
@@ -264,12 +273,4 @@ function checkNeeds({ entries }: Artifact, entry: string, value: (symbol: string
         hint: "give larger arrays, or ask for fewer",
       })
   }
-}
-
-/** Page-safe base64. */
-export function fromBase64(text: string): Uint8Array {
-  const binary = atob(text)
-  const bytes = new Uint8Array(binary.length)
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i)
-  return bytes
 }

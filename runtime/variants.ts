@@ -14,6 +14,10 @@ type Entries = Pick<Artifact, "entries" | "symbols">
 export const mostOf = (entry: ArtifactEntry | undefined, symbol: string, otherwise: number): number =>
   entry?.most?.[symbol] ?? otherwise
 
+/** Whether an entry is a variant, or has some. */
+export const isOfSeveral = ({ entries }: Pick<Entries, "entries">, name: string): boolean =>
+  entries[name]?.variantOf !== undefined || Object.values(entries).some((e) => e.variantOf === name)
+
 /** For the name of an entry, and the values of symbols: the name of what is to run, itself or a variant. */
 export function createVariants({ entries, symbols }: Entries) {
   const variants = new Map<string, string[]>()

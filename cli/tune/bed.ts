@@ -10,7 +10,7 @@ import { storageBytes } from "../../compiler/ir/loop.js"
 import type { ArtifactLaunch } from "../../runtime/artifact.js"
 import type { CompiledKernel, Device, DeviceBuffer, Recording } from "../../runtime/devices/device.js"
 import { checkFits } from "../../runtime/memory.js"
-import { codeOf, fromBase64 } from "../../runtime/session.js"
+import { codeOf, fromBase64 } from "../../runtime/recordings.js"
 import { createRandom, indexLimit, randomBytes } from "./data.js"
 import { sizesOf } from "./sizes.js"
 

@@ -8,12 +8,15 @@ import type { Compilation } from "../../compiler/compile.js"
 import { walk } from "../../compiler/ir/expression.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { type ArtifactNeed, extentAt } from "../../runtime/artifact.js"
+import { mostOf } from "../../runtime/variants.js"
 
 type Sizes = ReadonlyMap<string, number>
 
 /** By the names of the symbols; one that is not there is 1. */
 export function sizesOf(compilation: Pick<Compilation, "artifact" | "kernels">): Sizes {
-  const sizes = new Map(hintsOf(compilation))
+  const sizes = new Map(
+    [...hintsOf(compilation)].map(([name, hint]) => [name, Math.min(hint, mostOfAll(compilation, name))]),
+  )
   for (let need = unmet(compilation, sizes); need !== undefined; need = unmet(compilation, sizes)) {
     const [largest] = taken(need)
       .filter((symbol) => (sizes.get(symbol) ?? 1) > 1)
@@ -26,6 +29,12 @@ export function sizesOf(compilation: Pick<Compilation, "artifact" | "kernels">):
 
 /** Whether the sizes that kernels are measured at are ones that a session would let a run have. */
 export const meetsNeeds = (compilation: Compilation): boolean => unmet(compilation, sizesOf(compilation)) === undefined
+
+/** The largest value of a symbol with which every entry runs that is no variant. */
+const mostOfAll = ({ artifact }: Pick<Compilation, "artifact">, symbol: string): number =>
+  Object.values(artifact.entries)
+    .filter((e) => e.variantOf === undefined)
+    .reduce((most, entry) => Math.min(most, mostOf(entry, symbol, most)), Number.POSITIVE_INFINITY)
 
 function unmet({ artifact }: Pick<Compilation, "artifact">, sizes: Sizes): ArtifactNeed | undefined {
   const needs = Object.values(artifact.entries).flatMap((entry) => entry.needs ?? [])
@@ -45,7 +54,7 @@ function hintsOf({ kernels }: Pick<Compilation, "kernels">): Sizes {
         walk(
           root,
           (x) => {
-            if (x.kind === "symbol") hints.set(x.name, x.hint)
+            if (x.kind === "symbol") hints.set(x.name, Math.max(x.hint, hints.get(x.name) ?? 0))
           },
           seen,
         )

@@ -23,6 +23,8 @@ export interface ExclusiveCalls {
    */
   enter(signals?: Signals): Promise<void>
   leave(): void
+  /** Makes ready what runs where these entries are asked for; returns also when a signal aborts. */
+  prepare(entries: readonly string[], symbols: Readonly<Record<string, number>>, signals?: Signals): Promise<void>
   /** The bytes as what was run so far left them, whatever is run next. */
   read(buffer: string, bytes: number, signals?: Signals): Promise<Uint8Array | undefined>
   /** Lets a read go that nobody waits for any more. */
@@ -76,6 +78,9 @@ export function exclusiveCalls(session: Session): ExclusiveCalls {
     },
     leave() {
       busy = false
+    },
+    async prepare(entries, symbols, signals = []) {
+      await heed(session.prepare(entries, symbols), signals)
     },
     async read(buffer, bytes, signals = []) {
       const work = session.read(buffer, bytes)

@@ -131,6 +131,7 @@ async function allLogits(
   const data = fromHost("host/out-of-memory", `no memory for ${count} logits`, () => new Float32Array(count))
   for (let past = 0; past < ids.length; past += chunk) {
     const part = ids.subarray(past, past + chunk)
+    await session.prepare(["logits"], { past, seq: part.length })
     session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
     session.run(["logits"], { past, seq: part.length })
     const bytes = await session.read("outputs.logits", part.length * vocabulary * 4)

@@ -19,7 +19,8 @@ export interface LoadOptions extends GeneratorOptions, SessionOptions {
 }
 
 /**
- * Checks the artifact, puts the weights on the device and makes the kernels ready.
+ * Checks the artifact, puts the weights on the device and makes the kernels ready, but for those of a prompt of which there are several for several
+ * lengths: they are compiled when the first prompt of such a length comes.
  *
  * @throws WeftError `artifact/version`, `artifact/invalid`, `artifact/purpose` (a program), `session/target`, `session/binding`, `session/memory`, and what the device throws
  */
@@ -27,7 +28,7 @@ export async function load(artifact: unknown, options: LoadOptions): Promise<Gen
   checkedOptions(options)
   const checked = checkArtifact(artifact)
   const facts = factsOf(checked)
-  const session = await createSession(checked, options.device, options.weights, options)
+  const session = await createSession(checked, options.device, options.weights, { ...options, onDemand: true })
   try {
     checkInterface(checked, facts)
     return createGenerator(session, options)

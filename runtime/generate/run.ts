@@ -48,6 +48,8 @@ interface Asked {
 
 /** Milliseconds, and commands of a step. */
 interface Clock {
+  /** Of compiling what the prompt runs, the first time that such a one comes. */
+  compile: number
   prefill: number
   first: number
   last: number
@@ -76,7 +78,7 @@ export async function* runGeneration(
       hint: "stop at token ids: end the loop over the parts when their tokens hold one",
     })
   const output = createOutput(tokenizer, settings.stop)
-  const clock: Clock = { prefill: 0, first: 0, last: 0, stepCommands: 0 }
+  const clock: Clock = { compile: 0, prefill: 0, first: 0, last: 0, stepCommands: 0 }
   await calls.enter(signals)
   const cached = goesOn && model.session.keeps ? heldOf(model, ids) : 0
   const asked: Asked = { ids, settings, signals, limit, cached }
@@ -123,7 +125,7 @@ async function* partsOf(
     clock.last = performance.now()
     if (clock.first === 0) {
       clock.first = clock.last
-      clock.prefill = clock.first - before
+      clock.prefill = clock.first - before - clock.compile
     }
     if (endTokens.has(token) && !settings.ignoreEos) return "stop"
     const stopped = output.push(token)
@@ -163,6 +165,10 @@ function createSteps(
     for (let past = cached; past < ids.length && !isAborted(signals); past += facts.chunk) {
       const part = ids.subarray(past, past + facts.chunk)
       const last = past + part.length === ids.length
+      const before = performance.now()
+      await calls.prepare(["prefill"], { past, seq: part.length }, signals)
+      clock.compile += performance.now() - before
+      if (isAborted(signals)) return
       session.write("inputs.tokens", new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
       session.run(last ? ["prefill", choice] : ["prefill"], { past, seq: part.length })
       if (last) return

@@ -14,6 +14,7 @@ export function scripted(tokens: readonly number[], ahead = 1): { readonly sessi
     device: { kind: "wasm", description: "a script", ahead, counters: { pipelines: 0, submits: 0, commands: 0 } },
     timings: { upload: 0, compile: 0 },
     begin: () => log.push("begin"),
+    prepare: async () => {},
     run(entries: readonly string[], { past, seq }: { past: number; seq: number }) {
       log.push(`${entries.join("+")} ${past} ${seq}`)
       if (entries.some((e) => e === "greedy" || e === "sample" || e === "draw")) at++
