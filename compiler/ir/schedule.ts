@@ -171,6 +171,11 @@ const storeFields = {
     leftOut: "their own order",
     about: "The order in which workgroups run over blocks: all axes of the store, the slowest first.",
   },
+  backwards: {
+    form: truth,
+    leftOut: false,
+    about: "Whether they run over blocks from the last to the first.",
+  },
   bins: {
     form: axis,
     leftOut: "none",

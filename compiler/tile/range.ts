@@ -142,6 +142,18 @@ export function contributingAny(
   }
 }
 
+/** The axis along which later rows have more elements that count than earlier ones; undefined where there is none, or not one alone. */
+export function growingAlong({ bounds }: Masked, folded: string, rows: readonly Axis[]): Axis | undefined {
+  // An upper bound that a row moves on, and no lower one that it does.
+  const moves = (b: Linear, a: Axis) => Math.sign(coefficient(b, folded) * coefficient(b, a.name))
+  const growing = rows.filter(
+    (a) =>
+      bounds.some((b) => coefficient(b, folded) === -1 && moves(b, a) < 0) &&
+      bounds.every((b) => coefficient(b, folded) !== 1 || moves(b, a) >= 0),
+  )
+  return growing.length === 1 ? growing[0] : undefined
+}
+
 /** Whether every row has an element that counts: one at the place where an upper bound ends, or the first. */
 export function everyRowCounts({ bounds }: Masked, axis: Axis, rows: readonly Axis[]): boolean {
   const candidates: Expression[] = [literal(0)]

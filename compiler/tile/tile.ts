@@ -169,7 +169,17 @@ function section(
     throw new Refused("tile/vector", `a prefix ends at '${vectored.axis.name}', elsewhere in each lane`)
   if (axes.some((a) => literalExtent(a.axis.extent) === 0)) return { groups: literal(0), emit: () => [] }
   const groups = axes.reduce<Dim>((n, a) => mul(n, a.cells), literal(1))
-  return { groups, emit: (cell) => emitSection(store, axes, schedule, beside, cell, parts) }
+  return {
+    groups,
+    emit: (cell) => {
+      if (schedule.backwards !== true) return emitSection(store, axes, schedule, beside, cell, parts)
+      const name = parts.fresh("backwards")
+      // Never below 0, which those who look at ranges alone do not see.
+      const value = apply("max", literal(0), apply("sub", add(groups, literal(-1)), cell))
+      const number: Statement = { kind: "let", name, value, mutable: false }
+      return [number, ...emitSection(store, axes, schedule, beside, variable(name), parts)]
+    },
+  }
 }
 
 function emitSection(

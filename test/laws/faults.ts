@@ -142,6 +142,10 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
       operationFault("lt", ([a, b]) => (a!.kind === "variable" && a.name === "group" ? apply("le", a, b!) : undefined)),
     ),
   }),
+  "blocks from the last to the first begin after it": () => ({
+    statement: (s) =>
+      s.kind === "let" && s.name.startsWith("backwards") ? [{ ...s, value: add(s.value, literal(1)) }] : undefined,
+  }),
   "wrong lane in a horizontal fold": () => ({
     expression: (x) => (x.kind === "lane" && x.lane > 0 ? lane(x.of, x.lane - 1) : undefined),
   }),

@@ -229,7 +229,7 @@ function scheduled(
     warps,
     reduce: { [folded.at(-1)!.name]: { chunk, ...(stages > 1 ? { stages } : {}) } },
     ...(store.axes.length > 1 && choose.chance(20)
-      ? { raster: [...store.axes.slice(1), store.axes[0]!].map((a) => a.name) }
+      ? { raster: [...store.axes.slice(1), store.axes[0]!].map((a) => a.name), backwards: choose.chance(50) }
       : {}),
   }
   return { schedule: { threads: (wide ? 128 : 32) * groups[0]! * groups[1]!, stores: [own], locals: {} } }

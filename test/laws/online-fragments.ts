@@ -222,7 +222,8 @@ function scheduled({ choose, traits }: Making, { batch, rows, columns, key }: Ax
   const run = choose.chance(40) ? { run: choose.of([1, 2]) } : {}
   if ("run" in run) traits.push("kept")
   const reductions = { [key.name]: { chunk, ...(stages > 1 ? { stages } : {}), ...run } }
-  return { atom: { name }, tile, warps: { [rows.at(-1)!.name]: groups }, reduce: reductions }
+  const order = choose.chance(20) ? { backwards: true } : {}
+  return { atom: { name }, tile, warps: { [rows.at(-1)!.name]: groups }, reduce: reductions, ...order }
 }
 
 /** The largest value that is weighed. */

@@ -14,6 +14,8 @@ import { Refused } from "../../tile/block.js"
 import { columnsAtLeast } from "../../tile/fragments/online-block.js"
 import { type OnlineProducts, onlineProductsOf } from "../../tile/fragments/online-operands.js"
 import { placesFor } from "../../tile/fragments/places.js"
+import { growingAlong } from "../../tile/range.js"
+import { maskOf } from "../../tile/staging/stage.js"
 import { type Chunked, product } from "../shares.js"
 import { above, blocksOf, madeOf, spread, volume } from "./atoms.js"
 import { atomRules as rules } from "./rules.js"
@@ -78,6 +80,20 @@ function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTa
     tile,
     warps: { [of.rows.at(-1)!.name]: groups },
     reduce: { [of.fold.axis]: { chunk, ...(stages > 1 ? { stages } : {}) } },
+    ...longestFirst(of, rows),
   }
   return { threads: groups * atom.lanes, schedule }
+}
+
+/** Blocks of late rows come first where those have most to fold: what starts last is short, and no core waits for it. */
+function longestFirst(
+  { stores: [store], fold, rows }: OnlineProducts,
+  shares: ReadonlyMap<string, number>,
+): Pick<StoreSchedule, "raster" | "backwards"> {
+  const { axes } = store!
+  const mask = maskOf(fold, axes)
+  const growing = mask && growingAlong(mask, fold.axis, rows)
+  if (growing === undefined || blocksOf([growing], shares) < 2) return {}
+  const order = [growing, ...axes.filter((a) => a !== growing)]
+  return { raster: order.map((a) => a.name), backwards: true }
 }
