@@ -55,8 +55,12 @@ export function madeBy(x: OperationNode, reading: Reading): Made {
       return unlessWraps(x, arithmetic(x, a, b, atoms), reading)
     case "min":
       return lasts(atoms.minimum(a, b))
-    case "max":
-      return lasts(atoms.maximum(a, b))
+    case "max": {
+      const most = atoms.maximum(a, b)
+      // What is known here to be no less than 0 is itself.
+      const isIdle = isNumber(a) && a.constant === 0 && lowest(b) < 0 && reading.facts.proves(b)
+      return isIdle ? passes(b) : lasts(most)
+    }
     case "select":
       return { form: atoms.either(b, c, reading.cases(args[0]!)), lasts: reading.isSteady(args[0]!) }
     case "toI32":
