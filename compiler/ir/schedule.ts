@@ -174,7 +174,7 @@ const storeFields = {
   backwards: {
     form: truth,
     leftOut: false,
-    about: "Whether they run over blocks from the last to the first.",
+    about: "Whether they run over blocks of the slowest axis, of which there are several, from the last to the first.",
   },
   bins: {
     form: axis,

@@ -169,17 +169,7 @@ function section(
     throw new Refused("tile/vector", `a prefix ends at '${vectored.axis.name}', elsewhere in each lane`)
   if (axes.some((a) => literalExtent(a.axis.extent) === 0)) return { groups: literal(0), emit: () => [] }
   const groups = axes.reduce<Dim>((n, a) => mul(n, a.cells), literal(1))
-  return {
-    groups,
-    emit: (cell) => {
-      if (schedule.backwards !== true) return emitSection(store, axes, schedule, beside, cell, parts)
-      const name = parts.fresh("backwards")
-      // Never below 0, which those who look at ranges alone do not see.
-      const value = apply("max", literal(0), apply("sub", add(groups, literal(-1)), cell))
-      const number: Statement = { kind: "let", name, value, mutable: false }
-      return [number, ...emitSection(store, axes, schedule, beside, variable(name), parts)]
-    },
-  }
+  return { groups, emit: (cell) => emitSection(store, axes, schedule, beside, cell, parts) }
 }
 
 function emitSection(
@@ -191,7 +181,7 @@ function emitSection(
   parts: Build,
 ): readonly Statement[] {
   const out: Statement[] = []
-  emitCells(rasterOf(axes, schedule.raster), cell, parts, out)
+  emitCells(rasterOf(axes, schedule.raster), schedule.backwards === true, cell, parts, out)
   const folding: Lowerer["folding"] = (axis) => schedule.reduce[axis] ?? {}
   const own = parts.kernel.items.filter((i) => i.kind === "local")
   const locals = own.map((l): StagedLocal => ({ ...l, tile: schedule.staged?.[l.name] ?? { tile: {} } }))
@@ -254,13 +244,22 @@ function emitSection(
   return out
 }
 
-/** The block's number along each axis, from its number among all. */
-function emitCells(order: readonly BlockAxis[], cell: Expression, parts: Build, out: Statement[]): void {
+/** The block's number along each axis, from its number among all; `backwards`: along the slowest from the last to the first. */
+function emitCells(
+  order: readonly BlockAxis[],
+  backwards: boolean,
+  cell: Expression,
+  parts: Build,
+  out: Statement[],
+): void {
   let rest = cell
   for (const [i, a] of [...order].reverse().entries()) {
     if (a.cell === undefined) continue
     const slowest = order.slice(0, order.length - 1 - i).every((b) => b.cell === undefined)
-    const number = slowest ? rest : apply("rem", rest, a.cells)
+    const forwards = slowest ? rest : apply("rem", rest, a.cells)
+    // Never below 0, which those who look at ranges alone do not see.
+    const number =
+      slowest && backwards ? apply("max", literal(0), apply("sub", add(a.cells, literal(-1)), forwards)) : forwards
     out.push({ kind: "let", name: a.cell.name, value: number, mutable: false })
     if (!slowest) {
       const name = parts.fresh("cell")

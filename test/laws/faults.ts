@@ -144,7 +144,9 @@ export const loopFaults: Readonly<Record<string, (loops: LoopKernel) => Rules>> 
   }),
   "blocks from the last to the first begin after it": () => ({
     statement: (s) =>
-      s.kind === "let" && s.name.startsWith("backwards") ? [{ ...s, value: add(s.value, literal(1)) }] : undefined,
+      s.kind === "let" && s.name.includes("_block_") && isOperation(s.value, "max")
+        ? [{ ...s, value: add(s.value, literal(1)) }]
+        : undefined,
   }),
   "wrong lane in a horizontal fold": () => ({
     expression: (x) => (x.kind === "lane" && x.lane > 0 ? lane(x.of, x.lane - 1) : undefined),
