@@ -112,7 +112,7 @@ describe("a profile", () => {
     const times = profile.kernels.map((k) => k.microseconds)
     expect(times).toEqual([...times].sort((a, b) => b - a))
     for (const k of profile.kernels) {
-      expect(k.line).toMatch(/^\w+\.ts:\d+$/)
+      expect(k.line).toMatch(/^[\w-]+\.ts:\d+$/)
       expect(k.shareOfReadCeiling).toBeCloseTo((k.bytes! * k.launches) / (k.microseconds / 1e6) / 1e9)
     }
     const text = profileText(profile).split("\n")
