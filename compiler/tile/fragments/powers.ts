@@ -4,7 +4,7 @@
  *   exp(x · 0.25 − p)   →   exp2(x · 0.36067 − p · 1.442695)     one multiplication and addition, and one instruction, where p stays for many x
  *
  * What stays is rounded once: weights of one row are all off by the same factor of 2^±2^-24 · |p|, which sums that are divided by one another do not
- * see. Each by itself is as near as rounding its argument leaves it: more than the eight digits of a bf16 for arguments up to 2^15.
+ * see. Each by itself is as near as rounding its argument leaves it, to the eight digits of a bf16 where that is below 2^15.
  */
 import { apply, literal, rewriter } from "../../ir/expression.js"
 import type { Expression } from "../../ir/nodes.js"
