@@ -154,9 +154,16 @@ export function parse(
   )
   const read = Object.entries(values).map(([flag, value]) => [flag, checkedValue(flag as Flag, value, own)] as const)
   const found: Arguments = Object.fromEntries(read)
-  if (found.threads !== undefined && (found.device === "webgpu" || found.device === "cuda"))
-    throw new UsageError("--threads goes with --device wasm")
+  refuseUnheard(found)
   return { values: found, words: positionals }
+}
+
+/** What is said of another device than the one that is named. */
+function refuseUnheard({ device = "auto", threads, "experimental-gpu": experimental }: Arguments): void {
+  if (threads !== undefined && device !== "auto" && device !== "wasm")
+    throw new UsageError("--threads goes with --device wasm")
+  if (experimental === true && device !== "auto" && device !== "webgpu")
+    throw new UsageError("--experimental-gpu goes with --device webgpu")
 }
 
 function checkedValue(flag: Flag, value: unknown, own: Readonly<Partial<Record<Flag, Reader>>>): unknown {

@@ -15,7 +15,7 @@ import type { Compiler } from "../runtime/devices/cuda/compilers/compiler.js"
 import { parse, UsageError } from "./arguments.js"
 import { defaultTarget, flagsOf } from "./commands.js"
 import { cudaAdapter } from "./device.js"
-import { counted, say } from "./output.js"
+import { counted, createProgress, say } from "./output.js"
 import { writableFolder, writablePath, writeResult } from "./result.js"
 import { missingConfig, subjectOf } from "./subject.js"
 import { namedTuned } from "./tuned.js"
@@ -73,6 +73,11 @@ async function writeCuda(artifact: Artifact, folder: string, binaries: Binaries 
   const { modulesAhead, unitOf } = await import("../runtime/devices/cuda/compilers/modules.js")
   for (const kernel of artifact.kernels)
     await writeResult(join(folder, "kernels", `${kernel.symbol!}.cu`), unitOf(artifact, [kernel]))
-  const modules = binaries && { modules: await modulesAhead(artifact, binaries.wanted, binaries.compiler) }
+  // Minutes, of large models.
+  const progress = createProgress()
+  if (binaries !== undefined)
+    progress.show(`compiling ${counted(artifact.kernels.length, "kernel")} for ${binaries.names} …`)
+  const ahead = binaries && modulesAhead(artifact, binaries.wanted, binaries.compiler)
+  const modules = ahead && { modules: await ahead.finally(progress.done) }
   await writeResult(join(folder, "artifact.json"), JSON.stringify({ ...artifact, ...modules }))
 }

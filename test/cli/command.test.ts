@@ -121,6 +121,7 @@ describe("wrong arguments: one line, exit code 2, nothing on standard output", (
     [["--temprature", "1"], "Unknown option '--temprature'; did you mean '--temperature'?"],
     [["--colour", "1"], "Unknown option '--colour'"],
     [["--device", "webgpu", "--threads", "2"], "--threads goes with --device wasm"],
+    [["--device", "wasm", "--experimental-gpu"], "--experimental-gpu goes with --device webgpu"],
     [["--max-tokens", "many"], '--max-tokens takes a whole number, not "many"'],
     [["--temperature", "200"], "--temperature is 200; it is a number from 0 to 100"],
     [["--top-p=-1"], "--top-p is -1; it is a number from 0 to 1"],
