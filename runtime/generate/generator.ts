@@ -19,7 +19,7 @@ import { exclusiveCalls } from "./exclusive.js"
 import { createGeneration, type Generation } from "./generation.js"
 import { checkedDefaults, checkedEndTokens, type GenerateDefaults, type GenerateOptions } from "./options.js"
 import type { Prompt } from "./prompt.js"
-import { idsOf, type Running, runGeneration } from "./run.js"
+import { idsOf, nothingHeld, type Running, runGeneration } from "./run.js"
 import { nextTurn } from "./turn.js"
 
 export interface Logits {
@@ -89,7 +89,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
   const commands = Object.values(session.artifact.entries).reduce((n, entry) => n + entry.launches.length, 0)
   const calls = exclusiveCalls(session)
 
-  const model: Running = { session, facts, tokenizer, defaults, endTokens, calls, commands, held: { tokens: [] } }
+  const model: Running = { session, facts, tokenizer, defaults, endTokens, calls, commands, held: nothingHeld() }
 
   const dispose = () => {
     if (!calls.dispose()) return
@@ -108,7 +108,7 @@ export function createGenerator(session: Session, options: GeneratorOptions = {}
       const ids = idsOf(given, model)
       await calls.enter()
       try {
-        model.held.tokens = []
+        model.held.count = 0
         session.begin()
         return await allLogits(session, facts, ids)
       } finally {

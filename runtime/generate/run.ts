@@ -28,9 +28,17 @@ export interface Running {
   readonly calls: ExclusiveCalls
   /** Commands of all entries. */
   readonly commands: number
-  /** The tokens whose rows the states hold, from the first one on. */
-  readonly held: { tokens: readonly number[] }
+  readonly held: Held
 }
+
+/** The tokens whose rows the states hold: the first `count` of a prompt and of what followed it. */
+export interface Held {
+  prompt: Int32Array
+  answer: readonly number[]
+  count: number
+}
+
+export const nothingHeld = (): Held => ({ prompt: new Int32Array(0), answer: [], count: 0 })
 
 type Signals = readonly (AbortSignal | undefined)[]
 const isAborted = (signals: Signals) => signals.some((signal) => signal?.aborted === true)
@@ -97,9 +105,10 @@ export async function* runGeneration(
 
 /** Tokens of the prompt that the states hold: all but the last one at most, whose logits are asked for. */
 function heldOf({ held }: Running, ids: Int32Array): number {
-  const most = Math.min(held.tokens.length, ids.length - 1)
+  const { prompt, answer, count } = held
+  const most = Math.min(count, ids.length - 1)
   let same = 0
-  while (same < most && held.tokens[same] === ids[same]) same++
+  while (same < most && ids[same] === (same < prompt.length ? prompt[same] : answer[same - prompt.length])) same++
   return same
 }
 
@@ -112,7 +121,7 @@ async function* partsOf(
 ): AsyncGenerator<GeneratePart, GenerateResult["finishReason"], void> {
   if (limit === 0) return "length"
   if (isAborted(signals)) return "abort"
-  held.tokens = []
+  Object.assign(held, { prompt: ids, answer: output.tokens, count: 0 } satisfies Held)
   session.begin(cached)
   const before = performance.now()
   if (!(await steps.begin())) return "abort"
@@ -121,7 +130,7 @@ async function* partsOf(
     const token = await steps.pending.shift()!
     if (token === undefined) return "abort"
     // A token that was chosen followed the ones before it: their rows are there.
-    held.tokens = [...ids, ...output.tokens]
+    held.count = ids.length + output.tokens.length
     clock.last = performance.now()
     if (clock.first === 0) {
       clock.first = clock.last
