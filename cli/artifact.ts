@@ -12,6 +12,7 @@ import { families } from "../models/index.js"
 import type { Artifact, ArtifactTarget, Precision } from "../runtime/artifact.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
+import type { WeightType } from "../runtime/weights/dtypes.js"
 import type { NameRules } from "../runtime/weights/names.js"
 import { matchParameters, type Parameter, type WeightTensor } from "../runtime/weights/parameters.js"
 import { keptArtifact } from "./cache.js"
@@ -24,6 +25,8 @@ export interface ArtifactOptions {
   readonly precision: Precision
   readonly chunk?: number | undefined
   readonly context?: number | undefined
+  /** Whether matrices of weights in bf16 are taken as f16, for units that multiply such; where the artifact is, the reader has to narrow them. */
+  readonly narrows?: boolean | undefined
   /** Schedules that were measured on the device. */
   readonly tuned?: TunedRecord | undefined
   /** Called with what is no error, but should be known. */
@@ -47,24 +50,45 @@ export interface FoundArtifact {
  * @throws WeftError `model/family` when no model reads the checkpoint's `model_type`, `checkpoint/parameters`, and what `compile` throws
  */
 export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptions): Promise<FoundArtifact> {
-  const { target, adapter, precision, chunk, context, tuned, onWarning, cache } = options
+  const { target, adapter, precision, chunk, context, tuned, onWarning, cache, narrows = false } = options
   const modelFile = options.model === undefined ? familyFile(checkpoint) : resolve(options.model)
   const types = [...checkpoint.tensors.values()].map(({ name, dtype }) => [name, dtype]).sort()
   const label = `${checkpoint.config.model_type}-${target}`
-  const parts = [configOf(checkpoint.config), types, target, adapter, precision, chunk, context, tuned]
+  const parts = [
+    configOf(checkpoint.config),
+    types,
+    target,
+    adapter,
+    precision,
+    chunk,
+    context,
+    tuned,
+    ...(narrows ? ["narrowed"] : []),
+  ]
   let found: ReadonlyMap<string, WeightTensor> | undefined
   const kept = await keptArtifact({ cache, label, modelFile, parts, onWarning }, async () => {
     options.onCompile?.(modelFile)
     const { compileFile } = await import("../compiler/internal.js")
     const tensors = (expected: readonly Parameter[], names: NameRules) => {
       found = weightsOf(checkpoint, expected, names, onWarning)
-      return found
+      return narrows ? narrowedTypes(found) : found
     }
     const more = { tensors, chunk, context, adapter, precision, tuned, onWarning }
     return compileFile(modelFile, checkpoint.config, target, more)
   })
   return { ...kept, tensors: found ?? artifactWeights(checkpoint, kept.artifact, onWarning) }
 }
+
+/** The types of tensors where matrices in bf16 are taken as f16. */
+const narrowedTypes = (
+  tensors: ReadonlyMap<string, WeightTensor>,
+): ReadonlyMap<string, { readonly dtype: WeightType }> =>
+  new Map(
+    [...tensors].map(([name, { dtype, shape }]) => [
+      name,
+      { dtype: dtype === "BF16" && shape.length > 1 ? "F16" : dtype },
+    ]),
+  )
 
 /**
  * The checkpoint's tensors that an artifact's weights come from.

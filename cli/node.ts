@@ -55,10 +55,22 @@ export interface LoadedModel extends GenerativeModel {
 export async function load(source: string | URL | Artifact, given: NodeLoadOptions = {}): Promise<LoadedModel> {
   const options = fromHost("load/option", "the options of load cannot be read", () => loadOptions(given))
   const path = fromHost("load/source", "what load is given cannot be read", () => sourcePath(source))
-  return typed("load/unforeseen", () => loadFrom(path ?? (source as Artifact), options))
+  return typed("load/unforeseen", () => loadNarrowed(path ?? (source as Artifact), options))
 }
 
-async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Promise<LoadedModel> {
+/** With weights in the range of f16 where that is of use, and as they are where one is not in it. */
+async function loadNarrowed(source: string | Artifact, options: NodeLoadOptions): Promise<LoadedModel> {
+  try {
+    return await loadFrom(source, options, true)
+  } catch (error) {
+    if (!(error instanceof WeftError && error.code === "checkpoint/narrow")) throw error
+    const message = `${error.reason}: weights stay in bf16, and subgroup matrices do not multiply them`
+    options.onProgress?.({ stage: "warning", message })
+    return loadFrom(source, options, false)
+  }
+}
+
+async function loadFrom(source: string | Artifact, options: NodeLoadOptions, mayNarrow: boolean): Promise<LoadedModel> {
   const started = performance.now()
   const folder = typeof source === "string" ? source : options.checkpoint
   if (folder === undefined)
@@ -89,14 +101,16 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
         warn(`generation_config.json: ${mistake}; without do_sample it is not used`)
       const precision = options.precision ?? precisionFor(first)
       const tuned = given === undefined ? await tunedFor(first, options.tuned) : undefined
-      const found = await findArtifact(given, checkpoint, { target: first.kind, adapter, precision, tuned }, options)
+      const narrows = mayNarrow && given === undefined && precision === "fast" && adapter?.matrices !== undefined
+      const compiledFor = { target: first.kind, adapter, precision, tuned, narrows }
+      const found = await findArtifact(given, checkpoint, compiledFor, options)
       await checkTwins(checkpoint, found.artifact)
       chosen = await deviceForArtifact(chosen, found.artifact, { ...options, device: name })
       const { device, reason } = chosen
       const artifactMs = performance.now() - started
       const model = await loadArtifact(found.artifact, {
         device,
-        weights: { read: weightReader(checkpoint, found.tensors) },
+        weights: { read: weightReader(checkpoint, found.tensors, narrows) },
         tokenizer,
         template,
         memory: options.memory,
@@ -119,7 +133,7 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions): Pr
 async function findArtifact(
   given: Artifact | undefined,
   checkpoint: Checkpoint,
-  device: Pick<ArtifactOptions, "target" | "adapter" | "precision" | "tuned">,
+  device: Pick<ArtifactOptions, "target" | "adapter" | "precision" | "tuned" | "narrows">,
   { chunk, context, precision, model, cache, onProgress }: NodeLoadOptions,
 ): Promise<FoundArtifact> {
   const onWarning = (message: string) => onProgress?.({ stage: "warning", message })

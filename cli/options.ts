@@ -36,7 +36,8 @@ export interface NodeLoadOptions {
   readonly accesses?: Accesses | undefined
   /**
    * Asks WebGPU for subgroup matrices, which are experimental, and multiplies by them with precision `fast` where they are right in a test on the device;
-   * in Node Dawn lets in its unsafe interfaces for it, and f16 on GPUs of NVIDIA. Off when left out. Nothing to other devices.
+   * in Node Dawn lets in its unsafe interfaces for it, and f16 on GPUs of NVIDIA. Matrices of weights in bf16 are read as f16 then, where that holds
+   * each row of them. Off when left out. Nothing to other devices.
    */
   readonly experimentalGpu?: boolean | undefined
   /** Most bytes of device memory to take; a model that needs more is refused before anything is allocated. */

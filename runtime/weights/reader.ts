@@ -1,13 +1,14 @@
 /**
  * The bytes of an artifact's weights, out of the tensors that stand for them in a checkpoint.
  *
- *     F32, F16, BF16   as they are stored        F64   rounded to the nearest float32
+ *     F32, F16, BF16   as they are stored        F64   rounded to the nearest float32        BF16 as f16   where that is asked for
  */
 import type { ArtifactModel, ArtifactWeight } from "../artifact.js"
 import { printable, WeftError } from "../errors.js"
 import type { Checkpoint, StoredTensor } from "./checkpoint.js"
 import { toFloat32 } from "./dtypes.js"
 import { findNames } from "./names.js"
+import { narrower } from "./narrow.js"
 import type { WeightTensor } from "./parameters.js"
 
 const stored = { f32: ["F32", "F64"], f16: ["F16"], bf16: ["BF16"] } as const
@@ -17,17 +18,29 @@ const blockBytes = 2 ** 24
 /**
  * Reads weights as a session asks for them: offsets and lengths are those of the artifact's storage.
  *
- * @throws WeftError `checkpoint/storage` when a tensor is not stored as the artifact takes it, or holds a double that no float32 is near
+ * @param narrows whether weights in bf16 are read for an artifact that takes f16: where that holds them (`narrow.ts`)
+ * @throws WeftError `checkpoint/storage` when a tensor is not stored as the artifact takes it, or holds a double that no float32 is near;
+ * `checkpoint/narrow` when it is narrowed and f16 does not hold it
  */
-export function weightReader(checkpoint: Pick<Checkpoint, "read">, tensors: ReadonlyMap<string, WeightTensor>) {
+export function weightReader(
+  checkpoint: Pick<Checkpoint, "read">,
+  tensors: ReadonlyMap<string, WeightTensor>,
+  narrows = false,
+) {
+  const narrowers = new Map<string, ReturnType<typeof narrower>>()
   return async (
-    { tensor, storage }: ArtifactWeight,
+    { tensor, storage, shape }: ArtifactWeight,
     offset: number,
     length: number,
     into?: Uint8Array,
   ): Promise<Uint8Array> => {
     const found = tensors.get(tensor)
     const formats: readonly string[] = stored[storage]
+    if (narrows && found?.dtype === "BF16" && storage === "f16") {
+      const narrow = narrowers.get(tensor) ?? narrower(tensor, shape.at(-1)!)
+      narrowers.set(tensor, narrow)
+      return narrow(await checkpoint.read(found, offset, length), offset / 2)
+    }
     if (found === undefined || !formats.includes(found.dtype))
       throw new WeftError("checkpoint/storage", `${tensor} is ${found?.dtype}, the artifact takes ${formats[0]}`, {
         hint: "compile the model for this checkpoint",

@@ -1,6 +1,11 @@
 /** Subgroup matrices of a device: asked for by option only, tested where they are offered, and not used where the test does not end well. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { chooseDevice } from "../../cli/device.js"
+import { load } from "../../cli/node.js"
+import type { LoadProgress } from "../../cli/options.js"
 import { tunedName } from "../../cli/tuned.js"
 import { atoms } from "../../compiler/ir/fragments/atoms.js"
 import { targetFor } from "../../compiler/targets/target.js"
@@ -9,6 +14,7 @@ import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import { expectedResults, matrixTest, matrixWords } from "../../runtime/devices/webgpu/matrices.js"
 import { validateWgsl } from "../../runtime/devices/webgpu/validate.js"
 import { matrixShape } from "../../runtime/matrices.js"
+import { root } from "../support/goldens.js"
 import { available } from "./conformance.js"
 
 const matrices = "chromium-experimental-subgroup-matrix"
@@ -146,6 +152,47 @@ describe.skipIf(!present)("subgroup matrices", () => {
     expect(found.matrices.refused).toMatch(says)
     expect(found.warning).toMatch(says)
     expect(found.adapter).not.toHaveProperty("matrices")
+  })
+
+  const loaded = async (folder: string) => {
+    const steps: LoadProgress[] = []
+    const options = { device: "webgpu", experimentalGpu: true, precision: "fast", accesses: "checked" } as const
+    const model = await load(folder, { ...options, cache: false, onProgress: (step) => steps.push(step) })
+    const { artifact } = model.session
+    model.dispose()
+    const stored = (matrix: boolean) =>
+      new Set(artifact.weights.filter((w) => w.shape.length > 1 === matrix).map((w) => w.storage))
+    const products = artifact.kernels.filter((k) => k.source.includes("subgroupMatrixMultiplyAccumulate")).length
+    const warnings = steps.flatMap((s) => (s.stage === "warning" ? [s.message] : []))
+    return { matrices: [...stored(true)], vectors: [...stored(false)], products, warnings }
+  }
+
+  test("matrices of weights in bf16 are read as f16 for them, where f16 holds them", async () => {
+    const found = await loaded(join(root, "test/golden/qwen3"))
+    expect(found).toMatchObject({ matrices: ["f16"], vectors: ["bf16"], warnings: [] })
+    expect(found.products).toBeGreaterThan(3)
+  })
+
+  test("weights stay as they are where f16 does not hold a row of them, with the reason", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "narrow-"))
+    try {
+      cpSync(join(root, "test/golden/qwen3"), folder, { recursive: true })
+      const path = join(folder, "model.safetensors")
+      const bytes = readFileSync(path)
+      const start = 8 + Number(bytes.readBigUInt64LE(0))
+      const name = "model.layers.1.mlp.up_proj.weight"
+      const header = JSON.parse(bytes.subarray(8, start).toString("utf8"))
+      // The first row is of nothing but 2^-20.
+      for (let i = 0; i < 64; i++) bytes.writeUInt16LE(107 << 7, start + header[name].data_offsets[0] + 2 * i)
+      writeFileSync(path, bytes)
+      const found = await loaded(folder)
+      expect(found).toMatchObject({ matrices: ["bf16"], products: 0 })
+      expect(found.warnings).toEqual([
+        `row 0 of "${name}" is too small for f16: weights stay in bf16, and subgroup matrices do not multiply them`,
+      ])
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   test("a kernel that needs them is refused by name where they are not used", async () => {
