@@ -80,8 +80,8 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
 }
 
 /** The types of tensors where matrices in bf16 are taken as f16. */
-const narrowedTypes = (
-  tensors: ReadonlyMap<string, WeightTensor>,
+export const narrowedTypes = (
+  tensors: ReadonlyMap<string, Pick<WeightTensor, "dtype" | "shape">>,
 ): ReadonlyMap<string, { readonly dtype: WeightType }> =>
   new Map(
     [...tensors].map(([name, { dtype, shape }]) => [

@@ -10,9 +10,10 @@ import { resolve } from "node:path"
 import { configOf } from "../../compiler/frontend/host.js"
 import type { ArtifactWeight } from "../../runtime/artifact.js"
 import { load } from "../../runtime/generate/load.js"
+import { narrower } from "../../runtime/weights/narrow.js"
 import type { WeightSource } from "../../runtime/weights/upload.js"
 import type { Arguments } from "../arguments.js"
-import { familyFile } from "../artifact.js"
+import { familyFile, narrowedTypes } from "../artifact.js"
 import { keptArtifact } from "../cache.js"
 import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "../device.js"
 import type { LoadedModel } from "../node.js"
@@ -37,6 +38,8 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
     const precision = values.precision ?? precisionFor(first)
     const tuned = await tunedFor(first, values.tuned)
     const { context } = values
+    // As `load` takes matrices of bf16.
+    const narrows = precision === "fast" && adapter?.matrices !== undefined
     const cache = values["no-cache"] === true ? false : undefined
     const parts = [configOf(config), "random weights", target, adapter, precision, context, tuned]
     const { artifact, cached } = await keptArtifact(
@@ -44,7 +47,7 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
       async () => {
         const { compileFile } = await import("../../compiler/internal.js")
         return compileFile(modelFile, config, target, {
-          tensors: randomTensors,
+          tensors: narrows ? (...asked) => narrowedTypes(shaped(...asked)) : randomTensors,
           context,
           adapter,
           precision,
@@ -64,14 +67,26 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
   }
 }
 
+/** Random tensors with their shapes. */
+const shaped: (...asked: Parameters<typeof randomTensors>) => Parameters<typeof narrowedTypes>[0] = (
+  expected,
+  names,
+) => {
+  const types = randomTensors(expected, names)
+  return new Map(expected.map(({ name, shape }) => [name, { dtype: types.get(name)!.dtype, shape }]))
+}
+
 /** Elements of a block. A prime, so that rows do not repeat after a few. */
 const blockElements = 1_048_573
 
-/** Weights in bf16, the same for the same seed: a block for each length of a row, from which each tensor takes its values at a place of its own. */
+/**
+ * Weights in bf16, or as f16 where the artifact takes it, the same for the same seed: a block for each length of a row, from which each tensor takes its
+ * values at a place of its own.
+ */
 export function randomWeights(seed: number): WeightSource {
   const blocks = new Map<number, Uint8Array>()
   return {
-    async read({ tensor, shape }: ArtifactWeight, byteOffset, byteLength, into) {
+    async read({ tensor, shape, storage }: ArtifactWeight, byteOffset, byteLength, into) {
       const row = shape.length > 1 ? shape.at(-1)! : 0
       const block = blocks.get(row) ?? randomBlock(seed, row)
       blocks.set(row, block)
@@ -81,6 +96,8 @@ export function randomWeights(seed: number): WeightSource {
         into.set(part, at)
         at += part.length
       }
+      // Rows are alike: one number for each bf16 is right for all of them.
+      if (storage === "f16") into.set(narrower(tensor, byteLength / 2)(into, 0))
       return into
     },
   }
