@@ -7,6 +7,7 @@
  *       copy_box(tile + o, &matrix_0, column, row, arrivals + n % 4);
  *     }
  *     join_lanes();
+ *   arrivals arrivals[4]    →   ask_for_matrix(&matrix_0); begin_arrivals<4>(arrivals, group != workgroup_number());
  *   arrived n of arrivals   →   wait_boxes(arrivals + n % 4, n / 4 % 2);
  *
  * The engine is told of a matrix by a parameter of the kernel, which is made where the kernel is launched; it knows of the swizzle.
@@ -15,6 +16,7 @@ import type { ArtifactMatrix } from "../../../runtime/artifact.js"
 import { fault } from "../../../runtime/errors.js"
 import { apply, literal } from "../../ir/expression.js"
 import { type Box, type LoopKernel, type StatementOf, storageBytes } from "../../ir/loop.js"
+import { everyStatement } from "../../ir/loop-visit.js"
 import type { Expression } from "../../ir/nodes.js"
 import type { Context } from "../text/dialect.js"
 import { printed, spelled } from "../text/expression.js"
@@ -50,14 +52,25 @@ export function createMatrices({ buffers }: LoopKernel): Matrices {
 /** Bytes at whose multiples arrivals lie. */
 const arrivalBytes = 8
 
-/** Declares arrivals in shared memory; a cell after the first of a workgroup finds those of the one before. */
+interface Declared {
+  readonly matrices: Matrices
+  /** The variable of the grid loop. */
+  readonly cell: string
+  readonly reserve: (bytes: number) => string
+}
+
+/** Declares arrivals in shared memory, and asks for what tells of matrices; a cell after the first of a workgroup finds arrivals of the one before. */
 export function printArrivals(
   c: Context,
   known: Fragments,
   s: StatementOf<"arrivals">,
-  { cell, reserve }: { readonly cell: string; readonly reserve: (bytes: number) => string },
+  { matrices, cell, reserve }: Declared,
 ): void {
   known.use("boxes")
+  const own = everyStatement(known.kernel.body).flatMap((x) =>
+    x.kind === "copyBoxes" && x.arrivals === s.name ? x.boxes.map(({ from }) => matrices.nameOf(c, from)) : [],
+  )
+  for (const matrix of new Set(own)) c.line(`ask_for_matrix(&${matrix});`)
   const name = c.names.declare(s.name, true)
   c.global(`Arrival* const ${name} = (Arrival*)(${reserve(s.places * arrivalBytes)});`)
   c.line(`begin_arrivals<${s.places}>(${name}, ${cell} != ${c.dialect.workgroup});`)

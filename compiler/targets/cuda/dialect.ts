@@ -118,7 +118,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
           return printCopy(context, known, s)
         case "arrivals":
           places.set(s.name, s.places)
-          return printArrivals(context, known, s, { cell, reserve: (bytes) => reserve(bytes, poolUnit) })
+          return printArrivals(context, known, s, { matrices, cell, reserve: (bytes) => reserve(bytes, poolUnit) })
         case "copyBoxes":
           return printBoxes(context, known, s, { places: places.get(s.arrivals)!, matrices })
         case "arrived":

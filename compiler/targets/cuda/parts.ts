@@ -39,6 +39,9 @@ struct Matrix { alignas(128) unsigned long long words[16]; };
 struct Arrival { unsigned long long word; };
 `,
   machine: `#define MATRIX const __grid_constant__ Matrix
+FUNCTION void ask_for_matrix(const Matrix* of) {
+  if (lane_number() == 0) asm volatile("prefetch.tensormap [%0];" :: "l"(of) : "memory");
+}
 // Places for boxes that arrive, of which one lane tells; \`again\`: they were in use before, and nothing is under way.
 template <int places> FUNCTION void begin_arrivals(Arrival* all, bool again) {
   barrier();
