@@ -102,18 +102,19 @@ interface BlockLayout {
 /** The layouts that atoms of one kind have registers and memory for, the largest blocks first. */
 function layoutsOf(
   of: Contraction,
-  own: readonly Atom[],
+  kind: readonly Atom[],
   by: KindRules,
   { block, sharedBytes, stages: most = by.stages }: AtomTarget,
 ): readonly BlockLayout[] {
   const { folded } = of
   const extent = literalExtent(folded.at(-1)!.extent) ?? by.chunk
   const terms = (operands: Contraction["a"]) => operands.reduce((n, x) => n + x.terms, 0)
-  const tried: readonly (readonly [number, number])[] = block === undefined ? by.blocks : [block]
+  const own = of.products.length > 1 && "blocksOfSeveral" in by ? by.blocksOfSeveral : by.blocks
+  const tried: readonly (readonly [number, number])[] = block === undefined ? own : [block]
   return tried.flatMap(([tall, broad]): readonly BlockLayout[] => {
     const rows = spread(of.rows, Math.min(tall, above(volume(of.rows))))
     const columns = spread(of.columns, Math.min(broad / of.products.length, above(volume(of.columns))))
-    const atom = widest(own, product(rows), product(columns))
+    const atom = widest(kind, product(rows), product(columns))
     if (atom === undefined) return []
     const chunk = Math.min(by.chunk, of.whole ? longestWhole : by.chunk, placesFor(extent, atom.k))
     // What is put aside takes no registers; what is added chunk by chunk does.

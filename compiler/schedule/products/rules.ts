@@ -107,20 +107,28 @@ export const atomRules = {
   /** Asynchronous atoms of 128 lanes, whose operands are multiplied from where they are staged. */
   groups: {
     /**
-     * Rows and columns of a block, those of all folds of a store together: of these the ones that are over first. Measured on an H200, as emitted: at 4,096 rows
-     * 128 × 256 made 577 to 630 TFLOP/s, 256 × 128 made 555 to 599, 128 × 128 made 491 to 558 and 64 × 256 made 342 to 448.
+     * Rows and columns of a block: of these the ones that are over first. Measured on an H200, as emitted: at 4,096 rows 256 × 128 made 669 to 708 TFLOP/s, 128 × 256
+     * made 602 to 620, 128 × 128 made 636 to 647, and before one chunk more was under way 64 × 256 made 342 to 448.
      */
     blocks: [
+      [256, 128],
+      [128, 256],
+      [128, 128],
+      [128, 64],
+      [64, 64],
+    ],
+    /** The same of several folds side by side, the columns of all together: an atom has at least 128 columns of each. Not measured beside others. */
+    blocksOfSeveral: [
       [128, 256],
       [128, 128],
       [128, 64],
       [64, 64],
     ],
     /**
-     * Products of one element of a block in the time that one of its rows, or columns, is brought. Measured on an H200: 55.3 µs for a block of 128 × 256 of depth
-     * 4,096 on each multiprocessor and 31.2 for 128 × 128; of depth 12,288 163.7 and 92.3.
+     * Elements of a block that are multiplied in the time that one of its rows, or columns, is brought. Measured on an H200: 49.2 µs for a block of 256 × 128 of
+     * depth 4,096 on each multiprocessor and 26.8 for 128 × 128; of depth 12,288 145.5 and 79.6.
      */
-    brought: 53,
+    brought: 32,
     /** Elements of a chunk, as of warps. Counted. */
     chunk: 64,
     /** Chunks under way at most. By hand in CUDA 6 of 128 × 128, measured on an H100. */
