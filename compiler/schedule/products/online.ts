@@ -50,7 +50,7 @@ function productsOf(store: Store, kernel: Kernel, target: AtomTarget): OnlinePro
 
 function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTarget): Chunked | undefined {
   const by = rules.online[atom.asynchronous ? "groups" : "warps"]
-  const { chunk, stages } = by
+  const { chunk } = by
   const columns = placesFor(volume(of.columns), columnsAtLeast(atom))
   const inner = placesFor(literalExtent(of.inner.extent) ?? 0, atom.k)
   const weighed = of.values.reduce((n, v) => n + v.terms, 0)
@@ -62,14 +62,15 @@ function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTa
     const held = product(rows)
     const groups = Math.ceil(held / atom.m)
     const queries = groups * atom.m * inner * of.queries.terms
-    const bytes = 2 * (queries + stages * chunk * (inner * of.keys.terms + columns * weighed))
+    const stage = 2 * chunk * (inner * of.keys.terms + columns * weighed)
+    const stages = Math.min(by.stages, Math.floor((sharedBytes - 2 * queries) / stage))
     // Rows that a group lacks would be multiplied in vain.
-    if (bytes > sharedBytes || (atom.asynchronous && groups * atom.m > held)) return []
-    return [{ rows, groups, blocks: volume(of.batch) * blocksOf(of.rows, rows) }]
+    if (stages < rules.online.stages || (atom.asynchronous && groups * atom.m > held)) return []
+    return [{ rows, groups, stages, blocks: volume(of.batch) * blocksOf(of.rows, rows) }]
   })
   const chosen = made.find(({ blocks }) => blocks >= rules.waves * cores) ?? made.at(-1)
   if (chosen === undefined) return undefined
-  const { rows, groups } = chosen
+  const { rows, groups, stages } = chosen
   const tile = Object.fromEntries([
     ...of.batch.map((a) => [a.name, { block: 1 }] as const),
     ...[...rows].map(([name, block]) => [name, { block }] as const),
