@@ -71,7 +71,7 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
     const { compileFile } = await import("../compiler/internal.js")
     const tensors = (expected: readonly Parameter[], names: NameRules) => {
       found = weightsOf(checkpoint, expected, names, onWarning)
-      return narrows ? narrowedTypes(found) : found
+      return narrows ? narrowedTypes(found, expected) : found
     }
     const more = { tensors, chunk, context, adapter, precision, tuned, onWarning }
     return compileFile(modelFile, checkpoint.config, target, more)
@@ -79,15 +79,15 @@ export async function artifactFor(checkpoint: Checkpoint, options: ArtifactOptio
   return { ...kept, tensors: found ?? artifactWeights(checkpoint, kept.artifact, onWarning) }
 }
 
+type Types = ReadonlyMap<string, { readonly dtype: WeightType }>
+
 /** The types of tensors where matrices in bf16 are taken as f16. */
-export const narrowedTypes = (
-  tensors: ReadonlyMap<string, Pick<WeightTensor, "dtype" | "shape">>,
-): ReadonlyMap<string, { readonly dtype: WeightType }> =>
+export const narrowedTypes = (types: Types, expected: readonly Parameter[]): Types =>
   new Map(
-    [...tensors].map(([name, { dtype, shape }]) => [
-      name,
-      { dtype: dtype === "BF16" && shape.length > 1 ? "F16" : dtype },
-    ]),
+    expected.map(({ name, shape }) => {
+      const { dtype } = types.get(name)!
+      return [name, { dtype: dtype === "BF16" && shape.length > 1 ? "F16" : dtype }]
+    }),
   )
 
 /**

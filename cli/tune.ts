@@ -13,6 +13,8 @@ import { type TunedKernel, type TunedRecord, tunedFormat } from "../compiler/sch
 import { type Target, targetFor } from "../compiler/targets/target.js"
 import type { Device } from "../runtime/devices/device.js"
 import { parse, UsageError } from "./arguments.js"
+import { narrowedTypes } from "./artifact.js"
+import { randomTensors } from "./bench/launch-bytes.js"
 import { flagsOf } from "./commands.js"
 import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "./device.js"
 import { createProgress, say, write } from "./output.js"
@@ -91,7 +93,12 @@ async function prepare(values: Values, words: readonly string[], compiler: Compi
     if (chosen.warning !== undefined) say(`weft: ${chosen.warning}`)
     progress.show("compiling …")
     const precision = values.precision ?? precisionFor(device)
-    const { tensors } = subject
+    const given = subject.tensors
+    // As `load` takes matrices of bf16.
+    const narrows = precision === "fast" && adapter?.matrices !== undefined
+    const tensors: typeof given = narrows
+      ? (expected, names) => narrowedTypes((given ?? randomTensors)(expected, names), expected)
+      : given
     const options = { precision, adapter, context: values.context, ...(tensors && { tensors }) }
     const compiling = compiler.compileFile(subject.file, subject.config, device.kind, options)
     const { compilation } = await compiling.catch((cause) => Promise.reject(missingConfig(subject, cause)))

@@ -47,7 +47,10 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
       async () => {
         const { compileFile } = await import("../../compiler/internal.js")
         return compileFile(modelFile, config, target, {
-          tensors: narrows ? (...asked) => narrowedTypes(shaped(...asked)) : randomTensors,
+          tensors: (expected, names) => {
+            const types = randomTensors(expected, names)
+            return narrows ? narrowedTypes(types, expected) : types
+          },
           context,
           adapter,
           precision,
@@ -65,15 +68,6 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
     chosen.device.dispose()
     throw error
   }
-}
-
-/** Random tensors with their shapes. */
-const shaped: (...asked: Parameters<typeof randomTensors>) => Parameters<typeof narrowedTypes>[0] = (
-  expected,
-  names,
-) => {
-  const types = randomTensors(expected, names)
-  return new Map(expected.map(({ name, shape }) => [name, { dtype: types.get(name)!.dtype, shape }]))
 }
 
 /** Elements of a block. A prime, so that rows do not repeat after a few. */
