@@ -136,7 +136,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     loop: ({ variable: i, start, limit, step }, s) => {
       if (s.bind === "grid") cell = i
       const whole = s.bind === "unroll" || isUnrolled(s, registers)
-      const told = whole ? ["#pragma unroll"] : isKept(s) ? ["#pragma unroll 1"] : []
+      const told = isKept(s) ? ["#pragma unroll 1"] : whole ? ["#pragma unroll"] : []
       return [...told, `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`]
     },
     extent: (_, extent) => String(extent),
