@@ -57,9 +57,10 @@ export function madeBy(x: OperationNode, reading: Reading): Made {
       return lasts(atoms.minimum(a, b))
     case "max": {
       const most = atoms.maximum(a, b)
-      // What is known here to be no less than 0 is itself.
-      const isIdle = isNumber(a) && a.constant === 0 && lowest(b) < 0 && reading.facts.proves(b)
-      return isIdle ? passes(b) : lasts(most)
+      // What is known here to be no less than 0 is itself, under the name that the maximum has elsewhere.
+      if (isNumber(a) && a.constant === 0 && lowest(b) < 0 && reading.facts.proves(b))
+        reading.facts.learn(minus(b, most))
+      return lasts(most)
     }
     case "select":
       return { form: atoms.either(b, c, reading.cases(args[0]!)), lasts: reading.isSteady(args[0]!) }
