@@ -60,7 +60,7 @@ test("a model is traced with its config", async () => {
   const config = join(folder, "config.json")
   await writeFile(config, JSON.stringify({ model_type: "qwen3", hidden_act: "gelu" }))
   const errors = await errorTexts(["models/qwen3.ts"], { config }, false)
-  expect(errors).toEqual([expect.stringMatching(/error compile\/config: config\.json asks for/)])
+  expect(errors).toEqual([expect.stringMatching(/error compile\/config: the config asks for/)])
 })
 
 test("exit code 1 when there are errors, which are on standard output", async () => {
