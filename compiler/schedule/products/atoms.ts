@@ -4,8 +4,7 @@
  *   y[s, o] = sum_k(x[s, k] · w[o, k]) over s < 512, o < 4096   →   blocks of 128 × 128 for 4 groups of 64 × 64, chunks of 64 k in 3 stages
  *   the same over s < 40                                        →   blocks of 64 × 128 for 4 groups of 32 × 64
  *
- *   the same over s < 8                                         →   blocks of 64 s × 64 o, most of the rows in vain, by an asynchronous atom; without one
- *                                                                   of 32 o × 8 s, o along the rows of the atom, chunks of 128 k in 6 stages
+ *   the same over s < 8                                         →   blocks of 32 o × 8 s, o along the rows of the atom, chunks of 128 k in 6 stages
  *
  * Which products those are `tile/fragments` says. Several folds of a store share the registers of its lanes.
  */
@@ -38,8 +37,6 @@ export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): 
     [warps, rules.warps],
     [all.filter(isOpaque), rules.matrices],
   ] as const
-  const wide = isFew ? wideOfFew(found.across, large[0][0], target, beside) : undefined
-  if (wide !== undefined) return scheduleOf(found.across, wide, false, target)
   const kinds = isFew ? ([[warps, rules.few]] as const) : large
   for (const [own, by] of kinds) {
     const made = layoutsOf(of, own, by, target)
@@ -48,17 +45,6 @@ export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): 
     if (chosen !== undefined) return scheduleOf(of, chosen, isFew, target)
   }
   return undefined
-}
-
-/**
- * Few rows as those of an asynchronous atom, whose others are multiplied in vain: what it is multiplied with is brought by fewer instructions than of an
- * atom that has them on its narrow side. Undefined where that makes too few blocks to bring it at once.
- */
-function wideOfFew(of: Contraction, own: readonly Atom[], target: AtomTarget, beside: number): BlockLayout | undefined {
-  const [axis, ...others] = of.rows
-  if (axis === undefined || others.length > 0) return undefined
-  const made = layoutsOf(of, own, { ...rules.groups, blocks: rules.few.wide }, target, true)
-  return made.find(({ blocks }) => beside * blocks >= rules.few.waves * target.cores)
 }
 
 /** The layout by which the blocks of all multiprocessors are over first: what each multiplies, and what is brought for it. */
@@ -80,16 +66,16 @@ function productOf(
   store: Store,
   kernel: Kernel,
   made: Made,
-): { readonly of: Contraction; readonly across: Contraction; readonly isFew: boolean } | undefined {
+): { readonly of: Contraction; readonly isFew: boolean } | undefined {
   try {
     const of = contractionOf([store], undefined, kernel, made)
     const [rows, columns] = [volume(of.rows), volume(of.columns)]
     const least = Math.min(rows, columns)
     if (volume(of.folded) < rules.elements) return undefined
-    if (least > rules.few.most) return { of, across: of, isFew: false }
+    if (least > rules.few.most) return { of, isFew: false }
     if (least < rules.few.least || Math.max(rows, columns) < rules.few.others) return undefined
-    if (columns <= rows) return { of, across: of, isFew: true }
-    return { of: contractionOf([store], of.columns.at(-1)!.name, kernel, made), across: of, isFew: true }
+    if (columns <= rows) return { of, isFew: true }
+    return { of: contractionOf([store], of.columns.at(-1)!.name, kernel, made), isFew: true }
   } catch (e) {
     if (e instanceof Refused) return undefined
     throw e
@@ -99,11 +85,7 @@ function productOf(
 /** What the machine's units make of operands. */
 export const madeOf = ({ storage, terms = 2 }: AtomTarget): Made => ({ storage, terms })
 
-type KindRules =
-  | (Omit<typeof rules.groups, "blocks"> & { readonly blocks: typeof rules.groups.blocks | typeof rules.few.wide })
-  | typeof rules.warps
-  | typeof rules.few
-  | typeof rules.matrices
+type KindRules = typeof rules.groups | typeof rules.warps | typeof rules.few | typeof rules.matrices
 
 /** How blocks of a product are laid out. */
 interface BlockLayout {
@@ -123,7 +105,6 @@ function layoutsOf(
   kind: readonly Atom[],
   by: KindRules,
   { block, sharedBytes, stages: most = by.stages }: AtomTarget,
-  whole = false,
 ): readonly BlockLayout[] {
   const { folded } = of
   const extent = literalExtent(folded.at(-1)!.extent) ?? by.chunk
@@ -131,7 +112,7 @@ function layoutsOf(
   const own = of.products.length > 1 && "blocksOfSeveral" in by ? by.blocksOfSeveral : by.blocks
   const tried: readonly (readonly [number, number])[] = block === undefined ? own : [block]
   return tried.flatMap(([tall, broad]): readonly BlockLayout[] => {
-    const rows = whole ? new Map([[of.rows[0]!.name, tall]]) : spread(of.rows, Math.min(tall, above(volume(of.rows))))
+    const rows = spread(of.rows, Math.min(tall, above(volume(of.rows))))
     const columns = spread(of.columns, Math.min(broad / of.products.length, above(volume(of.columns))))
     const atom = widest(kind, product(rows), product(columns))
     if (atom === undefined) return []

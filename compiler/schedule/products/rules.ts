@@ -95,14 +95,6 @@ export const atomRules = {
       [32, 32],
       [16, 32],
     ],
-    /** The same where all rows of an asynchronous atom are taken for them. By estimate; not measured. */
-    wide: [
-      [64, 256],
-      [64, 128],
-      [64, 64],
-    ],
-    /** Blocks of those for each multiprocessor from which they are enough: each has 40 KiB of them under way. By estimate; not measured. */
-    waves: 0.45,
     /** Elements of a chunk: 16 rows of it are 4 KiB under way. Not measured. */
     chunk: 128,
     /** Chunks under way at most: 20 KiB of 16 rows, 80 KiB of 64. Not measured. */
