@@ -12,6 +12,18 @@
 /** How loads and stores of matrices are spelled: the proposal says whether rows or columns follow one another in a template, and did in an argument. */
 export type MatrixSpelling = "template" | "argument"
 
+/** What came of asking a device for them. */
+export interface MatrixSupport {
+  /** Whether the device was opened to use them. */
+  readonly asked: boolean
+  /** What the adapter multiplies, such as `f16 → f32 16 × 16 × 16`; none where it was not asked, and Dawn hides the feature. */
+  readonly offered: readonly string[]
+  /** How the device takes them; undefined where they are not used. */
+  readonly spelling?: MatrixSpelling
+  /** Why they were asked for and are not used. */
+  readonly refused?: string
+}
+
 export interface MatrixAccess {
   readonly array: string
   readonly offset: string

@@ -2,7 +2,7 @@
 import { afterEach, expect, test, vi } from "vitest"
 import { adviceFor, doctorText } from "../../cli/doctor/doctor.js"
 import type { MachineFacts } from "../../cli/doctor/facts.js"
-import type { MatrixSupport } from "../../runtime/devices/webgpu/matrices.js"
+import type { MatrixSupport } from "../../runtime/matrices.js"
 import { weftHere } from "./run.js"
 
 afterEach(() => vi.unstubAllEnvs())

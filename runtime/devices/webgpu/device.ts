@@ -11,13 +11,15 @@
  * Bind groups are built in `record`; a submit only replays them. WebGPU reports errors later: those of memory and recordings wait for `settle`,
  * those of a submit reject the next read. A loss rejects what waits, and every call after it is refused.
  */
+
 import { WeftError } from "../../errors.js"
+import type { MatrixSupport } from "../../matrices.js"
 import type { Command, Device, DeviceBuffer, Recording } from "../device.js"
 import { describe, findAdapter, isSoftware, leavesChecksOut, type WebgpuOptions } from "./adapter.js"
 import { createBelt } from "./belt.js"
 import { createBuffer, type WebgpuBuffer } from "./buffer.js"
 import { bufferUsage, dispatchLimit, symbolBytes } from "./constants.js"
-import { type MatrixSupport, matrixFeatures, matrixSupport } from "./matrices.js"
+import { matrixFeatures, matrixSupport } from "./matrices.js"
 import { createPipelines, type WebgpuKernel } from "./pipelines.js"
 import { type Watched, watch } from "./scopes.js"
 import { createStaging } from "./staging.js"

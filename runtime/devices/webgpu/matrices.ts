@@ -8,7 +8,13 @@
  * Whole numbers below 2^5 in f16 have products and sums that f32 holds, and f16 does not: another order of additions changes nothing, sums in f16 do.
  */
 import { thrownText, WeftError } from "../../errors.js"
-import { type MatrixSpelling, matrixDirectives, matrixShape, matrixSpellings } from "../../matrices.js"
+import {
+  type MatrixSpelling,
+  type MatrixSupport,
+  matrixDirectives,
+  matrixShape,
+  matrixSpellings,
+} from "../../matrices.js"
 import { bufferUsage, mapRead } from "./constants.js"
 import { watch } from "./scopes.js"
 
@@ -17,17 +23,6 @@ export const matrixFeature = "chromium-experimental-subgroup-matrix" as GPUFeatu
 
 /** Dawn's toggles that bring the feature, and f16 on GPUs of NVIDIA, without which it has whole numbers only. */
 export const experimentalToggles = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"]
-
-export interface MatrixSupport {
-  /** Whether the device was opened to use them. */
-  readonly asked: boolean
-  /** What the adapter multiplies, such as `f16 → f32 16 × 16 × 16`; none where it was not asked, and Dawn hides the feature. */
-  readonly offered: readonly string[]
-  /** How the device takes them; undefined where they are not used. */
-  readonly spelling?: MatrixSpelling
-  /** Why they were asked for and are not used. */
-  readonly refused?: string
-}
 
 /** One of `GPUAdapterInfo.subgroupMatrixConfigs`. */
 interface MatrixConfig {

@@ -9,9 +9,10 @@
  */
 import type { ArtifactKernel } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
+import type { MatrixSupport } from "../../matrices.js"
 import type { CompiledKernel } from "../device.js"
 import { computeStage } from "./constants.js"
-import { type MatrixSupport, matrixFeature, matrixWords } from "./matrices.js"
+import { matrixFeature, matrixWords } from "./matrices.js"
 import { watch } from "./scopes.js"
 
 export interface WebgpuKernel extends CompiledKernel {
