@@ -10,7 +10,7 @@ import { loadTales } from "../generate/model.js"
 
 const template = createChatTemplate({ jinja: readFileSync(new URL("qwen.jinja", import.meta.url), "utf8") })!
 const user = (content: string): ChatMessage => ({ role: "user", content })
-const greedy = { temperature: 0, maxTokens: 12, ignoreEos: true } as const
+const greedy = { temperature: 0, maxTokens: 6, ignoreEos: true } as const
 
 let tales: LoadedModel
 let other: LoadedModel
@@ -70,7 +70,6 @@ test("an earlier message that is changed, or left out, changes the answer", asyn
     [user("Once there was a wolf"), answer.message, user("and a bee")],
     [...first, { role: "assistant", content: "Yes" } as const, user("and a bee")],
     first,
-    [user("Twice")],
     whole,
   ]) {
     const found = await model.chat(edited, greedy)

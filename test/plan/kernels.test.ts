@@ -67,9 +67,9 @@ const ofCuda = [
 test.each(ofCuda)(
   "every access on CUDA is proven, and none by a clamp: $precision, $adapter.capability",
   async (options) => {
-    // The first and one of the others in each run, by its seed; all in long ones.
-    const others = configNames.slice(1)
-    const some = [first, ...others.map((_, i) => others[(seed + i) % others.length]!)].slice(0, runs(2))
+    // One of them in each run, by its seed, another for each of the options; all in long ones.
+    const from = seed + ofCuda.indexOf(options)
+    const some = configNames.map((_, i) => configNames[(from + i) % configNames.length]!).slice(0, runs(1))
     const compilations = some.map(
       (name) => [name, compileConfig(name, "cuda", { ...options, ...entriesOf(name) })] as const,
     )
