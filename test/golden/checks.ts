@@ -66,12 +66,15 @@ export async function checkFastLong(session: Session, golden: Golden, from: numb
 }
 
 /**
- * Where the choice of experts hangs on the storage: in the first layer the chances of the second and the third expert are 0.3 % apart
- * (elsewhere 60 % and more), so that the rounding of the cache alone, with all else in f32, changes places. What follows reads what they
- * made of it. Logits are compared up to there, top tokens everywhere.
+ * Where the choice of experts hangs on the storage: the chances of the last expert that is chosen and of the next one lie so near that the rounding
+ * of the cache, with all else in f32, changes places. In qwen3-moe they are 0.28 % apart in the first layer, and what follows reads what was made
+ * of it: logits are compared up to there. In mixtral, 0.53 % and 0.03 % in the last layer, which touches that position alone. Top tokens are
+ * compared everywhere.
  */
-const openChoices: readonly { readonly name: string; readonly row: number; readonly position: number }[] = [
-  { name: "qwen3-moe", row: 0, position: 14 },
+const openChoices: readonly { name: string; row: number; position: number; isLast: boolean }[] = [
+  { name: "qwen3-moe", row: 0, position: 14, isLast: false },
+  { name: "mixtral", row: 0, position: 22, isLast: true },
+  { name: "mixtral", row: 1, position: 23, isLast: true },
 ]
 
 export function checkRounded(golden: Golden, row: number, logits: Float32Array, what = ""): void {
@@ -79,8 +82,9 @@ export function checkRounded(golden: Golden, row: number, logits: Float32Array, 
   const reference = golden.logits[row]!.subarray(0, logits.length)
   const positions = logits.length / vocabulary
   const open = openChoices.find((o) => o.name === name && o.row === row)
-  const compared = Math.min(positions, open?.position ?? positions) * vocabulary
-  const error = normalisedError(logits.subarray(0, compared), reference.subarray(0, compared))
+  const isCompared = (p: number) => open === undefined || (open.isLast ? p !== open.position : p < open.position)
+  const compared = (x: Float32Array) => x.filter((_, i) => isCompared(Math.floor(i / vocabulary)))
+  const error = normalisedError(compared(logits), compared(reference))
   expect(error, `row ${row} ${what}`).toBeLessThan(fastBound)
   const wrong: number[] = []
   for (let p = 0; p < positions; p++) {

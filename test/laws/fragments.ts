@@ -237,11 +237,18 @@ function scheduled(
 
 const special = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, Number.NaN]
 
-/** Integers that one term holds, or two, of which those may be ±∞ or NaN, seldom; garbage in what is written. */
-export const contractionMemories = ({ kernel, wide }: Pick<Contracted, "kernel" | "wide">, seed: number) =>
+/**
+ * Integers that one term holds, or two, of which those may be ±∞ or NaN, seldom; garbage in what is written. Infinities only where the other operand
+ * has one term: the second one of what is computed may be 0, of which an infinity makes NaN.
+ */
+export const contractionMemories = (
+  { kernel, wide, traits = [] }: Pick<Contracted, "kernel" | "wide"> & Partial<Pick<Contracted, "traits">>,
+  seed: number,
+) =>
   memoriesOf(kernel, seed, ({ name }, next) => {
+    const isWhole = traits.includes("computed")
     const isWide = wide.has(name)
     const span = isWide ? 20001 : 9
     const value = (next() % span) - (span >> 1)
-    return isWide && seed % 3 === 0 && next() % 61 === 0 ? special[next() % special.length]! : value
+    return isWide && !isWhole && seed % 3 === 0 && next() % 61 === 0 ? special[next() % special.length]! : value
   })
