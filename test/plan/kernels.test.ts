@@ -6,7 +6,7 @@ import { checkArtifact } from "../../runtime/artifact-check.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { tales } from "../cuda/names.js"
 import { long, runs, seed } from "../laws/settings.js"
-import { type ConfigName, compileConfig, configNames } from "../support/configs.js"
+import { type ConfigName, compileConfig, configNames, someConfigs } from "../support/configs.js"
 import { compileCheckpoint, unsureKernels } from "../support/driver.js"
 
 const { adapter } = devices["nvidia-h200"]!
@@ -32,7 +32,7 @@ describe.each([
   { target: "wasm", options: {}, model: 26, choice: 17 },
   { target: "webgpu", options: { adapter }, model: 24, choice: 17 },
 ] as const)("all entry points on $target", ({ target, options, ...most }) => {
-  test.each(configNames)(
+  test.each(someConfigs)(
     `of %s are at most ${most.model} distinct kernels, and ${most.choice} of a draw`,
     async (name) => {
       const compilation = await compileConfig(name, target, { ...options, ...entriesOf(name) })
@@ -85,7 +85,7 @@ test.each(ofCuda)(
 )
 
 test("and on adapters that grant no more than they must, with weights that are bound whole, at most 32 and 21", async () => {
-  for (const name of configNames) {
+  for (const name of someConfigs) {
     const compilation = await compileConfig(name, "webgpu", { bindingBytes: 2 ** 32, ...entriesOf(name) })
     const { artifact } = compilation
     expect(unsureKernels(compilation), name).toEqual([])

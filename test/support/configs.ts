@@ -3,10 +3,17 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { type Compilation, type CompileOptions, compileProgram } from "../../compiler/compile.js"
 import type { ArtifactTarget } from "../../runtime/artifact.js"
+import { long, seed } from "../laws/settings.js"
 import { qwen3 } from "./driver.js"
 import { root } from "./goldens.js"
 
 export const configNames = ["qwen3-0.6b", "qwen3-1.7b", "qwen3-8b", "qwen3-30b-a3b", "qwen3-235b-a22b"] as const
+
+/** The smallest, one of experts, and one of the others by the seed of the run; all in long ones. */
+export const someConfigs: readonly ConfigName[] = long
+  ? configNames
+  : ["qwen3-0.6b", "qwen3-30b-a3b", (["qwen3-1.7b", "qwen3-8b", "qwen3-235b-a22b"] as const)[seed % 3]!]
+
 /** What may be changed of the config, and options of data alone. */
 type ConfigOptions = Omit<Partial<CompileOptions>, "storage" | "tuned" | "onWarning"> & {
   readonly config?: Readonly<Record<string, unknown>>
