@@ -94,6 +94,17 @@ export const windowFields = {
   layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).optional(),
 }
 
+/** How many experts there are, by either of its names, and whether the shares of those that are chosen sum to 1. */
+export const expertFields = {
+  num_experts: several.optional(),
+  num_local_experts: several.optional(),
+  norm_topk_prob: z.boolean().default(false),
+}
+
+/** The number of experts; `otherwise` is the family's default. */
+export const expertsOf = (c: z.output<z.ZodObject<typeof expertFields>>, otherwise: number): number =>
+  c.num_experts ?? c.num_local_experts ?? otherwise
+
 /** Which layers are of experts, as Qwen's families say it. */
 export const sparseFields = {
   decoder_sparse_step: count.default(1),
@@ -146,4 +157,13 @@ export function checkDecoder(c: Checked, issues: z.RefinementCtx, experts = 0): 
   if (c.layer_types && c.layer_types.length !== c.num_hidden_layers)
     refuse("layer_types", `there are ${c.layer_types.length} layer_types for ${c.num_hidden_layers} layers`)
   return refuse
+}
+
+/** Refuses layers that would slide where the window is off. */
+export function checkWindow(
+  { window, layer_types }: { readonly window: number | null; readonly layer_types?: readonly string[] | undefined },
+  refuse: Refusal,
+): void {
+  if (window === null && layer_types?.includes("sliding_attention"))
+    refuse("layer_types", "layer_types names sliding_attention, and use_sliding_window or sliding_window is off")
 }

@@ -4,7 +4,16 @@
  */
 import * as z from "zod"
 import { attention, attentionWeights } from "./attention.js"
-import { checkDecoder, configObject, count, decoderFields, several, tokensSchema, withHeads } from "./config.js"
+import {
+  checkDecoder,
+  configObject,
+  count,
+  decoderFields,
+  expertFields,
+  expertsOf,
+  tokensSchema,
+  withHeads,
+} from "./config.js"
 import { block, blockWeights, defineDecoder } from "./decoder.js"
 import { experts, expertWeights } from "./feed-forward.js"
 
@@ -16,14 +25,13 @@ const configSchema = configObject(
     rope_theta: z.number().positive().default(1e6),
     rms_norm_eps: z.number().positive().default(1e-5),
     sliding_window: count.nullable().default(null),
-    num_local_experts: several.optional(),
-    num_experts: several.optional(),
+    ...expertFields,
     num_experts_per_tok: count.default(2),
     eos_token_id: tokensSchema.default([2]),
   },
   { nullable: ["sliding_window"] },
 )
-  .transform((c) => ({ ...withHeads(c), experts: c.num_local_experts ?? c.num_experts ?? 8 }))
+  .transform((c) => ({ ...withHeads(c), experts: expertsOf(c, 8) }))
   .superRefine((c, issues) => void checkDecoder(c, issues, c.experts))
 
 const names = { gate: "w1", up: "w3", down: "w2" }

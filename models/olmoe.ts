@@ -5,7 +5,16 @@
 import * as z from "zod"
 import { map, rmsNorm, type Tensor, weight } from "../dsl/index.js"
 import { attention, attentionWeights, headAxes, type Keys, type Queries } from "./attention.js"
-import { checkDecoder, configObject, count, decoderFields, several, tokensSchema, withHeads } from "./config.js"
+import {
+  checkDecoder,
+  configObject,
+  count,
+  decoderFields,
+  expertFields,
+  expertsOf,
+  tokensSchema,
+  withHeads,
+} from "./config.js"
 import { block, blockWeights, defineDecoder } from "./decoder.js"
 import { experts, expertWeights } from "./feed-forward.js"
 
@@ -17,13 +26,11 @@ const configSchema = configObject({
   rms_norm_eps: z.number().positive().default(1e-5),
   attention_bias: z.boolean().default(false),
   clip_qkv: z.number().positive().optional(),
-  num_experts: several.optional(),
-  num_local_experts: several.optional(),
+  ...expertFields,
   num_experts_per_tok: count.default(8),
-  norm_topk_prob: z.boolean().default(false),
   eos_token_id: tokensSchema.default([50_279]),
 })
-  .transform((c) => ({ ...withHeads(c), experts: c.num_experts ?? c.num_local_experts ?? 64 }))
+  .transform((c) => ({ ...withHeads(c), experts: expertsOf(c, 64) }))
   .superRefine((c, issues) => void checkDecoder(c, issues, c.experts))
 type Config = z.output<typeof configSchema>
 

@@ -7,11 +7,13 @@ import { add, dot, map, weight } from "../dsl/index.js"
 import { attention, attentionWeights, type Embedded } from "./attention.js"
 import {
   checkDecoder,
+  checkWindow,
   configObject,
   count,
   decoderFields,
+  expertFields,
+  expertsOf,
   isSparse,
-  several,
   sparseFields,
   unusedUnless,
   windowFields,
@@ -25,26 +27,23 @@ const configSchema = configObject(
     ...decoderFields,
     ...windowFields,
     ...sparseFields,
+    ...expertFields,
     model_type: z.enum(["qwen2", "qwen2_moe"]),
     qkv_bias: z.boolean().default(true),
-    num_experts: several.optional(),
-    num_local_experts: several.optional(),
     num_experts_per_tok: count.default(4),
     moe_intermediate_size: count.default(1408),
     shared_expert_intermediate_size: count.default(5632),
-    norm_topk_prob: z.boolean().default(false),
   },
   { nullable: ["sliding_window"], unused: unusedUnless("qwen2_moe") },
 )
   .transform((c) => ({
     ...withHeads(c),
-    experts: c.model_type === "qwen2_moe" ? (c.num_experts ?? c.num_local_experts ?? 60) : 0,
+    experts: c.model_type === "qwen2_moe" ? expertsOf(c, 60) : 0,
     window: c.use_sliding_window ? c.sliding_window : null,
   }))
   .superRefine((c, issues) => {
     const refuse = checkDecoder(c, issues, c.experts)
-    if (c.window === null && c.layer_types?.includes("sliding_attention"))
-      refuse("layer_types", "layer_types names sliding_attention, and use_sliding_window or sliding_window is off")
+    checkWindow(c, refuse)
     if (c.model_type === "qwen2" && !c.qkv_bias) refuse("qkv_bias", "qwen2 has biases; qkv_bias false is qwen2_moe's")
   })
 type Config = z.output<typeof configSchema>

@@ -9,11 +9,13 @@ import { rmsNorm, weight } from "../dsl/index.js"
 import { attention, attentionWeights, type Keys, type Queries } from "./attention.js"
 import {
   checkDecoder,
+  checkWindow,
   configObject,
   count,
   decoderFields,
+  expertFields,
+  expertsOf,
   isSparse,
-  several,
   sparseFields,
   unusedUnless,
   windowFields,
@@ -27,25 +29,22 @@ const configSchema = configObject(
     ...decoderFields,
     ...windowFields,
     ...sparseFields,
+    ...expertFields,
     model_type: z.enum(["qwen3", "qwen3_moe"]),
     attention_bias: z.boolean().default(false),
-    num_experts: several.optional(),
-    num_local_experts: several.optional(),
     num_experts_per_tok: count.default(8),
     moe_intermediate_size: count.default(768),
-    norm_topk_prob: z.boolean().default(false),
   },
   { nullable: ["sliding_window"], unused: unusedUnless("qwen3_moe") },
 )
   .transform((c) => ({
     ...withHeads(c),
-    experts: c.model_type === "qwen3_moe" ? (c.num_experts ?? c.num_local_experts ?? 128) : 0,
+    experts: c.model_type === "qwen3_moe" ? expertsOf(c, 128) : 0,
     window: c.use_sliding_window ? c.sliding_window : null,
   }))
   .superRefine((c, issues) => {
     const refuse = checkDecoder(c, issues, c.experts)
-    if (c.experts === 0 && c.window === null && c.layer_types?.includes("sliding_attention"))
-      refuse("layer_types", "layer_types names sliding_attention, and use_sliding_window or sliding_window is off")
+    if (c.experts === 0) checkWindow(c, refuse)
   })
 type Config = z.output<typeof configSchema>
 

@@ -64,7 +64,8 @@ export async function pull(repository: Repository, options: PullOptions = {}): P
   let total = 0
   const fetchAll = async (paths: readonly string[]) => {
     const found = await asker.again(() => pathsInfo({ ...of, paths: [...paths] }))
-    const files = paths.map((path) => listed(hub, path, new Map(found.map((f) => [f.path, f])).get(path)))
+    const byPath = new Map(found.map((f) => [f.path, f]))
+    const files = paths.map((path) => listed(hub, path, byPath.get(path)))
     total += files.reduce((n, f) => n + f.size, 0)
     for (const file of files) {
       const onBytes = (count: number) => {

@@ -42,8 +42,9 @@ export interface ChatResult extends GenerateResult {
 
 export type ChatGeneration = GenerationOf<ChatPart, ChatResult>
 
-/** Room that an answer has at least, in tokens, where old turns are dropped for it. */
+/** Room that an answer has at least, in tokens, where old turns are dropped for it: a paragraph or two. */
 const leastRoom = 256
+const hasRoom = ({ ids }: Written, context: number) => ids.length + leastRoom <= context
 
 export function createChat(model: Running, template: ChatTemplate | undefined) {
   return (given: readonly ChatMessage[], options: ChatOptions = {}): ChatGeneration =>
@@ -119,9 +120,17 @@ function writtenFor(
     return { text, ids: tokenizer.encode(text, { special: false }), dropped }
   }
   let written = write(0)
-  if (overflow === "drop-oldest")
-    for (let i = first + 1; i < messages.length && written.ids.length + leastRoom > facts.context; i++)
-      if (messages[i]!.role === "user") written = write(i - first)
+  if (overflow === "drop-oldest" && !hasRoom(written, facts.context)) {
+    // Turns begin with the user. The fewest that make room are found by halves: the more are left out, the shorter it is.
+    const turns = messages.flatMap(({ role }, i) => (role === "user" && i > first ? [i - first] : []))
+    let [low, high] = [0, turns.length - 1]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (hasRoom(write(turns[middle]!), facts.context)) high = middle
+      else low = middle + 1
+    }
+    if (turns.length > 0) written = write(turns[low]!)
+  }
   if (written.ids.length >= facts.context)
     throw new WeftError(
       "generate/context",
