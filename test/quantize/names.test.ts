@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { expect, test } from "vitest"
 import { families } from "../../models/index.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
-import { architectures, fileName, isInterleaved, modelName } from "../../runtime/weights/gguf/names.js"
+import { architectures, fileName, isInterleaved, modelName } from "../../runtime/weights/gguf/file-names.js"
 import { root } from "../support/goldens.js"
 
 const golden = join(root, "test/golden")
