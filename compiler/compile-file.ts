@@ -10,7 +10,9 @@ import type { WeightSpec } from "../dsl/tracing.js"
 import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
 import { printable, thrownText, WeftError } from "../runtime/errors.js"
 import { functionOf, hostText, oneOfNames, optionsOf } from "../runtime/host.js"
-import type { WeightType } from "../runtime/weights/dtypes.js"
+import { isPlainType, type WeightType } from "../runtime/weights/dtypes.js"
+import type { Format } from "../runtime/weights/formats/format.js"
+import { formatNamed } from "../runtime/weights/formats/named.js"
 import type { NameRules } from "../runtime/weights/names.js"
 import type { Parameter } from "../runtime/weights/parameters.js"
 import { type Compilation, compileProgram } from "./compile.js"
@@ -19,6 +21,7 @@ import { configOf, filePath, typed } from "./frontend/host.js"
 import { type LoadedModel, loadModel } from "./frontend/load.js"
 import type { Observed } from "./frontend/observed.js"
 import { placed } from "./frontend/stack.js"
+import type { Storage } from "./ir/loop.js"
 import type { AdapterFacts } from "./ir/machine.js"
 import { checkTuned, type TunedRecord } from "./schedule/tuned/record.js"
 import { treeLeaves } from "./trace/tree.js"
@@ -245,15 +248,25 @@ const isWeight = (x: unknown): boolean =>
 /** Doubles are rounded when they are loaded. */
 const storageNames = { F64: "f32", F32: "f32", F16: "f16", BF16: "bf16" } as const
 
+function storedAs(dtype: WeightType): Storage | Format {
+  if (isPlainType(dtype)) return storageNames[dtype]
+  const format = formatNamed(dtype)
+  if (format === undefined)
+    throw new WeftError("compile/storage", `${printable(dtype)} is no format of weights`, {
+      hint: "the formats stand in runtime/weights/formats",
+    })
+  return format
+}
+
 function storageOf(spec: WeightSpec, stored: ReturnType<NonNullable<CompileModelOptions["tensors"]>> | undefined) {
   if (stored === undefined) return "bf16"
-  const [first, ...others] = spec.tensors.map((name) => ({ name, dtype: stored.get(name)?.dtype ?? "BF16" }))
-  const other = others.find(({ dtype }) => storageNames[dtype] !== storageNames[first!.dtype])
+  const [first, ...others] = spec.tensors.map((name) => ({ name, dtype: stored.get(name)?.dtype ?? ("BF16" as const) }))
+  const other = others.find(({ dtype }) => storedAs(dtype) !== storedAs(first!.dtype))
   if (other !== undefined)
     throw new WeftError(
       "compile/storage",
       `${printable(first!.name)} is ${first!.dtype}, but ${printable(other.name)}, which is stacked with it, is ${other.dtype}`,
       { hint: "store all tensors of a stack in one format" },
     )
-  return storageNames[first!.dtype]
+  return storedAs(first!.dtype)
 }

@@ -1,7 +1,7 @@
 /**
  * The compiler, from top to bottom: `compileProgram` is the list of its passes as they run.
  *
- *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── simplify, hoist, online, outputs, gather, prefixes, scaled rows ──▶ tensor programs
+ *   model file ── frontend ──▶ module ── trace ──▶ tensor programs ── simplify, hoist, online, outputs, gather, prefixes, scaled rows, unpack ──▶ tensor programs
  *              ── fuse, split, divide-bindings ──▶ kernels ── schedule, tile ──▶ loops ── the target's own passes ──▶ loops
  *              ── prove, emit, plan ──▶ artifact
  *
@@ -21,6 +21,7 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
+import type { Format } from "../runtime/weights/formats/format.js"
 import { compileKernels, passed, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Kernel, Store } from "./ir/kernel.js"
@@ -32,6 +33,7 @@ import { defaultCutLimits } from "./kernel/cuts.js"
 import { createDivider, type Divided, kernelSteps } from "./kernel/divide-bindings.js"
 import { type Fused, fuse, type KernelStep } from "./kernel/fuse.js"
 import { mergeFolds } from "./kernel/merge-folds.js"
+import { cutRules } from "./kernel/rules.js"
 import { splitReductions } from "./kernel/split-reductions.js"
 import { markGrowing } from "./plan/growing.js"
 import { programArrays } from "./plan/host-arrays.js"
@@ -53,7 +55,7 @@ import { type TracedEntry, type TracedModel, traceModel } from "./trace/programs
 export interface CompileOptions {
   readonly target: ArtifactTarget
   /** How a weight lies in the checkpoint. */
-  readonly storage: (spec: WeightSpec) => Storage
+  readonly storage: (spec: WeightSpec) => Storage | Format
   /**
    * How values are kept between kernels: as they are computed, or rounded to bf16 where `storage.ts` says so, with products in f16 for them
    * (`half-products.ts`). Exact when left out.
@@ -183,7 +185,8 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   // A block holds its locals beside what it exchanges.
   const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
   const lanes = target.schedule.rules === "simt" ? { lanes: target.schedule.threads } : {}
-  const cuts = { ...defaultCutLimits, localElements, ...lanes }
+  const decodedElements = Math.min(cutRules.decodedElements, limits.bindingBytes >> 2)
+  const cuts = { ...defaultCutLimits, localElements, decodedElements, ...lanes }
   const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
   // Values of the places of a block, such as what each is scaled by, are short rows.
   const shortest = Math.max(shortestRow, (target.gather?.block ?? 0) + 1)

@@ -26,6 +26,8 @@ import {
 import { checkMemory } from "./artifact-memory.js"
 import { printable, WeftError } from "./errors.js"
 import { fromHost } from "./host.js"
+import { formatBytes } from "./weights/formats/layout.js"
+import { formatNamed } from "./weights/formats/named.js"
 
 const storageBytes: Readonly<Record<StorageName, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, bf16: 2, f16: 2 }
 const roles: readonly string[] = ["weight", "constant", "state", "input", "output", "scratch"]
@@ -194,9 +196,11 @@ function checkWeight(w: Fields, at: string): void {
   integer(w.buffer, 0, mostCount, `${at}.buffer`)
   integer(w.offset, 0, mostBytes, `${at}.offset`)
   text(w.tensor, `${at}.tensor`)
-  oneOf(w.storage, ["f32", "bf16", "f16"], `${at}.storage`)
+  oneOf(w.storage, w.format === undefined ? ["f32", "bf16", "f16"] : ["f32", "bf16", "f16", "u32"], `${at}.storage`)
   elements(w.shape, `${at}.shape`)
-  if (w.part === undefined) return
+  if (w.format !== undefined && formatNamed(text(w.format, `${at}.format`)) === undefined)
+    wrong(`${at}.format`, w.format, "a format of weights that this runtime has")
+  if (w.part === undefined && w.format === undefined) return
   const part = record(w.part, `${at}.part`)
   integer(part.begin, 0, mostBytes, `${at}.part.begin`)
   integer(part.end, 0, mostBytes, `${at}.part.end`)
@@ -208,7 +212,8 @@ function checkReferences({ slots, buffers, weights, constants, kernels, entries 
   for (const [i, b] of buffers.entries()) within(b.slot, slots, `buffers[${i}].slot`)
   for (const [i, w] of weights.entries()) {
     const b = within(w.buffer, buffers, `weights[${i}].buffer`)
-    const whole = w.shape.reduce((n, s) => n * s, 1) * storageBytes[w.storage]
+    const format = w.format === undefined ? undefined : formatNamed(w.format)
+    const whole = format ? formatBytes(format, w.shape) : w.shape.reduce((n, s) => n * s, storageBytes[w.storage])
     const { begin, end: until } = w.part ?? { begin: 0, end: whole }
     if (!(begin < until || whole === 0) || until > whole)
       wrong(`weights[${i}].part`, `${begin} to ${until}`, `some of the ${whole} bytes of the tensor`)

@@ -6,7 +6,7 @@
  */
 import type { Span } from "./errors.js"
 
-export const artifactVersion = 4
+export const artifactVersion = 5
 
 /** What artifacts are compiled for, which is a device's kind, too. */
 export const targetNames = ["webgpu", "wasm", "cuda"] as const
@@ -53,7 +53,9 @@ export interface ArtifactWeight {
   readonly tensor: string
   /** The shape that the checkpoint must have. */
   readonly shape: readonly number[]
-  readonly storage: "f32" | "bf16" | "f16"
+  readonly storage: "f32" | "bf16" | "f16" | "u32"
+  /** The format in which the tensor is stored: `part` are bytes of its planes then (`weights/formats`). */
+  readonly format?: string
   /** The bytes of the tensor that go there; all when left out. */
   readonly part?: { readonly begin: number; readonly end: number }
 }
@@ -210,4 +212,6 @@ export const isProven = ({ kernels }: Artifact): boolean => kernels.every((k) =>
 
 /** The bytes of a tensor that go into a buffer. */
 export const weightBytes = ({ shape, storage, part }: ArtifactWeight): number =>
-  part === undefined ? shape.reduce((n, s) => n * s, 1) * (storage === "f32" ? 4 : 2) : part.end - part.begin
+  part === undefined
+    ? shape.reduce((n, s) => n * s, 1) * (storage === "f32" || storage === "u32" ? 4 : 2)
+    : part.end - part.begin

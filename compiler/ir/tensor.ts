@@ -14,6 +14,7 @@ import type { Storage } from "./loop.js"
 import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
+import type { Packed } from "./tensor/formats.js"
 
 export interface Axis {
   readonly name: string
@@ -34,6 +35,8 @@ export interface Input extends Common {
   readonly storage: Storage
   /** Extents of the memory behind it, per axis; at least the extent's maximum. */
   readonly capacity: readonly number[]
+  /** A weight in a format, which pass `unpack` replaces by its planes; its storage is that of what they decode to. */
+  readonly packed?: Packed
 }
 export interface Constant extends Common {
   readonly kind: "constant"
@@ -134,9 +137,11 @@ export function input(
   dtype: DType,
   storage: Storage,
   capacity: readonly number[],
+  packed?: Packed,
 ): Input {
   distinct(axes)
-  return intern(`input ${name} ${role} ${axesKey(axes)} ${dtype} ${storage} ${capacity.join(",")}`, () => ({
+  const format = packed === undefined ? "" : ` ${packed.format.name} ${packed.stacked} ${packed.columns}`
+  return intern(`input ${name} ${role} ${axesKey(axes)} ${dtype} ${storage} ${capacity.join(",")}${format}`, () => ({
     kind: "input",
     name,
     role,
@@ -144,6 +149,7 @@ export function input(
     dtype,
     storage,
     capacity,
+    ...(packed === undefined ? {} : { packed }),
   }))
 }
 

@@ -38,6 +38,8 @@ export interface CutLimits {
   readonly localCost: number
   /** Recomputing up to this many operations in all is cheaper than a kernel. */
   readonly recompute: number
+  /** Elements of what is decoded once for many readers; any number when left out. */
+  readonly decodedElements?: number
 }
 
 const { localElements, localWork, localCost, recompute } = cutRules
@@ -77,14 +79,16 @@ export function chooseCuts(
       .find(
         (t) =>
           !inline.has(t) &&
+          !isOfWeights(t) &&
           undecided(t, buffers, locals) &&
           !foldsAlong(t, demand, draft) &&
           (wasteful(t, demand, limits) || scattered(t) || (inTurn(t) && !staysInPlace(t, draft))),
       )
     if (next === undefined) {
       const deep = tooDeep(order, (t) => hasMemory(t) || buffers.has(t) || locals.has(t))
-      if (deep === undefined) return { buffers, locals }
-      draft.cut(deep)
+      const more = deep ?? order.find((t) => !buffers.has(t) && isReadByMany(t, demand, limits))
+      if (more === undefined) return { buffers, locals }
+      draft.cut(more)
       continue
     }
     const together = siblings(next, draft).filter((t) => !buffers.has(t))
@@ -103,6 +107,21 @@ export function chooseCuts(
       else for (const t of together) draft.cut(t === next ? forward(t, draft) : t)
     }
   }
+}
+
+/** Whether a map is of nothing but weights: what it makes of them takes more memory than they do, such as what their bits stand for. */
+const isOfWeights = (t: Tensor): boolean =>
+  t.kind === "map" && t.args.some((a) => a.kind !== "iota") && t.args.every((a) => a.kind === "iota" || isWeight(a))
+
+function isWeight(t: Tensor): boolean {
+  if (t.kind === "gather") return isWeight(t.arg) && isOfWeights(t.index)
+  return t.kind === "reindex" ? isWeight(t.arg) : t.kind === "input" && t.role === "weight" && t.axes.length > 0
+}
+
+/** Whether so many elements ask for what weights decode to that it is made once; else it is made where it is read, and never has memory. */
+function isReadByMany(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLimits): boolean {
+  const { decodedElements = Number.POSITIVE_INFINITY } = limits
+  return isOfWeights(t) && size(t) <= decodedElements && (demand.get(t) ?? 0) >= cutRules.readsOfDecoded * size(t)
 }
 
 /** What has been decided, and what is known of it. */

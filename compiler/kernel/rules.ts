@@ -25,6 +25,10 @@ export const cutRules = {
   readsOfLocal: 16,
   /** How often each element of a row's operand is asked for, from which it has memory: 4 blocks of 128 columns make it again else. Not measured. */
   readsOfBlocks: 512,
+  /** How often each element that weights decode to is asked for, from which it has memory: more rows than are computed beside one another. Not measured. */
+  readsOfDecoded: 32,
+  /** Elements that weights decode to for which there is memory: half a gigabyte in bf16, several times the largest matrix of a layer. Not measured. */
+  decodedElements: 2 ** 28,
   /** Rows of a product from which matrix units take it: one row is a fold like others. Counted. */
   rowsOfUnits: 2,
   /** Share of a contraction's elements that is read behind an index of data, from which it has memory. Not measured. */

@@ -12,6 +12,7 @@ import { blockPrefixes, defaultPrefixLimits } from "./prefixes.js"
 import type { Units } from "./rewrite.js"
 import { scaleRows } from "./scaled-rows.js"
 import { simplify } from "./simplify.js"
+import { unpack } from "./unpack.js"
 
 export interface TensorPass {
   readonly name: string
@@ -46,6 +47,7 @@ export function tensorPasses({
   const grouped: Units = new Map()
   const prefixed: Units = new Map()
   const scaled: Units = new Map()
+  const unpacked: Units = new Map()
   const factors = keepFactors ? { products: Number.POSITIVE_INFINITY } : defaultHoistLimits
   const when = (condition: boolean, ...passes: readonly TensorPass[]) => (condition ? passes : [])
   return [
@@ -62,5 +64,6 @@ export function tensorPasses({
     ...when(gather !== undefined, { name: "gather", run: (results) => groupGathers(results, gather, grouped) }),
     { name: "prefixes", run: (results) => blockPrefixes(results, defaultPrefixLimits, prefixed) },
     ...when(scaledRows, { name: "scaled-rows", run: (results) => scaleRows(results, scaled) }),
+    { name: "unpack", run: (results) => unpack(results, unpacked) },
   ]
 }

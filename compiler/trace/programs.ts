@@ -11,9 +11,11 @@ import type { Program } from "../../dsl/model.js"
 import type { Tree } from "../../dsl/tensor.js"
 import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
 import { type Span, WeftError } from "../../runtime/errors.js"
+import type { Format } from "../../runtime/weights/formats/format.js"
 import { type Dim, dim } from "../ir/dim.js"
 import { identity, print, symbol } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
+import type { Packed } from "../ir/tensor/formats.js"
 import { homeOf, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { authorSpan, isTensor, shown } from "./arguments.js"
@@ -25,7 +27,7 @@ export interface ProgramOptions {
   /** Rows, such as tokens, of one call of a model's entry at most: it is traced for each of them that it has a use for. Ascending. */
   readonly bounds: readonly number[]
   /** How a weight lies in the checkpoint. */
-  readonly storage: (spec: WeightSpec) => Storage
+  readonly storage: (spec: WeightSpec) => Storage | Format
   /** How a state is kept; as its dtype when left out. */
   readonly states?: (spec: StateSpec) => Storage
   /** Numbers that the target chooses. */
@@ -220,12 +222,21 @@ function weightInputs(program: Program, storage: ProgramOptions["storage"]) {
     const dimensions = [...(spec.stack === undefined ? [] : [spec.stack]), ...spec.dimensions.flat()]
     const axes = dimensions.map((d) => ({ name: d.axis, extent: dim(d.extent as number) }))
     const capacity = dimensions.map((d) => d.extent as number)
-    const input = ir.input(`weights.${path}`, "weight", axes, "f32", storage(spec), capacity)
+    const stored = storage(spec)
+    const packed = typeof stored === "string" ? undefined : packedAs(stored, spec)
+    const held = typeof stored === "string" ? stored : "f32"
+    const input = ir.input(`weights.${path}`, "weight", axes, "f32", held, capacity, packed)
     weights.set(x, { input, spec })
     return input
   })
   return { tree: tree as Tree, weights: [...weights.values()] }
 }
+
+const packedAs = (format: Format, { stack, dimensions }: WeightSpec): Packed => ({
+  format,
+  stacked: stack === undefined ? 0 : 1,
+  columns: dimensions.at(-1)?.length ?? 0,
+})
 
 /** The inputs of a program's states, in its tree of them. */
 function stateInputs(program: Program, past: Dim, storage: ProgramOptions["states"]) {

@@ -5,11 +5,15 @@
  */
 
 import { printable, WeftError } from "../errors.js"
+import type { StoredType } from "./dtypes.js"
+import type { FormatName } from "./formats/format.js"
 import type { TensorInfo } from "./safetensors.js"
 import { type ByteSource, checkRange } from "./source.js"
 
 /** A tensor and the file that holds it. */
-export interface StoredTensor extends TensorInfo {
+export interface StoredTensor extends Omit<TensorInfo, "dtype"> {
+  /** How its bytes are to be read: numbers, or the planes of a format, one behind the other (`formats/layout.ts`). */
+  readonly dtype: StoredType | FormatName
   /** Name of the file inside the checkpoint. */
   readonly file: string
   readonly byteLength: number

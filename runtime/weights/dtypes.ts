@@ -5,6 +5,8 @@
  */
 
 import { WeftError } from "../errors.js"
+import type { FormatName } from "./formats/format.js"
+import { formatNamed } from "./formats/named.js"
 
 /** Bytes of one element. */
 const sizes = {
@@ -27,8 +29,10 @@ const sizes = {
 
 export type StoredType = keyof typeof sizes
 
-/** The formats in which Weft takes weights; F64 is rounded to F32. */
-export type WeightType = "F64" | "F32" | "F16" | "BF16"
+/** The number formats in which Weft takes weights; F64 is rounded to F32. */
+export type PlainType = "F64" | "F32" | "F16" | "BF16"
+/** What a weight is stored as: numbers, or the planes of a format. */
+export type WeightType = PlainType | FormatName
 
 export const storedTypes = Object.keys(sizes) as readonly StoredType[]
 
@@ -37,8 +41,12 @@ export function isStoredType(name: string): name is StoredType {
   return Object.hasOwn(sizes, name)
 }
 
-export function isWeightType(type: StoredType): type is WeightType {
+export function isPlainType(type: StoredType | FormatName): type is PlainType {
   return type === "F64" || type === "F32" || type === "F16" || type === "BF16"
+}
+
+export function isWeightType(type: StoredType | FormatName): type is WeightType {
+  return isPlainType(type) || formatNamed(type) !== undefined
 }
 
 /** Bytes of one element of `type`. */
@@ -63,7 +71,7 @@ export function tensorBytes(type: StoredType, shape: readonly number[]): number 
  *
  * @throws WeftError `checkpoint/size` when the bytes are not a whole number of elements
  */
-export function toFloat32(type: WeightType, bytes: Uint8Array): Float32Array {
+export function toFloat32(type: PlainType, bytes: Uint8Array): Float32Array {
   const size = sizes[type]
   if (bytes.length % size !== 0) {
     throw new WeftError("checkpoint/size", `${bytes.length} bytes are not a whole number of ${type} elements`, {

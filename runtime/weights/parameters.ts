@@ -58,7 +58,10 @@ export function matchParameters(
     if (!equalShapes(tensor.shape, shape))
       shapes.push(`${printable(tensor.name)} is [${tensor.shape.join(", ")}], the model has [${shape.join(", ")}]`)
     if (isWeight(tensor)) matched.set(name, tensor)
-    else types.push(`${printable(tensor.name)} is ${tensor.dtype}, weights are F64, F32, F16 or BF16`)
+    else
+      types.push(
+        `${printable(tensor.name)} is ${tensor.dtype}, weights are F64, F32, F16, BF16 or in a format of blocks`,
+      )
   }
   for (const [name, twin] of found.twins) {
     const [a, b] = [tensors.get(name)!, tensors.get(twin)!]

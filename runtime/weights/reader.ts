@@ -2,6 +2,7 @@
  * The bytes of an artifact's weights, out of the tensors that stand for them in a checkpoint.
  *
  *     F32, F16, BF16   as they are stored        F64   rounded to the nearest float32        BF16 as f16   where that is asked for
+ *     a format         bytes of its planes, as the checkpoint gives them
  */
 import type { ArtifactModel, ArtifactWeight } from "../artifact.js"
 import { printable, WeftError } from "../errors.js"
@@ -11,7 +12,7 @@ import { findNames } from "./names.js"
 import { narrower } from "./narrow.js"
 import type { WeightTensor } from "./parameters.js"
 
-const stored = { f32: ["F32", "F64"], f16: ["F16"], bf16: ["BF16"] } as const
+const stored = { f32: ["F32", "F64"], f16: ["F16"], bf16: ["BF16"], u32: [] } as const
 /** Bytes that are compared at a time. */
 const blockBytes = 2 ** 24
 
@@ -29,13 +30,15 @@ export function weightReader(
 ) {
   const narrowers = new Map<string, ReturnType<typeof narrower>>()
   return async (
-    { tensor, storage, shape }: ArtifactWeight,
+    { tensor, storage, shape, format }: ArtifactWeight,
     offset: number,
     length: number,
     into?: Uint8Array,
   ): Promise<Uint8Array> => {
     const found = tensors.get(tensor)
-    const formats: readonly string[] = stored[storage]
+    if (found !== undefined && format !== undefined && found.dtype === format)
+      return checkpoint.read(found, offset, length, into)
+    const formats: readonly string[] = format === undefined ? stored[storage] : [format]
     if (narrows && found?.dtype === "BF16" && storage === "f16") {
       const narrow = narrowers.get(tensor) ?? narrower(tensor, shape.at(-1)!)
       narrowers.set(tensor, narrow)

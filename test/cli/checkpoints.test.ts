@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type LoadProgress, load, type NodeLoadOptions } from "../../cli/node.js"
 import type { Artifact } from "../../runtime/artifact.js"
-import { toFloat32, type WeightType } from "../../runtime/weights/dtypes.js"
+import { type PlainType, type StoredType, toFloat32 } from "../../runtime/weights/dtypes.js"
 import { type TensorData, writeSafetensors } from "../../runtime/weights/safetensors-writer.js"
 import { refusal } from "../generate/model.js"
 import { type Golden, loadGolden, normalisedError } from "../support/goldens.js"
@@ -32,7 +32,7 @@ async function changed(change: (all: TensorData[]) => readonly TensorData[]): Pr
   await cp(golden.folder, to, { recursive: true })
   const all: TensorData[] = []
   for (const stored of golden.checkpoint.tensors.values())
-    all.push({ ...stored, data: await golden.checkpoint.read(stored) })
+    all.push({ ...stored, dtype: stored.dtype as StoredType, data: await golden.checkpoint.read(stored) })
   await writeFile(join(to, "model.safetensors"), writeSafetensors(change(all)))
   return to
 }
@@ -135,7 +135,7 @@ test("YaRN's context is its original one times the factor, whatever max_position
 describe("formats", () => {
   const doubles = (all: TensorData[]): TensorData[] =>
     all.map((t) => {
-      const data = Float64Array.from(toFloat32(t.dtype as WeightType, t.data), (x) => x * (1 + 2 ** -30))
+      const data = Float64Array.from(toFloat32(t.dtype as PlainType, t.data), (x) => x * (1 + 2 ** -30))
       return { ...t, dtype: "F64", data: new Uint8Array(data.buffer) }
     })
 

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { chooseDevice } from "../../cli/device.js"
 import { type LoadedModel, load, type NodeLoadOptions } from "../../cli/node.js"
+import type { StoredType } from "../../runtime/weights/dtypes.js"
 import type { TensorData } from "../../runtime/weights/safetensors-writer.js"
 import { writeSafetensors } from "../../runtime/weights/safetensors-writer.js"
 import { refusal } from "../generate/model.js"
@@ -35,7 +36,7 @@ async function changed(
   await writeFile(join(to, "config.json"), JSON.stringify(config({ ...golden.checkpoint.config })))
   const all: TensorData[] = []
   for (const stored of golden.checkpoint.tensors.values())
-    all.push({ ...stored, data: await golden.checkpoint.read(stored) })
+    all.push({ ...stored, dtype: stored.dtype as StoredType, data: await golden.checkpoint.read(stored) })
   await writeFile(join(to, "model.safetensors"), writeSafetensors(tensors(all)))
   return to
 }

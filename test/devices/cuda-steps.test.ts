@@ -40,7 +40,7 @@ const advance = (total: Uint8Array, token: number, place: number) =>
 const names = Object.keys(kernels)
 const artifact: Artifact = {
   format: "weft",
-  version: 4,
+  version: 5,
   target: "cuda",
   precision: "exact",
   model: { family: "number", context: 24, chunk: 4, vocabulary: vocab, endTokens: [] },

@@ -7,7 +7,7 @@ import { refusal } from "./model.js"
 /** y = kernel(x), with a weight; every kind of part once. */
 const small: Artifact = {
   format: "weft",
-  version: 4,
+  version: 5,
   target: "wasm",
   precision: "exact",
   model: { family: "small", context: 8, chunk: 4, vocabulary: 16, endTokens: [1] },

@@ -120,7 +120,7 @@ test("everything wrong is in one error", async () => {
     "wide" is [4, 2], the model has [2, 4]
     "flat" is [], the model has [8]
   1 of another type:
-    "whole" is I64, weights are F64, F32, F16 or BF16
+    "whole" is I64, weights are F64, F32, F16, BF16 or in a format of blocks
 hint: the export is incomplete, or config.json is that of another model`,
   )
 })

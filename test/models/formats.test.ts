@@ -1,0 +1,94 @@
+/** A model whose matrices are stored in a format computes what it does with the weights that they decode to. */
+import { afterAll, describe, expect, test } from "vitest"
+import { compileFile } from "../../compiler/internal.js"
+import { model as qwen3 } from "../../models/qwen3.js"
+import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
+import { long, seed } from "../laws/settings.js"
+import { checkpointOf, randomWeight, randomWords, type StoredWeight } from "../support/formats.js"
+import { normalisedError } from "../support/goldens.js"
+import { logitsOf, openSession } from "../support/session.js"
+import { tensorShapes } from "../support/specs.js"
+
+const dense = {
+  model_type: "qwen3",
+  vocab_size: 96,
+  hidden_size: 256,
+  intermediate_size: 512,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 64,
+  max_position_embeddings: 128,
+  eos_token_id: 1,
+  tie_word_embeddings: true,
+}
+const experts = {
+  ...dense,
+  model_type: "qwen3_moe",
+  tie_word_embeddings: false,
+  num_experts: 4,
+  num_experts_per_tok: 2,
+  moe_intermediate_size: 256,
+  norm_topk_prob: true,
+}
+
+const formats = [
+  "q8_0",
+  "q4_0",
+  "q4_1",
+  "q5_0",
+  "q5_1",
+  "q4_k",
+  "q5_k",
+  "q6_k",
+  "iq4_nl",
+  "iq4_xs",
+  "int4-g128",
+  "int8-g32-bf16",
+  "int4-g64-symmetric",
+  "int4-g32-ordered",
+  "fp8-128x128",
+  "fp8-row",
+  "fp8-tensor",
+] as const
+
+const device = await createWasmDevice({ threads: 1 })
+afterAll(() => device.dispose())
+
+/** Matrices in a format, vectors in f32; and the same with all in f32. */
+function checkpoints(config: object, formatOf: (name: string) => string) {
+  const next = randomWords(seed + 1)
+  const both = [...tensorShapes(qwen3, config)].map(([name, shape]) => {
+    if (shape.length > 1) return randomWeight(name, shape, formatOf(name), next)
+    const values = Float32Array.from({ length: shape[0]! }, () => 0.75 + next() / 2 ** 33)
+    const plain: StoredWeight = { name, shape, dtype: "F32", bytes: new Uint8Array(values.buffer) }
+    return { stored: plain, plain }
+  })
+  return [both.map((w) => w.stored), both.map((w) => w.plain)].map((ws) => checkpointOf({ ...config }, ws))
+}
+
+const ids = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 96)
+
+async function logits(checkpoint: ReturnType<typeof checkpointOf>, chunk: number): Promise<Float32Array> {
+  const tensors = () => checkpoint.tensors as ReadonlyMap<string, { readonly dtype: "F32" }>
+  const { compilation } = await compileFile("models/qwen3.ts", checkpoint.config, "wasm", { tensors, verify: true })
+  const session = await openSession(compilation, device, checkpoint)
+  const made = await logitsOf(session, ids, chunk)
+  session.dispose()
+  return made
+}
+
+describe("logits on WebAssembly", () => {
+  const drawn = long ? formats : formats.filter((_, i) => i % 4 === seed % 4)
+  test.each(drawn)("%s", async (format) => {
+    for (const [config, chunk] of [
+      [dense, 24],
+      [experts, 7],
+    ] as const) {
+      const [stored, plain] = checkpoints(config, () => format)
+      const expected = await logits(plain!, 24)
+      expect(Math.max(...expected)).toBeGreaterThan(0.1)
+      expect(normalisedError(await logits(stored!, chunk), expected)).toBeLessThan(1e-8)
+    }
+  })
+})
