@@ -14,6 +14,7 @@ import { join } from "node:path"
 import { printable, WeftError } from "../errors.js"
 import { assembleCheckpoint, type Checkpoint, textFiles } from "./checkpoint.js"
 import { type Folder, openFile, openFolder } from "./file-source.js"
+import { openGgufFile } from "./gguf/file.js"
 import { parseConfig } from "./json.js"
 import { readHeader, type SafetensorsHeader } from "./safetensors.js"
 import { collectTensors, parseIndex, type WeightMap } from "./shards.js"
@@ -25,12 +26,16 @@ const maxConfigBytes = 10_000_000
 const maxIndexBytes = 100_000_000
 
 /**
- * Opens a checkpoint folder: reads its configs and the headers of its weights, and checks that they agree.
+ * Opens a checkpoint: of a folder its configs and the headers of its weights, and checks that they agree; or a GGUF file.
  *
+ * @param path a folder, or a file whose name ends in `.gguf`
  * @throws WeftError `checkpoint/missing`, `checkpoint/json`, `checkpoint/too-large`, `checkpoint/link`, `checkpoint/unreadable`,
- * `checkpoint/index`, `checkpoint/duplicate`, and what `readHeader` throws
+ * `checkpoint/index`, `checkpoint/duplicate`, and what `readHeader` or `openGguf` throws
  */
-export async function openCheckpoint(directory: string): Promise<Checkpoint> {
+export const openCheckpoint = (path: string): Promise<Checkpoint> =>
+  /\.gguf$/i.test(path) ? openGgufFile(path) : openCheckpointFolder(path)
+
+async function openCheckpointFolder(directory: string): Promise<Checkpoint> {
   const folder = await openFolder(directory)
   const config = await readObject(folder, "config.json")
   if (config === undefined) {

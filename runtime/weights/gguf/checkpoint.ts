@@ -1,0 +1,114 @@
+/**
+ * A GGUF file as a checkpoint: what a folder says in its config.json and safetensors, out of one file.
+ *
+ *     await openGguf({ name: "qwen3-0.6b.gguf", sources })   →   { config: { model_type: "qwen3", … }, tensors: model.embed_tokens.weight, … }
+ */
+import { printable, WeftError } from "../../errors.js"
+import type { Checkpoint, StoredTensor } from "../checkpoint.js"
+import { toFloat32 } from "../dtypes.js"
+import { type ByteSource, checkRange } from "../source.js"
+import { configOf } from "./config.js"
+import { type GgufTensor, readGgufHeader } from "./container.js"
+import { namedTensors, type Rows, rowsOf } from "./names.js"
+
+/**
+ * Reads the header and makes a checkpoint of it. The source is closed with the checkpoint, or when it is refused.
+ *
+ * @param name what messages call the checkpoint
+ * @throws WeftError `checkpoint/…` where the header is not as it must be, the architecture or a type is not known, or metadata and tensors
+ * do not fit together
+ */
+export async function openGguf(name: string, source: ByteSource): Promise<Checkpoint> {
+  try {
+    return await assemble(name, source)
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+async function assemble(name: string, source: ByteSource): Promise<Checkpoint> {
+  const header = await readGgufHeader(source)
+  const config = configOf(name, header, await frequenciesOf(header.tensors.get("rope_freqs.weight"), source))
+  const rows = namedTensors(name, config, header.tensors, String(header.metadata.get("general.architecture")))
+  const tensors = new Map([...rows].map(([model, found]) => [model, storedTensor(model, found, source.name)]))
+  let closed: Promise<unknown> | undefined
+  return {
+    folder: name,
+    config,
+    generationConfig: undefined,
+    tensors,
+    readText: async () => undefined,
+    async read(tensor, byteOffset = 0, byteLength = tensor.byteLength - byteOffset, into) {
+      if (closed || tensors.get(tensor.name) !== tensor)
+        throw new WeftError(
+          "checkpoint/range",
+          `${printable(`${name}: ${tensor.name}`)}: ${closed ? "the checkpoint is closed" : "no tensor of this checkpoint"}`,
+          { hint: "read tensors of `checkpoint.tensors`, before `close()`" },
+        )
+      checkRange(`${name}: ${tensor.name}`, tensor.byteLength, byteOffset, byteLength)
+      return readRows(rows.get(tensor.name)!, source, byteOffset, byteLength, into)
+    },
+    async close() {
+      closed ??= source.close()
+      await closed
+    },
+  }
+}
+
+/** The numbers of a small tensor. */
+async function frequenciesOf(tensor: GgufTensor | undefined, source: ByteSource): Promise<Float32Array | undefined> {
+  if (tensor === undefined) return undefined
+  if (tensor.type.dtype !== "F32" || tensor.byteLength > 65_536)
+    throw new WeftError(
+      "checkpoint/dtype",
+      `${printable(source.name)}: tensor "rope_freqs.weight" is ${tensor.type.name} [${tensor.shape.join(", ")}], and a few numbers in F32 are expected`,
+      {
+        hint: "convert the model anew",
+      },
+    )
+  return toFloat32("F32", await source.read(tensor.begin, tensor.byteLength))
+}
+
+/** Bytes of a row of the file's tensor. */
+const rowBytes = (of: GgufTensor): number => of.byteLength / rowsOf(of)
+
+function storedTensor(name: string, { of, shape, first, count }: Rows, file: string): StoredTensor {
+  const begin = of.begin + first * rowBytes(of)
+  const byteLength = count * rowBytes(of)
+  return { name, dtype: of.type.dtype, shape, file, begin, end: begin + byteLength, byteLength }
+}
+
+/** A range of a tensor's bytes. Rows that are out of order are read by whole heads and put back. */
+async function readRows(
+  { of, first, head }: Rows,
+  source: ByteSource,
+  from: number,
+  length: number,
+  into?: Uint8Array,
+): Promise<Uint8Array> {
+  const row = rowBytes(of)
+  const begin = of.begin + first * row
+  if (head === undefined) return source.read(begin + from, length, into)
+  const headBytes = head * row
+  const start = Math.floor(from / headBytes) * headBytes
+  const end = Math.ceil((from + length) / headBytes) * headBytes
+  const read = await source.read(begin + start, end - start)
+  const whole = inOrder(read, head, row)
+  const part = whole.subarray(from - start, from - start + length)
+  if (into === undefined) return part
+  into.set(part)
+  return into
+}
+
+/** Rows of whole heads with the halves of each head one after the other again. */
+function inOrder(bytes: Uint8Array, head: number, row: number): Uint8Array {
+  const ordered = new Uint8Array(bytes.length)
+  const half = head / 2
+  for (let at = 0; at < bytes.length; at += head * row)
+    for (let r = 0; r < head; r++) {
+      const place = at + ((r % 2) * half + (r >> 1)) * row
+      ordered.set(bytes.subarray(at + r * row, at + (r + 1) * row), place)
+    }
+  return ordered
+}
