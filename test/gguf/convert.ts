@@ -4,6 +4,7 @@
  */
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { toFloat32 } from "../../runtime/weights/dtypes.js"
+import { quantizers } from "../../runtime/weights/quantize/quantizers.js"
 import { type Datum, type GgufToWrite, ggmlTypes, type TensorToWrite } from "../support/gguf.js"
 
 /** What of a golden's config is written. */
@@ -44,6 +45,8 @@ export interface ConvertOptions {
   /** How experts are written. */
   readonly experts?: "stacked" | "fused" | "split"
   readonly qkv?: "fused" | "apart"
+  /** Matrices but the router's in blocks, where their rows are some. */
+  readonly blocks?: "Q8_0"
 }
 
 const architectures: Readonly<Record<string, string>> = {
@@ -58,7 +61,7 @@ const architectures: Readonly<Record<string, string>> = {
 }
 
 interface Piece {
-  readonly type: keyof typeof ggmlTypes
+  readonly type: keyof typeof ggmlTypes | "Q8_0"
   readonly shape: readonly number[]
   readonly data: Uint8Array
 }
@@ -92,8 +95,10 @@ export async function convert(checkpoint: Checkpoint, options: ConvertOptions = 
     const [, stem, kind] = /^(.*)\.(weight|bias)$/.exec(tensor.name)!
     const bytes = (await checkpoint.read(tensor)).slice()
     const isVector = tensor.shape.length === 1 || tensor.shape[0] === 1
-    const piece: Piece =
-      isVector && options.vectors !== "stored"
+    const isBlocks = options.blocks && !isVector && tensor.shape.at(-1)! % 32 === 0 && !stem!.endsWith(".gate")
+    const piece: Piece = isBlocks
+      ? { type: "Q8_0", shape: tensor.shape, data: blocksOf(toFloat32(tensor.dtype as "BF16", bytes)) }
+      : isVector && options.vectors !== "stored"
         ? {
             type: "F32",
             shape: [tensor.shape.at(-1)!],
@@ -125,9 +130,21 @@ export async function convert(checkpoint: Checkpoint, options: ConvertOptions = 
   if (divisors)
     pieces.set("rope_freqs.weight", { type: "F32", shape: [divisors.length], data: new Uint8Array(divisors.buffer) })
   const tensors = [...pieces].map(
-    ([name, { type, shape, data }]): TensorToWrite => ({ name, type: ggmlTypes[type], shape, data }),
+    ([name, { type, shape, data }]): TensorToWrite => ({
+      name,
+      type: type === "Q8_0" ? 8 : ggmlTypes[type],
+      shape,
+      data,
+    }),
   )
   return { metadata: metadataOf(config, architecture), tensors }
+}
+
+export function blocksOf(weights: Float32Array): Uint8Array {
+  const { quantize, block, bytes } = quantizers.q8_0
+  const into = new Uint8Array((weights.length / block) * bytes)
+  quantize(weights, into)
+  return into
 }
 
 /** w.reshape(heads, 2, d / 2, …).swapaxes(1, 2) */

@@ -6,6 +6,8 @@
 import { printable, WeftError } from "../../errors.js"
 import type { Checkpoint, StoredTensor } from "../checkpoint.js"
 import { toFloat32 } from "../dtypes.js"
+import { blockReader, type RangeReader } from "../formats/block-reader.js"
+import { formatBytes } from "../formats/layout.js"
 import { type ByteSource, checkRange } from "../source.js"
 import { configOf } from "./config.js"
 import { type GgufTensor, readGgufHeader } from "./container.js"
@@ -30,7 +32,8 @@ export async function openGguf(name: string, source: ByteSource): Promise<Checkp
 async function assemble(name: string, source: ByteSource): Promise<Checkpoint> {
   const header = await readGgufHeader(source)
   const config = configOf(name, header, await frequenciesOf(header.tensors.get("rope_freqs.weight"), source))
-  const rows = namedTensors(name, config, header.tensors, String(header.metadata.get("general.architecture")))
+  const architecture = String(header.metadata.get("general.architecture"))
+  const rows = namedTensors(name, header.tensors, { config, architecture })
   const tensors = new Map([...rows].map(([model, found]) => [model, storedTensor(model, found, source.name)]))
   let closed: Promise<unknown> | undefined
   return {
@@ -47,7 +50,7 @@ async function assemble(name: string, source: ByteSource): Promise<Checkpoint> {
           { hint: "read tensors of `checkpoint.tensors`, before `close()`" },
         )
       checkRange(`${name}: ${tensor.name}`, tensor.byteLength, byteOffset, byteLength)
-      return readRows(rows.get(tensor.name)!, source, byteOffset, byteLength, into)
+      return readerOf(rows.get(tensor.name)!, source)(byteOffset, byteLength, into)
     },
     async close() {
       closed ??= source.close()
@@ -59,7 +62,7 @@ async function assemble(name: string, source: ByteSource): Promise<Checkpoint> {
 /** The numbers of a small tensor. */
 async function frequenciesOf(tensor: GgufTensor | undefined, source: ByteSource): Promise<Float32Array | undefined> {
   if (tensor === undefined) return undefined
-  if (tensor.type.dtype !== "F32" || tensor.byteLength > 65_536)
+  if (tensor.type.stored !== "F32" || tensor.byteLength > 65_536)
     throw new WeftError(
       "checkpoint/dtype",
       `${printable(source.name)}: tensor "rope_freqs.weight" is ${tensor.type.name} [${tensor.shape.join(", ")}], and a few numbers in F32 are expected`,
@@ -74,12 +77,22 @@ async function frequenciesOf(tensor: GgufTensor | undefined, source: ByteSource)
 const rowBytes = (of: GgufTensor): number => of.byteLength / rowsOf(of)
 
 function storedTensor(name: string, { of, shape, first, count }: Rows, file: string): StoredTensor {
+  const { stored } = of.type
   const begin = of.begin + first * rowBytes(of)
-  const byteLength = count * rowBytes(of)
-  return { name, dtype: of.type.dtype, shape, file, begin, end: begin + byteLength, byteLength }
+  const end = begin + count * rowBytes(of)
+  return typeof stored === "string"
+    ? { name, dtype: stored, shape, file, begin, end, byteLength: end - begin }
+    : { name, dtype: stored.format.name, shape, file, begin, end, byteLength: formatBytes(stored.format, shape) }
 }
 
-/** A range of a tensor's bytes. Rows that are out of order are read by whole heads and put back. */
+/** Bytes of a tensor as the rest of the runtime knows them: of blocks the planes. */
+function readerOf(rows: Rows, source: ByteSource): RangeReader {
+  const { stored } = rows.of.type
+  const read: RangeReader = (offset, length, into) => readRows(rows, source, offset, length, into)
+  return typeof stored === "string" ? read : blockReader(stored, rows.shape, read)
+}
+
+/** A range of a tensor's bytes in the file. Rows that are out of order are read by whole heads and put back. */
 async function readRows(
   { of, first, head }: Rows,
   source: ByteSource,

@@ -53,9 +53,6 @@ const families: Readonly<Record<string, Family>> = {
   }),
 }
 
-/** Whether the architecture's files have the rows of queries and keys in another order (`names.ts`). */
-export const isPermuted = (architecture: string): boolean => architecture === "llama"
-
 /** Fields by which the result would be another, and the values by which it is not. */
 const neutral: Readonly<Record<string, readonly unknown[]>> = {
   "attention.causal": [true],

@@ -10,13 +10,13 @@
 import type { MetadataValue } from "@huggingface/gguf"
 import { type ErrorCode, printable, WeftError } from "../../errors.js"
 import type { ByteSource } from "../source.js"
-import { type BlockType, blockTypes } from "./types.js"
+import { type GgufType, ggufTypes, unreadType } from "./types.js"
 
 export type Value = MetadataValue
 
 export interface GgufTensor {
   readonly name: string
-  readonly type: BlockType
+  readonly type: GgufType
   /** Row-major: the last dimension lies closely. GGUF counts them the other way round. */
   readonly shape: readonly number[]
   /** Bytes from the beginning of the file. */
@@ -224,7 +224,7 @@ function tensorOf(
   const here = `tensor ${printable(name)}`
   if (name === "" || textBytes(name) > most.nameBytes)
     refuse("checkpoint/header", `${here}: the name is empty or too long`)
-  const type = blockTypes.get(dtype)
+  const type = ggufTypes.get(dtype)
   if (type === undefined) return refuseType(here, dtype, refuse)
   const shape = dims.map(Number).reverse()
   const count = shape.reduce((n, extent) => n * extent, 1)
@@ -247,35 +247,12 @@ function tensorOf(
 }
 
 function refuseType(here: string, dtype: number, refuse: Refuse): never {
-  const known = [...blockTypes.values()].map(({ name }) => name).join(", ")
+  const known = [...ggufTypes.values()].map(({ name }) => name).join(", ")
   return refuse(
     "checkpoint/dtype",
-    `${here} is of the type ${typeNames[dtype] ?? `number ${dtype}`}, which is not supported; ${known} are`,
+    `${here} is of the type ${unreadType(dtype)}, which is not supported; ${known} are`,
     hints.types,
   )
-}
-
-/** What is known by name and not read. */
-const typeNames: Readonly<Record<number, string>> = {
-  9: "Q8_1",
-  10: "Q2_K",
-  11: "Q3_K",
-  15: "Q8_K",
-  16: "IQ2_XXS",
-  17: "IQ2_XS",
-  18: "IQ3_XXS",
-  19: "IQ1_S",
-  21: "IQ3_S",
-  22: "IQ2_S",
-  24: "I8",
-  25: "I16",
-  26: "I32",
-  27: "I64",
-  29: "IQ1_M",
-  34: "TQ1_0",
-  35: "TQ2_0",
-  39: "MXFP4",
-  40: "NVFP4",
 }
 
 function checkOverlap(tensors: readonly GgufTensor[], refuse: Refuse): void {

@@ -11,8 +11,15 @@
  * head: row 2j + p of a head is row p · d/2 + j of the model. Source: `gguf-py/gguf/tensor_mapping.py`, `conversion/llama.py`.
  */
 import { printable, WeftError } from "../../errors.js"
-import { type Config, isPermuted } from "./config.js"
+import type { Config } from "./config.js"
 import type { GgufTensor } from "./container.js"
+import { isInterleaved, modelName } from "./file-names.js"
+
+/** What the names depend on. */
+interface Model {
+  readonly config: Config
+  readonly architecture: string
+}
 
 /** Rows of a tensor of the file, which stand for a tensor of the model. */
 export interface Rows {
@@ -28,29 +35,6 @@ export interface Rows {
 export const rowsOf = ({ shape }: Pick<GgufTensor, "shape">): number =>
   shape.length === 1 ? shape[0]! : shape.slice(0, -1).reduce((n, extent) => n * extent, 1)
 
-const whole: Readonly<Record<string, string>> = {
-  token_embd: "model.embed_tokens",
-  output_norm: "model.norm",
-  output: "lm_head",
-}
-
-const parts: Readonly<Record<string, string>> = {
-  attn_norm: "input_layernorm",
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_output: "self_attn.o_proj",
-  attn_q_norm: "self_attn.q_norm",
-  attn_k_norm: "self_attn.k_norm",
-  ffn_norm: "post_attention_layernorm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-  ffn_gate_shexp: "mlp.shared_expert.gate_proj",
-  ffn_up_shexp: "mlp.shared_expert.up_proj",
-  ffn_down_shexp: "mlp.shared_expert.down_proj",
-}
-
 /** Beside the weights, and known from elsewhere: `rope_freqs` goes into the config. */
 const passedOver = /^(blk\.\d+\.)?(rope_freqs|attn_rot_embd)\.weight$/
 
@@ -60,15 +44,14 @@ const passedOver = /^(blk\.\d+\.)?(rope_freqs|attn_rot_embd)\.weight$/
  */
 export function namedTensors(
   file: string,
-  config: Config,
   tensors: ReadonlyMap<string, GgufTensor>,
-  architecture: string,
+  model: Model,
 ): ReadonlyMap<string, Rows> {
   const found = new Map<string, Rows>()
   const unknown: string[] = []
   for (const tensor of tensors.values()) {
     if (passedOver.test(tensor.name)) continue
-    const named = partsOf(tensor, config, isPermuted(architecture), (problem) => refuse(file, tensor, problem))
+    const named = partsOf(tensor, model, (problem) => refuse(file, tensor, problem))
     if (named === undefined) unknown.push(printable(tensor.name))
     for (const [name, rows] of named ?? []) {
       const other = found.get(name)
@@ -86,7 +69,7 @@ export function namedTensors(
   if (unknown.length > 0)
     throw new WeftError(
       "checkpoint/parameters",
-      `${printable(file)} has ${unknown.length} tensors that the architecture ${architecture} has not: ${unknown.slice(0, 10).join(", ")}`,
+      `${printable(file)} has ${unknown.length} tensors that the architecture ${model.architecture} has not: ${unknown.slice(0, 10).join(", ")}`,
       {
         hint: "the model computes without them, so its numbers would be wrong; is it of another architecture, or with an adapter?",
       },
@@ -107,70 +90,65 @@ function refuse(file: string, { name, shape }: GgufTensor, problem: string): nev
 type Named = readonly (readonly [name: string, rows: Rows])[]
 type Refuse = (problem: string) => never
 
-function partsOf(tensor: GgufTensor, config: Config, permuted: boolean, refuse: Refuse): Named | undefined {
-  const [, layer, part, expert, kind] =
-    /^(?:blk\.(\d{1,4})\.)?([a-z_]+)(?:\.(\d{1,4}))?\.(weight|bias)$/.exec(tensor.name) ?? []
-  if (part === undefined) return undefined
-  if (layer === undefined) {
-    const name = expert === undefined && Object.hasOwn(whole, part) ? whole[part] : undefined
-    return name === undefined ? undefined : [[`${name}.${kind}`, all(tensor)]]
-  }
-  const here = `model.layers.${layer}`
+function partsOf(tensor: GgufTensor, { config, architecture }: Model, refuse: Refuse): Named | undefined {
+  const { name } = tensor
   const number = (field: string) => Number(config[field])
-  const [heads, keys, head] = [number("num_attention_heads"), number("num_key_value_heads"), number("head_dim")]
-  const block = config.model_type === "mixtral" ? "block_sparse_moe" : "mlp"
-  if (part === "ffn_gate_inp") return [[`${here}.${block}.gate.${kind}`, all(tensor)]]
-  // A row, which llama.cpp takes for a vector.
-  if (part === "ffn_gate_inp_shexp")
-    return [[`${here}.mlp.shared_expert_gate.${kind}`, { ...all(tensor), shape: [1, tensor.shape.at(-1)!] }]]
+  const nameOf = (of: string) => modelName(String(config.model_type), of)
+  const [, layer, part, expert, kind] = /^blk\.(\d{1,4})\.([a-z_]+)(?:\.(\d{1,4}))?\.(weight|bias)$/.exec(name) ?? []
   if (part === "attn_qkv") {
-    const at = (name: string, first: number, count: number, turned: boolean): Named[number] => [
-      `${here}.self_attn.${name}_proj.${kind}`,
-      cut(tensor, first * head, count * head, turned && permuted ? head : undefined),
-    ]
-    if (rowsOf(tensor) !== (heads + 2 * keys) * head)
-      refuse(`and queries, keys and values have ${(heads + 2 * keys) * head} rows`)
-    return [at("q", 0, heads, true), at("k", heads, keys, true), at("v", heads + keys, keys, false)]
+    const three = ["attn_q", "attn_k", "attn_v"].map((p) => `blk.${layer}.${p}.${kind}`)
+    return joinedHeads(tensor, three, nameOf, { config, architecture }, refuse)
   }
-  const stacked = expertParts(part, config)
-  if (stacked !== undefined && (part.endsWith("_exps") ? expert === undefined : expert !== undefined)) {
-    const nameOf = (e: number, p: string) => `${here}.${block}.experts.${e}.${p}.${kind}`
-    if (expert !== undefined) return [[nameOf(Number(expert), stacked[0]!), all(tensor)]]
-    return slices(tensor, number("num_experts"), stacked, nameOf, refuse)
+  if (part === "ffn_gate_up_exps") {
+    const both = ["ffn_gate_exps", "ffn_up_exps"].map((p) => nameOf(`blk.${layer}.${p}.${kind}`)!)
+    return slices(tensor, number("num_experts"), both, refuse)
   }
-  if (expert !== undefined || !Object.hasOwn(parts, part)) return undefined
-  const turns = permuted && (part === "attn_q" || part === "attn_k")
-  if (turns && rowsOf(tensor) % head !== 0) refuse(`and heads have ${head} channels`)
-  return [[`${here}.${parts[part]}.${kind}`, cut(tensor, 0, rowsOf(tensor), turns ? head : undefined, tensor.shape)]]
+  if (expert !== undefined) {
+    const stacked = nameOf(`blk.${layer}.${part}_exps.${kind}`)
+    return stacked === undefined ? undefined : [[inExpert(stacked, Number(expert)), all(tensor)]]
+  }
+  const found = nameOf(name)
+  if (found === undefined) return undefined
+  if (found.includes("*")) return slices(tensor, number("num_experts"), [found], refuse)
+  // A row, which llama.cpp takes for a vector.
+  if (part === "ffn_gate_inp_shexp") return [[found, { ...all(tensor), shape: [1, tensor.shape.at(-1)!] }]]
+  if (!isInterleaved(architecture, name)) return [[found, all(tensor)]]
+  const head = number("head_dim")
+  if (rowsOf(tensor) % head !== 0) refuse(`and heads have ${head} channels`)
+  if (tensor.shape.length === 1 && tensor.type.block > 1)
+    refuse("and its blocks have no rows that could be put in order")
+  return [[found, { ...all(tensor), head }]]
 }
 
-/** The parts of an expert that a tensor of experts holds, one after the other. */
-function expertParts(part: string, config: Config): readonly string[] | undefined {
-  const [gate, up, down] = config.model_type === "mixtral" ? ["w1", "w3", "w2"] : ["gate_proj", "up_proj", "down_proj"]
-  const found: Readonly<Record<string, readonly string[]>> = {
-    ffn_gate: [gate!],
-    ffn_up: [up!],
-    ffn_down: [down!],
-    ffn_gate_up: [gate!, up!],
-  }
-  const stem = part.replace(/_exps$/, "")
-  return Object.hasOwn(found, stem) ? found[stem] : undefined
+const inExpert = (name: string, expert: number): string => name.replace("*", String(expert))
+
+/** Queries, keys and values one after the other; `names` are those of the file when they are apart. */
+function joinedHeads(
+  tensor: GgufTensor,
+  names: readonly string[],
+  nameOf: (name: string) => string | undefined,
+  { config, architecture }: Model,
+  refuse: Refuse,
+): Named {
+  const [heads, keys, head] = ["num_attention_heads", "num_key_value_heads", "head_dim"].map((f) => Number(config[f]))
+  const counts = [heads!, keys!, keys!]
+  if (rowsOf(tensor) !== (heads! + 2 * keys!) * head!)
+    refuse(`and queries, keys and values have ${(heads! + 2 * keys!) * head!} rows`)
+  return names.map((name, i): Named[number] => {
+    const first = counts.slice(0, i).reduce((n, count) => n + count, 0)
+    const turned = isInterleaved(architecture, name) ? head : undefined
+    return [nameOf(name)!, cut(tensor, first * head!, counts[i]! * head!, turned)]
+  })
 }
 
 /** The rows of each part of each expert of a stack. */
-function slices(
-  tensor: GgufTensor,
-  experts: number,
-  parts: readonly string[],
-  nameOf: (expert: number, part: string) => string,
-  refuse: Refuse,
-): Named {
+function slices(tensor: GgufTensor, experts: number, parts: readonly string[], refuse: Refuse): Named {
   const [stack, rows] = tensor.shape
   if (tensor.shape.length !== 3 || stack !== experts || rows! % parts.length !== 0)
     refuse(`and there are ${experts} experts of ${parts.length === 1 ? "one part" : `${parts.length} parts`}`)
   const each = rows! / parts.length
   return Array.from({ length: experts }, (_, e) =>
-    parts.map((part, p): Named[number] => [nameOf(e, part), cut(tensor, e * rows! + p * each, each)]),
+    parts.map((part, p): Named[number] => [inExpert(part, e), cut(tensor, e * rows! + p * each, each)]),
   ).flat()
 }
 
