@@ -4,7 +4,7 @@
  *   sum_{kv < 8}(sum_{dim < 128}(x[kv, dim] · w[o, kv, dim]))   →   sum_{dim < 1024}(x[dim] · w[o, dim])        x and w of one axis less
  *
  * Lanes that share a fold then share all of it. Only where every read of the one axis is a read of the other right after it, or after axes of
- * one element.
+ * one element; or where an index counts the elements of both, as the words of packed ones do: w[o, (128 kv + dim) / 8].
  */
 
 import { literalExtent } from "../ir/dim.js"
@@ -60,22 +60,60 @@ function pairOf(outer: Reduce, kernel: Kernel): Pair | undefined {
   const [count, each] = [literalExtent(outer.extent), literalExtent(inner.extent)]
   if (count === undefined || each === undefined) return undefined
   const at = new Map<string, Places>()
+  const counted = new Set<string>()
   const seen = new Set<Expression>()
+  const counts = (x: Expression) => countsBoth(x, outer.axis, inner.axis, each)
   // Whether the axes stand side by side wherever they stand.
   const fits = (x: Expression): boolean => {
     if (seen.has(x)) return true
     seen.add(x)
     if (!freeVariables(x).has(outer.axis) && !freeVariables(x).has(inner.axis)) return true
+    if (x.kind === "load" && x.index.every(counts)) {
+      counted.add(x.buffer)
+      return true
+    }
     if (x.kind === "load")
       return sideBySide(x, outer.axis, inner.axis, shapeOf(x), at) && shapeOf(x)[at.get(x.buffer)!.inner] === each
-    return x.kind !== "variable" && x.kind !== "localRead" && operands(x).every(fits)
+    return counts(x) || (x.kind !== "variable" && x.kind !== "localRead" && operands(x).every(fits))
   }
   const shapeOf = (x: Load) => bufferOf(kernel, x.buffer).shape
-  if (!inner.lift.every(fits) || at.size === 0) return undefined
+  if (!inner.lift.every(fits) || at.size === 0 || [...at.keys()].some((name) => counted.has(name))) return undefined
   // A buffer that is bound in parts is divided along its first axis.
   const large = (name: string) =>
     bufferOf(kernel, name).shape.reduce((n, s) => n * s, 1) > mergeRules.elementsOfOneBinding
   return [...at].some(([name, place]) => place.outer === 0 && large(name)) ? undefined : { outer, inner, at }
+}
+
+/** Whether a value is the same at (outer + 1, inner) and (outer, inner + each), if there were such a place: both count one row of elements. */
+function countsBoth(x: Expression, outer: string, inner: string, each: number): boolean {
+  const step = stepOf(x, outer, 1)
+  if (step !== undefined && step === stepOf(x, inner, each)) return true
+  return x.kind === "operation" && x.args.every((a) => countsBoth(a, outer, inner, each))
+}
+
+/** By how much an integer grows when a variable does by so much, wherever it is; undefined where that depends. */
+function stepOf(x: Expression, name: string, by: number): number | undefined {
+  if (!freeVariables(x).has(name)) return 0
+  if (x.kind === "variable") return by
+  if (x.kind !== "operation") return undefined
+  const steps = x.args.map((a) => stepOf(a, name, by))
+  const [p, q] = steps
+  if (p === undefined || steps.includes(undefined)) return undefined
+  const number = x.args[1]?.kind === "literal" ? x.args[1].value : undefined
+  switch (x.operation) {
+    case "add":
+      return p + q!
+    case "sub":
+      return p - q!
+    case "mul":
+      return number === undefined ? undefined : p * number
+    case "floordiv":
+      return number !== undefined && p % number === 0 ? p / number : undefined
+    case "floormod":
+      return number !== undefined && p % number === 0 ? 0 : undefined
+    default:
+      return steps.every((s) => s === 0) ? 0 : undefined
+  }
 }
 
 function sideBySide(x: Load, outer: string, inner: string, shape: readonly number[], at: Map<string, Places>): boolean {
@@ -103,6 +141,8 @@ function mergePair({ outer, inner, at }: Pair, kernel: Kernel): Kernel {
   const visit = rewriter((x, again) => {
     if (x.kind === "load" && at.has(x.buffer))
       return load(x.buffer, joined(x.index, at.get(x.buffer)!).map(again), x.dtype)
+    // What counts both is that of the inner one, which has all elements now.
+    if (x.kind === "variable" && x.name === outer.axis) return literal(0)
     if (x.kind !== "reduce" || identity(x) !== key) return undefined
     const extent = literal(literalExtent(outer.extent)! * each)
     return reduce(inner.axis, extent, inner.monoid, inner.lift.map(again))

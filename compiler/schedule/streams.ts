@@ -15,7 +15,7 @@ import { leavesOf, ownLoads } from "../ir/query.js"
 import { isSelective } from "../tile/fold.js"
 import { streamRules } from "./rules.js"
 import type { StoreDraft } from "./store-draft.js"
-import { streamsOfHalves } from "./vectors.js"
+import { isShared, streamsOfHalves } from "./vectors.js"
 
 /** Widens and unrolls the folds of a store that lanes share. */
 export function streamFolds(draft: StoreDraft, kernel: Kernel, machine: ScheduleTarget): void {
@@ -80,7 +80,9 @@ function loadsOf(leaves: readonly Reduce[], { store, tiles, folds, reduce }: Sto
   const counted = new Map((own.length > 0 ? own : moving).map(({ l, r }) => [l, r] as const))
   return [...counted].reduce((n, [l, r]) => {
     const places = along(l).reduce((m, a) => m * tiles.get(a.name)!.perThread, 1)
-    const bytes = reduce[r.axis]!.vector! * storageBytes(bufferOf(kernel, l.buffer).storage)
+    const width = reduce[r.axis]!.vector!
+    const elements = isShared(l, r.axis, width, kernel) ? 1 : width
+    const bytes = elements * storageBytes(bufferOf(kernel, l.buffer).storage)
     return n + (together * places * bytes) / streamRules.bytesOfLoad
   }, 0)
 }

@@ -2,6 +2,7 @@
  * What can be taken by vectors: folds along which every load is consecutive or constant, and stores along their last axis.
  *
  *   sum_{k}(x[s, k] · w[o, k])   along k: both loads are consecutive, four products at once
+ *   … · (w[o, k / 8] >> 4 (k mod 8))   along k: one word for eight products
  *   y[s, o] = x[s] · b[o]        along o: x is constant, b and y are consecutive
  */
 
@@ -54,7 +55,10 @@ export function streamsOfHalves(folds: readonly Reduce[], kernel: Kernel, width:
     (literalExtent(r.extent) ?? 1) % width === 0 &&
     wideAlong(r, kernel, width) &&
     ownLoads(r.lift).some(
-      (l) => l.kind === "load" && packed(bufferOf(kernel, l.buffer).storage) && freeVariables(l).has(r.axis),
+      (l) =>
+        l.kind === "load" &&
+        freeVariables(l).has(r.axis) &&
+        (packed(bufferOf(kernel, l.buffer).storage) || isShared(l, r.axis, width, kernel)),
     )
   return leaves.every(streams) ? leaves : []
 }
@@ -67,7 +71,13 @@ function consecutive(x: Load | LocalRead, axis: VectorAxis, kernel: Kernel): boo
     )
   const { shape } = bufferOf(kernel, x.buffer)
   const lanes = lanesOf(flatten(x.index, shape), axis)
-  return lanes?.kind === "step" && multiples(x, axis, shape)
+  return lanes?.kind === "same" || (lanes?.kind === "step" && multiples(x, axis, shape))
+}
+
+/** Whether all elements of a vector are in the one that is loaded: fields of a word, or what they share. */
+export function isShared(x: Load, axis: string, width: number, kernel: Kernel): boolean {
+  const offset = flatten(x.index, bufferOf(kernel, x.buffer).shape)
+  return freeVariables(x).has(axis) && lanesOf(offset, { name: axis, base: literal(0), width })?.kind === "same"
 }
 
 /** The strides of the other indices keep the alignment. */

@@ -52,13 +52,12 @@ function called(t: ir.Call, made: ReadonlyMap<ir.Tensor, ir.Tensor>, units: Unit
   return ir.call(unit, args, t.result)
 }
 
-/** The number of an element among those of some axes, the first the slowest; terms that are multiples of `modulus` are left out. */
-function numberOf(axes: readonly ir.Axis[], at: (axis: string) => Expression, modulus?: number): Expression {
+/** The number of an element among those of some axes, the first the slowest. */
+function numberOf(axes: readonly ir.Axis[], at: (axis: string) => Expression): Expression {
   let stride = 1
   let sum: Expression = literal(0)
   for (const a of [...axes].reverse()) {
-    if (extentOf(a) > 1 && (modulus === undefined || stride % modulus !== 0))
-      sum = add(mul(at(a.name), literal(stride)), sum)
+    if (extentOf(a) > 1) sum = add(mul(at(a.name), literal(stride)), sum)
     stride *= extentOf(a)
   }
   return sum
@@ -106,7 +105,7 @@ function readOf(t: ir.Input, packed: Packed, plane: Plane, args: Arguments) {
   if (index.has("block")) index.set("block", divided(numberOf(rows, variable), plane.rows as number, volume(rows)))
   const isOfBlocks = !plane.shared && plane.rows !== "all"
   const word = args.add(ir.reindex(input, [...stack, ...(isOfBlocks ? rows : []), ...columns], index))
-  const within = numberOf(columns, counter, per * inWord)
+  const within = numberOf(columns, counter)
   return { word, at: apply("floormod", divided(within, per), literal(inWord)) }
 }
 

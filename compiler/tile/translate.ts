@@ -5,7 +5,7 @@
  */
 
 import { fault } from "../../runtime/errors.js"
-import { apply, mapOperands } from "../ir/expression.js"
+import { apply, mapOperands, ramp } from "../ir/expression.js"
 import { memoized } from "../ir/memoized.js"
 import type { Component, Expression, Reduce, Scan } from "../ir/nodes.js"
 import { componentOf } from "./fold.js"
@@ -23,6 +23,8 @@ export function translator(scope: Scope, lowerer: Lowerer): (x: Expression) => E
         if (scope.vector !== undefined && x.dtype === "i32") {
           const lanes = lanesOf(x, scope.vector)
           if (lanes?.kind === "same" && lanes.base !== x) return translate(lanes.base)
+          if (lanes?.kind === "step" && x.operation === "floormod")
+            return ramp(translate(lanes.base), scope.vector.width)
         }
         return apply(x.operation, ...x.args.map(translate))
       }

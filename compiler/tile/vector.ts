@@ -2,7 +2,7 @@
  * Vectors: from an expression over a point to one over several consecutive points.
  *
  *   x[row, k]   with k = 4·i … 4·i + 3   →   fetch of width 4 at row · 256 + 4·i
- *   y[row]                               →   one fetch, the same in all lanes
+ *   y[row], w[k / 8]                     →   one fetch, the same in all lanes
  *   z[k, row]                            →   four fetches
  *
  * A coordinate is "same" in all lanes, "step" (consecutive lanes are consecutive), or neither. A fetch is wide when its flat offset steps
@@ -80,6 +80,7 @@ export function lanesOf(
     case "floordiv":
       if (divisor?.kind !== "literal" || divisor.value % axis.width !== 0 || !multipleOf(a.base, axis.width))
         return undefined
+      if (x.operation === "floormod" && multipleOf(a.base, divisor.value)) return { kind: "step", base: literal(0) }
       return { kind: x.operation === "floormod" ? "step" : "same", base: apply(x.operation, a.base, divisor) }
     case "select":
       if (a.kind !== "same" || b === undefined || c === undefined || b.kind !== c.kind) return undefined
@@ -106,6 +107,8 @@ export function wideFetch(
   translate: (x: Expression) => Expression,
 ): Expression {
   if (axis === undefined || !freeVariables(offset).has(axis.name)) return fetch(array, translate(offset), dtype)
+  const found = lanesOf(offset, axis)
+  if (found?.kind === "same") return fetch(array, translate(found.base), dtype)
   const start = wideOffset(offset, axis)
   if (start !== undefined) return fetch(array, translate(start), dtype, axis.width)
   const lanes = Array.from({ length: axis.width }, (_, j) => j)

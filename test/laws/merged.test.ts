@@ -15,7 +15,7 @@ import { kernelMemories } from "./kernel-memories.js"
 import { copied, effectOf, LawBroken, wrongEffect } from "./loops.js"
 import { foundBy, law, patience, runs, seed } from "./settings.js"
 
-/** A sum over two to four axes of products of two or three buffers, whose axes mostly lie in one order. */
+/** A sum over two to four axes of products of two or three buffers, whose axes mostly lie in one order, or are counted through. */
 function kernelFrom(numbers: readonly number[]): Kernel {
   const choose = new Choices(numbers)
   const folded = ["i", "j", "k", "l"].slice(0, 2 + choose.below(3))
@@ -23,7 +23,21 @@ function kernelFrom(numbers: readonly number[]): Kernel {
   extents.set("unit", 1)
   const between = choose.chance(30)
   const buffers: KernelBuffer[] = []
+  // What counts all elements in their order, as words of packed ones do; now and then by a stride of another.
+  const flat = () =>
+    folded.reduce<Expression>((sum, name) => {
+      const extent = extents.get(name)! + (choose.chance(5) ? 1 : 0)
+      return add(apply("mul", sum, literal(extent)), variable(name))
+    }, literal(0))
+  const counted = (n: number): Expression => {
+    const by = literal(choose.of([2, 3, 4, 8]))
+    const at = apply(choose.chance(60) ? "floordiv" : "floormod", flat(), by)
+    if (choose.chance(40)) return apply("toF32", choose.chance(50) ? at : apply("floormod", at, literal(3)))
+    buffers.push({ name: `w${n}`, dtype: "f32", storage: "f32", shape: [700] })
+    return load(`w${n}`, [at], "f32")
+  }
   const factors = Array.from({ length: 2 + choose.below(2) }, (_, n): Expression => {
+    if (n > 0 && choose.chance(30)) return counted(n)
     let axes = choose.chance(50) ? ["o", ...folded] : folded
     if (choose.chance(25)) axes = axes.filter(() => choose.chance(70))
     if (choose.chance(25)) axes = [...axes].reverse()
