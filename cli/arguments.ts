@@ -3,9 +3,12 @@
  *
  *     parse(["The fox", "--seed", "7"], ["model", "seed"])  →  { values: { seed: 7 }, words: ["The fox"] }
  */
+
 import { parseArgs } from "node:util"
 import { type ArtifactTarget, type Precision, precisionNames, targetNames } from "../runtime/artifact.js"
 import { architectureOf, type Binary } from "../runtime/devices/cuda/compilers/architectures.js"
+import type { Format } from "../runtime/weights/formats/format.js"
+import { formatNamed } from "../runtime/weights/formats/named.js"
 import { type Accesses, accessesNames, deviceNames } from "./device.js"
 import { nearest } from "./nearest.js"
 import { writablePath } from "./result.js"
@@ -52,6 +55,7 @@ export interface Arguments {
   readonly "ignore-eos"?: boolean
   readonly "no-cache"?: boolean
   readonly "random-weights"?: boolean
+  readonly weights?: Format
   readonly "first-token"?: boolean
   readonly profile?: boolean
   readonly watch?: boolean
@@ -116,6 +120,7 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   seed: [whole, "a whole number"],
   stop: [text, "a text"],
   system: [text, "a text"],
+  weights: [formatNamed, "a format of weights, such as q4_k, q8_0, int4-g128 or fp8-128x128"],
   tokens: [ids, "token ids with commas between them, such as 5,17,3"],
   out: [writablePath, "a file"],
   config: [text, "a file"],

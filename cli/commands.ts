@@ -126,6 +126,7 @@ export const commands = {
       ...loadFlags,
       config: ["FILE.json", "a config in the place of a checkpoint, with random weights"],
       "random-weights": ["", "with --config: weights that are made up, the same for the same seed"],
+      weights: ["FORMAT", "as what matrices of random weights are stored: q4_k, q8_0, … (default: bf16)"],
       seed: ["N", "of the random weights (default: 0)"],
       "no-cache": ["", "as always here: compiling is part of what is measured"],
       repetitions: ["N", "runs of each row, 5 or more (default: 5); fewer where they take long"],

@@ -97,7 +97,7 @@ async function prepare(values: Values, words: readonly string[], compiler: Compi
     // As `load` takes matrices of bf16.
     const narrows = precision === "fast" && adapter?.matrices !== undefined
     const tensors: typeof given = narrows
-      ? (expected, names) => narrowedTypes((given ?? randomTensors)(expected, names), expected)
+      ? (expected, names) => narrowedTypes((given ?? randomTensors())(expected, names), expected)
       : given
     const options = { precision, adapter, context: values.context, ...(tensors && { tensors }) }
     const compiling = compiler.compileFile(subject.file, subject.config, device.kind, options)

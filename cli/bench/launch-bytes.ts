@@ -3,6 +3,7 @@ import { resolve } from "node:path"
 import type { CompileModelOptions } from "../../compiler/internal.js"
 import type { Session } from "../../runtime/session.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
+import type { Format } from "../../runtime/weights/formats/format.js"
 import type { Arguments } from "../arguments.js"
 import { familyFile, weightsOf } from "../artifact.js"
 import { checkpointFolder } from "../hub/pull.js"
@@ -45,7 +46,7 @@ async function subjectFor(values: Arguments, folder: string): Promise<BenchSubje
     given === undefined ? familyFile(subject) : resolve(given)
   if (values.config !== undefined) {
     const config = await readObject(values.config)
-    return { file: fileFor({ config, folder: values.config }), config, tensors: randomTensors }
+    return { file: fileFor({ config, folder: values.config }), config, tensors: randomTensors(values.weights) }
   }
   const checkpoint = await openCheckpoint(await checkpointFolder(folder))
   await checkpoint.close()
@@ -53,6 +54,10 @@ async function subjectFor(values: Arguments, folder: string): Promise<BenchSubje
   return { file: fileFor(checkpoint), config: checkpoint.config, tensors }
 }
 
-/** Random weights are bf16, whatever they are called. */
-export const randomTensors: NonNullable<CompileModelOptions["tensors"]> = (expected) =>
-  new Map(expected.map(({ name }) => [name, { dtype: "BF16" as const }]))
+/** Random weights are bf16, whatever they are called, or matrices in a format where their rows are whole blocks of it. */
+export const randomTensors =
+  (format?: Format): NonNullable<CompileModelOptions["tensors"]> =>
+  (expected) => {
+    const isInFormat = (shape: readonly number[]) => format && shape.length > 1 && shape.at(-1)! % format.block === 0
+    return new Map(expected.map(({ name, shape }) => [name, { dtype: isInFormat(shape) ? format!.name : "BF16" }]))
+  }

@@ -1,7 +1,7 @@
 /**
  * A model of a config alone: its weights are random, so that its speed can be measured without a checkpoint.
  *
- *     weft bench --config qwen3-8b.json --random-weights
+ *     weft bench --config qwen3-8b.json --random-weights [--weights q4_k]
  *
  * Matrices are uniform with the variance of one over their row, vectors are near one: activations keep their size from layer to layer, the
  * logits differ, and a router spreads tokens over its members.
@@ -10,6 +10,7 @@ import { resolve } from "node:path"
 import { configOf } from "../../compiler/frontend/host.js"
 import type { ArtifactWeight } from "../../runtime/artifact.js"
 import { load } from "../../runtime/generate/load.js"
+import { formatNamed } from "../../runtime/weights/formats/named.js"
 import { narrower } from "../../runtime/weights/narrow.js"
 import type { WeightSource } from "../../runtime/weights/upload.js"
 import type { Arguments } from "../arguments.js"
@@ -21,6 +22,7 @@ import { say } from "../output.js"
 import { readObject } from "../subject.js"
 import { tunedFor } from "../tuned.js"
 import { randomTensors } from "./launch-bytes.js"
+import { randomPlanes } from "./random-formats.js"
 
 /** @throws WeftError `cli/file`, `model/family`, `device/…`, `webgpu/…`, and what compiling and loading throw */
 export async function openRandom(file: string, values: Arguments): Promise<LoadedModel> {
@@ -41,14 +43,15 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
     // As `load` takes matrices of bf16.
     const narrows = precision === "fast" && adapter?.matrices !== undefined
     const cache = values["no-cache"] === true ? false : undefined
-    const parts = [configOf(config), "random weights", target, adapter, precision, context, tuned]
+    const stored = values.weights?.name
+    const parts = [configOf(config), "random weights", stored, target, adapter, precision, context, tuned]
     const { artifact, cached } = await keptArtifact(
       { cache, label: `random-${target}`, modelFile, parts },
       async () => {
         const { compileFile } = await import("../../compiler/internal.js")
         return compileFile(modelFile, config, target, {
           tensors: (expected, names) => {
-            const types = randomTensors(expected, names)
+            const types = randomTensors(values.weights)(expected, names)
             return narrows ? narrowedTypes(types, expected) : types
           },
           context,
@@ -80,7 +83,9 @@ const blockElements = 1_048_573
 export function randomWeights(seed: number): WeightSource {
   const blocks = new Map<number, Uint8Array>()
   return {
-    async read({ tensor, shape, storage }: ArtifactWeight, byteOffset, byteLength, into) {
+    async read({ tensor, shape, storage, format }: ArtifactWeight, byteOffset, byteLength, into) {
+      const stored = format === undefined ? undefined : formatNamed(format)
+      if (stored !== undefined) return randomPlanes(stored, shape, seed)(byteOffset, into)
       const row = shape.length > 1 ? shape.at(-1)! : 0
       const block = blocks.get(row) ?? randomBlock(seed, row)
       blocks.set(row, block)

@@ -26,15 +26,18 @@ export function weightBytesPerToken(artifact: Artifact, active: number): number 
   }, 0)
 }
 
-/** The buffers of each weight: one, or those of its parts. */
+/** The buffers of each weight: one, or those of its parts and planes. */
 function partsOf({ buffers, weights }: Artifact, used: Iterable<number>) {
   const found = new Map<string, { readonly buffers: number[]; readonly tensors: ArtifactWeight[] }>()
   for (const b of used) {
-    const name = buffers[b]!.name.replace(/\/\d+$/, "")
+    const tensors = weights.filter((w) => w.buffer === b)
+    const whole = buffers[b]!.name.replace(/\/\d+$/, "")
+    // A plane is named after its weight.
+    const name = tensors.some((w) => w.format !== undefined) ? whole.replace(/\.\w+$/, "") : whole
     const parts = found.get(name) ?? { buffers: [], tensors: [] }
     found.set(name, parts)
     parts.buffers.push(b)
-    parts.tensors.push(...weights.filter((w) => w.buffer === b))
+    parts.tensors.push(...tensors)
   }
   return found.values()
 }

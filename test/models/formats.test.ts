@@ -1,12 +1,13 @@
 /** A model whose matrices are stored in a format computes what it does with the weights that they decode to. */
 import { afterAll, describe, expect, test } from "vitest"
+import { randomWords } from "../../cli/bench/random-formats.js"
 import { compileFile } from "../../compiler/internal.js"
 import { model as qwen3 } from "../../models/qwen3.js"
 import type { Artifact } from "../../runtime/artifact.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { long, seed } from "../laws/settings.js"
-import { checkpointOf, randomWeight, randomWords, type StoredWeight } from "../support/formats.js"
+import { checkpointOf, randomWeight, type StoredWeight } from "../support/formats.js"
 import { normalisedError } from "../support/goldens.js"
 import { logitsOf, openSession } from "../support/session.js"
 import { tensorShapes } from "../support/specs.js"
@@ -59,10 +60,9 @@ afterAll(() => device.dispose())
 
 /** Matrices in a format, vectors in f32; and the same with all in f32. */
 function checkpoints(config: object, formatOf: (name: string) => string) {
-  const next = randomWords(seed + 1)
-  const both = [...tensorShapes(qwen3, config)].map(([name, shape]) => {
-    if (shape.length > 1) return randomWeight(name, shape, formatOf(name), next)
-    const values = Float32Array.from({ length: shape[0]! }, () => 0.75 + next() / 2 ** 33)
+  const both = [...tensorShapes(qwen3, config)].map(([name, shape], i) => {
+    if (shape.length > 1) return randomWeight(name, shape, formatOf(name), seed + i)
+    const values = Float32Array.from(randomWords(seed + i, shape[0]!), (word) => 0.75 + word / 2 ** 33)
     const plain: StoredWeight = { name, shape, dtype: "F32", bytes: new Uint8Array(values.buffer) }
     return { stored: plain, plain }
   })

@@ -1,0 +1,85 @@
+/**
+ * Canonical bytes of weights in a format that are made up: fields are random, scales such that a row of weights has the variance of one.
+ *
+ *     read = randomPlanes(q4_k, [4096, 4096], 7); read(from, into)
+ */
+import type { Field, Format } from "../../runtime/weights/formats/format.js"
+import { type PlaneLayout, planeLayout } from "../../runtime/weights/formats/layout.js"
+
+/** Bytes of a block of random ones. A prime number of words, so that rows do not repeat after a few. */
+const blockBytes = 4 * 262_139
+
+const blocks = new Map<string, Uint8Array>()
+
+/** Fills `into` with the canonical bytes from `from` on, always the same for the same seed; no float among them is a NaN. */
+export function randomPlanes(format: Format, shape: readonly number[], seed: number) {
+  const layouts = planeLayout(format, shape)
+  const exponent = Math.round(Math.log2(largestOf(format) / Math.sqrt(shape.at(-1)!)))
+  return (from: number, into: Uint8Array): Uint8Array => {
+    into.fill(0)
+    for (const layout of layouts) {
+      const [first, end] = [
+        Math.max(from, layout.offset),
+        Math.min(from + into.length, layout.offset + layout.byteLength),
+      ]
+      if (first >= end) continue
+      const part = into.subarray(first - from, end - from)
+      if (layout.plane.shared) fillGroups(part, first - layout.offset, layout, layouts)
+      else fillRandom(part, first - layout.offset, layout.plane.field, exponent, seed)
+    }
+    return into
+  }
+}
+
+/** Scales for weights of one over so much: a typical code, and what scales it. Counted. */
+function largestOf({ name }: Format): number {
+  if (/^q[45]_k/.test(name)) return 1 / 128
+  if (name === "q6_k" || name === "iq4_xs") return 1 / 512
+  return /^(q8|int8|iq4)/.test(name) ? 1 / 32 : /^fp8/.test(name) ? 2 : 1 / 4
+}
+
+function fillRandom(into: Uint8Array, from: number, field: Field, exponent: number, seed: number): void {
+  const block = blockOf(field, exponent, seed)
+  let at = from % blockBytes
+  for (let done = 0; done < into.length; at = 0) {
+    const part = block.subarray(at, at + into.length - done)
+    into.set(part, done)
+    done += part.length
+  }
+}
+
+function blockOf(field: Field, exponent: number, seed: number): Uint8Array {
+  const key = `${field} ${exponent} ${seed}`
+  const block = blocks.get(key) ?? new Uint8Array(Uint32Array.from(randomWords(seed, blockBytes >> 2), bitsOf).buffer)
+  blocks.set(key, block)
+  return block
+  function bitsOf(word: number): number {
+    // Numbers from a quarter to a half of two to the exponent.
+    const halves = (bias: number, fraction: number) => {
+      const one = (w: number) => ((exponent - 2 + bias) << fraction) | (w & (2 ** fraction - 1))
+      return (one(word) | (one(word >>> 16) << 16)) >>> 0
+    }
+    if (field === "f16") return halves(15, 10)
+    if (field === "bf16") return halves(127, 7)
+    if (field === "f32") return ((exponent - 2 + 127) << 23) | (word & 0x7fffff)
+    return field === "e4m3" ? (word & 0xbfbfbfbf) >>> 0 : word
+  }
+}
+
+/** Which group each column is in, where a plane says it: any of those that there are. */
+function fillGroups(into: Uint8Array, from: number, { plane }: PlaneLayout, layouts: readonly PlaneLayout[]): void {
+  const groups = layouts.find((l) => l.plane.by === plane.name)?.fields ?? 1
+  const column = (at: number) => ((at >> 1) * 40503) % groups
+  for (let i = 0; i < into.length; i++) into[i] = (column(from + i) >> (8 * ((from + i) & 1))) & 255
+}
+
+/** Marsaglia's xorshift (2003) with the shifts 13, 17, 5; a state of 0 would stay 0. */
+export function* randomWords(seed: number, count: number): Generator<number> {
+  let state = (seed * 2654435761 + 1) >>> 0 || 1
+  for (let i = 0; i < count; i++) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    yield state >>> 0
+  }
+}
