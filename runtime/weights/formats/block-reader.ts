@@ -6,14 +6,12 @@
  * Each block has as many bytes of a plane as any other, so a range of a plane is a range of blocks.
  */
 import { fault } from "../../errors.js"
-import { checkRange } from "../source.js"
-import { formatBytes, type PlaneLayout, planeLayout } from "./layout.js"
-import type { BlockType } from "./repack.js"
+import { type PlaneFill, planeReader, type RangeReader } from "./plane-reader.js"
+import type { BlockType, Extract } from "./repack.js"
 
-/** Bytes from a place on; what is returned is `into`, where that is given, which has the length. */
-export type RangeReader = (byteOffset: number, byteLength: number, into?: Uint8Array) => Promise<Uint8Array>
-
-/** Bytes of blocks that are in hand at a time: they stay in the processor's second cache while they are taken apart. */
+/** Bytes of blocks that are read at a time. */
+const readBytes = 1 << 22
+/** Bytes of blocks that are taken apart at a time: they stay in the processor's second cache. */
 const chunkBytes = 1 << 18
 
 /**
@@ -29,51 +27,34 @@ export function blockReader(
 ): RangeReader {
   if (shape.at(-1)! % format.block !== 0) throw fault(`rows of ${shape.at(-1)} weights in ${format.name}`)
   const blocks = shape.reduce((n, extent) => n * extent, 1) / format.block
-  const layout = planeLayout(format, shape)
-  const size = formatBytes(format, shape)
-
-  /** Bytes `from … to` of a plane, from the beginning of `part` on. */
-  const fill = async ({ plane, byteLength }: PlaneLayout, from: number, to: number, part: Uint8Array) => {
+  const fill: PlaneFill = async ({ plane, byteLength }, from, part) => {
     const each = byteLength / blocks
-    const chunk = Math.max(1, Math.floor(chunkBytes / bytes))
-    const end = Math.ceil(to / each)
-    const loaded = Math.floor((1 << 22) / bytes)
-    for (let first = Math.floor(from / each); first < end; first += loaded) {
-      const count = Math.min(loaded, end - first)
+    const end = Math.ceil((from + part.length) / each)
+    const most = Math.floor(readBytes / bytes)
+    for (let first = Math.floor(from / each); first < end; first += most) {
+      const count = Math.min(most, end - first)
       const source = halfWords(await read(first * bytes, count * bytes))
-      for (let done = 0; done < count; done += chunk) {
-        const some = Math.min(chunk, count - done)
-        const begin = (first + done) * each
-        const found = source.subarray((done * bytes) / 2, ((done + some) * bytes) / 2)
-        const whole = begin >= from && begin + some * each <= to
-        const place = whole ? part.subarray(begin - from, begin - from + some * each) : undefined
-        if (place !== undefined && place.byteOffset % 4 === 0) extract[plane.name]!(found, some, place)
-        else {
-          const aside = new Uint8Array(Math.ceil((some * each) / 4) * 4).subarray(0, some * each)
-          extract[plane.name]!(found, some, aside)
-          const skipped = Math.max(0, from - begin)
-          const last = Math.min(some * each, to - begin)
-          part.set(aside.subarray(skipped, last), begin + skipped - from)
-        }
+      for (const [at, some] of piecesOf(count, Math.floor(chunkBytes / bytes))) {
+        const found = source.subarray((at * bytes) / 2, ((at + some) * bytes) / 2)
+        put(extract[plane.name]!, found, some, each, part, (first + at) * each - from)
       }
     }
   }
+  return planeReader(format, shape, Object.fromEntries(format.planes.map(({ name }) => [name, fill])))
+}
 
-  return async (byteOffset, byteLength, into = new Uint8Array(byteLength)) => {
-    checkRange(format.name, size, byteOffset, byteLength)
-    const end = byteOffset + byteLength
-    let filled = byteOffset
-    for (const plane of layout) {
-      const from = Math.max(byteOffset, plane.offset)
-      const to = Math.min(end, plane.offset + plane.byteLength)
-      if (from >= to) continue
-      into.fill(0, filled - byteOffset, from - byteOffset)
-      await fill(plane, from - plane.offset, to - plane.offset, into.subarray(from - byteOffset, to - byteOffset))
-      filled = to
-    }
-    into.fill(0, filled - byteOffset)
-    return into
-  }
+function* piecesOf(count: number, most: number): Generator<readonly [at: number, count: number]> {
+  for (let at = 0; at < count; at += most) yield [at, Math.min(most, count - at)]
+}
+
+/** Writes the fields of some blocks, `each` bytes a block, at `at` of `part`, of which they may stand out at both ends. */
+function put(extract: Extract, blocks: Uint16Array, count: number, each: number, part: Uint8Array, at: number) {
+  const bytes = count * each
+  const place = at >= 0 && at + bytes <= part.length ? part.subarray(at, at + bytes) : undefined
+  if (place !== undefined && place.byteOffset % 4 === 0) return extract(blocks, count, place)
+  const aside = new Uint8Array(bytes)
+  extract(blocks, count, aside)
+  part.set(aside.subarray(Math.max(0, -at), Math.min(bytes, part.length - at)), Math.max(0, at))
 }
 
 /** Bytes as half words: a view where they begin at an even place. */
