@@ -5,23 +5,26 @@
  *     generation_config.json            optional
  *     model.safetensors                 the weights, or
  *     model.safetensors.index.json      the map of the weights, with the files that it names beside it
+ *     quantize_config.json              how the weights were quantized, where config.json does not say it
  *     tokenizer.json …                  optional, read on demand
  *
- * Weights are never read here, only headers.
+ * Weights are never read here, only headers, and of quantized ones which columns are in which group.
  */
 
 import { join } from "node:path"
 import { printable, WeftError } from "../errors.js"
-import { assembleCheckpoint, type Checkpoint, textFiles } from "./checkpoint.js"
+import { assembleCheckpoint, type Checkpoint, type StoredTensor, textFiles } from "./checkpoint.js"
 import { type Folder, openFile, openFolder } from "./file-source.js"
 import { openGgufFile } from "./gguf/file.js"
 import { parseConfig } from "./json.js"
+import { quantizedCheckpoint } from "./quantized/quantized.js"
 import { readHeader, type SafetensorsHeader } from "./safetensors.js"
 import { collectTensors, parseIndex, type WeightMap } from "./shards.js"
 import type { ByteSource } from "./source.js"
 
 const singleFile = "model.safetensors"
 const indexFile = "model.safetensors.index.json"
+const gptqFile = "quantize_config.json"
 const maxConfigBytes = 10_000_000
 const maxIndexBytes = 100_000_000
 
@@ -30,7 +33,7 @@ const maxIndexBytes = 100_000_000
  *
  * @param path a folder, or a file whose name ends in `.gguf`
  * @throws WeftError `checkpoint/missing`, `checkpoint/json`, `checkpoint/too-large`, `checkpoint/link`, `checkpoint/unreadable`,
- * `checkpoint/index`, `checkpoint/duplicate`, and what `readHeader` or `openGguf` throws
+ * `checkpoint/index`, `checkpoint/duplicate`, `checkpoint/quantization`, and what `readHeader` or `openGguf` throws
  */
 export const openCheckpoint = (path: string): Promise<Checkpoint> =>
   /\.gguf$/i.test(path) ? openGgufFile(path) : openCheckpointFolder(path)
@@ -46,18 +49,31 @@ async function openCheckpointFolder(directory: string): Promise<Checkpoint> {
   try {
     const headers = new Map<string, SafetensorsHeader>()
     for (const [file, source] of sources) headers.set(file, await readHeader(source))
-    return assembleCheckpoint({
+    const tensors = collectTensors(directory, headers, index)
+    const stored = assembleCheckpoint({
       folder: directory,
-      config,
+      config: await withQuantization(folder, config, tensors),
       generationConfig,
-      tensors: collectTensors(directory, headers, index),
+      tensors,
       sources,
       readText: (name) => readText(folder, name, textFiles[name]),
     })
+    return await quantizedCheckpoint(stored)
   } catch (error) {
     await closeAll(sources)
     throw error
   }
+}
+
+/** The config with what AutoGPTQ wrote into a file of its own before it had a place in the config. */
+async function withQuantization(
+  folder: Folder,
+  config: Record<string, unknown>,
+  tensors: ReadonlyMap<string, StoredTensor>,
+): Promise<Record<string, unknown>> {
+  if ("quantization_config" in config || ![...tensors.keys()].some((name) => name.endsWith(".qweight"))) return config
+  const settings = await readObject(folder, gptqFile)
+  return settings === undefined ? config : { ...config, quantization_config: { quant_method: "gptq", ...settings } }
 }
 
 interface Weights {

@@ -159,7 +159,7 @@ describe("formats", () => {
       all.map((t) => (t.name.includes("q_proj") ? { ...t, dtype, data: t.data.slice(t.data.length / 2) } : t)),
     )
     expect(await refusal(load(artifact, { ...options, checkpoint: packed }))).toContain(
-      `"model.layers.0.self_attn.q_proj.weight" is ${dtype}, weights are F64, F32, F16 or BF16`,
+      `"model.layers.0.self_attn.q_proj.weight" is ${dtype}, weights are F64, F32, F16, BF16 or in a format of blocks`,
     )
   })
 })

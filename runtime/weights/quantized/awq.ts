@@ -47,7 +47,7 @@ function weightOf(stored: Stored, stem: string, group: number): QuantizedWeight 
           groups,
           word: (row, g) => g * words + (row >> 3),
           field: (row) => fieldOfColumn[row & 7]!,
-          lessOne: false,
+          added: 0,
         }),
       ),
     },

@@ -113,7 +113,7 @@ async function packedWeight(stored: Stored, stem: string, known: readonly Intege
   })
   const perWord = 32 / bits
   const word = (row: number, group: number) => Math.floor(row / perWord) * groups + group
-  const packing = { bits, groups, word, field: (row: number) => row % perWord, lessOne: false }
+  const packing = { bits, groups, word, field: (row: number) => row % perWord, added: 0 }
   return {
     name: `${stem}.weight`,
     format,

@@ -1,5 +1,6 @@
 /**
- * GPTQ: codes in words along `in`, a zero and a scale for each group and output. Source: GPTQModel; vLLM's pull request 38966 on zeros.
+ * GPTQ: codes in words along `in`, a zero and a scale for each group and output. Sources: GPTQModel; of zeros that are
+ * stored as they are in files of the first version, vLLM's pull request 38966.
  *
  *     X.qweight I32 [in / 8, out]   X.qzeros I32 [groups, out / 8]   X.scales [groups, out]   X.g_idx I32 [in]   →   X.weight [out, in]
  *
@@ -12,7 +13,7 @@ import { groupPlane, isOutOfOrder } from "./order.js"
 import { countOf, oneOf, refuse, refuseField, refuseUnlessEmpty, type Settings } from "./settings.js"
 import { byRows, neededPart, partOf, type QuantizedWeight, type Stored, stemsOf } from "./stored.js"
 import { turnedNumbers, turnedWords } from "./transposed.js"
-import { checkMiddle, turnedZeros } from "./zeros.js"
+import { checkMiddle, spread, turnedZeros } from "./zeros.js"
 
 interface Scheme {
   readonly bits: 2 | 4 | 8
@@ -90,7 +91,7 @@ async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<Q
           groups,
           word: (row, group) => group * Math.ceil(out / perWord) + Math.floor(row / perWord),
           field: (row) => row % perWord,
-          lessOne,
+          added: lessOne ? spread(1, bits) : 0,
         }),
       ),
       ...(isOrdered ? { group: groupPlane(stored, order) } : {}),

@@ -7,6 +7,7 @@
  * For a range of the plane's rows a part of each row of the file is needed: the rows are read some megabytes at a time.
  */
 import type { StoredTensor } from "../checkpoint.js"
+import { transposeFields } from "../formats/bits.js"
 import { alignedBytes, type RowFill, type Stored } from "./stored.js"
 
 /** Bytes that are read at a time. */
@@ -88,38 +89,26 @@ export const turnedFields =
   (stored: Stored, tensor: StoredTensor): RowFill =>
   async (first, end, into) => {
     const [height, width] = tensor.shape as [number, number]
-    const to = new Uint32Array(into.buffer, into.byteOffset, into.length / 4)
+    const perRow = height / 8
     const columns = [Math.floor(first / 8), Math.ceil(end / 8)] as const
-    const most = Math.max(1, Math.floor(bandBytes / (width * 4 * 8))) * 8
-    const block = new Uint32Array(8)
-    for (let top = 0; top < height; top += most) {
-      const rows = Math.min(most, height - top)
-      const band = await readBand(stored, tensor, Uint32Array, 4, [top, rows], columns)
-      const { values, stride, skipped } = band
-      const words = rows / 8
-      for (let c = 0; c < columns[1] - columns[0]; c += tile)
-        for (let w = 0; w < words; w += tile)
-          for (let column = c; column < Math.min(c + tile, columns[1] - columns[0]); column++)
-            for (let word = w; word < Math.min(w + tile, words); word++) {
-              const from = word * 8 * stride + skipped + column
-              for (let i = 0; i < 8; i++) block[i] = values[from + i * stride]!
-              turnBlock(block)
-              for (let i = 0; i < 8; i++) {
-                const row = (columns[0] + column) * 8 + awqOrder[i]! - first
-                if (row >= 0 && row < end - first) to[row * (height / 8) + top / 8 + word] = block[i]!
-              }
+    const count = columns[1] - columns[0]
+    const isWhole = first % 8 === 0 && end % 8 === 0
+    const rows = isWhole ? into : new Uint8Array(count * 8 * perRow * 4)
+    const to = new Uint32Array(rows.buffer, rows.byteOffset, rows.length / 4)
+    const most = Math.max(1, Math.floor(bandBytes / (width * 4 * 8)))
+    for (let top = 0; top < perRow; top += most) {
+      const words = Math.min(most, perRow - top)
+      const band = await readBand(stored, tensor, Uint32Array, 4, [top * 8, words * 8], columns)
+      for (let c = 0; c < count; c += tile)
+        for (let w = 0; w < words; w += tile) {
+          const [lastColumn, lastWord] = [Math.min(c + tile, count), Math.min(w + tile, words)]
+          for (let word = w; word < lastWord; word++)
+            for (let column = c; column < lastColumn; column++) {
+              const from = word * 8 * band.stride + band.skipped + column
+              transposeFields(band.values, from, band.stride, to, column * 8 * perRow + top + word, perRow)
             }
+        }
     }
+    const skipped = (first - columns[0] * 8) * perRow * 4
+    if (!isWhole) into.set(rows.subarray(skipped, skipped + into.length))
   }
-
-/** Eight words of eight fields of four bits: field `c` of word `r` becomes field `r` of word `c`. */
-export function turnBlock(block: Uint32Array): void {
-  for (let far = 4, mask = 0x0000ffff; far > 0; far >>= 1, mask ^= mask << (far * 4))
-    for (let i = 0; i < 8; i++) {
-      if (i & far) continue
-      const [low, high] = [block[i]!, block[i + far]!]
-      const swapped = ((low >>> (far * 4)) ^ high) & mask
-      block[i + far] = high ^ swapped
-      block[i] = low ^ (swapped << (far * 4))
-    }
-}
