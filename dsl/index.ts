@@ -24,7 +24,7 @@ export { add, biased, causal, mul, normalize, type Rotary, rmsNorm, rope, scale,
 export { cast, map, mapTo, outer, outerTo, where } from "./map.js"
 export { append, assign, at, constant, iota, literal } from "./memory.js"
 export { defineModel, type Model, type ModelDefinition, type Program } from "./model.js"
-export { type Growing, grows, repeat, stack, state, weight } from "./parameters.js"
+export { type Growing, grows, keeps, repeat, stack, state, weight } from "./parameters.js"
 export { type ArrayOf, type Bounded, type DefinedProgram, defineProgram, input, upTo } from "./program.js"
 export { greedyToken, sampleToken, samplingFields } from "./sampling.js"
 export { bits, fromBits, toF32, toI32, toU32 } from "./scalar.js"

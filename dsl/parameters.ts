@@ -4,6 +4,7 @@
  *     weight("model.layers.0.self_attn.q_proj.weight", { kv: 8, rep: 2, dim: 128 }, { embed: 1024 })
  *     stack("expert", 128, (e) => weight(`model.layers.0.mlp.experts.${e}.up_proj.weight`, { hidden: 768 }, { embed: 2048 }))
  *     state({ key: grows(40960), kv: 8, dim: 128 })
+ *     state({ key: keeps(4096, 40960), kv: 8, dim: 128 })
  *
  * Each object is one stored dimension, the first the slowest; it is made of one or more named axes, again the first the slowest. So the
  * tensor of [2048, 1024] above has four axes in the program, and grouped queries need no code. At run time these are descriptions
@@ -72,9 +73,11 @@ export function stack<const S extends string, A extends string>(
   return spec as unknown as Tensor<S | A>
 }
 
-/** The extent of a state's axis that starts at 0 and grows with each `append`, up to `maximum`. */
+/** The extent of a state's axis that starts at 0 and grows with each `append`, up to a maximum. */
 export interface Growing {
   readonly grows: number
+  /** Of the elements from before a step the last ones that it can read; left out, all. */
+  readonly keeps?: number
 }
 
 /**
@@ -86,6 +89,19 @@ export function grows(maximum: number): Growing {
   if (!isExtent(maximum, 1))
     refuse(grows, `grows(${shown(maximum)}): a maximum is a whole number from 1 to ${largestExtent}`)
   return { grows: maximum }
+}
+
+/**
+ * An axis as `grows(maximum)` has it, of whose elements from before a step only the last `rows` are kept. The others are 0 for who reads them, so
+ * memory need not grow with the sequence: what sees a window of `rows` back gives what it gives of all.
+ *
+ * @throws `model/definition`, at the caller's line, when `rows` or `maximum` is no whole number from 1 to 2^31 − 1
+ */
+export function keeps(rows: number, maximum: number): Growing {
+  const said = () => `keeps(${shown(rows)}, ${shown(maximum)})`
+  if (!isExtent(rows, 1)) refuse(keeps, `${said()}: the rows are a whole number from 1 to ${largestExtent}`)
+  if (!isExtent(maximum, 1)) refuse(keeps, `${said()}: a maximum is a whole number from 1 to ${largestExtent}`)
+  return { grows: maximum, keeps: rows }
 }
 
 /**
@@ -103,10 +119,21 @@ export function state<const S extends Readonly<Record<string, number | Growing>>
   const sizes = Object.entries(axes).map(([axis, extent]): Named => [axis, isGrowing(extent) ? extent.grows : extent])
   checkAxes(state, () => "state(…)", sizes)
   if (dtype !== undefined && !valueTypes.includes(dtype)) refuse(state, `state(…): there is no type ${shown(dtype)}`)
+  const growing = Object.values(axes).filter(isGrowing)
+  const kept = growing.find((e) => e.keeps !== undefined)
+  if (kept !== undefined && growing.length > 1)
+    refuse(state, "state(…): an axis keeps its last elements, so no other one grows")
+  if (kept !== undefined && !isExtent(kept.keeps, 1))
+    refuse(
+      state,
+      `state(…): an axis keeps ${shown(kept.keeps)} elements; they are a whole number from 1 to ${largestExtent}`,
+    )
   const spec: StateSpec = {
     kind: "state",
     axes: Object.entries(axes).map(([axis, extent]) =>
-      typeof extent === "number" ? { axis, extent, grows: false } : { axis, extent: extent.grows, grows: true },
+      typeof extent === "number"
+        ? { axis, extent, grows: false }
+        : { axis, extent: extent.grows, grows: true, ...(extent.keeps === undefined ? {} : { keeps: extent.keeps }) },
     ),
     dtype: dtype ?? "f32",
   }

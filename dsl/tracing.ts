@@ -100,9 +100,15 @@ export interface WeightSpec {
   readonly stack: AxisExtent | undefined
   readonly dimensions: readonly (readonly { readonly axis: string; readonly extent: number }[])[]
 }
-/** Memory that stays between steps, zero at first. An axis with `grows` has the past length as its extent and `extent` as its capacity. */
+/** Memory that stays between steps, zero at first. An axis with `grows` has the past length as its extent and `extent` as its maximum. */
 export interface StateSpec {
   readonly kind: "state"
-  readonly axes: readonly { readonly axis: string; readonly extent: number; readonly grows: boolean }[]
+  readonly axes: readonly {
+    readonly axis: string
+    readonly extent: number
+    readonly grows: boolean
+    /** Of the elements from before a step the last ones that it can read; left out, all. */
+    readonly keeps?: number
+  }[]
   readonly dtype: ValueType
 }

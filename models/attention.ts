@@ -16,6 +16,7 @@ import {
   extent,
   grows,
   iota,
+  keeps,
   rename,
   rope,
   scale,
@@ -67,8 +68,11 @@ export function attentionWeights(c: AttentionConfig, name: string, { inputs, out
 }
 
 export type Cache = ReturnType<typeof cacheState>
-export function cacheState(c: AttentionConfig) {
-  const rows = { key: grows(rotaryContext(c)), kv: c.num_key_value_heads, dim: c.head_dim }
+/** What a layer holds of the tokens so far; one that sees `window` keys keeps no more of them. */
+export function cacheState(c: AttentionConfig, window?: number) {
+  const context = rotaryContext(c)
+  const key = window === undefined ? grows(context) : keeps(window, context)
+  const rows = { key, kv: c.num_key_value_heads, dim: c.head_dim }
   return { k: state(rows), v: state(rows) }
 }
 

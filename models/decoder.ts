@@ -43,7 +43,9 @@ export interface DecoderDefinition<C extends DecoderConfig, W extends Tree> {
   readonly config: ConfigSchema<C>
   /** The weights of layer `i`, whose tensors' names begin with `name`. */
   weights(c: NoInfer<C>, i: number, name: string): W
-  layer(c: NoInfer<C>, i: number, x: Embedded, w: NoInfer<W>, past: Cache): After
+  /** How many keys a query of layer `i` sees, itself among them; undefined, or left out, is all before it. */
+  window?(c: NoInfer<C>, i: number): number | undefined
+  layer(c: NoInfer<C>, i: number, x: Embedded, w: NoInfer<W>, past: Cache, window: number | undefined): After
 }
 
 /** Weights of the two norms of a layer. */
@@ -91,12 +93,12 @@ export const defineDecoder = <C extends DecoderConfig, const W extends Tree>(fam
       }
     },
 
-    state: (c) => repeat(c.num_hidden_layers, () => cacheState(c)),
+    state: (c) => repeat(c.num_hidden_layers, (i) => cacheState(c, family.window?.(c, i))),
 
     forward(c, w, tokens, past) {
       let x = at(w.embedding, "vocab", tokens)
       const caches = w.layers.map((weights, i) => {
-        const layer = (x: Embedded, w: W, past: Cache) => family.layer(c, i, x, w, past)
+        const layer = (x: Embedded, w: W, past: Cache) => family.layer(c, i, x, w, past, family.window?.(c, i))
         const after = call(layer, x, weights, past[i]!)
         x = after.x
         return after.cache

@@ -35,12 +35,13 @@ export const model = defineDecoder({
     attention: attentionWeights(c, `${name}.self_attn`),
     feedForward: denseWeights(c.hidden_size, c.intermediate_size, `${name}.mlp`),
   }),
-  layer: (c, _, x, w, past) =>
+  window: (c) => c.sliding_window ?? undefined,
+  layer: (c, _, x, w, past, window) =>
     block(
       c,
       x,
       w,
-      (x) => attention(c, x, w.attention, past, { window: c.sliding_window ?? undefined }),
+      (x) => attention(c, x, w.attention, past, { window }),
       (x) => dense(x, w.feedForward),
     ),
 })

@@ -44,12 +44,13 @@ export const model = defineDecoder({
     attention: attentionWeights(c, `${name}.self_attn`),
     experts: expertWeights(c.hidden_size, c.intermediate_size, c.experts, `${name}.block_sparse_moe`, names),
   }),
-  layer: (c, _, x, w, past) =>
+  window: (c) => c.sliding_window ?? undefined,
+  layer: (c, _, x, w, past, window) =>
     block(
       c,
       x,
       w,
-      (x) => attention(c, x, w.attention, past, { window: c.sliding_window ?? undefined }),
+      (x) => attention(c, x, w.attention, past, { window }),
       (x) => experts(x, w.experts, { chosen: c.num_experts_per_tok, normalised: true }),
     ),
 })

@@ -80,12 +80,13 @@ export const model = defineDecoder({
       mixture: isOfExperts ? mixtureWeights(c, `${name}.mlp`) : undefined,
     }
   },
-  layer: (c, i, x, w, past) =>
+  window: windowOf,
+  layer: (c, _, x, w, past, window) =>
     block(
       c,
       x,
       w,
-      (x) => attention(c, x, w.attention, past, { window: windowOf(c, i) }),
+      (x) => attention(c, x, w.attention, past, { window }),
       (x) => (w.mixture ? mixture(c, x, w.mixture) : dense(x, w.dense!)),
     ),
 })

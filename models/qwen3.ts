@@ -70,8 +70,7 @@ function layerWeights(c: Config, i: number, name: string) {
   }
 }
 
-const steps = (c: Config, i: number, w: Layer) => ({
-  window: windowOf(c, i),
+const steps = (c: Config, w: Layer) => ({
   queries: (q: Queries) => rmsNorm(q, w.qNorm, "dim", c.rms_norm_eps),
   keys: (k: Keys) => rmsNorm(k, w.kNorm, "dim", c.rms_norm_eps),
 })
@@ -80,12 +79,13 @@ export const model = defineDecoder({
   families: ["qwen3", "qwen3_moe"],
   config: configSchema,
   weights: layerWeights,
-  layer: (c, i, x, w, past) =>
+  window: windowOf,
+  layer: (c, _, x, w, past, window) =>
     block(
       c,
       x,
       w,
-      (x) => attention(c, x, w.attention, past, steps(c, i, w)),
+      (x) => attention(c, x, w.attention, past, { ...steps(c, w), window }),
       (x) =>
         w.experts
           ? experts(x, w.experts, { chosen: c.num_experts_per_tok, normalised: c.norm_topk_prob })

@@ -8,6 +8,9 @@ import type { Span } from "./errors.js"
 
 export const artifactVersion = 5
 
+/** Steps that a device may have under way, of which the host has not seen the tokens, at most: what they append may be let go. */
+export const mostAhead = 8
+
 /** What artifacts are compiled for, which is a device's kind, too. */
 export const targetNames = ["webgpu", "wasm", "cuda"] as const
 export type ArtifactTarget = (typeof targetNames)[number]
@@ -44,6 +47,8 @@ export interface ArtifactBuffer {
   readonly slot: number
   /** Bytes that one more token adds to a state: beyond past + seq of them nothing was ever written. Absent when any byte may be. */
   readonly row?: number
+  /** Of the rows of a state from before a step, the last ones that it may read. Row r lies at r mod shape[0]: later ones take the place of the others. */
+  readonly keeps?: number
 }
 
 /** A tensor of the checkpoint and where its elements go: row-major, from byte `offset` of the buffer. */

@@ -13,7 +13,7 @@ import { WeftError } from "./errors.js"
 /** Bytes. */
 export interface MemoryEstimate {
   readonly weights: number
-  /** Kept between steps: grows with the context. */
+  /** Kept between steps: grows with the context, but for what keeps its last rows only. */
   readonly state: number
   /** Between the kernels of a step: grows with the tokens that one step takes. */
   readonly scratch: number

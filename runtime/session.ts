@@ -26,9 +26,13 @@ export interface Session {
   variantsOf(entries: readonly string[], symbols: Readonly<Record<string, number>>): readonly string[]
   /** Makes ready what runs where these are asked for: what a session that was made on demand has not compiled before. */
   prepare(entries: readonly string[], symbols: Readonly<Record<string, number>>): Promise<void>
-  /** Whether a sequence may be gone on with from any of its tokens. */
-  readonly keeps: boolean
-  /** Puts every state at its first value, zero, but for the rows of the first `kept` tokens: what runs next begins a sequence, or goes on from there. */
+  /** Whether a sequence may be gone on with from its first `count` tokens, which were read: states that keep their last rows only hold no others. */
+  restorable(count: number): boolean
+  /**
+   * Puts every state at its first value, zero, but for the rows of the first `kept` tokens: what runs next begins a sequence, or goes on from there.
+   *
+   * @throws WeftError `session/kept` where it is not restorable from there
+   */
   begin(kept?: number): void
   /** Runs entries, or their variants, one after the other with one submit; where the same ones come again and again, as one recording. `symbols` by name. */
   run(entries: readonly string[], symbols: Readonly<Record<string, number>>): void
@@ -207,9 +211,13 @@ function open(parts: Parts): Session {
       refuseDisposed(life)
       await prepared.make(variantsOf(entries, symbols))
     },
-    keeps: states.keeps,
+    restorable: states.restorable,
     begin(kept = 0) {
       refuseDisposed(life)
+      if (kept > 0 && !states.restorable(kept))
+        throw new WeftError("session/kept", `the states do not hold what comes after the first ${kept} tokens`, {
+          hint: "begin anew where restorable(count) is false",
+        })
       states.clear(kept)
     },
     run(entries, symbols) {

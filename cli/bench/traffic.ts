@@ -46,6 +46,9 @@ function partsOf({ buffers, weights }: Artifact, used: Iterable<number>) {
 export const weightBytes = ({ weights }: Pick<Artifact, "weights">): number =>
   weights.reduce((n, w) => n + bytesOf(w), 0)
 
-/** Bytes of the states that one step reads after `past` tokens: a row for each, where a state has rows. */
+/** Bytes of the states that one step reads after `past` tokens: a row for each of those that it keeps, where a state has rows. */
 export const stateBytesPerToken = ({ buffers }: Pick<Artifact, "buffers">, past: number): number =>
-  buffers.reduce((n, b) => n + (b.role === "state" && b.row !== undefined ? Math.min(b.bytes, b.row * past) : 0), 0)
+  buffers.reduce((n, { role, row, bytes, keeps = past }) => {
+    const read = role === "state" && row !== undefined ? Math.min(bytes, row * Math.min(past, keeps)) : 0
+    return n + read
+  }, 0)

@@ -115,7 +115,11 @@ function elementOf(lowering: Lowering, t: Tensor, at: Coordinates): Expression {
 function read(lowering: Lowering, t: Tensor, point: readonly Expression[]) {
   const name = `${identity(t)}`
   lowering.byName.set(name, t)
-  return load(name, point, t.dtype)
+  const value = load(name, point, t.dtype)
+  const kept = t.kind === "input" ? t.kept : undefined
+  if (kept === undefined) return value
+  const at = point[t.axes.findIndex((a) => a.name === kept.axis)]!
+  return apply("select", apply("ge", at, kept.first), value, literal(0, t.dtype))
 }
 
 /** The meaning of a node at a point of its axes. */

@@ -15,6 +15,7 @@ import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "
 import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
 import type { Packed } from "./tensor/formats.js"
+import { type Kept, refuseLost } from "./tensor/kept.js"
 
 export interface Axis {
   readonly name: string
@@ -33,11 +34,14 @@ export interface Input extends Common {
   readonly name: string
   readonly role: InputRole
   readonly storage: Storage
-  /** Extents of the memory behind it, per axis; at least the extent's maximum. */
+  /** Extents of the memory behind it, per axis; at least the extent's maximum, but along an axis of which only the last elements are kept. */
   readonly capacity: readonly number[]
   /** A weight in a format, which pass `unpack` replaces by its planes; its storage is that of what they decode to. */
   readonly packed?: Packed
+  /** An axis of which only the last elements are there; left out, all are. */
+  readonly kept?: Kept
 }
+
 export interface Constant extends Common {
   readonly kind: "constant"
   readonly values: Float64Array
@@ -137,11 +141,14 @@ export function input(
   dtype: DType,
   storage: Storage,
   capacity: readonly number[],
-  packed?: Packed,
+  more: Pick<Input, "packed" | "kept"> = {},
 ): Input {
   distinct(axes)
+  const { packed, kept } = more
   const format = packed === undefined ? "" : ` ${packed.format.name} ${packed.stacked} ${packed.columns}`
-  return intern(`input ${name} ${role} ${axesKey(axes)} ${dtype} ${storage} ${capacity.join(",")}${format}`, () => ({
+  const keeps = kept === undefined ? "" : ` ${kept.axis} ${kept.rows} ${identity(kept.first)} ${kept.most}`
+  const text = `input ${name} ${role} ${axesKey(axes)} ${dtype} ${storage} ${capacity.join(",")}${format}${keeps}`
+  return intern(text, () => ({
     kind: "input",
     name,
     role,
@@ -150,6 +157,7 @@ export function input(
     storage,
     capacity,
     ...(packed === undefined ? {} : { packed }),
+    ...(kept === undefined ? {} : { kept }),
   }))
 }
 
@@ -366,6 +374,7 @@ export function update(state: Input, axis: string | undefined, at: Dim, value: T
     const other = axisOf(value, a.name)!
     if (a.name !== axis && other.extent !== a.extent) throw new ExtentProblem(a.name, a.extent, other.extent, value)
   }
+  refuseLost(state, axis, value)
   const axes = state.axes.map((a) => (a.name === axis && extent !== undefined ? { name: a.name, extent } : a))
   return intern(`update ${identity(state)} ${axis ?? ""} ${identity(at)} ${identity(value)} ${axesKey(axes)}`, () => ({
     kind: "update",

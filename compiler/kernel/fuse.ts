@@ -12,15 +12,16 @@ import { identity } from "../ir/expression.js"
 import { type Item, type Kernel, type KernelBuffer, type Local, rootsOf } from "../ir/kernel.js"
 import type { Half, Storage } from "../ir/loop.js"
 import { loadedIn, localsIn } from "../ir/query.js"
-import { sources, topological } from "../ir/tensor/walk.js"
+import { homeOf, sources, topological } from "../ir/tensor/walk.js"
 import type { Axis, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, spansOf } from "../ir/tensor.js"
 import { hasMemory, size } from "../tensor/query.js"
 import { madeOnce } from "../tensor/scaled-rows.js"
 import { type Snapshot, snapshot } from "../tensor/snapshot.js"
 import { type CutLimits, chooseCuts, computed, defaultCutLimits } from "./cuts.js"
+import { decided } from "./decided.js"
 import { loosen } from "./loosen.js"
-import { createLowering, type Memory } from "./lower.js"
+import { aroundOf, createLowering, type Memory } from "./lower.js"
 import { canonical } from "./name-buffers.js"
 import { createNaming, type FusedBuffer, type Naming, sameArgs } from "./naming.js"
 import { orderFolds } from "./order-folds.js"
@@ -93,7 +94,7 @@ function attempt(
   const memory = (t: Tensor): Memory | undefined => {
     if (cuts.locals.has(t)) return { kind: "local", name: naming.local(t), axes: axisNames(t) }
     if (!hasMemory(t) && !cuts.buffers.has(t)) return undefined
-    return { kind: "buffer", name: naming.buffer(t), axes: layout(t) }
+    return { kind: "buffer", name: naming.buffer(t), axes: layout(t), kept: aroundOf(homeOf(t)) }
   }
   const lowering = createLowering(memory)
 
@@ -252,7 +253,7 @@ function group(tasks: readonly Task[], naming: Naming, options: FuseOptions): re
     ))
       steps.push({
         kind: "kernel",
-        ...canonical(orderFolds(loosen(prune(toKernel(stores, naming))))),
+        ...canonical(orderFolds(loosen(prune(decided(toKernel(stores, naming)))))),
         computes: topological(stores.flatMap(({ make }) => (make.kind === "store" ? [make.tensor] : []))).filter((t) =>
           stores.some(({ make }) => make.kind === "store" && make.computes.has(t)),
         ),

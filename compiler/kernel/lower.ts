@@ -26,8 +26,10 @@ import {
   variable,
 } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
+import type { DType } from "../ir/operations.js"
 import { nodesOf } from "../ir/query.js"
-import { prefixAt, type Tensor, type Reduce as TensorReduce } from "../ir/tensor.js"
+import { ringOf } from "../ir/tensor/kept.js"
+import { type Input, prefixAt, type Tensor, type Reduce as TensorReduce } from "../ir/tensor.js"
 
 export type Coordinates = ReadonlyMap<string, Expression>
 
@@ -37,7 +39,26 @@ export interface Memory {
   readonly name: string
   /** The order of the axes in memory. */
   readonly axes: readonly string[]
+  /** An axis of which only the last elements are there. */
+  readonly kept?: Around | undefined
 }
+
+/** Elements of an axis before `first` are 0; the others go round in memory for `ring` of them, where there is no room for all. */
+export interface Around {
+  readonly axis: string
+  readonly first: Dim
+  readonly ring: number | undefined
+}
+
+/** How much is there of the state that a tensor lies in. */
+export function aroundOf(home: Input | undefined): Around | undefined {
+  const kept = home?.kept
+  return kept && { axis: kept.axis, first: kept.first, ring: ringOf(home) }
+}
+
+/** Where an element lies along an axis. */
+export const placeAround = (at: Expression, ring: number | undefined): Expression =>
+  ring === undefined ? at : apply("floormod", at, literal(ring))
 
 export interface Lowering {
   /** The value of `t` at `at`; `root` is computed even when it has memory itself. */
@@ -53,10 +74,7 @@ export function createLowering(
 
   const value = (t: Tensor, at: Coordinates, root = false): Expression => {
     const home = root ? undefined : memory(t)
-    if (home !== undefined) {
-      const index = home.axes.map((a) => coordinate(at, a))
-      return home.kind === "buffer" ? load(home.name, index, t.dtype) : localRead(home.name, index, t.dtype)
-    }
+    if (home !== undefined) return read(home, t.dtype, at)
     const key = `${root ? "root " : ""}${identity(t)} ${t.axes.map((a) => identity(coordinate(at, a.name))).join(" ")}`
     const known = memo.get(key)
     if (known !== undefined) return known
@@ -67,6 +85,16 @@ export function createLowering(
   }
 
   return { value }
+}
+
+function read({ kind, name, axes, kept }: Memory, dtype: DType, at: Coordinates): Expression {
+  const index = axes.map((a) => {
+    const place = coordinate(at, a)
+    return a === kept?.axis ? placeAround(place, kept.ring) : place
+  })
+  const value = kind === "buffer" ? load(name, index, dtype) : localRead(name, index, dtype)
+  if (kept === undefined) return value
+  return apply("select", apply("ge", coordinate(at, kept.axis), kept.first), value, literal(0, dtype))
 }
 
 function compute(t: Tensor, at: Coordinates, value: Lowering["value"]): Expression {

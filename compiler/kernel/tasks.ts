@@ -9,13 +9,14 @@ import { add, identity, variable } from "../ir/expression.js"
 import { type Item, type Local, rootsOf, type Store } from "../ir/kernel.js"
 import type { Expression } from "../ir/nodes.js"
 import { loadedIn, localsIn } from "../ir/query.js"
+import { ringOf } from "../ir/tensor/kept.js"
 import { homeOf, sources } from "../ir/tensor/walk.js"
 import { type Axis, axisNames, type Call, type Tensor } from "../ir/tensor.js"
 import { hasMemory } from "../tensor/query.js"
 import { partsOf } from "./binding-parts.js"
 import { computed } from "./cuts.js"
 import { readsInParts } from "./divide-kernel.js"
-import type { createLowering } from "./lower.js"
+import { type createLowering, placeAround } from "./lower.js"
 import { type Naming, sameArgs } from "./naming.js"
 
 /** One tensor that gets stored, or one application of a unit. */
@@ -64,9 +65,11 @@ export function storeTask(t: Tensor, computes: ReadonlySet<Tensor>, making: Maki
   const axes = itemAxes(source, `${identity(t)}`)
   const stored = source !== t && (hasMemory(source) || buffers.has(source))
   const value = lowering.value(source, axes.point, !stored)
-  const at = layout(t).map((a) =>
-    t.kind === "update" && a === t.axis ? add(axes.point.get(a)!, t.at) : axes.point.get(a)!,
-  )
+  const ring = t.kind === "update" ? ringOf(t.state) : undefined
+  const at = layout(t).map((a) => {
+    const place = axes.point.get(a)!
+    return t.kind === "update" && a === t.axis ? placeAround(add(place, t.at), ring) : place
+  })
   const store: Store = { kind: "store", buffer: naming.buffer(t), axes: axes.list, index: at, value }
   const items: readonly Item[] = [...localsIn([value], locals), store]
   return {

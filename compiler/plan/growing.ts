@@ -10,14 +10,17 @@ import { storageBytes } from "../ir/loop.js"
 import type { Tensor, Update } from "../ir/tensor.js"
 import { originOf, type TracedModel } from "../trace/programs.js"
 
-/** The buffers with the bytes of a row of states that lie along the tokens and grow by one row with each. */
+/** The buffers with the bytes of a row of states that lie along the tokens and grow by one row with each, and how many of them are kept. */
 export function markGrowing(buffers: readonly ArtifactBuffer[], traced: TracedModel): readonly ArtifactBuffer[] {
   const growing = new Set(traced.states.filter(({ axes }) => isSymbol(axes[0]?.extent, "past")).map(({ name }) => name))
   for (const { updates } of traced.entries)
     for (const { state, tensor } of updates) if (!growsByToken(originOf(tensor))) growing.delete(state.name)
-  return buffers.map((b) =>
-    growing.has(b.name) ? { ...b, row: b.shape.slice(1).reduce((n, s) => n * s, storageBytes(b.storage)) } : b,
-  )
+  const keeps = new Map(traced.states.map(({ name, kept }) => [name, kept && { keeps: kept.rows }] as const))
+  return buffers.map((b) => {
+    if (!growing.has(b.name)) return b
+    const row = b.shape.slice(1).reduce((n, s) => n * s, storageBytes(b.storage))
+    return { ...b, row, ...keeps.get(b.name) }
+  })
 }
 
 /** Whether a write appends as many rows as there are tokens, or one. */

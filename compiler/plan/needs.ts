@@ -62,7 +62,7 @@ function withinAxes(t: ir.Tensor): readonly ArtifactNeed[] {
 /** A state has room for what is written to it. */
 function withinState(t: ir.Update): readonly ArtifactNeed[] {
   if (t.axis === undefined) return []
-  const room = t.state.capacity[t.state.axes.findIndex((a) => a.name === t.axis)]!
+  const room = t.state.kept?.most ?? t.state.capacity[t.state.axes.findIndex((a) => a.name === t.axis)]!
   const end = add(t.at, ir.axisOf(t.value, t.axis)!.extent)
   const what = `'${t.axis}' has room for ${room}, and for all that is written`
   return [...atLeast(t, t.at, 0, t.axis, what), ...atLeast(t, sub(literal(room), end), 0, t.axis, what)]

@@ -13,13 +13,15 @@ import type { StateSpec, Traced, WeightSpec } from "../../dsl/tracing.js"
 import { type Span, WeftError } from "../../runtime/errors.js"
 import type { Format } from "../../runtime/weights/formats/format.js"
 import { type Dim, dim } from "../ir/dim.js"
-import { identity, print, symbol } from "../ir/expression.js"
+import { identity, literal, print, sub, symbol } from "../ir/expression.js"
 import type { Storage } from "../ir/loop.js"
 import type { Packed } from "../ir/tensor/formats.js"
+import type { Kept } from "../ir/tensor/kept.js"
 import { homeOf, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import { authorSpan, isTensor, shown } from "./arguments.js"
 import { type Bound, boundsOfEntry } from "./bounds.js"
+import { keptRoom } from "./kept.js"
 import { type Choices, createTracing } from "./trace.js"
 import { mapTree, treeLeaves } from "./tree.js"
 
@@ -225,7 +227,7 @@ function weightInputs(program: Program, storage: ProgramOptions["storage"]) {
     const stored = storage(spec)
     const packed = typeof stored === "string" ? undefined : packedAs(stored, spec)
     const held = typeof stored === "string" ? stored : "f32"
-    const input = ir.input(`weights.${path}`, "weight", axes, "f32", held, capacity, packed)
+    const input = ir.input(`weights.${path}`, "weight", axes, "f32", held, capacity, packed && { packed })
     weights.set(x, { input, spec })
     return input
   })
@@ -238,14 +240,18 @@ const packedAs = (format: Format, { stack, dimensions }: WeightSpec): Packed => 
   columns: dimensions.at(-1)?.length ?? 0,
 })
 
-/** The inputs of a program's states, in its tree of them. */
-function stateInputs(program: Program, past: Dim, storage: ProgramOptions["states"]) {
+/** The inputs of a program's states, in its tree of them; a step appends at most `added` rows to one that grows. */
+function stateInputs(program: Program, past: Dim, added: number, storage: ProgramOptions["states"]) {
   const states: ir.Input[] = []
   const tree = mapTree(program.states, isSpec("state"), (x, path) => {
-    const spec = x as StateSpec
-    const axes = spec.axes.map((a) => ({ name: a.axis, extent: a.grows ? past : dim(a.extent) }))
-    const capacity = spec.axes.map((a) => a.extent)
-    const made = ir.input(`states.${path}`, "state", axes, spec.dtype, storage?.(spec) ?? spec.dtype, capacity)
+    const { axes, dtype, ...spec } = x as StateSpec
+    const named = axes.map((a) => ({ name: a.axis, extent: a.grows ? past : dim(a.extent) }))
+    const capacity = axes.map((a) => (a.keeps === undefined ? a.extent : Math.min(a.extent, keptRoom(a.keeps, added))))
+    const [kept] = axes.flatMap(({ axis, keeps: rows, extent: most }): readonly Kept[] =>
+      rows === undefined || rows >= most ? [] : [{ axis, rows, first: sub(past, literal(rows)), most }],
+    )
+    const stored = storage?.({ axes, dtype, ...spec }) ?? dtype
+    const made = ir.input(`states.${path}`, "state", named, dtype, stored, capacity, kept && { kept })
     states.push(made)
     return made
   })
@@ -258,7 +264,7 @@ export function traceModel(program: Program, options: ProgramOptions, names?: re
   const context = facts?.context ?? 0
   const past = symbol("past", context, Math.min(context, 512))
   const { weights, tree: weightTree } = weightInputs(program, options.storage)
-  const { states, tree: stateTree } = stateInputs(program, past, options.states)
+  const { states, tree: stateTree } = stateInputs(program, past, options.bounds.at(-1) ?? 1, options.states)
   const grown: readonly SymbolBound[] = facts === undefined ? [] : [{ name: past.name, max: context }]
   const shared = { weights, states, trees: { weights: weightTree, states: stateTree }, grown, choices: options.choices }
   const sizes = new Map<number | undefined, Sizes>()

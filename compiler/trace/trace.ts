@@ -198,7 +198,7 @@ function placeholder(path: string, t: ir.Tensor): ir.Input {
   const home = homeOf(t)
   // What a step has appended lies in the state's memory and keeps its layout, but is not a state to append to.
   if (home !== undefined)
-    return ir.input(path, t === home ? t.role : "weight", t.axes, t.dtype, home.storage, home.capacity, home.packed)
+    return ir.input(path, t === home ? t.role : "weight", t.axes, t.dtype, home.storage, home.capacity, home)
   const capacity = t.axes.map(() => 0)
   return ir.input(path, "input", t.axes, t.dtype, t.dtype, capacity)
 }

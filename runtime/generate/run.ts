@@ -88,7 +88,8 @@ export async function* runGeneration(
   const output = createOutput(tokenizer, settings.stop)
   const clock: Clock = { compile: 0, prefill: 0, first: 0, last: 0, stepCommands: 0 }
   await calls.enter(signals)
-  const cached = goesOn && model.session.keeps ? heldOf(model, ids) : 0
+  const held = goesOn ? heldOf(model, ids) : 0
+  const cached = held > 0 && model.session.restorable(held) ? held : 0
   const asked: Asked = { ids, settings, signals, limit, cached }
   const steps = createSteps(model, asked, clock)
   try {

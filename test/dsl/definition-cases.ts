@@ -6,7 +6,7 @@ import { z } from "zod"
 import * as language from "../../dsl/index.js"
 import { type RotaryConfig, rotaryConflict, rotaryContext, rotaryFrequencies } from "../../models/rotary.js"
 
-const { bits, defineModel, defineProgram, fromBits, grows, input, repeat } = language
+const { bits, defineModel, defineProgram, fromBits, grows, input, keeps, repeat } = language
 const { stack, state, toF32, toI32, toU32, upTo, weight } = language
 
 export interface DefinitionCase {
@@ -59,6 +59,10 @@ export const definitions: Readonly<Record<string, DefinitionCase>> = {
   "stack of shapes": { call: () => stack("s", 2, (i) => weight(`w${i}`, { a: i + 1 })), right: never },
   "stack of one": { call: () => stack("s", 2, () => weight("w", { a: 1 })), right: never },
   grows: { call: (v) => grows(v), right: whole(1) },
+  "keeps rows": { call: (v) => keeps(v, 8), right: whole(1) },
+  "keeps maximum": { call: (v) => keeps(1, v), right: whole(1) },
+  "state rows": { call: (v) => state({ a: { grows: 8, keeps: v } }), right: optional(whole(1)) },
+  "state of two": { call: () => state({ a: keeps(1, 8), b: grows(8) }), right: never },
   "state extent": { call: (v) => state({ a: v }), right: whole(1) },
   "state maximum": { call: (v) => state({ a: { grows: v } }), right: whole(1) },
   "state axis": { call: (v) => state({ [v]: 1 }), right: (v) => String(v) !== "" },

@@ -5,10 +5,13 @@ import {
   append,
   assign,
   at,
+  causal,
   defineModel,
   dot,
   extent,
   grows,
+  iota,
+  keeps,
   type Model,
   max,
   minus,
@@ -16,6 +19,7 @@ import {
   rename,
   scan,
   slice,
+  softmax,
   state,
   sum,
   type Tensor,
@@ -24,13 +28,15 @@ import {
 
 /**
  * `total`, `last`, `several`: assigned. `cache`, `inside`: a row for each token, along the slowest axis or another. `sparse`: one row for each
- * call, wherever it stands, so that the rows between keep their first value.
+ * call, wherever it stands, so that the rows between keep their first value. `window`: the last rows alone, which go round in memory.
  */
-export const kinds = ["total", "last", "several", "cache", "inside", "sparse"] as const
+export const kinds = ["total", "last", "several", "cache", "inside", "sparse", "window"] as const
 type Kind = (typeof kinds)[number]
 type Rows = Tensor<"seq" | "embed">
 
 const embed = 4
+/** Tokens that a layer sees, itself among them. */
+export const window = 3
 const axesOf = (kind: Kind, context: number) =>
   ({
     total: { embed },
@@ -39,6 +45,7 @@ const axesOf = (kind: Kind, context: number) =>
     inside: { embed, key: grows(context) },
     sparse: { key: grows(context), embed },
     several: { mark: 3, embed },
+    window: { key: keeps(window, context), embed },
   })[kind]
 
 /** What a layer adds to its rows, and the state after them. */
@@ -63,6 +70,12 @@ function layer(kind: Kind, x: Rows, before: Tensor<string>): { readonly y: Rows;
     case "inside": {
       const all = append(keys, "key", rename(x, "seq", "key"))
       return { y: add(x, max(all, "key")), after: all as Tensor<string> }
+    }
+    case "window": {
+      const all = append(keys, "key", rename(x, "seq", "key"))
+      const position = iota("seq", extent(x, "seq"), extent(keys, "key"), "position")
+      const seen = softmax(causal(dot(x, all, "embed"), position, "key", window), "key")
+      return { y: add(x, dot(seen, all, "key")), after: all as Tensor<string> }
     }
     case "sparse": {
       const all = append(keys, "key", slice(rename(add(x, x), "seq", "key"), "key", 0, 1))

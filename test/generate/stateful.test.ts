@@ -83,7 +83,7 @@ for (const name of ["wasm", "webgpu"] as const) {
   describe.skipIf(!here)(`a sequence begins with states at their first value, ${name}`, () => {
     test("each kind of state, called twice", async () => {
       const { device } = await chooseDevice(name, 1)
-      const artifact = compiled(["total", "last", "several", "cache", "inside", "sparse"], device.kind)
+      const artifact = compiled(["total", "last", "several", "cache", "inside", "sparse", "window"], device.kind)
       const [model, fresh] = [await openStateful(artifact, device), await openStateful(artifact, device)]
       const first = await model.logits([1, 2, 3])
       expect(await model.logits([1, 2, 3])).toEqual(first)
@@ -97,7 +97,7 @@ for (const name of ["wasm", "webgpu"] as const) {
     })
 
     // The first shows a state that was not cleared, the second a row that was put at another place.
-    const layers: readonly Layers[] = name === "wasm" ? [["total"], ["inside", "cache"]] : [["total"]]
+    const layers: readonly Layers[] = name === "wasm" ? [["total"], ["inside", "cache"], ["window"]] : [["total"]]
     test.each(layers.map((l) => [l] as const))(
       "an end at any position, with steps ahead, leaves nothing: %j",
       async (l) => {

@@ -9,6 +9,7 @@
 
 import { allocateBuffer, type Memory, writeElement } from "../../compiler/interpret/memory.js"
 import type { Dense } from "../../compiler/interpret/tensor.js"
+import { extentAt } from "../../compiler/ir/dim.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import type { TileOptions } from "../../compiler/ir/machine.js"
 import type { DType } from "../../compiler/ir/operations.js"
@@ -36,37 +37,50 @@ export function poisoned(b: Pick<FusedBuffer, "dtype" | "storage" | "shape">): M
   return memory
 }
 
-/** Calls `see` for each point with its offsets in the dense tensor and in memory of the given shape. */
+/** Calls `see` for each point with its offsets in the dense tensor and in memory of the given shape, and its place; along `around` elements go round. */
 function eachElement(
   extents: readonly number[],
   shape: readonly number[],
-  see: (dense: number, at: number) => void,
+  see: (dense: number, at: number, point: readonly number[]) => void,
+  around = -1,
 ): void {
   let dense = 0
+  const point: number[] = []
   const visit = (axis: number, offset: number) => {
-    if (axis === extents.length) see(dense++, offset)
-    else for (let i = 0; i < extents[axis]!; i++) visit(axis + 1, offset * shape[axis]! + i)
+    if (axis === extents.length) see(dense++, offset, point)
+    else
+      for (let i = 0; i < extents[axis]!; i++) {
+        point[axis] = i
+        visit(axis + 1, offset * shape[axis]! + (axis === around ? i % shape[axis]! : i))
+      }
   }
   visit(0, 0)
 }
 
-export function fill(memory: Memory, data: Dense, shape: readonly number[]): void {
+const keptAxis = ({ kept, axes }: ir.Input) => axes.findIndex((a) => a.name === kept?.axis)
+
+/** Fills the memory of an input; where it goes round, later elements take the place of earlier ones. */
+export function fill(memory: Memory, data: Dense, input: ir.Input): void {
   const extents = data.axes.map((a) => a.extent)
-  eachElement(extents, shape, (i, at) => writeElement(memory, at, data.data[i]!))
+  eachElement(extents, input.capacity, (i, at) => writeElement(memory, at, data.data[i]!), keptAxis(input))
 }
 
-/** The elements of a tensor that lies in memory of the given shape. */
+/** The elements of a tensor that lies in memory of the given shape; of what a state has lost, zeros. */
 export function readDense(
   values: ArrayLike<number>,
   t: ir.Tensor,
   shape: readonly number[],
   symbols: ReadonlyMap<string, number>,
+  state?: ir.Input,
 ): number[] {
   const found: number[] = []
   const extents = shapeAt(t, symbols).map((a) => a.extent)
-  eachElement(extents, shape, (_, at) => {
-    found.push(values[at]!)
-  })
+  const around = state === undefined ? -1 : keptAxis(state)
+  const first = state?.kept === undefined ? 0 : extentAt(state.kept.first, symbols)
+  const see = (_: number, at: number, point: readonly number[]) => {
+    found.push(around >= 0 && point[around]! < first ? 0 : values[at]!)
+  }
+  eachElement(extents, shape, see, around)
   return found
 }
 
@@ -111,7 +125,7 @@ export function execute({ fused, units }: Compiled, p: LawProgram, run: RunKerne
   const memories = new Map<string, Memory>()
   for (const input of p.inputs) {
     const memory = poisoned({ dtype: input.dtype, storage: input.storage, shape: input.capacity })
-    fill(memory, dataOf(p, input), input.capacity)
+    fill(memory, dataOf(p, input), input)
     memories.set(input.name, memory)
   }
   steps(fused, memories, units, run)
@@ -155,7 +169,7 @@ export function found(p: LawProgram, { fused }: Compiled, memories: Map<string, 
     return readDense(memoryOf(name, fused, memories).values, t, shape, p.values)
   })
   const states = p.updates.map(({ state, tensor }) =>
-    readDense(memories.get(state.name)!.values, tensor, state.capacity, p.values),
+    readDense(memories.get(state.name)!.values, tensor, state.capacity, p.values, state),
   )
   return [...outputs, ...states]
 }

@@ -210,7 +210,7 @@ function repeated(g: Growing, setting: Setting, recipe: Recipe): void {
   let at = x.tensor
   for (let n = 0; n < recipe.repeat; n++) {
     const fresh = u.inputs.map((i) => {
-      const fed = ir.input(`${i.name}.${n}`, i.role, i.axes, i.dtype, i.storage, i.capacity)
+      const fed = ir.input(`${i.name}.${n}`, i.role, i.axes, i.dtype, i.storage, i.capacity, i)
       g.inputs.push(fed)
       return fed
     })
@@ -247,7 +247,7 @@ function placeholder(name: string, t: ir.Tensor): ir.Input {
       t.dtype,
       t.axes.map(() => 0),
     )
-  return ir.input(name, t === home ? home.role : "weight", t.axes, t.dtype, home.storage, home.capacity)
+  return ir.input(name, t === home ? home.role : "weight", t.axes, t.dtype, home.storage, home.capacity, home)
 }
 
 /** The latest tensor of a unit, folded and spread to the axes of its first argument, so that its result can be its argument. */

@@ -7,7 +7,7 @@ import { interpretLoop } from "../../compiler/interpret/loop.js"
 import { allocateBuffer, fromBytes, type Memory, toBytes } from "../../compiler/interpret/memory.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
 import { type LoopKernel, storageBytes } from "../../compiler/ir/loop.js"
-import type { Tensor } from "../../compiler/ir/tensor.js"
+import type { Input, Tensor } from "../../compiler/ir/tensor.js"
 import { createDivider, kernelSteps } from "../../compiler/kernel/divide-bindings.js"
 import { fuse } from "../../compiler/kernel/fuse.js"
 import { type Plan, planArtifact } from "../../compiler/plan/plan.js"
@@ -56,21 +56,27 @@ export function runPlan(p: LawProgram, planned: Planned): readonly (readonly num
     memory.values.set(constant.values)
     bytes(buffer).set(toBytes(memory))
   }
-  const read = (name: string, t: Tensor, symbols: ReadonlyMap<string, number>) => {
+  const read = (name: string, t: Tensor, symbols: ReadonlyMap<string, number>, state?: Input) => {
     const at = number.get(name)
     if (at === undefined) throw new Error(`the plan has no buffer '${name}'`)
     const { storage, shape } = plan.buffers[at]!
     const count = shape.reduce((n, x) => n * x, 1)
-    return readDense(fromBytes(storage, bytes(at).subarray(0, count * storageBytes(storage))).values, t, shape, symbols)
+    return readDense(
+      fromBytes(storage, bytes(at).subarray(0, count * storageBytes(storage))).values,
+      t,
+      shape,
+      symbols,
+      state,
+    )
   }
-  const states = () => p.updates.map(({ state, tensor }) => read(state.name, tensor, p.values))
+  const states = () => p.updates.map(({ state, tensor }) => read(state.name, tensor, p.values, state))
   return (["step", "again"] as const).map((entry) => {
     // Both entries start from the same states.
     for (const input of p.inputs) {
       const at = number.get(input.name)
       if (at === undefined) continue
       const memory = poisoned({ dtype: input.dtype, storage: input.storage, shape: input.capacity })
-      fill(memory, dataOf(p, input), input.capacity)
+      fill(memory, dataOf(p, input), input)
       bytes(at).set(toBytes(memory))
     }
     launch(p, planned, slots, entry)

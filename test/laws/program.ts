@@ -13,6 +13,7 @@ import type { Storage } from "../../compiler/ir/loop.js"
 import { max, min } from "../../compiler/ir/monoid.js"
 import type { Expression, SizeSymbol } from "../../compiler/ir/nodes.js"
 import type { DType } from "../../compiler/ir/operations.js"
+import type { Kept } from "../../compiler/ir/tensor/kept.js"
 import { sources } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import type { Choices } from "./choices.js"
@@ -90,10 +91,24 @@ export class Growing {
     return { name, extent }
   }
 
-  input(axes: readonly ir.Axis[], storage: Storage, role: ir.InputRole, capacity?: readonly number[]): ir.Input {
+  input(
+    axes: readonly ir.Axis[],
+    storage: Storage,
+    role: ir.InputRole,
+    capacity?: readonly number[],
+    kept?: Kept,
+  ): ir.Input {
     const dtype: DType = storage === "bf16" || storage === "f16" ? "f32" : storage
     const name = `${role}s.${this.prefix}${this.inputs.length}`
-    const made = ir.input(name, role, axes, dtype, storage, capacity ?? axes.map((a) => maximum(a.extent)))
+    const made = ir.input(
+      name,
+      role,
+      axes,
+      dtype,
+      storage,
+      capacity ?? axes.map((a) => maximum(a.extent)),
+      kept && { kept },
+    )
     this.inputs.push(made)
     return made
   }

@@ -8,10 +8,11 @@
  * A step answers with the values that it made, or with nothing when it does not apply. The plainest steps stand first: 0 is where shrinking ends.
  */
 import { maximum, symbolsOf } from "../../compiler/ir/dim.js"
-import { add, apply, literal, variable } from "../../compiler/ir/expression.js"
+import { add, and, apply, literal, sub, variable } from "../../compiler/ir/expression.js"
 import type { Storage } from "../../compiler/ir/loop.js"
 import { argmax, type Monoid, max, min, product, sum, top } from "../../compiler/ir/monoid.js"
 import type { DType } from "../../compiler/ir/operations.js"
+import type { Kept } from "../../compiler/ir/tensor/kept.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { bodyOf, comparison, conversion, limitOf } from "./bodies.js"
 import type { Choices } from "./choices.js"
@@ -202,7 +203,27 @@ const fed: Step = (g, choose) => {
   return affordable(tensor) ? [{ tensor, limit: storage === "bool" ? 1 : 4 }] : []
 }
 
-/** Appends to a state that grows. */
+/** How many elements from before a step a state keeps, and its memory for them and for those that come; and what a predicate leaves of a window of them. */
+function keptOf(g: Growing, choose: Choices, axis: string, added: number) {
+  const rows = 1 + choose.below(6)
+  const most = maximum(g.past)
+  const kept: Kept = { axis, rows, first: sub(g.past, literal(rows)), most }
+  return { kept, room: Math.min(most, rows + added + choose.below(3)) }
+}
+
+/** A fold of the last elements of an axis, no more of them than a state has. */
+function windowed(g: Growing, choose: Choices, made: Value, axis: ir.Axis, kept: Kept): readonly Value[] {
+  if (made.tensor.dtype !== "f32") return []
+  const { tensor, limit } = g.clamped(made)
+  const [x, place] = [variable("$0", "f32"), variable("$1", "i32")]
+  const first = add(kept.first, literal(choose.below(3)))
+  const within = and(apply("ge", place, first), apply("le", place, sub(axis.extent, literal(1))))
+  const seen = ir.map(apply("select", within, x, literal(0, "f32")), [tensor, ir.iota(axis, literal(0))])
+  const folded = ir.reduce(sum, axis.name, [seen])
+  return affordable(folded) ? [{ tensor: folded, limit: limit * Math.max(1, maximum(axis.extent)) }] : []
+}
+
+/** Appends to a state that grows, and of which the last elements alone may be kept. */
 const append: Step = (g, choose) => {
   const x = g.pick(choose, (t) => t.axes.length > 0 && t.axes.length < 4)
   if (x === undefined) return []
@@ -212,11 +233,13 @@ const append: Step = (g, choose) => {
   const { dtype } = x.tensor
   const storage: Storage = dtype !== "f32" ? dtype : g.packed ? choose.of(["bf16", "f32", "f16"]) : "f32"
   const moved = (extent: ir.Axis["extent"]) => x.tensor.axes.map((a) => (a === axis ? { name: key.name, extent } : a))
+  const last = choose.chance(50) ? keptOf(g, choose, key.name, maximum(axis.extent)) : undefined
   const state = g.input(
     moved(g.past),
     storage,
     "state",
-    moved(g.past).map((a) => maximum(a.extent)),
+    moved(g.past).map((a) => (a.name === key.name ? (last?.room ?? maximum(a.extent)) : maximum(a.extent))),
+    last?.kept,
   )
   const index = new Map(x.tensor.axes.map((a) => [a.name, variable(a === axis ? key.name : a.name)]))
   const kept = storage === "f32" || dtype !== "f32" ? x : g.clamped(x)
@@ -227,7 +250,9 @@ const append: Step = (g, choose) => {
   g.extents.set(key.name, add(g.past, axis.extent))
   g.updates.push({ state, tensor })
   if (choose.chance(20)) g.push(state, Math.max(kept.limit, 4))
-  return [{ tensor, limit: Math.max(kept.limit, 4) }]
+  const made = { tensor, limit: Math.max(kept.limit, 4) }
+  const folded = last === undefined ? [] : windowed(g, choose, made, ir.axisOf(tensor, key.name)!, last.kept)
+  return [made, ...folded]
 }
 
 /** Replaces a state as a whole by something that may depend on it. */

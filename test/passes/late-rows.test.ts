@@ -3,7 +3,8 @@ import { expect, test } from "vitest"
 import { compileProgram } from "../../compiler/compile.js"
 import { add, apply, literal, symbol, variable } from "../../compiler/ir/expression.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
-import { growingAlong, maskedLift } from "../../compiler/tile/range.js"
+import { maskedLift } from "../../compiler/ir/verify/masks.js"
+import { growingAlong } from "../../compiler/tile/range.js"
 import { qwen3 } from "../support/driver.js"
 
 const [key, row, head, past] = [variable("key"), variable("row"), variable("head"), symbol("past", 4096, 512)]

@@ -12,7 +12,7 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
   weft: {
     values: words`
       add append argmax assign at biased bits call cast causal constant defineModel defineProgram dot extent
-      fromBits greedyToken grows indexing input iota literal map mapTo max merge min minus mul normalize outer
+      fromBits greedyToken grows indexing input iota keeps literal map mapTo max merge min minus mul normalize outer
       outerTo pad pick plus reduce rename repeat reverse rmsNorm roll rope
       sampleToken samplingFields scale scan silu size slice softmax split stack
       state sum times toF32 toI32 toU32 top upTo weight where windows`,

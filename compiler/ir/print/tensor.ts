@@ -41,7 +41,7 @@ function printNode(t: Tensor, name: (t: Tensor) => string): string {
   const list = (xs: readonly Tensor[]) => xs.map(name).join(", ")
   switch (t.kind) {
     case "input":
-      return `input ${t.name} ${t.role}${printStorage(t)}`
+      return `input ${t.name} ${t.role}${printStorage(t)}${printKept(t)}`
     case "constant": {
       const shown = [...t.values.subarray(0, 4)].join(", ")
       return `constant ${t.values.length > 4 ? `${shown}, …` : shown}`
@@ -83,6 +83,7 @@ function printIndex(t: Reindex): string {
 }
 
 const printStorage = (t: Input) => (t.storage === t.dtype ? "" : ` as ${t.storage}`)
+const printKept = ({ kept }: Input) => (kept === undefined ? "" : ` keeps ${kept.axis} from ${print(kept.first)}`)
 
 /** The kinds whose axes are not all those of their sources. */
 const begins: ReadonlySet<Tensor["kind"]> = new Set(["input", "constant", "iota", "reindex", "update", "call"])

@@ -288,7 +288,10 @@ function verifyCapacity(t: Input, report: Report): void {
     return
   }
   t.axes.forEach((a, i) => {
-    if (t.capacity[i]! < maximum(a.extent))
+    if (t.kept?.axis === a.name) {
+      if (t.capacity[i]! < Math.min(t.kept.rows + 1, t.kept.most))
+        report("tensor/capacity", `axis '${a.name}' keeps ${t.kept.rows} in memory for ${t.capacity[i]}`)
+    } else if (t.capacity[i]! < maximum(a.extent))
       report("tensor/capacity", `axis '${a.name}' may grow to ${maximum(a.extent)} in memory for ${t.capacity[i]}`)
   })
 }

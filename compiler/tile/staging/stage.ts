@@ -12,11 +12,10 @@ import { freeVariables, reduce, rewrite, variable } from "../../ir/expression.js
 import type { Store } from "../../ir/kernel.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
 import { chainOf, nodesOf, outermostFolds } from "../../ir/query.js"
-import { recipeOf } from "../../ir/recipes.js"
 import type { ReductionTile, StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
+import { type Masked, maskOf } from "../../ir/verify/masks.js"
 import { Refused } from "../block.js"
-import { everyRowCounts, type Masked, maskedLift } from "../range.js"
 import { checkSteady, createOperands, type Online } from "./operands.js"
 import type { StagedLocal } from "./staged.js"
 
@@ -109,16 +108,6 @@ function checkChunks(given: Store, schedule: StoreSchedule, folds: readonly Redu
       "reduce/chunk",
       `the chunks of '${axis}' are staged one or two at a time, and have bodies of their own`,
     )
-}
-
-/** The predicate of a fold's lift, where elements that fail it may be left out. */
-export function maskOf(r: Reduce, rows: readonly Axis[]): Masked | undefined {
-  const { kind } = r.monoid
-  if (kind === "sum" || kind === "max" || kind === "min") return maskedLift(r.lift[0]!, kind)
-  if (kind !== "online") return undefined
-  const [pivot] = recipeOf(r.monoid.recipe).pivots
-  const mask = pivot?.of === "$0" ? maskedLift(r.lift[0]!, pivot.fold) : undefined
-  return mask !== undefined && everyRowCounts(mask, { name: r.axis, extent: r.extent }, rows) ? mask : undefined
 }
 
 /** The folds from `r` to the first chunked one, when its chain has one. */

@@ -13,7 +13,7 @@
  * rejected, every later call is refused, and its context goes by itself. The driver lets the fault be felt in every context of the process
  * (seen on an H200), so that devices beside it are lost, too, and none can be made before they are gone.
  */
-import type { ArtifactKernel } from "../../artifact.js"
+import { type ArtifactKernel, mostAhead } from "../../artifact.js"
 import { WeftError } from "../../errors.js"
 import { hostText } from "../../host.js"
 import type { Device, KernelCode } from "../device.js"
@@ -113,7 +113,7 @@ function deviceOf(context: Context, around: Around): CudaDevice {
     description: `${facts.name}, ${facts.arch}, driver ${versionText(facts.driver)}`,
     fallback: false,
     // A turn of the event loop may come late by as much as several steps of a small model take.
-    ahead: 8,
+    ahead: mostAhead,
     limits: {
       bufferBytes: facts.memory,
       bindingBytes: facts.memory,

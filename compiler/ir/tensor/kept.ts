@@ -1,0 +1,38 @@
+/**
+ * Axes of which the last elements alone are kept.
+ *
+ *   rows 4 of 9 in memory for 6, and 2 more are written at 9      5 … 8 are there, then 5 … 10:  6 7 8 9 10 5
+ */
+import { type Dim, maximum } from "../dim.js"
+import { TypeProblem } from "../expression.js"
+import { axisOf, type Input, type Tensor } from "../tensor.js"
+
+/** The last elements of an axis: those before `first` are 0. Where the memory has room for fewer than `most`, element i lies at i mod its room. */
+export interface Kept {
+  readonly axis: string
+  /** How many elements from before a step are there. */
+  readonly rows: number
+  readonly first: Dim
+  /** Elements of the axis at most. */
+  readonly most: number
+}
+
+/** The elements that the memory of a kept axis has room for, where they are fewer than the axis may have: there they go round. */
+export function ringOf({ kept, axes, capacity }: Input): number | undefined {
+  const room = kept && capacity[axes.findIndex((a) => a.name === kept.axis)]!
+  return room !== undefined && room < kept!.most ? room : undefined
+}
+
+/** What is written to a state must leave what it keeps as it is. @throws TypeProblem */
+export function refuseLost(state: Input, axis: string | undefined, value: Tensor): void {
+  const { kept, name } = state
+  if (kept === undefined) return
+  if (axis !== kept.axis)
+    throw new TypeProblem(`'${name}' keeps the last of '${kept.axis}' and is written along no other axis`)
+  const ring = ringOf(state)
+  const added = maximum(axisOf(value, axis)!.extent)
+  if (ring !== undefined && kept.rows + added > ring)
+    throw new TypeProblem(
+      `'${name}' keeps ${kept.rows} of '${axis}' in memory for ${ring}, which has no room for ${added} more`,
+    )
+}
