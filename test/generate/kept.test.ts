@@ -96,7 +96,12 @@ test(`turns go on from what is held, WEFT_SEED=${seed}`, async () => {
     }
     session.dispose()
   })
-  await fc.assert(property, { seed, numRuns: runs(60) })
+  const turn = (back: number, ids: number, count: number) => ({ back, ids: Array(ids).fill(1), count, leaves: false })
+  await fc.assert(property, {
+    seed,
+    numRuns: runs(60),
+    examples: [[[turn(0, 6, 9), turn(0, 3, 6), turn(14, 1, 1)], 1]],
+  })
   // Both happen.
   expect(went.length).toBeGreaterThan(0)
   expect(anew.length).toBeGreaterThan(0)
