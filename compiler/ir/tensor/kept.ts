@@ -5,7 +5,6 @@
  */
 import { type Dim, maximum } from "../dim.js"
 import { TypeProblem } from "../expression.js"
-import { axisOf, type Input, type Tensor } from "../tensor.js"
 
 /** The last elements of an axis: those before `first` are 0. Where the memory has room for fewer than `most`, element i lies at i mod its room. */
 export interface Kept {
@@ -17,20 +16,32 @@ export interface Kept {
   readonly most: number
 }
 
+/** What has axes. */
+interface WithAxes {
+  readonly axes: readonly { readonly name: string; readonly extent: Dim }[]
+}
+
+/** An input, as far as it matters here. */
+interface Holding extends WithAxes {
+  readonly name: string
+  readonly capacity: readonly number[]
+  readonly kept?: Kept
+}
+
 /** The elements that the memory of a kept axis has room for, where they are fewer than the axis may have: there they go round. */
-export function ringOf({ kept, axes, capacity }: Input): number | undefined {
+export function ringOf({ kept, axes, capacity }: Holding): number | undefined {
   const room = kept && capacity[axes.findIndex((a) => a.name === kept.axis)]!
   return room !== undefined && room < kept!.most ? room : undefined
 }
 
 /** What is written to a state must leave what it keeps as it is. @throws TypeProblem */
-export function refuseLost(state: Input, axis: string | undefined, value: Tensor): void {
+export function refuseLost(state: Holding, axis: string | undefined, value: WithAxes): void {
   const { kept, name } = state
   if (kept === undefined) return
   if (axis !== kept.axis)
     throw new TypeProblem(`'${name}' keeps the last of '${kept.axis}' and is written along no other axis`)
   const ring = ringOf(state)
-  const added = maximum(axisOf(value, axis)!.extent)
+  const added = maximum(value.axes.find((a) => a.name === axis)!.extent)
   if (ring !== undefined && kept.rows + added > ring)
     throw new TypeProblem(
       `'${name}' keeps ${kept.rows} of '${axis}' in memory for ${ring}, which has no room for ${added} more`,
