@@ -147,20 +147,23 @@ const offsetIn = ({ columns }: Shape, { stride, transposed, panel }: Lies, offse
 function tileValues(group: Group, shape: Shape, lies: Lies, array: ArrayState, offset: number): Float64Array {
   const { machine } = group.program
   turnTo(group, 0)
-  // Of the group's lanes the one that has waited for least.
-  const lane = array.underway?.by === undefined ? undefined : lastOf(group, array.underway.by.passed)
+  const by = array.underway?.by
+  // Of the group's lanes the one that has waited for least, and the one that has left most.
+  const lanes =
+    by === undefined ? [] : [least(group, (lane) => by.passed[lane]!), least(group, (lane) => -by.left[lane]!)]
   return Float64Array.from(shape.elements, (_, element) => {
     const at = offsetIn(shape, lies, offset, element)
     checkRange(machine, array, at, 1)
-    if (lane !== undefined) checkArrived(machine, array, array.underway!, at, lane)
+    for (const lane of lanes) checkArrived(machine, array, array.underway!, at, lane)
     return readAs(machine, array, at, true)
   })
 }
 
-const lastOf = ({ first, atom }: Group, passed: Int32Array): number => {
-  let last = first
-  for (let lane = first; lane < first + atom.lanes; lane++) if (passed[lane]! < passed[last]!) last = lane
-  return last
+/** The lane of a group of which a number is least. */
+function least({ first, atom }: Group, of: (lane: number) => number): number {
+  let found = first
+  for (let lane = first; lane < first + atom.lanes; lane++) if (of(lane) < of(found)) found = lane
+  return found
 }
 
 export function addMultiply(program: Compilation, s: StatementOf<"multiply">): void {
@@ -241,14 +244,17 @@ function hold(group: Group, shape: Shape, place: Place | Tile, array: ArrayState
     })
     return
   }
-  turnTo(group, 0)
   const held = Array.from(shape.elements.keys(), (element) => offsetIn(shape, place, offset, element))
   change(held, 1)
-  begin(machine, "products", () => {
+  let waiting = group.atom.lanes
+  const end = () => {
+    waiting--
+    if (waiting > 0) return
     change(held, -1)
     // They were read until now: who stores to them has to wait for a barrier after this.
     for (const at of held) readAs(machine, array, at, true)
-  })
+  }
+  eachLane(group, () => begin(machine, "products", end))
 }
 
 export function addFill(program: Compilation, s: StatementOf<"fill">): void {

@@ -148,6 +148,8 @@ export interface Arrivals {
   there: number
   /** Groups that each lane has waited for. */
   passed: Int32Array
+  /** Groups whose places each lane has left. */
+  left: Int32Array
 }
 
 export interface Machine {
@@ -259,15 +261,15 @@ export function checkUnderway(machine: Machine, array: ArrayState, underway: Und
     fault(machine, "pending", `${array.name}[${at}] is stored to while a product that reads it is under way`)
 }
 
-/** Faults when a lane reads what a group of boxes brought for which it has not waited. */
+/** Faults when a lane reads what a group of boxes brought for which it has not waited, or whose place it has left. */
 export function checkArrived(machine: Machine, array: ArrayState, underway: Underway, at: number, lane: number): void {
   const group = underway.brought[at]!
-  if (group > 0 && group > underway.by!.passed[lane]!)
-    fault(
-      machine,
-      "pending",
-      `lane ${lane} reads ${array.name}[${at}], which group ${group - 1} of boxes brought, unwaited for`,
-    )
+  if (group === 0) return
+  const { passed, left } = underway.by!
+  const why = group > passed[lane]! ? "unwaited for" : group <= left[lane]! ? "whose place it has left" : undefined
+  if (why === undefined) return
+  const what = `${array.name}[${at}], which group ${group - 1} of boxes brought`
+  fault(machine, "pending", `lane ${lane} reads ${what}, ${why}`)
 }
 
 /** Adds to an element for the current lane. The caller has checked the range. */

@@ -28,7 +28,8 @@
  *
  * Boxes. `copyBoxes` is a copy of whole boxes of matrices that the workgroup's first lane begins for all: group `number` of those that arrive at `arrivals`,
  * counted from 0 in each cell. `arrived` waits for it, each lane for each group in order; what has arrived is there for the lanes that have waited.
- * No more groups are under way than `arrivals` has places.
+ * No more groups are under way than `arrivals` has places. With `last` a group goes where the one before in its place was: each lane that comes has left
+ * that, and the last one to come begins the copy. So no lane waits for others, and a place is taken when nobody reads it any more.
  */
 
 import type { Dim } from "./dim.js"
@@ -192,6 +193,7 @@ export type Statement =
       readonly arrivals: string
       readonly number: Expression
       readonly boxes: readonly BoxCopy[]
+      readonly last?: true
     }
   | { readonly kind: "arrived"; readonly arrivals: string; readonly number: Expression }
   /** Of this lane's groups only the `groups` youngest may still be under way; what others copied is there after a barrier besides. */

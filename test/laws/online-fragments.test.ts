@@ -45,11 +45,12 @@ function check(recipe: OnlineRecipe): void {
     const { kernel, schedule } = made
     expect(verifyKernel(kernel)).toEqual([])
     const symbols = symbolsOf(recipe)
-    const effect = effectOf(kernel, onlineMemories(made, recipe.seed), symbols, "exact")
+    const effect = effectOf(kernel, onlineMemories(made, recipe), symbols, "exact")
     const stages = loopsOf(kernel, { schedule, options })
     if (typeof stages === "string") return count(`refused ${stages}`)
     count("tiled")
     for (const trait of made.traits) count(trait)
+    if (everyStatement(stages.tiled.body).some((s) => s.kind === "copyBoxes")) count("boxes")
     for (const loops of [stages.tiled, stages.merged]) {
       expect(verifyLoop(loops)).toEqual([])
       // Stores are behind guards from which it is not always seen that they are inside; the interpreter sees where they go.
@@ -116,7 +117,7 @@ test(
       // Large groups are interpreted slowly.
       if (made.traits.includes("asynchronous") && wide++ > 0) return undefined
       const symbols = symbolsOf(recipe)
-      const effect = effectOf(made.kernel, onlineMemories(made, recipe.seed), symbols, "exact")
+      const effect = effectOf(made.kernel, onlineMemories(made, recipe), symbols, "exact")
       const isFound = (loops: LoopKernel) =>
         verifyLoop(loops).length > 0 || isWrong(effect, loops, symbols, recipe.seed)
       return { loops: stages.tiled, isWrong: isFound }

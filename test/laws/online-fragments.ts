@@ -7,6 +7,7 @@
  * Products of scores are exact; weights are rounded to bf16 where they are multiplied, so that results differ by that much of the largest value.
  */
 import fc from "fast-check"
+import { writeElement } from "../../compiler/interpret/memory.js"
 import { maximum } from "../../compiler/ir/dim.js"
 import {
   add,
@@ -46,11 +47,16 @@ export const onlineRecipes: fc.Arbitrary<OnlineRecipe> = fc.record({
 
 const seq = () => symbol("seq", 24, 16)
 const past = () => symbol("past", 60, 8)
+const keyName = "t0"
 
 export interface OnlineKernel {
   readonly kernel: Kernel
   readonly schedule: Schedule
   readonly traits: readonly string[]
+  /** The folded axis. */
+  readonly key: Axis
+  /** Which axis of a buffer it is. */
+  readonly along: ReadonlyMap<string, number>
 }
 
 class Making {
@@ -58,6 +64,7 @@ class Making {
   readonly buffers: KernelBuffer[] = []
   readonly items: (Local | Store)[] = []
   readonly traits: string[] = []
+  readonly along = new Map<string, number>()
 
   constructor(numbers: readonly number[]) {
     this.choose = new Choices(numbers)
@@ -69,6 +76,8 @@ class Making {
       return i === axes.length - 1 ? Math.ceil(most / 8) * 8 : most
     })
     this.buffers.push({ name, dtype: "f32", storage, shape })
+    const key = axes.findIndex((a) => a.name === keyName)
+    if (key >= 0) this.along.set(name, key)
     return load(
       name,
       axes.map((a) => variable(a.name)),
@@ -128,7 +137,7 @@ export function buildOnline({ numbers }: OnlineRecipe): OnlineKernel {
   const groups = Object.values(stores[0]!.warps!).reduce((n, x) => n * x, 1)
   const kernel: Kernel = { name: "online", spans: [], buffers, items: make.items }
   const threads = (name.startsWith("wgmma") ? 128 : 32) * groups
-  return { kernel, schedule: { threads, stores, locals: {} }, traits }
+  return { kernel, schedule: { threads, stores, locals: {} }, traits, key: axes.key, along: make.along }
 }
 
 function axesOf({ choose }: Making): Axes {
@@ -139,7 +148,7 @@ function axesOf({ choose }: Making): Axes {
   if (choose.chance(10)) columns.unshift({ name: "c1", extent: literal(choose.of([2, 3])) })
   const isCausal = choose.chance(60)
   const extent = isCausal || choose.chance(50) ? add(past(), seq()) : literal(choose.of([40, 64, 7, 33]))
-  return { rows, batch, columns, key: { name: "t0", extent }, isCausal }
+  return { rows, batch, columns, key: { name: keyName, extent }, isCausal }
 }
 
 /** The axes of the store: rows and batch in any order. */
@@ -223,21 +232,43 @@ function scheduled({ choose, traits }: Making, { batch, rows, columns, key }: Ax
   if ("run" in run) traits.push("kept")
   const reductions = { [key.name]: { chunk, ...(stages > 1 ? { stages } : {}), ...run } }
   const order = choose.chance(20) ? { backwards: true } : {}
-  return { atom: { name }, tile, warps: { [rows.at(-1)!.name]: groups }, reduce: reductions, ...order }
+  const boxes = choose.chance(60)
+  return {
+    atom: { name, ...(boxes ? { boxes } : {}) },
+    tile,
+    warps: { [rows.at(-1)!.name]: groups },
+    reduce: reductions,
+    ...order,
+  }
 }
 
 /** The largest value that is weighed. */
 export const largestValue = 4
 
-/** Whole numbers of which products of 80 are exact in bf16, garbage in what is written; what is added to scores may be −∞, and seldom ∞ or NaN. */
-export function onlineMemories({ kernel }: OnlineKernel, seed: number) {
+/**
+ * Whole numbers of which products of 80 are exact in bf16, garbage in what is written; what is added to scores may be −∞, and seldom ∞ or NaN. Of
+ * elements beyond the end of the fold nothing may be seen: they are NaN.
+ */
+export function onlineMemories(
+  { kernel, key, along }: OnlineKernel,
+  { seed, seq, past }: Omit<OnlineRecipe, "numbers">,
+) {
   const special = seed % 4 === 0 ? [Number.POSITIVE_INFINITY, Number.NaN] : []
   const biases = [0, 1.5, -3, 40, Number.NEGATIVE_INFINITY]
-  return memoriesOf(kernel, seed, ({ name }, next) => {
+  const memories = memoriesOf(kernel, seed, ({ name }, next) => {
     const whole = (next() % (2 * largestValue + 1)) - largestValue
     const seldom = next() % 97 === 0 ? special[next() % 2] : undefined
     return name === "bias" ? (seldom ?? biases[next() % biases.length]!) : whole
   })
+  const end = key.extent.kind === "literal" ? key.extent.value : past + seq
+  for (const { name, shape } of kernel.buffers) {
+    const axis = along.get(name)
+    if (axis === undefined) continue
+    const [memory, stride] = [memories.get(name)!, shape.slice(axis + 1).reduce((n, x) => n * x, 1)]
+    for (let i = 0; i < memory.size; i++)
+      if (Math.floor(i / stride) % shape[axis]! >= end) writeElement(memory, i, Number.NaN)
+  }
+  return memories
 }
 
 /** What is wrong with what has been stored: weights lose 9 bits at most where they are rounded to bf16, and so may what is stored. */

@@ -93,7 +93,7 @@ export function printStatement(s: Statement): string {
     case "arrivals":
       return `arrivals ${s.name}[${s.places}]`
     case "copyBoxes":
-      return `copy boxes ${print(s.number)} of ${s.arrivals}: ${s.boxes.map(printBox).join(", ")}`
+      return `copy boxes ${print(s.number)} of ${s.arrivals}${s.last === true ? ", the last lane" : ""}: ${s.boxes.map(printBox).join(", ")}`
     case "arrived":
       return `arrived ${print(s.number)} of ${s.arrivals}`
     case "commit":

@@ -4,6 +4,8 @@
  *   copy boxes lane of arrivals: …                 all lanes say the same number, and lane differs
  *   … = x[rows by 100, 100][…]                     rows of memory begin at multiples of 16 bytes, and 100 halves are no such
  *
+ *   copy boxes 3 of arrivals, the last lane        lanes are counted by 32, and there are 48
+ *
  * The workgroup comes to these statements together; where boxes lie its first lane says. A row of a box is as wide as the swizzle of the array that it goes to, so that boxes lie there as
  * the array's own elements do, and a box begins where the swizzle does.
  */
@@ -24,13 +26,20 @@ type Problems = readonly (string | false)[]
 export function boxProblems(s: StatementOf<"arrivals" | "copyBoxes" | "arrived">, around: Around): readonly string[] {
   const together = around.alike < all && "the workgroup does this together, and control may differ between lanes"
   const own = s.kind === "arrivals" ? placesProblems(s) : numberProblems(s.number, around)
-  const boxes = s.kind === "copyBoxes" ? s.boxes.flatMap((box) => copyProblems(box, around)) : []
+  const boxes =
+    s.kind === "copyBoxes" ? [lastProblem(s, around), ...s.boxes.flatMap((b) => copyProblems(b, around))] : []
   return [together, ...own, ...boxes].filter((p): p is string => typeof p === "string")
 }
 
 const placesProblems = ({ places }: StatementOf<"arrivals">): Problems => [
   !(Number.isInteger(places) && places >= 1 && places <= mostPlaces) && `${places} places are not 1 to ${mostPlaces}`,
 ]
+
+/** Of so many lanes one counts for all: they come together. */
+const counted = 32
+
+const lastProblem = ({ last }: StatementOf<"copyBoxes">, { threads }: Around) =>
+  last === true && threads % counted !== 0 && `${threads} lanes are no groups of ${counted}, by which they come`
 
 const numberProblems = (x: Expression, { alikeOf }: Around): Problems => [
   isNoInteger(x),

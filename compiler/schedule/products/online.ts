@@ -48,7 +48,11 @@ function productsOf(store: Store, kernel: Kernel, target: AtomTarget): OnlinePro
   }
 }
 
-function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTarget): Chunked | undefined {
+function layoutOf(
+  of: OnlineProducts,
+  atom: Atom,
+  { sharedBytes, cores, boxes = false }: AtomTarget,
+): Chunked | undefined {
   const by = rules.online[atom.asynchronous ? "groups" : "warps"]
   const { chunk } = by
   const columns = placesFor(volume(of.columns), columnsAtLeast(atom))
@@ -77,7 +81,7 @@ function layoutOf(of: OnlineProducts, atom: Atom, { sharedBytes, cores }: AtomTa
     ...of.columns.map((a) => [a.name, { block: "all" }] as const),
   ])
   const schedule: StoreSchedule = {
-    atom: { name: atom.name },
+    atom: { name: atom.name, ...(boxes && atom.asynchronous ? { boxes } : {}) },
     tile,
     warps: { [of.rows.at(-1)!.name]: groups },
     reduce: { [of.fold.axis]: { chunk, ...(stages > 1 ? { stages } : {}) } },

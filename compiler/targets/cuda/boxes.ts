@@ -7,6 +7,7 @@
  *       copy_box(tile + o, &matrix_0, column, row, arrivals + n % 4);
  *     }
  *     join_lanes();
+ *   the same, the last lane    →    if (last_to_leave<8>(arrivals + n % 4)) { … }
  *   arrivals arrivals[4]    →   ask_for_matrix(&matrix_0); begin_arrivals<4>(arrivals, group != workgroup_number());
  *   arrived n of arrivals   →   wait_boxes(arrivals + n % 4, n / 4 % 2);
  *
@@ -49,8 +50,10 @@ export function createMatrices({ buffers }: LoopKernel): Matrices {
   }
 }
 
-/** Bytes at whose multiples arrivals lie. */
-const arrivalBytes = 8
+/** Bytes of what is known of a place. */
+const arrivalBytes = 16
+/** Lanes of which one is counted. */
+const subgroup = 32
 
 interface Declared {
   readonly matrices: Matrices
@@ -83,10 +86,11 @@ export function printBoxes(
   { places, matrices }: { readonly places: number; readonly matrices: Matrices },
 ): void {
   known.use("boxes")
-  c.line("if (lane_number() == 0) {")
+  const at = placeText(c, s.arrivals, s.number, places)
+  const asks = s.last === true ? `last_to_leave<${known.kernel.threads / subgroup}>(${at})` : "lane_number() == 0"
+  c.line(`if (${asks}) {`)
   c.indented(() =>
     c.names.scoped(() => {
-      const at = placeText(c, s.arrivals, s.number, places)
       const bytesOf = ({ array, height, width }: Box) => height * width * storageBytes(known.arrays.get(array)!.storage)
       c.line(`expect_boxes(${at}, ${s.boxes.reduce((n, { from }) => n + bytesOf(from), 0)});`)
       for (const { to, from } of s.boxes) {

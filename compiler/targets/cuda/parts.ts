@@ -36,7 +36,7 @@ const boxes: Part = {
   needs: ["addresses"],
   types: `// How the copy engine is told of a matrix, and where what it brings arrives.
 struct Matrix { alignas(128) unsigned long long words[16]; };
-struct Arrival { unsigned long long word; };
+struct Arrival { unsigned long long word; u32 left, more; };
 `,
   machine: `#define MATRIX const __grid_constant__ Matrix
 FUNCTION void ask_for_matrix(const Matrix* of) {
@@ -49,6 +49,7 @@ template <int places> FUNCTION void begin_arrivals(Arrival* all, bool again) {
     _Pragma("unroll") for (i32 i = 0; i < places; i++) {
       if (again) asm volatile("mbarrier.inval.shared::cta.b64 [%0];" :: "r"(shared_address(all + i)) : "memory");
       asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" :: "r"(shared_address(all + i)) : "memory");
+      all[i].left = 0;
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
@@ -67,6 +68,14 @@ FUNCTION void wait_boxes(Arrival* at, i32 odd) {
     :: "r"(shared_address(at)), "r"(odd) : "memory");
 }
 FUNCTION void join_lanes() { __syncwarp(); }
+// Whether this lane, for its warp the first one, is the last to have left a place: nobody reads there any more.
+template <u32 warps> FUNCTION bool last_to_leave(Arrival* at) {
+  join_lanes();
+  if (lane_number() % 32 != 0) return false;
+  u32 before;
+  asm volatile("atom.acq_rel.cta.shared::cta.add.u32 %0, [%1], 1;" : "=r"(before) : "r"(shared_address(&at->left)) : "memory");
+  return before % warps == warps - 1;
+}
 `,
 }
 

@@ -24,6 +24,8 @@ export interface BoxedOperand {
   /** Of the first element of a block's chunk. */
   readonly row: Linear
   readonly column: Linear
+  /** Whether zeros come of what is beyond the end of the fold; else anything does. */
+  readonly ends: boolean
 }
 
 /** Rows of a box at most. */
@@ -38,13 +40,21 @@ interface FoldedAxis {
   readonly whole: boolean
 }
 
-/** An operand as boxes; undefined where it is none. `folded`: the extents of the folded axes. */
+/** What boxes are asked for. */
+export interface BoxesAsked {
+  /** The extents of the folded axes, and of all others that the place of an element may follow. */
+  readonly extents: ReadonlyMap<string, Expression>
+  /** Whether anything may come of what is beyond the end of the fold. */
+  readonly anything?: true
+}
+
+/** An operand as boxes; undefined where it is none. */
 export function boxedOperand(
   value: Load,
   side: Side,
   inner: "fold" | "side",
   fold: FoldedAxis,
-  folded: ReadonlyMap<string, Expression>,
+  { extents: known, anything }: BoxesAsked,
   lowerer: Lowerer,
 ): BoxedOperand | undefined {
   const varying = side.axes.filter((a) => a.owned! > 1)
@@ -63,18 +73,19 @@ export function boxedOperand(
   const [along, by] = inner === "fold" ? [fold.axis, across.axis.name] : [across.axis.name, fold.axis]
   const stride = factorOf(by)
   if (factorOf(along) !== 1 || stride === undefined || stride <= 1 || (2 * stride) % aligned !== 0) return undefined
-  const extents = new Map([...folded, ...side.axes.map((a) => [a.axis.name, a.axis.extent] as const)])
+  const extents = new Map([...known, ...side.axes.map((a) => [a.axis.name, a.axis.extent] as const)])
   const found = partsOf({ terms, constant }, stride, along, by, extents)
   if (found === undefined || found.last >= stride) return undefined
   const size = lowerer.shape(array).reduce((n, s) => n * s, 1)
   const extent = literalExtent(fold.extent)
   const alone = { row: found.row.terms.size === 1, column: found.column.terms.size === 1 }
   // Where chunks reach over the end, that is where the matrix ends.
-  if (!fold.whole && (extent === undefined || !(inner === "fold" ? alone.column : alone.row))) return undefined
-  const ends = fold.whole ? undefined : extent! + (inner === "fold" ? found.column : found.row).constant
+  const mayEnd = extent !== undefined && (inner === "fold" ? alone.column : alone.row)
+  if (!fold.whole && !mayEnd && anything !== true) return undefined
+  const ends = fold.whole || !mayEnd ? undefined : extent + (inner === "fold" ? found.column : found.row).constant
   const rows = inner === "side" && ends !== undefined ? ends : Math.floor(size / stride)
   const columns = inner === "fold" && ends !== undefined ? ends : stride
-  return { array, rows, columns, stride, row: found.row, column: found.column }
+  return { array, rows, columns, stride, row: found.row, column: found.column, ends: fold.whole || mayEnd }
 }
 
 /** Which terms of an offset count rows, which columns, and the last column that there may be; undefined where that is not seen. */

@@ -78,7 +78,8 @@ export function emitFragments(
     start.out,
   )
   const { at } = chunksOf(of.folded, chunk)
-  const boxes = schedule.atom!.boxes === true ? new Map(of.folded.map((a) => [a.name, a.extent] as const)) : undefined
+  const extents = new Map(of.folded.map((a) => [a.name, a.extent] as const))
+  const boxes = schedule.atom!.boxes === true ? { extents } : undefined
   const stagedAs = (side: typeof rows) => (x: (typeof of.a)[number]) =>
     stagedOperand(x, side, chunk, stages, atom.a.storage, fixed, at(variable("turn")), lowerer, parts, boxes)
   const ring: Ring = {

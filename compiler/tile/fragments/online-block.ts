@@ -15,6 +15,7 @@ import type { Lowerer, Scope } from "../lowerer.js"
 import { spanOf } from "../pipeline.js"
 import { contributingAny } from "../range.js"
 import { lowerValues } from "../values.js"
+import type { BoxesAsked } from "./boxes.js"
 import { longestChain } from "./chains.js"
 import type { OnlineProducts } from "./online-operands.js"
 import { columnsHeld, fixedOf, type Side, sideOf } from "./places.js"
@@ -38,6 +39,8 @@ export interface OnlineBlock {
   readonly results: Groups
   /** When an element counts, where that is known. */
   readonly mask: Masked | undefined
+  /** Whether the copy engine brings what it can. */
+  readonly boxes: boolean
 }
 
 export function onlineBlock(
@@ -77,7 +80,8 @@ export function onlineBlock(
   const most = Math.max(1, Math.floor(longestChain / chunk))
   const run = Math.min(given ?? most, most)
   const kept = { run: longest > run * chunk ? run : undefined }
-  return { of, axes, rows, columns, fixed, chunk, stages, ...kept, scores, results, mask }
+  const boxes = schedule.atom!.boxes === true
+  return { of, axes, rows, columns, fixed, chunk, stages, ...kept, scores, results, mask, boxes }
 }
 
 /** Atoms that differ from one in their columns alone. */
@@ -130,13 +134,17 @@ export function onlineStaged(block: OnlineBlock, lowerer: Lowerer, parts: Build)
   const depth = Math.ceil(known / scores.atom.k) * scores.atom.k
   const inner: ChunkAt = { base: literal(0), outer: new Map(), axis, extent, whole: depth === known }
   const number = variable("turn")
-  const staged = (x: typeof of.queries, side: Side, elements: number, deep: number, at: ChunkAt) =>
-    stagedOperand(x, side, elements, deep, storage, fixed, at, lowerer, parts)
+  const extents = new Map([[axis, extent], ...block.axes.map((a) => [a.axis.name, a.axis.extent] as const)])
+  const staged = (x: typeof of.queries, side: Side, elements: number, deep: number, at: ChunkAt, boxes?: BoxesAsked) =>
+    stagedOperand(x, side, elements, deep, storage, fixed, at, lowerer, parts, block.boxes ? boxes : undefined)
   return {
     inner,
     queries: staged(of.queries, rows, depth, 1, inner),
-    keys: staged(of.keys, keysAt(block, number), depth, stages, inner),
-    values: of.values.map((v) => staged(v, columns, chunk, stages, chunkAt(block, number))),
+    keys: staged(of.keys, keysAt(block, number), depth, stages, inner, { extents }),
+    values: of.values.map((v) => {
+      const at = chunkAt(block, number)
+      return staged(v, columns, chunk, stages, at, { extents, anything: true })
+    }),
   }
 }
 

@@ -17,7 +17,8 @@ import type { BlockAxis, Build } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { emitStaged } from "../staging/homes.js"
 import type { StagedLocal } from "../staging/staged.js"
-import { chunkAt, keysAt, type OnlineStaged, onlineBlock, onlineStaged, sizeOf, turnsOf } from "./online-block.js"
+import { onlineBlock, onlineStaged, sizeOf, turnsOf } from "./online-block.js"
+import { type Chunks, type Coming, openCopies } from "./online-copies.js"
 import { emitKeep, emitRestore, openKept } from "./online-kept.js"
 import { onlineProductsOf } from "./online-operands.js"
 import { emitProduct } from "./online-products.js"
@@ -62,44 +63,26 @@ export function emitOnline(
   const rows = openRows(block, scope, lowerer)
   const fold: OpenFold = { block, rows, scores, weights, results }
   const kept = block.run === undefined ? undefined : openKept(fold, scope, lowerer)
-  const turns: Turns = { fold, staged, kept, from, count }
+  const lapped = atom.asynchronous && block.stages > 1
+  const chunks = { block, staged, from, count }
+  const coming = openCopies(chunks, lapped, scope, lowerer)
+  const turns: Turns = { ...chunks, fold, kept, coming }
   emitStage(staged.queries, literal(0), block.fixed, staged.inner, scope, lowerer)
-  if (atom.asynchronous && block.stages > 1) emitLapped(turns, scope, lowerer)
+  if (lapped) emitLapped(turns, scope, lowerer)
   else emitInTurn(turns, scope, lowerer)
   if (kept !== undefined) emitRestore(fold, kept, scope, lowerer)
   emitOnlineResults({ block, rows, results }, scope, lowerer, parts)
 }
 
 /** What is done with the chunks of a fold. */
-interface Turns {
+interface Turns extends Chunks {
   readonly fold: OpenFold
-  readonly staged: OnlineStaged
+  readonly coming: Coming
   readonly kept: ReturnType<typeof openKept> | undefined
-  /** The first chunk, and how many there are. */
-  readonly from: Expression
-  readonly count: Expression
 }
 
-const wait = (of: "copies" | "products", groups: number): Statement => ({ kind: "wait", of, groups })
-const commit = (of: "copies" | "products"): Statement => ({ kind: "commit", of })
-const barrier: Statement = { kind: "barrier" }
-
-/** Copies of a chunk's keys, or values, where there is such a chunk. */
-function emitCopies(
-  { fold: { block }, staged, from, count }: Turns,
-  what: "keys" | "values",
-  turn: Expression,
-  scope: Scope,
-  lowerer: Lowerer,
-): void {
-  const body: Statement[] = []
-  const inside = { ...scope, out: body }
-  const [slot, number] = [slotOf(turn, block.stages), add(from, turn)]
-  if (what === "keys")
-    emitStage({ ...staged.keys, side: keysAt(block, number) }, slot, block.fixed, staged.inner, inside, lowerer)
-  else for (const v of staged.values) emitStage(v, slot, block.fixed, chunkAt(block, number), inside, lowerer)
-  scope.out.push(...when(apply("lt", turn, count), body))
-}
+const wait = (groups: number): Statement => ({ kind: "wait", of: "products", groups })
+const commit: Statement = { kind: "commit", of: "products" }
 
 /** Scores of a chunk, from its keys. */
 function emitScoreProduct({ fold, staged }: Turns, turn: Expression, scope: Scope, lowerer: Lowerer): void {
@@ -131,28 +114,24 @@ function loop(
 
 /** One chunk after the other: those of later turns are under way while one is folded. */
 function emitInTurn(turns: Turns, scope: Scope, lowerer: Lowerer): void {
-  const { fold, kept, from, count } = turns
+  const { fold, kept, from, count, coming } = turns
   const { block } = fold
-  const ahead = block.stages - 1
-  const copies = (turn: Expression, inside: Scope) => {
-    for (const what of ["keys", "values"] as const) emitCopies(turns, what, turn, inside, lowerer)
-    inside.out.push(commit("copies"))
-  }
-  for (let i = 0; i < ahead; i++) copies(literal(i), scope)
-  const done = block.scores.atom.asynchronous ? [commit("products"), wait("products", 0)] : []
+  coming.begin(scope)
+  const done = block.scores.atom.asynchronous ? [commit, wait(0)] : []
   loop(count, scope, lowerer, (turn, inside) => {
     const { out } = inside
-    out.push(...(ahead === 0 ? [barrier] : [wait("copies", ahead - 1), barrier]))
-    copies(add(turn, literal(ahead)), inside)
-    if (ahead === 0) out.push(wait("copies", 0), barrier)
+    coming.keys(turn, inside)
     emitScoreProduct(turns, turn, inside, lowerer)
     out.push(...done)
+    coming.keysRead(turn, inside)
     const number = add(from, turn)
     emitScores(block, fold.rows, fold.scores, number, inside, lowerer)
     emitAdvance(fold, emitWeights(fold, number, inside, lowerer), inside, lowerer)
     emitOperand(fold, inside, lowerer)
+    coming.values(turn, true, inside)
     emitResultProducts(turns, turn, inside, lowerer)
     out.push(...done)
+    coming.valuesRead(turn, inside)
     if (kept !== undefined) emitKeep(fold, kept, add(turn, literal(1)), inside, lowerer)
   })
 }
@@ -165,15 +144,9 @@ function emitInTurn(turns: Turns, scope: Scope, lowerer: Lowerer): void {
  * What is begun in one turn is waited for in the next: compilers move a wait up to the front of what does not need it, as far as loops let them.
  */
 function emitLapped(turns: Turns, scope: Scope, lowerer: Lowerer): void {
-  const { fold, kept, from, count } = turns
+  const { fold, kept, from, count, coming } = turns
   const { block } = fold
-  const ahead = block.stages - 1
   const moves = openMoves(fold, scope, lowerer)
-  const copies = (keys: Expression, values: Expression | undefined, inside: Scope) => {
-    emitCopies(turns, "keys", keys, inside, lowerer)
-    if (values !== undefined) emitCopies(turns, "values", values, inside, lowerer)
-    inside.out.push(commit("copies"))
-  }
   const weigh = (turn: Expression, inside: Scope) => {
     const number = add(from, turn)
     emitScores(block, fold.rows, fold.scores, number, inside, lowerer)
@@ -181,38 +154,44 @@ function emitLapped(turns: Turns, scope: Scope, lowerer: Lowerer): void {
       assign(moves[i]!.moved, moved, true, inside.out, lowerer)
   }
   const take = (inside: Scope) => {
-    inside.out.push(wait("products", 0))
     emitAdvance(fold, moves, inside, lowerer)
     emitOperand(fold, inside, lowerer)
   }
-  for (let i = 0; i < ahead; i++) copies(literal(i), i === 0 ? undefined : literal(i - 1), scope)
-  const ready = [wait("copies", ahead - 1), barrier]
+  coming.begin(scope)
   const body: Statement[] = []
   const inside: Scope = { ...scope, out: body }
-  body.push(...ready)
-  emitScoreProduct(turns, literal(0), inside, lowerer)
-  body.push(commit("products"))
-  copies(literal(ahead), literal(ahead - 1), inside)
-  body.push(wait("products", 0))
-  weigh(literal(0), inside)
-  const last = add(count, literal(-1))
+  const [first, last] = [literal(0), add(count, literal(-1))]
+  coming.keys(first, inside)
+  emitScoreProduct(turns, first, inside, lowerer)
+  body.push(commit)
+  coming.beside(first, inside)
+  body.push(wait(0))
+  coming.keysRead(first, inside)
+  weigh(first, inside)
   loop(last, inside, lowerer, (before, here) => {
     const { out } = here
     const turn = add(before, literal(1))
+    out.push(wait(0))
+    const earlier: Statement[] = []
+    coming.valuesRead(add(before, literal(-1)), { ...here, out: earlier })
+    if (earlier.length > 0) out.push(...when(apply("lt", first, before), earlier))
     take(here)
     if (kept !== undefined) emitKeep(fold, kept, before, here, lowerer)
-    out.push(...ready)
+    coming.keys(turn, here)
     emitScoreProduct(turns, turn, here, lowerer)
-    out.push(commit("products"))
+    out.push(commit)
+    coming.values(before, false, here)
     emitResultProducts(turns, before, here, lowerer)
-    out.push(commit("products"))
-    copies(add(turn, literal(ahead)), add(before, literal(ahead)), here)
-    out.push(wait("products", 1))
+    out.push(commit)
+    coming.beside(turn, here)
+    out.push(wait(1))
+    coming.keysRead(turn, here)
     weigh(turn, here)
   })
+  body.push(wait(0))
   take(inside)
-  body.push(...ready)
+  coming.values(last, true, inside)
   emitResultProducts(turns, last, inside, lowerer)
-  body.push(commit("products"), wait("products", 0))
+  body.push(commit, wait(0))
   scope.out.push(...when(apply("lt", literal(0), count), body))
 }

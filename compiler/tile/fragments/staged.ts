@@ -17,7 +17,7 @@ import type { Lowerer, Scope } from "../lowerer.js"
 import { shareMemory } from "../staging/staged.js"
 import { lowerValues } from "../values.js"
 import { wideOffset } from "../vector.js"
-import { type BoxedOperand, boxedOperand, mostRows, placed } from "./boxes.js"
+import { type BoxedOperand, type BoxesAsked, boxedOperand, mostRows, placed } from "./boxes.js"
 import { type Operand, storedOf } from "./operands.js"
 import { type Neighbours, readableAt, type Side } from "./places.js"
 
@@ -57,7 +57,7 @@ export interface ChunkAt {
 /** Elements of one copy: 16 bytes of halves. */
 const piece = 8
 
-/** `boxes`: the extents of the folded axes, where the copy engine may bring what is copied. */
+/** `boxes`: where the copy engine may bring what is copied. */
 export function stagedOperand(
   operand: Operand,
   side: Side,
@@ -68,7 +68,7 @@ export function stagedOperand(
   fold: ChunkAt,
   lowerer: Lowerer,
   parts: Build,
-  boxes?: ReadonlyMap<string, Expression>,
+  boxes?: BoxesAsked,
 ): StagedOperand {
   const made = (inner: "fold" | "side", copied: boolean): StagedOperand => {
     const along = inner === "fold" ? chunk : side.places
@@ -222,28 +222,27 @@ export function emitStage(
   scope: Scope,
   lowerer: Lowerer,
 ): void {
-  const { inner, chunk, side, copied } = operand
-  const [width, rows] = inner === "fold" ? [chunk, side.places] : [side.places, chunk]
-  const pieces = width / piece
-  const turn = lowerer.fresh("piece")
-  const out: Statement[] = []
-  const count = Math.ceil((pieces * rows) / lowerer.threads)
-  const { along, across } = pieceOf(variable(turn), pieces, lowerer.threads)
-  const bound = new Set([...scope.bound, turn, "lane"])
+  const { inner, side, copied } = operand
   const lane = lowerer.fresh("lane")
   const neighbours = { lane, width: piece }
-  const k = inner === "fold" ? add(fold.base, along) : add(fold.base, across)
-  const at = coordinates(side, inner, fixed, fold, along, across, neighbours)
-  const offset = offsetIn(operand, stage, along, across)
-  if (copied) {
+  eachPiece(operand, scope, lowerer, ({ along, across }, inside) => {
+    const { out } = inside
+    const k = inner === "fold" ? add(fold.base, along) : add(fold.base, across)
+    const at = coordinates(side, inner, fixed, fold, along, across, neighbours)
+    const offset = offsetIn(operand, stage, along, across)
+    if (!copied) {
+      const vector = { name: lane, base: literal(0), width: piece }
+      const own: Scope = { ...inside, bound: new Set(inside.bound).add(lane), vector }
+      emitComputed(operand, substitute(operand.value, at), offset, fold.whole ? undefined : { k, fold }, own, lowerer)
+      return
+    }
     const { load, counts } = storedOf(operand.value)!
     const from = pieceAt(load, at, neighbours, lowerer)!
     const conditions = [
       ...(fold.whole ? [] : [apply("lt", k, fold.extent)]),
       ...(counts === undefined ? [] : [substitute(counts, at)]),
     ]
-    const values = [from.offset, offset, ...conditions]
-    const [source, to, ...lowered] = lowerValues(values, { ...scope, out, bound, vector: undefined }, lowerer)
+    const [source, to, ...lowered] = lowerValues([from.offset, offset, ...conditions], inside, lowerer)
     const valid = lowered.length === 0 ? {} : { valid: lowered.reduce((p, q) => apply("and", p, q)) }
     out.push({
       kind: "copy",
@@ -252,28 +251,44 @@ export function emitStage(
       width: piece,
       ...valid,
     })
-  } else {
-    const inside: Scope = {
-      ...scope,
-      out,
-      bound: new Set(bound).add(lane),
-      vector: { name: lane, base: literal(0), width: piece },
-    }
-    emitComputed(operand, substitute(operand.value, at), offset, fold.whole ? undefined : { k, fold }, inside, lowerer)
-  }
+  })
+}
+
+/** Stores zeros where a stage has elements beyond the end of the fold. */
+export function emitCleared(
+  operand: StagedOperand,
+  stage: Expression,
+  fold: ChunkAt,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  eachPiece(operand, scope, lowerer, ({ along, across }, inside) => {
+    const k = add(fold.base, operand.inner === "fold" ? along : across)
+    const values = [apply("ge", k, fold.extent), offsetIn(operand, stage, along, across)]
+    const [isBeyond, offset] = lowerValues(values, inside, lowerer) as [Expression, Expression]
+    const value = splat(literal(0, "f32"), piece)
+    const body: Statement[] = operand.arrays.map((array) => ({ kind: "store", array, offset, value }))
+    inside.out.push({ kind: "if", condition: isBeyond, body, otherwise: [] })
+  })
+}
+
+/** Emits statements for the pieces of a stage that a lane has. */
+function eachPiece(
+  { inner, chunk, side }: StagedOperand,
+  scope: Scope,
+  { fresh, threads }: Lowerer,
+  emit: (at: ReturnType<typeof pieceOf>, inside: Scope) => void,
+): void {
+  const [width, rows] = inner === "fold" ? [chunk, side.places] : [side.places, chunk]
+  const pieces = width / piece
   const all = pieces * rows
-  const body: readonly Statement[] =
-    all % lowerer.threads === 0
-      ? out
-      : [
-          {
-            kind: "if",
-            condition: apply("lt", numberOf(variable(turn), lowerer.threads), literal(all)),
-            body: out,
-            otherwise: [],
-          },
-        ]
-  scope.out.push({ kind: "for", variable: turn, extent: literal(count), bind: "unroll", body })
+  const turn = fresh("piece")
+  const out: Statement[] = []
+  const bound = new Set([...scope.bound, turn, "lane"])
+  emit(pieceOf(variable(turn), pieces, threads), { ...scope, out, bound, vector: undefined })
+  const condition = apply("lt", numberOf(variable(turn), threads), literal(all))
+  const body = all % threads === 0 ? out : [{ kind: "if", condition, body: out, otherwise: [] } as const]
+  scope.out.push({ kind: "for", variable: turn, extent: literal(Math.ceil(all / threads)), bind: "unroll", body })
 }
 
 const numberOf = (turn: Expression, threads: number) => add(mul(turn, literal(threads)), variable("lane"))

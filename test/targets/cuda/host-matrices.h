@@ -35,15 +35,21 @@ template <int youngest> FUNCTION void wait_copies() {
 
 // Boxes: the first lane asks, they arrive as late as they may, where the first of all lanes waits. Where hardware would wait for ever, or go on too
 // early, for it knows even and odd groups only, lanes get NaN or never go on.
-enum { most_boxes = 256, most_places = 8 };
+enum { most_boxes = 256, most_places = 16 };
 struct MatrixHere { const char* first; i32 element, rows, columns, stride, height, width; };
 static_assert(sizeof(MatrixHere) <= sizeof(Matrix), "a matrix is no longer than what tells of it");
 struct Boxed { char* to; MatrixHere from; i32 column, row; const Arrival* at; };
 static Boxed boxes_under_way[most_boxes];
 static i32 boxes_there;
-struct Expected { i32 bytes, asked, done; };
+struct Expected { const Arrival* at; i32 bytes, asked, done; };
 static Expected expected_at[most_places];
-static Arrival* first_arrival;
+static i32 places_there;
+inline Expected& expected_of(const Arrival* at) {
+  for (i32 i = 0; i < places_there; i++) if (expected_at[i].at == at) return expected_at[i];
+  if (places_there == most_places) misaligned();
+  expected_at[places_there] = Expected{at, 0, 0, 0};
+  return expected_at[places_there++];
+}
 #define MATRIX const Matrix
 inline Matrix matrix_of(MatrixHere here) {
   Matrix m = {};
@@ -54,15 +60,16 @@ inline Matrix matrix_of(MatrixHere here) {
 FUNCTION void ask_for_matrix(const Matrix*) {}
 template <int places> FUNCTION void begin_arrivals(Arrival* all, bool) {
   barrier();
-  if (places > most_places || (size_t)all % 8 != 0) misaligned();
-  if (lane_here == 0) {
-    first_arrival = all;
-    memset(expected_at, 0, sizeof expected_at);
-  }
+  if ((size_t)all % 8 != 0) misaligned();
+  if (lane_here == 0)
+    for (i32 i = 0; i < places; i++) {
+      expected_of(all + i) = Expected{all + i, 0, 0, 0};
+      all[i].left = 0;
+    }
   barrier();
 }
 FUNCTION void expect_boxes(Arrival* at, i32 bytes) {
-  Expected& e = expected_at[at - first_arrival];
+  Expected& e = expected_of(at);
   if (e.bytes != 0) misaligned();
   e.bytes = bytes;
   e.asked++;
@@ -94,7 +101,7 @@ inline void arrive(const Boxed& b) {
     }
 }
 FUNCTION void wait_boxes(Arrival* at, i32 odd) {
-  Expected& e = expected_at[at - first_arrival];
+  Expected& e = expected_of(at);
   // Goes on when the last group to be there is an even or an odd one, as asked for.
   while (true) {
     if (e.done > 0 && ((e.done - 1) & 1) == odd) break;
@@ -117,6 +124,8 @@ FUNCTION void wait_boxes(Arrival* at, i32 odd) {
   }
 }
 FUNCTION void join_lanes() {}
+// Lanes come one by one, and of each warp the last counts.
+template <u32 warps> FUNCTION bool last_to_leave(Arrival* at) { return ++at->left % (warps * warp) == 0; }
 
 // What lanes leave for the last of those who meet.
 static void* left_results[most_lanes];
@@ -315,7 +324,7 @@ template <int youngest> FUNCTION void wait_products() {
 template <int N> FUNCTION void keep(f32*) {}
 template <int N, class P> FUNCTION void keep(P*) {}
 inline void forget_what_is_under_way() {
-  boxes_there = 0;
+  boxes_there = places_there = 0;
   memset(copies_there, 0, sizeof copies_there);
   memset(groups_there, 0, sizeof groups_there);
   memset(unshown, 0, sizeof unshown);
