@@ -9,7 +9,7 @@ import { apply, freeVariables, literal } from "../../ir/expression.js"
 import type { Kernel, Store } from "../../ir/kernel.js"
 import type { Expression, Reduce } from "../../ir/nodes.js"
 import { nodesOf, outermostFolds } from "../../ir/query.js"
-import { type Recipe, recipeOf } from "../../ir/recipes.js"
+import { type Recipe, recipeOf, type Term } from "../../ir/recipes.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
 import { chainOf, type Made, type Operand, operandOf, sidesOf, withoutPlainLocals } from "./operands.js"
@@ -62,6 +62,7 @@ export function onlineProductsOf(given: readonly Store[], kernel: Kernel, made: 
       "atom/fold",
       "there is no score that counts for nothing, which elements beyond the end would have",
     )
+  if (!scales(recipe.advance)) throw new Refused("atom/fold", "sums of lanes do not follow the pivots each by itself")
   if (freeVariables(fold.extent).size > 0 || nodesOf([fold.extent], "load", "localRead", "reduce", "scan").length > 0)
     throw new Refused("atom/fold", `'${fold.axis}' has not the same elements for all rows`)
   const [score, ...lifted] = fold.lift as [Expression, ...Expression[]]
@@ -99,6 +100,9 @@ export function onlineProductsOf(given: readonly Store[], kernel: Kernel, made: 
   const parts = scoreParts(score, inner, recipe)
   return { stores, fold, recipe, loose, rows, columns, batch, inner, score: parts, ...sides, channels }
 }
+
+/** Whether a channel that moves is multiplied: then parts of it are, each by itself. */
+const scales = (advance: Term): boolean => typeof advance === "object" && advance[0] === "mul" && advance[1] === "$c"
 
 /**
  * A positive factor of all scores is left to what reads them, where the largest score is that of the largest product, and what counts for nothing stays

@@ -3,14 +3,14 @@
  *
  *   registers 0 1 4 5 of row 3, registers 2 3 6 7 of row 11     →   a pivot, and sums, for each of both rows; loops over the registers of either
  *
- * All lanes that hold a row have its pivots and sums.
+ * All lanes that hold a row have its pivots, and each its part of sums.
  */
 import { add, apply, literal, mul, variable } from "../../ir/expression.js"
 import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
 import { at as placeIn } from "../../ir/fragments/layout.js"
 import type { Statement } from "../../ir/loop.js"
 import { identityValue } from "../../ir/monoid.js"
-import type { Expression } from "../../ir/nodes.js"
+import type { Expression, Variable } from "../../ir/nodes.js"
 import { laneVariable, Refused } from "../block.js"
 import type { Lowerer, Scope } from "../lowerer.js"
 import { lowerValues } from "../values.js"
@@ -44,8 +44,8 @@ export interface HeldRow {
   /** Where it may be read. */
   readonly at: ReadonlyMap<string, Expression>
   readonly pivots: readonly Expression[]
-  /** Of the channels that are added up; undefined for those that are multiplied. */
-  readonly sums: readonly (Expression | undefined)[]
+  /** Of the channels that are added up, of the registers of this lane; undefined for those that are multiplied. */
+  readonly sums: readonly (Variable | undefined)[]
 }
 
 /** Variables for the rows of a lane. */
@@ -53,7 +53,7 @@ export function openRows(block: OnlineBlock, scope: Scope, lowerer: Lowerer): re
   const { of, scores, rows, fixed } = block
   const { atom, down, row: start } = scores
   const held = registerRows(atom)
-  const open = (stem: string, value: Expression, mutable = true): Expression => {
+  const open = (stem: string, value: Expression, mutable = true): Variable => {
     const name = lowerer.fresh(stem)
     scope.out.push({ kind: "let", name, value, mutable })
     return variable(name, value.dtype)

@@ -3,6 +3,8 @@
  *
  *   for each row { seen = max over its registers, and over lanes ^ 1, ^ 2;  moved = max(pivot, seen);  sum = sum · exp(pivot − moved) + Σ w,  w = exp(score − moved) }
  *
+ * A lane adds up the weights that it holds; what a row's lanes have is added up at the end.
+ *
  * Results follow when nothing is added to them any more, before the chunk's own part is: that may be later than its weights are known. Weights that are
  * rounded to halves are powers of two (powers.ts).
  */
@@ -10,7 +12,7 @@ import { add, apply, fetch, freeVariables, literal, mul, substitute, variable } 
 import { type Atom, fragmentSize } from "../../ir/fragments/atoms.js"
 import { foldOf } from "../../ir/fragments/layout.js"
 import { identityValue } from "../../ir/monoid.js"
-import type { Expression } from "../../ir/nodes.js"
+import type { Expression, Variable } from "../../ir/nodes.js"
 import type { Pivot } from "../../ir/recipes.js"
 import { instantiate, numbered } from "../../ir/terms.js"
 import { assign } from "../accumulators.js"
@@ -84,7 +86,7 @@ function movePivots({ block, scores }: OpenFold, row: HeldRow, scope: Scope, low
 
 /** Folds a variable over the lanes that hold a row. */
 function exchange(
-  x: Expression & { kind: "variable" },
+  x: Variable,
   fold: (p: Expression, q: Expression) => Expression,
   atom: Atom,
   { out }: Scope,
@@ -166,9 +168,15 @@ function weighRow(c: OpenFold, { row, moved }: MovedRow, number: Expression, sco
   })
   for (const [i, part] of sums.entries()) {
     if (part === undefined) continue
-    exchange(part, (p, q) => apply("add", p, q), block.scores.atom, scope, lowerer)
     assign([row.sums[i]!], [apply("add", row.sums[i]!, part)], true, scope.out, lowerer)
   }
+}
+
+/** Sums of rows, of what the lanes that hold them have added up. */
+export function emitSums({ block, rows }: OpenFold, scope: Scope, lowerer: Lowerer): void {
+  for (const { sums } of rows)
+    for (const sum of sums)
+      if (sum !== undefined) exchange(sum, (p, q) => apply("add", p, q), block.scores.atom, scope, lowerer)
 }
 
 /** Weights as the operand of a product. */

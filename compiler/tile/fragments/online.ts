@@ -25,7 +25,7 @@ import { emitProduct } from "./online-products.js"
 import { emitOnlineResults } from "./online-results.js"
 import { openRows } from "./online-rows.js"
 import { emitScores } from "./online-scores.js"
-import { emitAdvance, emitOperand, emitWeights, type OpenFold, openMoves } from "./online-weights.js"
+import { emitAdvance, emitOperand, emitSums, emitWeights, type OpenFold, openMoves } from "./online-weights.js"
 import { allocate, clear, when } from "./registers.js"
 import { slotOf } from "./ring.js"
 import { emitStage } from "./staged.js"
@@ -71,6 +71,7 @@ export function emitOnline(
   if (lapped) emitLapped(turns, scope, lowerer)
   else emitInTurn(turns, scope, lowerer)
   if (kept !== undefined) emitRestore(fold, kept, scope, lowerer)
+  emitSums(fold, scope, lowerer)
   emitOnlineResults({ block, rows, results }, scope, lowerer, parts)
 }
 
