@@ -153,7 +153,7 @@ const storeFields = {
         form: truth,
         leftOut: false,
         about:
-          "Whether the machine's copy engine brings operands that are boxes of matrices in memory, asked by one lane. All lanes copy the others, or compute them.",
+          "Whether the machine's copy engine brings operands that are boxes of matrices in memory, asked by one lane. All lanes copy the others, or compute them; of an online fold it brings chunks where all of them are boxes.",
       },
     }),
     leftOut: "no matrix units",

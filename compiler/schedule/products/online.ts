@@ -3,7 +3,7 @@
  *
  *   y[kv, rep, s, d] = online_key(sum_e(q · k), 1, v[key, d]) over s < 512, rep < 2, d < 128   →   blocks of 64 rows (32 s · 2 rep) for 4 groups, 64 keys in 2 stages
  *
- * Lanes of a group have whole rows: of the scores of a chunk, and of all columns.
+ * Lanes of a group have whole rows: of the scores of a chunk, and of all columns. Where the machine has a copy engine, it brings what groups multiply.
  */
 import { literalExtent } from "../../ir/dim.js"
 import { type Atom, atoms } from "../../ir/fragments/atoms.js"

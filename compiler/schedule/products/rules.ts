@@ -177,8 +177,8 @@ export const atomRules = {
       /** As of warps. Measured on an H100, by hand in CUDA: 128 elements made 505 TFLOP/s, 64 made 393 to 474. */
       chunk: 128,
       /**
-       * As of warps, where memory holds them. Of 2, on an H200, a chunk took 2.6 µs however much of the work on its scores was done beside products: about as
-       * long as its 64 KB take to come where all multiprocessors ask for theirs at once. 3 are not measured.
+       * As of warps, where memory holds them. Of 2, on an H200, a chunk took 2.6 µs however much of the work on its scores was done beside products, when all
+       * lanes copied it and met for each; 3 came to the same.
        */
       stages: 3,
       /** As of warps. Not measured. */
