@@ -112,7 +112,7 @@ test.skipIf(!compilerPresent())("online folds by matrix units are what they are 
     const faulty = Object.entries(faults).flatMap(([fault, change]) =>
       cases
         .filter(({ launch }) => change(textOf(launch.kernel)) !== textOf(launch.kernel))
-        .slice(0, 2)
+        .slice(0, 4)
         .map(({ effect, launch }) => ({
           fault,
           effect,
