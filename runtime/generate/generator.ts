@@ -36,7 +36,7 @@ export interface GenerativeModel {
   /**
    * Continues `prompt`. Await it or iterate it; it starts when it is first asked.
    *
-   * Rejects with a WeftError: `generate/option`, `generate/range`, `generate/no-tokenizer`, `generate/empty-prompt`, `generate/token`,
+   * Rejects with a WeftError: `generate/option`, `generate/range`, `tokenizer/missing`, `generate/empty-prompt`, `generate/token`,
    * `generate/context`, `generate/busy`, `generate/non-finite` (the model computed a logit that is not a number).
    */
   generate(prompt: Prompt, options?: GenerateOptions): Generation

@@ -16,7 +16,7 @@ interface PromptFacts {
 }
 
 /**
- * @throws WeftError `generate/no-tokenizer` for text without a tokenizer, `generate/empty-prompt`, `generate/token` for an id out of the
+ * @throws WeftError `tokenizer/missing` for text without a tokenizer, `generate/empty-prompt`, `generate/token` for an id out of the
  * vocabulary, `generate/context` for more ids than the context holds, `generate/prompt` for what is neither a text nor ids or cannot be read,
  * `tokenizer/text` for half a character
  */
@@ -26,7 +26,7 @@ export function promptIds(prompt: Prompt, facts: PromptFacts): Int32Array {
 
 function readPrompt(prompt: Prompt, { tokenizer, vocabulary, context }: PromptFacts): Int32Array {
   if (typeof prompt === "string" && tokenizer === undefined)
-    throw new WeftError("generate/no-tokenizer", "the checkpoint has no tokenizer, so it cannot read text", {
+    throw new WeftError("tokenizer/missing", "the checkpoint has no tokenizer, so it cannot read text", {
       hint: "give the prompt as token ids",
     })
   const ids: ArrayLike<unknown> = typeof prompt === "string" ? tokenizer!.encode(prompt) : prompt

@@ -64,7 +64,7 @@ interface Clock {
   stepCommands: number
 }
 
-/** @throws WeftError `generate/empty-prompt`, `generate/token`, `generate/context`, `generate/no-tokenizer` */
+/** @throws WeftError `generate/empty-prompt`, `generate/token`, `generate/context`, `tokenizer/missing` */
 export const idsOf = (prompt: Prompt, { tokenizer, facts }: Pick<Running, "tokenizer" | "facts">): Int32Array =>
   promptIds(prompt, { tokenizer, vocabulary: facts.vocabulary, context: facts.context })
 
@@ -82,7 +82,7 @@ export async function* runGeneration(
   const signals = [broken, settings.signal]
   const limit = Math.min(settings.maxTokens, facts.context - ids.length)
   if (settings.stop.length > 0 && tokenizer === undefined)
-    throw new WeftError("generate/no-tokenizer", "the checkpoint has no tokenizer, so stop strings cannot be found", {
+    throw new WeftError("tokenizer/missing", "the checkpoint has no tokenizer, so stop strings cannot be found", {
       hint: "stop at token ids: end the loop over the parts when their tokens hold one",
     })
   const output = createOutput(tokenizer, settings.stop)

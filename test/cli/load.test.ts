@@ -52,7 +52,7 @@ describe("a small checkpoint without a tokenizer", () => {
     expect(normalisedError(data, golden.logits[0]!)).toBeLessThan(1e-8)
     const { tokens } = await model.generate(ids, { temperature: 0, maxTokens: 16, ignoreEos: true })
     expect(tokens).toEqual(golden.greedy[0])
-    expect(await refusal(model.generate("text"))).toContain("generate/no-tokenizer")
+    expect(await refusal(model.generate("text"))).toContain("tokenizer/missing")
 
     const [file, ...others] = await readdir(join(folder, "cache"))
     expect(others).toEqual([])

@@ -181,7 +181,7 @@ describe("text", () => {
 
   test("stop strings without a tokenizer are refused, for none would ever be met", async () => {
     const { session } = scripted([7, 8, 4093])
-    expect(await refusal(createGenerator(session).generate([1], { stop: "x" }))).toContain("generate/no-tokenizer")
+    expect(await refusal(createGenerator(session).generate([1], { stop: "x" }))).toContain("tokenizer/missing")
   })
 
   test("without a tokenizer: ids in, ids out, and text is refused", async () => {
@@ -193,7 +193,7 @@ describe("text", () => {
       { text: "", tokens: [7] },
       { text: "", tokens: [8] },
     ])
-    expect(await refusal(model.generate("text"))).toContain("generate/no-tokenizer")
+    expect(await refusal(model.generate("text"))).toContain("tokenizer/missing")
   })
 })
 

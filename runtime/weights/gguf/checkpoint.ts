@@ -13,6 +13,7 @@ import { type ByteSource, checkRange } from "../source.js"
 import { configOf } from "./config.js"
 import { type GgufTensor, readGgufHeader } from "./container.js"
 import { namedTensors, type Rows, rowsOf } from "./names.js"
+import { generationConfigOf, textOf } from "./tokenizer.js"
 
 /**
  * Reads the header and makes a checkpoint of it. The source is closed with the checkpoint, or when it is refused.
@@ -40,9 +41,9 @@ async function assemble(name: string, source: ByteSource): Promise<Checkpoint> {
   return {
     folder: name,
     config,
-    generationConfig: undefined,
+    generationConfig: generationConfigOf(name, header.metadata),
     tensors,
-    readText: async () => undefined,
+    readText: async (text) => textOf(name, header.metadata, text),
     async read(tensor, byteOffset = 0, byteLength = tensor.byteLength - byteOffset, into) {
       if (closed || tensors.get(tensor.name) !== tensor)
         throw new WeftError(
