@@ -185,7 +185,7 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   // A block holds its locals beside what it exchanges.
   const localElements = Math.min(defaultCutLimits.localElements, target.tile.sharedBytes >> 3)
   const lanes = target.schedule.rules === "simt" ? { lanes: target.schedule.threads } : {}
-  const decodedElements = Math.min(cutRules.decodedElements, limits.bindingBytes >> 2)
+  const decodedElements = Math.min(cutRules.decodedElements, Math.floor(limits.bindingBytes / 4))
   const cuts = { ...defaultCutLimits, localElements, decodedElements, ...lanes }
   const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
   // Values of the places of a block, such as what each is scaled by, are short rows.
