@@ -3,9 +3,12 @@ import { afterAll, describe, expect, test } from "vitest"
 import { randomWords } from "../../cli/bench/random-formats.js"
 import { compileFile } from "../../compiler/internal.js"
 import { model as qwen3 } from "../../models/qwen3.js"
-import type { Artifact } from "../../runtime/artifact.js"
+import type { Artifact, Precision } from "../../runtime/artifact.js"
+import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
+import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
+import { available } from "../devices/conformance.js"
 import { long, seed } from "../laws/settings.js"
 import { checkpointOf, randomWeight, type StoredWeight } from "../support/formats.js"
 import { normalisedError } from "../support/goldens.js"
@@ -55,8 +58,8 @@ const formats = [
   "fp8-tensor",
 ] as const
 
-const device = await createWasmDevice({ threads: 1 })
-afterAll(() => device.dispose())
+const wasm = await createWasmDevice({ threads: 1 })
+afterAll(() => wasm.dispose())
 
 /** Matrices in a format, vectors in f32; and the same with all in f32. */
 function checkpoints(config: object, formatOf: (name: string) => string) {
@@ -74,33 +77,55 @@ const ids = Array.from({ length: 24 }, (_, i) => (i * 37 + 5) % 96)
 /** The model with weights in f32 is compiled once for all formats. */
 const kept = new Map<unknown, Artifact>()
 
-async function artifactOf({ config, tensors }: Checkpoint, isPlain: boolean): Promise<Artifact> {
+interface Where {
+  readonly device?: Device
+  readonly isPlain?: boolean
+  readonly precision?: Precision
+}
+
+async function artifactOf({ config, tensors }: Checkpoint, { device = wasm, isPlain, precision }: Where) {
   const known = isPlain ? kept.get(config.model_type) : undefined
   if (known !== undefined) return known
   const stored = () => tensors as ReadonlyMap<string, { readonly dtype: "F32" }>
-  const { compilation } = await compileFile("models/qwen3.ts", config, "wasm", { tensors: stored, verify: true })
+  const options = { tensors: stored, precision, verify: true }
+  const { compilation } = await compileFile("models/qwen3.ts", config, device.kind, options)
   if (isPlain) kept.set(config.model_type, compilation.artifact)
   return compilation.artifact
 }
 
-async function logits(checkpoint: Checkpoint, chunk: number, isPlain = false): Promise<Float32Array> {
-  const session = await openSession({ artifact: await artifactOf(checkpoint, isPlain) }, device, checkpoint)
+async function logits(checkpoint: Checkpoint, chunk: number, where: Where = {}): Promise<Float32Array> {
+  const artifact = await artifactOf(checkpoint, where)
+  const session = await openSession({ artifact }, where.device ?? wasm, checkpoint)
   const made = await logitsOf(session, ids, chunk)
   session.dispose()
   return made
 }
 
+/** One of so many formats in each run, or all of them in a long one. */
+const drawn = (of: number) => (long ? formats : formats.filter((_, i) => i % of === seed % of))
+
 describe("logits on WebAssembly", () => {
-  const drawn = long ? formats : formats.filter((_, i) => i % 4 === seed % 4)
-  test.each(drawn)("%s", async (format) => {
+  test.each(drawn(4))("%s", async (format) => {
     for (const [config, chunk] of [
       [dense, 24],
       [experts, 7],
     ] as const) {
       const [stored, plain] = checkpoints(config, () => format)
-      const expected = await logits(plain!, 24, true)
+      const expected = await logits(plain!, 24, { isPlain: true })
       expect(Math.max(...expected)).toBeGreaterThan(0.1)
       expect(normalisedError(await logits(stored!, chunk), expected)).toBeLessThan(1e-8)
     }
+  })
+})
+
+describe("logits on WebGPU", async () => {
+  const present = await available("webgpu", createWebgpuDevice)
+  test.skipIf(!present).each(drawn(formats.length))("%s", async (format) => {
+    const device = await createWebgpuDevice()
+    const [stored, plain] = checkpoints(dense, () => format)
+    const expected = await logits(plain!, 24, { isPlain: true })
+    expect(normalisedError(await logits(stored!, 24, { device }), expected)).toBeLessThan(1e-8)
+    expect(normalisedError(await logits(stored!, 7, { device, precision: "fast" }), expected)).toBeLessThan(1e-3)
+    device.dispose()
   })
 })
