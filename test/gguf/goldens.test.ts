@@ -22,7 +22,7 @@ const names = [...goldenNames, ...longGoldens.map(({ name }) => name)]
 const ofExperts = names.filter((name) => /moe|mixtral/.test(name))
 
 const open = async (checkpoint: Checkpoint, options?: ConvertOptions) =>
-  openGguf("golden.gguf", memorySource("golden.gguf", writeGguf(await convert(checkpoint, options))))
+  openGguf("golden.gguf", [memorySource("golden.gguf", writeGguf(await convert(checkpoint, options)))])
 
 const floats = async (checkpoint: Checkpoint, tensor: StoredTensor) =>
   toFloat32(tensor.dtype as "BF16", await checkpoint.read(tensor))

@@ -14,7 +14,7 @@ import { thrown, watched } from "../weights/support.js"
 import { convert } from "./convert.js"
 
 const header = (bytes: Uint8Array) => readGgufHeader(watched(bytes))
-const open = (bytes: Uint8Array) => openGguf("model.gguf", watched(bytes))
+const open = (bytes: Uint8Array) => openGguf("model.gguf", [watched(bytes)])
 
 const f32 = (name: string, shape: readonly number[], more: Partial<TensorToWrite> = {}): TensorToWrite => ({
   name,
@@ -213,7 +213,7 @@ describe("metadata and tensors that do not fit together", () => {
         const source = watched(bytes)
         let code = "read"
         try {
-          const checkpoint = await openGguf("model.gguf", source)
+          const checkpoint = await openGguf("model.gguf", [source])
           for (const tensor of checkpoint.tensors.values())
             expect((await checkpoint.read(tensor)).length).toBe(tensor.byteLength)
         } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * A GGUF file as a checkpoint: what a folder says in its config.json and safetensors, out of one file.
  *
- *     await openGguf({ name: "qwen3-0.6b.gguf", sources })   →   { config: { model_type: "qwen3", … }, tensors: model.embed_tokens.weight, … }
+ *     await openGguf("qwen3-0.6b.gguf", [source])   →   { config: { model_type: "qwen3", … }, tensors: model.embed_tokens.weight, … }
  */
 import { printable, WeftError } from "../../errors.js"
 import type { Checkpoint, StoredTensor } from "../checkpoint.js"
@@ -11,32 +11,36 @@ import { formatBytes } from "../formats/layout.js"
 import type { RangeReader } from "../formats/plane-reader.js"
 import { type ByteSource, checkRange } from "../source.js"
 import { configOf } from "./config.js"
-import { type GgufTensor, readGgufHeader } from "./container.js"
+import type { GgufTensor } from "./container.js"
 import { namedTensors, type Rows, rowsOf } from "./names.js"
+import { readParts } from "./parts.js"
 import { generationConfigOf, textOf } from "./tokenizer.js"
 
 /**
- * Reads the header and makes a checkpoint of it. The source is closed with the checkpoint, or when it is refused.
+ * Reads the headers and makes a checkpoint of them. The sources are closed with the checkpoint, or when they are refused.
  *
  * @param name what messages call the checkpoint
- * @throws WeftError `checkpoint/…` where the header is not as it must be, the architecture or a type is not known, or metadata and tensors
+ * @param parts the file, or all files of a model that is cut into several, in their order
+ * @throws WeftError `checkpoint/…` where a header is not as it must be, the architecture or a type is not known, or metadata and tensors
  * do not fit together
  */
-export async function openGguf(name: string, source: ByteSource): Promise<Checkpoint> {
+export async function openGguf(name: string, parts: readonly ByteSource[]): Promise<Checkpoint> {
   try {
-    return await assemble(name, source)
+    return await assemble(name, parts)
   } catch (error) {
-    await source.close()
+    await closeAll(parts)
     throw error
   }
 }
 
-async function assemble(name: string, source: ByteSource): Promise<Checkpoint> {
-  const header = await readGgufHeader(source)
-  const config = configOf(name, header, await frequenciesOf(header.tensors.get("rope_freqs.weight"), source))
+const closeAll = (parts: readonly ByteSource[]) => Promise.all(parts.map((part) => part.close()))
+
+async function assemble(name: string, parts: readonly ByteSource[]): Promise<Checkpoint> {
+  const header = await readParts(parts)
+  const config = configOf(name, header, await frequenciesOf(header.tensors.get("rope_freqs.weight")))
   const architecture = String(header.metadata.get("general.architecture"))
   const rows = namedTensors(name, header.tensors, { config, architecture })
-  const tensors = new Map([...rows].map(([model, found]) => [model, storedTensor(model, found, source.name)]))
+  const tensors = new Map([...rows].map(([model, found]) => [model, storedTensor(model, found)]))
   let closed: Promise<unknown> | undefined
   return {
     folder: name,
@@ -52,18 +56,19 @@ async function assemble(name: string, source: ByteSource): Promise<Checkpoint> {
           { hint: "read tensors of `checkpoint.tensors`, before `close()`" },
         )
       checkRange(`${name}: ${tensor.name}`, tensor.byteLength, byteOffset, byteLength)
-      return readerOf(rows.get(tensor.name)!, source)(byteOffset, byteLength, into)
+      return readerOf(rows.get(tensor.name)!)(byteOffset, byteLength, into)
     },
     async close() {
-      closed ??= source.close()
+      closed ??= closeAll(parts)
       await closed
     },
   }
 }
 
 /** The numbers of a small tensor. */
-async function frequenciesOf(tensor: GgufTensor | undefined, source: ByteSource): Promise<Float32Array | undefined> {
+async function frequenciesOf(tensor: GgufTensor | undefined): Promise<Float32Array | undefined> {
   if (tensor === undefined) return undefined
+  const { source } = tensor
   if (tensor.type.stored !== "F32" || tensor.byteLength > 65_536)
     throw new WeftError(
       "checkpoint/dtype",
@@ -78,8 +83,9 @@ async function frequenciesOf(tensor: GgufTensor | undefined, source: ByteSource)
 /** Bytes of a row of the file's tensor. */
 const rowBytes = (of: GgufTensor): number => of.byteLength / rowsOf(of)
 
-function storedTensor(name: string, { of, shape, first, count }: Rows, file: string): StoredTensor {
+function storedTensor(name: string, { of, shape, first, count }: Rows): StoredTensor {
   const { stored } = of.type
+  const file = of.source.name
   const begin = of.begin + first * rowBytes(of)
   const end = begin + count * rowBytes(of)
   return typeof stored === "string"
@@ -88,20 +94,20 @@ function storedTensor(name: string, { of, shape, first, count }: Rows, file: str
 }
 
 /** Bytes of a tensor as the rest of the runtime knows them: of blocks the planes. */
-function readerOf(rows: Rows, source: ByteSource): RangeReader {
+function readerOf(rows: Rows): RangeReader {
   const { stored } = rows.of.type
-  const read: RangeReader = (offset, length, into) => readRows(rows, source, offset, length, into)
+  const read: RangeReader = (offset, length, into) => readRows(rows, offset, length, into)
   return typeof stored === "string" ? read : blockReader(stored, rows.shape, read)
 }
 
 /** A range of a tensor's bytes in the file. Rows that are out of order are read by whole heads and put back. */
 async function readRows(
   { of, first, head }: Rows,
-  source: ByteSource,
   from: number,
   length: number,
   into?: Uint8Array,
 ): Promise<Uint8Array> {
+  const { source } = of
   const row = rowBytes(of)
   const begin = of.begin + first * row
   if (head === undefined) return source.read(begin + from, length, into)

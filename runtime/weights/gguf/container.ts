@@ -15,6 +15,8 @@ import { type GgufType, ggufTypes, unreadType } from "./types.js"
 export type Value = MetadataValue
 
 export interface GgufTensor {
+  /** The file that has it. */
+  readonly source: ByteSource
   readonly name: string
   readonly type: GgufType
   /** Row-major: the last dimension lies closely. GGUF counts them the other way round. */
@@ -77,11 +79,12 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
   const marks = (infos - bytes) / markBytes
   if (!Number.isInteger(marks) || marks < 0 || marks > most.marks || names !== end - infos)
     refuse("checkpoint/header", "a text of the header is cut off or is no UTF-8")
-  const dataBegin = roundUp(end, alignmentOf(metadata, refuse))
+  const alignment = alignmentOf(metadata, refuse)
+  const dataBegin = roundUp(end, alignment)
   const tensors = new Map<string, GgufTensor>()
   for (const info of tensorInfos) {
     if (tensors.has(info.name)) refuse("checkpoint/duplicate", `tensor ${printable(info.name)} stands twice`)
-    tensors.set(info.name, tensorOf(info, dataBegin, alignmentOf(metadata, refuse), source.size, refuse))
+    tensors.set(info.name, tensorOf(info, dataBegin, alignment, source, refuse))
   }
   checkOverlap([...tensors.values()], refuse)
   return { metadata, tensors }
@@ -218,7 +221,7 @@ function tensorOf(
   { name, shape: dims, dtype, offset }: Info,
   dataBegin: number,
   alignment: number,
-  size: number,
+  source: ByteSource,
   refuse: Refuse,
 ): GgufTensor {
   const here = `tensor ${printable(name)}`
@@ -237,13 +240,13 @@ function tensorOf(
     return refuse("checkpoint/offsets", `${here}: its offset ${offset} is no multiple of ${alignment}`)
   const byteLength = (count / type.block) * type.bytes
   const end = BigInt(dataBegin) + offset + BigInt(byteLength)
-  if (end > size)
+  if (end > source.size)
     return refuse(
       "checkpoint/truncated",
-      `${here}: its data end at byte ${end}, the file has ${size} bytes`,
+      `${here}: its data end at byte ${end}, the file has ${source.size} bytes`,
       hints.download,
     )
-  return { name, type, shape, begin: dataBegin + Number(offset), byteLength }
+  return { source, name, type, shape, begin: dataBegin + Number(offset), byteLength }
 }
 
 function refuseType(here: string, dtype: number, refuse: Refuse): never {
