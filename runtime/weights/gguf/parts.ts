@@ -58,7 +58,7 @@ function checkPart({ name }: ByteSource, { metadata }: GgufHeader, place: number
   const [count, number] = ["split.count", "split.no"].map((key) => metadata.get(key))
   if (count === undefined && parts === 1) return
   if (Number(count) === parts && Number(number) === place) return
-  const said = count === undefined ? "is a whole model" : `is part ${Number(number) + 1} of ${printable(String(count))}`
+  const said = count === undefined ? "is a whole model" : `is part ${Number(number) + 1} of ${Number(count)}`
   throw new WeftError(
     "checkpoint/parts",
     `${printable(name)} ${said}, and is taken for part ${place + 1} of ${parts}`,
