@@ -49,8 +49,8 @@ const accesses: FlagHelp = [
 
 const loadFlags = {
   model: [
-    "DIR|NAME",
-    "a checkpoint: its folder, or its name on the Hugging Face Hub\n(default: the one that is shipped)",
+    "DIR|FILE.gguf|NAME",
+    "a checkpoint: its folder, a GGUF file, or its name on the Hugging Face\nHub: ORG/NAME, or ORG/NAME:Q4_K_M (default: the one that is shipped)",
   ],
   "model-file": ["FILE.ts", "a model definition in the place of the known one; compiling it runs it"],
   ...deviceFlags,
@@ -63,7 +63,7 @@ const loadFlags = {
 
 const subjectFlags = {
   config: ["FILE.json", "the model's config; none for a program"],
-  checkpoint: ["DIR|NAME", "a checkpoint's config and formats instead; FILE.ts may be left out then"],
+  checkpoint: ["DIR|FILE.gguf|NAME", "a checkpoint's config and formats instead; FILE.ts may be left out then"],
   target: [targetNames.join("|"), `what to compile for (default: ${defaultTarget})`],
 } as const satisfies CommandTable["flags"]
 
@@ -110,8 +110,8 @@ export const commands = {
     },
   },
   pull: {
-    words: "NAME[@REVISION]",
-    about: "fetch a checkpoint from the Hugging Face Hub, or what is new of it, and print its folder",
+    words: "NAME[:Q4_K_M][@REVISION]",
+    about: "fetch a checkpoint from the Hugging Face Hub, or what is new of it, and print its folder or GGUF file",
     flags: {},
   },
   logits: {
@@ -148,7 +148,7 @@ export const commands = {
     words: "[FILE.ts]",
     about: "measure schedules on the device, and keep the ones that beat the heuristics",
     flags: {
-      model: ["DIR|NAME", "a checkpoint, as above (default: the one that is shipped, when no file is named)"],
+      model: ["DIR|FILE.gguf|NAME", "a checkpoint, as above (default: the one that is shipped, when no file is named)"],
       config: ["FILE.json", "the config, when a model's file is named"],
       ...deviceFlags,
       threads: ["N", "threads of the WebAssembly device (default: 1)"],
@@ -166,7 +166,7 @@ export const commands = {
     about: "report what compiling would, as tsc prints it; a model without a config is read, not traced",
     flags: {
       ...subjectFlags,
-      checkpoint: ["DIR|NAME", "a checkpoint's config and formats instead"],
+      checkpoint: ["DIR|FILE.gguf|NAME", "a checkpoint's config and formats instead"],
       watch: ["", "check again whenever a file changes"],
     },
   },

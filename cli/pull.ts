@@ -1,7 +1,8 @@
 /**
- * weft pull: the newest snapshot of a checkpoint of the Hugging Face Hub; its folder, on standard output.
+ * weft pull: the newest snapshot of a checkpoint of the Hugging Face Hub; its folder or its GGUF file, on standard output.
  *
  *     weft pull Qwen/Qwen3-0.6B
+ *     weft pull Qwen/Qwen3-0.6B-GGUF:Q8_0
  */
 import { parse, UsageError } from "./arguments.js"
 import { flagsOf } from "./commands.js"

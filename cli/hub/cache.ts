@@ -6,9 +6,10 @@
  *     models--Qwen--Qwen3-0.6B/blobs/<hash>                   the bytes, once for all commits that have them
  */
 import { existsSync } from "node:fs"
-import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises"
+import { copyFile, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises"
 import { dirname, join, relative } from "node:path"
 import { parseIndex } from "../../runtime/weights/shards.js"
+import { modelsIn, partsOf } from "./gguf.js"
 import type { Repository } from "./repository.js"
 
 export const indexFile = "model.safetensors.index.json"
@@ -32,19 +33,27 @@ export function placesOf(cache: string, { name, revision }: Repository): Places 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision)
 
 /**
- * The folder of a snapshot that holds the whole checkpoint: its config, and its weights in one file or all that the index names. `whole` asks for
- * a tokenizer as well: one that was not fetched may be on the Hub.
+ * The folder of a snapshot that holds the whole checkpoint: its config, and its weights in one file or all that the index names; or the GGUF file
+ * that is meant. `whole` asks for all that may be on the Hub besides: a tokenizer, and what stands before a GGUF file that is not named.
  */
 export async function snapshotThere(
   { snapshot, ref }: Places,
-  { revision }: Repository,
+  repository: Repository,
   whole: boolean,
 ): Promise<string | undefined> {
+  const { revision, file, label } = repository
   const commit = isCommit(revision) ? revision : await readFile(ref, "utf8").catch(() => undefined)
   if (commit === undefined || !isCommit(commit.trim())) return undefined
   const folder = snapshot(commit.trim())
   const has = (file: string) => existsSync(join(folder, file))
-  if (!has("config.json") || (whole && !has("tokenizer.json"))) return undefined
+  const isNamed = file !== undefined || label !== undefined
+  if (isNamed || !has("config.json")) {
+    // A file that was fetched by its name may not be all that the Hub has.
+    if (!isNamed && whole) return undefined
+    const models = modelsIn(await readdir(folder, { recursive: true }).catch(() => []), repository)
+    return models.length === 1 && partsOf(models[0]!).every(has) ? join(folder, models[0]!) : undefined
+  }
+  if (whole && !has("tokenizer.json")) return undefined
   if (has(singleFile)) return folder
   const index = await readFile(join(folder, indexFile), "utf8").catch(() => undefined)
   return index !== undefined && shardsOf(folder, index).every(has) ? folder : undefined

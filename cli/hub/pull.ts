@@ -3,8 +3,8 @@
  *
  *     await checkpointFolder("Qwen/Qwen3-0.6B")   →   ~/.cache/huggingface/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899d…
  *
- * What the folder holds is what Weft reads: the configs, the tokenizer's files, and the safetensors that the index names. A snapshot that is
- * there is used without asking the Hub; `weft pull` asks.
+ * What the folder holds is what Weft reads: the configs, the tokenizer's files, and the safetensors that the index names; or a GGUF file, where
+ * one is named or there is nothing else. A snapshot that is there is used without asking the Hub; `weft pull` asks.
  */
 
 import { readFile } from "node:fs/promises"
@@ -15,6 +15,7 @@ import { textFiles } from "../../runtime/weights/checkpoint.js"
 import { askerOf, type Patience, patience as usual } from "./answers.js"
 import { indexFile, isCommit, link, placesOf, shardsOf, singleFile, snapshotThere, writeRef } from "./cache.js"
 import { fetchFile, type Listed } from "./file.js"
+import { chosenFiles, isModelFile } from "./gguf.js"
 import { type Hub, hubOf, type Repository, repositoryOf } from "./repository.js"
 
 export interface PullProgress {
@@ -31,7 +32,10 @@ export interface PullOptions {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined
 }
 
-/** A path as it is, and for the name of a model on the Hub the folder of its snapshot, which is fetched when it is not there. */
+/**
+ * A path as it is, and for the name of a model on the Hub the folder of its snapshot, or the GGUF file in it, which is fetched when it is not
+ * there.
+ */
 export async function checkpointFolder(source: string, options: PullOptions = {}): Promise<string> {
   const repository = repositoryOf(source)
   if (repository === undefined) return source
@@ -41,7 +45,7 @@ export async function checkpointFolder(source: string, options: PullOptions = {}
 }
 
 /**
- * Fetches what is missing of a checkpoint's newest snapshot; its folder.
+ * Fetches what is missing of a checkpoint's newest snapshot; its folder, or its GGUF file.
  *
  * @throws WeftError `hub/missing`, `hub/access`, `hub/busy`, `hub/server`, `hub/network`, `hub/offline`, `hub/response`, `hub/files`,
  * `hub/integrity`, `hub/disk`, and `checkpoint/…` for an index that is none
@@ -84,10 +88,17 @@ export async function pull(repository: Repository, options: PullOptions = {}): P
     }
   }
 
+  const ref = () => (isCommit(revision) ? undefined : writeRef(places.ref, info.sha))
+  if (isOfGguf(repository, info.filePaths)) {
+    const parts = chosenFiles(info.filePaths, repository)
+    await fetchAll(parts)
+    await ref()
+    return join(folder, parts[0]!)
+  }
   const { texts, weights } = wanted(hub, repository, info.filePaths)
   await fetchAll(weights === indexFile ? [...texts, indexFile] : texts)
   await fetchAll(weights === indexFile ? shardsOf(name, await readFile(join(folder, indexFile), "utf8")) : [weights])
-  if (!isCommit(revision)) await writeRef(places.ref, info.sha)
+  await ref()
   return folder
 }
 
@@ -103,6 +114,12 @@ function checkHub(hub: Hub, { name, revision }: Repository): void {
     })
 }
 
+/** Whether a GGUF file is what is asked for, or all that there is. */
+const isOfGguf = ({ file, label }: Repository, files: readonly string[]): boolean =>
+  file !== undefined ||
+  label !== undefined ||
+  (files.some(isModelFile) && ![singleFile, indexFile].some((f) => files.includes(f)))
+
 /** The files that are read before the weights, and what has the weights, or says where they are. */
 function wanted(hub: Hub, { name }: Repository, files: readonly string[]) {
   const has = (file: string) => files.includes(file)
@@ -112,7 +129,7 @@ function wanted(hub: Hub, { name }: Repository, files: readonly string[]) {
       "hub/files",
       `${printable(name)} has no ${has("config.json") ? "safetensors" : "config.json"}`,
       {
-        hint: `what ${hub.endpoint} has of it is no checkpoint that Weft reads; look for one in safetensors`,
+        hint: `what ${hub.endpoint} has of it is no checkpoint that Weft reads; look for one in safetensors or GGUF`,
       },
     )
   const texts = ["config.json", "generation_config.json", ...Object.keys(textFiles)].filter(has)

@@ -3,6 +3,7 @@
  *
  *     Qwen/Qwen3-0.6B             the branch main, unless there is a folder Qwen here
  *     Qwen/Qwen3-0.6B@v1.0        a branch, a tag or a commit
+ *     Qwen/Qwen3-0.6B-GGUF:Q8_0   a GGUF file by a part of its name, or by all of it: Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf
  *
  * HF_ENDPOINT, HF_HUB_CACHE (or HF_HOME, XDG_CACHE_HOME), HF_TOKEN (or the file that `hf auth login` writes), HF_HUB_OFFLINE.
  */
@@ -14,6 +15,10 @@ export interface Repository {
   /** `org/name`. */
   readonly name: string
   readonly revision: string
+  /** The path of a GGUF file. */
+  readonly file?: string
+  /** A part of the name of one, such as `Q4_K_M`. */
+  readonly label?: string
 }
 
 export interface Hub {
@@ -24,18 +29,25 @@ export interface Hub {
 }
 
 const part = "[A-Za-z0-9][A-Za-z0-9._-]*"
-const pattern = new RegExp(`^(${part}/${part})(?:@([A-Za-z0-9][A-Za-z0-9._/-]*))?$`)
+const chosen = `(?::([A-Za-z0-9_.-]+)|/([A-Za-z0-9][A-Za-z0-9._/ -]*\\.gguf))?`
+const pattern = new RegExp(`^(${part}/${part})${chosen}(?:@([A-Za-z0-9][A-Za-z0-9._/-]*))?$`)
 
 /**
- * Undefined for what is no name of the Hub's: a path, whose folder or that around it is there, or one that no name can be. With a revision it
- * is always a name.
+ * Undefined for what is no name of the Hub's: a path, whose folder or that around it is there, or one that no name can be. With a revision or a
+ * label it is always a name.
  */
 export function repositoryOf(source: string): Repository | undefined {
-  const [, name, revision] = pattern.exec(source) ?? []
-  if (name === undefined || /\.\.|--|\.(git|ipynb)$/.test(name) || /\.\.|\/\/|\/$/.test(revision ?? ""))
+  const [, name, label, file, revision] = pattern.exec(source) ?? []
+  if (name === undefined || /\.\.|--|\.(git|ipynb|gguf)$/.test(name) || /\.\.|\/\/|\/$/.test(revision ?? ""))
     return undefined
-  if (revision === undefined && existsSync(name.split("/")[0]!)) return undefined
-  return { name, revision: revision ?? "main" }
+  if (/\.\.|\/\//.test(file ?? "")) return undefined
+  if (revision === undefined && label === undefined && existsSync(name.split("/")[0]!)) return undefined
+  return {
+    name,
+    revision: revision ?? "main",
+    ...(file !== undefined && { file }),
+    ...(label !== undefined && { label }),
+  }
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
