@@ -102,6 +102,35 @@ function checkedOptions(target: ArtifactTarget, options: CompileModelOptions | u
   return given.tuned === undefined ? given : { ...given, tuned: checkTuned(given.tuned, "the option 'tuned'") }
 }
 
+/** What a model asks of a checkpoint. */
+export interface ModelDescription {
+  /** The config as the model's schema reads it, with what it leaves out. */
+  readonly config: unknown
+  readonly parameters: readonly Parameter[]
+  readonly names: NameRules
+}
+
+/**
+ * Reads a model's file and a config; compiles nothing.
+ *
+ * @throws what `compile` throws of them
+ */
+export async function describeFile(
+  modelFile: string,
+  config: Readonly<Record<string, unknown>>,
+): Promise<ModelDescription> {
+  const { module, placeOf } = await loadModel(modelFile)
+  const program = configure(module.model, config, modelFile, placeOf)
+  return described((module.model as Model).read(config), program)
+}
+
+/** @param config as the model's schema reads it */
+export const described = (config: unknown, program: Program): ModelDescription => ({
+  config,
+  parameters: parametersOf(program),
+  names: program.facts ?? {},
+})
+
 /**
  * Compiles as `compile` does, of a model without a config as far as that can be done: its file is read and imported, but not traced.
  *

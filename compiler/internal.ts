@@ -3,7 +3,14 @@
  * package: it changes with what uses it.
  */
 export { compileProgram } from "./compile.js"
-export { type CompiledFile, type CompileModelOptions, checkFile, compileFile } from "./compile-file.js"
+export {
+  type CompiledFile,
+  type CompileModelOptions,
+  checkFile,
+  compileFile,
+  describeFile,
+  type ModelDescription,
+} from "./compile-file.js"
 export { loopsFor } from "./compile-kernels.js"
 export { explain } from "./explain/explain.js"
 export { kernelCosts } from "./explain/kernels.js"

@@ -64,6 +64,12 @@ export interface Program {
 export interface Model {
   readonly families: readonly string[]
   /**
+   * A config as the model's schema reads it, with what it leaves out.
+   *
+   * @throws what `configure` throws
+   */
+  read(json: unknown): unknown
+  /**
    * @param json the content of config.json
    * @throws what the schema throws: an error whose issues name the fields that are missing or not supported
    */
@@ -81,6 +87,7 @@ export function defineModel<Config, const Weights extends Tree, const Past exten
   checkDefinition(definition)
   return {
     families: definition.families,
+    read: (json) => readConfig(definition.config, json),
     configure(json) {
       const config = readConfig(definition.config, json)
       const { ignore } = definition

@@ -49,7 +49,7 @@ const configSchema = configObject(
 type Config = z.output<typeof configSchema>
 
 /** How many keys a query of layer `i` sees; undefined is all of them. Dense models slide from a layer on, those of experts in every other layer before it. */
-function windowOf(c: Config, i: number): number | undefined {
+export function windowOf(c: Config, i: number): number | undefined {
   const byLayer = c.experts > 0 ? i % 2 === 0 && i < c.max_window_layers : i >= c.max_window_layers
   const slides = c.layer_types ? c.layer_types[i] === "sliding_attention" : byLayer
   return slides ? (c.window ?? undefined) : undefined

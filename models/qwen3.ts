@@ -49,7 +49,7 @@ const configSchema = configObject(
 type Config = z.output<typeof configSchema>
 
 /** How many keys a query of layer `i` sees; undefined is all of them. Without `layer_types`, the first layers see all. */
-function windowOf(c: Config, i: number): number | undefined {
+export function windowOf(c: Config, i: number): number | undefined {
   const slides =
     c.model_type === "qwen3_moe" ||
     (c.layer_types ? c.layer_types[i] === "sliding_attention" : i >= c.max_window_layers)

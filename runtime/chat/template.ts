@@ -72,6 +72,15 @@ export async function templateOf({ readText }: Pick<Checkpoint, "readText">): Pr
   return createChatTemplate({ jinja, json, config })
 }
 
+/** The Jinja of an open checkpoint. @throws WeftError `chat/template` */
+export async function templateSourceOf({ readText }: Pick<Checkpoint, "readText">): Promise<string | undefined> {
+  return (
+    (await readText("chat_template.jinja")) ??
+    sourceIn(parsed("chat_template.json", await readText("chat_template.json"))) ??
+    sourceIn(parsed("tokenizer_config.json", await readText("tokenizer_config.json")))
+  )
+}
+
 /** One template, or several by name of which the default one is taken. */
 function sourceIn(json: Json | undefined): string | undefined {
   const found = json?.chat_template
