@@ -11,6 +11,7 @@ import type { Format } from "../runtime/weights/formats/format.js"
 import { formatNamed } from "../runtime/weights/formats/named.js"
 import { type Accesses, accessesNames, deviceNames } from "./device.js"
 import { nearest } from "./nearest.js"
+import { type Target, targets } from "./quantize/targets.js"
 import { writablePath } from "./result.js"
 
 /** A mistake in the arguments, told in one line. */
@@ -38,6 +39,9 @@ export interface Arguments {
   readonly "no-thinking"?: boolean
   readonly "drop-oldest"?: boolean
   readonly tokens?: readonly number[]
+  readonly to?: Target
+  readonly text?: string
+  readonly "no-compare"?: boolean
   readonly out?: string
   readonly config?: string
   readonly checkpoint?: string
@@ -74,6 +78,7 @@ export const switches: readonly Flag[] = [
   "no-thinking",
   "drop-oldest",
   "no-cache",
+  "no-compare",
   "random-weights",
   "first-token",
   "profile",
@@ -122,6 +127,8 @@ const readers: Readonly<Partial<Record<Flag, Reader>>> = {
   system: [text, "a text"],
   weights: [formatNamed, "a format of weights, such as q4_k, q8_0, int4-g128 or fp8-128x128"],
   tokens: [ids, "token ids with commas between them, such as 5,17,3"],
+  to: [(value) => targets.find((name) => name === value), targets.join(", ")],
+  text: [text, "a file"],
   out: [writablePath, "a file"],
   config: [text, "a file"],
   checkpoint: [text, "a folder or a name"],

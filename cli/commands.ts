@@ -8,6 +8,7 @@ import { devices } from "../compiler/explain/devices.js"
 import { type ArtifactTarget, defaultPrecision, precisionNames, targetNames } from "../runtime/artifact.js"
 import type { Flag } from "./arguments.js"
 import { accessesNames, deviceNames } from "./device.js"
+import { targets } from "./quantize/targets.js"
 
 /** What is compiled for where no target is named. */
 export const defaultTarget: ArtifactTarget = "webgpu"
@@ -113,6 +114,22 @@ export const commands = {
     words: "NAME[:Q4_K_M][@REVISION]",
     about: "fetch a checkpoint from the Hugging Face Hub, or what is new of it, and print its folder or GGUF file",
     flags: {},
+  },
+  quantize: {
+    words: "DIR|FILE.gguf|NAME",
+    about: "write a model in fewer bits as a GGUF file, and tell how far it is from the one that it was made of",
+    flags: {
+      to: [
+        targets.join("|"),
+        "the type of matrices: so many bits a weight, with a scale of each 32 or 256;\nmixed: q4_k, with q6_k where it matters most. Embedding and head have more bits",
+      ],
+      out: ["FILE.gguf", "where to write"],
+      text: ["FILE", "the text on which both are compared (default: one that is built in)"],
+      "max-tokens": ["N", "tokens of the text at most (default: 1024)"],
+      "no-compare": ["", "leave the comparison out, which runs both models"],
+      ...deviceFlags,
+      json: ["", "one JSON object in the place of the table"],
+    },
   },
   logits: {
     words: "",

@@ -18,6 +18,7 @@ const loaders: Readonly<Record<CommandName, () => Promise<Command>>> = {
   generate: async () => generate,
   chat: async () => (await import("./chat.js")).chat,
   pull: async () => (await import("./pull.js")).pull,
+  quantize: async () => (await import("./quantize/quantize.js")).quantize,
   logits: async () => (await import("./logits.js")).logits,
   check: async () => (await import("./check.js")).check,
   compile: async () => (await import("./compile.js")).compile,

@@ -14,6 +14,8 @@ const values: Readonly<Partial<Record<Flag, string>>> = {
   tokens: "5,17",
   kernels: "k1",
   entries: "step",
+  to: "q8_0",
+  weights: "q4_k",
 }
 
 describe.each(commandNames)("%s", (name) => {
