@@ -3,7 +3,7 @@
  *
  *     read = randomPlanes(q4_k, [4096, 4096], 7); read(from, into)
  */
-import type { Field, Format } from "../../runtime/weights/formats/format.js"
+import type { Format, Plane } from "../../runtime/weights/formats/format.js"
 import { type PlaneLayout, planeLayout } from "../../runtime/weights/formats/layout.js"
 
 /** Bytes of a block of random ones. A prime number of words, so that rows do not repeat after a few. */
@@ -14,7 +14,7 @@ const blocks = new Map<string, Uint8Array>()
 /** Fills `into` with the canonical bytes from `from` on, always the same for the same seed; no float among them is a NaN. */
 export function randomPlanes(format: Format, shape: readonly number[], seed: number) {
   const layouts = planeLayout(format, shape)
-  const exponent = Math.round(Math.log2(largestOf(format) / Math.sqrt(shape.at(-1)!)))
+  const exponent = Math.max(leastExponent, Math.round(Math.log2(largestOf(format) / Math.sqrt(shape.at(-1)!))))
   return (from: number, into: Uint8Array): Uint8Array => {
     into.fill(0)
     for (const layout of layouts) {
@@ -25,21 +25,29 @@ export function randomPlanes(format: Format, shape: readonly number[], seed: num
       if (first >= end) continue
       const part = into.subarray(first - from, end - from)
       if (layout.plane.shared) fillGroups(part, first - layout.offset, layout, layouts)
-      else fillRandom(part, first - layout.offset, layout.plane.field, exponent, seed)
+      else fillRandom(part, first - layout.offset, layout, { exponent, seed })
     }
     return into
   }
 }
 
+/** Of scales that f16 has with all digits. */
+const leastExponent = -12
+
 /** Scales for weights of one over so much: a typical code, and what scales it. Counted. */
 function largestOf({ name }: Format): number {
-  if (/^q[45]_k/.test(name)) return 1 / 128
+  if (/^q[45]_k/.test(name)) return 1 / 64
   if (name === "q6_k" || name === "iq4_xs") return 1 / 512
   return /^(q8|int8|iq4)/.test(name) ? 1 / 32 : /^fp8/.test(name) ? 2 : 1 / 4
 }
 
-function fillRandom(into: Uint8Array, from: number, field: Field, exponent: number, seed: number): void {
-  const block = blockOf(field, exponent, seed)
+interface Kind {
+  readonly exponent: number
+  readonly seed: number
+}
+
+function fillRandom(into: Uint8Array, from: number, { plane }: PlaneLayout, kind: Kind): void {
+  const block = blockOf(plane, kind)
   let at = from % blockBytes
   for (let done = 0; done < into.length; at = 0) {
     const part = block.subarray(at, at + into.length - done)
@@ -48,8 +56,9 @@ function fillRandom(into: Uint8Array, from: number, field: Field, exponent: numb
   }
 }
 
-function blockOf(field: Field, exponent: number, seed: number): Uint8Array {
-  const key = `${field} ${exponent} ${seed}`
+function blockOf({ field, per }: Plane, { exponent, seed }: Kind): Uint8Array {
+  const isScale = per !== 1
+  const key = `${field} ${isScale} ${exponent} ${seed}`
   const block = blocks.get(key) ?? new Uint8Array(Uint32Array.from(randomWords(seed, blockBytes >> 2), bitsOf).buffer)
   blocks.set(key, block)
   return block
@@ -62,6 +71,8 @@ function blockOf(field: Field, exponent: number, seed: number): Uint8Array {
     if (field === "f16") return halves(15, 10)
     if (field === "bf16") return halves(127, 7)
     if (field === "f32") return ((exponent - 2 + 127) << 23) | (word & 0x7fffff)
+    // Scales of scales have six bits.
+    if (field === "u8" && isScale) return word & 0x3f3f3f3f
     return field === "e4m3" ? (word & 0xbfbfbfbf) >>> 0 : word
   }
 }
