@@ -56,6 +56,23 @@ describe("what libraries packed", () => {
     }
   })
 
+  test("where the columns of one weight are out of order, those of the others count as such", async () => {
+    const [first, second] = ["gptq symmetric in another order", "gptq symmetric"].map(
+      (name) => cases.find((c) => c.name === name)!,
+    )
+    const renamed = tensorsOf(second!).map((t) => ({ ...t, name: t.name.replace("up_proj", "down_proj") }))
+    const checkpoint = await open(first!.config, [...tensorsOf(first!), ...renamed.slice(1)])
+    for (const [name, { weight }] of [
+      [stem, first!],
+      [stem.replace("up", "down"), second!],
+    ] as const) {
+      const tensor = checkpoint.tensors.get(`${name}.weight`)!
+      expect(tensor.dtype).toBe("int4-g32-symmetric-ordered")
+      const weights = decodeTensor(formatNamed(tensor.dtype)!, tensor.shape, await checkpoint.read(tensor))
+      expect(Buffer.compare(new Uint8Array(weights.buffer), bytesOf(weight))).toBe(0)
+    }
+  })
+
   test("matrices that are read in several parts, and few of their columns", async () => {
     const [columns, out] = [4096, 2600]
     const words = Uint32Array.from({ length: (columns / 8) * out }, (_, i) => Math.imul(i + 1, 2654435761))

@@ -1,7 +1,8 @@
 /** Where fields of quantized tensors are, what formats are called, and what their decode functions say of fields that are written here. */
 import { describe, expect, test } from "vitest"
 import { blockFormats } from "../../runtime/weights/formats/blocks.js"
-import { decodeTensor, hostArithmetic } from "../../runtime/weights/formats/decode.js"
+import { decodeTensor } from "../../runtime/weights/formats/decode.js"
+import type { Arithmetic } from "../../runtime/weights/formats/format.js"
 import { formatBytes, planeLayout } from "../../runtime/weights/formats/layout.js"
 import { formatNamed } from "../../runtime/weights/formats/named.js"
 
@@ -74,9 +75,17 @@ describe("names", () => {
   })
 })
 
+const numbers: Arithmetic<number> = {
+  number: (x) => x,
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  pick: (table, index) => table[index]!,
+}
+
 describe("decode", () => {
   test("a table is indexed, minima are taken off, halves of codes are joined", () => {
-    const value = (name: string, fields: Record<string, number>) => formatNamed(name)!.decode(hostArithmetic, fields)
+    const value = (name: string, fields: Record<string, number>) => formatNamed(name)!.decode(numbers, fields)
     expect(value("iq4_nl", { codes: 15, scale: 0.5 })).toBe(56.5)
     expect(value("q4_k", { codes: 3, scale: 5, minimum: 7, blockScale: 2, blockMinimum: 0.5 })).toBe(26.5)
     expect(value("q5_0", { codes: 15, high: 1, scale: 2 })).toBe(30)

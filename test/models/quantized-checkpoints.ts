@@ -244,14 +244,20 @@ export const folderMethods: Readonly<Record<string, object>> = {
   ),
 }
 
-/** The files of a folder. */
-export function folderFiles(method: string): Readonly<Record<string, string | Uint8Array>> {
-  const plainConfig = { ...base, model_type: "qwen3" }
+/** The files of a folder. What GPTQ has to say stands in a file of its own in one of them, as AutoGPTQ wrote it. */
+export function folderFiles(method: string, ofExperts: boolean): Readonly<Record<string, string | Uint8Array>> {
+  const plainConfig = { ...base, model_type: ofExperts ? "qwen3_moe" : "qwen3", ...(ofExperts ? experts : {}) }
   const tensors = [...tensorShapes(qwen3, plainConfig)].flatMap(([name, shape]): readonly TensorData[] => {
     if (shape.length === 1) return [{ name, dtype: "F32", shape, data: plain(name, shape) }]
+    if (name.endsWith("mlp.gate.weight")) return [{ name, dtype: "F32", shape, data: plain(name, shape) }]
     if (!name.includes("layers")) return [{ name, dtype: "BF16", shape, data: bf16(name, shape) }]
     return stored(name.slice(0, -".weight".length), shape as [number, number], method)
   })
-  const config = { ...plainConfig, quantization_config: folderMethods[method] }
-  return { "config.json": JSON.stringify(config), "model.safetensors": writeSafetensors(tensors) }
+  const settings = folderMethods[method]
+  const isApart = method === "gptq"
+  return {
+    "config.json": JSON.stringify(isApart ? plainConfig : { ...plainConfig, quantization_config: settings }),
+    "model.safetensors": writeSafetensors(tensors),
+    ...(isApart ? { "quantize_config.json": JSON.stringify({ ...settings, quant_method: undefined }) } : {}),
+  }
 }

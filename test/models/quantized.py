@@ -106,11 +106,20 @@ def in_blocks(kind_of):
 
 
 def in_folder(method):
-    return lambda name, shape: module(name.removesuffix(".weight"), shape, method) if "layers" in name and len(shape) == 2 else floats(name, shape, "BF16")
+    def weight(name, shape):
+        if name.endswith("mlp.gate.weight"): return floats(name, shape, "router")
+        if ".experts." in name:
+            stem, last = name.rsplit(".", 1)
+            of = ["gate", "up"] if last == "gate_up_proj" else ["down"]
+            part = (shape[1] // len(of), shape[2])
+            return np.stack([np.concatenate([module(f"{stem}.{e}.{o}_proj", part, method) for o in of]) for e in range(shape[0])])
+        return module(name.removesuffix(".weight"), shape, method) if "layers" in name and len(shape) == 2 else floats(name, shape, "BF16")
+    return weight
 
 
 mixed = lambda name: "Q8_0" if "embed" in name else "Q6_K" if "v_proj" in name or "down_proj" in name or name.startswith("lm_head") else "Q4_K"
 cases = {kind: (in_blocks(lambda _, k=kind: k), False) for kind in ("F16", "BF16", *HALVES)}
 cases |= {"mixed": (in_blocks(mixed), False), "mixed, experts": (in_blocks(mixed), True), "IQ4_XS, experts": (in_blocks(lambda _: "IQ4_XS"), True)}
 cases |= {m: (in_folder(m), False) for m in ("gptq-symmetric", "gptq", "gptq-order", "awq", "fp8", "fp8-row", "compressed-tensors")}
+cases |= {f"{m}, experts": (in_folder(m), True) for m in ("gptq-order", "fp8")}
 print(json.dumps({name: logits(*case) for name, case in cases.items()}, indent=1))

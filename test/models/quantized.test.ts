@@ -30,12 +30,14 @@ const ids = Array.from({ length: 12 }, (_, i) => (i * 37 + 5) % 96)
 async function open(name: string): Promise<Checkpoint> {
   const folder = await mkdtemp(join(tmpdir(), "weft-quantized-"))
   try {
-    if (folderMethods[name] !== undefined) {
-      for (const [path, content] of Object.entries(folderFiles(name))) await writeFile(join(folder, path), content)
+    const [kind, ofExperts] = [name.split(",")[0]!, name.includes("experts")]
+    if (folderMethods[kind] !== undefined) {
+      const files = Object.entries(folderFiles(kind, ofExperts))
+      for (const [path, content] of files) await writeFile(join(folder, path), content)
       return await openCheckpoint(folder)
     }
     const path = join(folder, "model.gguf")
-    await writeFile(path, ggufFile(name.split(",")[0]!, name.includes("experts")))
+    await writeFile(path, ggufFile(kind, ofExperts))
     return await openCheckpoint(path)
   } finally {
     // What is open can be read though its name is gone.
@@ -73,7 +75,7 @@ const drawn = (count: number) =>
   long ? names : names.filter((_, i) => (i + seed) % Math.ceil(names.length / count) === 0)
 
 test("each kind of block and of folder has its golden", () => {
-  expect(names).toHaveLength(12 + 3 + Object.keys(folderMethods).length)
+  expect(names).toHaveLength(12 + 3 + Object.keys(folderMethods).length + 2)
 })
 
 const webgpu = await available("webgpu", () => createWebgpuDevice({ adapter: "any" }))

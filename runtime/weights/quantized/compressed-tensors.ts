@@ -9,10 +9,9 @@
  */
 import { printable } from "../../errors.js"
 import type { StoredTensor } from "../checkpoint.js"
-import { groupFormat } from "../formats/groups.js"
 import { eightBitTensors } from "./eight-bit.js"
 import { scaleFields } from "./gptq.js"
-import { groupPlane, isOutOfOrder } from "./order.js"
+import { readOrder, type UnorderedWeight, withOrder } from "./order.js"
 import { countOf, inside, oneOf, pairOf, refuse, refuseField, refuseUnlessEmpty, type Settings } from "./settings.js"
 import {
   alignedBytes,
@@ -42,7 +41,7 @@ interface Schemes {
 export async function compressedWeights(stored: Stored, settings: Settings): Promise<readonly QuantizedWeight[]> {
   const { integers, blocks } = schemesOf(settings)
   const packed = stemsOf(stored, ".weight_packed").map((stem) => packedWeight(stored, stem, integers))
-  return [...(await Promise.all(packed)), ...eightBitTensors(stored, blocks)]
+  return [...withOrder(await Promise.all(packed)), ...eightBitTensors(stored, blocks)]
 }
 
 function schemesOf(settings: Settings): Schemes {
@@ -84,7 +83,7 @@ function integersOf(weights: Settings): Integers {
   return { bits, group: strategy === "channel" ? -1 : countOf(weights, "group_size") }
 }
 
-async function packedWeight(stored: Stored, stem: string, known: readonly Integers[]): Promise<QuantizedWeight> {
+async function packedWeight(stored: Stored, stem: string, known: readonly Integers[]): Promise<UnorderedWeight> {
   const codes = neededPart(stored, `${stem}.weight_packed`, ["I32"])
   const shapeTensor = neededPart(stored, `${stem}.weight_shape`, ["I64", "I32"], [[2]])
   const [out, columns] = await pairFrom(stored, shapeTensor)
@@ -102,29 +101,22 @@ async function packedWeight(stored: Stored, stem: string, known: readonly Intege
   const { bits } = scheme
   const groups = groupsOf(scheme)
   const zeros = partOf(stored, `${stem}.weight_zero_point`, ["I32"], [[Math.ceil((out * bits) / 32), groups]])
-  const order = partOf(stored, `${stem}.weight_g_idx`, ["I32"], [[columns]])
-  const isOrdered = order !== undefined && (await isOutOfOrder(stored, order, scheme.group, groups))
-  const format = groupFormat({
-    bits,
-    group: groups === 1 ? "row" : scheme.group,
-    symmetric: zeros === undefined,
-    ordered: isOrdered,
-    scale: scaleFields[scales.dtype as keyof typeof scaleFields],
-  })
+  const index = partOf(stored, `${stem}.weight_g_idx`, ["I32"], [[columns]])
+  const scale = scaleFields[scales.dtype as keyof typeof scaleFields]
   const perWord = 32 / bits
   const word = (row: number, group: number) => Math.floor(row / perWord) * groups + group
   const packing = { bits, groups, word, field: (row: number) => row % perWord, added: 0 }
   return {
     name: `${stem}.weight`,
-    format,
+    options: { bits, group: groups === 1 ? "row" : scheme.group, symmetric: zeros === undefined, scale },
+    order: index && (await readOrder(stored, index, scheme.group, groups)),
     shape: [out, columns],
     fill: {
       codes: asStored(stored, codes),
       scale: asStored(stored, scales),
       ...(zeros === undefined ? {} : { zero: byRows(turnedZeros(stored, zeros, packing)) }),
-      ...(isOrdered ? { group: groupPlane(stored, order) } : {}),
     },
-    of: [codes, shapeTensor, scales, zeros, order].flatMap((t) => (t === undefined ? [] : [t.name])),
+    of: [codes, shapeTensor, scales, zeros, index].flatMap((t) => (t === undefined ? [] : [t.name])),
   }
 }
 

@@ -3,13 +3,10 @@
  * stored as they are in files of the first version, vLLM's pull request 38966.
  *
  *     X.qweight I32 [in / 8, out]   X.qzeros I32 [groups, out / 8]   X.scales [groups, out]   X.g_idx I32 [in]   →   X.weight [out, in]
- *
- * `g_idx` says which group a column is in; it is read here, for it may be in order though `desc_act` is set, and the other way round.
  */
 import { printable } from "../../errors.js"
-import { groupFormat } from "../formats/groups.js"
 import type { PlaneFill } from "../formats/plane-reader.js"
-import { groupPlane, isOutOfOrder } from "./order.js"
+import { readOrder, type UnorderedWeight, withOrder } from "./order.js"
 import { countOf, oneOf, refuse, refuseField, refuseUnlessEmpty, type Settings } from "./settings.js"
 import { byRows, neededPart, partOf, type QuantizedWeight, type Stored, stemsOf } from "./stored.js"
 import { turnedNumbers, turnedWords } from "./transposed.js"
@@ -49,10 +46,11 @@ function schemeOf(settings: Settings): Scheme {
 /** @throws WeftError `checkpoint/quantization` for settings or tensors that are not read */
 export async function gptqWeights(stored: Stored, settings: Settings): Promise<readonly QuantizedWeight[]> {
   const scheme = schemeOf(settings)
-  return Promise.all(stemsOf(stored, ".qweight").map((stem) => weightOf(stored, stem, scheme)))
+  const stems = stemsOf(stored, ".qweight")
+  return withOrder(await Promise.all(stems.map((stem) => weightOf(stored, stem, scheme))))
 }
 
-async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<QuantizedWeight> {
+async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<UnorderedWeight> {
   const { bits, symmetric, lessOne } = scheme
   const perWord = 32 / bits
   const codes = neededPart(stored, `${stem}.qweight`, ["I32"])
@@ -63,16 +61,8 @@ async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<Q
   const groups = Math.ceil(columns / size)
   const scales = neededPart(stored, `${stem}.scales`, Object.keys(scaleFields), [[groups, out]])
   const zeros = neededPart(stored, `${stem}.qzeros`, ["I32"], [[groups, Math.ceil(out / perWord)]])
-  const order = partOf(stored, `${stem}.g_idx`, ["I32"], [[columns]])
-  const isOrdered = order !== undefined && (await isOutOfOrder(stored, order, size, groups))
-  const field = scaleFields[scales.dtype as keyof typeof scaleFields]
-  const format = groupFormat({
-    bits,
-    group: groups === 1 ? "row" : size,
-    symmetric,
-    ordered: isOrdered,
-    scale: field,
-  })
+  const index = partOf(stored, `${stem}.g_idx`, ["I32"], [[columns]])
+  const scale = scaleFields[scales.dtype as keyof typeof scaleFields]
   const check = once(() => checkMiddle(stored, zeros, bits, middles(bits, lessOne)))
   // Where zeros are not used, they are looked at before the codes are.
   const looked = (fill: PlaneFill): PlaneFill => {
@@ -80,11 +70,12 @@ async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<Q
   }
   return {
     name: `${stem}.weight`,
-    format,
+    options: { bits, group: groups === 1 ? "row" : size, symmetric, scale },
+    order: index && (await readOrder(stored, index, size, groups)),
     shape: [out, columns],
     fill: {
       codes: looked(byRows(turnedWords(stored, codes))),
-      scale: byRows(turnedNumbers(stored, scales, field === "f32" ? 4 : 2)),
+      scale: byRows(turnedNumbers(stored, scales, scale === "f32" ? 4 : 2)),
       zero: byRows(
         turnedZeros(stored, zeros, {
           bits,
@@ -94,9 +85,8 @@ async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<Q
           added: lessOne ? spread(1, bits) : 0,
         }),
       ),
-      ...(isOrdered ? { group: groupPlane(stored, order) } : {}),
     },
-    of: [codes, scales, zeros, ...(order === undefined ? [] : [order])].map(({ name }) => name),
+    of: [codes, scales, zeros, ...(index === undefined ? [] : [index])].map(({ name }) => name),
   }
 }
 
