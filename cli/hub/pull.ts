@@ -132,7 +132,7 @@ function wanted(hub: Hub, { name }: Repository, files: readonly string[]) {
         hint: `what ${hub.endpoint} has of it is no checkpoint that Weft reads; look for one in safetensors or GGUF`,
       },
     )
-  const texts = ["config.json", "generation_config.json", ...Object.keys(textFiles)].filter(has)
+  const texts = ["config.json", "quantize_config.json", "generation_config.json", ...Object.keys(textFiles)].filter(has)
   return { texts, weights }
 }
 
