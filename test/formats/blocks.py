@@ -22,4 +22,4 @@ for name, places in HALVES.items():
     weights = quants.dequantize(blocks, Q[name])
     assert weights.dtype == np.float32 and np.isfinite(weights).all()
     out[name] = {"blocks": text(blocks), "weights": text(weights)}
-print(json.dumps(out, indent=1))
+print(json.dumps(out, indent=2))

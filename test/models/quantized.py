@@ -122,4 +122,4 @@ cases = {kind: (in_blocks(lambda _, k=kind: k), False) for kind in ("F16", "BF16
 cases |= {"mixed": (in_blocks(mixed), False), "mixed, experts": (in_blocks(mixed), True), "IQ4_XS, experts": (in_blocks(lambda _: "IQ4_XS"), True)}
 cases |= {m: (in_folder(m), False) for m in ("gptq-symmetric", "gptq", "gptq-order", "awq", "fp8", "fp8-row", "compressed-tensors")}
 cases |= {f"{m}, experts": (in_folder(m), True) for m in ("gptq-order", "fp8")}
-print(json.dumps({name: logits(*case) for name, case in cases.items()}, indent=1))
+print(json.dumps({name: logits(*case) for name, case in cases.items()}, indent=2))
