@@ -43,7 +43,8 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
   let shared = 0
   const parts = new Set<string>()
   const known: Fragments = { kernel, arrays, use: (part) => parts.add(part) }
-  const [isAtomic, isShown] = [hasFragments(kernel), hasProducts(kernel) && storesShared(kernel, arrays)]
+  const [isAtomic, isGoing] = [hasFragments(kernel), hasProducts(kernel)]
+  const isShown = isGoing && storesShared(kernel, arrays)
   const matrices = createMatrices(kernel)
   const places = new Map<string, number>()
   let cell = "0"
@@ -140,7 +141,8 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
       return [...told, `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`]
     },
     extent: (_, extent) => String(extent),
-    laneNumber: "lane_number()",
+    // Where registers are scarce, what follows from it is not kept from cell to cell.
+    laneNumber: isGoing ? `lane_of_cell<${kernel.threads}>()` : "lane_number()",
     workgroup: "workgroup_number()",
     workgroups: "workgroup_count()",
     sharedBytes: () => shared,

@@ -158,6 +158,13 @@ FUNCTION void show_products() { asm volatile("fence.proxy.async.shared::cta;" ::
 FUNCTION void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 FUNCTION void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int youngest> FUNCTION void wait_products() { asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(youngest) : "memory"); }
+// The lane's number, anew for each cell: compilers would keep all that follows from it. 254 registers are 229 so, for sums that move.
+template <i32 lanes> FUNCTION i32 lane_of_cell() {
+  i32 lane = lane_number();
+  asm volatile("" : "+r"(lane));
+  __builtin_assume(lane >= 0 && lane < lanes);
+  return lane;
+}
 // What is done with these registers before and after stays there.
 template <int N> FUNCTION void keep(f32* c) { _Pragma("unroll") for (i32 i = 0; i < N; i++) asm volatile("" : "+f"(c[i]) :: "memory"); }
 template <int N, class P> FUNCTION void keep(P* a) { _Pragma("unroll") for (i32 i = 0; i < N; i++) asm volatile("" : "+r"(a[i].word) :: "memory"); }

@@ -321,6 +321,7 @@ template <int youngest> FUNCTION void wait_products() {
     g.begun = false;
   });
 }
+template <i32 lanes> FUNCTION i32 lane_of_cell() { return lane_number(); }
 template <int N> FUNCTION void keep(f32*) {}
 template <int N, class P> FUNCTION void keep(P*) {}
 inline void forget_what_is_under_way() {

@@ -30,7 +30,7 @@ const lines = (body: readonly Statement[], buffers: readonly LoopBuffer[], share
   const all = emit(kernel(body, buffers, shared), 8192)
     .source.trimEnd()
     .split("\n")
-  const start = all.findIndex((line) => line.includes("lane_number()"))
+  const start = all.findIndex((line) => line.includes("lane_number()") || line.includes("lane_of_cell<"))
   return all.slice(start + 1, -3).map((line) => line.trim())
 }
 
