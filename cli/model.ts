@@ -1,11 +1,11 @@
 /** Opens the model that the arguments name, with its progress on standard error. */
 import type { Arguments } from "./arguments.js"
 import { deviceNames } from "./device.js"
-import { type LoadedModel, load } from "./node.js"
+import { type LoadedModel, load, type NodeLoadOptions } from "./node.js"
 import { createProgress, loadReporter } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 
-export async function openModel(values: Arguments): Promise<LoadedModel> {
+export async function openModel(values: Arguments, more: Pick<NodeLoadOptions, "chat"> = {}): Promise<LoadedModel> {
   const progress = createProgress()
   try {
     return await load(values.model ?? shippedCheckpoint, {
@@ -18,6 +18,7 @@ export async function openModel(values: Arguments): Promise<LoadedModel> {
       tuned: values.tuned,
       model: values["model-file"],
       cache: values["no-cache"] === true ? false : undefined,
+      ...more,
       onProgress: loadReporter(progress),
     })
   } finally {

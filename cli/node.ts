@@ -1,5 +1,5 @@
 /**
- * `weft/node`: a checkpoint's folder or its name on the Hub in, a model that generates out; or a program's file in (`program.ts`).
+ * `weft/node`: a checkpoint's folder, a GGUF file or a name on the Hub in, a model that generates out; or a program's file in (`program.ts`).
  *
  *     const model = await load("Qwen/Qwen3-0.6B")
  *     for await (const part of model.generate("Once upon a time")) process.stdout.write(part.text)
@@ -8,6 +8,7 @@
 import { typed } from "../compiler/frontend/host.js"
 import type { Artifact } from "../runtime/artifact.js"
 import { checkArtifact } from "../runtime/artifact-check.js"
+import { needTemplate } from "../runtime/chat/chat.js"
 import { templateOf } from "../runtime/chat/template.js"
 import { WeftError } from "../runtime/errors.js"
 import { defaultsOf, endTokensOf, unheeded, unusedMistakes } from "../runtime/generate/defaults.js"
@@ -48,9 +49,10 @@ export interface LoadedModel extends GenerativeModel {
 /**
  * Opens a checkpoint, compiles its model (or takes the artifact from the cache), and puts it on a device.
  *
- * @param source the folder of a checkpoint, as a path or a `file:` URL, a model of the Hugging Face Hub by its name (`org/name`, or
- * `org/name@revision`), which is fetched unless a snapshot of it is there, or an artifact together with the option `checkpoint`
- * @throws WeftError `hub/…`, `checkpoint/…`, `tokenizer/…`, `model/family`, `device/…`, `webgpu/…`, `artifact/…`, and what compiling throws
+ * @param source the folder of a checkpoint or a `.gguf` file, as a path or a `file:` URL; a model of the Hugging Face Hub by its name
+ * (`org/name`, `org/name@revision`, a GGUF file of it as `org/name:Q4_K_M` or `org/name/file.gguf`), which is fetched unless a snapshot of it is
+ * there; or an artifact together with the option `checkpoint`
+ * @throws WeftError `hub/…`, `checkpoint/…`, `tokenizer/…`, `chat/no-template`, `model/family`, `device/…`, `webgpu/…`, `artifact/…`, and what compiling throws
  */
 export async function load(source: string | URL | Artifact, given: NodeLoadOptions = {}): Promise<LoadedModel> {
   const options = fromHost("load/option", "the options of load cannot be read", () => loadOptions(given))
@@ -87,6 +89,7 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions, may
     endTokensOf(checkpoint.generationConfig)
     const tokenizer = await tokenizerOf(checkpoint)
     const template = await templateOf(checkpoint)
+    if (options.chat === true) needTemplate(template, tokenizer)
     const { threads, experimentalGpu } = options
     const accesses = options.accesses ?? (given ? "checked" : "proven")
     let chosen = await chooseDevice(name, threads, accesses, experimentalGpu)

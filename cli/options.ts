@@ -48,7 +48,9 @@ export interface NodeLoadOptions {
   readonly model?: string | undefined
   /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
   readonly cache?: string | false | undefined
-  /** The folder of the weights, when an artifact is given. */
+  /** Refuse a checkpoint that is not made for conversations before its weights are read. */
+  readonly chat?: boolean | undefined
+  /** The folder or the file of the weights, when an artifact is given. */
   readonly checkpoint?: string | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
 }
@@ -73,7 +75,7 @@ export const isFile = (source: unknown): source is string | URL =>
   typeof source === "string" || Object.prototype.toString.call(source) === "[object URL]"
 
 /**
- * The path of a checkpoint's folder; `undefined` for an object, which may be an artifact.
+ * The path of a checkpoint; `undefined` for an object, which may be an artifact.
  *
  * @throws WeftError `load/source`
  */
@@ -81,7 +83,7 @@ export function sourcePath(source: unknown): string | undefined {
   if (isFile(source)) return typeof source === "string" ? source : fileURLToPath(String(source))
   if (typeof source === "object" && source !== null) return undefined
   throw new WeftError("load/source", `load is given ${hostText(source)}`, {
-    hint: "give the folder of a checkpoint, or an artifact and the option 'checkpoint'",
+    hint: "give the folder of a checkpoint, a .gguf file, or an artifact and the option 'checkpoint'",
   })
 }
 
@@ -97,6 +99,7 @@ const loadNames = {
   tuned: true,
   model: true,
   cache: true,
+  chat: true,
   checkpoint: true,
   onProgress: true,
 } as const
@@ -116,7 +119,7 @@ export function loadOptions(given: NodeLoadOptions): NodeLoadOptions {
   for (const name of ["model", "checkpoint"] as const) pathOption(options[name], "load/option", name, false)
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], "load/option", name, true)
   functionOf(options.onProgress, "load/option", "onProgress")
-  switchOf(options.experimentalGpu, "load/option", "experimentalGpu")
+  for (const name of ["experimentalGpu", "chat"] as const) switchOf(options[name], "load/option", name)
   oneOfNames(options.precision, precisionNames, "load/precision", "precision")
   oneOfNames(options.accesses, accessesNames, "load/accesses", "accesses")
   countOf(options.chunk, 4096, "load/chunk", "chunk")

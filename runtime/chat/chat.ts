@@ -51,9 +51,21 @@ export function createChat(model: Running, template: ChatTemplate | undefined) {
     createGeneration((broken) => answer(model, template, given, options, broken))
 }
 
+/**
+ * What a conversation is written with.
+ *
+ * @throws WeftError `chat/no-template`
+ */
+export function needTemplate(template: ChatTemplate | undefined, tokenizer: Tokenizer | undefined) {
+  if (template !== undefined && tokenizer !== undefined) return { template, tokenizer }
+  throw new WeftError("chat/no-template", "the checkpoint has no chat template, so it is not made for conversations", {
+    hint: "use generate, or a checkpoint that is tuned for instructions",
+  })
+}
+
 async function* answer(
   model: Running,
-  template: ChatTemplate | undefined,
+  found: ChatTemplate | undefined,
   given: readonly ChatMessage[],
   options: ChatOptions,
   broken: AbortSignal,
@@ -63,15 +75,7 @@ async function* answer(
   }))
   checkOptions(thinking, overflow)
   const messages = checkedMessages(given)
-  const { tokenizer } = model
-  if (template === undefined || tokenizer === undefined)
-    throw new WeftError(
-      "chat/no-template",
-      "the checkpoint has no chat template, so it is not made for conversations",
-      {
-        hint: "use generate, or a checkpoint that is tuned for instructions",
-      },
-    )
+  const { template, tokenizer } = needTemplate(found, model.tokenizer)
   const written = writtenFor(model, tokenizer, template, messages, { thinking, overflow })
   const endTokens = new Set([...model.endTokens, ...idsOfText(tokenizer, template.endText)])
   const thoughts = createThoughts(written.text)

@@ -47,3 +47,16 @@ test.each([
   const { code, stderr } = await weftHere(["chat", ...args])
   expect([code, stderr]).toEqual([2, expect.stringContaining(words)])
 })
+
+test("a checkpoint that is not made for conversations is told before there is a device, a kernel or a weight", async () => {
+  const { code, stdout, stderr } = await weftHere([
+    "chat",
+    "--model",
+    join(root, "models", "tales"),
+    "--device",
+    "wasm",
+  ])
+  expect([code, stdout]).toEqual([1, ""])
+  expect(stderr).toContain("it is not made for conversations")
+  expect(stderr).not.toContain("wasm")
+})
