@@ -5,7 +5,8 @@
  *
  * `@huggingface/gguf` parses it. It is made for files of the Hub, so what it takes on trust is held against the file here: it is given no byte
  * beyond the end, what it found has to take the bytes that it went over (a text that it cut off, or that is no UTF-8, does not), keys that
- * stand twice are told, and no size or offset is used before it is known to lie in the file.
+ * stand twice are told, and no size or offset is used before it is known to lie in the file. Its package has no way in for pages yet, so
+ * `weft/runtime`, which they bundle, does not lead here.
  */
 import type { MetadataValue } from "@huggingface/gguf"
 import { type ErrorCode, printable, WeftError } from "../../errors.js"
