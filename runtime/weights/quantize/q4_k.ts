@@ -117,16 +117,16 @@ function chooseFields(weights: Float32Array, first: number, { steps, minima }: W
     const near = field(minima[p]! * inverseOf(minimumUnit))
     let best = Number.POSITIVE_INFINITY
     for (let step = Math.max(0, middle - around); step <= Math.min(largestField, middle + around); step++) {
+      // The minimum that was wanted, then the one that is best for the codes by it.
+      let minimum = near
       for (let attempt = 0; attempt <= around; attempt++) {
-        const shift = near * minimumUnit
-        const minimum =
-          attempt === 0 ? near : field(bestMinimum(weights, begin, step * stepUnit, shift) * inverseOf(minimumUnit))
         const off = errorWith(weights, begin, step * stepUnit, minimum * minimumUnit)
         if (off < best) {
           best = off
           chosen.steps[p] = step
           chosen.minima[p] = minimum
         }
+        minimum = field(minimum + (drift / weightsPerPart) * inverseOf(minimumUnit))
       }
     }
     error += best
@@ -136,25 +136,21 @@ function chooseFields(weights: Float32Array, first: number, { steps, minima }: W
 
 const field = (x: number): number => Math.max(0, Math.min(largestField, Math.round(x)))
 
-/** The minimum that is best for the codes by `step` and `minimum`. */
-function bestMinimum(weights: Float32Array, first: number, step: number, minimum: number): number {
-  const inverse = inverseOf(step)
-  let total = 0
-  for (let i = first; i < first + weightsPerPart; i++) {
-    const x = weights[i]!
-    total += nearestCode((x + minimum) * inverse) * step - x
-  }
-  return total / weightsPerPart
-}
+/** How far what `errorWith` found last lies above the weights, all 32 together: as much as the minimum is too small. */
+let drift = 0
 
+/** What 32 weights are off by. */
 function errorWith(weights: Float32Array, first: number, step: number, minimum: number): number {
   const inverse = inverseOf(step)
   let error = 0
+  let sum = 0
   for (let i = first; i < first + weightsPerPart; i++) {
     const shifted = weights[i]! + minimum
-    const off = shifted - nearestCode(shifted * inverse) * step
+    const off = nearestCode(shifted * inverse) * step - shifted
     error += off * off
+    sum += off
   }
+  drift = sum
   return error
 }
 
