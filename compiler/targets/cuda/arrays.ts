@@ -47,6 +47,10 @@ export function factsOf(s: Statement & { kind: "alloc" }): ArrayFacts {
   return { storage, space, swizzle, size, ...(s.layout !== undefined && packed(storage) ? { pairs: true } : {}) }
 }
 
+/** Registers of a lane for all arrays that it has. */
+export const registersOf = (arrays: ReadonlyMap<string, ArrayFacts>): number =>
+  [...arrays.values()].reduce((n, { space, size, pairs }) => (space === "register" ? n + size / (pairs ? 2 : 1) : n), 0)
+
 /** Rows of which each has another order of its pieces, and as many bytes as that takes. */
 const rowsOfPeriod = 8
 

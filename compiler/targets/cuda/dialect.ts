@@ -14,7 +14,7 @@ import { printed, spelled, unrolling } from "../text/expression.js"
 import { argument, bare, literalText, shortest } from "../text/literals.js"
 import { callOf } from "../text/operations.js"
 import { countersOf } from "../text/signs.js"
-import { type ArrayFacts, addressText, alignmentOf, arraysOf, factsOf } from "./arrays.js"
+import { type ArrayFacts, addressText, alignmentOf, arraysOf, factsOf, registersOf } from "./arrays.js"
 import { createMatrices, printArrivals, printArrived, printBoxes } from "./boxes.js"
 import { type Fragments, printDrain, printFill, printMultiply } from "./fragments.js"
 import { hasFragments, isKept, isUnrolled, statementsOf, straight } from "./loops.js"
@@ -23,6 +23,9 @@ import { beginProducts, firstProducts, hasProducts, printCopy, printOrder, store
 import { reserved } from "./words.js"
 
 export const storedType = (storage: Storage): string => (storage === "bool" ? "truth" : storage)
+
+/** Registers of a lane for arrays beyond which others are scarce: half of those that it may have. Counted. */
+const many = 128
 
 /** Bytes that the pool of shared memory is counted in. */
 const poolUnit = 16
@@ -142,7 +145,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     },
     extent: (_, extent) => String(extent),
     // Where registers are scarce, what follows from it is not kept from cell to cell.
-    laneNumber: isGoing ? `lane_of_cell<${kernel.threads}>()` : "lane_number()",
+    laneNumber: isGoing && registersOf(arrays) > many ? `lane_of_cell<${kernel.threads}>()` : "lane_number()",
     workgroup: "workgroup_number()",
     workgroups: "workgroup_count()",
     sharedBytes: () => shared,
