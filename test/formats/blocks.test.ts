@@ -64,20 +64,23 @@ describe("blocks", () => {
   })
 })
 
-/** A tensor and a range of its bytes. */
+/** A tensor and ranges of its bytes. */
 const ranges = fc.record({
   type: fc.constantFrom(...types),
   rows: fc.integer({ min: 1, max: 9 }),
   across: fc.integer({ min: 1, max: 5 }),
   odd: fc.boolean(),
-  from: fc.double({ min: 0, max: 1, noNaN: true }),
-  length: fc.double({ min: 0, max: 1, noNaN: true }),
+  /** Where each of them begins, and how much of the rest it has. */
+  parts: fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })), {
+    minLength: 1,
+    maxLength: 6,
+  }),
 })
 
 describe("ranges", () => {
   test("any bytes of a tensor are those of the whole, wherever they are put, and only their blocks are read", async () => {
-    const property = fc.asyncProperty(ranges, ({ type: [, type], rows, across, odd, from, length }) =>
-      rangeIsSlice(type, [rows, across * type.format.block], odd, from, length),
+    const property = fc.asyncProperty(ranges, ({ type: [, type], rows, across, odd, parts }) =>
+      rangesAreSlices(type, [rows, across * type.format.block], odd, parts),
     )
     await fc.assert(property, { seed, numRuns: runs(300) })
   })
@@ -105,6 +108,32 @@ describe("ranges", () => {
       }
   })
 
+  test("planes that are asked for at a time are read once", async () => {
+    const [type, shape] = [blockTypes.Q5_K, [512, 4096]]
+    const source = randomBlocks(type, (512 * 4096) / 256, 5)
+    let taken = 0
+    const read = blockReader(type, shape, async (offset, length) => {
+      taken += length
+      await new Promise((done) => setImmediate(done))
+      return source.subarray(offset, offset + length)
+    })
+    const pieces = planeLayout(type.format, shape).flatMap(({ offset, byteLength }) => {
+      const half = Math.ceil(byteLength / 512) * 256
+      return [
+        [offset, half],
+        [offset + half, byteLength - half],
+      ] as const
+    })
+    const found = await Promise.all(pieces.map(([from, length]) => read(from, length)))
+    expect(taken).toBe(source.length)
+    const alone = blockReader(type, shape, async (offset, length) => source.subarray(offset, offset + length))
+    for (const [i, [from, length]] of [...pieces.entries()].reverse())
+      expect(Buffer.compare(found[i]!, await alone(from, length))).toBe(0)
+    // Nothing is kept that was asked for: the same again is read again.
+    await read(...pieces.at(-1)!)
+    expect(taken).toBeGreaterThan(source.length)
+  })
+
   test("ranges outside of the tensor are refused", async () => {
     const read = blockReader(blockTypes.Q8_0, [1, 32], async () => new Uint8Array(34))
     await expect(read(0, 35)).rejects.toThrow("35 bytes from byte 0")
@@ -112,30 +141,46 @@ describe("ranges", () => {
   })
 })
 
-async function rangeIsSlice(type: BlockType, shape: readonly number[], odd: boolean, from: number, length: number) {
+async function rangesAreSlices(
+  type: BlockType,
+  shape: readonly number[],
+  odd: boolean,
+  parts: readonly (readonly [from: number, length: number])[],
+) {
   const blocks = (shape[0]! * shape[1]!) / type.format.block
   const source = randomBlocks(type, blocks, shape[1]!)
   let taken = 0
-  const read = blockReader(type, shape, async (offset, bytes) => {
-    taken += bytes
-    if (!odd) return source.subarray(offset, offset + bytes)
-    const aside = new Uint8Array(bytes + 1).subarray(1)
-    aside.set(source.subarray(offset, offset + bytes))
-    return aside
-  })
+  const reader = () =>
+    blockReader(type, shape, async (offset, bytes) => {
+      taken += bytes
+      if (!odd) return source.subarray(offset, offset + bytes)
+      const aside = new Uint8Array(bytes + 1).subarray(1)
+      aside.set(source.subarray(offset, offset + bytes))
+      return aside
+    })
   const size = formatBytes(type.format, shape)
-  const whole = await read(0, size)
-  const begin = Math.floor(from * size)
-  const end = begin + Math.floor(length * (size - begin))
-  const into = new Uint8Array(end - begin + 1).fill(0xa5).subarray(odd ? 1 : 0, end - begin + (odd ? 1 : 0))
+  const whole = await reader()(0, size)
+  // What is in the codes' blocks is not read again for the other planes.
+  expect(taken).toBe(source.length)
+  const read = reader()
+  const check = async ([from, length]: readonly [number, number]) => {
+    const begin = Math.floor(from * size)
+    const end = begin + Math.floor(length * (size - begin))
+    const into = new Uint8Array(end - begin + 1).fill(0xa5).subarray(odd ? 1 : 0, end - begin + (odd ? 1 : 0))
+    expect(await read(begin, end - begin, into)).toBe(into)
+    expect(Buffer.compare(into, whole.subarray(begin, end))).toBe(0)
+    return [begin, end] as const
+  }
   taken = 0
-  expect(await read(begin, end - begin, into)).toBe(into)
-  expect(Buffer.compare(into, whole.subarray(begin, end))).toBe(0)
-  // What a range of one plane needs: its blocks, and those that its ends are in.
+  const [begin, end] = await check(parts[0]!)
+  // What a range needs: of each plane its blocks and those that its ends are in, but for what the codes' have brought along.
   const touched = planeLayout(type.format, shape).map(({ offset, byteLength }) => {
     const [a, b] = [Math.max(begin, offset), Math.min(end, offset + byteLength)]
     const each = byteLength / blocks
-    return a < b ? Math.ceil((b - offset) / each) - Math.floor((a - offset) / each) : 0
+    return a < b ? ([Math.floor((a - offset) / each), Math.ceil((b - offset) / each)] as const) : ([0, 0] as const)
   })
-  expect(taken).toBe(touched.reduce((n, count) => n + count * type.bytes, 0))
+  const needed = touched.map(([a, b], i) => (i > 0 && a >= touched[0]![0] && b <= touched[0]![1] ? 0 : b - a))
+  expect(taken).toBe(needed.reduce((n, count) => n + count * type.bytes, 0))
+  for (const part of parts.slice(1)) await check(part)
+  await Promise.all(parts.map(check))
 }

@@ -3,48 +3,65 @@
  *
  *     q4_0 [1, 128], bytes 16 … 48   →   blocks 1 and 2 of the file, 36 bytes from 18 on, of which the codes are taken
  *
- * Each block has as many bytes of a plane as any other, so a range of a plane is a range of blocks.
+ * Each block has as many bytes of a plane as any other, so a range of a plane is a range of blocks. A reader keeps the scales that it comes by
+ * until they are asked for: make one for a tensor, not for each range.
  */
 import { fault } from "../../errors.js"
+import { keptPlanes } from "./kept-planes.js"
+import { type PlaneLayout, planeLayout } from "./layout.js"
 import { type PlaneFill, planeReader, type RangeReader } from "./plane-reader.js"
 import type { BlockType, Extract } from "./repack.js"
 
-/** Bytes of blocks that are read at a time. */
-const readBytes = 1 << 22
-/** Bytes of blocks that are taken apart at a time: they stay in the processor's second cache. */
-const chunkBytes = 1 << 18
+/** Bytes of blocks that are read and taken apart at a time: they stay in the processor's second cache. */
+const chunkBytes = 1 << 20
+/** Memory that is read into again and again: to touch new memory takes as long as to read it. */
+const idle: Uint8Array[] = []
 
 /**
  * Reads a tensor in blocks as its canonical bytes.
  *
  * @param shape of the weights; the last dimension is a multiple of the format's block
- * @param read bytes of the blocks, from the beginning of the first on
+ * @param read bytes of the blocks, from the beginning of the first on; they may have been read into `into`, which has their length
  */
 export function blockReader(
   { format, bytes, extract }: BlockType,
   shape: readonly number[],
-  read: (byteOffset: number, byteLength: number) => Promise<Uint8Array>,
+  read: (byteOffset: number, byteLength: number, into: Uint8Array) => Promise<Uint8Array>,
 ): RangeReader {
   if (shape.at(-1)! % format.block !== 0) throw fault(`rows of ${shape.at(-1)} weights in ${format.name}`)
   const blocks = shape.reduce((n, extent) => n * extent, 1) / format.block
-  const fill: PlaneFill = async ({ plane, byteLength }, from, part) => {
+  const [codes, ...others] = planeLayout(format, shape)
+  const kept = keptPlanes(blocks)
+  const underWay = new Set<Promise<void>>()
+  const fillCodes: PlaneFill = async (layout, from, part) => {
+    const work = fill(layout, from, part, others)
+    underWay.add(work)
+    return work.finally(() => underWay.delete(work))
+  }
+  const fillOther: PlaneFill = async (layout, from, part) => {
+    // Which other ranges of the codes may bring along.
+    await Promise.allSettled(underWay)
+    const found = others.find(({ plane }) => plane === layout.plane)!
+    if (!kept.take(found, from, part)) await fill(found, from, part, [])
+  }
+  const fill = async ({ plane, byteLength }: PlaneLayout, from: number, part: Uint8Array, along: typeof others) => {
     const each = byteLength / blocks
     const end = Math.ceil((from + part.length) / each)
-    const most = Math.floor(readBytes / bytes)
+    const most = Math.floor(chunkBytes / bytes)
+    const memory = idle.pop() ?? new Uint8Array(chunkBytes)
     for (let first = Math.floor(from / each); first < end; first += most) {
       const count = Math.min(most, end - first)
-      const source = halfWords(await read(first * bytes, count * bytes))
-      for (const [at, some] of piecesOf(count, Math.floor(chunkBytes / bytes))) {
-        const found = source.subarray((at * bytes) / 2, ((at + some) * bytes) / 2)
-        put(extract[plane.name]!, found, some, each, part, (first + at) * each - from)
-      }
+      const halves = halfWords(await read(first * bytes, count * bytes, memory.subarray(0, count * bytes)))
+      put(extract[plane.name]!, halves, count, each, part, first * each - from)
+      for (const other of along)
+        kept.keep(other, first, first + count, (into) => extract[other.plane.name]!(halves, count, into))
     }
+    idle.push(memory)
   }
-  return planeReader(format, shape, Object.fromEntries(format.planes.map(({ name }) => [name, fill])))
-}
-
-function* piecesOf(count: number, most: number): Generator<readonly [at: number, count: number]> {
-  for (let at = 0; at < count; at += most) yield [at, Math.min(most, count - at)]
+  return planeReader(format, shape, {
+    ...Object.fromEntries(others.map(({ plane }) => [plane.name, fillOther])),
+    [codes!.plane.name]: fillCodes,
+  })
 }
 
 /** Writes the fields of some blocks, `each` bytes a block, at `at` of `part`, of which they may stand out at both ends. */

@@ -41,6 +41,7 @@ async function assemble(name: string, parts: readonly ByteSource[]): Promise<Che
   const architecture = String(header.metadata.get("general.architecture"))
   const rows = namedTensors(name, header.tensors, { config, architecture })
   const tensors = new Map([...rows].map(([model, found]) => [model, storedTensor(model, found)]))
+  const readers = new Map<string, RangeReader>()
   let closed: Promise<unknown> | undefined
   return {
     folder: name,
@@ -56,7 +57,9 @@ async function assemble(name: string, parts: readonly ByteSource[]): Promise<Che
           { hint: "read tensors of `checkpoint.tensors`, before `close()`" },
         )
       checkRange(`${name}: ${tensor.name}`, tensor.byteLength, byteOffset, byteLength)
-      return readerOf(rows.get(tensor.name)!)(byteOffset, byteLength, into)
+      const reader = readers.get(tensor.name) ?? readerOf(rows.get(tensor.name)!)
+      readers.set(tensor.name, reader)
+      return reader(byteOffset, byteLength, into)
     },
     async close() {
       closed ??= closeAll(parts)
