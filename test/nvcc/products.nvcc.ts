@@ -2,6 +2,9 @@
  * Products on matrix units, compiled by nvcc: sums stay in registers, nothing is spilled, and products of groups of warps are not serialised.
  */
 import { describe, expect, test } from "vitest"
+import { dim } from "../../compiler/ir/dim.js"
+import { add, apply, fetch, literal, variable } from "../../compiler/ir/expression.js"
+import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { cudaKernels } from "../../compiler/targets/emit.js"
 import { unitOf } from "../../runtime/devices/cuda/compilers/modules.js"
 import { nvccAt } from "../../runtime/devices/cuda/compilers/nvcc.js"
@@ -64,5 +67,37 @@ describe.skipIf(nvcc === undefined)("products on matrix units", () => {
     const wide = ({ operand, atom }: FillShape) => operand === "c" && atom.startsWith("wgmma")
     const reports = await compiled(fillShapes.filter((shape) => !wide(shape)).map(fillKernel), "sm_90a")
     expect(reports.filter(({ spilled, stack }) => spilled + stack > 0)).toEqual([])
+  })
+})
+
+describe.skipIf(nvcc === undefined)("reads under a condition", () => {
+  test("stay under it, though they are the same in every cell", async () => {
+    const lane = variable("lane")
+    const value = add(fetch("x", lane, "f32"), apply("toF32", variable("group")))
+    const guarded: Statement = {
+      kind: "if",
+      condition: apply("lt", lane, literal(32)),
+      body: [{ kind: "store", array: "y", offset: lane, value }],
+      otherwise: [],
+    }
+    const lanes: Statement = { kind: "for", variable: "lane", extent: literal(256), bind: "lane", body: [guarded] }
+    const kernel: LoopKernel = {
+      name: "guarded",
+      buffers: [
+        { name: "x", dtype: "f32", storage: "f32", size: dim(32), access: "read", steady: true },
+        { name: "y", dtype: "f32", storage: "f32", size: dim(32), access: "write" },
+      ],
+      symbols: [],
+      threads: 256,
+      groups: 16,
+      body: [{ kind: "for", variable: "group", extent: literal(4096), bind: "grid", body: [lanes] }],
+    }
+    const { kernels, prelude } = cudaKernels({ sharedBytes: limits.sm_90a!.block, multiprocessors: 132 })([kernel], [])
+    const { image, log } = await nvcc!.compile(unitOf({ prelude: prelude! }, kernels), { arch: "sm_90a", kind: "ptx" })
+    expect(image, log).toBeDefined()
+    const lines = Buffer.from(image!).toString().split("\n")
+    const first = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line))
+    expect(first(/ld\.global\.nc/)).toBeGreaterThan(first(/setp\.\w+\.[su]32.*, 31|setp\.\w+\.[su]32.*, 32/))
+    expect(first(/ld\.global\.nc/)).toBeGreaterThan(first(/^\$L__BB0_\d+:/))
   })
 })

@@ -51,29 +51,28 @@ FUNCTION void release_launches() {
 #endif
 }
 FUNCTION void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" :: "l"(p)); }
-// Of memory that no launch writes; \`once\`: what one workgroup alone reads, a single time.
-FUNCTION u16 steady(const u16* p) { u16 x; asm("ld.global.nc.u16 %0, [%1];" : "=h"(x) : "l"(p)); return x; }
-FUNCTION u32 steady(const u32* p) { u32 x; asm("ld.global.nc.u32 %0, [%1];" : "=r"(x) : "l"(p)); return x; }
+// Of memory that no launch writes; \`once\`: what one workgroup alone reads, a single time. No assembly that the compiler takes for arithmetic: it would
+// bring that in front of the condition under which it is done, and read where there is nothing.
+FUNCTION u16 steady(const u16* p) { return __ldg(p); }
+FUNCTION u32 steady(const u32* p) { return __ldg(p); }
 FUNCTION Words2 steady(const Words2* p) {
-  Words2 x;
-  asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(x.at[0]), "=r"(x.at[1]) : "l"(p));
-  return x;
+  const uint2 x = __ldg((const uint2*)p);
+  return {{x.x, x.y}};
 }
 FUNCTION Words4 steady(const Words4* p) {
-  Words4 x;
-  asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.at[0]), "=r"(x.at[1]), "=r"(x.at[2]), "=r"(x.at[3]) : "l"(p));
-  return x;
+  const uint4 x = __ldg((const uint4*)p);
+  return {{x.x, x.y, x.z, x.w}};
 }
-FUNCTION u16 once(const u16* p) { u16 x; asm("ld.global.nc.L1::no_allocate.u16 %0, [%1];" : "=h"(x) : "l"(p)); return x; }
-FUNCTION u32 once(const u32* p) { u32 x; asm("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(x) : "l"(p)); return x; }
+FUNCTION u16 once(const u16* p) { u16 x; asm volatile("ld.global.nc.L1::no_allocate.u16 %0, [%1];" : "=h"(x) : "l"(p)); return x; }
+FUNCTION u32 once(const u32* p) { u32 x; asm volatile("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(x) : "l"(p)); return x; }
 FUNCTION Words2 once(const Words2* p) {
   Words2 x;
-  asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(x.at[0]), "=r"(x.at[1]) : "l"(p));
+  asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(x.at[0]), "=r"(x.at[1]) : "l"(p));
   return x;
 }
 FUNCTION Words4 once(const Words4* p) {
   Words4 x;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.at[0]), "=r"(x.at[1]), "=r"(x.at[2]), "=r"(x.at[3]) : "l"(p));
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.at[0]), "=r"(x.at[1]), "=r"(x.at[2]), "=r"(x.at[3]) : "l"(p));
   return x;
 }
 FUNCTION u16 narrow_bf16(f32 x) { u16 y; asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }

@@ -6,6 +6,7 @@ import { add, apply, fetch, literal, mul, splat, variable } from "../../../compi
 import type { LoopBuffer, LoopKernel, Statement } from "../../../compiler/ir/loop.js"
 import type { Expression } from "../../../compiler/ir/nodes.js"
 import { emitCuda } from "../../../compiler/targets/cuda/emit.js"
+import { partNames } from "../../../compiler/targets/cuda/parts.js"
 import { prelude, preludeWith } from "../../../compiler/targets/cuda/prelude.js"
 import { reserved } from "../../../compiler/targets/cuda/words.js"
 import { checkArtifact } from "../../../runtime/artifact-check.js"
@@ -35,6 +36,15 @@ const lines = (body: readonly Statement[], buffers: readonly LoopBuffer[], share
 }
 
 describe("CUDA text", () => {
+  it("reads memory by no assembly that a compiler may take for arithmetic, and do where the program does not", () => {
+    const statements = [...preludeWith(partNames).matchAll(/asm( volatile)?\("([^"]*)"/g)]
+    expect(statements.length).toBeGreaterThan(20)
+    const reading = statements.filter(
+      ([, isVolatile, text]) => /\b(ld|ldmatrix|cp|atom|red)\b/.test(text!) && !isVolatile,
+    )
+    expect(reading.map(([text]) => text)).toEqual([])
+  })
+
   it("has a pointer for each buffer, then the symbols; shared arrays one behind the other", () => {
     const shared: Statement[] = [
       { kind: "alloc", name: "row", dtype: "f32", storage: "bf16", size: 5, space: "shared" },
