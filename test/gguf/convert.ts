@@ -1,6 +1,6 @@
 /**
  * A folder's checkpoint as llama.cpp's converter would write it: names, permuted heads of Llama, stacks of experts, numbers that are said by
- * the tensors. Written from `conversion/` of llama.cpp, in another way than the reader.
+ * the tensors. `converter.test.ts` holds it to what that has made.
  */
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { toFloat32 } from "../../runtime/weights/dtypes.js"
@@ -40,7 +40,7 @@ interface Config {
 }
 
 export interface ConvertOptions {
-  /** One-dimensional tensors in F32, as the converter has them; else all as in the folder. */
+  /** Vectors and routers in F32, as the converter has them; else all as in the folder. */
   readonly vectors?: "F32" | "stored"
   /** How experts are written. */
   readonly experts?: "stacked" | "fused" | "split"
@@ -94,14 +94,14 @@ export async function convert(checkpoint: Checkpoint, options: ConvertOptions = 
   for (const tensor of checkpoint.tensors.values()) {
     const [, stem, kind] = /^(.*)\.(weight|bias)$/.exec(tensor.name)!
     const bytes = (await checkpoint.read(tensor)).slice()
-    const isVector = tensor.shape.length === 1 || tensor.shape[0] === 1
-    const isBlocks = options.blocks && !isVector && tensor.shape.at(-1)! % 32 === 0 && !stem!.endsWith(".gate")
+    const isVector = tensor.shape.length === 1 || tensor.shape[0] === 1 || stem!.endsWith(".gate")
+    const isBlocks = options.blocks && !isVector && tensor.shape.at(-1)! % 32 === 0
     const piece: Piece = isBlocks
       ? { type: "Q8_0", shape: tensor.shape, data: blocksOf(toFloat32(tensor.dtype as "BF16", bytes)) }
       : isVector && options.vectors !== "stored"
         ? {
             type: "F32",
-            shape: [tensor.shape.at(-1)!],
+            shape: tensor.shape,
             data: new Uint8Array(toFloat32(tensor.dtype as "BF16", bytes).buffer),
           }
         : { type: tensor.dtype as "BF16", shape: tensor.shape, data: bytes }

@@ -4,7 +4,8 @@
  *     general.architecture "llama", llama.block_count 32, llama.expert_count 8, …   →   { model_type: "mixtral", num_hidden_layers: 32, … }
  *
  * GGUF says some things by the tensors that are there: a head of its own, biases, layers without experts. Sources: `conversion/` and
- * `src/models/` of llama.cpp, which computes some things without being told: only Mixtral and Qwen3 make the experts' shares sum to 1.
+ * `src/models/` of llama.cpp, which computes some things without being told: only Mixtral and Qwen3 make the experts' shares sum to 1. Its converter
+ * leaves windows out (of Mistral 0.1, of Qwen), and so do its files: layers see all keys then, as they do in llama.cpp.
  */
 import { printable, WeftError } from "../../errors.js"
 import type { GgufHeader } from "./container.js"
@@ -163,7 +164,7 @@ function sparseOf(fields: Fields, tensors: Tensors): Config {
   }
 }
 
-/** A window, and which layers it is of. llama.cpp's converter leaves both out for Qwen. */
+/** A window, and which layers it is of. */
 function windowOf(fields: Fields, slides: "some" | "all" = "some"): Config {
   const window = fields.count("attention.sliding_window") ?? 0
   if (window === 0) return { use_sliding_window: false }
