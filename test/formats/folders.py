@@ -19,7 +19,7 @@ def case(name, config, form, tensors, weight):
     stored = {}
     for key, value in tensors.items():
         t = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(value))
-        dtype = {torch.int32: "I32", torch.int64: "I64", torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32", torch.float8_e4m3fn: "F8_E4M3"}[t.dtype]
+        dtype = {torch.int32: "I32", torch.int64: "I64", torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32", torch.int8: "I8", torch.float8_e4m3fn: "F8_E4M3"}[t.dtype]
         stored[f"{STEM}.{key}"] = {"dtype": dtype, "shape": list(t.shape), "data": text(t.contiguous().reshape(-1).view(torch.uint8).numpy())}
     weight = np.asarray(weight, dtype=np.float32)
     assert np.isfinite(weight).all()
@@ -99,6 +99,13 @@ def compressed(name, form, bits=4, columns=64, group=GROUP, sym=True, kind="bf16
     case(name, ct("pack-quantized", weights), form, tensors, weight)
 
 
+def plain_integers(name, form, columns=64):
+    q = rng.integers(-128, 128, (OUT, columns))
+    stored, s = scales_of((OUT, 1), "bf16")
+    weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel", "group_size": None}
+    case(name, ct("int-quantized", weights), form, {"weight": q.astype(np.int8), "weight_scale": stored}, s * q.astype(np.float32))
+
+
 ct = lambda form, weights: {"quant_method": "compressed-tensors", "format": form, "ignore": ["lm_head"], "kv_cache_scheme": None, "quantization_status": "compressed",
                             "config_groups": {"group_0": {"targets": ["Linear"], "input_activations": None, "output_activations": None, "weights": weights}}}
 floats = lambda **more: ct("float-quantized", {"num_bits": 8, "type": "float", "symmetric": True, **more})
@@ -129,4 +136,5 @@ compressed("compressed-tensors with zeros", "int4-g32", sym=False, kind="f16")
 compressed("compressed-tensors of rows and 8 bits", "int8-row-bf16", bits=8, columns=70, group=-1, sym=False)
 compressed("compressed-tensors in another order", "int4-g32-symmetric-ordered-bf16", order="random")
 compressed("compressed-tensors with an index that was not filled", "int4-g32-symmetric-bf16", order="unset")
+plain_integers("compressed-tensors, integers as they are", "int8-row-symmetric-bf16")
 print(json.dumps(cases, indent=2))

@@ -175,7 +175,7 @@ describe("what is not read", () => {
     [
       "compressed-tensors, symmetric",
       { format: "nvfp4-pack-quantized" },
-      `${q}.format is nvfp4-pack-quantized; pack-quantized is read`,
+      `${q}.format is nvfp4-pack-quantized; pack-quantized and int-quantized are read`,
     ],
     ["compressed-tensors, symmetric", { config_groups: [] }, `${q}.config_groups is []; it has to be an object`],
     [
@@ -262,6 +262,15 @@ describe("what is not read", () => {
     ],
   ] as const)("tensors of %s that do not fit, case %#", async (name, change, message) => {
     expect(await failure(name, {}, change)).toBe(message)
+  })
+
+  test("integers as they are whose scales are of no group", async () => {
+    const name = "compressed-tensors, integers as they are"
+    const weights = { num_bits: 8, type: "int", group_size: 16 }
+    expect(await failure(name, { config_groups: { group_0: { weights } } })).toBe(
+      `${m}${stem}.weight is I8 [24, 64] with scales [24, 1], as no group of quantization_config.config_groups has it`,
+    )
+    expect(await failure(name, {}, without("_scale"))).toBe(`${m}there is no tensor ${stem}.weight_scale`)
   })
 
   test("scales of another block, by their shapes", async () => {

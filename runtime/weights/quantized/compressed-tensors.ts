@@ -5,6 +5,8 @@
  *     X.weight_packed I32 [out, in / 8]   X.weight_scale [out, groups]   X.weight_shape [2]                        →   X.weight int4-g128-symmetric
  *     … with X.weight_zero_point I32 [out / 8, groups], and X.weight_g_idx I32 [in] where columns are in groups out of order
  *
+ *     X.weight I8 [out, in]   X.weight_scale [out, 1]                                                             →   X.weight int8-row-symmetric
+ *
  * Tensors say how they are quantized; a group of the config must agree.
  */
 import { printable } from "../../errors.js"
@@ -41,7 +43,8 @@ interface Schemes {
 export async function compressedWeights(stored: Stored, settings: Settings): Promise<readonly QuantizedWeight[]> {
   const { integers, blocks } = schemesOf(settings)
   const packed = stemsOf(stored, ".weight_packed").map((stem) => packedWeight(stored, stem, integers))
-  return [...withOrder(await Promise.all(packed)), ...eightBitTensors(stored, blocks)]
+  const plain = stemsOf(stored, ".weight").flatMap((stem) => plainWeight(stored, stem, integers) ?? [])
+  return [...withOrder([...(await Promise.all(packed)), ...plain]), ...eightBitTensors(stored, blocks)]
 }
 
 function schemesOf(settings: Settings): Schemes {
@@ -60,7 +63,7 @@ function schemesOf(settings: Settings): Schemes {
     // Groups may have formats of their own.
     const named = group.fields.format == null ? settings : group
     if (isInteger) {
-      oneOf(named, "format", ["pack-quantized"])
+      oneOf(named, "format", ["pack-quantized", "int-quantized"])
       integers.push(integersOf(weights))
       continue
     }
@@ -117,6 +120,42 @@ async function packedWeight(stored: Stored, stem: string, known: readonly Intege
       ...(zeros === undefined ? {} : { zero: byRows(turnedZeros(stored, zeros, packing)) }),
     },
     of: [codes, shapeTensor, scales, zeros, index].flatMap((t) => (t === undefined ? [] : [t.name])),
+  }
+}
+
+/** A weight of integers of eight bits as they are, less 128, without zeros; activations are not narrowed as the file may say. */
+function plainWeight(stored: Stored, stem: string, known: readonly Integers[]): UnorderedWeight | undefined {
+  const codes = stored.tensors.get(`${stem}.weight`)!
+  if (codes.dtype !== "I8") return undefined
+  const [out = 0, columns = 0] = codes.shape
+  const scales = neededPart(stored, `${stem}.weight_scale`, Object.keys(scaleFields))
+  const fits = ({ bits, group }: Integers) =>
+    bits === 8 && scales.shape.join() === `${out},${group === -1 ? 1 : Math.ceil(columns / group)}`
+  const scheme = known.find(fits)
+  if (codes.shape.length !== 2 || columns % 4 !== 0 || scheme === undefined)
+    return refuse(
+      stored.folder,
+      `${printable(codes.name)} is I8 [${codes.shape.join(", ")}] with scales [${scales.shape.join(", ")}], as no group of quantization_config.config_groups has it`,
+    )
+  const read = asStored(stored, codes)
+  return {
+    name: codes.name,
+    shape: [out, columns],
+    options: {
+      bits: 8,
+      group: scales.shape[1] === 1 ? "row" : scheme.group,
+      symmetric: true,
+      scale: scaleFields[scales.dtype as keyof typeof scaleFields],
+    },
+    order: undefined,
+    fill: {
+      async codes(layout, from, part) {
+        await read(layout, from, part)
+        for (let i = 0; i < part.length; i++) part[i]! ^= 0x80
+      },
+      scale: asStored(stored, scales),
+    },
+    of: [codes.name, scales.name],
   }
 }
 
