@@ -118,6 +118,10 @@ async function readAll(handle: FileHandle, into: Uint8Array, at: number): Promis
 
 /** What is read, in pieces that each begin a text. */
 function piecesOf({ facts, tokenizer }: Opened, given: string | undefined, builtIn: string, most: number) {
+  if (given !== undefined && tokenizer === undefined)
+    throw new WeftError("tokenizer/missing", "the checkpoint has no tokenizer, so no text can be read", {
+      hint: "leave --text out: both models read ids that are drawn then",
+    })
   const kind: Divergence["text"] = tokenizer === undefined ? "random ids" : given === undefined ? "built in" : "given"
   const ids = tokenizer?.encode(given ?? builtIn) ?? randomIds(facts.vocabulary, most)
   const used = [...ids].slice(0, most)

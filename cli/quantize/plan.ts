@@ -5,6 +5,7 @@ import { templateSourceOf } from "../../runtime/chat/template.js"
 import { WeftError } from "../../runtime/errors.js"
 import { defaultsOf, endTokensOf } from "../../runtime/generate/defaults.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
+import { isPlainType } from "../../runtime/weights/dtypes.js"
 import type { Entry } from "../../runtime/weights/gguf/writer.js"
 import { weightsOf } from "../artifact.js"
 import { type Config, metadataOf } from "./metadata.js"
@@ -31,6 +32,9 @@ export async function planOf(
   const config = described.config as Config
   const { architecture, entries, divisors } = metadataOf(config)
   const weights = weightsOf(checkpoint, described.parameters, described.names, onWarning)
+  const formats = new Set([...weights.values()].map(({ dtype }) => dtype).filter((dtype) => !isPlainType(dtype)))
+  if (formats.size > 0)
+    onWarning(`weights are in ${[...formats].join(", ")} already: what is told here comes on top of what that has cost`)
   const tensors = fileTensors(config.model_type, architecture, config.head_dim, weights).map(
     (tensor): TypedTensor => typed(tensor, to, config.num_hidden_layers),
   )

@@ -129,6 +129,8 @@ async function compare(
       device: deviceNames.find((name) => name === device),
       threads,
       experimentalGpu,
+      // What else is rounded is no matter of the weights.
+      precision: "exact",
       onProgress,
     })
   try {

@@ -81,8 +81,10 @@ test("a text is cut off after so many tokens; without a tokenizer ids are drawn"
   const cut = await divergenceOf(a.open, b.open, { ...options, text: undefined, maxTokens: 12 }, "built in")
   expect(cut).toMatchObject({ tokens: 12, text: "built in" })
   const without = (open: () => Promise<Opened>) => async () => ({ ...(await open()), tokenizer: undefined })
-  const drawn = await divergenceOf(without(a.open), without(b.open), { ...options, maxTokens: 30 }, "built in")
+  const drawn = await divergenceOf(without(a.open), without(b.open), { text: undefined, maxTokens: 30 }, "built in")
   expect(drawn).toMatchObject({ tokens: 30, text: "random ids", agreement: 1 })
+  await expect(divergenceOf(without(a.open), without(b.open), options, "")).rejects.toThrow("no tokenizer")
+  nothingLeft()
 })
 
 test("both models are closed, and nothing is left, when the second one fails", async () => {
