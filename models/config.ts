@@ -83,7 +83,9 @@ export const decoderFields = {
   rms_norm_eps: z.number().positive().default(1e-6),
   tie_word_embeddings: z.boolean().default(false),
   eos_token_id: tokensSchema.default([]),
-  quantization_config: absentSchema("quantized checkpoints (quantization_config) are not supported"),
+  quantization_config: absentSchema(
+    "a quantization_config is read where the weights are: give the folder of the checkpoint",
+  ),
 }
 
 /** Which layers see a window of keys only, as Qwen's families say it. */

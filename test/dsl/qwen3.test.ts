@@ -127,7 +127,7 @@ describe("refused", () => {
     [
       { quantization_config: { quant_method: "gptq" } },
       "quantization_config",
-      "quantized checkpoints (quantization_config) are not supported",
+      "a quantization_config is read where the weights are: give the folder of the checkpoint",
     ],
     [
       { rope_scaling: { rope_type: "dynamic", factor: 8 } },

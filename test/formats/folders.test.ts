@@ -73,6 +73,17 @@ describe("what libraries packed", () => {
     }
   })
 
+  test("a bias of zeros that GPTQ's exporters added is left out, any other is not", async () => {
+    const found = cases.find((c) => c.name === "gptq symmetric")!
+    for (const at of [undefined, 0, 47]) {
+      const bytes = new Uint8Array(48)
+      if (at !== undefined) bytes[at] = 1
+      const bias: StoredWeight = { name: `${stem}.bias`, shape: [24], dtype: "F16", bytes }
+      const { tensors } = await open(found.config, [...tensorsOf(found), bias])
+      expect([...tensors.keys()]).toEqual([norm.name, `${stem}.weight`, ...(at === undefined ? [] : [bias.name])])
+    }
+  })
+
   test("matrices that are read in several parts, and few of their columns", async () => {
     const [columns, out] = [4096, 2600]
     const words = Uint32Array.from({ length: (columns / 8) * out }, (_, i) => Math.imul(i + 1, 2654435761))
@@ -152,7 +163,7 @@ describe("what is not read", () => {
     [
       "gptq symmetric",
       { quant_method: "bitsandbytes" },
-      `${q}.quant_method is bitsandbytes; gptq, awq, fp8 and compressed-tensors are read`,
+      `${q}.quant_method is bitsandbytes; gptq, awq, fp8, fbgemm_fp8 and compressed-tensors are read`,
     ],
     ["gptq symmetric", { bits: 3 }, `${q}.bits is 3; 2, 4 and 8 are read`],
     ["gptq symmetric", { group_size: 0 }, `${q}.group_size is 0; it has to be a positive integer`],

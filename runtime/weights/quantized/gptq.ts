@@ -8,7 +8,7 @@ import { printable } from "../../errors.js"
 import type { PlaneFill } from "../formats/plane-reader.js"
 import { readOrder, type UnorderedWeight, withOrder } from "./order.js"
 import { countOf, oneOf, refuse, refuseField, refuseUnlessEmpty, type Settings } from "./settings.js"
-import { byRows, neededPart, partOf, type QuantizedWeight, type Stored, stemsOf } from "./stored.js"
+import { alignedBytes, byRows, neededPart, partOf, type QuantizedWeight, type Stored, stemsOf } from "./stored.js"
 import { turnedNumbers, turnedWords } from "./transposed.js"
 import { checkMiddle, spread, turnedZeros } from "./zeros.js"
 
@@ -63,6 +63,9 @@ async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<U
   const zeros = neededPart(stored, `${stem}.qzeros`, ["I32"], [[groups, Math.ceil(out / perWord)]])
   const index = partOf(stored, `${stem}.g_idx`, ["I32"], [[columns]])
   const scale = scaleFields[scales.dtype as keyof typeof scaleFields]
+  const bias = partOf(stored, `${stem}.bias`, Object.keys(scaleFields), [[out]])
+  // Older exporters wrote one for every layer, of zeros where there was none.
+  const isNone = bias !== undefined && (await alignedBytes(stored, bias)).every((byte) => byte === 0)
   const check = once(() => checkMiddle(stored, zeros, bits, middles(bits, lessOne)))
   // Where zeros are not used, they are looked at before the codes are.
   const looked = (fill: PlaneFill): PlaneFill => {
@@ -86,7 +89,7 @@ async function weightOf(stored: Stored, stem: string, scheme: Scheme): Promise<U
         }),
       ),
     },
-    of: [codes, scales, zeros, ...(index === undefined ? [] : [index])].map(({ name }) => name),
+    of: [codes, scales, zeros, index, isNone ? bias : undefined].flatMap((t) => (t === undefined ? [] : [t.name])),
   }
 }
 

@@ -20,13 +20,22 @@ const methods = {
   gptq: gptqWeights,
   awq: awqWeights,
   fp8: eightBitWeights,
+  fbgemm_fp8: eightBitWeights,
   "compressed-tensors": compressedWeights,
 } as const satisfies Record<string, (stored: Stored, settings: Settings) => Promise<readonly QuantizedWeight[]>>
 
 const methodNames = Object.keys(methods) as readonly (keyof typeof methods)[]
 
 /** Last parts of names of what narrows activations or the keys and values that are kept, which stay as they are here. */
-const unused = new Set(["input_scale", "input_zero_point", "activation_scale", "k_scale", "v_scale", "kv_scale"])
+const unused = new Set([
+  "input_scale",
+  "input_scale_ub",
+  "input_zero_point",
+  "activation_scale",
+  "k_scale",
+  "v_scale",
+  "kv_scale",
+])
 /** Last parts of names that only parts of quantized weights have. */
 const parts = new Set([
   "qweight",
