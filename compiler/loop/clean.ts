@@ -8,7 +8,8 @@
  * Floor divisions are of indices, and indices do not wrap.
  */
 
-import { apply, freeVariables, literal, mapOperands, rewriter } from "../ir/expression.js"
+import { add, apply, freeVariables, literal, mapOperands, mul, rewriter } from "../ir/expression.js"
+import { fromLinear, linear } from "../ir/linear.js"
 import { type LoopKernel, type Statement, workgroupNames } from "../ir/loop.js"
 import { everyStatement, expressionsOf, mapExpressions, symbolsOf, withBodies } from "../ir/loop-visit.js"
 import type { Expression, OperationNode } from "../ir/nodes.js"
@@ -105,6 +106,8 @@ function simplifyOperation(x: OperationNode, ranges: ReadonlyMap<string, Range>)
       const parts = splitMultiple(a, n, ranges)
       if (parts !== undefined && (left.low >= 0 || x.operation === "floordiv" || x.operation === "floormod"))
         return remainder ? parts.rest : parts.quotient
+      const pieces = remainder && (left.low >= 0 || x.operation === "floormod") ? piecesOf(a, n, ranges) : undefined
+      if (pieces !== undefined) return pieces
       if (left.low < 0) return x
       return apply(remainder ? "floormod" : "floordiv", a, b)
     }
@@ -165,6 +168,29 @@ function splitMultiple(
     }
   }
   return undefined
+}
+
+/** Pieces that are worth being taken apart: of fewer, a loop over all of them is short. Not measured. */
+const manyPieces = 16
+
+/** x mod n of pieces that n is a multiple of: (8·i + j) mod 24 with 0 ≤ j < 8 is 8·(i mod 3) + j, of which i mod 3 stands still in a loop over j. */
+function piecesOf(x: Expression, n: number, ranges: ReadonlyMap<string, Range>): Expression | undefined {
+  const { terms, constant } = linear(x)
+  const sizes = new Set([...terms.values()].map((c) => divisor(Math.abs(c), n)).filter((c) => c > 1 && c < n))
+  for (const size of [...sizes].sort((a, b) => b - a)) {
+    if (n / size < manyPieces) continue
+    const outer = new Map([...terms].filter(([, c]) => c % size === 0))
+    const inner = fromLinear({ terms: new Map([...terms].filter(([e]) => !outer.has(e))), constant })
+    const { low, high } = rangeOf(inner, ranges)
+    if (low < 0 || high >= size) continue
+    const piece = fromLinear({ terms: new Map([...outer].map(([e, c]) => [e, c / size])), constant: 0 })
+    return add(mul(apply("floormod", piece, literal(n / size)), literal(size)), inner)
+  }
+  return undefined
+}
+
+function divisor(a: number, b: number): number {
+  return b === 0 ? a : divisor(b, a % b)
 }
 
 /** Removes names that nothing reads; expressions have no effects. */
