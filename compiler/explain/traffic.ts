@@ -13,8 +13,9 @@
 import { operands } from "../ir/expression.js"
 import { bufferOf, type Item, type Kernel } from "../ir/kernel.js"
 import { storageBytes } from "../ir/loop.js"
-import type { Expression, Load, LocalRead } from "../ir/nodes.js"
+import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { nodesOf } from "../ir/query.js"
+import { maskOfLift } from "../ir/verify/masks.js"
 import { between, narrow, placesOf, pointsOf, type Range, type Ranges, rangeOf } from "./ranges.js"
 
 export interface BufferTraffic {
@@ -88,12 +89,24 @@ export function visitReads(root: Expression, ranges: Ranges, see: (x: Load | Loc
       visit(x.kind === "reduce" ? x.extent : x.at, here)
       if (bound < 0) return
       const inner = { ...here, variables: new Map(here.variables).set(x.axis, between(0, bound)) }
-      for (const lift of x.lift) visit(lift, inner)
+      // What an online fold would weigh with elements that do not count is not read.
+      const counts = x.kind === "reduce" && x.monoid.kind === "online" ? conditionOf(x) : undefined
+      const counting = counts === undefined ? inner : narrow(counts, true, inner)
+      for (const [i, lift] of x.lift.entries()) {
+        const at = i === 0 ? inner : counting
+        if (at !== undefined) visit(lift, at)
+      }
       return
     }
     for (const o of operands(x)) visit(o, here)
   }
   visit(root, ranges)
+}
+
+/** The condition under which an element of an online fold counts, where its score has one. */
+function conditionOf(fold: Reduce): Expression | undefined {
+  const [score] = fold.lift as [Expression]
+  return maskOfLift(fold) === undefined || score.kind !== "operation" ? undefined : score.args[0]
 }
 
 /** Elements of a buffer: at most `count` within the ranges of the axes. */

@@ -35,7 +35,7 @@ interface Plain {
 
 /** `index`: the dividend of a floor division, an index, which clean takes not to wrap. */
 function tree(choose: Choices, depth: number, index = false): Plain {
-  const kind = choose.below(depth <= 0 ? 3 : 14)
+  const kind = choose.below(depth <= 0 ? 3 : 15)
   const leaf = (x: Expression, value: Plain["value"]): Plain => ({ x, value })
   if (kind === 0) {
     const name = choose.of(names)
@@ -55,6 +55,16 @@ function tree(choose: Choices, depth: number, index = false): Plain {
       p,
       leaf(literal(n), () => n),
     )
+  }
+  if (kind === 14) {
+    // What goes round in pieces.
+    const size = choose.of([4, 3, 8, 5])
+    const pieces = choose.of([16, 20, 33])
+    const number = (n: number) => leaf(literal(n), () => n)
+    const name = choose.of(names)
+    const first = node("mul", tree(choose, depth - 2, true), number(size))
+    const within = leaf(variable(name), (at) => at.get(name)!)
+    return node("floormod", node("add", first, within), number(size * pieces))
   }
   const p = tree(choose, depth - 1, index)
   const q = tree(choose, depth - 1, index)

@@ -6,6 +6,7 @@
  * Each changes one place of one program. The laws must find each of them within the normal run; a program without such a place, or one that is
  * right all the same, does not count.
  */
+import { symbolsOf } from "../../compiler/ir/dim.js"
 import {
   add,
   apply,
@@ -16,9 +17,11 @@ import {
   literal,
   localRead,
   reduce,
+  rewriter,
   scan,
   splat,
 } from "../../compiler/ir/expression.js"
+import { type Item, mapItem, rootsOf, type Store } from "../../compiler/ir/kernel.js"
 import { type LoopKernel, packed, type Statement } from "../../compiler/ir/loop.js"
 import { everyStatement } from "../../compiler/ir/loop-visit.js"
 import { max, min } from "../../compiler/ir/monoid.js"
@@ -285,20 +288,47 @@ export const stepFaults: Readonly<Record<string, (fused: Fused) => Fused | undef
     if (fused.steps.length < 2) return undefined
     return { ...fused, steps: swapped(fused.steps, fused.steps.length - 2, fused.steps.length - 1) }
   },
-  "update at the start": (fused) => {
+  "update at the start": inFirst((item) => {
+    if (item.kind !== "store") return item
+    return storedAt(item, (x) => (isOperation(x, "add") && x.args[1]!.kind === "symbol" ? x.args[0]! : x))
+  }),
+  "what goes round is written one place further": inFirst((item) => {
+    if (item.kind !== "store") return item
+    return storedAt(item, (x) =>
+      isOperation(x, "floormod") && symbolsOf(x).has("past")
+        ? apply("floormod", add(x.args[0]!, literal(1)), x.args[1]!)
+        : x,
+    )
+  }),
+  "what is gone is there": inFirst((item) =>
+    mapItem(
+      item,
+      rewriter((x) => {
+        if (!isOperation(x, "select") || !isOperation(x.args[0]!, "ge") || x.args[1]!.kind !== "load") return undefined
+        return symbolsOf(x.args[0]!).has("past") ? x.args[1] : undefined
+      }),
+    ),
+  ),
+}
+
+/** A store at other places. */
+function storedAt(item: Store, change: (x: Expression) => Expression): Store {
+  const index = item.index.map(change)
+  return index.every((x, i) => x === item.index[i]) ? item : { ...item, index }
+}
+
+/** The first kernel of which an item changes. */
+function inFirst(change: (item: Item) => Item): (fused: Fused) => Fused | undefined {
+  return (fused) => {
     let changed = false
     const steps = fused.steps.map((s) => {
       if (s.kind !== "kernel" || changed) return s
-      const items = s.kernel.items.map((item) => {
-        if (item.kind !== "store") return item
-        const index = item.index.map((x) => (isOperation(x, "add") && x.args[1]!.kind === "symbol" ? x.args[0]! : x))
-        changed ||= index.some((x, i) => x !== item.index[i])
-        return { ...item, index }
-      })
-      return { ...s, kernel: { ...s.kernel, items } }
+      const items = s.kernel.items.map(change)
+      changed = items.some((x, i) => rootsOf(x).some((root, j) => root !== rootsOf(s.kernel.items[i]!)[j]))
+      return changed ? { ...s, kernel: { ...s.kernel, items } } : s
     })
     return changed ? { ...fused, steps } : undefined
-  },
+  }
 }
 
 type Shaped = { readonly dtype: string; readonly storage: string; readonly shape: readonly number[] }

@@ -36,12 +36,18 @@ export function maskedLift(lift: Expression, fold: "max" | "min" | "sum"): Maske
 
 /** The predicate of a fold's lift, where elements that fail it may be left out. */
 export function maskOf(r: Reduce, rows: readonly Axis[]): Masked | undefined {
+  const mask = maskOfLift(r)
+  if (mask === undefined || r.monoid.kind !== "online") return mask
+  return everyRowCounts(mask, { name: r.axis, extent: r.extent }, rows) ? mask : undefined
+}
+
+/** The predicate of a fold's lift: an element that fails it adds nothing where others count. */
+export function maskOfLift(r: Reduce): Masked | undefined {
   const { kind } = r.monoid
   if (kind === "sum" || kind === "max" || kind === "min") return maskedLift(r.lift[0]!, kind)
   if (kind !== "online") return undefined
   const [pivot] = recipeOf(r.monoid.recipe).pivots
-  const mask = pivot?.of === "$0" ? maskedLift(r.lift[0]!, pivot.fold) : undefined
-  return mask !== undefined && everyRowCounts(mask, { name: r.axis, extent: r.extent }, rows) ? mask : undefined
+  return pivot?.of === "$0" ? maskedLift(r.lift[0]!, pivot.fold) : undefined
 }
 
 /** What is at least 0 where a conjunction of linear comparisons holds, and nowhere else; undefined where it is none. */
