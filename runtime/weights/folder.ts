@@ -11,6 +11,7 @@
  * Weights are never read here, only headers, and of quantized ones which columns are in which group.
  */
 
+import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { printable, WeftError } from "../errors.js"
 import { assembleCheckpoint, type Checkpoint, type StoredTensor, textFiles } from "./checkpoint.js"
@@ -42,7 +43,10 @@ async function openCheckpointFolder(directory: string): Promise<Checkpoint> {
   const folder = await openFolder(directory)
   const config = await readObject(folder, "config.json")
   if (config === undefined) {
-    throw missing(folder, "no config.json", "give the folder of a whole checkpoint, as the Hub lays it out")
+    const files = (await readdir(folder.real)).filter((name) => /\.gguf$/i.test(name)).slice(0, 5)
+    const whole = "give the folder of a whole checkpoint, as the Hub lays it out"
+    const named = files.map((name) => printable(join(folder.shown, name))).join(", ")
+    throw missing(folder, "no config.json", files.length > 0 ? `name the file itself: ${named}` : whole)
   }
   const generationConfig = await readObject(folder, "generation_config.json")
   const { sources, index } = await openWeights(folder)

@@ -54,6 +54,9 @@ describe("a file", () => {
     await checkpoint.close()
     expect(await thrown(() => checkpoint.read([...checkpoint.tensors.values()][0]!))).toContain("is closed")
     expect(await thrown(() => openCheckpoint(path("none.gguf")))).toContain("checkpoint/missing: there is no file")
+    expect(await thrown(() => openCheckpoint(folder))).toMatch(
+      /no config.json\nhint: name the file itself: .*model\.gguf/,
+    )
   })
 })
 
