@@ -149,6 +149,12 @@ const storeFields = {
         leftOut: "those axes along which memory is not stored in order",
         about: "An axis of the store that is among the rows of the atom's result.",
       },
+      direct: {
+        form: truth,
+        leftOut: false,
+        about:
+          "Whether its rows go from memory straight into fragments: they are many, and the columns few. `chunk` of the folded axis are the elements that a group of lanes takes in a step, `innerUnroll` how many steps it has under way; `warps` along it share the fold.",
+      },
       boxes: {
         form: truth,
         leftOut: false,

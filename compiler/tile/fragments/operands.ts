@@ -75,7 +75,8 @@ export function contractionOf(
   if (first === undefined) throw new Refused("atom/fold", "the store folds nothing")
   const names = axes.map((a) => a.name)
   const sides = chains.map((chain) => sidesOf(chain, first, names))
-  const folded = foldedOf(first, sides, kernel)
+  const values = sides.flatMap((s) => [s.first.value, s.second.value])
+  const folded = foldedOf(first, values, kernel)
   const [rows, columns] = inOrder(sides[0]!, stores[0]!, rowAxis)
   const [a, b]: [Expression[], Expression[]] = [[], []]
   const numberIn = (list: Expression[], x: Expression) => (list.includes(x) ? list.indexOf(x) : list.push(x) - 1)
@@ -99,14 +100,15 @@ export function contractionOf(
 const leastOfChunk = 16
 
 /** The axes of a chain. Sums may be taken in any order: the axis along which the largest of what is read lies in order comes last. */
-function foldedOf({ folds }: Chain, sides: readonly Sides[], kernel: Kernel): readonly Axis[] {
+export function foldedOf({ folds }: Chain, values: readonly Expression[], kernel: Kernel): readonly Axis[] {
   const axes = folds.map((r): Axis => ({ name: r.axis, extent: r.extent }))
   if (axes.length === 1 || axes.some((a) => literalExtent(a.extent) === undefined)) return axes
   const long = axes.filter((a) => literalExtent(a.extent)! >= leastOfChunk)
   const along = (l: Load) => long.find((a) => l.index.at(-1) === variable(a.name))
   const size = (l: Load) => bufferOf(kernel, l.buffer).shape.reduce((n, x) => n * x, 1)
-  const all = sides.flatMap((s) => nodesOf([s.first.value, s.second.value], "load"))
-  const [largest] = all.filter((l) => along(l) !== undefined).sort((p, q) => size(q) - size(p))
+  const [largest] = nodesOf(values, "load")
+    .filter((l) => along(l) !== undefined)
+    .sort((p, q) => size(q) - size(p))
   const last = largest && along(largest)
   return last === undefined ? axes : [...axes.filter((a) => a !== last), last]
 }
@@ -127,7 +129,7 @@ export function withoutPlainLocals(kernel: Kernel): (x: Expression) => Expressio
 }
 
 /** A fold and those inside of it as one over several axes, outermost first, and the factors of what is folded. */
-interface Chain {
+export interface Chain {
   readonly folds: readonly Reduce[]
   readonly factors: readonly Expression[]
 }
@@ -147,8 +149,8 @@ export function chainOf(root: Reduce): Chain {
   }
 }
 
-/** Splits what a chain folds, over the axes of the first chain. */
-export function sidesOf(chain: Chain, like: Chain, names: readonly string[]): Sides {
+/** The factors of what a chain folds, over the axes of the first chain. */
+export function factorsOfChain(chain: Chain, like: Chain): readonly Expression[] {
   const { folds } = chain
   if (folds.length !== like.folds.length || folds.some((r, i) => r.extent !== like.folds[i]!.extent))
     throw new Refused("atom/fold", "folds of different extents do not share matrix units")
@@ -158,6 +160,12 @@ export function sidesOf(chain: Chain, like: Chain, names: readonly string[]): Si
   const axes = new Map(folds.map((r, i) => [r.axis, variable(like.folds[i]!.axis)] as const))
   const all = chain.factors.map((x) => substitute(x, axes))
   if (nodesOf(all, "reduce", "scan").length > 0) throw new Refused("atom/fold", "a fold inside of a product")
+  return all
+}
+
+/** Splits what a chain folds, over the axes of the first chain. */
+export function sidesOf(chain: Chain, like: Chain, names: readonly string[]): Sides {
+  const all = factorsOfChain(chain, like)
   const own = (x: Expression) => names.filter((n) => freeVariables(x).has(n))
   const factors = all.map((x) => ({ x, axes: own(x) }))
   const within = (p: readonly string[], q: readonly string[]) => p.every((n) => q.includes(n))

@@ -1,0 +1,179 @@
+/**
+ * The few rows of products whose weights go straight into fragments, in the workgroup's memory: once for all of its weights, in the order in which lanes take
+ * them.
+ *
+ *   x[s, k] of 2 rows and 4,096 k, pairs 4 apart   →   halves [2][4096] in the order 0 4 1 5 2 6 3 7 of each eight
+ *
+ * Beyond the end of the folded axis there are zeros, whatever weights are multiplied with them. What follows no axis of the weights is made once for all
+ * blocks that a workgroup takes.
+ */
+import { literalExtent } from "../../ir/dim.js"
+import { add, apply, freeVariables, identity, lane, literal, mul, ramp, splat, substitute, variable, vector } from "../../ir/expression.js"
+import type { Half, Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
+import { nodesOf } from "../../ir/query.js"
+import type { Axis } from "../../ir/tensor.js"
+import type { Build, Home } from "../block.js"
+import type { Lowerer, Scope } from "../lowerer.js"
+import { shareMemory } from "../staging/staged.js"
+import { lowerValues } from "../values.js"
+import type { Operand } from "./operands.js"
+import { readableAt, type Side } from "./places.js"
+import { chunksOf } from "./ring.js"
+import { storeTerms } from "./staged.js"
+
+/** Rows as they are asked for. */
+export interface RowsWanted {
+  readonly of: Operand
+  readonly side: Side
+  readonly folded: readonly Axis[]
+  readonly storage: Half
+  /** Elements of the last folded axis that a group of lanes takes in a step. */
+  readonly step: number
+  /** How far apart in the fold the two elements of a word are. */
+  readonly apart: number
+  /** Whether zeros follow, as many as a lane takes. */
+  readonly zeros: boolean
+  readonly fixed: ReadonlyMap<string, Expression>
+}
+
+/** Where they lie: one array for each term. */
+export interface Rows {
+  readonly arrays: readonly string[]
+  /** Elements of a row. */
+  readonly stride: number
+}
+
+/** Elements that a lane stores at once, and takes at once. */
+export const piece = 8
+
+/** Which element of a stretch is at a place. */
+export const elementOfPlace = (place: number, apart: number): number => {
+  const within = place % (2 * apart)
+  return place - within + (within >> 1) + apart * (within & 1)
+}
+
+export function emitRows(wanted: RowsWanted, cells: readonly string[], scope: Scope, lowerer: Lowerer, parts: Build): Rows {
+  const { of, side, folded, storage, step, zeros } = wanted
+  const steps = literalExtent(chunksOf(folded, step).count)!
+  const length = steps * step
+  // Rows one behind the other begin at other banks.
+  const stride = side.count > 1 && (length / 32) % 2 === 0 ? length + 32 : length
+  const size = side.count * stride + (zeros ? step / 4 : 0)
+  const { prologue } = parts
+  const value = substitute(of.value, wanted.fixed)
+  const at = readableAt(side, variable("row"))
+  const isCommon =
+    prologue !== undefined &&
+    nodesOf([value], "localRead").length === 0 &&
+    [value, ...at.values()].every((x) => cells.every((c) => !freeVariables(x).has(c)))
+  const key = `rows ${identity(value)} ${[...at].map(([n, x]) => `${n} ${identity(x)}`)} ${[size, step, wanted.apart, of.terms]}`
+  const known = isCommon ? prologue.homes.get(key) : undefined
+  if (known !== undefined) return { arrays: known.array!.split(" "), stride }
+  const kind = { dtype: "f32", size, storage } as const
+  const arrays = Array.from({ length: of.terms }, () => {
+    if (!isCommon) return shareMemory("rows", kind, parts)
+    const array = parts.fresh("rows")
+    parts.shared.set(array, kind)
+    prologue.kept.add(array)
+    return array
+  })
+  const out = isCommon ? prologue.out : scope.out
+  emitPieces(wanted, value, { arrays, stride }, steps, { ...scope, out }, lowerer)
+  if (zeros) emitZeros(arrays, side.count * stride, step / 4, out)
+  out.push({ kind: "barrier" })
+  const home: Home = { array: arrays.join(" "), shape: [size], scalar: undefined, offset: () => literal(0) }
+  if (isCommon) prologue.homes.set(key, home)
+  return { arrays, stride }
+}
+
+function emitZeros(arrays: readonly string[], from: number, count: number, out: Statement[]): void {
+  const place = mul(variable("lane"), literal(piece))
+  const value = splat(literal(0, "f32"), piece)
+  const body = arrays.map((array): Statement => ({ kind: "store", array, offset: add(literal(from), place), value }))
+  out.push({ kind: "if", condition: apply("lt", place, literal(count)), body, otherwise: [] })
+}
+
+function emitPieces(
+  { side, folded, step, apart }: RowsWanted,
+  value: Expression,
+  { arrays, stride }: Rows,
+  steps: number,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const inRow = (steps * step) / piece
+  const count = side.count * inRow
+  const turn = lowerer.fresh("piece")
+  const number = add(mul(variable(turn), literal(lowerer.threads)), variable("lane"))
+  const several = side.count > 1
+  const row = several ? apply("floordiv", number, literal(inRow)) : literal(0)
+  const within = several ? apply("floormod", number, literal(inRow)) : number
+  const first = mul(within, literal(piece))
+  const own = lowerer.fresh("lane")
+  const out: Statement[] = []
+  const { at, k, extent } = placeOf(folded, step, within)
+  const [low, high] = halvesOf(k, within, apart)
+  const inside: Scope = {
+    ...scope,
+    out,
+    bound: new Set([...scope.bound, turn, "lane", own]),
+    vector: { name: own, base: literal(0), width: piece / 2 },
+  }
+  const known = literalExtent(extent)!
+  const isWhole = known % step === 0
+  const places = readableAt(side, row)
+  const read = (from: Expression) => {
+    const last = known % (piece / 2) === 0
+    const k = isWhole
+      ? add(from, variable(own))
+      : last
+        ? add(apply("min", from, literal(known - piece / 2)), variable(own))
+        : apply("min", add(from, variable(own)), literal(known - 1))
+    return substitute(value, new Map([...places, ...at, [folded.at(-1)!.name, k]]))
+  }
+  const lowered = lowerValues([read(low), read(high)], inside, lowerer)
+  const halves = lowered.map((x, i): Expression => {
+    const from = i === 0 ? low : high
+    const wide = splat(x, piece / 2)
+    const counts = apply("lt", ramp(from, piece / 2), literal(known))
+    const name = lowerer.fresh("own")
+    const kept = isWhole ? wide : apply("select", counts, wide, literal(0, "f32"))
+    out.push({ kind: "let", name, value: kept, mutable: false })
+    return variable(name, "f32", piece / 2)
+  })
+  const order = Array.from({ length: piece }, (_, place) => {
+    const element = apart < 4 ? elementOfPlace(place, apart) : (place >> 1) + 4 * (place & 1)
+    return lane(halves[element >> 2]!, element & 3)
+  })
+  const [to] = lowerValues([add(mul(row, literal(stride)), first)], { ...inside, vector: undefined }, lowerer)
+  storeTerms(arrays, to!, vector(order), out, lowerer)
+  const body: readonly Statement[] =
+    count % lowerer.threads === 0
+      ? out
+      : [{ kind: "if", condition: apply("lt", number, literal(count)), body: out, otherwise: [] }]
+  const turns = Math.ceil(count / lowerer.threads)
+  const bind = turns <= mostUnrolled ? "unroll" : "serial"
+  scope.out.push({ kind: "for", variable: turn, extent: literal(turns), bind, body })
+}
+
+/** Turns whose reads are under way at once. */
+const mostUnrolled = 4
+
+/** Where a piece of a row lies in the folds. */
+function placeOf(folded: readonly Axis[], step: number, within: Expression) {
+  const inStep = literal(step / piece)
+  if (folded.length === 1)
+    return { at: new Map<string, Expression>(), k: mul(within, literal(piece)), extent: folded[0]!.extent }
+  const { base, outer, extent } = chunksOf(folded, step).at(apply("floordiv", within, inStep))
+  return { at: outer, k: add(base, mul(apply("floormod", within, inStep), literal(piece))), extent }
+}
+
+/** The elements that a piece begins with in each of its halves. */
+function halvesOf(k: Expression, within: Expression, apart: number): readonly [Expression, Expression] {
+  if (apart <= piece / 2) return [k, add(k, literal(piece / 2))]
+  // Of what is so far apart a piece is a part.
+  const number = apply("floormod", within, literal((2 * apart) / piece))
+  const low = add(k, mul(number, literal(-piece / 2)))
+  return [low, add(low, literal(apart))]
+}

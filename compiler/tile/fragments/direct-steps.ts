@@ -1,0 +1,402 @@
+/**
+ * The steps of a group of lanes over the fold: what they read of the weights, several steps at once, and what they multiply it with.
+ *
+ *   4 × { words and scales of 2 rows };  4 × { for 8 products { a ← codes;  b ← x;  c += a · b };  sums += scale · c }
+ */
+import { literalExtent } from "../../ir/dim.js"
+import { add, apply, fetch, literal, mul, substitute, variable, vector } from "../../ir/expression.js"
+import type { Atom } from "../../ir/fragments/atoms.js"
+import { divided } from "../../ir/linear.js"
+import type { Place, Statement } from "../../ir/loop.js"
+import type { Expression } from "../../ir/nodes.js"
+import { nodesOf } from "../../ir/query.js"
+import type { StoreSchedule } from "../../ir/schedule.js"
+import { type BlockAxis, type Build, laneVariable, Refused } from "../block.js"
+import type { Lowerer, Scope } from "../lowerer.js"
+import { lowerValues } from "../values.js"
+import { longestChain } from "./chains.js"
+import type { DirectProducts } from "./direct-operands.js"
+import { elementOfPlace, piece, type Rows } from "./direct-rows.js"
+import { elementAt, isHeldByHalves, one, simplified, type Term, termsOfValue } from "./direct-terms.js"
+import { readableAt, type Side, sideOf } from "./places.js"
+import { allocate } from "./registers.js"
+import { chunksOf, termsOf } from "./ring.js"
+import { storeTerms } from "./staged.js"
+
+/** What a fragment of weights is filled with, and what is done with its products. */
+interface Filled extends Term {
+  readonly terms: number
+}
+
+/** How a block is dealt out. */
+export interface Plan {
+  readonly of: DirectProducts
+  readonly atom: Atom
+  readonly rows: Side
+  readonly columns: Side
+  /** Groups of lanes that share the fold. */
+  readonly shared: number
+  /** Fragments of a group along its rows, and along the rows of x. */
+  readonly down: number
+  readonly across: number
+  /** Elements of a step, of a lane's stretch of it, and those for which factors are the same. */
+  readonly step: number
+  readonly stretch: number
+  readonly even: number
+  readonly unroll: number
+  readonly apart: number
+  /** Whether each lane has sums of its own. */
+  readonly isOwn: boolean
+  /** Of each fold. */
+  readonly filled: readonly (readonly Filled[])[]
+  /** Registers of a fold's sums. */
+  readonly sums: number
+  readonly fixed: ReadonlyMap<string, Expression>
+  /** This lane's group: its number, along rows and along the fold; the lane's number of four, and its row. */
+  readonly wave: Expression
+  readonly tall: Expression
+  readonly along: Expression
+  readonly own: Expression
+  readonly line: Expression
+}
+
+/** @throws Refused where a block cannot be dealt out so */
+export function planOf(
+  of: DirectProducts,
+  atom: Atom,
+  rowAxes: readonly BlockAxis[],
+  columnAxes: readonly BlockAxis[],
+  schedule: StoreSchedule,
+  fixed: ReadonlyMap<string, Expression>,
+  parts: Build,
+): Plan {
+  const axis = of.folded.at(-1)!
+  const said = schedule.reduce[axis.name] ?? {}
+  const { chunk: step, innerUnroll: unroll = 1, ...rest } = said
+  if (step === undefined || step % (4 * piece) !== 0 || Object.keys(rest).length > 0)
+    throw new Refused("atom/tile", `lanes take '${axis.name}' by steps of a multiple of ${4 * piece} elements`)
+  if (of.folded.some((a) => literalExtent(a.extent) === undefined))
+    throw new Refused("atom/fold", "how long a fold is is not known")
+  const groupsAlong = (all: readonly { readonly name: string }[]) =>
+    all.reduce((n, a) => n * (schedule.warps?.[a.name] ?? 1), 1)
+  const [tallest, shared] = [groupsAlong(rowAxes.map((a) => a.axis)), groupsAlong(of.folded)]
+  if (tallest * shared * atom.lanes !== parts.schedule.threads)
+    throw new Refused("atom/lanes", `${tallest * shared} groups of ${atom.lanes} lanes are not ${parts.schedule.threads}`)
+  const [rows, columns] = [sideOf(rowAxes, atom.m * tallest), sideOf(columnAxes, 1)]
+  const stretch = step / 4
+  const known = literalExtent(axis.extent)!
+  const values = of.weights.map((w) => substitute(w.value, fixed))
+  const isWhole = known % stretch === 0
+  const even = isWhole ? evenOf(values, axis.name, stretch) : piece
+  const filled = values.map((value, n): readonly Filled[] => {
+    const terms = isWhole ? termsOfValue(value, axis.name, even) : [{ factor: one, value }]
+    return terms.map((t) => ({ ...t, terms: isHeldByHalves(t.value, parts.kernel) ? 1 : of.weights[n]!.terms }))
+  })
+  if (of.other.terms === 3 || filled.flat().some((t) => t.terms === 3))
+    throw new Refused("atom/fold", "operands of which all bits count are no terms of others")
+  const isOwn = filled.flat().some((t) => t.factor !== one)
+  const across = Math.ceil(columns.count / (isOwn ? 2 : atom.n))
+  const down = rows.places / atom.m / tallest
+  const longest = of.folded.reduce((n, a) => n * literalExtent(a.extent)!, 1) / shared
+  if (!isOwn && longest > longestChain) throw new Refused("atom/fold", `${longest} products are too long a chain`)
+  const wave = apply("floordiv", laneVariable, literal(atom.lanes))
+  const inWave = apply("floormod", laneVariable, literal(atom.lanes))
+  return {
+    of,
+    atom,
+    rows,
+    columns,
+    shared,
+    down,
+    across,
+    step,
+    stretch,
+    even,
+    unroll,
+    apart: apartOf(filled.flat(), axis.name, even),
+    isOwn,
+    filled,
+    sums: 4 * down * across,
+    fixed,
+    wave,
+    tall: apply("floordiv", wave, literal(shared)),
+    along: apply("floormod", wave, literal(shared)),
+    own: apply("floormod", laneVariable, literal(4)),
+    line: apply("floordiv", inWave, literal(4)),
+  }
+}
+
+/** The most elements for which as much is the same as for a piece. */
+function evenOf(values: readonly Expression[], axis: string, stretch: number): number {
+  const changing = (size: number) => values.map((x) => termsOfValue(x, axis, size).map((t) => t.value))
+  const least = changing(piece)
+  const isAsGood = (size: number) =>
+    changing(size).every((all, i) => all.length === least[i]!.length && all.every((x) => least[i]!.includes(x)))
+  for (let size = stretch; size > piece; size /= 2) if (stretch % size === 0 && isAsGood(size)) return size
+  return piece
+}
+
+/** How far apart in the fold the two halves of a word are: as far as fields are of which a word of memory has one in each half. */
+function apartOf(filled: readonly Term[], axis: string, even: number): number {
+  const shifts = (at: number) =>
+    nodesOf(
+      filled.map((t) => elementAt(t.value, axis, variable("any"), even, at)),
+      "operation",
+    ).flatMap((x) =>
+      x.operation === "shr" && x.args[1]!.kind === "literal" ? [{ of: x.args[0]!, by: x.args[1]!.value }] : [],
+    )
+  const first = shifts(1)
+  const fits = (apart: number) => {
+    const second = shifts(1 + apart)
+    return first.filter((x) => second.some((y) => y.of === x.of && y.by === x.by + 16)).length
+  }
+  const tried = [4, 8, 2].filter((n) => 2 * n <= even)
+  const best = tried.reduce((x, y) => (fits(y) > fits(x) ? y : x), tried[0] ?? 1)
+  return tried.length > 0 && fits(best) > 0 ? best : 1
+}
+
+/** Emits all steps of a group. */
+export function emitSteps(plan: Plan, rows: Rows, sums: readonly string[], scope: Scope, lowerer: Lowerer): void {
+  const { of, step, unroll, shared, along } = plan
+  const chunks = chunksOf(of.folded, step)
+  const count = literalExtent(chunks.count)!
+  const turns = Math.ceil(count / (unroll * shared))
+  const turn = lowerer.fresh("turn")
+  const body: Statement[] = []
+  const bound = new Set(scope.bound).add(turn)
+  const isEven = count % (unroll * shared) === 0
+  const numbers = Array.from({ length: unroll }, (_, u) =>
+    add(mul(add(mul(variable(turn), literal(unroll)), literal(u)), literal(shared)), along),
+  )
+  const registers = openRegisters(plan, scope, lowerer)
+  const emit = (which: readonly Expression[], out: Statement[]) => {
+    const inside: Scope = { ...scope, out, bound: new Set(bound) }
+    const steps = which.map((number) => stepAt(plan, number, inside, lowerer))
+    const read = lowerValues(steps.flatMap((s) => s.values), inside, lowerer)
+    for (const [i, s] of steps.entries()) {
+      const own = read.slice(i * s.values.length, (i + 1) * s.values.length)
+      emitStep(plan, { ...s, read: own }, rows, registers, sums, inside, lowerer)
+    }
+  }
+  if (isEven) emit(numbers, body)
+  else
+    for (const number of numbers) {
+      const own: Statement[] = []
+      emit([number], own)
+      body.push({ kind: "if", condition: apply("lt", number, literal(count)), body: own, otherwise: [] })
+    }
+  scope.out.push({ kind: "for", variable: turn, extent: literal(turns), bind: "serial", body })
+}
+
+/** Fragments that are filled again and again. */
+interface Registers {
+  /** Of each term of weights. */
+  readonly a: readonly string[]
+  readonly ones: string | undefined
+  /** Of each term of x. */
+  readonly b: readonly string[]
+  /** Of each fold and row of fragments, each of its terms: products of a stretch. */
+  readonly c: (fold: number, down: number, term: number) => string
+}
+
+function openRegisters(plan: Plan, scope: Scope, lowerer: Lowerer): Registers {
+  const { atom, filled, of, across, down } = plan
+  const open = (operand: "a" | "b" | "c", stem: string, size: number) =>
+    allocate({ groups: { atom } }, operand, stem, size, scope.out, lowerer)
+  const terms = Math.max(...filled.flat().map((t) => t.terms))
+  const a = Array.from({ length: terms }, () => open("a", "weight", 8))
+  const hasOnes = filled.flat().some((t) => t.value === one)
+  const ones = hasOnes ? open("a", "ones", 8) : undefined
+  if (ones !== undefined)
+    for (let e = 0; e < 8; e += 2)
+      scope.out.push({ kind: "store", array: ones, offset: literal(e), value: vector([one, one]) })
+  const b = Array.from({ length: of.other.terms }, () => open("b", "row", 8 * across))
+  const made = new Map<string, string>()
+  if (plan.isOwn)
+    for (const [fold, own] of filled.entries())
+      for (let i = 0; i < down; i++)
+        for (const [term, { value }] of own.entries()) {
+          const key = value === one ? "ones" : `${fold} ${i} ${term}`
+          if (!made.has(key)) made.set(key, open("c", "product", 4 * across))
+        }
+  const c: Registers["c"] = (fold, i, term) =>
+    made.get(filled[fold]![term]!.value === one ? "ones" : `${fold} ${i} ${term}`)!
+  return { a, ones, b, c }
+}
+
+/** A step: what is read of it, in the order of folds, rows of fragments, rows of a lane, terms. */
+interface Step {
+  readonly number: Expression
+  readonly values: readonly Expression[]
+  /** Where in them an element of a term is, and the factor of a stretch of equal ones. */
+  readonly element: (fold: number, down: number, high: number, term: number, at: number) => number
+  readonly factor: (fold: number, down: number, high: number, term: number, part: number) => number
+}
+
+function stepAt(plan: Plan, number: Expression, scope: Scope, lowerer: Lowerer): Step {
+  const { of, stretch, even, filled, down, rows, tall, line, own, step } = plan
+  const { base, outer, axis, extent } = chunksOf(of.folded, step).at(number)
+  const known = literalExtent(extent)!
+  const whole = known % stretch === 0
+  const name = lowerer.fresh("stretch")
+  const found = add(divided(base, stretch)!.quotient, own)
+  const last = Math.floor((known - 1) / stretch)
+  const inside = known % step === 0 ? found : apply("min", found, literal(last))
+  const named = (stem: string, value: Expression): Expression => {
+    const [lowered] = lowerValues([value], scope, lowerer)
+    scope.out.push({ kind: "let", name: stem, value: lowered!, mutable: false })
+    ;(scope.bound as Set<string>).add(stem)
+    return variable(stem)
+  }
+  const at = named(name, inside)
+  const places = new Map([...outer].map(([n, x]) => [n, named(lowerer.fresh(n), x)] as const))
+  const values: Expression[] = []
+  const positions = new Map<string, number>()
+  const note = (key: string, x: Expression) => {
+    positions.set(key, values.length)
+    values.push(x)
+  }
+  for (const [fold, terms] of filled.entries())
+    for (let i = 0; i < down; i++)
+      for (const high of [0, 1]) {
+        const row = add(add(mul(tall, literal(16 * down)), literal(16 * i + 8 * high)), line)
+        const here = new Map([...plan.fixed, ...readableAt(rows, row), ...places])
+        for (const [term, { value, factor }] of terms.entries()) {
+          const key = `${fold} ${i} ${high} ${term}`
+          const [v, f] = [substitute(value, here), substitute(factor, here)]
+          for (let e = 0; e < stretch && value !== one; e++) {
+            const clamped = apply("min", add(mul(at, literal(stretch)), literal(e)), literal(known - 1))
+            const own = whole ? elementAt(v, axis, at, stretch, e) : simplified(substitute(v, new Map([[axis, clamped]])))
+            note(`${key} element ${e}`, own)
+          }
+          for (let p = 0; p < stretch / even && factor !== one; p++)
+            note(`${key} factor ${p}`, elementAt(f, axis, at, stretch, p * even))
+        }
+      }
+  return {
+    number,
+    values,
+    element: (fold, i, high, term, e) => positions.get(`${fold} ${i} ${high} ${term} element ${e}`)!,
+    factor: (fold, i, high, term, p) => positions.get(`${fold} ${i} ${high} ${term} factor ${p}`)!,
+  }
+}
+
+/** The products of a step. */
+function emitStep(
+  plan: Plan,
+  step: Step & { readonly read: readonly Expression[] },
+  rows: Rows,
+  registers: Registers,
+  sums: readonly string[],
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const { even, stretch, isOwn, filled, down } = plan
+  const starts = startsOf(plan, step.number, rows, scope, lowerer)
+  for (let part = 0; part < stretch / even; part++) {
+    for (let p = 0; p < even / piece; p++) {
+      const from = part * even + p * piece
+      for (const [t, array] of rows.arrays.entries())
+        for (const [j, start] of starts.entries())
+          scope.out.push({
+            kind: "store",
+            array: registers.b[t]!,
+            offset: literal(8 * j),
+            value: fetch(array, add(start, literal(from)), "f32", piece),
+          })
+      for (const half of [0, 1]) emitProducts(plan, step, registers, sums, from + 4 * half, p + half === 0, scope, lowerer)
+    }
+    if (isOwn)
+      for (const [fold, terms] of filled.entries())
+        for (let i = 0; i < down; i++) emitFactors(plan, step, registers, sums[fold]!, { fold, i, part, terms }, scope)
+  }
+}
+
+/** Where lanes find what they multiply with: of each fragment of b. */
+function startsOf(plan: Plan, number: Expression, { stride }: Rows, scope: Scope, lowerer: Lowerer): readonly Expression[] {
+  const { columns, isOwn, across, stretch, step, own, line } = plan
+  return Array.from({ length: across }, (_, j) => {
+    const row = isOwn
+      ? add(literal(2 * j), apply("floormod", line, literal(2)))
+      : columns.count === 1
+        ? literal(0)
+        : apply("min", add(literal(8 * j), line), literal(columns.count - 1))
+    const there = add(mul(row, literal(stride)), add(mul(number, literal(step)), mul(own, literal(stretch))))
+    const name = lowerer.fresh("start")
+    const isMine = apply("eq", apply("floordiv", line, literal(2)), own)
+    const isRow = 2 * j + 1 < columns.count ? isMine : apply("and", isMine, apply("lt", row, literal(columns.count)))
+    const value = isOwn ? apply("select", isRow, there, literal(columns.count * stride)) : there
+    const [lowered] = lowerValues([value], scope, lowerer)
+    scope.out.push({ kind: "let", name, value: lowered!, mutable: false })
+    return mul(variable(name), literal(1))
+  })
+}
+
+/** One product of each fragment of weights: the elements of a lane from `from` on, four of each of its rows. */
+function emitProducts(
+  plan: Plan,
+  { element, read }: Step & { readonly read: readonly Expression[] },
+  registers: Registers,
+  sums: readonly string[],
+  from: number,
+  isFirst: boolean,
+  scope: Scope,
+  lowerer: Lowerer,
+): void {
+  const { atom, filled, down, across, apart, isOwn } = plan
+  const inPiece = from % piece
+  let hasOnes = false
+  const multiply = (c: Place, a: readonly string[], j: number, fresh: boolean) => {
+    const pairs = termsOf(a, registers.b)
+    for (const [n, [p, q]] of pairs.entries())
+      scope.out.push({
+        kind: "multiply",
+        atom: atom.name,
+        ...(fresh && n === 0 ? { fresh } : {}),
+        c,
+        a: { array: p, offset: literal(0) },
+        b: { array: q, offset: literal(8 * j + inPiece) },
+      })
+  }
+  for (const [fold, terms] of filled.entries())
+    for (let i = 0; i < down; i++)
+      for (const [term, t] of terms.entries()) {
+        const isOnes = t.value === one
+        if (isOnes && hasOnes) continue
+        hasOnes ||= isOnes
+        const a = isOnes ? [registers.ones!] : registers.a.slice(0, t.terms)
+        if (!isOnes)
+          for (const high of [0, 1])
+            for (const h of [0, 1]) {
+              const at = [0, 1].map((b) => read[element(fold, i, high, term, elementOfPlace(from + 2 * h + b, apart))]!)
+              storeTerms(a, literal(2 * high + 4 * h), vector(at), scope.out, lowerer)
+            }
+        for (let j = 0; j < across; j++) {
+          const c: Place = isOwn
+            ? { array: registers.c(fold, i, term), offset: literal(4 * j) }
+            : { array: sums[fold]!, offset: literal(4 * (i * across + j)) }
+          multiply(c, a, j, isOwn && isFirst)
+        }
+      }
+}
+
+/** Adds the products of a stretch to sums, each times its factor. */
+function emitFactors(
+  { across, columns }: Plan,
+  { factor, read }: Step & { readonly read: readonly Expression[] },
+  registers: Registers,
+  to: string,
+  { fold, i, part, terms }: { readonly fold: number; readonly i: number; readonly part: number; readonly terms: readonly Filled[] },
+  scope: Scope,
+): void {
+  for (let j = 0; j < across; j++)
+    for (let e = 0; e < 4; e++) {
+      if (2 * j + (e & 1) >= columns.count) continue
+      const offset = literal(4 * (i * across + j) + e)
+      const value = terms.reduce<Expression>((sum, t, term) => {
+        const c = fetch(registers.c(fold, i, term), literal(4 * j + e), "f32")
+        return add(sum, t.factor === one ? c : mul(read[factor(fold, i, e >> 1, term, part)]!, c))
+      }, fetch(to, offset, "f32"))
+      scope.out.push({ kind: "store", array: to, offset, value })
+    }
+}
