@@ -19,10 +19,13 @@ import { longestWhole } from "../../tile/fragments/chains.js"
 import { type Contraction, contractionOf, type Made } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
 import { type Chunked, power, product, type Shares } from "../shares.js"
+import { directSchedule } from "./direct.js"
 import { atomRules as rules } from "./rules.js"
 
 /** The schedule of a store by the machine's matrix units; undefined where they do not take its folds. */
 export function atomSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
+  const direct = directSchedule(store, kernel, target)
+  if (direct !== undefined) return direct
   const found = productOf(store, kernel, madeOf(target))
   if (found === undefined) return undefined
   const { of, isFew } = found

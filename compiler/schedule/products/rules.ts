@@ -104,6 +104,23 @@ export const atomRules = {
     /** Those at most, likewise. Counted. */
     mostGroups: 4,
   },
+  /** Few rows, or one, times weights that are decoded: those go straight into fragments. */
+  direct: {
+    /** Rows up to which they are few: two fragments of columns. Counted. */
+    columns: 16,
+    /** Weights for each element of the fold from which they are many: four fragments of rows. Not measured. */
+    rows: 64,
+    /** Elements of the last folded axis at least: one step of four lanes. Counted. */
+    elements: 32,
+    /** Groups of lanes of a block: two blocks share a multiprocessor. Not measured. */
+    groups: 8,
+    /** Neighbours of a lane, the most that fit first. Counted. */
+    stretches: [32, 16, 8],
+    /** Bytes that a lane reads at once at most: one load. Counted. */
+    bytesOfLoad: 16,
+    /** Steps under way, of all folds together, the most first: of 16 bytes for each of two rows they take 32 registers. Not measured. */
+    steps: [4, 3, 2],
+  },
   /** Asynchronous atoms of 128 lanes, whose operands are multiplied from where they are staged. */
   groups: {
     /**

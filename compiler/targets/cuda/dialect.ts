@@ -5,7 +5,8 @@
  *   store y[4i : 4] ← x[4i : 4] · 2   →   store(y + (i * 4), load<4>(x + (i * 4)) * splat<f32x4>(2.0f));
  */
 import type { ArtifactMatrix } from "../../../runtime/artifact.js"
-import { operands } from "../../ir/expression.js"
+import { isLiteral, operands } from "../../ir/expression.js"
+import { isHeldByHalves, wordOf } from "../../ir/fragments/held.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
 import type { Expression, Fetch, Literal } from "../../ir/nodes.js"
 import { expand } from "../expand.js"
@@ -96,7 +97,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
         return facts.pairs ? `${type}_pair ${name}[${size / 2}];` : `${type} ${name}[${size}];`
       return `${type}* const ${name} = (${type}*)(${reserve(size * storageBytes(facts.storage), alignmentOf(facts))});`
     },
-    store: (context, s) => printStore(context, arrays.get(s.array)!, s),
+    store: (context, s) => printStore(context, arrays, s),
     barrier: (context) => {
       // Products read what lanes stored only where it is shown to them.
       if (isShown) context.line("show_products();")
@@ -172,18 +173,48 @@ function fetchText(facts: ArrayFacts, array: string, x: Fetch, offset: string): 
 const elementText = (facts: ArrayFacts, array: string, offset: string): string =>
   facts.swizzle === undefined ? `${array}[${bare(offset)}]` : `*${addressText(facts, array, offset)}`
 
-function printStore(c: Context, facts: ArrayFacts, s: Statement & { kind: "store" }): void {
+/** Whether values are stored in pairs of bf16 as they are: no bits of them are lost. */
+function isJoined(c: Context, arrays: ReadonlyMap<string, ArrayFacts>, s: Statement & { kind: "store" }): boolean {
+  const isHalf = (x: Expression): boolean => {
+    const known = x.kind === "variable" ? c.definitions.get(x.name) : x
+    if (known === undefined || known === x) return x.kind === "fetch" && arrays.get(x.array)!.storage === "bf16"
+    return isHeldByHalves(known, isHalf)
+  }
+  const { pairs, storage } = arrays.get(s.array)!
+  return pairs === true && storage === "bf16" && s.value.width > 1 && isHeldByHalves(s.value, isHalf)
+}
+
+function printStore(c: Context, arrays: ReadonlyMap<string, ArrayFacts>, s: Statement & { kind: "store" }): void {
+  const facts = arrays.get(s.array)!
+  const joined = isJoined(c, arrays, s)
+  const word = joined ? wordOf(s.value) : undefined
+  if (word !== undefined) return printWord(c, s, word)
   const roots = [s.value, s.offset].flatMap((x) => c.dialect.lowered(c, x))
   const [value, offset] = printed(c, roots) as [string, string]
   const array = spelled(c, s.array)
   const isOne = s.value.width === 1
   if (s.adds === true) c.line(`add_together(${addressText(facts, array, offset)}, ${bare(value)});`)
+  else if (joined) c.line(`put_joined(${array}, ${bare(offset)}, ${argument(value)});`)
   else if (facts.pairs) c.line(`put_${isOne ? "half" : "halves"}(${array}, ${bare(offset)}, ${argument(value)});`)
   else if (isOne && isPlain(facts.storage)) c.line(`${elementText(facts, array, offset)} = ${bare(value)};`)
   else {
     const name = !isOne && facts.space === "register" ? "scatter" : "store"
     c.line(`${name}(${addressText(facts, array, offset)}, ${argument(value)});`)
   }
+}
+
+/** A word of two halves: fields of a word among the bits of an exponent are one instruction. */
+function printWord(c: Context, { array, offset }: Statement & { kind: "store" }, word: Expression): void {
+  const [fields, rest] = word.kind === "operation" && word.operation === "bitor" ? word.args : []
+  const [of, mask] = fields?.kind === "operation" && fields.operation === "bitand" ? fields.args : []
+  const isMasked = mask !== undefined && isLiteral(mask) && rest !== undefined && isLiteral(rest)
+  const roots = isMasked ? [offset, of!, mask, rest] : [offset, word]
+  const [at, ...parts] = printed(
+    c,
+    roots.flatMap((x) => c.dialect.lowered(c, x)),
+  ) as [string, ...string[]]
+  const text = isMasked ? `among(${parts.map(bare).join(", ")})` : argument(parts[0]!)
+  c.line(`put_word(${spelled(c, array)}, ${bare(at)}, ${text});`)
 }
 
 function numberText(x: Literal): string {

@@ -99,6 +99,11 @@ const pairs: Part = {
 struct bf16_pair { u32 word; };
 struct f16_pair { u32 word; };
 `,
+  machine: `// Some bits of a word, among others.
+FUNCTION u32 among(u32 x, u32 mask, u32 others) {
+  u32 y; asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(y) : "r"(x), "r"(mask), "r"(others)); return y;
+}
+`,
   common: `FUNCTION f32 low_of(bf16_pair p) { return low_bf16(p.word); }
 FUNCTION f32 low_of(f16_pair p) { return low_f16(p.word); }
 FUNCTION f32 high_of(bf16_pair p) { return high_bf16(p.word); }
@@ -114,6 +119,11 @@ template <class P> FUNCTION void put_half(P* p, i32 at, f32 x) {
   const P one = pair_like(P(), x, x);
   const u32 kept = (at & 1) != 0 ? 0xffffu : 0xffff0000u;
   p[at >> 1].word = (p[at >> 1].word & kept) | (one.word & ~kept);
+}
+template <class P> FUNCTION void put_word(P* p, i32 at, u32 word) { p[at >> 1].word = word; }
+// The same of values that have no more bits than that.
+template <class P, int N> FUNCTION void put_joined(P* p, i32 at, const Vector<f32, N>& v) {
+  EACH(N / 2) p[(at >> 1) + i].word = (bits(v.at[2 * i]) >> 16) | (bits(v.at[2 * i + 1]) & 0xffff0000u);
 }
 template <class P, int N> FUNCTION void put_halves(P* p, i32 at, const Vector<f32, N>& v) {
   EACH(N / 2) p[(at >> 1) + i] = pair_like(P(), v.at[2 * i], v.at[2 * i + 1]);

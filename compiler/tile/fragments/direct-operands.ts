@@ -11,7 +11,15 @@ import type { Expression, Reduce } from "../../ir/nodes.js"
 import { outermostFolds } from "../../ir/query.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../block.js"
-import { chainOf, factorsOfChain, foldedOf, type Made, type Operand, operandOf, withoutPlainLocals } from "./operands.js"
+import {
+  chainOf,
+  factorsOfChain,
+  foldedOf,
+  type Made,
+  type Operand,
+  operandOf,
+  withoutPlainLocals,
+} from "./operands.js"
 
 export interface DirectProducts {
   readonly stores: readonly Store[]

@@ -8,7 +8,20 @@
  * blocks that a workgroup takes.
  */
 import { literalExtent } from "../../ir/dim.js"
-import { add, apply, freeVariables, identity, lane, literal, mul, ramp, splat, substitute, variable, vector } from "../../ir/expression.js"
+import {
+  add,
+  apply,
+  freeVariables,
+  identity,
+  lane,
+  literal,
+  mul,
+  ramp,
+  splat,
+  substitute,
+  variable,
+  vector,
+} from "../../ir/expression.js"
 import type { Half, Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
@@ -20,7 +33,7 @@ import { lowerValues } from "../values.js"
 import type { Operand } from "./operands.js"
 import { readableAt, type Side } from "./places.js"
 import { chunksOf } from "./ring.js"
-import { storeTerms } from "./staged.js"
+import { storeTermsAt } from "./staged.js"
 
 /** Rows as they are asked for. */
 export interface RowsWanted {
@@ -37,10 +50,10 @@ export interface RowsWanted {
   readonly fixed: ReadonlyMap<string, Expression>
 }
 
-/** Where they lie: one array for each term. */
+/** Where they lie: the terms of each row one behind the other. */
 export interface Rows {
-  readonly arrays: readonly string[]
-  /** Elements of a row. */
+  readonly array: string
+  /** Elements of a term of a row. */
   readonly stride: number
 }
 
@@ -53,13 +66,20 @@ export const elementOfPlace = (place: number, apart: number): number => {
   return place - within + (within >> 1) + apart * (within & 1)
 }
 
-export function emitRows(wanted: RowsWanted, cells: readonly string[], scope: Scope, lowerer: Lowerer, parts: Build): Rows {
+export function emitRows(
+  wanted: RowsWanted,
+  cells: readonly string[],
+  scope: Scope,
+  lowerer: Lowerer,
+  parts: Build,
+): Rows {
   const { of, side, folded, storage, step, zeros } = wanted
   const steps = literalExtent(chunksOf(folded, step).count)!
   const length = steps * step
   // Rows one behind the other begin at other banks.
-  const stride = side.count > 1 && (length / 32) % 2 === 0 ? length + 32 : length
-  const size = side.count * stride + (zeros ? step / 4 : 0)
+  const lines = side.count * of.terms
+  const stride = lines > 1 && (length / 32) % 2 === 0 ? length + 32 : length
+  const size = lines * stride + (zeros ? step / 4 : 0)
   const { prologue } = parts
   const value = substitute(of.value, wanted.fixed)
   const at = readableAt(side, variable("row"))
@@ -69,35 +89,33 @@ export function emitRows(wanted: RowsWanted, cells: readonly string[], scope: Sc
     [value, ...at.values()].every((x) => cells.every((c) => !freeVariables(x).has(c)))
   const key = `rows ${identity(value)} ${[...at].map(([n, x]) => `${n} ${identity(x)}`)} ${[size, step, wanted.apart, of.terms]}`
   const known = isCommon ? prologue.homes.get(key) : undefined
-  if (known !== undefined) return { arrays: known.array!.split(" "), stride }
+  if (known !== undefined) return { array: known.array!, stride }
   const kind = { dtype: "f32", size, storage } as const
-  const arrays = Array.from({ length: of.terms }, () => {
-    if (!isCommon) return shareMemory("rows", kind, parts)
-    const array = parts.fresh("rows")
+  const array = isCommon ? parts.fresh("rows") : shareMemory("rows", kind, parts)
+  if (isCommon) {
     parts.shared.set(array, kind)
     prologue.kept.add(array)
-    return array
-  })
+  }
   const out = isCommon ? prologue.out : scope.out
-  emitPieces(wanted, value, { arrays, stride }, steps, { ...scope, out }, lowerer)
-  if (zeros) emitZeros(arrays, side.count * stride, step / 4, out)
+  emitPieces(wanted, value, { array, stride }, steps, { ...scope, out }, lowerer)
+  if (zeros) emitZeros(array, lines * stride, step / 4, out)
   out.push({ kind: "barrier" })
-  const home: Home = { array: arrays.join(" "), shape: [size], scalar: undefined, offset: () => literal(0) }
+  const home: Home = { array, shape: [size], scalar: undefined, offset: () => literal(0) }
   if (isCommon) prologue.homes.set(key, home)
-  return { arrays, stride }
+  return { array, stride }
 }
 
-function emitZeros(arrays: readonly string[], from: number, count: number, out: Statement[]): void {
+function emitZeros(array: string, from: number, count: number, out: Statement[]): void {
   const place = mul(variable("lane"), literal(piece))
   const value = splat(literal(0, "f32"), piece)
-  const body = arrays.map((array): Statement => ({ kind: "store", array, offset: add(literal(from), place), value }))
-  out.push({ kind: "if", condition: apply("lt", place, literal(count)), body, otherwise: [] })
+  const store: Statement = { kind: "store", array, offset: add(literal(from), place), value }
+  out.push({ kind: "if", condition: apply("lt", place, literal(count)), body: [store], otherwise: [] })
 }
 
 function emitPieces(
-  { side, folded, step, apart }: RowsWanted,
+  { of, side, folded, step, apart }: RowsWanted,
   value: Expression,
-  { arrays, stride }: Rows,
+  { array, stride }: Rows,
   steps: number,
   scope: Scope,
   lowerer: Lowerer,
@@ -146,8 +164,19 @@ function emitPieces(
     const element = apart < 4 ? elementOfPlace(place, apart) : (place >> 1) + 4 * (place & 1)
     return lane(halves[element >> 2]!, element & 3)
   })
-  const [to] = lowerValues([add(mul(row, literal(stride)), first)], { ...inside, vector: undefined }, lowerer)
-  storeTerms(arrays, to!, vector(order), out, lowerer)
+  const to = lowerValues(
+    Array.from({ length: of.terms }, (_, t) =>
+      add(mul(row, literal(of.terms * stride)), add(first, literal(t * stride))),
+    ),
+    { ...inside, vector: undefined },
+    lowerer,
+  )
+  storeTermsAt(
+    to.map((offset) => ({ array, offset })),
+    vector(order),
+    out,
+    lowerer,
+  )
   const body: readonly Statement[] =
     count % lowerer.threads === 0
       ? out

@@ -6,6 +6,8 @@
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, fetch, literal, mul, substitute, variable, vector } from "../../ir/expression.js"
 import type { Atom } from "../../ir/fragments/atoms.js"
+import { isHeldByHalves } from "../../ir/fragments/held.js"
+import { bufferOf } from "../../ir/kernel.js"
 import { divided } from "../../ir/linear.js"
 import type { Place, Statement } from "../../ir/loop.js"
 import type { Expression } from "../../ir/nodes.js"
@@ -17,10 +19,10 @@ import { lowerValues } from "../values.js"
 import { longestChain } from "./chains.js"
 import type { DirectProducts } from "./direct-operands.js"
 import { elementOfPlace, piece, type Rows } from "./direct-rows.js"
-import { elementAt, isHeldByHalves, one, simplified, type Term, termsOfValue } from "./direct-terms.js"
+import { elementAt, one, simplified, type Term, termsOfValue } from "./direct-terms.js"
 import { readableAt, type Side, sideOf } from "./places.js"
 import { allocate } from "./registers.js"
-import { chunksOf, termsOf } from "./ring.js"
+import { chunksOf } from "./ring.js"
 import { storeTerms } from "./staged.js"
 
 /** What a fragment of weights is filled with, and what is done with its products. */
@@ -34,6 +36,8 @@ export interface Plan {
   readonly atom: Atom
   readonly rows: Side
   readonly columns: Side
+  /** Rows of x, each as often as it has terms: they are columns of their own. */
+  readonly lines: number
   /** Groups of lanes that share the fold. */
   readonly shared: number
   /** Fragments of a group along its rows, and along the rows of x. */
@@ -81,21 +85,27 @@ export function planOf(
     all.reduce((n, a) => n * (schedule.warps?.[a.name] ?? 1), 1)
   const [tallest, shared] = [groupsAlong(rowAxes.map((a) => a.axis)), groupsAlong(of.folded)]
   if (tallest * shared * atom.lanes !== parts.schedule.threads)
-    throw new Refused("atom/lanes", `${tallest * shared} groups of ${atom.lanes} lanes are not ${parts.schedule.threads}`)
+    throw new Refused(
+      "atom/lanes",
+      `${tallest * shared} groups of ${atom.lanes} lanes are not ${parts.schedule.threads}`,
+    )
   const [rows, columns] = [sideOf(rowAxes, atom.m * tallest), sideOf(columnAxes, 1)]
   const stretch = step / 4
   const known = literalExtent(axis.extent)!
   const values = of.weights.map((w) => substitute(w.value, fixed))
   const isWhole = known % stretch === 0
   const even = isWhole ? evenOf(values, axis.name, stretch) : piece
+  const isHalf = (x: Expression) =>
+    x.kind === "load" && atom.a.storage === "bf16" && bufferOf(parts.kernel, x.buffer).storage === "bf16"
   const filled = values.map((value, n): readonly Filled[] => {
     const terms = isWhole ? termsOfValue(value, axis.name, even) : [{ factor: one, value }]
-    return terms.map((t) => ({ ...t, terms: isHeldByHalves(t.value, parts.kernel) ? 1 : of.weights[n]!.terms }))
+    return terms.map((t) => ({ ...t, terms: isHeldByHalves(t.value, isHalf) ? 1 : of.weights[n]!.terms }))
   })
   if (of.other.terms === 3 || filled.flat().some((t) => t.terms === 3))
     throw new Refused("atom/fold", "operands of which all bits count are no terms of others")
   const isOwn = filled.flat().some((t) => t.factor !== one)
-  const across = Math.ceil(columns.count / (isOwn ? 2 : atom.n))
+  const lines = columns.count * of.other.terms
+  const across = Math.ceil(lines / (isOwn ? 2 : atom.n))
   const down = rows.places / atom.m / tallest
   const longest = of.folded.reduce((n, a) => n * literalExtent(a.extent)!, 1) / shared
   if (!isOwn && longest > longestChain) throw new Refused("atom/fold", `${longest} products are too long a chain`)
@@ -106,6 +116,7 @@ export function planOf(
     atom,
     rows,
     columns,
+    lines,
     shared,
     down,
     across,
@@ -119,8 +130,8 @@ export function planOf(
     sums: 4 * down * across,
     fixed,
     wave,
-    tall: apply("floordiv", wave, literal(shared)),
-    along: apply("floormod", wave, literal(shared)),
+    tall: tallest === 1 ? literal(0) : apply("floordiv", wave, literal(shared)),
+    along: tallest === 1 ? wave : apply("floormod", wave, literal(shared)),
     own: apply("floormod", laneVariable, literal(4)),
     line: apply("floordiv", inWave, literal(4)),
   }
@@ -156,23 +167,37 @@ function apartOf(filled: readonly Term[], axis: string, even: number): number {
 }
 
 /** Emits all steps of a group. */
-export function emitSteps(plan: Plan, rows: Rows, sums: readonly string[], scope: Scope, lowerer: Lowerer): void {
+export function emitSteps(given: Plan, rows: Rows, sums: readonly string[], start: Scope, lowerer: Lowerer): void {
+  const scope: Scope = { ...start, bound: new Set(start.bound) }
+  const name = (stem: string, x: Expression) => named(lowerer.fresh(stem), x, scope, lowerer)
+  const plan: Plan = {
+    ...given,
+    tall: given.tall.kind === "literal" ? given.tall : name("tall", given.tall),
+    along: name("along", given.along),
+    own: name("own", given.own),
+    line: name("line", given.line),
+  }
   const { of, step, unroll, shared, along } = plan
   const chunks = chunksOf(of.folded, step)
   const count = literalExtent(chunks.count)!
   const turns = Math.ceil(count / (unroll * shared))
   const turn = lowerer.fresh("turn")
   const body: Statement[] = []
-  const bound = new Set(scope.bound).add(turn)
+  const bound = () => new Set(scope.bound).add(turn)
   const isEven = count % (unroll * shared) === 0
   const numbers = Array.from({ length: unroll }, (_, u) =>
     add(mul(add(mul(variable(turn), literal(unroll)), literal(u)), literal(shared)), along),
   )
   const registers = openRegisters(plan, scope, lowerer)
+  const lines = emitLines(plan, scope, lowerer)
   const emit = (which: readonly Expression[], out: Statement[]) => {
-    const inside: Scope = { ...scope, out, bound: new Set(bound) }
-    const steps = which.map((number) => stepAt(plan, number, inside, lowerer))
-    const read = lowerValues(steps.flatMap((s) => s.values), inside, lowerer)
+    const inside: Scope = { ...scope, out, bound: bound() }
+    const steps = which.map((number) => stepAt(plan, number, lines, inside, lowerer))
+    const read = lowerValues(
+      steps.flatMap((s) => s.values),
+      inside,
+      lowerer,
+    )
     for (const [i, s] of steps.entries()) {
       const own = read.slice(i * s.values.length, (i + 1) * s.values.length)
       emitStep(plan, { ...s, read: own }, rows, registers, sums, inside, lowerer)
@@ -193,14 +218,13 @@ interface Registers {
   /** Of each term of weights. */
   readonly a: readonly string[]
   readonly ones: string | undefined
-  /** Of each term of x. */
-  readonly b: readonly string[]
+  readonly b: string
   /** Of each fold and row of fragments, each of its terms: products of a stretch. */
   readonly c: (fold: number, down: number, term: number) => string
 }
 
 function openRegisters(plan: Plan, scope: Scope, lowerer: Lowerer): Registers {
-  const { atom, filled, of, across, down } = plan
+  const { atom, filled, across, down } = plan
   const open = (operand: "a" | "b" | "c", stem: string, size: number) =>
     allocate({ groups: { atom } }, operand, stem, size, scope.out, lowerer)
   const terms = Math.max(...filled.flat().map((t) => t.terms))
@@ -210,7 +234,7 @@ function openRegisters(plan: Plan, scope: Scope, lowerer: Lowerer): Registers {
   if (ones !== undefined)
     for (let e = 0; e < 8; e += 2)
       scope.out.push({ kind: "store", array: ones, offset: literal(e), value: vector([one, one]) })
-  const b = Array.from({ length: of.other.terms }, () => open("b", "row", 8 * across))
+  const b = open("b", "row", 8 * across)
   const made = new Map<string, string>()
   if (plan.isOwn)
     for (const [fold, own] of filled.entries())
@@ -224,6 +248,26 @@ function openRegisters(plan: Plan, scope: Scope, lowerer: Lowerer): Registers {
   return { a, ones, b, c }
 }
 
+/** Where the rows of a lane are: two of each fragment. */
+type Lines = readonly ReadonlyMap<string, Expression>[]
+
+/** The rows of a lane under names: what is read of them shows how it is aligned then. */
+function emitLines({ down, rows, tall, line }: Plan, scope: Scope, lowerer: Lowerer): Lines {
+  return Array.from({ length: 2 * down }, (_, i) => {
+    const row = add(add(mul(tall, literal(16 * down)), literal(8 * i)), line)
+    const at = [...readableAt(rows, row)]
+    return new Map(at.map(([name, x]) => [name, named(lowerer.fresh(name), x, scope, lowerer)] as const))
+  })
+}
+
+/** A value under a name that may occur from here on. */
+function named(name: string, value: Expression, scope: Scope, lowerer: Lowerer): Expression {
+  const [lowered] = lowerValues([value], scope, lowerer)
+  scope.out.push({ kind: "let", name, value: lowered!, mutable: false })
+  ;(scope.bound as Set<string>).add(name)
+  return variable(name)
+}
+
 /** A step: what is read of it, in the order of folds, rows of fragments, rows of a lane, terms. */
 interface Step {
   readonly number: Expression
@@ -233,8 +277,8 @@ interface Step {
   readonly factor: (fold: number, down: number, high: number, term: number, part: number) => number
 }
 
-function stepAt(plan: Plan, number: Expression, scope: Scope, lowerer: Lowerer): Step {
-  const { of, stretch, even, filled, down, rows, tall, line, own, step } = plan
+function stepAt(plan: Plan, number: Expression, lines: Lines, scope: Scope, lowerer: Lowerer): Step {
+  const { of, stretch, even, filled, down, own, step } = plan
   const { base, outer, axis, extent } = chunksOf(of.folded, step).at(number)
   const known = literalExtent(extent)!
   const whole = known % stretch === 0
@@ -242,14 +286,8 @@ function stepAt(plan: Plan, number: Expression, scope: Scope, lowerer: Lowerer):
   const found = add(divided(base, stretch)!.quotient, own)
   const last = Math.floor((known - 1) / stretch)
   const inside = known % step === 0 ? found : apply("min", found, literal(last))
-  const named = (stem: string, value: Expression): Expression => {
-    const [lowered] = lowerValues([value], scope, lowerer)
-    scope.out.push({ kind: "let", name: stem, value: lowered!, mutable: false })
-    ;(scope.bound as Set<string>).add(stem)
-    return variable(stem)
-  }
-  const at = named(name, inside)
-  const places = new Map([...outer].map(([n, x]) => [n, named(lowerer.fresh(n), x)] as const))
+  const at = named(name, inside, scope, lowerer)
+  const places = new Map([...outer].map(([n, x]) => [n, named(lowerer.fresh(n), x, scope, lowerer)] as const))
   const values: Expression[] = []
   const positions = new Map<string, number>()
   const note = (key: string, x: Expression) => {
@@ -259,14 +297,15 @@ function stepAt(plan: Plan, number: Expression, scope: Scope, lowerer: Lowerer):
   for (const [fold, terms] of filled.entries())
     for (let i = 0; i < down; i++)
       for (const high of [0, 1]) {
-        const row = add(add(mul(tall, literal(16 * down)), literal(16 * i + 8 * high)), line)
-        const here = new Map([...plan.fixed, ...readableAt(rows, row), ...places])
+        const here = new Map([...plan.fixed, ...lines[2 * i + high]!, ...places])
         for (const [term, { value, factor }] of terms.entries()) {
           const key = `${fold} ${i} ${high} ${term}`
           const [v, f] = [substitute(value, here), substitute(factor, here)]
           for (let e = 0; e < stretch && value !== one; e++) {
             const clamped = apply("min", add(mul(at, literal(stretch)), literal(e)), literal(known - 1))
-            const own = whole ? elementAt(v, axis, at, stretch, e) : simplified(substitute(v, new Map([[axis, clamped]])))
+            const own = whole
+              ? elementAt(v, axis, at, stretch, e)
+              : simplified(substitute(v, new Map([[axis, clamped]])))
             note(`${key} element ${e}`, own)
           }
           for (let p = 0; p < stretch / even && factor !== one; p++)
@@ -296,15 +335,15 @@ function emitStep(
   for (let part = 0; part < stretch / even; part++) {
     for (let p = 0; p < even / piece; p++) {
       const from = part * even + p * piece
-      for (const [t, array] of rows.arrays.entries())
-        for (const [j, start] of starts.entries())
-          scope.out.push({
-            kind: "store",
-            array: registers.b[t]!,
-            offset: literal(8 * j),
-            value: fetch(array, add(start, literal(from)), "f32", piece),
-          })
-      for (const half of [0, 1]) emitProducts(plan, step, registers, sums, from + 4 * half, p + half === 0, scope, lowerer)
+      for (const [j, start] of starts.entries())
+        scope.out.push({
+          kind: "store",
+          array: registers.b,
+          offset: literal(8 * j),
+          value: fetch(rows.array, add(start, literal(from)), "f32", piece),
+        })
+      for (const half of [0, 1])
+        emitProducts(plan, step, registers, sums, from + 4 * half, p + half === 0, scope, lowerer)
     }
     if (isOwn)
       for (const [fold, terms] of filled.entries())
@@ -313,19 +352,25 @@ function emitStep(
 }
 
 /** Where lanes find what they multiply with: of each fragment of b. */
-function startsOf(plan: Plan, number: Expression, { stride }: Rows, scope: Scope, lowerer: Lowerer): readonly Expression[] {
-  const { columns, isOwn, across, stretch, step, own, line } = plan
+function startsOf(
+  plan: Plan,
+  number: Expression,
+  { stride }: Rows,
+  scope: Scope,
+  lowerer: Lowerer,
+): readonly Expression[] {
+  const { lines, isOwn, across, stretch, step, own, line } = plan
   return Array.from({ length: across }, (_, j) => {
     const row = isOwn
       ? add(literal(2 * j), apply("floormod", line, literal(2)))
-      : columns.count === 1
+      : lines === 1
         ? literal(0)
-        : apply("min", add(literal(8 * j), line), literal(columns.count - 1))
+        : apply("min", add(literal(8 * j), line), literal(lines - 1))
     const there = add(mul(row, literal(stride)), add(mul(number, literal(step)), mul(own, literal(stretch))))
     const name = lowerer.fresh("start")
     const isMine = apply("eq", apply("floordiv", line, literal(2)), own)
-    const isRow = 2 * j + 1 < columns.count ? isMine : apply("and", isMine, apply("lt", row, literal(columns.count)))
-    const value = isOwn ? apply("select", isRow, there, literal(columns.count * stride)) : there
+    const isRow = 2 * j + 1 < lines ? isMine : apply("and", isMine, apply("lt", row, literal(lines)))
+    const value = isOwn ? apply("select", isRow, there, literal(lines * stride)) : there
     const [lowered] = lowerValues([value], scope, lowerer)
     scope.out.push({ kind: "let", name, value: lowered!, mutable: false })
     return mul(variable(name), literal(1))
@@ -346,16 +391,16 @@ function emitProducts(
   const { atom, filled, down, across, apart, isOwn } = plan
   const inPiece = from % piece
   let hasOnes = false
+  // The smallest terms first.
   const multiply = (c: Place, a: readonly string[], j: number, fresh: boolean) => {
-    const pairs = termsOf(a, registers.b)
-    for (const [n, [p, q]] of pairs.entries())
+    for (const [n, array] of [...a].reverse().entries())
       scope.out.push({
         kind: "multiply",
         atom: atom.name,
         ...(fresh && n === 0 ? { fresh } : {}),
         c,
-        a: { array: p, offset: literal(0) },
-        b: { array: q, offset: literal(8 * j + inPiece) },
+        a: { array, offset: literal(0) },
+        b: { array: registers.b, offset: literal(8 * j + inPiece) },
       })
   }
   for (const [fold, terms] of filled.entries())
@@ -382,21 +427,29 @@ function emitProducts(
 
 /** Adds the products of a stretch to sums, each times its factor. */
 function emitFactors(
-  { across, columns }: Plan,
+  { across, lines }: Plan,
   { factor, read }: Step & { readonly read: readonly Expression[] },
   registers: Registers,
   to: string,
-  { fold, i, part, terms }: { readonly fold: number; readonly i: number; readonly part: number; readonly terms: readonly Filled[] },
+  {
+    fold,
+    i,
+    part,
+    terms,
+  }: { readonly fold: number; readonly i: number; readonly part: number; readonly terms: readonly Filled[] },
   scope: Scope,
 ): void {
   for (let j = 0; j < across; j++)
     for (let e = 0; e < 4; e++) {
-      if (2 * j + (e & 1) >= columns.count) continue
+      if (2 * j + (e & 1) >= lines) continue
       const offset = literal(4 * (i * across + j) + e)
-      const value = terms.reduce<Expression>((sum, t, term) => {
-        const c = fetch(registers.c(fold, i, term), literal(4 * j + e), "f32")
-        return add(sum, t.factor === one ? c : mul(read[factor(fold, i, e >> 1, term, part)]!, c))
-      }, fetch(to, offset, "f32"))
+      const value = terms.reduce<Expression>(
+        (sum, t, term) => {
+          const c = fetch(registers.c(fold, i, term), literal(4 * j + e), "f32")
+          return add(sum, t.factor === one ? c : mul(read[factor(fold, i, e >> 1, term, part)]!, c))
+        },
+        fetch(to, offset, "f32"),
+      )
       scope.out.push({ kind: "store", array: to, offset, value })
     }
 }

@@ -7,9 +7,8 @@
  * below 128 is the last bits of a half with 7 of them, 128 + n: no conversion, and what that adds is one more factor of 1.
  */
 import { add, apply, isLiteral, literal, mul, rewrite, substitute, variable } from "../../ir/expression.js"
-import type { Kernel } from "../../ir/kernel.js"
-import { bufferOf } from "../../ir/kernel.js"
-import { divided } from "../../ir/linear.js"
+import { mostOf } from "../../ir/fragments/held.js"
+import { divided, linear } from "../../ir/linear.js"
 import type { Expression } from "../../ir/nodes.js"
 
 /** `factor` · `value`: a factor of none is 1 for all elements. */
@@ -21,17 +20,26 @@ export interface Term {
 export const one = literal(1, "f32")
 const times = (x: Expression, y: Expression) => (x === one ? y : y === one ? x : mul(x, y))
 
-/** Quotients and remainders that the form of what is divided shows. */
+/**
+ * Quotients and remainders that the form of what is divided shows.
+ *
+ *   (32 s + 5) / 8   →   4 s         (32 s + 5) / 256   →   s / 8         (32 s + 5) mod 256   →   32 (s mod 8) + 5
+ */
 export const simplified = (x: Expression): Expression =>
   rewrite(x, (y, again) => {
     if (y.kind !== "operation" || (y.operation !== "floordiv" && y.operation !== "floormod")) return undefined
     const by = y.args[1]!
     if (y.dtype !== "i32" || !isLiteral(by)) return undefined
     const of = again(y.args[0]!)
-    const parts = divided(of, by.value)
-    if (parts === undefined) return apply(y.operation, of, by)
-    return y.operation === "floordiv" ? parts.quotient : literal(parts.rest)
+    // What all terms and the divisor are multiples of.
+    const common = [...linear(of).terms.values()].reduce((g, c) => divisorOf(g, c), by.value)
+    const { quotient, rest } = divided(of, common)!
+    if (common === 1) return apply(y.operation, of, by)
+    const inner = apply(y.operation, quotient, literal(by.value / common))
+    return y.operation === "floordiv" ? inner : add(mul(inner, literal(common)), literal(rest))
   })
+
+const divisorOf = (a: number, b: number): number => (b === 0 ? Math.abs(a) : divisorOf(b, a % b))
 
 /** The value at element number `at` of a stretch of `size` that begins at a multiple of it. */
 export const elementAt = (value: Expression, axis: string, stretch: Expression, size: number, at: number): Expression =>
@@ -91,20 +99,6 @@ function shiftedOf(x: Expression): Expression | undefined {
   return apply("fromBits", bits)
 }
 
-/** What an integer is at most, as its last operation shows. */
-function mostOf(x: Expression): number {
-  if (x.kind !== "operation") return Number.POSITIVE_INFINITY
-  const [p, q] = x.args
-  if (x.operation === "bitand" && isLiteral(q!)) return q.value
-  if (x.operation === "shl" && isLiteral(q!)) return mostOf(p!) * 2 ** q.value
-  if (x.operation === "bitor") {
-    // Bits side by side.
-    const [a, b] = [mostOf(p!), mostOf(q!)]
-    return 2 ** Math.max(Math.ceil(Math.log2(a + 1)), Math.ceil(Math.log2(b + 1))) - 1
-  }
-  return Number.POSITIVE_INFINITY
-}
-
 /** f32(a) + f32(b) · 16, where a has 4 bits   →   f32(a | b << 4). */
 const joined = (value: Expression): Expression =>
   rewrite(value, (x, again) => {
@@ -121,57 +115,3 @@ const joined = (value: Expression): Expression =>
 
 const integerOf = (x: Expression): Expression | undefined =>
   x.kind === "operation" && x.operation === "toF32" && x.args[0]!.dtype === "u32" ? x.args[0] : undefined
-
-/** Whether bf16 holds each value as it is. */
-export function isHeldByHalves(x: Expression, kernel: Kernel): boolean {
-  const held = (y: Expression) => isHeldByHalves(y, kernel)
-  if (isLiteral(x)) return x.dtype === "f32" && halfOf(x.value) === x.value
-  if (x.kind === "load") return x.dtype === "f32" && bufferOf(kernel, x.buffer).storage === "bf16"
-  if (x.kind !== "operation") return false
-  const [p, q] = x.args
-  switch (x.operation) {
-    case "neg":
-    case "abs":
-      return held(p!)
-    case "select":
-      return x.args.slice(1).every(held)
-    case "mul":
-      return isLiteral(q!) && Number.isInteger(Math.log2(Math.abs(q.value))) && held(p!)
-    case "toF32":
-      return mostOf(p!) <= 256 || isSignedByte(p!)
-    case "fromBits":
-      return endsInZeros(p!)
-    default:
-      return false
-  }
-}
-
-/** A number with the bits alone that a bf16 has. */
-function halfOf(x: number): number {
-  const bits = new DataView(new ArrayBuffer(4))
-  bits.setFloat32(0, x)
-  bits.setUint16(2, 0)
-  return bits.getFloat32(0)
-}
-
-/** i32(word << 24 − 8 i) >> 24. */
-const isSignedByte = (x: Expression): boolean =>
-  x.kind === "operation" && x.operation === "shr" && x.dtype === "i32" && isLiteral(x.args[1]!) && x.args[1].value >= 24
-
-/** Whether the last 16 bits are zeros. */
-export function endsInZeros(x: Expression): boolean {
-  if (isLiteral(x)) return x.dtype === "u32" && x.value % 65536 === 0
-  if (x.kind !== "operation" || x.dtype !== "u32") return false
-  const [p, q] = x.args
-  switch (x.operation) {
-    case "shl":
-      return isLiteral(q!) && q.value >= 16 && q.value < 32
-    case "bitand":
-      return endsInZeros(p!) || endsInZeros(q!)
-    case "bitor":
-    case "add":
-      return endsInZeros(p!) && endsInZeros(q!)
-    default:
-      return false
-  }
-}

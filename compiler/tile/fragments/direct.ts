@@ -86,9 +86,10 @@ function emitResults(
   lowerer: Lowerer,
   parts: Build,
 ): void {
-  const { rows, columns, shared } = plan
+  const { rows, columns, lines, shared } = plan
   const points = rows.places * columns.count
-  const arrays = sums.map(() => shareMemory("part", { dtype: "f32", size: shared * points }, parts))
+  const { terms } = of.other
+  const arrays = sums.map(() => shareMemory("part", { dtype: "f32", size: shared * rows.places * lines }, parts))
   for (const [n, from] of sums.entries()) emitParts(plan, from, arrays[n]!, scope, lowerer)
   scope.out.push({ kind: "barrier" })
   const turn = lowerer.fresh("turn")
@@ -103,9 +104,12 @@ function emitResults(
   const at = new Map([...fixed, ...down.at, ...across.at])
   const solved = new Map(scope.solved)
   for (const [n, fold] of of.folds.entries()) {
-    const total = Array.from({ length: shared }, (_, i) =>
-      fetch(arrays[n]!, add(variable(point), literal(i * points)), "f32"),
-    ).reduce((x, y) => add(x, y))
+    // The terms of a row one behind the other.
+    const first = add(mul(column, literal(terms * rows.places)), row)
+    const total = Array.from({ length: shared * terms }, (_, i) => {
+      const behind = Math.floor(i / terms) * rows.places * lines + (i % terms) * rows.places
+      return fetch(arrays[n]!, add(terms === 1 ? variable(point) : first, literal(behind)), "f32") as Expression
+    }).reduce((x, y) => add(x, y))
     const name = lowerer.fresh("total")
     whole.push({ kind: "let", name, value: total, mutable: false })
     solved.set(scansAsReductions(substitute(fold, at)) as Reduce, [variable(name, "f32")])
@@ -127,17 +131,16 @@ function emitResults(
 
 /** Puts what a group of lanes has of all points into memory, its columns one behind the other. */
 function emitParts(plan: Plan, from: string, to: string, scope: Scope, lowerer: Lowerer): void {
-  const { down, tall, rows, columns, isOwn, along, own, line } = plan
-  const points = rows.places * columns.count
+  const { down, tall, rows, lines, isOwn, along, own, line } = plan
+  const points = rows.places * lines
   const body: Statement[] = []
   for (let i = 0; i < down; i++)
     for (let j = 0; j < plan.across; j++)
       for (let e = 0; e < 4; e++) {
         const column = isOwn ? literal(2 * j + (e & 1)) : add(literal(8 * j + (e & 1)), mul(own, literal(2)))
-        if (isOwn && 2 * j + (e & 1) >= columns.count) continue
-        if (!isOwn && 8 * j + (e & 1) >= columns.count) continue
+        if ((isOwn ? 2 : 8) * j + (e & 1) >= lines) continue
         const register = literal(4 * (i * plan.across + j) + e)
-        let value = fetch(from, register, "f32") as Expression
+        let value: Expression = fetch(from, register, "f32") as Expression
         if (isOwn)
           for (const mask of [1, 2]) {
             const [mine, other] = [lowerer.fresh("mine"), lowerer.fresh("other")]
@@ -149,7 +152,7 @@ function emitParts(plan: Plan, from: string, to: string, scope: Scope, lowerer: 
         const offset = add(add(mul(along, literal(points)), mul(column, literal(rows.places))), row)
         const store: Statement = { kind: "store", array: to, offset, value }
         const isFirst = isOwn ? apply("eq", own, literal(0)) : literal(1, "bool")
-        const isThere = isOwn || 8 * (j + 1) <= columns.count ? literal(1, "bool") : apply("lt", column, literal(columns.count))
+        const isThere = isOwn || 8 * (j + 1) <= lines ? literal(1, "bool") : apply("lt", column, literal(lines))
         body.push(...guarded(apply("and", isFirst, isThere), [store]))
       }
   scope.out.push(...body)

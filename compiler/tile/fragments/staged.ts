@@ -9,7 +9,7 @@
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, freeVariables, literal, mul, ramp, splat, substitute, variable } from "../../ir/expression.js"
-import type { BoxCopy, Half, Statement } from "../../ir/loop.js"
+import type { BoxCopy, Half, Place, Statement } from "../../ir/loop.js"
 import type { Expression, Load } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
 import type { Build } from "../block.js"
@@ -332,26 +332,35 @@ function emitComputed(
 }
 
 /** Stores values in so many terms: each holds what those before it have lost, of an infinite value nothing. */
-export function storeTerms(
+export const storeTerms = (
   arrays: readonly string[],
   offset: Expression,
   values: Expression,
   out: Statement[],
   lowerer: Lowerer,
-): void {
+): void =>
+  storeTermsAt(
+    arrays.map((array) => ({ array, offset })),
+    values,
+    out,
+    lowerer,
+  )
+
+/** The same, each at a place of its own. */
+export function storeTermsAt(places: readonly Place[], values: Expression, out: Statement[], lowerer: Lowerer): void {
   const named = (stem: string, value: Expression): Expression => {
     const name = lowerer.fresh(stem)
     out.push({ kind: "let", name, value, mutable: false })
     return variable(name, "f32", value.width)
   }
   let left = values
-  for (const [i, array] of arrays.slice(0, -1).entries()) {
+  for (const [i, place] of places.slice(0, -1).entries()) {
     const all = left.kind === "variable" ? left : named("all", left)
     const high = named("high", apply("fromBits", apply("bitand", apply("bits", all), literal(0xffff0000, "u32"))))
     const infinite = apply("eq", apply("abs", all), literal(Number.POSITIVE_INFINITY, "f32"))
     const lost = apply("sub", all, high)
     left = i === 0 ? apply("select", infinite, literal(0, "f32"), lost) : lost
-    out.push({ kind: "store", array, offset, value: high })
+    out.push({ kind: "store", ...place, value: high })
   }
-  out.push({ kind: "store", array: arrays.at(-1)!, offset, value: left })
+  out.push({ kind: "store", ...places.at(-1)!, value: left })
 }

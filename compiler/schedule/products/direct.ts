@@ -1,0 +1,84 @@
+/**
+ * Few rows times many weights that are decoded: the weights go from memory straight into fragments.
+ *
+ *   y[o] = sum_k(x[k] · w[o, k]), w in 4 bits   →   blocks of 16 o, 8 groups that share k, 32 k of a lane at a time and 4 steps under way
+ */
+import { literalExtent } from "../../ir/dim.js"
+import { variable } from "../../ir/expression.js"
+import { atoms } from "../../ir/fragments/atoms.js"
+import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
+import { storageBytes } from "../../ir/loop.js"
+import type { AtomTarget } from "../../ir/machine.js"
+import type { Expression, Load } from "../../ir/nodes.js"
+import { nodesOf } from "../../ir/query.js"
+import type { StoreSchedule } from "../../ir/schedule.js"
+import { Refused } from "../../tile/block.js"
+import { type DirectProducts, directOf } from "../../tile/fragments/direct-operands.js"
+import { elementAt } from "../../tile/fragments/direct-terms.js"
+import type { Chunked } from "../shares.js"
+import { madeOf, volume } from "./atoms.js"
+import { atomRules } from "./rules.js"
+
+const rules = atomRules.direct
+
+/** The schedule of a store of few rows; undefined where its folds are no such products, or nothing is decoded. */
+export function directSchedule(store: Store, kernel: Kernel, target: AtomTarget): Chunked | undefined {
+  const atom = target.names.map((n) => atoms.get(n)!).find((a) => !a.asynchronous && a.c.layout !== undefined)
+  if (atom === undefined || target.terms === 3) return undefined
+  for (const { name } of [...store.axes].reverse()) {
+    const of = productsOf(store, name, kernel, target)
+    if (of === undefined || !isWorth(of)) continue
+    const axis = of.folded.at(-1)!
+    const extent = literalExtent(axis.extent)!
+    const stretch = stretchOf(of, axis.name, extent, kernel)
+    const steps = (volume(of.folded) / extent) * Math.ceil(extent / (4 * stretch))
+    const shared = Math.min(rules.groups, 2 ** Math.floor(Math.log2(Math.max(1, steps))))
+    const turns = rules.steps.find((n) => steps % (n * shared) === 0 && n * of.folds.length <= rules.steps[0]) ?? 1
+    const row = of.rows.at(-1)!.name
+    const single = store.axes.filter((a) => a.name !== row && !of.columns.includes(a))
+    const schedule: StoreSchedule = {
+      atom: { name: atom.name, rows: row, direct: true },
+      tile: {
+        ...Object.fromEntries(single.map((a) => [a.name, { block: 1 }])),
+        ...Object.fromEntries(of.columns.map((a) => [a.name, { block: volume([a]) }])),
+        [row]: { block: atom.m * (rules.groups / shared) },
+      },
+      warps: { [axis.name]: shared, ...(shared < rules.groups ? { [row]: rules.groups / shared } : {}) },
+      reduce: { [axis.name]: { chunk: 4 * stretch, ...(turns > 1 ? { innerUnroll: turns } : {}) } },
+    }
+    return { threads: rules.groups * atom.lanes, schedule }
+  }
+  return undefined
+}
+
+function productsOf(store: Store, row: string, kernel: Kernel, target: AtomTarget): DirectProducts | undefined {
+  try {
+    return directOf([store], row, kernel, madeOf(target))
+  } catch (e) {
+    if (e instanceof Refused) return undefined
+    throw e
+  }
+}
+
+/** Whether rows are few and weights many, and made of integers. */
+function isWorth({ rows, columns, folded, weights }: DirectProducts): boolean {
+  const isKnown = folded.every((a) => literalExtent(a.extent) !== undefined)
+  if (!isKnown || volume(columns) > rules.columns || volume(rows) < rules.rows) return false
+  if (literalExtent(folded.at(-1)!.extent)! < rules.elements) return false
+  const loads = (x: Expression) => nodesOf([x], "load")
+  return weights.every((w) => loads(w.value).some((l) => l.dtype === "u32"))
+}
+
+/** Neighbours of a lane: as many as one load of 16 bytes has of the largest that is read of them, and no more than four lanes have of the axis. */
+function stretchOf({ weights }: DirectProducts, axis: string, extent: number, kernel: Kernel): number {
+  const bytesOf = (size: number): number => {
+    const read = new Map<string, Set<Load>>()
+    for (const { value } of weights)
+      for (let at = 0; at < size; at++)
+        for (const l of nodesOf([elementAt(value, axis, variable("any"), size, at)], "load"))
+          read.set(l.buffer, (read.get(l.buffer) ?? new Set()).add(l))
+    return Math.max(...[...read].map(([buffer, all]) => all.size * storageBytes(bufferOf(kernel, buffer).storage)))
+  }
+  const fits = rules.stretches.filter((n) => 4 * n <= extent && extent % n === 0 && bytesOf(n) <= rules.bytesOfLoad)
+  return fits.find((n) => extent % (4 * n) === 0) ?? fits[0] ?? rules.stretches.at(-1)!
+}

@@ -1,0 +1,107 @@
+/**
+ * Products of few rows with weights in a format, as kernels: y[s, o] = Σ_k x[s, k] · w[o, k], w decoded where it is read.
+ *
+ *   formatProduct({ format: "q4_k", rows: 1, out: 64, depth: 512 })
+ */
+import { allocateBuffer, type Memory, writeElement } from "../../compiler/interpret/memory.js"
+import { add, apply, literal, load, mul, reduce, variable } from "../../compiler/ir/expression.js"
+import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
+import type { Storage } from "../../compiler/ir/loop.js"
+import { sum } from "../../compiler/ir/monoid.js"
+import type { Expression } from "../../compiler/ir/nodes.js"
+import { expressions, fieldOf, fieldsOfWord } from "../../compiler/ir/tensor/formats.js"
+import type { Plane } from "../../runtime/weights/formats/format.js"
+import { storageOf } from "../../runtime/weights/formats/layout.js"
+import { formatNamed } from "../../runtime/weights/formats/named.js"
+import { scrambled } from "../laws/choices.js"
+
+export interface FormatShape {
+  /** A format's name, or a storage. */
+  readonly format: string
+  readonly rows: number
+  readonly out: number
+  /** Of the folded axes, the last one in order in memory. */
+  readonly depth: readonly number[]
+  /** Folds side by side: silu(first) · second. */
+  readonly folds?: 1 | 2
+  readonly x?: Storage
+  readonly y?: Storage
+  /** Whether x is scaled by a row that all share. */
+  readonly scaled?: boolean
+}
+
+const ceil = (x: number, y: number) => Math.ceil(x / y)
+const div = (x: Expression, by: number) => (by === 1 ? x : apply("floordiv", x, literal(by)))
+
+/** A weight at row o, column k. */
+function weight(
+  name: string,
+  format: string,
+  out: number,
+  depth: number,
+  k: Expression,
+  buffers: KernelBuffer[],
+): Expression {
+  const known = formatNamed(format)
+  const o = variable("o")
+  if (known === undefined) {
+    buffers.push({ name, dtype: "f32", storage: format as Storage, shape: [out, depth] })
+    return load(name, [o, k], "f32")
+  }
+  const field = (plane: Plane): Expression => {
+    const per = plane.per === "row" ? depth : plane.per
+    const inWord = fieldsOfWord(plane)
+    const height = plane.rows === "all" ? out : plane.rows
+    const storage = storageOf(plane.field) as Storage
+    const dtype = storage === "u32" ? "u32" : "f32"
+    const words = ceil(ceil(depth, per), inWord)
+    const buffer = `${name}_${plane.name}`
+    buffers.push({ name: buffer, dtype, storage, shape: [plane.shared ? 1 : ceil(out, height), words] })
+    const row = plane.shared || height >= out ? literal(0) : div(o, height)
+    const word = load(buffer, [row, per * inWord >= depth ? literal(0) : div(k, per * inWord)], dtype)
+    const at = apply("floormod", per >= depth ? literal(0) : div(k, per), literal(inWord))
+    return storage === "u32" ? fieldOf(plane, word, at) : word
+  }
+  return known.decode(expressions, Object.fromEntries(known.planes.map((p) => [p.name, field(p)])))
+}
+
+export function formatProduct(shape: FormatShape): Kernel {
+  const { format, rows, out, depth, folds = 1, x = "bf16", y = "f32", scaled = false } = shape
+  const all = depth.reduce((n, d) => n * d, 1)
+  const buffers: KernelBuffer[] = [{ name: "x", dtype: "f32", storage: x, shape: rows > 1 ? [rows, all] : [all] }]
+  const names = depth.map((_, i) => `k${i}`)
+  const k = names.reduce<Expression>((sum, n, i) => add(mul(sum, literal(depth[i]!)), variable(n)), literal(0))
+  let left: Expression = load("x", rows > 1 ? [variable("s"), k] : [k], "f32")
+  if (scaled) {
+    buffers.push({ name: "g", dtype: "f32", storage: "f32", shape: [all] })
+    left = mul(left, load("g", [k], "f32"))
+  }
+  const made = Array.from({ length: folds }, (_, i) =>
+    names.reduceRight<Expression>(
+      (value, n, j) => reduce(n, literal(depth[j]!), sum, [value]),
+      mul(left, weight(`w${i}`, format, out, all, k, buffers)),
+    ),
+  )
+  const value = made.length === 1 ? made[0]! : apply("sub", apply("max", made[0]!, literal(0, "f32")), made[1]!)
+  buffers.push({ name: "y", dtype: "f32", storage: y, shape: rows > 1 ? [rows, out] : [out] })
+  const axes = [...(rows > 1 ? [{ name: "s", extent: literal(rows) }] : []), { name: "o", extent: literal(out) }]
+  const store: Store = { kind: "store", buffer: "y", axes, index: axes.map((a) => variable(a.name)), value }
+  return { name: `${format.replaceAll("-", "_")}_${rows}_${out}_${all}`, spans: [], buffers, items: [store] }
+}
+
+/** Random words, and small numbers where scales are: sums are integers, or have few bits. */
+export function formatMemories(kernel: Kernel, seed: number): Map<string, Memory> {
+  return new Map(
+    kernel.buffers.map((b, i): [string, Memory] => {
+      const next = scrambled(seed + 31 * i)
+      const memory = allocateBuffer(
+        b.dtype,
+        b.storage,
+        b.shape.reduce((n, x) => n * x, 1),
+      )
+      for (let at = 0; at < memory.size && b.name !== "y"; at++)
+        writeElement(memory, at, b.dtype === "u32" ? next() : b.name === "x" ? (next() % 9) - 4 : 1 + (next() % 2))
+      return [b.name, memory]
+    }),
+  )
+}
