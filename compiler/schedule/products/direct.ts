@@ -33,7 +33,9 @@ export function directSchedule(store: Store, kernel: Kernel, target: AtomTarget)
     const stretch = stretchOf(of, axis.name, extent, kernel)
     const steps = (volume(of.folded) / extent) * Math.ceil(extent / (4 * stretch))
     const shared = Math.min(rules.groups, 2 ** Math.floor(Math.log2(Math.max(1, steps))))
-    const turns = rules.steps.find((n) => steps % (n * shared) === 0 && n * of.folds.length <= rules.steps[0]) ?? 1
+    // Each two rows, and each of their terms, have sums of their own.
+    const beside = of.folds.length * Math.max(1, (volume(of.columns) * of.other.terms) / 4)
+    const turns = rules.steps.find((n) => steps % (n * shared) === 0 && n * beside <= rules.steps[0]) ?? 1
     const row = of.rows.at(-1)!.name
     const single = store.axes.filter((a) => a.name !== row && !of.columns.includes(a))
     const schedule: StoreSchedule = {
