@@ -5,7 +5,7 @@
  *   registers({ o: 32, s: 4 }, 8)               →   { o: 8, s: 1 }
  */
 
-import { hinted, literalExtent } from "../ir/dim.js"
+import { hinted, literalExtent, maximum } from "../ir/dim.js"
 import type { Load, LocalRead } from "../ir/nodes.js"
 import type { StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
@@ -19,6 +19,8 @@ export interface Chunked {
 const size = (a: Axis) => Math.max(1, hinted(a.extent))
 /** Elements of some axes at the hints. */
 export const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
+/** The same where sizes are at their largest: that is what takes time. */
+export const volumeAtMost = (axes: readonly Axis[]) => axes.reduce((n, a) => n * Math.max(1, maximum(a.extent)), 1)
 /** The largest power of two up to n. */
 export const power = (n: number) => 2 ** Math.floor(Math.log2(Math.max(1, n)))
 

@@ -89,8 +89,16 @@ export function formatProduct(shape: FormatShape): Kernel {
   return { name: `${format.replaceAll("-", "_")}_${rows}_${out}_${all}`, spans: [], buffers, items: [store] }
 }
 
-/** Random words, and small numbers where scales are: sums are integers, or have few bits. */
-export function formatMemories(kernel: Kernel, seed: number): Map<string, Memory> {
+/** Bits of words that are kept, and set: scales of integers, and numbers of 8 bits, stay so small that sums of hundreds are what f32 holds. */
+function bitsOf(buffer: string, format: string): readonly [kept: number, set: number] {
+  const plane = formatNamed(format)?.planes.find((p) => buffer.endsWith(`_${p.name}`))
+  if (plane?.field === "e4m3") return [0x9f9f9f9f, 0]
+  const isScale = plane !== undefined && plane.per !== 1
+  return isScale ? [0x03030303, 0x01010101] : [0xffffffff, 0]
+}
+
+/** Random words, and small numbers where scales are: sums are integers, or have few bits. Some of x need 9 bits. */
+export function formatMemories(kernel: Kernel, format: string, seed: number): Map<string, Memory> {
   return new Map(
     kernel.buffers.map((b, i): [string, Memory] => {
       const next = scrambled(seed + 31 * i)
@@ -99,8 +107,11 @@ export function formatMemories(kernel: Kernel, seed: number): Map<string, Memory
         b.storage,
         b.shape.reduce((n, x) => n * x, 1),
       )
-      for (let at = 0; at < memory.size && b.name !== "y"; at++)
-        writeElement(memory, at, b.dtype === "u32" ? next() : b.name === "x" ? (next() % 9) - 4 : 1 + (next() % 2))
+      const [kept, set] = bitsOf(b.name, format)
+      const rowOf = () => (b.storage === "f32" && next() % 32 === 0 ? 257 : (next() % 9) - 4)
+      const value = () =>
+        b.dtype === "u32" ? ((next() & kept) | set) >>> 0 : b.name === "x" ? rowOf() : 1 + (next() % 2)
+      for (let at = 0; at < memory.size && b.name !== "y"; at++) writeElement(memory, at, value())
       return [b.name, memory]
     }),
   )

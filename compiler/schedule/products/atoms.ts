@@ -8,7 +8,7 @@
  *
  * Which products those are `tile/fragments` says. Several folds of a store share the registers of its lanes.
  */
-import { literalExtent, maximum } from "../../ir/dim.js"
+import { literalExtent } from "../../ir/dim.js"
 import { type Atom, atoms } from "../../ir/fragments/atoms.js"
 import type { Kernel, Store } from "../../ir/kernel.js"
 import type { AtomTarget } from "../../ir/machine.js"
@@ -16,9 +16,9 @@ import type { StoreSchedule } from "../../ir/schedule.js"
 import type { Axis } from "../../ir/tensor.js"
 import { Refused } from "../../tile/block.js"
 import { longestWhole } from "../../tile/fragments/chains.js"
-import { type Contraction, contractionOf, type Made } from "../../tile/fragments/operands.js"
+import { type Contraction, contractionOf, type Made, madeOf } from "../../tile/fragments/operands.js"
 import { columnsHeld, placesFor } from "../../tile/fragments/places.js"
-import { type Chunked, power, product, type Shares } from "../shares.js"
+import { type Chunked, power, product, type Shares, volumeAtMost as volume } from "../shares.js"
 import { directSchedule } from "./direct.js"
 import { atomRules as rules } from "./rules.js"
 
@@ -85,9 +85,6 @@ function productOf(
   }
 }
 
-/** What the machine's units make of operands. */
-export const madeOf = ({ storage, terms = 2 }: AtomTarget): Made => ({ storage, terms })
-
 type KindRules = typeof rules.groups | typeof rules.warps | typeof rules.few | typeof rules.matrices
 
 /** How blocks of a product are laid out. */
@@ -121,7 +118,7 @@ function layoutsOf(
     if (atom === undefined) return []
     const chunk = Math.min(by.chunk, of.whole ? longestWhole : by.chunk, placesFor(extent, atom.k))
     // What is put aside takes no registers; what is added chunk by chunk does.
-    const apart = of.whole && volume(folded.slice(0, -1)) * Math.ceil(size(folded.at(-1)!) / chunk) > 1
+    const apart = of.whole && volume(folded.slice(0, -1)) * Math.ceil(volume([folded.at(-1)!]) / chunk) > 1
     const several = of.products.length * (apart ? 2 : 1)
     const groups = groupsOf(product(rows), product(columns), several, atom, by)
     if (groups === undefined) return []
@@ -172,16 +169,12 @@ function rasterOf(of: Contraction, rows: Shares, columns: Shares): Pick<StoreSch
   return order.every((a, i) => a === of.stores[0]!.axes[i]) ? {} : { raster: order.map((a) => a.name) }
 }
 
-const size = (a: Axis) => Math.max(1, maximum(a.extent))
-/** Elements of some axes where sizes are at their largest: that is what takes time. */
-export const volume = (axes: readonly Axis[]) => axes.reduce((n, a) => n * size(a), 1)
-
 /** Gives `count` elements to the last axes first; an axis that is larger than what is left gets a power of two. */
 export function spread(axes: readonly Axis[], count: number): Shares {
   const shares = new Map<string, number>()
   let left = count
   for (const a of [...axes].reverse()) {
-    const share = Math.max(1, Math.min(power(left), size(a)))
+    const share = Math.max(1, Math.min(power(left), volume([a])))
     shares.set(a.name, share)
     left = Math.max(1, Math.floor(left / share))
   }

@@ -13,10 +13,10 @@ import type { Expression, Load } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import { Refused } from "../../tile/block.js"
-import { type DirectProducts, directOf } from "../../tile/fragments/direct-operands.js"
-import { elementAt } from "../../tile/fragments/direct-terms.js"
-import type { Chunked } from "../shares.js"
-import { madeOf, volume } from "./atoms.js"
+import { type DirectProducts, directOf } from "../../tile/fragments/direct/operands.js"
+import { elementAt } from "../../tile/fragments/direct/terms.js"
+import { madeOf } from "../../tile/fragments/operands.js"
+import { type Chunked, volumeAtMost as volume } from "../shares.js"
 import { atomRules } from "./rules.js"
 
 const rules = atomRules.direct
@@ -35,8 +35,11 @@ export function directSchedule(store: Store, kernel: Kernel, target: AtomTarget)
     const shared = Math.min(rules.groups, 2 ** Math.floor(Math.log2(Math.max(1, steps))))
     // Each two rows, and each of their terms, have sums of their own.
     const beside = of.folds.length * Math.max(1, (volume(of.columns) * of.other.terms) / 4)
-    const turns = rules.steps.find((n) => steps % (n * shared) === 0 && n * beside <= rules.steps[0]) ?? 1
     const row = of.rows.at(-1)!.name
+    const isOnce =
+      steps * beside <= shared * rules.steps[0] && blocksBeside(kernel, atom.m) <= rules.blocks * target.cores
+    const most = isOnce ? rules.steps[0] : rules.elementsInTurn / stretch
+    const turns = rules.steps.find((n) => steps % (n * shared) === 0 && n * beside <= most) ?? 1
     const single = store.axes.filter((a) => a.name !== row && !of.columns.includes(a))
     const schedule: StoreSchedule = {
       atom: { name: atom.name, rows: row, direct: true },
@@ -52,6 +55,10 @@ export function directSchedule(store: Store, kernel: Kernel, target: AtomTarget)
   }
   return undefined
 }
+
+/** Blocks of so many rows of all stores of a kernel together. */
+const blocksBeside = ({ items }: Kernel, rows: number): number =>
+  items.reduce((n, i) => n + (i.kind === "store" ? volume(i.axes) / rows : 0), 0)
 
 function productsOf(store: Store, row: string, kernel: Kernel, target: AtomTarget): DirectProducts | undefined {
   try {

@@ -14,10 +14,11 @@ import { maskOf } from "../../ir/verify/masks.js"
 import { Refused } from "../../tile/block.js"
 import { columnsAtLeast } from "../../tile/fragments/online-block.js"
 import { type OnlineProducts, onlineProductsOf } from "../../tile/fragments/online-operands.js"
+import { madeOf } from "../../tile/fragments/operands.js"
 import { placesFor } from "../../tile/fragments/places.js"
 import { growingAlong } from "../../tile/range.js"
-import { type Chunked, product } from "../shares.js"
-import { above, blocksOf, madeOf, spread, volume } from "./atoms.js"
+import { type Chunked, product, volumeAtMost as volume } from "../shares.js"
+import { above, blocksOf, spread } from "./atoms.js"
 import { atomRules as rules } from "./rules.js"
 
 /** The schedule of a store whose fold is an online one, by the machine's matrix units; undefined where they do not take it. */

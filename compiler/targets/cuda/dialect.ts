@@ -188,7 +188,10 @@ function printStore(c: Context, arrays: ReadonlyMap<string, ArrayFacts>, s: Stat
   const facts = arrays.get(s.array)!
   const joined = isJoined(c, arrays, s)
   const word = joined ? wordOf(s.value) : undefined
-  if (word !== undefined) return printWord(c, s, word)
+  if (word !== undefined) {
+    printWord(c, s, word)
+    return
+  }
   const roots = [s.value, s.offset].flatMap((x) => c.dialect.lowered(c, x))
   const [value, offset] = printed(c, roots) as [string, string]
   const array = spelled(c, s.array)

@@ -26,7 +26,7 @@ import { emitStaged } from "../staging/homes.js"
 import { type StagedLocal, shareMemory } from "../staging/staged.js"
 import { type Copies, emitStores, guarded } from "../store-copies.js"
 import { scansAsReductions } from "../values.js"
-import { emitDirect } from "./direct.js"
+import { emitDirect } from "./direct/emit.js"
 import { emitOnline } from "./online.js"
 import { type Contraction, contractionOf } from "./operands.js"
 import { columnsHeld, fixedOf, inPairs, type Place, placeAt, sideOf } from "./places.js"
@@ -53,7 +53,10 @@ export function emitFragments(
     emitOnline(given, atom, axes, schedule, locals, start, parts)
     return
   }
-  if (schedule.atom!.direct === true) return emitDirect(given, atom, axes, schedule, locals, start, parts)
+  if (schedule.atom!.direct === true) {
+    emitDirect(given, atom, axes, schedule, locals, start, parts)
+    return
+  }
   const of = contractionOf(given, schedule.atom!.rows, parts.kernel, { storage: atom.a.storage, terms: parts.terms })
   const among = (side: Contraction["rows"]) => axes.filter((a) => side.includes(a.axis))
   const [rowAxes, columnAxes] = [among(of.rows), among(of.columns)]

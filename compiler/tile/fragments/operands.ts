@@ -10,7 +10,7 @@ import { literalExtent } from "../../ir/dim.js"
 import { apply, freeVariables, mul, rewriter, substitute, variable } from "../../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../../ir/kernel.js"
 import type { Half } from "../../ir/loop.js"
-import type { Terms } from "../../ir/machine.js"
+import type { AtomTarget, Terms } from "../../ir/machine.js"
 import type { Expression, Load, Reduce } from "../../ir/nodes.js"
 import { type Operation, roundToHalf } from "../../ir/operations.js"
 import { nodesOf, outermostFolds } from "../../ir/query.js"
@@ -215,6 +215,9 @@ export interface Made {
   readonly storage: Half
   readonly terms: Terms
 }
+
+/** What the machine's units make of operands. */
+export const madeOf = ({ storage, terms = 2 }: AtomTarget): Made => ({ storage, terms })
 
 /** @throws Refused for halves whose range may not hold what is multiplied */
 export function operandOf(value: Expression, kernel: Kernel, { storage, terms }: Made): Operand {

@@ -49,7 +49,11 @@ export function emitStaged(
   reader: Reader,
   parts: Build,
   out: Statement[],
-): { readonly lowerer: Lowerer; readonly arrays: ReadonlyMap<string, StagedArray> } {
+): {
+  readonly lowerer: Lowerer
+  readonly arrays: ReadonlyMap<string, StagedArray>
+  readonly homes: ReadonlyMap<string, Home>
+} {
   const { chunk } = reader
   const homes = new Map<string, Home>()
   const arrays = new Map<string, StagedArray>()
@@ -93,7 +97,7 @@ export function emitStaged(
     if (key !== undefined) parts.prologue!.homes.set(key, homes.get(local.name)!)
   }
   fences.settle(out)
-  return { lowerer: createLowerer(parts, homes, reader.folding), arrays }
+  return { lowerer: createLowerer(parts, homes, reader.folding), arrays, homes }
 }
 
 const scalarHome = (scalar: Expression): Home => ({ array: undefined, shape: [], scalar, offset: () => literal(0) })

@@ -63,6 +63,7 @@ FUNCTION void await_launches() {}
 FUNCTION void release_launches() {}
 FUNCTION void prefetch(const void*) {}
 template <class S> FUNCTION S* in_memory(S* array) { return array; }
+FUNCTION u32 among(u32 x, u32 mask, u32 others) { return (x & mask) | others; }
 FUNCTION u32 bits(f32 x) { u32 b; memcpy(&b, &x, 4); return b; }
 FUNCTION f32 from_bits(u32 b) { f32 x; memcpy(&x, &b, 4); return x; }
 FUNCTION u16 steady(const u16* p) { return *p; }

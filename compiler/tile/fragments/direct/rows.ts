@@ -7,7 +7,7 @@
  * Beyond the end of the folded axis there are zeros, whatever weights are multiplied with them. What follows no axis of the weights is made once for all
  * blocks that a workgroup takes.
  */
-import { literalExtent } from "../../ir/dim.js"
+import { literalExtent } from "../../../ir/dim.js"
 import {
   add,
   apply,
@@ -21,19 +21,19 @@ import {
   substitute,
   variable,
   vector,
-} from "../../ir/expression.js"
-import type { Half, Statement } from "../../ir/loop.js"
-import type { Expression } from "../../ir/nodes.js"
-import { nodesOf } from "../../ir/query.js"
-import type { Axis } from "../../ir/tensor.js"
-import type { Build, Home } from "../block.js"
-import type { Lowerer, Scope } from "../lowerer.js"
-import { shareMemory } from "../staging/staged.js"
-import { lowerValues } from "../values.js"
-import type { Operand } from "./operands.js"
-import { readableAt, type Side } from "./places.js"
-import { chunksOf } from "./ring.js"
-import { storeTermsAt } from "./staged.js"
+} from "../../../ir/expression.js"
+import type { Half, Statement } from "../../../ir/loop.js"
+import type { Expression } from "../../../ir/nodes.js"
+import { nodesOf } from "../../../ir/query.js"
+import type { Axis } from "../../../ir/tensor.js"
+import type { Build, Home } from "../../block.js"
+import type { Lowerer, Scope } from "../../lowerer.js"
+import { shareMemory } from "../../staging/staged.js"
+import { lowerValues } from "../../values.js"
+import type { Operand } from "../operands.js"
+import { readableAt, type Side } from "../places.js"
+import { chunksOf } from "../ring.js"
+import { storeTermsAt } from "../staged.js"
 
 /** Rows as they are asked for. */
 export interface RowsWanted {
@@ -69,6 +69,7 @@ export const elementOfPlace = (place: number, apart: number): number => {
 export function emitRows(
   wanted: RowsWanted,
   cells: readonly string[],
+  homes: ReadonlyMap<string, Home>,
   scope: Scope,
   lowerer: Lowerer,
   parts: Build,
@@ -83,11 +84,14 @@ export function emitRows(
   const { prologue } = parts
   const value = substitute(of.value, wanted.fixed)
   const at = readableAt(side, variable("row"))
+  const common = new Set(prologue?.homes.values())
   const isCommon =
     prologue !== undefined &&
-    nodesOf([value], "localRead").length === 0 &&
+    nodesOf([value], "localRead").every((l) => common.has(homes.get(l.local)!)) &&
     [value, ...at.values()].every((x) => cells.every((c) => !freeVariables(x).has(c)))
-  const key = `rows ${identity(value)} ${[...at].map(([n, x]) => `${n} ${identity(x)}`)} ${[size, step, wanted.apart, of.terms]}`
+  // Folds of several stores name their axes as they like.
+  const alike = substitute(value, new Map(folded.map((a, i) => [a.name, variable(`folded ${i}`)])))
+  const key = `rows ${identity(alike)} ${folded.map((a) => literalExtent(a.extent))} ${[...at].map(([n, x]) => `${n} ${identity(x)}`)} ${[size, step, wanted.apart, of.terms]}`
   const known = isCommon ? prologue.homes.get(key) : undefined
   if (known !== undefined) return { array: known.array!, stride }
   const kind = { dtype: "f32", size, storage } as const
@@ -97,9 +101,10 @@ export function emitRows(
     prologue.kept.add(array)
   }
   const out = isCommon ? prologue.out : scope.out
+  if (isCommon) prologue.fences.before(array, value, out)
   emitPieces(wanted, value, { array, stride }, steps, { ...scope, out }, lowerer)
   if (zeros) emitZeros(array, lines * stride, step / 4, out)
-  out.push({ kind: "barrier" })
+  if (!isCommon) out.push({ kind: "barrier" })
   const home: Home = { array, shape: [size], scalar: undefined, offset: () => literal(0) }
   if (isCommon) prologue.homes.set(key, home)
   return { array, stride }

@@ -5,12 +5,12 @@
  *
  * Unlike other products these may have a single row that follows no axis. Folds of a store share it.
  */
-import { freeVariables, literal, mul } from "../../ir/expression.js"
-import type { Kernel, Store } from "../../ir/kernel.js"
-import type { Expression, Reduce } from "../../ir/nodes.js"
-import { outermostFolds } from "../../ir/query.js"
-import type { Axis } from "../../ir/tensor.js"
-import { Refused } from "../block.js"
+import { freeVariables, literal, mul } from "../../../ir/expression.js"
+import type { Kernel, Store } from "../../../ir/kernel.js"
+import type { Expression, Reduce } from "../../../ir/nodes.js"
+import { outermostFolds } from "../../../ir/query.js"
+import type { Axis } from "../../../ir/tensor.js"
+import { Refused } from "../../block.js"
 import {
   chainOf,
   factorsOfChain,
@@ -19,7 +19,7 @@ import {
   type Operand,
   operandOf,
   withoutPlainLocals,
-} from "./operands.js"
+} from "../operands.js"
 
 export interface DirectProducts {
   readonly stores: readonly Store[]

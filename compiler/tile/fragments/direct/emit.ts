@@ -7,27 +7,28 @@
  *      for 8 products { fragments of a ← w;  fragments of b ← x;  c += a · b };  what groups have is added up;  y
  *
  * Which elements of the fold are which column of a fragment does not matter as long as both operands agree: a lane has neighbours, which lie together in
- * memory. Where factors leave a product (direct-terms.ts), each lane has its own: then a column of b is one row of x at those elements alone that belong to one of four lanes, and zeros
+ * memory. Where factors leave a product (terms.ts), each lane has its own: then a column of b is one row of x at those elements alone that belong to one of four lanes, and zeros
  * elsewhere, so that the sums of a lane's own stretch of the fold are its own registers of c, one for each of two rows of x. Its factor is applied to them there.
  */
-import { add, apply, fetch, literal, mul, substitute, variable } from "../../ir/expression.js"
-import type { Atom } from "../../ir/fragments/atoms.js"
-import type { Store } from "../../ir/kernel.js"
-import type { Statement } from "../../ir/loop.js"
-import type { Expression, Reduce } from "../../ir/nodes.js"
-import type { StoreSchedule } from "../../ir/schedule.js"
-import { type BlockAxis, type Build, laneVariable, Refused } from "../block.js"
-import { firstPlaces } from "../iterations.js"
-import type { Lowerer, Scope } from "../lowerer.js"
-import { emitStaged } from "../staging/homes.js"
-import { type StagedLocal, shareMemory } from "../staging/staged.js"
-import { emitStores, guarded } from "../store-copies.js"
-import { scansAsReductions } from "../values.js"
-import { type DirectProducts, directOf } from "./direct-operands.js"
-import { emitRows } from "./direct-rows.js"
-import { emitSteps, type Plan, planOf } from "./direct-steps.js"
-import { fixedOf, placeAt } from "./places.js"
-import { allocate, clear } from "./registers.js"
+import { add, apply, fetch, literal, mul, substitute, variable } from "../../../ir/expression.js"
+import type { Atom } from "../../../ir/fragments/atoms.js"
+import type { Store } from "../../../ir/kernel.js"
+import type { Statement } from "../../../ir/loop.js"
+import type { Expression, Reduce } from "../../../ir/nodes.js"
+import type { StoreSchedule } from "../../../ir/schedule.js"
+import { type BlockAxis, type Build, laneVariable, Refused } from "../../block.js"
+import { firstPlaces } from "../../iterations.js"
+import type { Lowerer, Scope } from "../../lowerer.js"
+import { emitStaged } from "../../staging/homes.js"
+import { type StagedLocal, shareMemory } from "../../staging/staged.js"
+import { emitStores, guarded } from "../../store-copies.js"
+import { scansAsReductions } from "../../values.js"
+import { fixedOf, placeAt } from "../places.js"
+import { allocate, clear } from "../registers.js"
+import { type DirectProducts, directOf } from "./operands.js"
+import { type Plan, planOf } from "./plan.js"
+import { emitRows } from "./rows.js"
+import { emitSteps } from "./steps.js"
 
 /** Emits a store, and those made along with it. */
 export function emitDirect(
@@ -49,7 +50,7 @@ export function emitDirect(
   const fixed = fixedOf(axes, rowAxes, columnAxes)
   const plan = planOf(of, atom, rowAxes, columnAxes, schedule, fixed, parts)
   const values = [...of.stores.flatMap((s) => [s.value, ...s.index]), ...[...of.weights, of.other].map((x) => x.value)]
-  const { lowerer } = emitStaged(
+  const { lowerer, homes } = emitStaged(
     { values, axes, locals, chunk: undefined, folding: (axis) => schedule.reduce[axis] ?? {} },
     parts,
     start.out,
@@ -66,7 +67,7 @@ export function emitDirect(
     zeros: plan.isOwn,
     fixed,
   }
-  const rows = emitRows(wanted, cells, scope, lowerer, parts)
+  const rows = emitRows(wanted, cells, homes, scope, lowerer, parts)
   const sums = of.folds.map(() => {
     const array = allocate({ groups: { atom } }, "c", "sum", plan.sums, scope.out, lowerer)
     clear(array, plan.sums, scope.out, lowerer)

@@ -6,10 +6,10 @@
  * Only what changes is rounded and multiplied; a factor that is the same for all elements of a stretch is applied to the sum of their products. An integer
  * below 128 is the last bits of a half with 7 of them, 128 + n: no conversion, and what that adds is one more factor of 1.
  */
-import { add, apply, isLiteral, literal, mul, rewrite, substitute, variable } from "../../ir/expression.js"
-import { mostOf } from "../../ir/fragments/held.js"
-import { divided, linear } from "../../ir/linear.js"
-import type { Expression } from "../../ir/nodes.js"
+import { add, apply, isLiteral, literal, mul, rewrite, substitute, variable } from "../../../ir/expression.js"
+import { mostOf } from "../../../ir/fragments/held.js"
+import { divided, linear } from "../../../ir/linear.js"
+import type { Expression } from "../../../ir/nodes.js"
 
 /** `factor` · `value`: a factor of none is 1 for all elements. */
 export interface Term {
@@ -63,30 +63,20 @@ export function termsOfValue(value: Expression, axis: string, size: number): rea
     all.set(of, before === undefined ? factor : add(before, factor))
   }
   const visit = (x: Expression, factor: Expression): void => {
-    if (even(x)) return note(times(factor, x), one)
     const [p, q] = x.kind === "operation" ? x.args : []
-    switch (x.kind === "operation" ? x.operation : undefined) {
-      case "add":
-        visit(p!, factor)
-        return visit(q!, factor)
-      case "sub":
-        visit(p!, factor)
-        return visit(q!, apply("neg", factor))
-      case "neg":
-        return visit(p!, apply("neg", factor))
-      case "mul":
-        if (even(p!)) return visit(q!, times(factor, p!))
-        if (even(q!)) return visit(p!, times(factor, q!))
-        return note(factor, x)
-      case "toF32": {
-        const shifted = shiftedOf(p!)
-        if (shifted === undefined) return note(factor, x)
-        note(factor, shifted)
-        return note(times(literal(-128, "f32"), factor), one)
-      }
-      default:
-        return note(factor, x)
-    }
+    const operation = x.kind === "operation" ? x.operation : undefined
+    const shifted = operation === "toF32" ? shiftedOf(p!) : undefined
+    if (even(x)) note(times(factor, x), one)
+    else if (operation === "add" || operation === "sub") {
+      visit(p!, factor)
+      visit(q!, operation === "add" ? factor : apply("neg", factor))
+    } else if (operation === "neg") visit(p!, apply("neg", factor))
+    else if (operation === "mul" && even(p!)) visit(q!, times(factor, p!))
+    else if (operation === "mul" && even(q!)) visit(p!, times(factor, q!))
+    else if (shifted !== undefined) {
+      note(factor, shifted)
+      note(times(literal(-128, "f32"), factor), one)
+    } else note(factor, x)
   }
   visit(joined(value), one)
   return [...all].map(([of, factor]) => ({ factor, value: of }))

@@ -1,0 +1,130 @@
+/** Random products of few rows, whose weights go from memory straight into fragments: their loops store what the kernels store. */
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { apply, literal, withTable } from "../../compiler/ir/expression.js"
+import type { LoopKernel } from "../../compiler/ir/loop.js"
+import { printKernel } from "../../compiler/ir/print/kernel.js"
+import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
+import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { firstPossible } from "../../compiler/schedule/fallbacks.js"
+import { cudaTarget, targetFor } from "../../compiler/targets/target.js"
+import { type FormatShape, formatMemories, formatProduct } from "../support/format-products.js"
+import { buildDirect, type DirectProduct, type DirectRecipe, directRecipes } from "./direct.js"
+import { early, effectOf, isWrong, loopsOf, runLoops, wrongEffect } from "./loops.js"
+import { type Change, unseen } from "./mutate.js"
+import { law, patience, runs, seed } from "./settings.js"
+
+const options = { maxGroups: 65536, sharedBytes: 1 << 20 }
+const symbols = new Map<string, number>()
+const counts = new Map<string, number>()
+const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
+
+const describe = (recipe: DirectRecipe): string =>
+  withTable(() => {
+    const { kernel, schedule } = buildDirect(recipe)
+    return `${printKernel(kernel)}\n${JSON.stringify(schedule)}`
+  })
+
+const effectsOf = ({ kernel, shape }: DirectProduct, seed: number) =>
+  effectOf(kernel, formatMemories(kernel, shape.format, seed), symbols, "exact")
+
+function check(recipe: DirectRecipe): void {
+  withTable(() => {
+    const made = buildDirect(recipe)
+    expect(verifyKernel(made.kernel)).toEqual([])
+    const loops = loopsOf(made.kernel, { schedule: made.schedule, options })
+    if (typeof loops === "string") {
+      count(`refused ${loops}`)
+      return
+    }
+    count(made.shape.format)
+    const effect = effectsOf(made, recipe.seed)
+    for (const each of [loops.tiled, early(loops.merged)]) {
+      expect(verifyLoop(each)).toEqual([])
+      expect(wrongEffect(effect, runLoops(each, effect.before, symbols, recipe.seed))).toBeUndefined()
+    }
+  })
+}
+
+test(
+  "few rows with weights straight into fragments store what the kernels store",
+  () => {
+    law("direct", directRecipes, 15, check, describe)
+    console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
+    if (runs(15) >= 60) for (const name of ["q4_k", "q8_0"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
+  },
+  patience,
+)
+
+/** What may go wrong: a statement as it should not be, or none in its place. */
+const faults: Readonly<Record<string, Change>> = {
+  "a barrier too few": (s) => (s.kind === "barrier" ? undefined : s),
+  "one product for another": (s) => (s.kind === "multiply" ? { ...s, c: { ...s.c, offset: literal(0) } } : s),
+  "products that go on where they begin": (s) => {
+    if (s.kind !== "multiply" || s.fresh !== true) return s
+    const { fresh, ...rest } = s
+    return rest
+  },
+  "the row of another lane": (s) =>
+    s.kind === "let" && s.name.startsWith("line")
+      ? { ...s, value: apply("floormod", apply("add", s.value, literal(1)), literal(8)) }
+      : s,
+  "the stretch of another lane": (s) =>
+    s.kind === "let" && s.name.startsWith("own")
+      ? { ...s, value: s.value.dtype === "i32" ? apply("bitxor", s.value, literal(1)) : s.value }
+      : s,
+  "what lanes have not added up": (s) => (s.kind === "shuffle" && s.mask === 2 ? { ...s, mask: 4 } : s),
+}
+
+test(
+  "planted faults are found",
+  () => {
+    const tried = (recipe: DirectRecipe) => {
+      const made = buildDirect(recipe)
+      const loops = loopsOf(made.kernel, { schedule: made.schedule, options })
+      if (typeof loops === "string") return undefined
+      const effect = effectsOf(made, recipe.seed)
+      return { loops: loops.tiled, isWrong: (faulty: LoopKernel) => isWrong(effect, faulty, symbols, recipe.seed) }
+    }
+    expect(unseen(faults, fc.sample(directRecipes, { seed, numRuns: 40 }), tried)).toEqual([])
+  },
+  patience,
+)
+
+/** What the rules choose for a product on CUDA. */
+const chosen = (shape: FormatShape) => {
+  const { schedule, tile } = targetFor("cuda", { subgroupSize: 32, capability: 90 }, "fast")
+  const kernel = formatProduct(shape)
+  const found = firstPossible(kernel, schedule, tile)
+  if ("code" in found) throw new Error(found.why)
+  return { kernel, ...found }
+}
+
+test.each([
+  [{ format: "q4_k", rows: 1, out: 4096, depth: [4096] }, { chunk: 128, innerUnroll: 4 }, undefined],
+  [{ format: "q4_k", rows: 1, out: 4096, depth: [12288] }, { chunk: 128, innerUnroll: 2 }, undefined],
+  [{ format: "q4_k", rows: 1, out: 12288, depth: [4096], folds: 2 }, { chunk: 128 }, 264],
+  [{ format: "q4_k", rows: 1, out: 151936, depth: [4096] }, { chunk: 128, innerUnroll: 2 }, 264],
+  [{ format: "q8_0", rows: 1, out: 4096, depth: [4096] }, { chunk: 64, innerUnroll: 4 }, undefined],
+] as const)("weights of %j go straight into fragments", (shape, reduce, workgroups) =>
+  withTable(() => {
+    const { schedule } = chosen(shape)
+    const [store] = schedule.stores
+    expect(store!.atom).toEqual({ name: "mma.m16n8k16.bf16", rows: "o", direct: true })
+    expect(store!.reduce).toEqual({ k0: reduce })
+    expect(schedule.workgroups).toBe(workgroups)
+  }),
+)
+
+test.each([{ format: "q4_k", rows: 1, out: 80, depth: [512], scaled: true, x: "f32" }] as const)(
+  "as the rules have it, %j stores what the kernel stores",
+  (shape) =>
+    withTable(() => {
+      const { kernel, schedule, tiled } = chosen(shape)
+      expect(schedule.stores[0]!.atom?.direct).toBe(true)
+      const effect = effectOf(kernel, formatMemories(kernel, shape.format, 3), symbols, "exact")
+      const loops = cudaTarget.loopPasses.reduce((before, pass) => pass.run(before), tiled)
+      expect(wrongEffect(effect, runLoops(loops, effect.before, symbols, 3))).toBeUndefined()
+    }),
+  patience,
+)
