@@ -1,5 +1,4 @@
 /** What a checkpoint becomes as a GGUF file: its metadata, and the type of each tensor. */
-import { basename, resolve } from "node:path"
 import type { ModelDescription } from "../../compiler/internal.js"
 import { templateSourceOf } from "../../runtime/chat/template.js"
 import { WeftError } from "../../runtime/errors.js"
@@ -20,13 +19,14 @@ const quantizationVersion = 2
 
 /**
  * @param described the checkpoint's model
+ * @param name of the model, for people
  * @param onWarning called with what the file does not say
  * @throws WeftError `quantize/config`, `checkpoint/parameters`
  */
 export async function planOf(
   checkpoint: Checkpoint,
   described: ModelDescription,
-  to: Target,
+  { to, name }: { readonly to: Target; readonly name: string },
   onWarning: (message: string) => void,
 ): Promise<GgufFile> {
   const config = described.config as Config
@@ -40,7 +40,7 @@ export async function planOf(
   )
   const metadata = new Map<string, Entry>([
     ["general.architecture", { type: "text", value: architecture }],
-    ["general.name", { type: "text", value: basename(resolve(checkpoint.folder)).replace(/\.gguf$/i, "") }],
+    ["general.name", { type: "text", value: name }],
     ["general.file_type", { type: "u32", value: fileTypes[to] }],
     ["general.quantization_version", { type: "u32", value: quantizationVersion }],
     ...[...entries].map(([key, entry]) => [`${architecture}.${key}`, entry] as const),
@@ -54,7 +54,9 @@ export async function planOf(
 function samplingEntries({ generationConfig }: Checkpoint): readonly (readonly [string, Entry])[] {
   if (generationConfig === undefined) return []
   const { temperature, topK, topP, minP } = defaultsOf(generationConfig)
-  const f32s = { temp: temperature, top_p: topP, min_p: minP }
+  const { repetition_penalty: penalty } = generationConfig
+  const penalty_repeat = typeof penalty === "number" && penalty !== 1 ? penalty : undefined
+  const f32s = { temp: temperature, top_p: topP, min_p: minP, penalty_repeat }
   return [
     ...Object.entries(f32s).flatMap(([key, value]) =>
       value === undefined ? [] : [[`general.sampling.${key}`, { type: "f32", value }] as const],

@@ -12,6 +12,7 @@ import { familyFile } from "../artifact.js"
 import { flagsOf } from "../commands.js"
 import { deviceNames } from "../device.js"
 import { checkpointFolder } from "../hub/pull.js"
+import { repositoryOf } from "../hub/repository.js"
 import { load } from "../node.js"
 import { createProgress, loadReporter, say, showDownload, write } from "../output.js"
 import { type Divergence, divergenceOf } from "./divergence.js"
@@ -44,7 +45,10 @@ export async function quantize(args: readonly string[]): Promise<number> {
   const progress = createProgress()
   try {
     const folder = await checkpointFolder(source, { onProgress: showDownload(progress) })
-    const written = await writeFrom(folder, { to, out, signal: interrupt.signal, progress })
+    if (resolve(folder) === resolve(out)) throw new UsageError("--out names the file that is read")
+    // The folder of a model of the Hub is named by its revision.
+    const name = basename(repositoryOf(source)?.name ?? resolve(folder)).replace(/\.gguf$/i, "")
+    const written = await writeFrom(folder, name, { to, out, signal: interrupt.signal, progress })
     progress.done()
     const compared = await compare(folder, out, text, values, progress)
     const report: Report = { ...written, divergence: "divergence" in compared ? compared.divergence : undefined }
@@ -73,12 +77,16 @@ interface Writing {
   readonly progress: Progress
 }
 
-async function writeFrom(folder: string, { to, out, signal, progress }: Writing): Promise<Omit<Report, "divergence">> {
+async function writeFrom(
+  folder: string,
+  from: string,
+  { to, out, signal, progress }: Writing,
+): Promise<Omit<Report, "divergence">> {
   const checkpoint = await openCheckpoint(folder)
   try {
     const { describeFile } = await import("../../compiler/internal.js")
     const described = await describeFile(familyFile(checkpoint), checkpoint.config)
-    const plan = await planOf(checkpoint, described, to, (message) => say(`weft: ${message}`))
+    const plan = await planOf(checkpoint, described, { to, name: from }, (message) => say(`weft: ${message}`))
     const started = performance.now()
     const { tensors, bytes } = await writeGguf(out, checkpoint, plan, {
       signal,
@@ -93,7 +101,7 @@ async function writeFrom(folder: string, { to, out, signal, progress }: Writing)
     )
     const fallbacks = plan.tensors.filter(({ type, wanted }) => type !== wanted)
     return {
-      from: basename(resolve(folder)),
+      from,
       file: out,
       to,
       bytes,

@@ -1,5 +1,5 @@
 /** weft quantize as it is run: the file, what is told of it, and that the model is still itself. */
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
@@ -99,6 +99,14 @@ describe("refused before anything is written", () => {
     }
     expect(existsSync(join(folder, "none"))).toBe(false)
   })
+})
+
+test("a file is not written over while it is read", async () => {
+  const path = join(folder, "same.gguf")
+  writeFileSync(path, "something")
+  const { code, stderr } = await weftHere(["quantize", path, "--to", "q8_0", "--out", path])
+  expect([code, stderr]).toEqual([2, expect.stringContaining("--out names the file that is read")])
+  expect(readFileSync(path, "utf8")).toBe("something")
 })
 
 test("an interrupt leaves nothing half", async () => {

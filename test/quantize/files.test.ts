@@ -15,15 +15,19 @@ import { described } from "../../compiler/compile-file.js"
 import type { Model } from "../../dsl/index.js"
 import { families } from "../../models/index.js"
 import { rotaryFrequencies } from "../../models/rotary.js"
+import { templateSourceOf } from "../../runtime/chat/template.js"
+import { createTokenizer } from "../../runtime/text/tokenizer.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { matchParameters, type WeightTensor } from "../../runtime/weights/parameters.js"
-import { goldenNames, loadGolden, longGoldens, root } from "../support/goldens.js"
+import { long } from "../laws/settings.js"
+import { drawnGoldens, goldenNames, loadGolden, longGoldens, root } from "../support/goldens.js"
+import { tokenizerConfigJson, tokenizerJson } from "../text/tales.js"
 import { thrown } from "../weights/support.js"
 
 const folder = mkdtempSync(join(tmpdir(), "weft-quantize-"))
 afterAll(() => rmSync(folder, { recursive: true }))
-const names = [...goldenNames, ...longGoldens.map(({ name }) => name)]
+const names = long ? [...goldenNames, ...longGoldens.map(({ name }) => name)] : drawnGoldens
 
 async function describedBy({ config }: Checkpoint) {
   // The definitions as they are: nothing of them is traced here.
@@ -33,7 +37,9 @@ async function describedBy({ config }: Checkpoint) {
 
 async function planFor(checkpoint: Checkpoint, to: Target, expected?: string) {
   const warnings: string[] = []
-  const plan = await planOf(checkpoint, await describedBy(checkpoint), to, (warning) => warnings.push(warning))
+  const plan = await planOf(checkpoint, await describedBy(checkpoint), { to, name: "made" }, (warning) =>
+    warnings.push(warning),
+  )
   expect(warnings).toEqual(expected === undefined ? [] : [expect.stringContaining(expected)])
   return plan
 }
@@ -102,6 +108,38 @@ test("a file of a file is the same file", async () => {
   const { tensors } = await writeGguf(second, file, await planFor(file, "q8_0", "weights are in q8_0 already"))
   // Codes and scales of what are codes and scales already; the largest code of a block may have been rounded down.
   expect(Math.max(...tensors.map(({ error }) => error))).toBeLessThan(0.002)
+  await file.close()
+  await checkpoint.close()
+})
+
+test("what texts and defaults say goes along", async () => {
+  const { checkpoint } = await loadGolden("qwen3")
+  const texts: Readonly<Record<string, string>> = {
+    "tokenizer.json": tokenizerJson,
+    "tokenizer_config.json": tokenizerConfigJson,
+    "chat_template.jinja": "{% for m in messages %}{{ m.content }}{% endfor %}",
+  }
+  const generationConfig = {
+    do_sample: true,
+    temperature: 0.6,
+    top_k: 20,
+    top_p: 0.95,
+    eos_token_id: [4095, 4093],
+    repetition_penalty: 1.05,
+  }
+  const path = join(folder, "texts.gguf")
+  const whole: Checkpoint = { ...checkpoint, generationConfig, readText: async (name) => texts[name] }
+  await writeGguf(path, checkpoint, await planFor(whole, "q8_0"))
+  const file = await openCheckpoint(path)
+  expect(file.generationConfig).toEqual({ ...generationConfig, eos_token_id: [4095, 4093] })
+  expect(await templateSourceOf(file)).toBe(texts["chat_template.jinja"])
+  const [before, after] = [
+    createTokenizer(tokenizerJson, tokenizerConfigJson),
+    createTokenizer((await file.readText("tokenizer.json"))!, undefined),
+  ]
+  expect(after.encode("The fox said, 12 o'clock.<|im_end|>")).toEqual(
+    before.encode("The fox said, 12 o'clock.<|im_end|>"),
+  )
   await file.close()
   await checkpoint.close()
 })

@@ -45,7 +45,7 @@ describe.each(["q8_0", "q4_k", "q6_k", "int4-g64", "int4-g64-ordered", "fp8-128x
   const format = formatNamed(name)
   test("rows by rows", async () => {
     expect(format).toBeDefined()
-    const { chunks, whole } = await chunksOf(format!, [300, 512], undefined, 40 * 512)
+    const { chunks, whole } = await chunksOf(format!, [300, 128], undefined, 40 * 128)
     expect(chunks.length).toBe(name.startsWith("fp8") ? 3 : 8)
     expect(chunks.flatMap((chunk) => [...chunk])).toEqual([...whole])
   })
