@@ -284,6 +284,23 @@ describe("what is not read", () => {
     expect(await failure(name, {}, without("_scale"))).toBe(`${m}there is no tensor ${stem}.weight_scale`)
   })
 
+  test("a code that is no number far into a tensor, by its place", async () => {
+    const codes = new Uint8Array(1024 * 1500)
+    codes[1024 * 1300 + 700] = 0x7f
+    const parts = [
+      { name: "w.weight", dtype: "F8_E4M3" as const, shape: [1500, 1024], bytes: codes },
+      { name: "w.weight_scale", dtype: "F32" as const, shape: [1], bytes: new Uint8Array(4) },
+    ]
+    const checkpoint = await open({ quant_method: "fp8" }, parts)
+    const tensor = checkpoint.tensors.get("w.weight")!
+    const half = 1024 * 750
+    expect(await checkpoint.read(tensor, 0, half)).toEqual(new Uint8Array(half))
+    expect(await thrown(() => checkpoint.read(tensor, 1024, 1024 * 1400))).toMatch(
+      '"w.weight": what is in row 1300, column 700',
+    )
+    expect(parts[0]!.bytes.filter((code) => code !== 0)).toHaveLength(1)
+  })
+
   test("scales of another block, by their shapes", async () => {
     expect(await failure("fp8 in blocks", { weight_block_size: [8, 32] })).toBe(
       `${m}${stem}.weight_scale_inv is F32 [2, 2], and has to be [3, 2] or [24, 1] or [24] or [1] or [] or [1, 1]`,

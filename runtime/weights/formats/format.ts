@@ -11,7 +11,7 @@
 /**
  * The operations in which decode functions are written: of float32, rounded once each.
  *
- * All products in the formats here are exact, but those of fp8 by a scale of float32: so a device may fuse a product and a sum.
+ * A product that is added to something is exact in all formats here: so a device may fuse the two.
  */
 export interface Arithmetic<V> {
   number(value: number): V

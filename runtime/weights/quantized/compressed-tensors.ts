@@ -21,6 +21,7 @@ import {
   byRows,
   neededPart,
   partOf,
+  passBytes,
   type QuantizedWeight,
   type Stored,
   stemsOf,
@@ -137,7 +138,6 @@ function plainWeight(stored: Stored, stem: string, known: readonly Integers[]): 
       stored.folder,
       `${printable(codes.name)} is I8 [${codes.shape.join(", ")}] with scales [${scales.shape.join(", ")}], as no group of quantization_config.config_groups has it`,
     )
-  const read = asStored(stored, codes)
   return {
     name: codes.name,
     shape: [out, columns],
@@ -149,10 +149,10 @@ function plainWeight(stored: Stored, stem: string, known: readonly Integers[]): 
     },
     order: undefined,
     fill: {
-      async codes(layout, from, part) {
-        await read(layout, from, part)
-        for (let i = 0; i < part.length; i++) part[i]! ^= 0x80
-      },
+      codes: (_, from, part) =>
+        passBytes(stored, codes, from, part, (piece) => {
+          for (let i = 0; i < piece.length; i++) piece[i]! ^= 0x80
+        }),
       scale: asStored(stored, scales),
     },
     of: [codes.name, scales.name],

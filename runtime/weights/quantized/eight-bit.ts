@@ -13,7 +13,7 @@ import { toFloat32 } from "../dtypes.js"
 import { eightBitFormat, type ScaledBlock } from "../formats/eight-bit-floats.js"
 import type { PlaneFill } from "../formats/plane-reader.js"
 import { oneOf, pairOf, refuse, type Settings } from "./settings.js"
-import { alignedBytes, byRows, neededPart, partOf, type QuantizedWeight, type Stored } from "./stored.js"
+import { alignedBytes, byRows, neededPart, partOf, passBytes, type QuantizedWeight, type Stored } from "./stored.js"
 
 const scaleTypes = ["F32", "BF16", "F16"] as const
 
@@ -68,11 +68,8 @@ function weightOf(
 /** The codes as they are, of which none is no number. */
 function codesOf(stored: Stored, codes: StoredTensor): PlaneFill {
   const [, columns = 0] = codes.shape
-  const read = async (from: number, part: Uint8Array) => {
-    const found = await stored.read(codes, from, part.length, part)
-    if (found !== part) part.set(found)
-    checkCodes(codes, from, part)
-  }
+  const read = (from: number, part: Uint8Array) =>
+    passBytes(stored, codes, from, part, (piece, at) => checkCodes(codes, at, piece))
   if (columns % 4 === 0) return (_, from, part) => read(from, part)
   const each = Math.ceil(columns / 4) * 4
   return byRows(async (first, end, into) => {
@@ -85,7 +82,7 @@ function codesOf(stored: Stored, codes: StoredTensor): PlaneFill {
 
 /** Refuses codes that are no number, four at a time: where seven bits are set, one more carries into the eighth. */
 function checkCodes(codes: StoredTensor, from: number, part: Uint8Array): void {
-  const words = part.byteOffset % 4 === 0 ? new Uint32Array(part.buffer, part.byteOffset, part.length >> 2) : []
+  const words = new Uint32Array(part.buffer, part.byteOffset, part.length >> 2)
   let bad = 0
   for (let i = 0; i < words.length; i++) bad |= (words[i]! & 0x7f7f7f7f) + 0x01010101
   for (let i = words.length * 4; i < part.length; i++) bad |= (part[i]! & 0x7f) + 1

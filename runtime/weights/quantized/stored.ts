@@ -83,6 +83,34 @@ export const asStored =
     if (found !== part) part.set(found)
   }
 
+/** Bytes that are looked at at a time. */
+const pieceBytes = 1 << 20
+/** Memory that is read into again and again. */
+const idle: Uint8Array[] = []
+
+/**
+ * Bytes of a tensor that are looked at, or altered, on their way into `part`: aside, for a device's memory may be slow to read.
+ *
+ * @param look gets some of them, at a multiple of four bytes of memory, and where in the tensor they begin
+ */
+export async function passBytes(
+  { read }: Stored,
+  tensor: StoredTensor,
+  from: number,
+  part: Uint8Array,
+  look: (piece: Uint8Array, at: number) => void,
+): Promise<void> {
+  const memory = idle.pop() ?? new Uint8Array(pieceBytes)
+  for (let at = 0; at < part.length; at += pieceBytes) {
+    const piece = memory.subarray(0, Math.min(pieceBytes, part.length - at))
+    const found = await read(tensor, from + at, piece.length, piece)
+    if (found !== piece) piece.set(found)
+    look(piece, from + at)
+    part.set(piece, at)
+  }
+  idle.push(memory)
+}
+
 /** Writes whole rows of a plane, from `first` to before `end`; `into` begins at a multiple of four bytes. */
 export type RowFill = (first: number, end: number, into: Uint8Array) => Promise<void>
 

@@ -92,9 +92,8 @@ export const turnedFields =
     const perRow = height / 8
     const columns = [Math.floor(first / 8), Math.ceil(end / 8)] as const
     const count = columns[1] - columns[0]
-    const isWhole = first % 8 === 0 && end % 8 === 0
-    const rows = isWhole ? into : new Uint8Array(count * 8 * perRow * 4)
-    const to = new Uint32Array(rows.buffer, rows.byteOffset, rows.length / 4)
+    // Aside, for words are written here and there, which may be slow in a device's memory.
+    const to = new Uint32Array(count * 8 * perRow)
     const most = Math.max(1, Math.floor(bandBytes / (width * 4 * 8)))
     for (let top = 0; top < perRow; top += most) {
       const words = Math.min(most, perRow - top)
@@ -110,5 +109,5 @@ export const turnedFields =
         }
     }
     const skipped = (first - columns[0] * 8) * perRow * 4
-    if (!isWhole) into.set(rows.subarray(skipped, skipped + into.length))
+    into.set(new Uint8Array(to.buffer, skipped, into.length))
   }
