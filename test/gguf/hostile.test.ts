@@ -171,6 +171,14 @@ describe("metadata and tensors that do not fit together", () => {
     ],
     ["whose numbers are not those of Llama 3's scaling", (f) => put(f, "llama.rope.freq_base", { f32: 500 })],
     ['"llama.logit_scale" is "0.5", which is not supported', (f) => put(f, "llama.logit_scale", { f32: 0.5 })],
+    ['"llama.expert_group_count" is "2", which', (f) => put(f, "llama.expert_group_count", { u64: 2n })],
+    [
+      '"llama.attention.sliding_window_pattern" has layers that see all keys',
+      (f) =>
+        put(put(f, "llama.attention.sliding_window", 8), "llama.attention.sliding_window_pattern", {
+          flags: [true, true, false],
+        }),
+    ],
     [
       'has 1 tensors that the architecture llama has not: "blk.0.attn_sinks.weight"',
       (f) => rename(f, "blk.0.attn_norm.weight", "blk.0.attn_sinks.weight"),
@@ -198,6 +206,13 @@ describe("metadata and tensors that do not fit together", () => {
     ],
   ])("%s", async (message, make) => {
     expect(await thrown(() => open(writeGguf(make(llama, mixtral))))).toContain(message)
+  })
+
+  test("numbers of 64 bits are as good as those of 32", async () => {
+    const wide = put(put(llama, "llama.block_count", { u64: 3n }), "llama.expert_group_count", { u64: 1n })
+    const { config, close } = await open(writeGguf(wide))
+    expect(config.num_hidden_layers).toBe(3)
+    await close()
   })
 
   test("any bytes of a header changed: read or refused, and read only in the file", async () => {

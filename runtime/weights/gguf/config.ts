@@ -21,6 +21,7 @@ type Family = (fields: Fields, tensors: Tensors) => Config & { readonly model_ty
 const families: Readonly<Record<string, Family>> = {
   llama(fields, tensors) {
     const window = { sliding_window: fields.count("attention.sliding_window") || null }
+    if (window.sliding_window !== null) allSlide(fields)
     if (fields.count("expert_count"))
       return { model_type: "mixtral", ...window, ...expertsOf(fields, true), ...expertSize(fields) }
     if (window.sliding_window !== null) return { model_type: "mistral", ...window }
@@ -171,8 +172,14 @@ function windowOf(fields: Fields, slides: "some" | "all" = "some"): Config {
   const pattern = fields.value("attention.sliding_window_pattern")
   if (!Array.isArray(pattern) || pattern.length !== fields.needed("block_count"))
     return fields.refuse("attention.sliding_window_pattern", "does not say for each layer whether it slides")
-  if (slides === "all" && pattern.includes(false))
-    fields.refuse("attention.sliding_window_pattern", "has layers that see all keys, which this family has not")
+  if (slides === "all") allSlide(fields)
   const layer_types = pattern.map((one) => (one ? "sliding_attention" : "full_attention"))
   return { use_sliding_window: true, sliding_window: window, layer_types }
+}
+
+/** Refuses layers that see all keys beside others. */
+function allSlide(fields: Fields): void {
+  const pattern = fields.value("attention.sliding_window_pattern")
+  if (Array.isArray(pattern) ? pattern.some((one) => one !== true) : pattern !== undefined)
+    fields.refuse("attention.sliding_window_pattern", "has layers that see all keys, which this family has not")
 }

@@ -33,7 +33,14 @@ export interface GgufHeader {
 }
 
 /** Several times what the largest published files have. */
-const most = { tensors: 100_000, pairs: 10_000, nameBytes: 500, dimensions: 4, marks: 1000 } as const
+const most = {
+  tensors: 100_000,
+  pairs: 10_000,
+  nameBytes: 500,
+  dimensions: 4,
+  headerBytes: 2 ** 25,
+  marks: 1000,
+} as const
 /** What the library adds to each tensor's name and dimensions, and to each key. */
 const bytesOf = { count: 8, type: 4, offset: 8, tensor: 24, pair: 13, start: 24 } as const
 
@@ -65,7 +72,7 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
     if (builtIn.has(key)) continue
     const refuseList = () => refuse("checkpoint/header", `${printable(key)} is a list of lists`)
     bytes += textBytes(key) + bytesOf.type + valueBytes(entry, refuseList)
-    metadata.set(key, entry.value)
+    metadata.set(key, plain(entry.value))
   }
   const [infos, end] = tensorInfoByteRange
   if (end > source.size)
@@ -89,6 +96,12 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
   }
   checkOverlap([...tensors.values()], refuse)
   return { metadata, tensors }
+}
+
+/** Whole numbers of 64 bits as numbers, where they are exact as such. */
+function plain(value: Value): Value {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value
+  return Array.isArray(value) && typeof value[0] === "bigint" ? value.map(plain) : value
 }
 
 /** What the library puts beside the pairs of the file; one of that name would hide behind it, and its bytes be missing. */
@@ -148,6 +161,7 @@ async function parse(source: ByteSource, refuse: Refuse) {
     if (begin - source.size > Number(to) - begin)
       refuse("checkpoint/truncated", `the header does not end in the ${source.size} bytes of the file`, hints.download)
     isPast ||= Number(to) >= source.size
+    if (begin > most.headerBytes) refuse("checkpoint/header", `the header has more than ${most.headerBytes} bytes`)
     const end = Math.min(source.size, Number(to) + 1)
     const bytes = begin < end ? await source.read(begin, end - begin) : new Uint8Array(0)
     return new Response(bytes.slice(), {

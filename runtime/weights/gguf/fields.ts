@@ -60,8 +60,7 @@ export function fieldsOf(file: string, metadata: ReadonlyMap<string, Value>): Fi
 
 function countOf(found: Value): number | undefined {
   if (!Array.isArray(found)) {
-    const n = typeof found === "bigint" ? Number(found) : found
-    return typeof n === "number" && Number.isSafeInteger(n) && n >= 0 ? n : undefined
+    return typeof found === "number" && Number.isSafeInteger(found) && found >= 0 ? found : undefined
   }
   const counts = new Set(found.map((item) => (Array.isArray(item) ? undefined : countOf(item))))
   return counts.size === 1 ? [...counts][0] : undefined
