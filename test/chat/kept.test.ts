@@ -27,8 +27,7 @@ const anew = () => modelOn(loaded[1]!)
 beforeAll(async () => {
   const config = JSON.parse(readFileSync(`${tales}/config.json`, "utf8"))
   const program = (await qwen3()).configure({ ...config, use_sliding_window: true, sliding_window: window })
-  const entries = ["prefill", "step", "greedy"]
-  artifact = compileProgram(program, "qwen3", { target: "wasm", chunk, storage: () => "bf16", entries }).artifact
+  artifact = compileProgram(program, "qwen3", { target: "wasm", chunk, storage: () => "bf16" }).artifact
   loaded = [await open(), await open()]
 })
 const open = () => load(artifact, { checkpoint: tales, device: "wasm", threads: 1 })
