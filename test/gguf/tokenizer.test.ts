@@ -7,7 +7,7 @@ import { defaultsOf, endTokensOf } from "../../runtime/generate/defaults.js"
 import { knownPatterns } from "../../runtime/text/pieces.js"
 import { createTokenizer, type Tokenizer } from "../../runtime/text/tokenizer.js"
 import { readGgufHeader } from "../../runtime/weights/gguf/container.js"
-import { preTokenizers } from "../../runtime/weights/gguf/pre-tokenizers.js"
+import { preTokenizerNames, preTokenizers } from "../../runtime/weights/gguf/pre-tokenizers.js"
 import { generationConfigOf, textOf } from "../../runtime/weights/gguf/tokenizer.js"
 import { memorySource } from "../../runtime/weights/source.js"
 import { type Datum, writeGguf } from "../support/gguf.js"
@@ -82,6 +82,14 @@ describe("a tokenizer inside of a file", () => {
     )
     const found = await tokenizerOf({ "tokenizer.ggml.pre": pre, "tokenizer.ggml.add_bos_token": false })
     for (const text of texts) expect(found.encode(text)).toEqual(folder.encode(text))
+  })
+
+  test.each(Object.entries(preTokenizerNames))("cuts as '%s' as '%s' does", async (other, name) => {
+    const [found, same] = [
+      await tokenizerOf({ "tokenizer.ggml.pre": other }),
+      await tokenizerOf({ "tokenizer.ggml.pre": name }),
+    ]
+    for (const text of texts) expect(found.encode(text)).toEqual(same.encode(text))
   })
 
   test("puts the tokens around a text that the file, or its way to cut, asks for", async () => {

@@ -30,5 +30,9 @@ export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   smollm: { pattern: pattern("GPT-2"), digits: true },
 }
 
-/** Other names for the same. */
-export const preTokenizerNames: Readonly<Record<string, string>> = { llama3: "llama-bpe", "llama-v3": "llama-bpe" }
+/** Other names for the same. DeepSeek's distilled Qwen has Qwen's tokenizer with other special tokens. */
+export const preTokenizerNames: Readonly<Record<string, string>> = {
+  llama3: "llama-bpe",
+  "llama-v3": "llama-bpe",
+  "deepseek-r1-qwen": "qwen2",
+}

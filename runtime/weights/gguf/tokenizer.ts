@@ -168,6 +168,7 @@ const endTexts = new Set([
   "<|end_of_text|>",
   "<end_of_turn>",
   "<EOT>",
+  "<｜end▁of▁sentence｜>",
   "</s>",
 ])
 
