@@ -64,6 +64,7 @@ const loadFlags = {
 
 const subjectFlags = {
   config: ["FILE.json", "the model's config; none for a program"],
+  weights: ["FORMAT", "with --config: as what matrices are stored: q4_k, q8_0, … (default: bf16)"],
   checkpoint: ["DIR|FILE.gguf|NAME", "a checkpoint's config and formats instead; FILE.ts may be left out then"],
   target: [targetNames.join("|"), `what to compile for (default: ${defaultTarget})`],
 } as const satisfies CommandTable["flags"]

@@ -1,7 +1,7 @@
 /**
  * What `compile` and `explain` are given: a file, and the config or the checkpoint that goes with it.
  *
- *     models/qwen3.ts --config qwen3-0.6b.json       the file and its config; weights are taken to be bf16
+ *     models/qwen3.ts --config qwen3-0.6b.json       the file and its config; weights are taken to be bf16, or in a format (--weights q4_k)
  *     --checkpoint models/tales                      the family's file, the checkpoint's config and formats
  *     examples/mandelbrot.ts                         a program, which has no config
  */
@@ -10,6 +10,7 @@ import { basename, resolve } from "node:path"
 import type { CompileModelOptions } from "../compiler/internal.js"
 import { printable, WeftError } from "../runtime/errors.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
+import type { Format } from "../runtime/weights/formats/format.js"
 import { type Arguments, UsageError } from "./arguments.js"
 import { familyFile, weightsOf } from "./artifact.js"
 import { checkpointFolder } from "./hub/pull.js"
@@ -38,8 +39,17 @@ export async function subjectOf(values: Arguments, words: readonly string[], com
   if (file === undefined)
     throw new UsageError(`a model file is missing, such as weft ${command} models/qwen3.ts --config config.json`)
   if (values.config === undefined) return { file, config: {}, name: undefined }
-  return { file, config: await readObject(values.config), name: basename(values.config).replace(/\.json$/, "") }
+  const config = await readObject(values.config)
+  return { file, config, name: basename(values.config).replace(/\.json$/, ""), tensors: weightsIn(values.weights) }
 }
+
+/** Weights without a checkpoint are bf16, whatever they are called, or matrices in a format where their rows are whole blocks of it. */
+export const weightsIn =
+  (format?: Format): NonNullable<CompileModelOptions["tensors"]> =>
+  (expected) => {
+    const isInFormat = (shape: readonly number[]) => format && shape.length > 1 && shape.at(-1)! % format.block === 0
+    return new Map(expected.map(({ name, shape }) => [name, { dtype: isInFormat(shape) ? format!.name : "BF16" }]))
+  }
 
 /** Tells who compiled a model as if it were a program what is missing. */
 export function missingConfig({ file, name }: Subject, cause: unknown): unknown {

@@ -14,13 +14,12 @@ import { type Target, targetFor } from "../compiler/targets/target.js"
 import type { Device } from "../runtime/devices/device.js"
 import { parse, UsageError } from "./arguments.js"
 import { narrowedTypes } from "./artifact.js"
-import { randomTensors } from "./bench/launch-bytes.js"
 import { flagsOf } from "./commands.js"
 import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "./device.js"
 import { createProgress, say, write } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 import { writablePath, writeResult } from "./result.js"
-import { missingConfig, subjectOf } from "./subject.js"
+import { missingConfig, subjectOf, weightsIn } from "./subject.js"
 import { type Bed, createBed } from "./tune/bed.js"
 import { type Measured, summary, table } from "./tune/report.js"
 import { search } from "./tune/search.js"
@@ -97,7 +96,7 @@ async function prepare(values: Values, words: readonly string[], compiler: Compi
     // As `load` takes matrices of bf16.
     const narrows = precision === "fast" && adapter?.matrices !== undefined
     const tensors: typeof given = narrows
-      ? (expected, names) => narrowedTypes((given ?? randomTensors())(expected, names), expected)
+      ? (expected, names) => narrowedTypes((given ?? weightsIn())(expected, names), expected)
       : given
     const options = { precision, adapter, context: values.context, ...(tensors && { tensors }) }
     const compiling = compiler.compileFile(subject.file, subject.config, device.kind, options)

@@ -3,11 +3,10 @@ import { resolve } from "node:path"
 import type { CompileModelOptions } from "../../compiler/internal.js"
 import type { Session } from "../../runtime/session.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
-import type { Format } from "../../runtime/weights/formats/format.js"
 import type { Arguments } from "../arguments.js"
 import { familyFile, weightsOf } from "../artifact.js"
 import { checkpointFolder } from "../hub/pull.js"
-import { readObject } from "../subject.js"
+import { readObject, weightsIn } from "../subject.js"
 import { tunedFor } from "../tuned.js"
 import type { LaunchBytes } from "./profile.js"
 
@@ -46,18 +45,10 @@ async function subjectFor(values: Arguments, folder: string): Promise<BenchSubje
     given === undefined ? familyFile(subject) : resolve(given)
   if (values.config !== undefined) {
     const config = await readObject(values.config)
-    return { file: fileFor({ config, folder: values.config }), config, tensors: randomTensors(values.weights) }
+    return { file: fileFor({ config, folder: values.config }), config, tensors: weightsIn(values.weights) }
   }
   const checkpoint = await openCheckpoint(await checkpointFolder(folder))
   await checkpoint.close()
   const tensors: BenchSubject["tensors"] = (expected, names) => weightsOf(checkpoint, expected, names)
   return { file: fileFor(checkpoint), config: checkpoint.config, tensors }
 }
-
-/** Random weights are bf16, whatever they are called, or matrices in a format where their rows are whole blocks of it. */
-export const randomTensors =
-  (format?: Format): NonNullable<CompileModelOptions["tensors"]> =>
-  (expected) => {
-    const isInFormat = (shape: readonly number[]) => format && shape.length > 1 && shape.at(-1)! % format.block === 0
-    return new Map(expected.map(({ name, shape }) => [name, { dtype: isInFormat(shape) ? format!.name : "BF16" }]))
-  }

@@ -19,9 +19,8 @@ import { keptArtifact } from "../cache.js"
 import { chooseDevice, deviceForArtifact, deviceNames, precisionFor } from "../device.js"
 import type { LoadedModel } from "../node.js"
 import { say } from "../output.js"
-import { readObject } from "../subject.js"
+import { readObject, weightsIn } from "../subject.js"
 import { tunedFor } from "../tuned.js"
-import { randomTensors } from "./launch-bytes.js"
 import { randomPlanes } from "./random-formats.js"
 
 /** @throws WeftError `cli/file`, `model/family`, `device/…`, `webgpu/…`, and what compiling and loading throw */
@@ -51,7 +50,7 @@ export async function openRandom(file: string, values: Arguments): Promise<Loade
         const { compileFile } = await import("../../compiler/internal.js")
         return compileFile(modelFile, config, target, {
           tensors: (expected, names) => {
-            const types = randomTensors(values.weights)(expected, names)
+            const types = weightsIn(values.weights)(expected, names)
             return narrows ? narrowedTypes(types, expected) : types
           },
           context,

@@ -12,6 +12,7 @@ import { literalExtent } from "../ir/dim.js"
 import { walk } from "../ir/expression.js"
 import { storageBytes } from "../ir/loop.js"
 import type { Expression } from "../ir/nodes.js"
+import { planesOf } from "../ir/tensor/planes.js"
 import { homeOf, sources, topological } from "../ir/tensor/walk.js"
 import type { Axis, Call, Input, Tensor, Unit } from "../ir/tensor.js"
 import { binnedElement } from "../tile/bins/find.js"
@@ -161,7 +162,14 @@ export function floorBytes(results: readonly Tensor[], sizes: Sizes): number {
     return (whole / Math.max(1, rows)) * Math.min(rows, elementsOf(t.index.axes, sizes))
   }
   program(results, (input) => input)
-  return [...read].reduce((sum, [{ storage }, elements]) => sum + elements * storageBytes(storage), 0)
+  return [...read].reduce((sum, [input, elements]) => sum + elements * elementBytes(input), 0)
+}
+
+/** Bytes of an element in memory; of one in a format, its share of what the planes take. */
+function elementBytes(input: Input): number {
+  const volume = ({ capacity }: Input) => capacity.reduce((n, extent) => n * extent, 1)
+  const bytes = planesOf(input).reduce((n, plane) => n + volume(plane) * storageBytes(plane.storage), 0)
+  return input.packed === undefined ? storageBytes(input.storage) : bytes / volume(input)
 }
 
 /** Whether a program, or a unit in it, picks members of a weight by indices that it computes. */

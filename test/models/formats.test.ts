@@ -1,6 +1,9 @@
 /** A model whose matrices are stored in a format computes what it does with the weights that they decode to. */
+import { readFileSync } from "node:fs"
 import { afterAll, describe, expect, test } from "vitest"
 import { randomWords } from "../../cli/bench/random-formats.js"
+import { weightsIn } from "../../cli/subject.js"
+import { entryFacts } from "../../compiler/explain/facts.js"
 import { compileFile } from "../../compiler/internal.js"
 import { model as qwen3 } from "../../models/qwen3.js"
 import type { Artifact, Precision } from "../../runtime/artifact.js"
@@ -8,6 +11,7 @@ import type { Device } from "../../runtime/devices/device.js"
 import { createWasmDevice } from "../../runtime/devices/wasm/device.js"
 import { createWebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
+import { formatNamed } from "../../runtime/weights/formats/named.js"
 import { available } from "../devices/conformance.js"
 import { long, seed } from "../laws/settings.js"
 import { checkpointOf, randomWeight, type StoredWeight } from "../support/formats.js"
@@ -129,3 +133,27 @@ describe("logits on WebGPU", async () => {
     device.dispose()
   })
 })
+
+describe("bytes that a step moves, at the shapes of published models", () => {
+  test.each(["qwen3-8b", "qwen3-30b-a3b"])("%s: those of the planes, and hardly more", async (name) => {
+    const config = { ...JSON.parse(readFileSync(`test/configs/${name}.json`, "utf8")), num_hidden_layers: 1 }
+    const format = ["q4_k", "int4-g128", "fp8-128x128"][seed % 3]!
+    const tensors = weightsIn(formatNamed(format))
+    const { compilation } = await compileFile("models/qwen3.ts", config, "cuda", { tensors, precision: "fast" })
+    const sizes = new Map([
+      ["past", 1024],
+      ["seq", 1],
+    ])
+    const { bytes, floorBytes } = entryFacts(compilation, "step", sizes)!
+    expect(bytes / floorBytes).toBeLessThan(1.08)
+    expect(bytes / floorBytes).toBeGreaterThan(0.99)
+    // A scale in f16 for 128 weights and more, never the weights themselves in memory.
+    const weights = compilation.artifact.buffers.filter((b) => b.role === "weight")
+    expect(weights.reduce((n, b) => n + b.bytes, 0)).toBeLessThan(
+      1.2 * elementsOf(config) * (format.startsWith("fp8") ? 1 : 0.57),
+    )
+  })
+})
+
+const elementsOf = (config: object): number =>
+  [...tensorShapes(qwen3, config).values()].reduce((n, shape) => n + shape.reduce((m, extent) => m * extent, 1), 0)
