@@ -84,7 +84,7 @@ export function at<W extends string, D extends ValueType, const K extends W, I e
  *
  *     past: … axis[past], x: … axis[new] → … axis[past + new]
  *
- * @throws `trace/state` when `past` is no state as the model was given it
+ * @throws `trace/state` when `past` is no state as the model was given it, or keeps its last rows along another axis, or has no room for so many
  */
 export function append<A extends string, D extends ValueType>(
   past: Tensor<A, D>,
@@ -99,7 +99,7 @@ export function append<A extends string, D extends ValueType>(
  *
  *     state: …, x: … → …
  *
- * @throws `trace/state` when `state` is no state as the model was given it
+ * @throws `trace/state` when `state` is no state as the model was given it, or keeps its last rows, which are appended
  */
 export function assign<A extends string, D extends ValueType>(
   state: Tensor<A, D>,

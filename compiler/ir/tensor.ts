@@ -15,7 +15,7 @@ import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "
 import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
 import type { Packed } from "./tensor/formats.js"
-import { type Kept, refuseLost } from "./tensor/kept.js"
+import { type Kept, lostBy } from "./tensor/kept.js"
 
 export interface Axis {
   readonly name: string
@@ -374,7 +374,8 @@ export function update(state: Input, axis: string | undefined, at: Dim, value: T
     const other = axisOf(value, a.name)!
     if (a.name !== axis && other.extent !== a.extent) throw new ExtentProblem(a.name, a.extent, other.extent, value)
   }
-  refuseLost(state, axis, value)
+  const lost = lostBy(state, axis, value)
+  if (lost !== undefined) throw new TypeProblem(lost)
   const axes = state.axes.map((a) => (a.name === axis && extent !== undefined ? { name: a.name, extent } : a))
   return intern(`update ${identity(state)} ${axis ?? ""} ${identity(at)} ${identity(value)} ${axesKey(axes)}`, () => ({
     kind: "update",

@@ -11,6 +11,7 @@ import { type ErrorCode, WeftError } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "../ir/dim.js"
 import { add, literal, mul, print, sub, TypeProblem } from "../ir/expression.js"
 import { argmax, max, min, sum, top } from "../ir/monoid.js"
+import { lostBy } from "../ir/tensor/kept.js"
 import { homeOf, topological } from "../ir/tensor/walk.js"
 import * as ir from "../ir/tensor.js"
 import {
@@ -134,6 +135,7 @@ const stateCalls = (nodes: Nodes): Pick<Tracing, "append" | "assign"> => ({
       )
     const past = axisOf(t, axis).extent
     const count = axisOf(value, axis).extent
+    checkKept(t, axis, value)
     return build(nodes, ir.update(t, axis, past, value, add(past, count)))
   },
   assign: (state, x) => {
@@ -144,9 +146,17 @@ const stateCalls = (nodes: Nodes): Pick<Tracing, "append" | "assign"> => ({
         "assign takes a state as it was given to the model",
         "assign once per step, to the past itself",
       )
-    return build(nodes, ir.update(t, undefined, literal(0), node(nodes, x)))
+    const value = node(nodes, x)
+    checkKept(t, undefined, value)
+    return build(nodes, ir.update(t, undefined, literal(0), value))
   },
 })
+
+function checkKept(state: ir.Input, axis: string | undefined, value: ir.Tensor): void {
+  const lost = lostBy(state, axis, value)
+  if (lost !== undefined)
+    throw new Misuse("trace/state", lost, "append as many rows as there are tokens, or let the state grow: grows(…)")
+}
 
 /** What a tensor is, and arithmetic of extents. */
 const extentCalls = (nodes: Nodes): Pick<Tracing, "extent" | "axes" | "dtype" | "plus" | "minus" | "times"> => ({

@@ -3,13 +3,18 @@ import * as z from "zod"
 import {
   add,
   append,
+  assign,
   at,
   call,
+  constant,
   defineModel,
   dot,
   grows,
   iota,
+  keeps,
   type Model,
+  merge,
+  outer,
   rename,
   state,
   type Tensor,
@@ -25,6 +30,7 @@ type Layer = (x: Embedded, past: Past) => Past
 
 const grown = (past: Rows, x: Embedded): Rows => append(past, "key", rename(x, "seq", "key"))
 const doubled = (x: Rows): Rows => add(x, x)
+const doubledRows = (x: Embedded): Tensor<"seq" | "embed" | "twice"> => outer((v, _) => v, x, constant("twice", [1, 1]))
 
 const layers: Readonly<Record<string, Layer>> = {
   appended: (x, past) => ({ k: grown(past.k, x), v: grown(past.v, x) }),
@@ -81,6 +87,28 @@ export const deaf: Model = defineModel({
   state: () => ({}),
   forward: (_, w) => ({ logits: dot(at(w.table, "vocab", iota("seq", 3, 0, "vocab")), w.table, "embed"), past: {} }),
 })
+
+/** What a model does with a state that keeps its last two rows. */
+export const keptRows: Readonly<Record<string, Model>> = Object.fromEntries(
+  Object.entries({
+    assigned: (past: Rows) => assign(past, past),
+    doubled: (past: Rows, x: Embedded) => append(past, "key", merge(doubledRows(x), ["seq", "twice"], "key")),
+    across: (past: Rows) => append(past, "embed", past),
+  }).map(([name, write]) => [
+    name,
+    defineModel({
+      families: [],
+      config: z.object({}),
+      facts: () => ({ context: 100, vocabulary: vocab, endTokens: [] }),
+      parameters: () => ({ table: weight("table", { vocab }, { embed }) }),
+      state: () => ({ k: state({ key: keeps(2, 100), embed }) }),
+      forward(_, w, tokens, past) {
+        const x = at(w.table, "vocab", tokens)
+        return { logits: dot(x, w.table, "embed"), past: { k: write(past.k, x) } }
+      },
+    }),
+  ]),
+)
 
 /** Throws while it is traced; with heads that do not share the channels, while it is configured. */
 export const model: Model = defineModel({

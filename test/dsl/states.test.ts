@@ -15,9 +15,9 @@ beforeAll(async () => {
 })
 
 /** The names of the model's states that one entry changes. */
-function changed(model: Model, entry: string): readonly string[] {
+function changed(model: Model, entry: string, bound = 4): readonly string[] {
   return withTable(() => {
-    const { entries } = traceModel(model.configure({}), { bounds: [4], storage: () => "bf16" }, [entry])
+    const { entries } = traceModel(model.configure({}), { bounds: [bound], storage: () => "bf16" }, [entry])
     return entries[0]!.updates.map(({ state }) => state.name).filter((name) => name.startsWith("states.past."))
   })
 }
@@ -40,6 +40,14 @@ describe.each(["inline", "repeated"] as const)("states, %s", (form) => {
 
 test("a state that is appended to and returned as it was", () => {
   expect(() => changed(models.stale, "prefill")).toThrow("'past.k' is written, but returned as it was")
+})
+
+test.each([
+  ["assigned", "a state that keeps the last of 'key' is appended to along it, and not assigned"],
+  ["across", "a state that keeps the last of 'key' is appended to along it, and not assigned"],
+  ["doubled", "a state that keeps 2 of 'key' has memory for 11, and 18 more may be appended at once"],
+])("a state that keeps its last rows, %s, is refused", (name, message) => {
+  expect(() => changed(models.keptRows[name]!, "prefill", 9)).toThrow(message)
 })
 
 test("a model that throws while it is traced is told with its line", async () => {

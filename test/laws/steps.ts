@@ -216,7 +216,7 @@ function windowed(g: Growing, choose: Choices, made: Value, axis: ir.Axis, kept:
   if (made.tensor.dtype !== "f32") return []
   const { tensor, limit } = g.clamped(made)
   const [x, place] = [variable("$0", "f32"), variable("$1", "i32")]
-  const first = add(kept.first, literal(choose.below(3)))
+  const first = add(kept.first, literal(choose.below(4) - 1))
   const within = and(apply("ge", place, first), apply("le", place, sub(axis.extent, literal(1))))
   const seen = ir.map(apply("select", within, x, literal(0, "f32")), [tensor, ir.iota(axis, literal(0))])
   const folded = ir.reduce(sum, axis.name, [seen])

@@ -4,7 +4,6 @@
  *   rows 4 of 9 in memory for 6, and 2 more are written at 9      5 … 8 are there, then 5 … 10:  6 7 8 9 10 5
  */
 import { type Dim, maximum } from "../dim.js"
-import { TypeProblem } from "../expression.js"
 
 /** The last elements of an axis: those before `first` are 0. Where the memory has room for fewer than `most`, element i lies at i mod its room. */
 export interface Kept {
@@ -34,16 +33,14 @@ export function ringOf({ kept, axes, capacity }: Holding): number | undefined {
   return room !== undefined && room < kept!.most ? room : undefined
 }
 
-/** What is written to a state must leave what it keeps as it is. @throws TypeProblem */
-export function refuseLost(state: Holding, axis: string | undefined, value: WithAxes): void {
-  const { kept, name } = state
-  if (kept === undefined) return
+/** What is wrong with what is written to a state: it must leave what is kept as it is. */
+export function lostBy(state: Holding, axis: string | undefined, value: WithAxes): string | undefined {
+  const { kept } = state
+  if (kept === undefined) return undefined
   if (axis !== kept.axis)
-    throw new TypeProblem(`'${name}' keeps the last of '${kept.axis}' and is written along no other axis`)
+    return `a state that keeps the last of '${kept.axis}' is appended to along it, and not assigned`
   const ring = ringOf(state)
   const added = maximum(value.axes.find((a) => a.name === axis)!.extent)
-  if (ring !== undefined && kept.rows + added > ring)
-    throw new TypeProblem(
-      `'${name}' keeps ${kept.rows} of '${axis}' in memory for ${ring}, which has no room for ${added} more`,
-    )
+  if (ring === undefined || kept.rows + added <= ring) return undefined
+  return `a state that keeps ${kept.rows} of '${axis}' has memory for ${ring}, and ${added} more may be appended at once`
 }
