@@ -6,8 +6,9 @@ import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { context, vocab } from "../generate/endings.js"
 import type * as Models from "../generate/stateful-model.js"
-import { compileCheckpoint } from "../support/driver.js"
+import { compileCheckpoint, compileStored } from "../support/driver.js"
 import { loadGolden, longGoldens } from "../support/goldens.js"
+import { loadQuantized } from "../support/quantized-goldens.js"
 import { tales } from "./names.js"
 
 /** @param name one of `artifactNames` */
@@ -20,6 +21,12 @@ export async function makeArtifact(name: string): Promise<Artifact> {
     return compileProgram(models.model.configure({ context, vocab, layers }), "stateful", options).artifact
   }
   if (kind === "tales") return compiled(await openCheckpoint(tales), { precision: subject as Precision })
+  if (kind === "quantized") {
+    const { checkpoint } = await loadQuantized(name.slice(kind.length + 1))
+    const { artifact } = await compileStored(checkpoint, "cuda")
+    await checkpoint.close()
+    return artifact
+  }
   const golden = await loadGolden(subject)
   const isLong = longGoldens.some((l) => l.name === subject)
   return compiled(golden.checkpoint, { precision, ...(isLong ? { chunk: golden.ids[0]!.length } : {}) })

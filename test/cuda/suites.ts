@@ -20,11 +20,12 @@ import { conformance } from "../devices/conformance.js"
 import { checkEndings } from "../generate/endings.js"
 import { checkExact, checkExactLong, checkFast, checkFastLong } from "../golden/checks.js"
 import { deviceCases, type Job, jobsOf, runJobs, symbolOrder } from "../laws/jobs.js"
-import { loadGolden, longGoldens } from "../support/goldens.js"
-import { openSession } from "../support/session.js"
+import { loadGolden, longGoldens, normalisedError } from "../support/goldens.js"
+import { loadQuantized } from "../support/quantized-goldens.js"
+import { logitsInPieces, openSession } from "../support/session.js"
 import { batchesOf } from "../targets/operations.js"
 import { failuresOn } from "../targets/operations-device.js"
-import { goldenArtifacts, statefulNames, tales } from "./names.js"
+import { goldenArtifacts, quantizedArtifacts, statefulNames, tales } from "./names.js"
 import { products } from "./products.js"
 
 export interface Card {
@@ -38,6 +39,7 @@ export async function cardSuites(card: Card): Promise<void> {
   randomKernels(card)
   products(card.open)
   goldens(card)
+  quantized(card)
   endings(card)
   onTales(card)
   faults(card)
@@ -101,6 +103,27 @@ function goldens({ open, artifactOf }: Card): void {
         }
       } finally {
         await golden.checkpoint.close()
+      }
+    })
+  })
+}
+
+function quantized({ open, artifactOf }: Card): void {
+  describe("quantized files on cuda", () => {
+    test.each(quantizedArtifacts)("%s", async (title) => {
+      const { checkpoint, ids, logits } = await loadQuantized(title.slice("quantized ".length))
+      try {
+        const device = await open()
+        const session = await openSession({ artifact: await artifactOf(title) }, device, checkpoint)
+        for (const pieces of [[12], [1, 7, 4]])
+          expect(
+            normalisedError(await logitsInPieces(session, ids, pieces), logits),
+            `pieces of ${pieces}`,
+          ).toBeLessThan(1e-8)
+        session.dispose()
+        device.dispose()
+      } finally {
+        await checkpoint.close()
       }
     })
   })

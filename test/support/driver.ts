@@ -9,6 +9,7 @@ import type { ArtifactTarget } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
 import type { WebgpuDevice } from "../../runtime/devices/webgpu/device.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
+import { formatNamed } from "../../runtime/weights/formats/named.js"
 import { root } from "./goldens.js"
 
 const loaded = new Map<string, Promise<Model>>()
@@ -32,6 +33,19 @@ export async function compileCheckpoint(
   const compilation = compileProgram(program, family, { target, storage: () => "bf16", verify: true, ...options })
   expect(unsureKernels(compilation)).toEqual([])
   return compilation
+}
+
+/** Like `compileCheckpoint`, for tensors as they are stored: in formats, or as numbers of several kinds. */
+export function compileStored(
+  checkpoint: Checkpoint,
+  target: ArtifactTarget,
+  options: Partial<CompileOptions> = {},
+): Promise<Compilation> {
+  const storage: CompileOptions["storage"] = ({ tensors: [name] }) => {
+    const { dtype } = checkpoint.tensors.get(name!)!
+    return formatNamed(dtype) ?? (dtype.toLowerCase() as "bf16" | "f16" | "f32")
+  }
+  return compileCheckpoint(checkpoint, target, { storage, ...options })
 }
 
 /** Kernels with an access that is not proven to lie in its buffer, or lies there by a clamp that the model has not asked for. */

@@ -45,8 +45,8 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
     values: words`
       WeftError artifactVersion assembleCheckpoint checkArtifact collectTensors createChatTemplate createDetokenizer
       createGenerator createSession createTokenizer createWasmDevice createWebgpuDevice defaultsOf endTokensOf
-      load loadProgram matchParameters memoryOf memorySource parseIndex precisionNames readHeader targetNames
-      templateOf writeSafetensors`,
+      load loadProgram matchParameters memoryOf memorySource parseIndex precisionNames quantizedCheckpoint readHeader
+      targetNames templateOf writeSafetensors`,
     types: words`
       Artifact ArtifactArray ArtifactBuffer ArtifactConstant ArtifactEntry ArtifactExtent ArtifactKernel
       ArtifactLaunch ArtifactModel ArtifactModule ArtifactNeed ArtifactProgram ArtifactSlot ArtifactSymbol ArtifactTarget

@@ -1,11 +1,11 @@
 /**
- * Files of quantized models whose stored bytes are drawn by their tensors' names: `quantized.py` draws the same, decodes them with other
+ * Files of quantized models whose stored bytes are drawn by their tensors' names: `test/golden/quantized.py` draws the same, decodes them with other
  * people's code and asks transformers for the logits.
  */
 import { model as qwen3 } from "../../models/qwen3.js"
 import { type TensorData, writeSafetensors } from "../../runtime/weights/safetensors-writer.js"
-import { type Datum, type TensorToWrite, writeGguf } from "../support/gguf.js"
-import { tensorShapes } from "../support/specs.js"
+import { type Datum, type TensorToWrite, writeGguf } from "./gguf.js"
+import { tensorShapes } from "./specs.js"
 
 const base = {
   vocab_size: 96,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes quantized.json: the logits that transformers computes, in float32, for models whose quantized weights are those of quantized-checkpoints.ts.
+"""Writes quantized.json: the logits that transformers computes, in float32, for models whose quantized weights are those of test/support/quantized-files.ts.
 
     python quantized.py > quantized.json      needs torch, transformers, gguf
 
