@@ -51,6 +51,7 @@ export async function buildBundles(say) {
       node: "cli/node.ts",
       cli: "cli/main.ts",
       "internal/compiler": "compiler/internal.ts",
+      "quantize-worker": "cli/quantize/worker.ts",
     },
     platform: "node",
     splitting: true,

@@ -62,7 +62,7 @@ export function fileTensors(
 export const columnsOf = ({ shape }: Pick<FileTensor, "shape">): number => shape.at(-1) ?? 1
 
 /** Weights that are in hand at a time: 4 MiB of float32, which the second cache of a processor holds in part and no machine lacks. */
-const chunkWeights = 1 << 20
+export const chunkWeights = 1 << 20
 
 /**
  * The weights of a tensor as float32, by whole rows, in the order of the file.
@@ -73,7 +73,7 @@ export async function* rowChunks(
   checkpoint: Pick<Checkpoint, "read">,
   { parts, head }: FileTensor,
   most = chunkWeights,
-): AsyncGenerator<Float32Array> {
+): AsyncGenerator<Float32Array<ArrayBuffer>> {
   for (const part of parts) {
     const columns = part.shape.length > 1 ? part.shape.at(-1)! : 1
     const rows = part.shape.reduce((n, extent) => n * extent, 1) / columns
@@ -81,7 +81,8 @@ export async function* rowChunks(
     const some = Math.max(step, Math.floor(most / columns / step) * step)
     for (let first = 0; first < rows; first += some) {
       const weights = await weightRows(checkpoint, part, first, Math.min(some, rows - first), columns)
-      yield head === undefined ? weights : inTurns(weights, head, columns)
+      // Made anew, each of them.
+      yield (head === undefined ? weights : inTurns(weights, head, columns)) as Float32Array<ArrayBuffer>
     }
   }
 }

@@ -9,9 +9,9 @@ import { dirname, resolve } from "node:path"
 import { printable, thrownText, WeftError } from "../../runtime/errors.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
 import { type Entry, writeGgufHeader } from "../../runtime/weights/gguf/writer.js"
-import { halfBits } from "../../runtime/weights/half.js"
-import { quantizers } from "../../runtime/weights/quantize/quantizers.js"
-import { rowChunks } from "./tensors.js"
+import type { Encoded } from "./encode.js"
+import { createEncoders } from "./encoders.js"
+import { chunkWeights, rowChunks } from "./tensors.js"
 import { type FileType, type TypedTensor, typeBytes, typeNumber } from "./types.js"
 
 export interface GgufFile {
@@ -53,7 +53,7 @@ export async function writeGguf(
   path: string,
   checkpoint: Pick<Checkpoint, "read">,
   { metadata, tensors, constants }: GgufFile,
-  { signal, onProgress }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<{ readonly tensors: readonly WrittenTensor[]; readonly bytes: number }> {
   const small = [...constants].map(([name, { length, byteLength }]) => ({
     name,
@@ -68,36 +68,19 @@ export async function writeGguf(
     byteLength: typeBytes(tensor.type, countOf(tensor)),
   }))
   const header = writeGgufHeader(metadata, [...small, ...large])
-  const total = tensors.reduce((n, tensor) => n + countOf(tensor), 0)
   const partial = `${path}.${process.pid}.part`
   const handle = await onDisk(path, () => openPartial(path, partial, header.size))
   try {
     await writeAll(path, handle, header.bytes, 0)
     for (const [i, bytes] of [...constants.values()].entries())
       await writeAll(path, handle, new Uint8Array(bytes.buffer), header.begins[i]!)
-    const written: WrittenTensor[] = []
-    let done = 0
-    for (const [i, tensor] of tensors.entries()) {
-      let [error, energy, at] = [0, 0, header.begins[small.length + i]!]
-      for await (const weights of rowChunks(checkpoint, tensor)) {
-        signal?.throwIfAborted()
-        const part = encoded(tensor, weights)
-        await writeAll(path, handle, part.bytes, at)
-        at += part.bytes.length
-        error += part.error
-        energy += part.energy
-        done += weights.length
-        onProgress?.({ tensor: tensor.name, done, total })
-      }
-      const [count, { name, type }] = [countOf(tensor), tensor]
-      const relative = energy === 0 ? 0 : Math.sqrt(error / energy)
-      written.push({ name, type, weights: count, bytes: typeBytes(type, count), error: relative })
-    }
+    const begins = header.begins.slice(small.length)
+    const written = await writeTensors(path, handle, checkpoint, tensors, begins, options)
     // The last tensor's padding.
     await onDisk(path, () => handle.truncate(header.size))
     await onDisk(path, () => handle.sync())
     await handle.close()
-    signal?.throwIfAborted()
+    options.signal?.throwIfAborted()
     await onDisk(path, () => rename(partial, path))
     return { tensors: written, bytes: header.size }
   } catch (error) {
@@ -105,6 +88,57 @@ export async function writeGguf(
     await rm(partial, { force: true })
     throw error
   }
+}
+
+/** Several rows are under way at a time, each to its place; when this ends, however it does, none is. */
+async function writeTensors(
+  path: string,
+  handle: FileHandle,
+  checkpoint: Pick<Checkpoint, "read">,
+  tensors: readonly TypedTensor[],
+  begins: readonly number[],
+  { signal, onProgress }: WriteOptions,
+): Promise<readonly WrittenTensor[]> {
+  const total = tensors.reduce((n, tensor) => n + countOf(tensor), 0)
+  const encoders = createEncoders(Math.ceil(total / chunkWeights))
+  const sums = tensors.map(() => ({ error: 0, energy: 0 }))
+  const queue: Promise<void>[] = []
+  let done = 0
+  const take = async (i: number, weights: Float32Array<ArrayBuffer>, at: number) => {
+    const { length } = weights
+    const { name, type } = tensors[i]!
+    const encoded = await encoders.encode(type, weights)
+    checkNumbers(name, type, encoded)
+    await writeAll(path, handle, encoded.bytes, at)
+    sums[i]!.error += encoded.error
+    sums[i]!.energy += encoded.energy
+    done += length
+    onProgress?.({ tensor: name, done, total })
+  }
+  try {
+    for (const [i, tensor] of tensors.entries()) {
+      let at = begins[i]!
+      for await (const weights of rowChunks(checkpoint, tensor)) {
+        signal?.throwIfAborted()
+        if (queue.length >= encoders.count) await queue.shift()
+        const bytes = typeBytes(tensor.type, weights.length)
+        const task = take(i, weights, at)
+        // Whoever waits for it is told; until then nobody does.
+        task.catch(() => {})
+        queue.push(task)
+        at += bytes
+      }
+    }
+    await Promise.all(queue)
+  } finally {
+    await Promise.allSettled(queue)
+    await encoders.close()
+  }
+  return tensors.map((tensor, i) => {
+    const [count, { name, type }, { error, energy }] = [countOf(tensor), tensor, sums[i]!]
+    const relative = energy === 0 ? 0 : Math.sqrt(error / energy)
+    return { name, type, weights: count, bytes: typeBytes(type, count), error: relative }
+  })
 }
 
 async function openPartial(path: string, partial: string, size: number): Promise<FileHandle> {
@@ -141,31 +175,10 @@ async function onDisk<T>(path: string, act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Weights in a type of files, and what they are off by. */
-function encoded({ name, type }: TypedTensor, weights: Float32Array) {
-  let energy = 0
-  for (const x of weights) energy += x * x
-  if (!Number.isFinite(energy)) {
-    const wrong = weights.find((x) => !Number.isFinite(x))
-    throw refused(name, wrong === undefined ? "holds numbers that are too large" : `holds ${wrong}`)
-  }
-  const bytes = new Uint8Array(typeBytes(type, weights.length))
-  if (type === "F32") bytes.set(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength))
-  else if (type === "BF16") {
-    const words = new Uint32Array(weights.buffer, weights.byteOffset, weights.length)
-    new Uint16Array(bytes.buffer).set(words.map((word) => word >>> 16))
-  } else if (type === "F16") {
-    const halves = new Uint16Array(bytes.buffer)
-    for (let i = 0; i < halves.length; i++) halves[i] = halfBits(weights[i]!)
-  } else {
-    const error = quantizers[type].quantize(weights, bytes)
-    if (!Number.isFinite(error)) throw refused(name, `holds numbers that are too large for ${type}`)
-    return { bytes, error, energy }
-  }
-  return { bytes, error: 0, energy }
-}
-
-const refused = (name: string, what: string): WeftError =>
-  new WeftError("quantize/number", `the tensor ${printable(name)} ${what}`, {
+function checkNumbers(name: string, type: FileType, { error, energy, wrong }: Encoded): void {
+  if (Number.isFinite(energy) && Number.isFinite(error)) return
+  const what = wrong === undefined ? `numbers that are too large for ${type}` : wrong
+  throw new WeftError("quantize/number", `the tensor ${printable(name)} holds ${what}`, {
     hint: "the checkpoint is damaged, or its training went astray; there is no use in it in another type either",
   })
+}

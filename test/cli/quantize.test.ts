@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { afterAll, describe, expect, test } from "vitest"
 import { cases } from "../generate/model.js"
 import { goldenFolder, root } from "../support/goldens.js"
-import { weftHere } from "./run.js"
+import { weft, weftHere } from "./run.js"
 
 const folder = mkdtempSync(join(tmpdir(), "weft-quantize-"))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -99,6 +99,15 @@ describe("refused before anything is written", () => {
     }
     expect(existsSync(join(folder, "none"))).toBe(false)
   })
+})
+
+test("the same bytes in as many threads as there are", async () => {
+  const several = join(folder, "several.gguf")
+  const { code, stdout } = await weft(["quantize", tales, "--to", "q8_0", "--no-compare", "--json", "--out", several])
+  expect(code).toBe(0)
+  // The first test, which runs from the sources, has one.
+  expect(readFileSync(several).equals(readFileSync(join(folder, "tales.gguf")))).toBe(true)
+  expect(JSON.parse(stdout).tensors.length).toBe(98)
 })
 
 test("a file is not written over while it is read", async () => {
