@@ -28,7 +28,8 @@ export type Opened = Pick<GenerativeModel, "logits" | "facts" | "tokenizer" | "d
 export interface Compared {
   readonly text: string | undefined
   readonly maxTokens: number
-  readonly onProgress?: (done: number, total: number) => void
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
 /** Tokens that are read at a time: the logits of so many are in hand. */
@@ -41,7 +42,7 @@ const window = 256
 export async function divergenceOf(
   original: () => Promise<Opened>,
   other: () => Promise<Opened>,
-  { text, maxTokens, onProgress }: Compared,
+  { text, maxTokens, signal, onProgress }: Compared,
   builtIn: string,
 ): Promise<Divergence> {
   const folder = await mkdtemp(join(tmpdir(), "weft-logits-"))
@@ -51,6 +52,7 @@ export async function divergenceOf(
       const chosen = piecesOf(model, text, builtIn, maxTokens)
       let row = 0
       for (const ids of chosen.pieces) {
+        signal?.throwIfAborted()
         const { data, shape } = await model.logits(ids)
         await aside.write(
           new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
@@ -63,7 +65,7 @@ export async function divergenceOf(
       }
       return chosen
     })
-    return await withModel(other, (model) => compare(model, pieces, aside, kind, onProgress))
+    return await withModel(other, (model) => compare(model, pieces, aside, kind, { signal, onProgress }))
   } finally {
     await aside.close()
     await rm(folder, { recursive: true })
@@ -84,11 +86,12 @@ async function compare(
   pieces: readonly (readonly number[])[],
   aside: FileHandle,
   text: Divergence["text"],
-  onProgress: Compared["onProgress"],
+  { signal, onProgress }: Pick<Compared, "signal" | "onProgress">,
 ): Promise<Divergence> {
   const tokens = pieces.reduce((n, ids) => n + ids.length, 0)
   let [row, sum, same] = [0, 0, 0]
   for (const ids of pieces) {
+    signal?.throwIfAborted()
     const { data, shape } = await model.logits(ids)
     const [, vocabulary] = shape
     const before = new Float32Array(data.length)

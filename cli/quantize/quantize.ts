@@ -39,34 +39,44 @@ export async function quantize(args: readonly string[]): Promise<number> {
     throw new UsageError(`--out takes a file whose name ends in .gguf, not ${JSON.stringify(out)}`)
   if (values["max-tokens"] === 0) throw new UsageError("--max-tokens takes 1 or more")
   const text = values.text === undefined ? undefined : await textOf(values.text)
-  const interrupt = new AbortController()
-  const stop = () => interrupt.abort(new Interrupted())
-  for (const signal of signals) process.once(signal, stop)
   const progress = createProgress()
   try {
     const folder = await checkpointFolder(source, { onProgress: showDownload(progress) })
     if (resolve(folder) === resolve(out)) throw new UsageError("--out names the file that is read")
     // The folder of a model of the Hub is named by its revision.
     const name = basename(repositoryOf(source)?.name ?? resolve(folder)).replace(/\.gguf$/i, "")
-    const written = await writeFrom(folder, name, { to, out, signal: interrupt.signal, progress })
-    progress.done()
-    const compared = await compare(folder, out, text, values, progress)
-    const report: Report = { ...written, divergence: "divergence" in compared ? compared.divergence : undefined }
-    await write(values.json === true ? `${JSON.stringify(report)}\n` : reportText(report))
-    if (!("failed" in compared)) return 0
-    say(`weft: ${out} is written, but could not be compared: ${compared.failed.message}`)
-    return 1
-  } catch (error) {
-    if (error instanceof Interrupted) return 130
-    throw error
+    return await interruptible(async (signal) => {
+      const written = await writeFrom(folder, name, { to, out, signal, progress })
+      progress.done()
+      const compared = await compare(folder, out, text, values, progress, signal)
+      const report: Report = { ...written, divergence: "divergence" in compared ? compared.divergence : undefined }
+      await write(values.json === true ? `${JSON.stringify(report)}\n` : reportText(report))
+      if (!("failed" in compared)) return 0
+      say(`weft: ${out} is written, but could not be compared: ${compared.failed.message}`)
+      return 1
+    })
   } finally {
     progress.done()
-    for (const signal of signals) process.off(signal, stop)
   }
 }
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 class Interrupted extends Error {}
+
+/** Runs what an interrupt ends in order, with 130 for an exit code; a second one ends the process where it is. */
+async function interruptible(run: (signal: AbortSignal) => Promise<number>): Promise<number> {
+  const interrupt = new AbortController()
+  const stop = () => interrupt.abort(new Interrupted())
+  for (const signal of signals) process.once(signal, stop)
+  try {
+    return await run(interrupt.signal)
+  } catch (error) {
+    if (error instanceof Interrupted) return 130
+    throw error
+  } finally {
+    for (const signal of signals) process.off(signal, stop)
+  }
+}
 
 type Progress = ReturnType<typeof createProgress>
 
@@ -119,13 +129,14 @@ async function writeFrom(
 const sum = <K extends string>(items: readonly Readonly<Record<K, number>>[], field: K): number =>
   items.reduce((n, item) => n + item[field], 0)
 
-/** The models side by side; a failure is told beside what was written. */
+/** The models one after the other; a failure is told beside what was written. */
 async function compare(
   folder: string,
   out: string,
   text: string | undefined,
   values: Values,
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<{ readonly divergence: Divergence | undefined } | { readonly failed: Error }> {
   if (values["no-compare"] === true) return { divergence: undefined }
   const { device, threads, "experimental-gpu": experimentalGpu } = values
@@ -144,7 +155,7 @@ async function compare(
   try {
     const maxTokens = values["max-tokens"] ?? usualTokens
     const onProgress = (done: number, total: number) => progress.show(`comparing ${Math.floor((100 * done) / total)} %`)
-    const compared = { text, maxTokens, onProgress }
+    const compared = { text, maxTokens, signal, onProgress }
     return {
       divergence: await divergenceOf(open(folder, loadReporter(progress)), open(out, quiet), compared, builtInText),
     }

@@ -97,3 +97,14 @@ test("both models are closed, and nothing is left, when the second one fails", a
   expect(disposed.length).toBe(2)
   nothingLeft()
 })
+
+test("what is interrupted closes the model that is open, and leaves nothing", async () => {
+  const interrupt = new AbortController()
+  const disposed: string[] = []
+  const onProgress = (done: number) => done > 30 && interrupt.abort(new Error("enough"))
+  const [a, b] = [made(some, disposed), made(some, disposed)]
+  const compared = { ...options, signal: interrupt.signal, onProgress }
+  await expect(divergenceOf(a.open, b.open, compared, "")).rejects.toThrow("enough")
+  expect([a.asked.length, b.asked.length, disposed.length]).toEqual([3, 1, 2])
+  nothingLeft()
+})
