@@ -22,6 +22,7 @@ import {
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
 import type { Format } from "../runtime/weights/formats/format.js"
+import { wideFormat } from "../runtime/weights/formats/wide.js"
 import { compileKernels, passed, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Kernel, Store } from "./ir/kernel.js"
@@ -111,16 +112,14 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const bounds = boundsOf(target.bounds, program.facts ?? {}, asked)
 
     // Model → tensor programs.
+    const storage = target.wideNumbers === true ? wideStorage(options.storage) : options.storage
     const states = (spec: StateSpec) => stateStorage(spec, precision, target.tile)
-    const traced = traceModel(
-      program,
-      { bounds, storage: options.storage, states, choices: target.choices },
-      options.entries,
-    )
+    const traced = traceModel(program, { bounds, storage, states, choices: target.choices }, options.entries)
     const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
     const keepFactors = target.narrow === true || precision === "exact"
     const scaledRows = target.schedule.atoms?.storage === "f16"
-    const passes = tensorPasses({ online: options.online ?? true, gather, keepFactors, scaledRows })
+    const integers = precision === "fast" && target.integers === true
+    const passes = tensorPasses({ online: options.online ?? true, gather, keepFactors, scaledRows, integers })
     const rewritten = traced.entries.map((entry) => rewriteEntry(entry, passes, verify))
 
     // Tensor programs → kernels.
@@ -188,6 +187,7 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   const decodedElements = Math.min(cutRules.decodedElements, Math.floor(limits.bindingBytes / 4))
   const cuts = { ...defaultCutLimits, localElements, decodedElements, ...lanes }
   const units = target.schedule.atoms === undefined ? {} : { units: target.schedule.atoms.storage }
+  const integers = precision === "fast" && target.integers === true
   // Values of the places of a block, such as what each is scaled by, are short rows.
   const shortest = Math.max(shortestRow, (target.gather?.block ?? 0) + 1)
   const splitting = target.split && {
@@ -196,7 +196,7 @@ function createFuser(target: Target, limits: BindingLimits, precision: Precision
   }
   return (results: readonly Tensor[]): Fused => {
     const storage = (rs: readonly Tensor[]) => scratchStorage(rs, precision, target.tile, shortest)
-    const fused = fuse(results, { ...limits, ...units, cuts, storage })
+    const fused = fuse(results, { ...limits, ...units, integers, cuts, storage })
     const split = splitting === undefined ? fused : splitReductions(fused, splitting, limits.bindings)
     return target.schedule.rules === "simt" ? mergeFolds(split) : split
   }
@@ -222,6 +222,14 @@ function launched(
 function unread({ weights }: TracedModel, plan: Plan, ignore: readonly string[] = []): { ignore?: readonly string[] } {
   const names = weights.filter((w) => weightMap(w, plan).length === 0).flatMap(({ spec }) => spec.tensors)
   return names.length === 0 ? {} : { ignore: [...ignore, ...names] }
+}
+
+/** Storage with wide formats. */
+function wideStorage(storage: CompileOptions["storage"]): CompileOptions["storage"] {
+  return (spec) => {
+    const stored = storage(spec)
+    return typeof stored === "string" ? stored : wideFormat(stored)
+  }
 }
 
 function checkTarget({ target, tuned }: CompileOptions): void {

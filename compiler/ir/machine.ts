@@ -18,6 +18,10 @@ export interface Machine extends BindingLimits {
   readonly choices: Readonly<Record<string, number>>
   /** Whether its passes take products of halves in f16 (half-products.ts), so that operands should be in that range. */
   readonly narrow?: boolean
+  /** Whether integers of 16 bits are multiplied by pairs, faster than numbers: `integer-sums.ts` rounds operands to such where results need not be exact. */
+  readonly integers?: true
+  /** Whether numbers of 16 bits that weights in formats are scaled by are held in 32: `wide.ts` of the formats. */
+  readonly wideNumbers?: true
   /** When long folds are split over blocks; never when left out. */
   readonly split?: SplitLimits
 }

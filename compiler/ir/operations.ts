@@ -12,6 +12,7 @@
  *   is exact in f32. Adapters with such arithmetic may round to the other neighbour, or not at all.
  * - NaN, infinities and −0 are values like others, JavaScript's everywhere: NaN in arithmetic, `min`, `max` and functions gives NaN, and `min`,
  *   `max` take −0 for less than 0. Which NaN it is, by its bits, is not said. Subnormal numbers, in and out, may be flushed to 0.
+ * - `dot2` takes two words of two i16 each: the sum of the products of their low halves and of their high ones, which wraps like any i32.
  * - `looseMax` is `max` in one instruction: where an argument is NaN, or both are zeros, either of them. What it is used for may not depend on which.
  * - `sin`, `cos`, `exp`, `exp2`, `log`, `tanh`, `pow` are within the factor of `error` (in units of 2^-24, relative; sin and cos: absolute 1e-6).
  * - `angle` is x modulo 2π in −π … π, but x itself up to 2^17; it is what sine and cosine are made of.
@@ -56,6 +57,14 @@ const view = new DataView(new ArrayBuffer(4))
 function roundHalfEven(x: number): number {
   const r = Math.round(x)
   return Math.abs(x - Math.trunc(x)) === 0.5 && r % 2 !== 0 ? r - 1 : r
+}
+
+/** The halves of a word as i16, the low one first. */
+const halvesOf = (word: number): readonly [number, number] => [(word << 16) >> 16, word >> 16]
+
+function dotOfHalves(a: number, b: number): number {
+  const [p, q] = [halvesOf(a), halvesOf(b)]
+  return p[0] * q[0] + p[1] * q[1]
 }
 
 const divide = (d: DType, a: number, b: number) => (d === "f32" ? a / b : b === 0 ? a : Math.trunc(a / b))
@@ -109,6 +118,7 @@ export const operations = {
   bitnot: { arity: 1, rule: "same", on: integers, evaluate: (_, a) => ~a! },
   shl: { arity: 2, rule: "same", on: integers, evaluate: (_, a, b) => a! << b! },
   shr: { arity: 2, rule: "same", on: integers, evaluate: (d, a, b) => (d === "u32" ? a! >>> b! : a! >> b!) },
+  dot2: { arity: 2, rule: { from: ["u32"], to: "i32" }, on: ["u32"], evaluate: (_, a, b) => dotOfHalves(a!, b!) },
   bits: {
     arity: 1,
     rule: { from: ["f32"], to: "u32" },

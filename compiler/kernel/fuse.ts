@@ -15,6 +15,7 @@ import { loadedIn, localsIn } from "../ir/query.js"
 import { homeOf, sources, topological } from "../ir/tensor/walk.js"
 import type { Axis, Input, Tensor, Unit } from "../ir/tensor.js"
 import { axisNames, spansOf } from "../ir/tensor.js"
+import { roundedOnce } from "../tensor/integer-rows.js"
 import { hasMemory, size } from "../tensor/query.js"
 import { madeOnce } from "../tensor/scaled-rows.js"
 import { type Snapshot, snapshot } from "../tensor/snapshot.js"
@@ -62,11 +63,17 @@ export interface FuseOptions {
   readonly storage?: (results: readonly Tensor[]) => (t: Tensor) => Storage
   /** What matrix units multiply, where products are left to some. */
   readonly units?: Half
+  /** Whether rows have been rounded to integers (`integer-rows.ts`). */
+  readonly integers?: boolean
 }
 
 export function fuse(results: readonly Tensor[], options: FuseOptions): Fused {
   const { results: now, copies } = snapshot(results)
-  const forced = new Set<Tensor>(options.units === "f16" ? madeOnce(topological(now)) : [])
+  const order = topological(now)
+  const forced = new Set<Tensor>([
+    ...(options.units === "f16" ? madeOnce(order) : []),
+    ...(options.integers === true ? roundedOnce(order) : []),
+  ])
   for (;;) {
     const made = attempt(now, copies, options, forced)
     if ("steps" in made) return made

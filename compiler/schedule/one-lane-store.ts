@@ -8,6 +8,8 @@
  * order. Operands that many points of a block read are staged once for all of them.
  */
 
+import { literalExtent } from "../ir/dim.js"
+import { freeVariables } from "../ir/expression.js"
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
@@ -25,7 +27,7 @@ import {
   sharedReads,
   tilesOf,
 } from "./store-draft.js"
-import { streamsOfHalves } from "./vectors.js"
+import { productsOfWords, streamsOfHalves } from "./vectors.js"
 
 export function laneStore(
   store: Store,
@@ -47,15 +49,30 @@ export function laneStore(
       tiles.get(name)!.perThread = count
       accumulators = Math.floor(accumulators / count)
     }
-    if (rows.size === 0) for (const r of streamsOfHalves(folds, kernel, halves)) reduce[r.axis] = { vector: halves }
+    if (rows.size === 0) {
+      for (const r of streamsOfHalves(folds, kernel, halves)) reduce[r.axis] = { vector: halves }
+      besideOneAnother(draft)
+    }
   }
   // A lane has no more registers than for that many vectors, and what is loaded for them.
   const elements = storeRules.accumulators * vector
-  accumulate(draft, (width) => Math.min(accumulators, Math.ceil(elements / width / leavesOf(folds).length)))
+  const vectors = Math.max(1, ...folds.map(productsOfWords))
+  accumulate(draft, (width) => Math.min(accumulators, Math.ceil(elements / width / vectors / leavesOf(folds).length)))
   setBlocks(draft, machine.block, pointsOfBlock(draft, machine))
   const tile = tilesOf(draft)
   if (vector === 1) return { tile, reduce }
   return { tile, reduce, staged: byVectors ? stagedRows(folds, { tile, reduce }, store, kernel, vector) : {} }
+}
+
+/** Two neighbouring columns of a product of words share what they read of the row: each reads it anew else, for few instructions of its own. */
+function besideOneAnother({ store, folds, reduce, tiles }: StoreDraft): void {
+  const leaves = leavesOf(folds)
+  if (!leaves.every((r) => productsOfWords(r) > 0 && reduce[r.axis] !== undefined)) return
+  const last = store.axes.findLast((a) => a.extent.kind === "literal" && a.extent.value > 1)
+  const extent = last === undefined ? undefined : literalExtent(last.extent)
+  const columns = laneRules.columnsOfWords
+  if (extent !== undefined && extent % columns === 0 && leaves.every((r) => freeVariables(r).has(last!.name)))
+    tiles.get(last!.name)!.perThread = columns
 }
 
 function pointsOfBlock(draft: StoreDraft, { block, busy }: ScheduleTarget): number {

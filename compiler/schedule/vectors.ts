@@ -63,6 +63,10 @@ export function streamsOfHalves(folds: readonly Reduce[], kernel: Kernel, width:
   return leaves.every(streams) ? leaves : []
 }
 
+/** Products of words in one element of a fold: each is a vector of its own, so that so many fewer are worth taking at once. */
+export const productsOfWords = (r: Reduce): number =>
+  nodesOf(r.lift, "operation").filter((x) => x.operation === "dot2").length
+
 function consecutive(x: Load | LocalRead, axis: VectorAxis, kernel: Kernel): boolean {
   if (!freeVariables(x).has(axis.name)) return true
   if (x.kind === "localRead")

@@ -12,7 +12,7 @@
  * - tanh: 3 ulp. pow: 2 ulp over all finite results.
  * - pow is JavaScript's at special values: pow(x, 0) = 1 for every x, pow(±1, ±∞) and pow(1, NaN) are NaN, a negative base takes the sign of an
  *   odd integer exponent and is NaN for a fractional one.
- * - half: exact.
+ * - half, dot2: exact.
  *
  * NaN gives NaN without a test for it: bounds are max(min(x, high), low) with x first, which targets print so that NaN passes.
  */
@@ -269,6 +269,13 @@ const half: Recipe = (make, x) => {
   return make("fromBits", make("bitor", size, make("bitand", bits, u(0x80000000))))
 }
 
+/** The halves of words, each with its sign, multiplied by themselves. */
+const dot2: Recipe = (make, a, b) => {
+  const low = (x: Expression) => make("shr", make("toI32", make("shl", x, u(16))), i(16))
+  const high = (x: Expression) => make("shr", make("toI32", x), i(16))
+  return make("add", make("mul", low(a!), low(b!)), make("mul", high(a!), high(b!)))
+}
+
 const recipes: Partial<Record<Operation, Recipe>> = {
   exp,
   exp2,
@@ -279,6 +286,7 @@ const recipes: Partial<Record<Operation, Recipe>> = {
   pow,
   sign,
   half,
+  dot2,
 }
 
 /** Operations that have an expansion. */

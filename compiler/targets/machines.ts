@@ -38,6 +38,10 @@ export const wasmMachine: Machine = {
   tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
   bounds: boundsOfAny,
   choices: {},
+  // A half that stands alone takes ten instructions to widen, as many as the products of a block.
+  wideNumbers: true,
+  // i32x4.dot_i16x8_s: eight products and four sums in one instruction.
+  integers: true,
   // Rows. Four share what they load of a weight, as many as a register tile has. On WebAssembly by trials; no figures are on record.
   gather: { rows: 4, block: 4 },
   // Memories of one kernel, and the bytes of all memory that 32 bits address.

@@ -32,6 +32,8 @@ export interface TensorPassOptions {
   readonly keepFactors: boolean
   /** Whether rows of products with what is stored in f16 are brought into its range, for units that multiply such; they are not when left out. */
   readonly scaledRows?: boolean
+  /** Whether rows of products with weights in formats are rounded to integers; they are not when left out. */
+  readonly integers?: boolean
 }
 
 /** The passes for the entries of one compilation: units that entries share are rewritten once. */
@@ -40,6 +42,7 @@ export function tensorPasses({
   gather,
   keepFactors,
   scaledRows = false,
+  integers = false,
 }: TensorPassOptions): readonly TensorPass[] {
   const simplified = new Map<Tensor | Unit, Tensor | Unit>()
   const hoisted: Units = new Map()
@@ -64,6 +67,6 @@ export function tensorPasses({
     ...when(gather !== undefined, { name: "gather", run: (results) => groupGathers(results, gather, grouped) }),
     { name: "prefixes", run: (results) => blockPrefixes(results, defaultPrefixLimits, prefixed) },
     ...when(scaledRows, { name: "scaled-rows", run: (results) => scaleRows(results, scaled) }),
-    { name: "unpack", run: (results) => unpack(results, unpacked) },
+    { name: "unpack", run: (results) => unpack(results, unpacked, integers) },
   ]
 }

@@ -2,12 +2,14 @@
  * The bytes of an artifact's weights, out of the tensors that stand for them in a checkpoint.
  *
  *     F32, F16, BF16   as they are stored        F64   rounded to the nearest float32        BF16 as f16   where that is asked for
- *     a format         bytes of its planes, as the checkpoint gives them
+ *     a format         bytes of its planes, as the checkpoint gives them, or with wider numbers
  */
 import type { ArtifactModel, ArtifactWeight } from "../artifact.js"
 import { printable, WeftError } from "../errors.js"
 import type { Checkpoint, StoredTensor } from "./checkpoint.js"
 import { toFloat32 } from "./dtypes.js"
+import { formatNamed } from "./formats/named.js"
+import { wideFormat, wideReader } from "./formats/wide.js"
 import { findNames } from "./names.js"
 import { narrower } from "./narrow.js"
 import type { WeightTensor } from "./parameters.js"
@@ -38,6 +40,9 @@ export function weightReader(
     const found = tensors.get(tensor)
     if (found !== undefined && format !== undefined && found.dtype === format)
       return checkpoint.read(found, offset, length, into)
+    const narrow = found === undefined || format === undefined ? undefined : formatNamed(found.dtype)
+    if (narrow !== undefined && wideFormat(narrow).name === format)
+      return wideReader(narrow, shape, (from, bytes) => checkpoint.read(found!, from, bytes))(offset, length, into)
     const formats: readonly string[] = format === undefined ? stored[storage] : [format]
     if (narrows && found?.dtype === "BF16" && storage === "f16") {
       const narrow = narrowers.get(tensor) ?? narrower(tensor, shape.at(-1)!)

@@ -140,6 +140,8 @@ const integers: readonly Body[] = [
   one("bitnot"),
   (p, q) => apply("shl", p, shift(q)),
   (p, q) => apply("shr", p, shift(q)),
+  (p, q) =>
+    p.dtype === "u32" ? apply("toU32", apply("dot2", p, q)) : apply("dot2", apply("toU32", p), apply("toU32", q)),
   two("div"),
   two("rem"),
   (p, _, n) => apply("div", p, literal(1 + (n % 7), p.dtype)),

@@ -122,6 +122,25 @@ describe("logits on WebAssembly", () => {
   })
 })
 
+/** i32x4.dot_i16x8_s, and i16x8.shl for bytes with a sign. */
+const [dots, bytesUp] = [Buffer.from([0xfd, 0xba, 0x01]), Buffer.from([0xfd, 0x8b, 0x01])]
+
+describe("logits on WebAssembly where they need not be exact, by sums of integers", () => {
+  test.each(["q8_0", "q4_k"].filter((_, i) => long || i === seed % 2))("%s", async (format) => {
+    const [stored, plain] = checkpoints(experts, () => format)
+    const expected = await logits(plain!, 24, { isPlain: true })
+    const artifact = await artifactOf(stored!, { precision: "fast" })
+    const module = Buffer.from(artifact.module!, "base64")
+    expect(module.includes(dots)).toBe(true)
+    expect(module.includes(bytesUp)).toBe(format === "q8_0")
+    for (const chunk of [24, 7]) {
+      const session = await openSession({ artifact }, wasm, stored!)
+      expect(normalisedError(await logitsOf(session, ids, chunk), expected)).toBeLessThan(1e-3)
+      session.dispose()
+    }
+  })
+})
+
 describe("logits on WebGPU", async () => {
   const present = await available("webgpu", createWebgpuDevice)
   test.skipIf(!present).each(drawn(formats.length))("%s", async (format) => {

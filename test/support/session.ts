@@ -3,6 +3,7 @@ import type { Artifact } from "../../runtime/artifact.js"
 import type { Device } from "../../runtime/devices/device.js"
 import { createSession, type Session } from "../../runtime/session.js"
 import type { Checkpoint } from "../../runtime/weights/checkpoint.js"
+import { weightReader } from "../../runtime/weights/reader.js"
 
 export const openSession = (
   { artifact }: { readonly artifact: Artifact },
@@ -10,7 +11,7 @@ export const openSession = (
   checkpoint: Checkpoint,
 ): Promise<Session> =>
   createSession(artifact, device, {
-    read: (w, offset, length) => checkpoint.read(checkpoint.tensors.get(w.tensor)!, offset, length),
+    read: weightReader(checkpoint, checkpoint.tensors as Parameters<typeof weightReader>[1]),
   })
 
 /** Logits of every position, fed in pieces of `chunk`. */

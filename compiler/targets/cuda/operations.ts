@@ -84,6 +84,7 @@ export const cudaOperations: Spellings = {
   bitnot: prefix("~"),
   shl: call("shifted_left"),
   shr: call("shifted_right"),
+  dot2: expanded,
   bits: call("bits"),
   fromBits: call("from_bits"),
   toF32: convert("f32"),

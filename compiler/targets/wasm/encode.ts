@@ -35,7 +35,7 @@ const plain = {
   ...names(0xfd67, "f32x4.", "ceil floor trunc nearest"),
   ...{ "i16x8.narrow_i32x4_u": 0xfd86, "i32x4.abs": 0xfda0, "i32x4.neg": 0xfda1, "i32x4.extend_low_i16x8_u": 0xfda9 },
   ...names(0xfdab, "i32x4.", "shl shr_s shr_u add"),
-  ...{ "i32x4.sub": 0xfdb1 },
+  ...{ "i32x4.sub": 0xfdb1, "i16x8.shl": 0xfd8b, "i32x4.dot_i16x8_s": 0xfdba },
   ...names(0xfdb5, "i32x4.", "mul min_s min_u max_s max_u"),
   ...{ "f32x4.abs": 0xfde0, "f32x4.neg": 0xfde1 },
   ...names(0xfde3, "f32x4.", "sqrt add sub mul div min max pmin pmax"),

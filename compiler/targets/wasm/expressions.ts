@@ -211,9 +211,20 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
 function shiftedAlike(e: Emission, name: "shl" | "shr", [a, b]: readonly Expression[], p: number): boolean {
   if (b!.kind !== "splat") return false
   if (name === "shl" && isLiteral(b!.of) && b!.of.value === 16 && upperHalves(e, a!, p)) return true
+  if (name === "shl" && isLiteral(b!.of) && b!.of.value === 8 && bytesUp(e, a!, p)) return true
   part(e, a!, p)
   part(e, b!.of)
   e.code.op(name === "shl" ? "i32x4.shl" : a!.dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
+  return true
+}
+
+/** (words & 0x00ff00ff) << 8: the low bytes of halves become the high ones; false where the words are others. */
+function bytesUp(e: Emission, x: Expression, p: number): boolean {
+  if (x.kind !== "operation" || x.operation !== "bitand" || e.values.find(x, p) !== undefined) return false
+  const mask = x.args[1]!
+  if (mask.kind !== "splat" || !isLiteral(mask.of) || mask.of.value !== 0x00ff00ff) return false
+  part(e, x.args[0]!, p)
+  e.code.integer(8).op("i16x8.shl")
   return true
 }
 

@@ -126,6 +126,7 @@ const vector: Table = {
     gt: "i32x4.gt_u",
     ge: "i32x4.ge_u",
     toF32: "f32x4.convert_i32x4_u",
+    dot2: "i32x4.dot_i16x8_s",
   },
   bool: { and: "v128.and", or: "v128.or", not: "v128.not", eq: "i32x4.eq", ne: "i32x4.ne" },
 }

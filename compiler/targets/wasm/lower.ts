@@ -247,10 +247,12 @@ function store(scope: Scope, s: Extract<Statement, { kind: "store" }>): readonly
   return [{ ...s, array: name, offset, value: finish(scope, narrow(storage, renamed(scope, s.value))) }]
 }
 
-/** An exponential takes one lane of a vector: clamping and rounding scalars has branches. */
+/** Operations that take one lane of a vector: clamping and rounding scalars has branches, and words have halves in vectors only. */
+const ofVectors: ReadonlySet<Operation> = new Set(["exp", "dot2"])
+
 const inVectors = (x: Expression): Expression | undefined =>
-  x.kind === "operation" && x.operation === "exp" && x.width === 1
-    ? lane(apply("exp", splat(rewrite(x.args[0]!, inVectors), 4)), 0)
+  x.kind === "operation" && ofVectors.has(x.operation) && x.width === 1
+    ? lane(apply(x.operation, ...x.args.map((a) => splat(rewrite(a, inVectors), 4))), 0)
     : undefined
 
 const isPlain = (x: Expression): boolean =>

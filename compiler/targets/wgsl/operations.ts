@@ -3,6 +3,7 @@
  *
  *   toI32     toSigned(a)          saturates like WGSL's own conversion and turns NaN into 0
  */
+import { fault } from "../../../runtime/errors.js"
 import type { DType } from "../../ir/operations.js"
 import { argument } from "../text/literals.js"
 import { type Call, call, helper, infix, prefix, type Spelling, type Spellings } from "../text/operations.js"
@@ -18,6 +19,9 @@ const shift =
     if (literal !== undefined) return `(${args[0]} ${sign} ${typeText("u32", width)}(${literal & 31}u))`
     return `(${args[0]} ${sign} ${dtype === "u32" ? args[1] : `bitcast<${typeText("u32", width)}>(${args[1]})`})`
   }
+const expanded: Spelling = () => {
+  throw fault("an operation is printed that is expanded before")
+}
 const halfType = (width: number) => (width === 1 ? "f16" : `vec${width}<f16>`)
 
 /** f32 values as f16, and back. */
@@ -82,6 +86,7 @@ export const wgslOperations: Spellings = {
   bitnot: prefix("~"),
   shl: shift("<<"),
   shr: shift(">>"),
+  dot2: expanded,
   bits: ({ args, width }) => `bitcast<${typeText("u32", width)}>(${argument(args[0]!)})`,
   fromBits: ({ args, width }) => `bitcast<${typeText("f32", width)}>(${argument(args[0]!)})`,
   toF32: convert("f32"),
