@@ -36,7 +36,7 @@ export function laneStore(
   along: readonly Expression[],
 ): StoreSchedule {
   const { vector, halves = vector, registers } = machine
-  const draft = draftStore(store, kernel, vector, along)
+  const draft = draftStore(store, kernel, machine, along)
   const { folds, reduce, tiles, inTurn } = draft
   const byVectors = Object.keys(reduce).length > 0
   let accumulators = accumulatorsFor(folds, registers)

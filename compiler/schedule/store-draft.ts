@@ -8,14 +8,16 @@
 
 import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables } from "../ir/expression.js"
-import type { Kernel, Store } from "../ir/kernel.js"
+import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
+import { packed } from "../ir/loop.js"
+import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression, Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { leavesOf, nodesOf, ownLoads } from "../ir/query.js"
 import type { AxisTile, ReductionTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { blockAlong } from "../tile/prefix.js"
 import { storeRules } from "./rules.js"
-import { wideAlong, wideStore } from "./vectors.js"
+import { isShared, wideAlong, wideStore } from "./vectors.js"
 
 interface DraftTile {
   block: number | "all"
@@ -40,7 +42,7 @@ export interface StoreDraft {
 export function draftStore(
   store: Store,
   kernel: Kernel,
-  vector: number,
+  { vector, halves = vector }: Pick<ScheduleTarget, "vector" | "halves">,
   along: readonly Expression[] = [],
 ): StoreDraft {
   const values = [store.value, ...along]
@@ -60,9 +62,18 @@ export function draftStore(
   const alongStore = Object.keys(reduce).length === 0 && last !== undefined && inTurn?.name !== last.name
   const isWide = (value: Expression) => wideStore({ ...store, value }, last!, kernel, vector)
   if (alongStore && values.every(isWide)) tiles.get(last.name)!.vector = vector
+  if (alongStore && along.length === 0 && unpacksWords(store, last, kernel, halves))
+    tiles.get(last.name)!.vector = halves
   if (inTurn !== undefined) tiles.get(inTurn.name)!.perThread = inTurn.block
   const points = axes.reduce((n, a) => n * Math.max(1, hinted(a.extent)), 1)
   return { store, values, folds, reduce, tiles, inTurn, points }
+}
+
+/** Whether a store of halves takes as many of them apart from each word that it reads as come in one access. */
+function unpacksWords(store: Store, last: Axis, kernel: Kernel, width: number): boolean {
+  const words = nodesOf([store.value], "load").filter((l) => l.dtype === "u32" && freeVariables(l).has(last.name))
+  const isHalves = packed(bufferOf(kernel, store.buffer).storage)
+  return isHalves && words.some((l) => isShared(l, last.name, width, kernel)) && wideStore(store, last, kernel, width)
 }
 
 /** Accumulators that each of the innermost folds of a store may have, of those that a machine has. */

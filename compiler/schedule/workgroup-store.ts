@@ -44,7 +44,7 @@ export function workgroupStore(
 ): StoreSchedule {
   const bins = binsOf(store, machine.rules)
   if (bins !== undefined) return binnedStore(store, bins, kernel, machine)
-  const draft = draftStore(store, kernel, machine.vector, along)
+  const draft = draftStore(store, kernel, machine, along)
   const { folds, reduce, tiles } = draft
   const accumulators = placesPerThread(draft, accumulatorsFor(folds, machine.registers))
   accumulate(draft, () => Math.min(accumulators, storeRules.accumulators))
