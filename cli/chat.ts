@@ -25,7 +25,7 @@ export async function chat(args: readonly string[]): Promise<number> {
     thinking: values["no-thinking"] === true ? false : undefined,
     overflow: values["drop-oldest"] === true ? "drop-oldest" : undefined,
   }
-  const model = await openModel(values, { chat: true })
+  const model = await openModel(values, { needs: "chat" })
   try {
     return await converse(model, values.system, options)
   } finally {

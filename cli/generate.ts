@@ -25,7 +25,7 @@ export async function generate(args: readonly string[]): Promise<number> {
   const stop = () => interrupt.abort()
   process.once("SIGINT", stop)
   try {
-    const model = await openModel(values)
+    const model = await openModel(values, { needs: typeof prompt === "string" ? "text" : undefined })
     try {
       await print(model, prompt, { ...options, signal: interrupt.signal }, values.json === true)
     } finally {
@@ -45,7 +45,8 @@ function checkPrompt(word: string | undefined): void {
     throw new UsageError(`the command comes first: weft ${word} …; ${told}`)
   if (/\.[cm]?ts$/.test(word) && existsSync(word))
     throw new UsageError(`${word} is a file: weft compile ${word} or weft check ${word}; ${told}`)
-  if (existsSync(join(word, "config.json"))) throw new UsageError(`${word} is a checkpoint: --model ${word}; ${told}`)
+  if (existsSync(join(word, "config.json")) || (/\.gguf$/i.test(word) && existsSync(word)))
+    throw new UsageError(`${word} is a checkpoint: --model ${word}; ${told}`)
 }
 
 async function print(

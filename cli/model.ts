@@ -5,7 +5,7 @@ import { type LoadedModel, load, type NodeLoadOptions } from "./node.js"
 import { createProgress, loadReporter } from "./output.js"
 import { shippedCheckpoint } from "./package.js"
 
-export async function openModel(values: Arguments, more: Pick<NodeLoadOptions, "chat"> = {}): Promise<LoadedModel> {
+export async function openModel(values: Arguments, more: Pick<NodeLoadOptions, "needs"> = {}): Promise<LoadedModel> {
   const progress = createProgress()
   try {
     return await load(values.model ?? shippedCheckpoint, {

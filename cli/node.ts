@@ -14,6 +14,7 @@ import { WeftError } from "../runtime/errors.js"
 import { defaultsOf, endTokensOf, unheeded, unusedMistakes } from "../runtime/generate/defaults.js"
 import type { GenerativeModel } from "../runtime/generate/generator.js"
 import { load as loadArtifact } from "../runtime/generate/load.js"
+import { needTokenizer } from "../runtime/generate/prompt.js"
 import { fromHost } from "../runtime/host.js"
 import { createTokenizer, type Tokenizer } from "../runtime/text/tokenizer.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
@@ -87,9 +88,9 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions, may
     // Before seconds of compiling, should they be broken.
     const defaults = defaultsOf(checkpoint.generationConfig)
     endTokensOf(checkpoint.generationConfig)
-    const tokenizer = await tokenizerOf(checkpoint)
+    const tokenizer = await tokenizerOf(checkpoint, options)
     const template = await templateOf(checkpoint)
-    if (options.chat === true) needTemplate(template, tokenizer)
+    if (options.needs === "chat") needTemplate(template, tokenizer)
     const { threads, experimentalGpu } = options
     const accesses = options.accesses ?? (given ? "checked" : "proven")
     let chosen = await chooseDevice(name, threads, accesses, experimentalGpu)
@@ -163,7 +164,17 @@ async function findArtifact(
   return { artifact: given, cached: true, tensors: artifactWeights(checkpoint, given, onWarning) }
 }
 
-async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
-  const json = await checkpoint.readText("tokenizer.json")
-  return json === undefined ? undefined : createTokenizer(json, await checkpoint.readText("tokenizer_config.json"))
+/** The tokenizer, where there is one; of a kind that is not supported, a warning, unless text has to be read. */
+async function tokenizerOf(
+  checkpoint: Checkpoint,
+  { needs, onProgress }: NodeLoadOptions,
+): Promise<Tokenizer | undefined> {
+  try {
+    const json = await checkpoint.readText("tokenizer.json")
+    if (json !== undefined) return createTokenizer(json, await checkpoint.readText("tokenizer_config.json"))
+  } catch (error) {
+    if (needs !== undefined || !(error instanceof WeftError && error.code === "tokenizer/unsupported")) throw error
+    onProgress?.({ stage: "warning", message: `${error.reason}; so token ids are taken, and text is not` })
+  }
+  return needs === "text" ? needTokenizer(undefined) : undefined
 }

@@ -12,6 +12,9 @@ export type LoadProgress =
   | { readonly stage: "warning"; readonly message: string }
   | { readonly stage: "weights"; readonly done: number; readonly total: number }
 
+const needsNames = ["text", "chat"] as const
+export type Needs = (typeof needsNames)[number]
+
 export interface NodeLoadOptions {
   /** `auto` (the default): CUDA where a driver and a compiler of kernels are, else WebGPU on a hardware adapter, else WebAssembly. */
   readonly device?: DeviceName | undefined
@@ -48,8 +51,11 @@ export interface NodeLoadOptions {
   readonly model?: string | undefined
   /** The folder for compiled artifacts, or false for none; `~/.cache/weft` when left out. */
   readonly cache?: string | false | undefined
-  /** Refuse a checkpoint that is not made for conversations before its weights are read. */
-  readonly chat?: boolean | undefined
+  /**
+   * What the model is for: a checkpoint that cannot read text, or is not made for conversations, is refused then before its weights are read. When
+   * left out, one whose tokenizer is missing or of another kind is loaded, and takes token ids.
+   */
+  readonly needs?: Needs | undefined
   /** The folder or the file of the weights, when an artifact is given. */
   readonly checkpoint?: string | undefined
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
@@ -99,7 +105,7 @@ const loadNames = {
   tuned: true,
   model: true,
   cache: true,
-  chat: true,
+  needs: true,
   checkpoint: true,
   onProgress: true,
 } as const
@@ -119,7 +125,8 @@ export function loadOptions(given: NodeLoadOptions): NodeLoadOptions {
   for (const name of ["model", "checkpoint"] as const) pathOption(options[name], "load/option", name, false)
   for (const name of ["cache", "tuned"] as const) pathOption(options[name], "load/option", name, true)
   functionOf(options.onProgress, "load/option", "onProgress")
-  for (const name of ["experimentalGpu", "chat"] as const) switchOf(options[name], "load/option", name)
+  switchOf(options.experimentalGpu, "load/option", "experimentalGpu")
+  oneOfNames(options.needs, needsNames, "load/option", "needs")
   oneOfNames(options.precision, precisionNames, "load/precision", "precision")
   oneOfNames(options.accesses, accessesNames, "load/accesses", "accesses")
   countOf(options.chunk, 4096, "load/chunk", "chunk")

@@ -15,6 +15,14 @@ interface PromptFacts {
   readonly context: number
 }
 
+/** @throws WeftError `tokenizer/missing` */
+export function needTokenizer(tokenizer: Tokenizer | undefined): Tokenizer {
+  if (tokenizer !== undefined) return tokenizer
+  throw new WeftError("tokenizer/missing", "the checkpoint has no tokenizer, so it cannot read text", {
+    hint: "give the prompt as token ids",
+  })
+}
+
 /**
  * @throws WeftError `tokenizer/missing` for text without a tokenizer, `generate/empty-prompt`, `generate/token` for an id out of the
  * vocabulary, `generate/context` for more ids than the context holds, `generate/prompt` for what is neither a text nor ids or cannot be read,
@@ -25,11 +33,7 @@ export function promptIds(prompt: Prompt, facts: PromptFacts): Int32Array {
 }
 
 function readPrompt(prompt: Prompt, { tokenizer, vocabulary, context }: PromptFacts): Int32Array {
-  if (typeof prompt === "string" && tokenizer === undefined)
-    throw new WeftError("tokenizer/missing", "the checkpoint has no tokenizer, so it cannot read text", {
-      hint: "give the prompt as token ids",
-    })
-  const ids: ArrayLike<unknown> = typeof prompt === "string" ? tokenizer!.encode(prompt) : prompt
+  const ids: ArrayLike<unknown> = typeof prompt === "string" ? needTokenizer(tokenizer).encode(prompt) : prompt
   const length: unknown = typeof ids === "object" && ids !== null ? ids.length : undefined
   if (typeof length !== "number" || !Number.isInteger(length) || length < 0)
     throw new WeftError(

@@ -40,10 +40,36 @@ async function writeParts(stem: string, changes: Readonly<Record<string, Datum>>
 
 describe("a file", () => {
   test("is loaded, generates and tells what it is without a tokenizer", async () => {
-    using model = await load(path("model.gguf"), { device: "wasm", threads: 1, cache: false })
+    using model = await load(path("model.gguf"), { device: "wasm", threads: 1, cache: path("cache") })
     const { tokens } = await model.generate(golden.ids[0]!, { temperature: 0, maxTokens: 16, ignoreEos: true })
     expect(tokens).toEqual(golden.greedy[0])
     expect(await refusal(model.generate("text"))).toContain("tokenizer/missing")
+  })
+
+  test("with a tokenizer of another kind takes token ids, unless text is what it is loaded for", async () => {
+    const spm: readonly (readonly [string, Datum])[] = [
+      ["tokenizer.ggml.model", "llama"],
+      ["tokenizer.ggml.tokens", { strings: ["<s>", "a"] }],
+    ]
+    const metadata = [...whole.metadata.filter(([key]) => key !== "tokenizer.ggml.model"), ...spm]
+    await writeFile(path("spm.gguf"), writeGguf({ ...whole, metadata }))
+    const warnings: string[] = []
+    const options = { device: "wasm", threads: 1, cache: path("cache") } as const
+    using model = await load(path("spm.gguf"), {
+      ...options,
+      onProgress: (step) => step.stage === "warning" && warnings.push(step.message),
+    })
+    expect(warnings.join()).toContain(
+      'is of the kind "llama" (SentencePiece); byte-level BPE ("gpt2") is; so token ids are taken',
+    )
+    expect((await model.generate([1, 2], { maxTokens: 2, ignoreEos: true })).tokens.length).toBe(2)
+    expect(await refusal(model.generate("text"))).toContain("tokenizer/missing")
+    for (const needs of ["text", "chat"] as const)
+      expect(await thrown(() => load(path("spm.gguf"), { ...options, needs }))).toContain("tokenizer/unsupported")
+    expect(await thrown(() => load(path("model.gguf"), { ...options, needs: "text" }))).toContain("tokenizer/missing")
+    expect(await thrown(() => load(path("model.gguf"), { ...options, needs: "chat" }))).toContain("chat/no-template")
+    const wrong = { ...options, needs: "images" as "text" }
+    expect(await thrown(() => load(path("model.gguf"), wrong))).toContain("load/option")
   })
 
   test("is found through a link, and told when it is not there or a folder", async () => {

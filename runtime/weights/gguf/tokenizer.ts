@@ -210,7 +210,7 @@ function textsOf(fields: Fields, key: string): readonly string[] | undefined {
 
 function unsupported(fields: Fields, problem: string): never {
   throw new WeftError("tokenizer/unsupported", `${printable(fields.file)}: the tokenizer ${problem}`, {
-    hint: "use the model's folder with its tokenizer.json, or a file of another conversion",
+    hint: "give token ids in place of text, or use a model with byte-level BPE",
   })
 }
 
