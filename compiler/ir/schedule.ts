@@ -153,7 +153,7 @@ const storeFields = {
         form: truth,
         leftOut: false,
         about:
-          "Whether its rows go from memory straight into fragments: they are many, and the columns few. `chunk` of the folded axis are the elements that a group of lanes takes in a step, `innerUnroll` how many steps it has under way; `warps` along it share the fold.",
+          "Whether its rows go from memory straight into fragments: they are many, and the columns few. `chunk` of the folded axis are the elements that a group of lanes takes in a step, `innerUnroll` how many steps it has under way, `stages` of how many of such turns memory holds the columns at once, if not of all; `warps` along it share the fold.",
       },
       boxes: {
         form: truth,

@@ -26,7 +26,7 @@ const describe = (recipe: DirectRecipe): string =>
   })
 
 const effectsOf = ({ kernel, shape }: DirectProduct, seed: number) =>
-  effectOf(kernel, formatMemories(kernel, shape.format, seed), symbols, "exact")
+  effectOf(kernel, formatMemories(kernel, shape, seed), symbols, "exact")
 
 function check(recipe: DirectRecipe): void {
   withTable(() => {
@@ -122,7 +122,7 @@ test.each([{ format: "q4_k", rows: 1, out: 80, depth: [512], scaled: true, x: "f
     withTable(() => {
       const { kernel, schedule, tiled } = chosen(shape)
       expect(schedule.stores[0]!.atom?.direct).toBe(true)
-      const effect = effectOf(kernel, formatMemories(kernel, shape.format, 3), symbols, "exact")
+      const effect = effectOf(kernel, formatMemories(kernel, shape, 3), symbols, "exact")
       const loops = cudaTarget.loopPasses.reduce((before, pass) => pass.run(before), tiled)
       expect(wrongEffect(effect, runLoops(loops, effect.before, symbols, 3))).toBeUndefined()
     }),

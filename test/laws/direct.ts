@@ -39,7 +39,7 @@ export interface DirectProduct {
 export function buildDirect({ numbers }: DirectRecipe): DirectProduct {
   const choose = new Choices(numbers)
   const [format, block] = choose.of(formats)
-  const rows = choose.chance(50) ? 1 : 1 + choose.below(choose.chance(20) ? 16 : 5)
+  const rows = choose.chance(50) ? 1 : 1 + choose.below(choose.chance(40) ? 16 : 5)
   const out = choose.chance(30) ? 16 : 1 + choose.below(48)
   const count = 1 + choose.below(Math.max(2, 512 / block))
   const depth = choose.chance(20) ? [1 + choose.below(3), block] : [Math.min(count, 12) * block]
@@ -56,11 +56,13 @@ export function buildDirect({ numbers }: DirectRecipe): DirectProduct {
   }
   const [shared, tall, down] = [choose.of([1, 2, 4]), choose.of([1, 1, 2]), choose.of([1, 1, 2])]
   const last = `k${depth.length - 1}`
+  const innerUnroll = choose.of([1, 2, 3])
+  const parts = choose.chance(30) ? { stages: choose.of([1, 2]) } : {}
   const store: StoreSchedule = {
     atom: { name: "mma.m16n8k16.bf16", rows: "o", direct: true },
     tile: { o: { block: 16 * tall * down }, ...(rows > 1 ? { s: { block: rows } } : {}) },
     warps: { [last]: shared, ...(tall > 1 ? { o: tall } : {}) },
-    reduce: { [last]: { chunk: choose.of([128, 32, 64]), innerUnroll: choose.of([1, 2, 3]) } },
+    reduce: { [last]: { chunk: choose.of([128, 32, 64]), innerUnroll, ...parts } },
   }
   const turns = choose.chance(40) ? { workgroups: 2 } : {}
   return {

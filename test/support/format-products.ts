@@ -90,15 +90,16 @@ export function formatProduct(shape: FormatShape): Kernel {
 }
 
 /** Bits of words that are kept, and set: scales of integers, and numbers of 8 bits, stay so small that sums of hundreds are what f32 holds. */
-function bitsOf(buffer: string, format: string): readonly [kept: number, set: number] {
+function bitsOf(buffer: string, format: string, rows: number): readonly [kept: number, set: number] {
   const plane = formatNamed(format)?.planes.find((p) => buffer.endsWith(`_${p.name}`))
   if (plane?.field === "e4m3") return [0x9f9f9f9f, 0]
   const isScale = plane !== undefined && plane.per !== 1
-  return isScale ? [0x03030303, 0x01010101] : [0xffffffff, 0]
+  // Weights of several rows are rounded to halves.
+  return isScale ? [rows > 1 ? 0 : 0x03030303, 0x01010101] : [0xffffffff, 0]
 }
 
 /** Random words, and small numbers where scales are: sums are integers, or have few bits. Some of x need 9 bits. */
-export function formatMemories(kernel: Kernel, format: string, seed: number): Map<string, Memory> {
+export function formatMemories(kernel: Kernel, { format, rows }: FormatShape, seed: number): Map<string, Memory> {
   return new Map(
     kernel.buffers.map((b, i): [string, Memory] => {
       const next = scrambled(seed + 31 * i)
@@ -107,7 +108,7 @@ export function formatMemories(kernel: Kernel, format: string, seed: number): Ma
         b.storage,
         b.shape.reduce((n, x) => n * x, 1),
       )
-      const [kept, set] = bitsOf(b.name, format)
+      const [kept, set] = bitsOf(b.name, format, rows)
       const rowOf = () => (b.storage === "f32" && next() % 32 === 0 ? 257 : (next() % 9) - 4)
       const value = () =>
         b.dtype === "u32" ? ((next() & kept) | set) >>> 0 : b.name === "x" ? rowOf() : 1 + (next() % 2)

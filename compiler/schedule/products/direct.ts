@@ -14,6 +14,7 @@ import { nodesOf } from "../../ir/query.js"
 import type { StoreSchedule } from "../../ir/schedule.js"
 import { Refused } from "../../tile/block.js"
 import { type DirectProducts, directOf } from "../../tile/fragments/direct/operands.js"
+import { linesOfOwn } from "../../tile/fragments/direct/plan.js"
 import { elementAt } from "../../tile/fragments/direct/terms.js"
 import { madeOf } from "../../tile/fragments/operands.js"
 import { type Chunked, volumeAtMost as volume } from "../shares.js"
@@ -32,14 +33,18 @@ export function directSchedule(store: Store, kernel: Kernel, target: AtomTarget)
     const extent = literalExtent(axis.extent)!
     const stretch = stretchOf(of, axis.name, extent, kernel)
     const steps = (volume(of.folded) / extent) * Math.ceil(extent / (4 * stretch))
-    const shared = Math.min(rules.groups, 2 ** Math.floor(Math.log2(Math.max(1, steps))))
-    // Each two rows, and each of their terms, have sums of their own.
-    const beside = of.folds.length * Math.max(1, (volume(of.columns) * of.other.terms) / 4)
+    const lines = volume(of.columns) * of.other.terms
+    // Lanes with sums of their own have one fragment for each two lines and each of their terms; then those with the rows of a block are few.
+    const isOwn = lines <= linesOfOwn
+    const blocksOf = (rows: number) => blocksBeside(kernel, rows * volume(of.columns))
+    const tall = isOwn ? 1 : tallOf(lines, (n) => blocksOf(n * atom.m) >= rules.busy * target.cores)
+    const shared = Math.min(rules.groups / tall, 2 ** Math.floor(Math.log2(Math.max(1, steps))))
+    const beside = of.folds.length
     const row = of.rows.at(-1)!.name
-    const isOnce =
-      steps * beside <= shared * rules.steps[0] && blocksBeside(kernel, atom.m) <= rules.blocks * target.cores
+    const isOnce = steps * beside <= shared * rules.steps[0] && blocksOf(atom.m * tall) <= rules.blocks * target.cores
     const most = isOnce ? rules.steps[0] : rules.elementsInTurn / stretch
     const turns = rules.steps.find((n) => steps % (n * shared) === 0 && n * beside <= most) ?? 1
+    const stages = stagesOf(steps, turns * shared, 8 * stretch * lines)
     const single = store.axes.filter((a) => a.name !== row && !of.columns.includes(a))
     const schedule: StoreSchedule = {
       atom: { name: atom.name, rows: row, direct: true },
@@ -49,16 +54,29 @@ export function directSchedule(store: Store, kernel: Kernel, target: AtomTarget)
         [row]: { block: atom.m * (rules.groups / shared) },
       },
       warps: { [axis.name]: shared, ...(shared < rules.groups ? { [row]: rules.groups / shared } : {}) },
-      reduce: { [axis.name]: { chunk: 4 * stretch, ...(turns > 1 ? { innerUnroll: turns } : {}) } },
+      reduce: { [axis.name]: { chunk: 4 * stretch, ...(turns > 1 ? { innerUnroll: turns } : {}), ...stages } },
     }
     return { threads: rules.groups * atom.lanes, schedule }
   }
   return undefined
 }
 
-/** Blocks of so many rows of all stores of a kernel together. */
-const blocksBeside = ({ items }: Kernel, rows: number): number =>
-  items.reduce((n, i) => n + (i.kind === "store" ? volume(i.axes) / rows : 0), 0)
+/** Blocks of so many points of all stores of a kernel together. */
+const blocksBeside = ({ items }: Kernel, points: number): number =>
+  items.reduce((n, i) => n + (i.kind === "store" ? volume(i.axes) / points : 0), 0)
+
+/** Fragments of rows of a block, so that what it reads of the few rows is not much more than what it reads of weights. */
+const tallOf = (lines: number, isBusy: (fragments: number) => boolean): number =>
+  rules.tall.find((n) => n * rules.linesOfFragment <= lines && isBusy(n)) ?? 1
+
+/** Turns of which memory holds the few rows, where it does not hold all: as many as fit, and the same each time if that is possible. */
+function stagesOf(steps: number, inTurn: number, bytesOfStep: number): { readonly stages?: number } {
+  if (steps * bytesOfStep <= rules.bytesOfRows) return {}
+  const turns = Math.ceil(steps / inTurn)
+  const most = Math.max(1, Math.min(6, Math.floor(rules.bytesOfRows / (inTurn * bytesOfStep))))
+  const whole = Array.from({ length: most }, (_, i) => most - i).find((n) => turns % n === 0 && 2 * n > most)
+  return turns <= most ? {} : { stages: whole ?? most }
+}
 
 function productsOf(store: Store, row: string, kernel: Kernel, target: AtomTarget): DirectProducts | undefined {
   try {

@@ -106,12 +106,19 @@ export const atomRules = {
   },
   /** Few rows, or one, times weights that are decoded: those go straight into fragments. */
   direct: {
-    /** Rows up to which they are few: two fragments of columns. Counted. */
-    columns: 16,
+    /** Rows up to which they are few: from so many on decoded weights are kept in memory. Counted. */
+    columns: 32,
     /** Weights for each element of the fold from which they are many: four fragments of rows. Not measured. */
     rows: 64,
     /** Elements of the last folded axis at least: one step of four lanes. Counted. */
     elements: 32,
+    /** Fragments of rows of a block of several rows, the most first, and the lines of those for each. Counted: a line of 16 bits for each weight of 4. Not measured. */
+    tall: [4, 2],
+    linesOfFragment: 4,
+    /** Share of multiprocessors that have a block at least. Not measured. */
+    busy: 0.9,
+    /** Bytes that a block has of the few rows at once: two blocks share a multiprocessor of 227 KB. Counted. */
+    bytesOfRows: 90 << 10,
     /** Groups of lanes of a block: two blocks share a multiprocessor. Not measured. */
     groups: 8,
     /** Neighbours of a lane, the most that fit first. Counted. */

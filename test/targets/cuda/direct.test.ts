@@ -27,7 +27,7 @@ test.skipIf(!present)("weights in formats that go straight into fragments are wh
       )
       expect(unproven).toEqual([])
       const symbols = new Map<string, number>()
-      const effect = effectOf(kernel, formatMemories(kernel, shape.format, recipe.seed), symbols, "exact")
+      const effect = effectOf(kernel, formatMemories(kernel, shape, recipe.seed), symbols, "exact")
       return [{ kernel, schedule, effect, launch: { kernel: loops, memories: copied(effect.before), symbols } }]
     })
     expect(cases.length).toBeGreaterThan(0)

@@ -66,6 +66,7 @@ export function emitDirect(
     apart: plan.apart,
     zeros: plan.isOwn,
     fixed,
+    part: plan.part,
   }
   const rows = emitRows(wanted, cells, homes, scope, lowerer, parts)
   const sums = of.folds.map(() => {

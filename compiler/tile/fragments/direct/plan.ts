@@ -13,7 +13,9 @@ import { nodesOf } from "../../../ir/query.js"
 import type { StoreSchedule } from "../../../ir/schedule.js"
 import { type BlockAxis, type Build, laneVariable, Refused } from "../../block.js"
 import { longestChain } from "../chains.js"
+import type { Operand } from "../operands.js"
 import { type Side, sideOf } from "../places.js"
+import { chunksOf } from "../ring.js"
 import type { DirectProducts } from "./operands.js"
 import { piece } from "./rows.js"
 import { elementAt, one, type Term, termsOfValue } from "./terms.js"
@@ -44,6 +46,10 @@ export interface Plan {
   readonly apart: number
   /** Whether each lane has sums of its own. */
   readonly isOwn: boolean
+  /** Whether weights are made before they are multiplied, and rounded once. */
+  readonly isRounded: boolean
+  /** Steps whose rows of x memory holds at once. */
+  readonly part: number
   /** Of each fold. */
   readonly filled: readonly (readonly Filled[])[]
   /** Registers of a fold's sums. */
@@ -69,7 +75,7 @@ export function planOf(
 ): Plan {
   const axis = of.folded.at(-1)!
   const said = schedule.reduce[axis.name] ?? {}
-  const { chunk: step, innerUnroll: unroll = 1, ...rest } = said
+  const { chunk: step, innerUnroll: unroll = 1, stages = Number.POSITIVE_INFINITY, ...rest } = said
   if (step === undefined || step % (4 * piece) !== 0 || Object.keys(rest).length > 0)
     throw new Refused("atom/tile", `lanes take '${axis.name}' by steps of a multiple of ${4 * piece} elements`)
   if (of.folded.some((a) => literalExtent(a.extent) === undefined))
@@ -90,14 +96,17 @@ export function planOf(
   const even = isWhole ? evenOf(values, axis.name, stretch) : piece
   const isHalf = (x: Expression) =>
     x.kind === "load" && atom.a.storage === "bf16" && bufferOf(parts.kernel, x.buffer).storage === "bf16"
+  const steps = literalExtent(chunksOf(of.folded, step).count)!
+  const lines = columns.count * of.other.terms
+  const isRounded = lines > linesOfOwn && of.weights.every(isDecoded)
   const filled = values.map((value, n): readonly Filled[] => {
     const terms = isWhole ? termsOfValue(value, axis.name, even) : [{ factor: one, value }]
-    return terms.map((t) => ({ ...t, terms: isHeldByHalves(t.value, isHalf) ? 1 : of.weights[n]!.terms }))
+    const termsOf = (t: Term) => (isRounded || isHeldByHalves(t.value, isHalf) ? 1 : of.weights[n]!.terms)
+    return terms.map((t) => ({ ...t, terms: termsOf(t) }))
   })
   if (of.other.terms === 3 || filled.flat().some((t) => t.terms === 3))
     throw new Refused("atom/fold", "operands of which all bits count are no terms of others")
-  const isOwn = filled.flat().some((t) => t.factor !== one)
-  const lines = columns.count * of.other.terms
+  const isOwn = !isRounded && filled.flat().some((t) => t.factor !== one)
   const across = Math.ceil(lines / (isOwn ? 2 : atom.n))
   const down = rows.places / atom.m / tallest
   const longest = of.folded.reduce((n, a) => n * literalExtent(a.extent)!, 1) / shared
@@ -119,6 +128,8 @@ export function planOf(
     unroll,
     apart: apartOf(filled.flat(), axis.name, even),
     isOwn,
+    isRounded,
+    part: Math.min(stages * unroll * shared, steps),
     filled,
     sums: 4 * down * across,
     fixed,
@@ -129,6 +140,12 @@ export function planOf(
     line: apply("floordiv", inWave, literal(4)),
   }
 }
+
+/** Columns that lanes have sums of their own of: more fragments cost more than to make each weight. Counted. */
+export const linesOfOwn = 2
+
+/** Whether a weight is made of integers, which are rounded once wherever it is kept. */
+export const isDecoded = ({ value }: Operand): boolean => nodesOf([value], "load").some((l) => l.dtype === "u32")
 
 /** The most elements for which as much is the same as for a piece. */
 function evenOf(values: readonly Expression[], axis: string, stretch: number): number {

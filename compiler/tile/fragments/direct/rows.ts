@@ -29,6 +29,7 @@ import type { Axis } from "../../../ir/tensor.js"
 import type { Build, Home } from "../../block.js"
 import type { Lowerer, Scope } from "../../lowerer.js"
 import { shareMemory } from "../../staging/staged.js"
+import { guarded } from "../../store-copies.js"
 import { lowerValues } from "../../values.js"
 import type { Operand } from "../operands.js"
 import { readableAt, type Side } from "../places.js"
@@ -45,9 +46,11 @@ export interface RowsWanted {
   readonly step: number
   /** How far apart in the fold the two elements of a word are. */
   readonly apart: number
-  /** Whether zeros follow, as many as a lane takes. */
+  /** Whether zeros follow, as many as a lane takes: then four lanes have a row, whose stretches lie as they are. */
   readonly zeros: boolean
   readonly fixed: ReadonlyMap<string, Expression>
+  /** Steps that memory holds at once; left out: all. */
+  readonly part?: number
 }
 
 /** Where they lie: the terms of each row one behind the other. */
@@ -55,6 +58,8 @@ export interface Rows {
   readonly array: string
   /** Elements of a term of a row. */
   readonly stride: number
+  /** Brings the steps from one on there: nothing where all are there from the beginning. */
+  readonly bring: ((first: Expression, scope: Scope) => void) | undefined
 }
 
 /** Elements that a lane stores at once, and takes at once. */
@@ -75,11 +80,10 @@ export function emitRows(
   parts: Build,
 ): Rows {
   const { of, side, folded, storage, step, zeros } = wanted
-  const steps = literalExtent(chunksOf(folded, step).count)!
-  const length = steps * step
-  // Rows one behind the other begin at other banks.
+  const all = literalExtent(chunksOf(folded, step).count)!
+  const steps = Math.min(wanted.part ?? all, all)
   const lines = side.count * of.terms
-  const stride = lines > 1 && (length / 32) % 2 === 0 ? length + 32 : length
+  const stride = strideOf(lines, steps * step)
   const size = lines * stride + (zeros ? step / 4 : 0)
   const { prologue } = parts
   const value = substitute(of.value, wanted.fixed)
@@ -87,13 +91,14 @@ export function emitRows(
   const common = new Set(prologue?.homes.values())
   const isCommon =
     prologue !== undefined &&
+    steps === all &&
     nodesOf([value], "localRead").every((l) => common.has(homes.get(l.local)!)) &&
     [value, ...at.values()].every((x) => cells.every((c) => !freeVariables(x).has(c)))
   // Folds of several stores name their axes as they like.
   const alike = substitute(value, new Map(folded.map((a, i) => [a.name, variable(`folded ${i}`)])))
   const key = `rows ${identity(alike)} ${folded.map((a) => literalExtent(a.extent))} ${[...at].map(([n, x]) => `${n} ${identity(x)}`)} ${[size, step, wanted.apart, of.terms]}`
   const known = isCommon ? prologue.homes.get(key) : undefined
-  if (known !== undefined) return { array: known.array!, stride }
+  if (known !== undefined) return { array: known.array!, stride, bring: undefined }
   const kind = { dtype: "f32", size, storage } as const
   const array = isCommon ? parts.fresh("rows") : shareMemory("rows", kind, parts)
   if (isCommon) {
@@ -102,13 +107,23 @@ export function emitRows(
   }
   const out = isCommon ? prologue.out : scope.out
   if (isCommon) prologue.fences.before(array, value, out)
-  emitPieces(wanted, value, { array, stride }, steps, { ...scope, out }, lowerer)
+  const pieces = { array, stride, steps, all }
   if (zeros) emitZeros(array, lines * stride, step / 4, out)
+  if (steps === all) emitPieces(wanted, value, pieces, literal(0), { ...scope, out }, lowerer)
   if (!isCommon) out.push({ kind: "barrier" })
   const home: Home = { array, shape: [size], scalar: undefined, offset: () => literal(0) }
   if (isCommon) prologue.homes.set(key, home)
-  return { array, stride }
+  const bring = (first: Expression, there: Scope) => {
+    there.out.push({ kind: "barrier" })
+    emitPieces(wanted, value, pieces, first, there, lowerer)
+    there.out.push({ kind: "barrier" })
+  }
+  return { array, stride, bring: steps === all ? undefined : bring }
 }
+
+/** Rows one behind the other begin at other banks. */
+export const strideOf = (lines: number, length: number): number =>
+  lines > 1 && (length / 32) % 2 === 0 ? length + 32 : length
 
 function emitZeros(array: string, from: number, count: number, out: Statement[]): void {
   const place = mul(variable("lane"), literal(piece))
@@ -118,10 +133,15 @@ function emitZeros(array: string, from: number, count: number, out: Statement[])
 }
 
 function emitPieces(
-  { of, side, folded, step, apart }: RowsWanted,
+  { of, side, folded, step, apart, zeros }: RowsWanted,
   value: Expression,
-  { array, stride }: Rows,
-  steps: number,
+  {
+    array,
+    stride,
+    steps,
+    all,
+  }: { readonly array: string; readonly stride: number; readonly steps: number; readonly all: number },
+  begin: Expression,
   scope: Scope,
   lowerer: Lowerer,
 ): void {
@@ -132,11 +152,12 @@ function emitPieces(
   const several = side.count > 1
   const row = several ? apply("floordiv", number, literal(inRow)) : literal(0)
   const within = several ? apply("floormod", number, literal(inRow)) : number
-  const first = mul(within, literal(piece))
+  const first = mul(zeros ? within : dealtOut(within, step), literal(piece))
   const own = lowerer.fresh("lane")
   const out: Statement[] = []
-  const { at, k, extent } = placeOf(folded, step, within)
-  const [low, high] = halvesOf(k, within, apart)
+  const whole = add(within, mul(begin, literal(step / piece)))
+  const { at, k, extent } = placeOf(folded, step, whole)
+  const [low, high] = halvesOf(k, whole, apart)
   const inside: Scope = {
     ...scope,
     out,
@@ -182,13 +203,21 @@ function emitPieces(
     out,
     lowerer,
   )
-  const body: readonly Statement[] =
-    count % lowerer.threads === 0
-      ? out
-      : [{ kind: "if", condition: apply("lt", number, literal(count)), body: out, otherwise: [] }]
+  const isOwn = count % lowerer.threads === 0 ? literal(1, "bool") : apply("lt", number, literal(count))
+  const isThere = all % steps === 0 ? literal(1, "bool") : apply("lt", whole, literal((all * step) / piece))
+  const body = guarded(apply("and", isOwn, isThere), out)
   const turns = Math.ceil(count / lowerer.threads)
   const bind = turns <= mostUnrolled ? "unroll" : "serial"
   scope.out.push({ kind: "for", variable: turn, extent: literal(turns), bind, body })
+}
+
+/** Where a piece of a row lies: of the stretches of four lanes the pieces that they take at once are neighbours, in banks of their own. */
+function dealtOut(within: Expression, step: number): Expression {
+  const [inStep, inStretch] = [step / piece, step / piece / 4]
+  if (inStretch === 1) return within
+  const number = apply("floormod", within, literal(inStep))
+  const [stretch, at] = [apply("floordiv", number, literal(inStretch)), apply("floormod", number, literal(inStretch))]
+  return add(add(mul(apply("floordiv", within, literal(inStep)), literal(inStep)), mul(at, literal(4))), stretch)
 }
 
 /** Turns whose reads are under way at once. */

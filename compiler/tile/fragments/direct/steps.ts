@@ -32,19 +32,22 @@ export function emitSteps(given: Plan, rows: Rows, sums: readonly string[], star
   const { of, step, unroll, shared, along } = plan
   const chunks = chunksOf(of.folded, step)
   const count = literalExtent(chunks.count)!
-  const turns = Math.ceil(count / (unroll * shared))
-  const turn = lowerer.fresh("turn")
+  const turns = Math.ceil(Math.min(count, plan.part) / (unroll * shared))
+  const [turn, part] = [lowerer.fresh("turn"), lowerer.fresh("part")]
   const body: Statement[] = []
-  const bound = () => new Set(scope.bound).add(turn)
-  const isEven = count % (unroll * shared) === 0
-  const numbers = Array.from({ length: unroll }, (_, u) =>
-    add(mul(add(mul(variable(turn), literal(unroll)), literal(u)), literal(shared)), along),
-  )
+  const parts = Math.ceil(count / plan.part)
+  const begin = parts === 1 ? literal(0) : mul(variable(part), literal(plan.part))
+  const bound = () => new Set(scope.bound).add(turn).add(part)
+  const isEven = count % (unroll * shared) === 0 && count % plan.part === 0
+  const numbers = Array.from({ length: unroll }, (_, u) => {
+    const here = add(mul(add(mul(variable(turn), literal(unroll)), literal(u)), literal(shared)), along)
+    return { here, number: add(here, begin) }
+  })
   const registers = openRegisters(plan, scope, lowerer)
   const lines = emitLines(plan, scope, lowerer)
-  const emit = (which: readonly Expression[], out: Statement[]) => {
+  const emit = (which: typeof numbers, out: Statement[]) => {
     const inside: Scope = { ...scope, out, bound: bound() }
-    const steps = which.map((number) => stepAt(plan, number, lines, inside, lowerer))
+    const steps = which.map(({ here, number }) => stepAt(plan, here, number, lines, inside, lowerer))
     const read = lowerValues(
       steps.flatMap((s) => s.values),
       inside,
@@ -57,12 +60,20 @@ export function emitSteps(given: Plan, rows: Rows, sums: readonly string[], star
   }
   if (isEven) emit(numbers, body)
   else
-    for (const number of numbers) {
+    for (const each of numbers) {
       const own: Statement[] = []
-      emit([number], own)
-      body.push({ kind: "if", condition: apply("lt", number, literal(count)), body: own, otherwise: [] })
+      emit([each], own)
+      body.push({ kind: "if", condition: apply("lt", each.number, literal(count)), body: own, otherwise: [] })
     }
-  scope.out.push({ kind: "for", variable: turn, extent: literal(turns), bind: "serial", body })
+  const loop: Statement = { kind: "for", variable: turn, extent: literal(turns), bind: "serial", body }
+  if (rows.bring === undefined) {
+    scope.out.push(loop)
+    return
+  }
+  const each: Statement[] = []
+  rows.bring(begin, { ...scope, out: each, bound: new Set(scope.bound).add(part) })
+  each.push(loop)
+  scope.out.push({ kind: "for", variable: part, extent: literal(parts), bind: "serial", body: each })
 }
 
 /** Fragments that are filled again and again. */
@@ -81,7 +92,7 @@ function openRegisters(plan: Plan, scope: Scope, lowerer: Lowerer): Registers {
     allocate({ groups: { atom } }, operand, stem, size, scope.out, lowerer)
   const terms = Math.max(...filled.flat().map((t) => t.terms))
   const a = Array.from({ length: terms }, () => open("a", "weight", 8))
-  const hasOnes = filled.flat().some((t) => t.value === one)
+  const hasOnes = !plan.isRounded && filled.flat().some((t) => t.value === one)
   const ones = hasOnes ? open("a", "ones", 8) : undefined
   if (ones !== undefined)
     for (let e = 0; e < 8; e += 2)
@@ -122,6 +133,7 @@ function named(name: string, value: Expression, scope: Scope, lowerer: Lowerer):
 
 /** A step: what is read of it, in the order of folds, rows of fragments, rows of a lane, terms. */
 interface Step {
+  /** Its number among those whose rows memory holds. */
   readonly number: Expression
   readonly values: readonly Expression[]
   /** Where in them an element of a term is, and the factor of a stretch of equal ones. */
@@ -129,7 +141,7 @@ interface Step {
   readonly factor: (fold: number, down: number, high: number, term: number, part: number) => number
 }
 
-function stepAt(plan: Plan, number: Expression, lines: Lines, scope: Scope, lowerer: Lowerer): Step {
+function stepAt(plan: Plan, here: Expression, number: Expression, lines: Lines, scope: Scope, lowerer: Lowerer): Step {
   const { of, stretch, even, filled, down, own, step } = plan
   const { base, outer, axis, extent } = chunksOf(of.folded, step).at(number)
   const known = literalExtent(extent)!
@@ -165,7 +177,7 @@ function stepAt(plan: Plan, number: Expression, lines: Lines, scope: Scope, lowe
         }
       }
   return {
-    number,
+    number: here,
     values,
     element: (fold, i, high, term, e) => positions.get(`${fold} ${i} ${high} ${term} element ${e}`)!,
     factor: (fold, i, high, term, p) => positions.get(`${fold} ${i} ${high} ${term} factor ${p}`)!,
@@ -192,7 +204,7 @@ function emitStep(
           kind: "store",
           array: registers.b,
           offset: literal(8 * j),
-          value: fetch(rows.array, add(start, literal(from)), "f32", piece),
+          value: fetch(rows.array, add(start, literal((isOwn ? 1 : 4) * from)), "f32", piece),
         })
       for (const half of [0, 1])
         emitProducts(plan, step, registers, sums, from + 4 * half, p + half === 0, scope, lowerer)
@@ -218,7 +230,10 @@ function startsOf(
       : lines === 1
         ? literal(0)
         : apply("min", add(literal(8 * j), line), literal(lines - 1))
-    const there = add(mul(row, literal(stride)), add(mul(number, literal(step)), mul(own, literal(stretch))))
+    const there = add(
+      mul(row, literal(stride)),
+      add(mul(number, literal(step)), mul(own, literal(isOwn ? stretch : piece))),
+    )
     const name = lowerer.fresh("start")
     const isMine = apply("eq", apply("floordiv", line, literal(2)), own)
     const isRow = 2 * j + 1 < lines ? isMine : apply("and", isMine, apply("lt", row, literal(lines)))
@@ -232,7 +247,7 @@ function startsOf(
 /** One product of each fragment of weights: the elements of a lane from `from` on, four of each of its rows. */
 function emitProducts(
   plan: Plan,
-  { element, read }: Step & { readonly read: readonly Expression[] },
+  step: Step & { readonly read: readonly Expression[] },
   registers: Registers,
   sums: readonly string[],
   from: number,
@@ -240,7 +255,8 @@ function emitProducts(
   scope: Scope,
   lowerer: Lowerer,
 ): void {
-  const { atom, filled, down, across, apart, isOwn } = plan
+  const { atom, filled, down, across, apart, isOwn, isRounded } = plan
+  const { element, read } = step
   const inPiece = from % piece
   let hasOnes = false
   // The smallest terms first.
@@ -255,8 +271,21 @@ function emitProducts(
         b: { array: registers.b, offset: literal(8 * j + inPiece) },
       })
   }
+  const multiplyWhole = (fold: number, i: number) => {
+    const fill = (offset: number, from: number) => {
+      const at = [0, 1].map((b) => wholeAt(plan, step, fold, i, offset & 2, elementOfPlace(from + b, apart)))
+      storeTerms(registers.a.slice(0, 1), literal(offset), vector(at), scope.out, lowerer)
+    }
+    for (const high of [0, 1]) for (const h of [0, 1]) fill(2 * high + 4 * h, from + 2 * h)
+    for (let j = 0; j < across; j++)
+      multiply({ array: sums[fold]!, offset: literal(4 * (i * across + j)) }, registers.a.slice(0, 1), j, false)
+  }
   for (const [fold, terms] of filled.entries())
-    for (let i = 0; i < down; i++)
+    for (let i = 0; i < down; i++) {
+      if (isRounded) {
+        multiplyWhole(fold, i)
+        continue
+      }
       for (const [term, t] of terms.entries()) {
         const isOnes = t.value === one
         if (isOnes && hasOnes) continue
@@ -275,6 +304,26 @@ function emitProducts(
           multiply(c, a, j, isOwn && isFirst)
         }
       }
+    }
+}
+
+/** An element of a weight as the sum of its terms. */
+function wholeAt(
+  { filled, even }: Plan,
+  { element, factor, read }: Step & { readonly read: readonly Expression[] },
+  fold: number,
+  i: number,
+  line: number,
+  at: number,
+): Expression {
+  const high = line >> 1
+  const terms = filled[fold]!.map(({ value, factor: by }, term) => {
+    const x = value === one ? one : read[element(fold, i, high, term, at)]!
+    if (by === one) return x
+    const y = read[factor(fold, i, high, term, Math.floor(at / even))]!
+    return x === one ? y : mul(y, x)
+  })
+  return terms.reduce((x, y) => add(x, y))
 }
 
 /** Adds the products of a stretch to sums, each times its factor. */
