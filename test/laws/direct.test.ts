@@ -106,6 +106,14 @@ test.each([
   [{ format: "q4_k", rows: 1, out: 12288, depth: [4096], folds: 2 }, { chunk: 128 }, 264],
   [{ format: "q4_k", rows: 1, out: 151936, depth: [4096] }, { chunk: 128, innerUnroll: 2 }, 264],
   [{ format: "q8_0", rows: 1, out: 4096, depth: [4096] }, { chunk: 64, innerUnroll: 4 }, undefined],
+  // Several rows: blocks of more weights, and the rows turn by turn where memory does not hold them.
+  [{ format: "q4_k", rows: 4, out: 4096, depth: [4096] }, { chunk: 128, innerUnroll: 4 }, undefined],
+  [{ format: "q4_k", rows: 16, out: 4096, depth: [12288] }, { chunk: 128, innerUnroll: 2, stages: 2 }, undefined],
+  [
+    { format: "q8_0", rows: 16, out: 12288, depth: [4096], folds: 2 },
+    { chunk: 64, innerUnroll: 2, stages: 4 },
+    undefined,
+  ],
 ] as const)("weights of %j go straight into fragments", (shape, reduce, workgroups) =>
   withTable(() => {
     const { schedule } = chosen(shape)
@@ -116,7 +124,10 @@ test.each([
   }),
 )
 
-test.each([{ format: "q4_k", rows: 1, out: 80, depth: [512], scaled: true, x: "f32" }] as const)(
+test.each([
+  { format: "q4_k", rows: 1, out: 80, depth: [512], scaled: true, x: "f32" },
+  { format: "q8_0", rows: 11, out: 80, depth: [2, 256], scaled: true, x: "f32" },
+] as const)(
   "as the rules have it, %j stores what the kernel stores",
   (shape) =>
     withTable(() => {

@@ -112,8 +112,9 @@ export const atomRules = {
     rows: 64,
     /** Elements of the last folded axis at least: one step of four lanes. Counted. */
     elements: 32,
-    /** Fragments of rows of a block of several rows, the most first, and the lines of those for each. Counted: a line of 16 bits for each weight of 4. Not measured. */
+    /** Fragments of rows of a block, the most first. Not measured. */
     tall: [4, 2],
+    /** Lines of the few rows for each of those: what is read of them, in 16 bits, is about as much as what is read of weights in 4. Counted. */
     linesOfFragment: 4,
     /** Share of multiprocessors that have a block at least. Not measured. */
     busy: 0.9,
