@@ -126,9 +126,12 @@ function checkBuffer(b: Fields, at: string): void {
   integer(b.bytes, 0, mostBytes, `${at}.bytes`)
   integer(b.slot, 0, mostCount, `${at}.slot`)
   if (b.row !== undefined) integer(b.row, 0, b.bytes as number, `${at}.row`)
-  if (b.keeps !== undefined) integer(b.keeps, 1, mostCount, `${at}.keeps`)
   const needed = elements(b.shape, `${at}.shape`) * storageBytes[b.storage as StorageName]
   if (!(needed <= (b.bytes as number))) wrong(`${at}.bytes`, b.bytes, `at least the ${needed} of its elements`)
+  if (b.keeps === undefined) return
+  const [room = 0] = b.shape as readonly number[]
+  integer(b.keeps, 1, room, `${at}.keeps`)
+  if (!((b.row as number) * room <= needed)) wrong(`${at}.row`, b.row, `the ${needed / room} of a row that goes round`)
 }
 
 function checkKernel(k: Fields, at: string): void {

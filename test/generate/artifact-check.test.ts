@@ -82,6 +82,16 @@ describe("refused", () => {
     ["elements beyond the bytes", (a) => Object.assign(a.buffers[2], { shape: [9] }), "at least the 36"],
     ["a product that overflows", (a) => Object.assign(a.buffers[2], { shape: [2 ** 30, 2 ** 30] }), "elements"],
     ["a negative extent", (a) => Object.assign(a.buffers[2], { shape: [-1] }), "buffers[2].shape is -1"],
+    [
+      "more rows kept than there are",
+      (a) => Object.assign(a.buffers[2], { row: 4, keeps: 9 }),
+      "buffers[2].keeps is 9",
+    ],
+    [
+      "rows that go round beyond the bytes",
+      (a) => Object.assign(a.buffers[2], { row: 8, keeps: 2 }),
+      "buffers[2].row is 8",
+    ],
     ["a slot that is not there", (a) => Object.assign(a.buffers[2], { slot: 4 }), "buffers[2].slot is 4"],
     ["a kept buffer in a shared slot", (a) => Object.assign(a.buffers[2], { slot: 0 }), "one of them is kept"],
     ["two buffers of one name", (a) => Object.assign(a.buffers[3], { name: "w" }), "stands once"],
