@@ -7,7 +7,7 @@
  *
  * Sums, maxima and arguments of maxima are folded with themselves. An online fold is, when its channels move with the pivots as a weight would
  * move: then the pivots of the parts are scores, and their channels are values. There are as many parts as a run has elements for;
- * blocks of others leave at once. Where elements are spread unevenly the last parts are empty and hold identities.
+ * blocks of others leave at once. Where a predicate leaves out what comes first, parts begin behind it. Where elements are spread unevenly the last parts are empty and hold identities.
  */
 
 import { hinted, maximum } from "../ir/dim.js"
@@ -28,12 +28,14 @@ import {
 } from "../ir/expression.js"
 import { capacityAlong, longestLoop } from "../ir/fold-lengths.js"
 import type { Kernel, KernelBuffer, Local, Store } from "../ir/kernel.js"
+import { linear } from "../ir/linear.js"
 import type { SplitLimits } from "../ir/machine.js"
 import { componentCount, type Monoid, monoidTypes, type Online, onlineMonoid } from "../ir/monoid.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { loadedIn, localsIn, nodesOf, outermostFolds } from "../ir/query.js"
 import { recipeOf, type Term } from "../ir/recipes.js"
 import type { Axis } from "../ir/tensor.js"
+import { contributingAny, maskOf } from "../ir/verify/masks.js"
 import type { Fused, KernelStep, Step } from "./fuse.js"
 import { canonical } from "./name-buffers.js"
 import type { FusedBuffer } from "./naming.js"
@@ -134,10 +136,13 @@ function splitStore(
   const folded: Axis = { name: first.axis, extent: first.extent }
   const { multiple } = splitRules
   const least = multiple * Math.ceil(leastOf(folds, limits) / multiple)
-  const upTo = (elements: number) => apply("floordiv", add(folded.extent, literal(elements - 1)), literal(elements))
-  const each = apply("max", literal(least), mul(upTo(multiple * count), literal(multiple)))
-  const axis: Axis = { name: `${folded.name}_part`, extent: apply("min", literal(count), upTo(least)) }
-  const start = mul(variable(axis.name), each)
+  const upTo = (all: Expression, elements: number) =>
+    apply("floordiv", add(all, literal(elements - 1)), literal(elements))
+  const { from, most } = countedOf(folds, store.axes)
+  const each = apply("max", literal(least), mul(upTo(sub(folded.extent, from), multiple * count), literal(multiple)))
+  const parted = Math.min(count, Math.ceil(most / least))
+  const axis: Axis = { name: `${folded.name}_part`, extent: apply("min", literal(parted), upTo(folded.extent, least)) }
+  const start = add(from, mul(variable(axis.name), each))
   const extent = apply("max", literal(0), apply("min", each, sub(folded.extent, start)))
   const split: Split = { step, store, folded, axis, start, extent, parts }
   const merged = new Map(folds.map((r) => [r, mergedParts(split, r)] as const))
@@ -150,6 +155,23 @@ function splitStore(
   const back = new Map([...(host ?? [])].map(([own, name]) => [name, variable(own)] as const))
   const whole = { ...given, value: substitute(value, back) }
   return { whole, long: longest > longestLoop ? [folded.name, axis.name] : [] }
+}
+
+/** From where on elements count for some row, by whole multiples, and how many there are of them at most. */
+function countedOf(
+  folds: readonly Reduce[],
+  rows: readonly Axis[],
+): { readonly from: Expression; readonly most: number } {
+  const all = { from: literal(0), most: Number.POSITIVE_INFINITY }
+  const masks = folds.flatMap((r) => maskOf(r, rows) ?? [])
+  if (masks.length < folds.length) return all
+  const spans = new Map(rows.map((a) => [a.name, { low: literal(0), high: add(a.extent, literal(-1)) }] as const))
+  const { first, end } = contributingAny(masks, folds[0]!.axis, spans)
+  if (first === undefined || freeVariables(first).size > 0) return all
+  const { multiple } = splitRules
+  const from = mul(apply("floordiv", apply("max", literal(0), first), literal(multiple)), literal(multiple))
+  const count = end === undefined ? undefined : linear(sub(end, first))
+  return { from, most: count?.terms.size === 0 ? count.constant + multiple - 1 : Number.POSITIVE_INFINITY }
 }
 
 /** The fold of the parts of `r`. */

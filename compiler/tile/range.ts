@@ -1,62 +1,13 @@
 /**
- * Ranges: which part of a folded axis can contribute to a block, read off the predicate of its lift.
+ * How the elements that count go along with the rows of a block, read off the predicate of a fold's lift.
  *
- *   online_{key}(select(key <= past + s && key > past + s - 16, …, lowest))   for the rows 64·b ≤ s < 64·b + 64
- *   →   keys from past + 64·b - 15 up to past + 64·b + 63
+ *   online_{key}(select(key <= past + s && key > past + s - 16, …, lowest))   →   later rows have later keys, and all of a block's count in its middle
  */
-import { add, apply, freeVariables, literal } from "../ir/expression.js"
+import { apply, literal } from "../ir/expression.js"
 import type { Linear } from "../ir/linear.js"
 import type { Expression } from "../ir/nodes.js"
 import type { Axis } from "../ir/tensor.js"
-import { coefficient, extreme, type Masked, type Span, without } from "../ir/verify/masks.js"
-
-/** The first and the end of the elements of `axis` that count for some row; undefined: no bound. */
-function contributing(
-  { bounds }: Masked,
-  axis: string,
-  rows: ReadonlyMap<string, Span>,
-): { readonly first: Expression | undefined; readonly end: Expression | undefined } {
-  let first: Expression | undefined
-  let end: Expression | undefined
-  for (const b of bounds) {
-    const c = coefficient(b, axis)
-    if (Math.abs(c) !== 1) continue
-    const rest = without(b, axis)
-    if ([...rest.terms.keys()].some((e) => freeVariables(e).has(axis))) continue
-    // c = −1: axis ≤ rest for some row, so axis ≤ max rest. c = 1: axis ≥ −rest, so axis ≥ −max rest.
-    const most = extreme(rest, rows, true)
-    if (most === undefined) continue
-    if (c < 0) end = end === undefined ? add(most, literal(1)) : apply("min", end, add(most, literal(1)))
-    else {
-      const least = apply("sub", literal(0), most)
-      first = first === undefined ? least : apply("max", first, least)
-    }
-  }
-  return { first, end }
-}
-
-/** The first and the end of the elements that count for some row of some of the predicates; undefined: no bound, as without a predicate. */
-export function contributingAny(
-  masks: readonly Masked[],
-  axis: string,
-  rows: ReadonlyMap<string, Span>,
-): { readonly first: Expression | undefined; readonly end: Expression | undefined } {
-  const bounds = masks.map((m) => contributing(m, axis, rows))
-  const all = (xs: readonly (Expression | undefined)[], join: "min" | "max") =>
-    xs.length === 0 || xs.some((x) => x === undefined)
-      ? undefined
-      : (xs as readonly Expression[]).reduce((a, b) => apply(join, a, b))
-  return {
-    first: all(
-      bounds.map((b) => b.first),
-      "min",
-    ),
-    end: all(
-      bounds.map((b) => b.end),
-      "max",
-    ),
-  }
-}
+import { coefficient, extreme, type Masked, type Span } from "../ir/verify/masks.js"
 
 /** The axis along which later rows have more elements that count than earlier ones; undefined where there is none, or not one alone. */
 export function growingAlong({ bounds }: Masked, folded: string, rows: readonly Axis[]): Axis | undefined {

@@ -1,7 +1,8 @@
 /**
  * Masks: what the predicate of a fold's lift says of the elements that count.
  *
- *   online_{key}(select(key <= past + s && key > past + s - 16, …, lowest))   →   past + s − key and key − past − s + 15 are at least 0
+ *   online_{key}(select(key <= past + s && key > past + s - 16, …, lowest))   →   past + s − key and key − past − s + 15 are at least 0;
+ *   for the rows 64·b ≤ s < 64·b + 64                                         →   keys from past + 64·b - 15 up to past + 64·b + 63
  *
  * A predicate is a conjunction of comparisons that are linear in the axes. An element whose predicate fails adds the identity, so it may be left
  * out; in an online fold this is done only where every row has some element that counts, so that no block is left without any.
@@ -114,6 +115,54 @@ function fixed(term: Expression, spans: ReadonlyMap<string, Span>): Expression |
     if (span !== undefined) at.set(name, span.low)
   }
   return substitute(term, at)
+}
+
+/** The first and the end of the elements of `axis` that count for some row; undefined: no bound. */
+function contributing(
+  { bounds }: Masked,
+  axis: string,
+  rows: ReadonlyMap<string, Span>,
+): { readonly first: Expression | undefined; readonly end: Expression | undefined } {
+  let first: Expression | undefined
+  let end: Expression | undefined
+  for (const b of bounds) {
+    const c = coefficient(b, axis)
+    if (Math.abs(c) !== 1) continue
+    const rest = without(b, axis)
+    if ([...rest.terms.keys()].some((e) => freeVariables(e).has(axis))) continue
+    // c = −1: axis ≤ rest for some row, so axis ≤ max rest. c = 1: axis ≥ −rest, so axis ≥ −max rest.
+    const most = extreme(rest, rows, true)
+    if (most === undefined) continue
+    if (c < 0) end = end === undefined ? add(most, literal(1)) : apply("min", end, add(most, literal(1)))
+    else {
+      const least = apply("sub", literal(0), most)
+      first = first === undefined ? least : apply("max", first, least)
+    }
+  }
+  return { first, end }
+}
+
+/** The first and the end of the elements that count for some row of some of the predicates; undefined: no bound, as without a predicate. */
+export function contributingAny(
+  masks: readonly Masked[],
+  axis: string,
+  rows: ReadonlyMap<string, Span>,
+): { readonly first: Expression | undefined; readonly end: Expression | undefined } {
+  const bounds = masks.map((m) => contributing(m, axis, rows))
+  const all = (xs: readonly (Expression | undefined)[], join: "min" | "max") =>
+    xs.length === 0 || xs.some((x) => x === undefined)
+      ? undefined
+      : (xs as readonly Expression[]).reduce((a, b) => apply(join, a, b))
+  return {
+    first: all(
+      bounds.map((b) => b.first),
+      "min",
+    ),
+    end: all(
+      bounds.map((b) => b.end),
+      "max",
+    ),
+  }
 }
 
 /** Whether every row has an element that counts: one at the place where an upper bound ends, or the first. */
