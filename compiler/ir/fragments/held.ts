@@ -31,6 +31,9 @@ export function isHeldByHalves(x: Expression, isHalf: (read: Expression) => bool
       return x.args.slice(1).every(held)
     case "mul":
       return isLiteral(q!) && Number.isInteger(Math.log2(Math.abs(q.value))) && held(p!)
+    case "sub":
+      // Integers, both of one sign.
+      return Math.max(mostOfBits(p!), mostOfBits(q!)) <= 256
     case "toF32":
       return mostOf(p!) <= 256 || isSignedByte(p!)
     case "fromBits":
@@ -71,6 +74,17 @@ function endsInZeros(x: Expression): boolean {
   }
 }
 
+/** fromBits(x << 16 | 0x43000000), of x below 129: 128 + x, or 256. */
+function mostOfBits(x: Expression): number {
+  const bits = x.kind === "operation" && x.operation === "fromBits" ? x.args[0]! : undefined
+  const [field, rest] = (bits && argumentsOf(bits, "bitor")) ?? []
+  const [of, by] = (field && argumentsOf(field, "shl")) ?? []
+  const isBeside = rest !== undefined && isLiteral(rest) && rest.value === 0x43000000
+  return isBeside && by !== undefined && isLiteral(by) && by.value === 16 && mostOf(of!) <= 128
+    ? 128 + mostOf(of!)
+    : Number.POSITIVE_INFINITY
+}
+
 /** What an integer is at most, as its last operation shows. */
 export function mostOf(x: Expression): number {
   if (x.kind !== "operation") return Number.POSITIVE_INFINITY
@@ -85,16 +99,37 @@ export function mostOf(x: Expression): number {
   return Number.POSITIVE_INFINITY
 }
 
+/** A word of two halves: as it is, or both times a power of two, or less those of another word. */
+export interface HalvesWord {
+  readonly word: Expression
+  readonly by?: number
+  readonly less?: Expression
+}
+
 /**
  * Two values that bf16 holds as one word, where both are made of integers: fields of words that are 16 bits apart are taken together.
  *
  *   fromBits((w & 15) << 16 | 0x43000000), fromBits((w >> 16 & 15) << 16 | 0x43000000)   →   w & 0x000f000f | 0x43004300
  */
-export function wordOf(pair: Expression): Expression | undefined {
+export function wordOf(pair: Expression): HalvesWord | undefined {
   if (pair.kind !== "vector" || pair.args.length !== 2) return undefined
-  const [low, high] = pair.args.map((x) =>
-    x.kind === "operation" && x.operation === "fromBits" && x.width === 1 ? x.args[0] : undefined,
-  )
+  const [low, high] = pair.args as readonly [Expression, Expression]
+  const scaled = both(low, high, "mul")
+  if (scaled !== undefined && isLiteral(scaled[1]) && scaled[1] === scaled[3]) {
+    const word = wordOfBits(scaled[0], scaled[2])
+    return word && { word, by: scaled[1].value }
+  }
+  const difference = both(low, high, "sub")
+  if (difference === undefined) {
+    const word = wordOfBits(low, high)
+    return word && { word }
+  }
+  const [word, less] = [wordOfBits(difference[0], difference[2]), wordOfBits(difference[1], difference[3])]
+  return word && less && { word, less }
+}
+
+function wordOfBits(first: Expression, second: Expression): Expression | undefined {
+  const [low, high] = [first, second].map((x) => (x.width === 1 ? argumentsOf(x, "fromBits")?.[0] : undefined))
   return low === undefined || high === undefined ? undefined : upperHalves(low, high)
 }
 
@@ -113,11 +148,20 @@ function upperHalves(low: Expression, high: Expression): Expression {
   if (joined !== undefined) return apply("bitor", upperHalves(joined[0], joined[2]), upperHalves(joined[1], joined[3]))
   const moved = both(low, high, "shl")
   if (moved !== undefined && isLiteral(moved[1]) && moved[1] === moved[3] && moved[1].value >= 16)
-    return shifted("shl", lowerHalves(moved[0], moved[2]), moved[1].value - 16)
+    return movedUp(lowerHalves(moved[0], moved[2]), moved[1].value - 16)
   return apply("bitor", apply("shr", low, u32(16)), high)
 }
 
 const shifted = (operation: "shl" | "shr", x: Expression, by: number) => (by === 0 ? x : apply(operation, x, u32(by)))
+
+/** (x >> 8 & m) << 4   →   x >> 4 & m << 4. */
+function movedUp(x: Expression, by: number): Expression {
+  const [of, mask] = argumentsOf(x, "bitand") ?? []
+  const most = mask !== undefined && isLiteral(mask) ? mask.value * 2 ** by : Number.POSITIVE_INFINITY
+  if (by === 0 || most >= 2 ** 32) return shifted("shl", x, by)
+  const { word, at } = fieldIn(of!)
+  return apply("bitand", at > by ? shifted("shr", word, at - by) : shifted("shl", word, by - at), u32(most))
+}
 
 /** low | high << 16, of numbers below 65,536. */
 function lowerHalves(low: Expression, high: Expression): Expression {

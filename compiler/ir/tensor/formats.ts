@@ -44,7 +44,7 @@ const u32 = (x: number) => literal(x, "u32")
 const placeOf = (bits: number, at: Expression) => apply("toU32", mul(at, literal(bits)))
 
 /** The number of a float of 8 bits, 4 of them its exponent: subnormal ones by a product, for f32's own may be flushed. */
-function fromE4m3(code: Expression): Expression {
+export function fromE4m3(code: Expression): Expression {
   const magnitude = apply("bitand", code, u32(0x7f))
   const normal = apply("fromBits", add(apply("shl", magnitude, u32(20)), u32(120 << 23)))
   const small = mul(apply("toF32", magnitude), literal(2 ** -9, "f32"))

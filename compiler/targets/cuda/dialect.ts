@@ -6,7 +6,7 @@
  */
 import type { ArtifactMatrix } from "../../../runtime/artifact.js"
 import { isLiteral, operands } from "../../ir/expression.js"
-import { isHeldByHalves, wordOf } from "../../ir/fragments/held.js"
+import { type HalvesWord, isHeldByHalves, wordOf } from "../../ir/fragments/held.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
 import type { Expression, Fetch, Literal } from "../../ir/nodes.js"
 import { expand } from "../expand.js"
@@ -206,18 +206,37 @@ function printStore(c: Context, arrays: ReadonlyMap<string, ArrayFacts>, s: Stat
   }
 }
 
-/** A word of two halves: fields of a word among the bits of an exponent are one instruction. */
-function printWord(c: Context, { array, offset }: Statement & { kind: "store" }, word: Expression): void {
+/** A word of two halves. */
+function printWord(c: Context, { array, offset }: Statement & { kind: "store" }, { word, by, less }: HalvesWord): void {
+  const [at] = printed(c, c.dialect.lowered(c, offset)) as [string]
+  const text = wordText(c, word)
+  const half = by === undefined ? 0 : halfBits(by)
+  const value =
+    by !== undefined
+      ? `times_halves(${text}, 0x${(half * 65537).toString(16)}u)`
+      : less !== undefined
+        ? `less_halves(${text}, ${wordText(c, less)})`
+        : text
+  c.line(`put_word(${spelled(c, array)}, ${bare(at)}, ${value});`)
+}
+
+/** The bits of a bf16 that holds a number as it is. */
+function halfBits(x: number): number {
+  const bits = new DataView(new ArrayBuffer(4))
+  bits.setFloat32(0, x)
+  return bits.getUint16(0)
+}
+
+/** Fields of a word among the bits of an exponent are one instruction. */
+function wordText(c: Context, word: Expression): string {
   const [fields, rest] = word.kind === "operation" && word.operation === "bitor" ? word.args : []
   const [of, mask] = fields?.kind === "operation" && fields.operation === "bitand" ? fields.args : []
-  const isMasked = mask !== undefined && isLiteral(mask) && rest !== undefined && isLiteral(rest)
-  const roots = isMasked ? [offset, of!, mask, rest] : [offset, word]
-  const [at, ...parts] = printed(
+  const isMasked = mask !== undefined && isLiteral(mask) && rest !== undefined
+  const parts = printed(
     c,
-    roots.flatMap((x) => c.dialect.lowered(c, x)),
-  ) as [string, ...string[]]
-  const text = isMasked ? `among(${parts.map(bare).join(", ")})` : argument(parts[0]!)
-  c.line(`put_word(${spelled(c, array)}, ${bare(at)}, ${text});`)
+    (isMasked ? [of!, mask, rest] : [word]).flatMap((x) => c.dialect.lowered(c, x)),
+  )
+  return isMasked ? `among(${parts.map(bare).join(", ")})` : argument(parts[0]!)
 }
 
 function numberText(x: Literal): string {

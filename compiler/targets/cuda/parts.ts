@@ -103,6 +103,13 @@ struct f16_pair { u32 word; };
 FUNCTION u32 among(u32 x, u32 mask, u32 others) {
   u32 y; asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(y) : "r"(x), "r"(mask), "r"(others)); return y;
 }
+// Of two halves in a word each: a · b, and a − b.
+FUNCTION u32 times_halves(u32 a, u32 b) {
+  u32 y; asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(0x80008000u)); return y;
+}
+FUNCTION u32 less_halves(u32 a, u32 b) {
+  u32 y; asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(y) : "r"(b), "r"(0xbf80bf80u), "r"(a)); return y;
+}
 `,
   common: `FUNCTION f32 low_of(bf16_pair p) { return low_bf16(p.word); }
 FUNCTION f32 low_of(f16_pair p) { return low_f16(p.word); }

@@ -78,6 +78,13 @@ FUNCTION u16 narrow_bf16(f32 x) {
   const u32 b = bits(x);
   return x != x ? (u16)0x7fff : (u16)((b + 0x7fffu + ((b >> 16) & 1u)) >> 16);
 }
+inline f32 half_of(u32 word, i32 i) { return from_bits((word >> (16 * i)) << 16); }
+FUNCTION u32 times_halves(u32 a, u32 b) {
+  return narrow_bf16(half_of(a, 0) * half_of(b, 0)) | (u32)narrow_bf16(half_of(a, 1) * half_of(b, 1)) << 16;
+}
+FUNCTION u32 less_halves(u32 a, u32 b) {
+  return narrow_bf16(half_of(a, 0) - half_of(b, 0)) | (u32)narrow_bf16(half_of(a, 1) - half_of(b, 1)) << 16;
+}
 // Below 2^-14 an addition aligns the value to multiples of 2^-24 and rounds it.
 FUNCTION u16 narrow_f16(f32 x) {
   const u32 b = bits(x), m = b & 0x7fffffffu, sign = (b >> 16) & 0x8000u;

@@ -171,7 +171,7 @@ function apartOf(filled: readonly Term[], axis: string, even: number): number {
     const second = shifts(1 + apart)
     return first.filter((x) => second.some((y) => y.of === x.of && y.by === x.by + 16)).length
   }
-  const tried = [4, 8, 2].filter((n) => 2 * n <= even)
-  const best = tried.reduce((x, y) => (fits(y) > fits(x) ? y : x), tried[0] ?? 1)
+  const tried = [2, 4, 8].filter((n) => 2 * n <= even)
+  const best = tried.reduce((x, y) => (fits(y) >= fits(x) ? y : x), tried[0] ?? 1)
   return tried.length > 0 && fits(best) > 0 ? best : 1
 }

@@ -10,6 +10,7 @@ import { add, apply, isLiteral, literal, mul, rewrite, substitute, variable } fr
 import { mostOf } from "../../../ir/fragments/held.js"
 import { divided, linear } from "../../../ir/linear.js"
 import type { Expression } from "../../../ir/nodes.js"
+import { fromE4m3 } from "../../../ir/tensor/formats.js"
 
 /** `factor` · `value`: a factor of none is 1 for all elements. */
 export interface Term {
@@ -65,6 +66,7 @@ export function termsOfValue(value: Expression, axis: string, size: number): rea
   const visit = (x: Expression, factor: Expression): void => {
     const [p, q] = x.kind === "operation" ? x.args : []
     const operation = x.kind === "operation" ? x.operation : undefined
+    const byBits = operation === "toF32" ? signedByte(p!) : operation === "select" ? eightBits(x) : undefined
     const shifted = operation === "toF32" ? shiftedOf(p!) : undefined
     if (even(x)) note(times(factor, x), one)
     else if (operation === "add" || operation === "sub") {
@@ -73,6 +75,7 @@ export function termsOfValue(value: Expression, axis: string, size: number): rea
     } else if (operation === "neg") visit(p!, apply("neg", factor))
     else if (operation === "mul" && even(p!)) visit(q!, times(factor, p!))
     else if (operation === "mul" && even(q!)) visit(p!, times(factor, q!))
+    else if (byBits !== undefined) note(factor, byBits)
     else if (shifted !== undefined) {
       note(factor, shifted)
       note(times(literal(-128, "f32"), factor), one)
@@ -87,6 +90,31 @@ function shiftedOf(x: Expression): Expression | undefined {
   if (x.dtype !== "u32" || mostOf(x) >= 128) return undefined
   const bits = apply("bitor", apply("shl", x, literal(16, "u32")), literal(0x43000000, "u32"))
   return apply("fromBits", bits)
+}
+
+const u32 = (x: number) => literal(x, "u32")
+const upper = (x: Expression) => apply("fromBits", apply("bitor", apply("shl", x, u32(16)), u32(0x43000000)))
+
+/** A byte with a sign as (128 + its last 7 bits) − (128 + its first one): both are bits of halves. */
+function signedByte(x: Expression): Expression | undefined {
+  if (x.kind !== "operation" || x.operation !== "shr" || x.dtype !== "i32") return undefined
+  const [high, by] = x.args as [Expression, Expression]
+  const moved = high.kind === "operation" && high.operation === "toI32" ? high.args[0]! : undefined
+  if (moved?.kind !== "operation" || moved.operation !== "shl" || !isLiteral(by) || by.value !== 24) return undefined
+  const byte = apply("shr", moved.args[0]!, apply("sub", u32(24), moved.args[1]!))
+  return apply("sub", upper(apply("bitand", byte, u32(0x7f))), upper(apply("bitand", byte, u32(0x80))))
+}
+
+/** A number of 8 bits, 4 of them its exponent: those bits among a half's, where exponents begin 120 lower. */
+function eightBits(x: Expression): Expression | undefined {
+  const isSmall = x.kind === "operation" ? x.args[0] : undefined
+  const code = isSmall?.kind === "operation" && isSmall.operation === "lt" ? isSmall.args[0]! : undefined
+  if (code?.kind !== "operation" || code.operation !== "bitand" || code.dtype !== "u32" || fromE4m3(code) !== x)
+    return undefined
+  const [field, mask] = code.args as [Expression, Expression]
+  if (!isLiteral(mask) || mask.value !== 0xff) return undefined
+  const part = (bits: number, to: number) => apply("shl", apply("bitand", field, u32(bits)), u32(to))
+  return mul(apply("fromBits", apply("bitor", part(0x80, 24), part(0x7f, 20))), literal(2 ** 120, "f32"))
 }
 
 /** f32(a) + f32(b) · 16, where a has 4 bits   →   f32(a | b << 4). */
