@@ -4,8 +4,8 @@
  *     GGUF, 3, 310 tensors, 28 pairs │ general.architecture "qwen3", … │ token_embd.weight {1024, 151936} Q6_K at 0, … │ data
  *
  * `@huggingface/gguf` parses it. It is made for files of the Hub, so what it takes on trust is held against the file here: it is given no byte
- * beyond the end, what it found has to take the bytes that it went over (a text that it cut off, or that is no UTF-8, does not), keys that
- * stand twice are told, and no size or offset is used before it is known to lie in the file. Its package has no way in for pages yet, so
+ * beyond the end, each text that it read has to be in its place in the file (it cuts some), keys that stand twice are told, and no size or
+ * offset is used before it is known to lie in the file. Its package has no way in for pages yet, so
  * `weft/runtime`, which they bundle, does not lead here.
  */
 import type { MetadataValue } from "@huggingface/gguf"
@@ -39,12 +39,9 @@ const most = {
   nameBytes: 500,
   dimensions: 4,
   headerBytes: 2 ** 25,
-  marks: 1000,
 } as const
-/** What the library adds to each tensor's name and dimensions, and to each key. */
-const bytesOf = { count: 8, type: 4, offset: 8, tensor: 24, pair: 13, start: 24 } as const
-
-const markBytes = 3
+/** What parts of a header take; of tensors and pairs at least. */
+const bytesOf = { count: 8, type: 4, tensor: 24, pair: 13, start: 24 } as const
 
 const hints = {
   damaged: "the file is damaged or no GGUF of today; fetch it again, or convert the model anew",
@@ -66,27 +63,21 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
   }
   const pairs = await checkStart(source, refuse)
   const { typedMetadata, tensorInfos, tensorInfoByteRange } = await parse(source, refuse)
-  const metadata = new Map<string, Value>()
-  let bytes: number = bytesOf.start
-  for (const [key, entry] of Object.entries<Entry>(typedMetadata)) {
-    if (builtIn.has(key)) continue
-    const refuseList = () => refuse("checkpoint/header", `${printable(key)} is a list of lists`)
-    bytes += textBytes(key) + bytesOf.type + valueBytes(entry, refuseList)
-    metadata.set(key, plain(entry.value))
-  }
   const [infos, end] = tensorInfoByteRange
   if (end > source.size)
     refuse("checkpoint/truncated", `the header ends at byte ${end}, the file has ${source.size} bytes`, hints.download)
-  const names = tensorInfos.reduce(
-    (n, { name, shape }) => n + textBytes(name) - bytesOf.count + bytesOf.tensor + shape.length * bytesOf.count,
-    0,
-  )
-  if (metadata.size !== pairs)
+  const entries = Object.entries<Entry>(typedMetadata).filter(([key]) => !builtIn.has(key))
+  if (entries.length !== pairs)
     refuse("checkpoint/duplicate", "a key stands twice in the header, or is one that no file has")
-  // Of texts that begin with a byte order mark the library leaves it out.
-  const marks = (infos - bytes) / markBytes
-  if (!Number.isInteger(marks) || marks < 0 || marks > most.marks || names !== end - infos)
-    refuse("checkpoint/header", "a text of the header is cut off or is no UTF-8")
+  const places = placesIn(await source.read(bytesOf.start, infos - bytesOf.start), refuse)
+  const metadata = new Map(
+    entries.map(([key, entry]) => {
+      places.text(key)
+      places.skip(bytesOf.type)
+      return [key, places.value(entry, key)]
+    }),
+  )
+  places.end()
   const alignment = alignmentOf(metadata, refuse)
   const dataBegin = roundUp(end, alignment)
   const tensors = new Map<string, GgufTensor>()
@@ -99,15 +90,13 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
 }
 
 /** Whole numbers of 64 bits as numbers, where they are exact as such. */
-function plain(value: Value): Value {
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value
-  return Array.isArray(value) && typeof value[0] === "bigint" ? value.map(plain) : value
-}
+const plain = (value: Value): Value =>
+  typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value
 
 /** What the library puts beside the pairs of the file; one of that name would hide behind it, and its bytes be missing. */
 const builtIn = new Set(["version", "tensor_count", "kv_count"])
 
-const textBytes = (text: string): number => bytesOf.count + new TextEncoder().encode(text).length
+const textBytes = (text: string): number => new TextEncoder().encode(text).length
 const roundUp = (n: number, step: number): number => Math.ceil(n / step) * step
 
 /** The first bytes, whose counts say how much work the rest may be; the number of pairs. */
@@ -211,17 +200,46 @@ const scalarBytes: Readonly<Record<number, number>> = {
 }
 const [textKind, listKind] = [8, 9]
 
-/** Bytes that a value takes in the file. */
-function valueBytes({ value, type, subType }: Entry, refuseList: () => never): number {
-  if (type === textKind) return textBytes(String(value))
-  if (type !== listKind) return scalarBytes[type]!
-  const list = value as readonly Value[]
-  if (subType === listKind || subType === undefined) return refuseList()
-  const inside =
-    subType === textKind
-      ? list.reduce<number>((n, text) => n + textBytes(String(text)), 0)
-      : list.length * scalarBytes[subType]!
-  return bytesOf.type + bytesOf.count + inside
+/** Goes over the metadata in the file beside the values that were parsed: each text has to be there as it was read, or is read here. */
+function placesIn(bytes: Uint8Array, refuse: Refuse) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+  const encoder = new TextEncoder()
+  let at = 0
+  const skip = (count: number) => {
+    at += count
+    if (at > bytes.length) refuse("checkpoint/header", "the header does not hold what was read of it")
+  }
+  /** The library cuts texts where a part of the file ends that it has fetched, and leaves out byte order marks. */
+  const text = (read: string): string => {
+    skip(bytesOf.count)
+    const length = Number(view.getBigUint64(at - bytesOf.count, true))
+    skip(length)
+    if (encoder.encode(read).length === length) return read
+    try {
+      return decoder.decode(bytes.subarray(at - length, at))
+    } catch {
+      return refuse("checkpoint/header", `a text of the header, ${printable(read)}, is no UTF-8`)
+    }
+  }
+  const value = ({ value, type, subType }: Entry, key: string): Value => {
+    if (type === textKind) return text(String(value))
+    if (type !== listKind) {
+      skip(scalarBytes[type]!)
+      return plain(value)
+    }
+    const list = value as readonly Value[]
+    if (subType === listKind || subType === undefined)
+      return refuse("checkpoint/header", `${printable(key)} is a list of lists`)
+    skip(bytesOf.type + bytesOf.count)
+    if (subType === textKind) return list.map((item) => text(String(item)))
+    skip(list.length * scalarBytes[subType]!)
+    return list.map(plain)
+  }
+  const end = () => {
+    if (at !== bytes.length) refuse("checkpoint/header", "the header does not hold what was read of it")
+  }
+  return { text, skip, value, end }
 }
 
 function alignmentOf(metadata: ReadonlyMap<string, Value>, refuse: Refuse): number {
