@@ -1,12 +1,15 @@
 /** What is kept of a sequence, by count: bytes of states do not follow the context where layers see a window, and a step reads the window. */
 import { expect, test } from "vitest"
 import { stateBytesPerToken } from "../../cli/bench/traffic.js"
-import type { Compilation } from "../../compiler/compile.js"
+import { type Compilation, compileProgram } from "../../compiler/compile.js"
 import { trafficOf } from "../../compiler/explain/traffic.js"
+import { extentAt } from "../../compiler/ir/dim.js"
+import { evaluate } from "../../compiler/ir/expression.js"
+import { nodesOf } from "../../compiler/ir/query.js"
 import { kernelSteps } from "../../compiler/kernel/divide-bindings.js"
 import { mostAhead } from "../../runtime/artifact.js"
 import { memoryOf } from "../../runtime/memory.js"
-import { compileCheckpoint } from "../support/driver.js"
+import { compileCheckpoint, modelOf } from "../support/driver.js"
 import { loadGolden } from "../support/goldens.js"
 
 const golden = await loadGolden("qwen3-window-long")
@@ -50,4 +53,43 @@ test.each([
     [512, all],
   ])
   expect(stateBytesPerToken(compilation.artifact, past)).toBe(2 * rowBytes * (past + 2 * Math.min(window, past)))
+})
+
+test("parts of a step's fold have what the window has, and all of them some, however long the sequence is", async () => {
+  const config = {
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    head_dim: 64,
+    hidden_size: 256,
+    intermediate_size: 256,
+  }
+  const program = (await modelOf("mistral")).configure({
+    ...config,
+    model_type: "mistral",
+    vocab_size: 64,
+    num_hidden_layers: 1,
+    sliding_window: 2048,
+    max_position_embeddings: 65536,
+  })
+  const compilation = compileProgram(program, "mistral", { target: "cuda", storage: () => "bf16", entries: ["step"] })
+  compilation.within(() => {
+    const [parts] = compilation.kernels.filter((k) => /parts$/.test(k.kernel.name))
+    const [store] = parts!.kernel.items.filter((i) => i.kind === "store")
+    const [fold] = nodesOf([store!.value], "reduce").filter(
+      (r) => r.monoid.kind === "online" || r.monoid.kind === "max",
+    )
+    for (const past of [100, 2047, 5000, 60_000]) {
+      const sizes = new Map([["past", past]])
+      const count = extentAt(store!.axes[0]!.extent, sizes)
+      const lengths = Array.from({ length: count }, (_, i) =>
+        evaluate(fold!.extent, new Map([...sizes, [store!.axes[0]!.name, i]])),
+      )
+      const seen = Math.min(2048, past + 1)
+      const all = lengths.reduce((a, b) => a + b, 0)
+      expect(all, `after ${past}`).toBeGreaterThanOrEqual(seen)
+      expect(all, `after ${past}`).toBeLessThan(seen + 16)
+      // Parts are multiples of 16, so that the last ones may be empty.
+      expect(lengths.filter((n) => n > 0).length).toBeGreaterThan(count * 0.7)
+    }
+  })
 })
