@@ -5,7 +5,7 @@
  *   store y[4i : 4] ← x[4i : 4] · 2   →   store(y + (i * 4), load<4>(x + (i * 4)) * splat<f32x4>(2.0f));
  */
 import type { ArtifactMatrix } from "../../../runtime/artifact.js"
-import { isLiteral, operands } from "../../ir/expression.js"
+import { isLiteral, operands, rewrite } from "../../ir/expression.js"
 import { type HalvesWord, isHeldByHalves, wordOf } from "../../ir/fragments/held.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
 import type { Expression, Fetch, Literal } from "../../ir/nodes.js"
@@ -187,7 +187,7 @@ function isJoined(c: Context, arrays: ReadonlyMap<string, ArrayFacts>, s: Statem
 function printStore(c: Context, arrays: ReadonlyMap<string, ArrayFacts>, s: Statement & { kind: "store" }): void {
   const facts = arrays.get(s.array)!
   const joined = isJoined(c, arrays, s)
-  const word = joined ? wordOf(s.value) : undefined
+  const word = joined ? wordOf(openedFields(c, s.value)) : undefined
   if (word !== undefined) {
     printWord(c, s, word)
     return
@@ -205,6 +205,14 @@ function printStore(c: Context, arrays: ReadonlyMap<string, ArrayFacts>, s: Stat
     c.line(`${name}(${addressText(facts, array, offset)}, ${argument(value)});`)
   }
 }
+
+/** Words in place of the names of their later bits, which fields are taken from. */
+const openedFields = (c: Context, value: Expression): Expression =>
+  rewrite(value, (x) => {
+    const known = x.kind === "variable" && x.dtype === "u32" ? c.definitions.get(x.name) : undefined
+    const isPart = known?.kind === "operation" && known.operation === "shr" && isLiteral(known.args[1]!)
+    return isPart ? known : undefined
+  })
 
 /** A word of two halves. */
 function printWord(c: Context, { array, offset }: Statement & { kind: "store" }, { word, by, less }: HalvesWord): void {
