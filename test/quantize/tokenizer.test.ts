@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest"
 import { tokenizerEntries } from "../../cli/quantize/tokenizer.js"
 import { knownPatterns } from "../../runtime/text/pieces.js"
 import { createTokenizer } from "../../runtime/text/tokenizer.js"
-import type { Value } from "../../runtime/weights/gguf/container.js"
+import type { Value } from "../../runtime/weights/gguf/parse.js"
 import { generationConfigOf, textOf } from "../../runtime/weights/gguf/tokenizer.js"
 import { tokenizerConfigJson, tokenizerJson } from "../text/tales.js"
 

@@ -5,7 +5,7 @@
  *     … = f32 9.99999997e-7             fields.number("attention.layer_norm_rms_epsilon") 0.000001, which has the same float32
  */
 import { printable, WeftError } from "../../errors.js"
-import type { Value } from "./container.js"
+import type { Value } from "./parse.js"
 
 export interface Fields {
   readonly architecture: string

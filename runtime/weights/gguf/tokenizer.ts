@@ -8,8 +8,8 @@
  */
 import { printable, WeftError } from "../../errors.js"
 import type { TextFile } from "../checkpoint.js"
-import type { Value } from "./container.js"
 import { type Fields, fieldsOf } from "./fields.js"
+import type { Value } from "./parse.js"
 import { type PreTokenizer, preTokenizerNames, preTokenizers } from "./pre-tokenizers.js"
 
 /** What a token is, by the numbers of `token_type`. */
