@@ -156,6 +156,8 @@ const shifted = (operation: "shl" | "shr", x: Expression, by: number) => (by ===
 
 /** (x >> 8 & m) << 4   →   x >> 4 & m << 4. */
 function movedUp(x: Expression, by: number): Expression {
+  const [p, q] = argumentsOf(x, "bitor") ?? []
+  if (p !== undefined && q !== undefined) return apply("bitor", movedUp(p, by), movedUp(q, by))
   const [of, mask] = argumentsOf(x, "bitand") ?? []
   const most = mask !== undefined && isLiteral(mask) ? mask.value * 2 ** by : Number.POSITIVE_INFINITY
   if (by === 0 || most >= 2 ** 32) return shifted("shl", x, by)
@@ -169,11 +171,12 @@ function lowerHalves(low: Expression, high: Expression): Expression {
   if (joined !== undefined) return apply("bitor", lowerHalves(joined[0], joined[2]), lowerHalves(joined[1], joined[3]))
   const moved = both(low, high, "shl")
   if (moved !== undefined && isLiteral(moved[1]) && moved[1] === moved[3])
-    return shifted("shl", lowerHalves(moved[0], moved[2]), moved[1].value)
+    return movedUp(lowerHalves(moved[0], moved[2]), moved[1].value)
   const masked = both(low, high, "bitand")
   if (masked !== undefined && isLiteral(masked[1]) && masked[1] === masked[3]) {
     const together = fieldsTogether(fieldIn(masked[0]), fieldIn(masked[2]), masked[1].value)
     if (together !== undefined) return apply("bitand", together, u32(masked[1].value * 65537))
+    return apply("bitor", low, movedUp(high, 16))
   }
   return apply("bitor", low, apply("shl", high, u32(16)))
 }

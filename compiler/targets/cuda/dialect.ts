@@ -5,7 +5,7 @@
  *   store y[4i : 4] ← x[4i : 4] · 2   →   store(y + (i * 4), load<4>(x + (i * 4)) * splat<f32x4>(2.0f));
  */
 import type { ArtifactMatrix } from "../../../runtime/artifact.js"
-import { isLiteral, operands, rewrite } from "../../ir/expression.js"
+import { apply, isLiteral, operands, rewrite } from "../../ir/expression.js"
 import { type HalvesWord, isHeldByHalves, wordOf } from "../../ir/fragments/held.js"
 import { type LoopBuffer, type LoopKernel, packed, type Statement, type Storage, storageBytes } from "../../ir/loop.js"
 import type { Expression, Fetch, Literal } from "../../ir/nodes.js"
@@ -235,16 +235,23 @@ function halfBits(x: number): number {
   return bits.getUint16(0)
 }
 
-/** Fields of a word among the bits of an exponent are one instruction. */
+/** Fields of words among the bits of an exponent: one instruction each. */
 function wordText(c: Context, word: Expression): string {
-  const [fields, rest] = word.kind === "operation" && word.operation === "bitor" ? word.args : []
-  const [of, mask] = fields?.kind === "operation" && fields.operation === "bitand" ? fields.args : []
-  const isMasked = mask !== undefined && isLiteral(mask) && rest !== undefined
-  const parts = printed(
-    c,
-    (isMasked ? [of!, mask, rest] : [word]).flatMap((x) => c.dialect.lowered(c, x)),
+  const partsOf = (x: Expression): readonly Expression[] =>
+    x.kind === "operation" && x.operation === "bitor" ? x.args.flatMap(partsOf) : [x]
+  const maskOf = (x: Expression) => (x.kind === "operation" && x.operation === "bitand" ? x.args[1] : undefined)
+  const isField = (x: Expression) => maskOf(x) !== undefined && isLiteral(maskOf(x)!)
+  const text = (x: Expression) => bare(printed(c, c.dialect.lowered(c, x))[0]!)
+  const parts = partsOf(word)
+  const [fields, others] = [parts.filter(isField), parts.filter((x) => !isField(x))]
+  const first = others.length > 0 ? others : fields.splice(0, 1)
+  return fields.reduce(
+    (rest, x) => {
+      const [of, mask] = (x as { args: readonly Expression[] }).args as [Expression, Expression]
+      return `among(${text(of)}, ${text(mask)}, ${rest})`
+    },
+    text(first.reduce((x, y) => apply("bitor", x, y))),
   )
-  return isMasked ? `among(${parts.map(bare).join(", ")})` : argument(parts[0]!)
 }
 
 function numberText(x: Literal): string {
