@@ -267,6 +267,15 @@ export const freeVariables: (x: Expression) => ReadonlySet<string> = memoized((r
   return names
 }, new WeakMap())
 
+/** Whether an operation occurs in an expression. */
+export function someOperation(root: Expression, name: Operation): boolean {
+  let found = false
+  walk(root, (x) => {
+    if (x.kind === "operation" && x.operation === name) found = true
+  })
+  return found
+}
+
 /** Evaluates an expression of literals, variables, symbols and operations, in the arithmetic of its dtypes. */
 export function evaluate(root: Expression, values: ReadonlyMap<string, number>): number {
   const visit: (x: Expression) => number = memoized((x) => {

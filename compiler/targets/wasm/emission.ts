@@ -34,6 +34,8 @@ export interface Emission {
   readonly hoisted: Set<Statement>
   /** How many lazily evaluated arms surround the current value. */
   readonly arms: { depth: number }
+  /** Where in scratch memory sums are stored that nobody reads there (`turns.ts`). */
+  readonly aside: number | undefined
   /** Pushes a part of a value. */
   readonly part: (x: Expression, part?: number) => void
   readonly statements: (list: readonly Statement[]) => void

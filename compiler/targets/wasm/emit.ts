@@ -26,6 +26,7 @@ import { splitLanes } from "./lanes.js"
 import { parameters } from "./loops.js"
 import { lower } from "./lower.js"
 import { emitStatements } from "./statements.js"
+import { inTurns, isSumOfWords } from "./turns.js"
 import { Values } from "./values.js"
 
 export interface WasmOptions {
@@ -60,7 +61,8 @@ function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Cod
   const { body: core, mutable } = lower(withPlainCopies(kernel))
   const flat = kernel.threads > 1 ? splitLanes(core, kernel.threads) : core
   const { places, scratch } = placeArrays(kernel.buffers, flat)
-  const body = addressed(flat, places, mutable)
+  const body = inTurns(addressed(flat, places, mutable))
+  const aside = everyStatement(body).some(isSumOfWords) ? scratch : undefined
 
   const roots: Expression[] = []
   for (const s of everyStatement(body))
@@ -88,11 +90,12 @@ function emitKernel(kernel: LoopKernel, symbols: readonly string[]): { code: Cod
     stable: new Map(),
     hoisted: new Set(),
     arms: { depth: 0 },
+    aside,
     part: (x, p) => part(emission, x, p),
     statements: (list) => emitStatements(emission, list),
   }
   values.within("structure", () => emitStatements(emission, body))
-  return { code, scratch }
+  return { code, scratch: scratch + (aside === undefined ? 0 : 16) }
 }
 
 /** Reads each symbol of the kernel into a local. */

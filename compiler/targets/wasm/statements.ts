@@ -13,7 +13,8 @@ import type { Expression } from "../../ir/nodes.js"
 import { type Place, splitAddress } from "./arrays.js"
 import type { Emission } from "./emission.js"
 import { part } from "./expressions.js"
-import { emitLoop } from "./loops.js"
+import { emitLoop, parameters } from "./loops.js"
+import { isSumOfWords } from "./turns.js"
 import { partsOf, typeOf } from "./values.js"
 
 export function emitStatements(e: Emission, statements: readonly Statement[]): void {
@@ -83,6 +84,8 @@ function define(e: Emission, s: StatementOf<"let" | "assign">): void {
     )
   }
   for (const local of e.variables.get(s.name)!.toReversed()) e.code.set(local)
+  if (e.aside !== undefined && isSumOfWords(s))
+    e.code.get(parameters.scratch).get(e.variables.get(s.name)![0]!).memory("v128.store", e.aside)
 }
 
 /** The factors of a vector that is added to the variable itself: sums of products may be contracted, other values are as they are written. */
