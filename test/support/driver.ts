@@ -35,17 +35,21 @@ export async function compileCheckpoint(
   return compilation
 }
 
-/** Like `compileCheckpoint`, for tensors as they are stored: in formats, or as numbers of several kinds. */
-export function compileStored(
+/** Like `compileCheckpoint`, for tensors as they are stored, in formats or as numbers of several kinds: accesses are proven, some by a clamp. */
+export async function compileStored(
   checkpoint: Checkpoint,
   target: ArtifactTarget,
   options: Partial<CompileOptions> = {},
 ): Promise<Compilation> {
+  const family = String(checkpoint.config.model_type)
+  const program = (await modelOf(family)).configure(checkpoint.config)
   const storage: CompileOptions["storage"] = ({ tensors: [name] }) => {
     const { dtype } = checkpoint.tensors.get(name!)!
     return formatNamed(dtype) ?? (dtype.toLowerCase() as "bf16" | "f16" | "f32")
   }
-  return compileCheckpoint(checkpoint, target, { storage, ...options })
+  const compilation = compileProgram(program, family, { target, storage, verify: true, ...options })
+  expect(compilation.kernels.filter((k) => !k.proven).map((k) => k.loops.name)).toEqual([])
+  return compilation
 }
 
 /** Kernels with an access that is not proven to lie in its buffer, or lies there by a clamp that the model has not asked for. */
