@@ -64,15 +64,16 @@ export function laneStore(
   return { tile, reduce, staged: byVectors ? stagedRows(folds, { tile, reduce }, store, kernel, vector) : {} }
 }
 
-/** Two neighbouring columns of a product of words share what they read of the row: each reads it anew else, for few instructions of its own. */
+/** Neighbouring columns of a product of words share what they read of the row: each reads it anew else, for few instructions of its own. */
 function besideOneAnother({ store, folds, reduce, tiles }: StoreDraft): void {
   const leaves = leavesOf(folds)
   if (!leaves.every((r) => productsOfWords(r) > 0 && reduce[r.axis] !== undefined)) return
   const last = store.axes.findLast((a) => a.extent.kind === "literal" && a.extent.value > 1)
   const extent = last === undefined ? undefined : literalExtent(last.extent)
-  const columns = laneRules.columnsOfWords
-  if (extent !== undefined && extent % columns === 0 && leaves.every((r) => freeVariables(r).has(last!.name)))
-    tiles.get(last!.name)!.perThread = columns
+  if (extent === undefined || !leaves.every((r) => freeVariables(r).has(last!.name))) return
+  let columns: number = laneRules.columnsOfWords
+  while (extent % columns !== 0) columns /= 2
+  tiles.get(last!.name)!.perThread = columns
 }
 
 function pointsOfBlock(draft: StoreDraft, { block, busy }: ScheduleTarget): number {

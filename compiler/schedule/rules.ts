@@ -60,10 +60,10 @@ export const laneRules = {
   /** Elements of a block that read an operand's element, from which it is staged: fewer do not pay for the copy. Not measured. */
   readsOfStaged: 16,
   /**
-   * Columns of a product of words by one row that are made side by side. Measured on an x86 processor with V8 11.3: 4,096 columns of 256 took 72 µs by one,
-   * 57 by two and 56 by four, each of which is a stream of its own through memory.
+   * Columns of a product of words by one row that are made side by side at most. Measured on an x86 processor with V8 11.3: 4,096 columns of 256 took 72 µs
+   * by one, 58 by two and 52 by four, each of which is a stream of its own through memory; matrices larger than the caches were not measured.
    */
-  columnsOfWords: 2,
+  columnsOfWords: 4,
 } as const
 
 /** Workgroups of several threads, in software and on hardware alike. */
