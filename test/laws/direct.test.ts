@@ -114,6 +114,7 @@ test.each([
     { chunk: 64, innerUnroll: 2, stages: 4 },
     undefined,
   ],
+  [{ format: "q4_k", rows: 16, out: 2048, depth: [4096], x: "f32" }, { chunk: 128, stages: 1 }, undefined],
 ] as const)("weights of %j go straight into fragments", (shape, reduce, workgroups) =>
   withTable(() => {
     const { schedule } = chosen(shape)

@@ -43,8 +43,10 @@ export function directSchedule(store: Store, kernel: Kernel, target: AtomTarget)
     const row = of.rows.at(-1)!.name
     const isOnce = steps * beside <= shared * rules.steps[0] && blocksOf(atom.m * tall) <= rules.blocks * target.cores
     const most = isOnce ? rules.steps[0] : rules.elementsInTurn / stretch
-    const turns = rules.steps.find((n) => steps % (n * shared) === 0 && n * beside <= most) ?? 1
-    const stages = stagesOf(steps, turns * shared, 8 * stretch * lines)
+    const bytesOfStep = 8 * stretch * lines
+    const isHeld = (n: number) => n * beside <= most && n * shared * bytesOfStep <= rules.bytesOfRows
+    const turns = rules.steps.find((n) => steps % (n * shared) === 0 && isHeld(n)) ?? 1
+    const stages = stagesOf(steps, turns * shared, bytesOfStep)
     const single = store.axes.filter((a) => a.name !== row && !of.columns.includes(a))
     const schedule: StoreSchedule = {
       atom: { name: atom.name, rows: row, direct: true },
