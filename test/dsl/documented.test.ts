@@ -46,7 +46,7 @@ function tensorsOf(node: ts.FunctionDeclaration): readonly string[] | undefined 
 function documented(): ReadonlyMap<string, Documented> {
   const found = new Map<string, Documented>()
   const files = readdirSync("dsl").flatMap((name) => (/^(?!index\.).*\.ts$/.test(name) ? [`dsl/${name}`] : []))
-  for (const file of [...files, "models/rotary.ts"]) {
+  for (const file of [...files, "models/rotary.ts", "models/rotary-config.ts"]) {
     const source = ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest, true)
     for (const node of source.statements) {
       const declared = ts.isVariableStatement(node) ? node.declarationList.declarations[0]?.name : undefined

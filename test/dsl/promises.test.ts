@@ -35,7 +35,7 @@ test("the errors are those that the devices are tested for", () => {
 
 /** Written with others, by the compiler itself, or said elsewhere in the README. */
 const others =
-  "le gt ge and or not bitand bitor bitxor bitnot shl shr floordiv floormod round fromBits half angle isNaN looseMax exp2"
+  "le gt ge and or not bitand bitor bitxor bitnot shl shr floordiv floormod round fromBits half angle isNaN looseMax exp2 dot2"
 
 test("no operation that authors write is left out", () => {
   const known = new Set([...Object.keys(promises), ...others.split(" ")])

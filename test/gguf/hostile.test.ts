@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from "vitest"
 import { WeftError } from "../../runtime/errors.js"
 import { openGguf } from "../../runtime/weights/gguf/checkpoint.js"
 import { readGgufHeader } from "../../runtime/weights/gguf/container.js"
-import { runs, seed } from "../laws/settings.js"
+import { long, runs, seed } from "../laws/settings.js"
 import { type Datum, type GgufToWrite, type TensorToWrite, writeGguf } from "../support/gguf.js"
 import { loadGolden } from "../support/goldens.js"
 import { thrown, watched } from "../weights/support.js"
@@ -45,7 +45,7 @@ test("a file that ends anywhere before its end is refused", async () => {
   expect(metadata.get("texts")).toEqual(["a", "", "é王"])
   const last = [...tensors.values()].at(-1)!
   const codes = new Set<string>()
-  for (let length = 0; length < last.begin + last.byteLength; length++)
+  for (let length = 0; length < last.begin + last.byteLength; length += long ? 1 : 1 + (length % 3))
     codes.add((await thrown(() => header(file.slice(0, length)))).split(":")[0]!)
   expect([...codes]).toEqual(["checkpoint/truncated"])
 })
@@ -253,7 +253,7 @@ describe("metadata and tensors that do not fit together", () => {
         }
         codes.set(code, (codes.get(code) ?? 0) + 1)
       }),
-      { seed, numRuns: runs(150) },
+      { seed, numRuns: runs(60) },
     )
     expect(codes.size).toBeGreaterThan(1)
   })

@@ -109,11 +109,12 @@ async function logits(checkpoint: Checkpoint, chunk: number, where: Where = {}):
 const drawn = (of: number) => (long ? formats : formats.filter((_, i) => i % of === seed % of))
 
 describe("logits on WebAssembly", () => {
-  test.each(drawn(4))("%s", async (format) => {
-    for (const [config, chunk] of [
+  test.each(drawn(6))("%s", async (format) => {
+    const both = [
       [dense, 24],
       [experts, 7],
-    ] as const) {
+    ] as const
+    for (const [config, chunk] of long ? both : [both[(seed + formats.indexOf(format)) % 2]!]) {
       const [stored, plain] = checkpoints(config, () => format)
       const expected = await logits(plain!, 24, { isPlain: true })
       expect(Math.max(...expected)).toBeGreaterThan(0.1)
@@ -147,31 +148,36 @@ describe("logits on WebGPU", async () => {
     const device = await createWebgpuDevice()
     const [stored, plain] = checkpoints(dense, () => format)
     const expected = await logits(plain!, 24, { isPlain: true })
-    expect(normalisedError(await logits(stored!, 24, { device }), expected)).toBeLessThan(1e-8)
-    expect(normalisedError(await logits(stored!, 7, { device, precision: "fast" }), expected)).toBeLessThan(1e-3)
+    if (long || seed % 2 === 0)
+      expect(normalisedError(await logits(stored!, 24, { device }), expected)).toBeLessThan(1e-8)
+    if (long || seed % 2 === 1)
+      expect(normalisedError(await logits(stored!, 7, { device, precision: "fast" }), expected)).toBeLessThan(1e-3)
     device.dispose()
   })
 })
 
 describe("bytes that a step moves, at the shapes of published models", () => {
-  test.each(["qwen3-8b", "qwen3-30b-a3b"])("%s: those of the planes, and hardly more", async (name) => {
-    const config = { ...JSON.parse(readFileSync(`test/configs/${name}.json`, "utf8")), num_hidden_layers: 1 }
-    const format = ["q4_k", "int4-g128", "fp8-128x128"][seed % 3]!
-    const tensors = weightsIn(formatNamed(format))
-    const { compilation } = await compileFile("models/qwen3.ts", config, "cuda", { tensors, precision: "fast" })
-    const sizes = new Map([
-      ["past", 1024],
-      ["seq", 1],
-    ])
-    const { bytes, floorBytes } = entryFacts(compilation, "step", sizes)!
-    expect(bytes / floorBytes).toBeLessThan(1.08)
-    expect(bytes / floorBytes).toBeGreaterThan(0.99)
-    // A scale in f16 for 128 weights and more, never the weights themselves in memory.
-    const weights = compilation.artifact.buffers.filter((b) => b.role === "weight")
-    expect(weights.reduce((n, b) => n + b.bytes, 0)).toBeLessThan(
-      1.2 * elementsOf(config) * (format.startsWith("fp8") ? 1 : 0.57),
-    )
-  })
+  test.each(["qwen3-8b", "qwen3-30b-a3b"].filter((_, i) => long || i === seed % 2))(
+    "%s: those of the planes, and hardly more",
+    async (name) => {
+      const config = { ...JSON.parse(readFileSync(`test/configs/${name}.json`, "utf8")), num_hidden_layers: 1 }
+      const format = ["q4_k", "int4-g128", "fp8-128x128"][(seed >> 1) % 3]!
+      const tensors = weightsIn(formatNamed(format))
+      const { compilation } = await compileFile("models/qwen3.ts", config, "cuda", { tensors, precision: "fast" })
+      const sizes = new Map([
+        ["past", 1024],
+        ["seq", 1],
+      ])
+      const { bytes, floorBytes } = entryFacts(compilation, "step", sizes)!
+      expect(bytes / floorBytes).toBeLessThan(1.08)
+      expect(bytes / floorBytes).toBeGreaterThan(0.99)
+      // A scale in f16 for 128 weights and more, never the weights themselves in memory.
+      const weights = compilation.artifact.buffers.filter((b) => b.role === "weight")
+      expect(weights.reduce((n, b) => n + b.bytes, 0)).toBeLessThan(
+        1.2 * elementsOf(config) * (format.startsWith("fp8") ? 1 : 0.57),
+      )
+    },
+  )
 })
 
 const elementsOf = (config: object): number =>
