@@ -176,6 +176,12 @@ function elementBytes(input: Input): number {
 export function gathersWeights(results: readonly Tensor[]): boolean {
   return topological(results).some((t) => {
     if (t.kind === "call") return gathersWeights(t.unit.results)
-    return t.kind === "gather" && homeOf(t.arg)?.role === "weight" && t.index.kind !== "input"
+    return t.kind === "gather" && isOfWeights(t.arg) && t.index.kind !== "input" && !isOfWeights(t.index)
   })
+}
+
+/** Whether a tensor is a weight, or what one decodes to. */
+function isOfWeights(t: Tensor): boolean {
+  if (t.kind === "map") return t.args.some(isOfWeights)
+  return t.kind === "reindex" ? isOfWeights(t.arg) : homeOf(t)?.role === "weight"
 }
