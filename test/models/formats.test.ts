@@ -109,7 +109,7 @@ async function logits(checkpoint: Checkpoint, chunk: number, where: Where = {}):
 const drawn = (of: number) => (long ? formats : formats.filter((_, i) => i % of === seed % of))
 
 describe("logits on WebAssembly", () => {
-  test.each(drawn(6))("%s", async (format) => {
+  test.each(drawn(9))("%s", async (format) => {
     const both = [
       [dense, 24],
       [experts, 7],

@@ -94,7 +94,7 @@ it("has several reads under way, and ends no sooner than all of them after one t
       begun++
       most = Math.max(most, ++open)
       expect(failed).toBe(false)
-      await new Promise((resolve) => setTimeout(resolve, weight.tensor === "w3" ? 1 : 10))
+      await new Promise((resolve) => setTimeout(resolve, weight.tensor === "w3" ? 1 : 100))
       open--
       if (weight.tensor !== "w3") return bytesOf(weight, from, length)
       failed = true
