@@ -29,6 +29,8 @@ export async function subjectOf(values: Arguments, words: readonly string[], com
   if (words.length > 1) throw new UsageError(`one model file is expected, not ${words.length}`)
   if (values.config !== undefined && values.checkpoint !== undefined)
     throw new UsageError("give --config or --checkpoint, not both")
+  if (values.weights !== undefined && values.config === undefined)
+    throw new UsageError("--weights goes with --config: a checkpoint says itself how it is stored")
   if (values.checkpoint !== undefined) {
     const checkpoint = await openCheckpoint(await checkpointFolder(values.checkpoint))
     await checkpoint.close()

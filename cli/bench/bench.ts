@@ -32,6 +32,8 @@ export async function bench(args: readonly string[]): Promise<number> {
   if (repetitions < 5 || repetitions > 1000) throw new UsageError("--repetitions takes a whole number from 5 to 1000")
   if ((values.config === undefined) !== (values["random-weights"] === undefined))
     throw new UsageError("--config and --random-weights go together: the weights of a config alone are random")
+  if (values.weights !== undefined && values.config === undefined)
+    throw new UsageError("--weights says how random weights are stored: it goes with --config and --random-weights")
   if (values.config !== undefined && values.model !== undefined)
     throw new UsageError("give --model or --config, not both")
   if (values["first-token"] === true) {

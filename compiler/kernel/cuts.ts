@@ -15,17 +15,16 @@ import { hinted, literalExtent } from "../ir/dim.js"
 import { identity, operands, variable } from "../ir/expression.js"
 import { memoized } from "../ir/memoized.js"
 import type { Expression } from "../ir/nodes.js"
-import type { Operation } from "../ir/operations.js"
 import { nodesOf } from "../ir/query.js"
 import { recipeOf } from "../ir/recipes.js"
 import { sources, topological } from "../ir/tensor/walk.js"
 import type { Tensor } from "../ir/tensor.js"
-import { hasMemory, size } from "../tensor/query.js"
+import { hasMemory, isDecoded, size } from "../tensor/query.js"
 import { crowded } from "./crowded.js"
 import { foldsAlong } from "./folds-along.js"
 import { type Coordinates, createLowering, type Memory } from "./lower.js"
 import { hasRows, isOperandOfRows } from "./operands.js"
-import { cutRules } from "./rules.js"
+import { cutRules, operationCosts } from "./rules.js"
 
 export interface CutLimits {
   /** Elements of a local that a block may hold. */
@@ -79,7 +78,7 @@ export function chooseCuts(
       .find(
         (t) =>
           !inline.has(t) &&
-          !isOfWeights(t) &&
+          !isDecoded(t) &&
           undecided(t, buffers, locals) &&
           !foldsAlong(t, demand, draft) &&
           (wasteful(t, demand, limits) || scattered(t) || (inTurn(t) && !staysInPlace(t, draft))),
@@ -109,19 +108,10 @@ export function chooseCuts(
   }
 }
 
-/** Whether a map is of nothing but weights: what it makes of them takes more memory than they do, such as what their bits stand for. */
-const isOfWeights = (t: Tensor): boolean =>
-  t.kind === "map" && t.args.some((a) => a.kind !== "iota") && t.args.every((a) => a.kind === "iota" || isWeight(a))
-
-function isWeight(t: Tensor): boolean {
-  if (t.kind === "gather") return isWeight(t.arg) && isOfWeights(t.index)
-  return t.kind === "reindex" ? isWeight(t.arg) : t.kind === "input" && t.role === "weight" && t.axes.length > 0
-}
-
 /** Whether so many elements ask for what weights decode to that it is made once; else it is made where it is read, and never has memory. */
 function isReadByMany(t: Tensor, demand: ReadonlyMap<Tensor, number>, limits: CutLimits): boolean {
   const { decodedElements = Number.POSITIVE_INFINITY } = limits
-  return isOfWeights(t) && size(t) <= decodedElements && (demand.get(t) ?? 0) >= cutRules.readsOfDecoded * size(t)
+  return isDecoded(t) && size(t) <= decodedElements && (demand.get(t) ?? 0) >= cutRules.readsOfDecoded * size(t)
 }
 
 /** What has been decided, and what is known of it. */
@@ -262,22 +252,9 @@ const foldedExtent = (t: Tensor & { axis: string }, s: Tensor): number => {
 /** Elements that a place of a scan takes in: those before it, or the one that is new. */
 const prefixExtent = (t: Tensor & { kind: "scan" }): number => (inTurn(t) ? 1 : foldedExtent(t, t.arg) / 2)
 
-const costs: Partial<Record<Operation, number>> = {
-  exp: 12,
-  exp2: 12,
-  log: 12,
-  sin: 20,
-  cos: 20,
-  tanh: 16,
-  pow: 24,
-  div: 3,
-  sqrt: 3,
-  rem: 4,
-}
-
 /** Operations of one evaluation of a scalar body. */
 const bodyCost: (body: Expression) => number = memoized(
-  (body) => nodesOf([body], "operation").reduce((n, x) => n + (costs[x.operation] ?? 1), 0),
+  (body) => nodesOf([body], "operation").reduce((n, x) => n + (operationCosts[x.operation] ?? 1), 0),
   new WeakMap(),
 )
 

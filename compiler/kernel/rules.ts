@@ -3,6 +3,22 @@
  * `schedule/rules.ts` do. They are the same for all machines; a machine's own limits stand in its record.
  */
 
+import type { Operation } from "../ir/operations.js"
+
+/** Operations that an operation is worth, of others one: about its instructions on hardware. Not measured. */
+export const operationCosts: Partial<Record<Operation, number>> = {
+  exp: 12,
+  exp2: 12,
+  log: 12,
+  sin: 20,
+  cos: 20,
+  tanh: 16,
+  pow: 24,
+  div: 3,
+  sqrt: 3,
+  rem: 4,
+}
+
 export const cutRules = {
   /** Elements of a local that a block may hold: 16 KiB of f32, what every adapter grants a workgroup. Counted; not measured against others. */
   localElements: 4096,

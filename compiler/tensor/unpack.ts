@@ -3,7 +3,8 @@
  *
  *   Σ_k x[k] · w[o, k], w in q4_0   →   Σ_k x[k] · decode(codes[o, k / 8] >> 4 (k mod 8) & 15, scale[o, k / 32])
  *
- * Where integers are asked for, products with some formats become sums of them instead (`integer-sums.ts`). The last of the passes: the others see an input of f32, as they do where it is stored in bf16. Units take the planes in its place.
+ * Where integers are asked for, products with some formats become sums of them instead (`integer-sums.ts`). The last of the passes: the others see an input
+ * of f32, as they do where it is stored in bf16. Units take the planes in its place.
  */
 import { memoized } from "../ir/memoized.js"
 import { expressions, type Packed } from "../ir/tensor/formats.js"

@@ -147,3 +147,34 @@ test("what many blocks of a product on matrix units read has memory: a row's ope
     expect(scaledRows(40, 256, rounded)).toEqual([])
     expect(scaledRows(1, 1024, rounded)).toEqual([])
   }))
+
+test("what weights in words decode to has memory where many rows read it, and only there; other maps of weights are as those of anything", () =>
+  withTable(() => {
+    const [k, o] = [
+      { name: "k", extent: literal(64) },
+      { name: "o", extent: literal(64) },
+    ]
+    const product = apply("mul", variable("$0", "f32"), variable("$1", "f32"))
+    const cutsOf = (decoded: ir.Tensor, rows: number) => {
+      const x = ir.input("x", "input", [{ name: "s", extent: literal(rows) }, k], "f32", "f32", [rows, 64])
+      return chooseCuts([ir.reduce(sum, "k", [ir.map(product, [x, decoded])])])
+    }
+    const words = ir.input("w", "weight", [o, { name: "field", extent: literal(8) }], "u32", "u32", [64, 8])
+    const word = ir.reindex(
+      words,
+      [o, k],
+      new Map([
+        ["o", variable("o")],
+        ["field", apply("floordiv", variable("k"), literal(8))],
+      ]),
+    )
+    const field = apply("shr", variable("$0", "u32"), apply("toU32", apply("floormod", variable("$1"), literal(8))))
+    const decoded = ir.map(apply("toF32", field), [word, ir.iota(k, literal(0))])
+    expect(cutsOf(decoded, 1).buffers.has(decoded)).toBe(false)
+    expect(cutsOf(decoded, 16).buffers.has(decoded)).toBe(false)
+    expect(cutsOf(decoded, 64).buffers.has(decoded)).toBe(true)
+    const scales = ir.input("g", "weight", [k], "f32", "f32", [64])
+    const raised = ir.map(apply("add", variable("$0", "f32"), literal(1, "f32")), [scales])
+    const norm = ir.input("x", "input", [{ name: "s", extent: literal(512) }, k], "f32", "f32", [512, 64])
+    expect(chooseCuts([ir.map(product, [norm, raised])]).buffers.has(raised)).toBe(false)
+  }))
