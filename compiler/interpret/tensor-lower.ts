@@ -23,7 +23,8 @@ import {
   variable,
 } from "../ir/expression.js"
 import type { Expression, Reduce as Fold } from "../ir/nodes.js"
-import { type Axis, axisOf, prefixAt, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
+import { prefixAt } from "../ir/tensor/prefix.js"
+import { type Axis, axisOf, type Reduce, type Tensor, type Update, unite } from "../ir/tensor.js"
 import { type ArrayAccess, createLeaves, emitOffset, nest } from "./kernel-emit.js"
 import { inPasses } from "./online.js"
 import { Emitter } from "./scalar.js"

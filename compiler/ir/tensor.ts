@@ -9,7 +9,7 @@
  */
 import type { Span } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "./dim.js"
-import { add, apply, freeVariables, identity, intern, literal, mul, operands, TypeProblem } from "./expression.js"
+import { apply, freeVariables, identity, intern, literal, operands, TypeProblem } from "./expression.js"
 import type { Storage } from "./loop.js"
 import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type { Expression } from "./nodes.js"
@@ -278,17 +278,6 @@ export function scan(monoid: Monoid, axis: string, arg: Tensor, block?: number):
     arg,
     block,
   }))
-}
-
-/** What a scan folds for the place `at`: over 0 ≤ bound ≤ end what stands at `place`. */
-export function prefixAt(
-  at: Expression,
-  bound: Expression,
-  block: number | undefined,
-): { readonly end: Expression; readonly place: Expression } {
-  if (block === undefined) return { end: at, place: bound }
-  const start = mul(apply("floordiv", at, literal(block)), literal(block))
-  return { end: apply("floormod", at, literal(block)), place: add(start, bound) }
 }
 
 export function reindex(

@@ -11,8 +11,9 @@
 
 import { apply, identity, literal, substitute, variable } from "../ir/expression.js"
 import type { Expression } from "../ir/nodes.js"
+import { prefixAt } from "../ir/tensor/prefix.js"
 import { sources } from "../ir/tensor/walk.js"
-import { prefixAt, type Tensor } from "../ir/tensor.js"
+import type { Tensor } from "../ir/tensor.js"
 import type { Coordinates } from "./lower.js"
 import { cutRules } from "./rules.js"
 

@@ -29,7 +29,8 @@ import type { Expression } from "../ir/nodes.js"
 import type { DType } from "../ir/operations.js"
 import { nodesOf } from "../ir/query.js"
 import { ringOf } from "../ir/tensor/kept.js"
-import { type Input, prefixAt, type Tensor, type Reduce as TensorReduce } from "../ir/tensor.js"
+import { prefixAt } from "../ir/tensor/prefix.js"
+import type { Input, Tensor, Reduce as TensorReduce } from "../ir/tensor.js"
 
 export type Coordinates = ReadonlyMap<string, Expression>
 
