@@ -9,7 +9,7 @@
  */
 import type { Span } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "./dim.js"
-import { apply, freeVariables, identity, intern, literal, operands, TypeProblem } from "./expression.js"
+import { freeVariables, identity, intern, literal, operands, TypeProblem } from "./expression.js"
 import type { Storage } from "./loop.js"
 import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type { Expression } from "./nodes.js"
