@@ -202,13 +202,16 @@ const fed: Step = (g, choose) => {
   const tensor = g.input(axes, storage, weight ? "weight" : "input")
   return affordable(tensor) ? [{ tensor, limit: storage === "bool" ? 1 : 4 }] : []
 }
-
+/**
+ * How many elements from before a step a state keeps, and its memory for them and for those that come, one at least though nothing may come; and what a
+ * predicate leaves of a window of them.
+ */
 /** How many elements from before a step a state keeps, and its memory for them and for those that come; and what a predicate leaves of a window of them. */
 function keptOf(g: Growing, choose: Choices, axis: string, added: number) {
   const rows = 1 + choose.below(6)
   const most = maximum(g.past)
   const kept: Kept = { axis, rows, first: sub(g.past, literal(rows)), most }
-  return { kept, room: Math.min(most, rows + added + choose.below(3)) }
+  return { kept, room: Math.min(most, rows + Math.max(1, added) + choose.below(3)) }
 }
 
 /** A fold of the last elements of an axis, no more of them than a state has. */
