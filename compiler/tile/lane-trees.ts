@@ -64,12 +64,12 @@ export const ranksOf = ({ monoid, lift, axis }: Reduce): number | undefined =>
 
 /**
  * A fold as one lane does it: of several ranks no more than it has elements, where lists are merged rank by rank. `most`: the elements of all
- * lanes at most.
+ * lanes at most; `together`: those that a lane takes in one turn at most, before the next lane has any.
  */
-export function ofLane(r: Reduce, most: number, { count, subgroup }: LaneGroup): Reduce {
+export function ofLane(r: Reduce, most: number, together: number, { count, subgroup }: LaneGroup): Reduce {
   const ranks = ranksOf(r)
   if (ranks === undefined || count > subgroup) return r
-  const each = Math.max(1, Math.ceil(most / count))
+  const each = Math.max(1, Math.ceil(most / (count * together)) * together)
   return each < ranks ? (reduce(r.axis, r.extent, top(each), r.lift) as Reduce) : r
 }
 

@@ -99,8 +99,10 @@ function fold(
   scope: Scope,
   lowerer: Lowerer,
 ): ReadonlyMap<Expression, readonly Expression[]> {
-  const lanes = lowerer.folding(group[0]!.axis).group === undefined ? undefined : scope.lanes
-  const own = lanes === undefined ? group : group.map((r) => ofLane(r, lowerer.longest(r.axis), lanes))
+  const { group: count, vector = 1, accumulators: side = 1, innerUnroll = 1 } = lowerer.folding(group[0]!.axis)
+  const lanes = count === undefined ? undefined : scope.lanes
+  const together = vector * side * innerUnroll
+  const own = lanes === undefined ? group : group.map((r) => ofLane(r, lowerer.longest(r.axis), together, lanes))
   const accumulators = own.map((r) => declare(r, scope.vector?.width ?? 1, scope.out, lowerer))
   const after: Statement[] = []
   let inner: Scope = scope
