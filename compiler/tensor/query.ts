@@ -20,5 +20,8 @@ function isWeight(t: Tensor): boolean {
   return t.kind === "reindex" ? isWeight(t.arg) : t.kind === "input" && t.role === "weight" && t.axes.length > 0
 }
 
+/** Of counters alone nothing is decoded. */
 const isOfFields = (t: Tensor): boolean =>
-  t.kind === "map" && t.args.every((a) => a.kind === "iota" || isWeight(a) || isOfFields(a))
+  t.kind === "map" &&
+  t.args.some((a) => a.kind !== "iota") &&
+  t.args.every((a) => a.kind === "iota" || isWeight(a) || isOfFields(a))

@@ -177,4 +177,8 @@ test("what weights in words decode to has memory where many rows read it, and on
     const raised = ir.map(apply("add", variable("$0", "f32"), literal(1, "f32")), [scales])
     const norm = ir.input("x", "input", [{ name: "s", extent: literal(512) }, k], "f32", "f32", [512, 64])
     expect(chooseCuts([ir.map(product, [norm, raised])]).buffers.has(raised)).toBe(false)
+    // Words that are counted, and no weights.
+    const counted = ir.map(apply("toU32", variable("$0")), [ir.iota(k, literal(0))])
+    const shifted = ir.map(apply("toF32", apply("shr", variable("$0", "u32"), literal(3, "u32"))), [counted])
+    expect(chooseCuts([ir.map(product, [norm, shifted])]).buffers.has(shifted)).toBe(false)
   }))
