@@ -3,12 +3,13 @@
  *
  *   sum_{key}(select(key > past + s − 16, select(key >= past − 16, x[key], 0), 0))   →   sum_{key}(select(key > past + s − 16, x[key], 0))
  *
- * An element whose predicate fails adds the identity, whatever stands in its place; in an online fold so do the values that it would weigh.
+ * An element whose predicate fails adds the identity, whatever stands in its place; in an online fold so do the values that it would weigh. Where
+ * values are read (indices, slots, ends of folds) everything is asked again: loops evaluate both sides of a select, and read in range by that.
  */
-import { apply, operands, reduce, rewriter } from "../ir/expression.js"
+import { apply, component, operands, reduce, rewriter, scan } from "../ir/expression.js"
 import { type Item, type Kernel, mapItem } from "../ir/kernel.js"
 import { fromLinear, type Linear, linear } from "../ir/linear.js"
-import type { Expression, Reduce } from "../ir/nodes.js"
+import type { Expression, Reduce, Scan } from "../ir/nodes.js"
 import type { Axis } from "../ir/tensor.js"
 import { boundsOf, maskOf, neverNegative } from "../ir/verify/masks.js"
 
@@ -24,6 +25,10 @@ function decidedFold(x: Reduce, rows: readonly Axis[], again: (x: Expression) =>
   if (mask === undefined) return undefined
   const within = [...rows, { name: x.axis, extent: x.extent }]
   const settle = rewriter((y, visit) => {
+    if (y.kind === "load" || y.kind === "localRead") return y
+    if (y.kind === "reduce") return reduce(y.axis, y.extent, y.monoid, y.lift.map(visit))
+    if (y.kind === "scan") return scan(y.axis, y.at, y.monoid, y.lift.map(visit))
+    if (y.kind === "component") return component(visit(y.of) as Reduce | Scan, y.index, y.slot)
     if (y.kind !== "operation" || y.operation !== "select") return undefined
     const asked = boundsOf(y.args[0]!)
     return asked?.every((b) => follows(b, mask.bounds, within)) ? visit(y.args[1]!) : undefined
