@@ -11,6 +11,23 @@ export type Datum =
   | { readonly f32s: readonly number[] }
   | { readonly i32s: readonly number[] }
   | { readonly flags: readonly boolean[] }
+  | { readonly type: NumberType; readonly value: number | bigint }
+  | { readonly type: NumberType; readonly list: readonly (number | bigint)[] }
+
+/** The numbers of the types of numbers, and how such are written. */
+export const numberTypes = {
+  u8: 0,
+  i8: 1,
+  u16: 2,
+  i16: 3,
+  u32: 4,
+  i32: 5,
+  f32: 6,
+  u64: 10,
+  i64: 11,
+  f64: 12,
+} as const
+export type NumberType = keyof typeof numberTypes
 
 export interface TensorToWrite {
   readonly name: string
@@ -51,6 +68,20 @@ class Bytes {
   i32 = (x: number) => this.#number(4, (v) => v.setInt32(0, x, true))
   f32 = (x: number) => this.#number(4, (v) => v.setFloat32(0, x, true))
   u64 = (x: bigint) => this.#number(8, (v) => v.setBigUint64(0, x, true))
+  number(type: NumberType, value: number | bigint): void {
+    const arrays = {
+      u8: Uint8Array,
+      i8: Int8Array,
+      u16: Uint16Array,
+      i16: Int16Array,
+      u32: Uint32Array,
+      i32: Int32Array,
+      f32: Float32Array,
+      f64: Float64Array,
+    }
+    if (type === "u64" || type === "i64") this.u64(BigInt.asUintN(64, BigInt(value)))
+    else this.raw(new Uint8Array(arrays[type].of(Number(value)).buffer))
+  }
   text(text: string): void {
     const bytes = new TextEncoder().encode(text)
     this.u64(BigInt(bytes.length))
@@ -92,7 +123,11 @@ function putValue(out: Bytes, value: Datum): void {
   } else if ("u64" in value) {
     out.u32(10)
     out.u64(value.u64)
-  } else if ("strings" in value) out.list(8, value.strings, (s) => out.text(s))
+  } else if ("value" in value) {
+    out.u32(numberTypes[value.type])
+    out.number(value.type, value.value)
+  } else if ("list" in value) out.list(numberTypes[value.type], value.list, (item) => out.number(value.type, item))
+  else if ("strings" in value) out.list(8, value.strings, (s) => out.text(s))
   else if ("f32s" in value) out.list(6, value.f32s, out.f32)
   else if ("i32s" in value) out.list(5, value.i32s, out.i32)
   else out.list(7, value.flags, (flag) => out.u8(Number(flag)))

@@ -1,166 +1,158 @@
 /**
- * What stands in the header of a GGUF file, as `@huggingface/gguf` parses it.
+ * What stands in the header of a GGUF file, in the order of its bytes.
  *
- * It is made for files of the Hub, so what it takes on trust is held against the file here: it is given no byte beyond the end, each text that it
- * read has to be in its place in the file (it cuts some), and keys that stand twice are told. Its package has no way in for pages yet, so
- * `weft/runtime`, which they bundle, does not lead here.
+ *     "GGUF" │ u32 3 │ u64 tensors │ u64 pairs │ u64 5 "a.key" │ u32 9, a list │ u32 8, of texts │ u64 2 │ u64 1 "x" │ u64 1 "y" │ …
+ *       … │ u64 4 "name" │ u32 dimensions │ u64 each │ u32 type │ u64 offset
+ *
+ * Source: docs/gguf.md of ggml. Version 2 has the same bytes as version 3, which may be big-endian, too.
  */
-import type { MetadataValue } from "@huggingface/gguf"
-import { type ErrorCode, printable, WeftError } from "../../errors.js"
+import { printable } from "../../errors.js"
 import type { ByteSource } from "../source.js"
+import { HeaderBytes, hints, type Parts, type Refuse } from "./header-bytes.js"
 
-export type Value = MetadataValue
+type Scalar = string | number | bigint | boolean
+/** Whole numbers of 64 bits are numbers where they are exact as such. */
+export type Value = Scalar | Scalar[]
+
+export interface Info {
+  readonly name: string
+  /** The first lies closely. */
+  readonly dimensions: readonly number[]
+  /** `ggml_type`. */
+  readonly type: number
+  /** From the beginning of the data. */
+  readonly offset: bigint
+}
 
 /** Several times what the largest published files have. */
-export const most = {
+const most = {
   tensors: 100_000,
   pairs: 10_000,
+  /** Of all lists together. */
+  items: 4_000_000,
+  keyBytes: 65_535,
   nameBytes: 500,
   dimensions: 4,
-  headerBytes: 2 ** 25,
 } as const
-/** What parts of a header take; of tensors and pairs at least. */
-export const bytesOf = { count: 8, type: 4, tensor: 24, pair: 13, start: 24 } as const
+/** What takes how many bytes at least. */
+const least = { tensor: 33, pair: 13, text: 8 } as const
 
-export const hints = {
-  damaged: "the file is damaged or no GGUF of today; fetch it again, or convert the model anew",
-  download: "the download is incomplete; fetch the file again",
-  types: "fetch the model in another type, such as Q4_K_M, Q8_0 or BF16",
-} as const
+interface Reader {
+  readonly bytes: number
+  read(view: DataView, at: number): Scalar
+}
 
-export type Refuse = (code: ErrorCode, problem: string, hint?: string) => never
+const plain = (value: bigint): number | bigint => (Number.isSafeInteger(Number(value)) ? Number(value) : value)
+
+/** Values by the numbers of their types, but for texts and lists. */
+const readers: Readonly<Record<number, Reader>> = {
+  0: { bytes: 1, read: (view, at) => view.getUint8(at) },
+  1: { bytes: 1, read: (view, at) => view.getInt8(at) },
+  2: { bytes: 2, read: (view, at) => view.getUint16(at, true) },
+  3: { bytes: 2, read: (view, at) => view.getInt16(at, true) },
+  4: { bytes: 4, read: (view, at) => view.getUint32(at, true) },
+  5: { bytes: 4, read: (view, at) => view.getInt32(at, true) },
+  6: { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
+  7: { bytes: 1, read: (view, at) => view.getUint8(at) !== 0 },
+  10: { bytes: 8, read: (view, at) => plain(view.getBigUint64(at, true)) },
+  11: { bytes: 8, read: (view, at) => plain(view.getBigInt64(at, true)) },
+  12: { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
+}
+const [textType, listType] = [8, 9]
+/** Bytes of a list's numbers that are read at a time. */
+const numbersAtATime = 2 ** 16
 
 /**
  * The metadata, what is said of each tensor, and where the header ends.
  *
- * @param pairs of metadata, by the header's beginning
+ * @throws WeftError `checkpoint/header`, `checkpoint/truncated`, `checkpoint/duplicate`, `checkpoint/shape`, and what the source throws
  */
-export async function parseHeader(source: ByteSource, pairs: number, refuse: Refuse) {
-  const { typedMetadata, tensorInfos, tensorInfoByteRange } = await parse(source, refuse)
-  const [begin, end] = tensorInfoByteRange
-  if (end > source.size)
-    refuse("checkpoint/truncated", `the header ends at byte ${end}, the file has ${source.size} bytes`, hints.download)
-  const entries = Object.entries<Entry>(typedMetadata).filter(([key]) => !builtIn.has(key))
-  if (entries.length !== pairs)
-    refuse("checkpoint/duplicate", "a key stands twice in the header, or is one that no file has")
-  const places = placesIn(await source.read(bytesOf.start, begin - bytesOf.start), refuse)
-  const metadata = new Map(
-    entries.map(([key, entry]) => {
-      places.text(key)
-      places.skip(bytesOf.type)
-      return [key, places.value(entry, key)]
-    }),
-  )
-  places.end()
-  return { metadata, infos: tensorInfos, end }
+export async function parseHeader(source: ByteSource, refuse: Refuse, parts?: Parts) {
+  const bytes = new HeaderBytes(source, refuse, parts)
+  await parseStart(bytes, source, refuse)
+  const tensors = await bytes.count("tensors", most.tensors, least.tensor)
+  const pairs = await bytes.count("pairs of metadata", most.pairs, least.pair)
+  const metadata = new Map<string, Value>()
+  const readValue = valuesIn(bytes, refuse)
+  for (let i = 0; i < pairs; i++) {
+    const begin = bytes.position
+    const key = await bytes.text(`the key of pair ${i}`, most.keyBytes)
+    if (metadata.has(key))
+      refuse("checkpoint/duplicate", `the key ${printable(key)} stands twice, again at byte ${begin}`)
+    metadata.set(key, await readValue(key))
+  }
+  const infos: Info[] = []
+  for (let i = 0; i < tensors; i++) infos.push(await parseInfo(bytes, i, refuse))
+  return { metadata, infos, end: bytes.position }
 }
 
-/** What the library puts beside the pairs of the file; one of that name would hide behind it, and its bytes be missing. */
-const builtIn = new Set(["version", "tensor_count", "kv_count"])
+const startBytes = 24
 
-/** Whole numbers of 64 bits as numbers, where they are exact as such. */
-const plain = (value: Value): Value =>
-  typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value
-
-/** The library's reading, of bytes that it fetches from `source`. */
-async function parse(source: ByteSource, refuse: Refuse) {
-  const { gguf } = await import("@huggingface/gguf")
-  let isPast = false
-  const read: typeof fetch = async (_, init) => {
-    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(new Headers(init?.headers).get("range") ?? "") ?? []
-    const begin = Number(from)
-    // It reads on before it needs to: one part may lie beyond the end.
-    if (begin - source.size > Number(to) - begin)
-      refuse("checkpoint/truncated", `the header does not end in the ${source.size} bytes of the file`, hints.download)
-    isPast ||= Number(to) >= source.size
-    if (begin > most.headerBytes) refuse("checkpoint/header", `the header has more than ${most.headerBytes} bytes`)
-    const end = Math.min(source.size, Number(to) + 1)
-    const bytes = begin < end ? await source.read(begin, end - begin) : new Uint8Array(0)
-    return new Response(bytes.slice(), {
-      status: 206,
-      headers: { "content-range": `bytes ${from}-${to}/${source.size}` },
-    })
-  }
-  try {
-    return await gguf("https://file.invalid/gguf", { fetch: read, typedMetadata: true })
-  } catch (cause) {
-    if (cause instanceof WeftError) throw cause
-    const why = cause instanceof Error ? cause.message : String(cause)
-    if (cause instanceof RangeError && isPast)
-      return refuse("checkpoint/truncated", "the file ends inside of its header", hints.download)
-    throw new WeftError(
+async function parseStart(bytes: HeaderBytes, { size }: ByteSource, refuse: Refuse): Promise<void> {
+  if (size < startBytes)
+    refuse("checkpoint/truncated", `the file has ${size} bytes, its counts alone take ${startBytes}`, hints.download)
+  await bytes.need(startBytes, "the beginning")
+  const magic = bytes.take(4, (view, at) => String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i))))
+  if (magic !== "GGUF") {
+    const isPointer = magic === "vers"
+    refuse(
       "checkpoint/header",
-      `${printable(source.name)}: the header is not as it must be: ${printable(why)}`,
-      {
-        hint: hints.damaged,
-        cause,
-      },
+      `the file begins with ${printable(magic)}, a GGUF with "GGUF"`,
+      isPointer ? "this is a pointer of Git LFS; fetch the file that it stands for" : hints.damaged,
     )
   }
+  const version = await bytes.u32("the version")
+  if ((version & 0xffff) === 0)
+    refuse("checkpoint/header", "the file is big-endian", "convert the model for little-endian machines")
+  if (version !== 2 && version !== 3)
+    refuse("checkpoint/header", `GGUF of version ${version} is not supported; 2 and 3 are`)
 }
 
-export type Info = Awaited<ReturnType<typeof parse>>["tensorInfos"][number]
-interface Entry {
-  readonly value: Value
-  readonly type: number
-  /** Of a list's items. */
-  readonly subType?: number
+/** Reads the value of a key, which comes next. */
+function valuesIn(bytes: HeaderBytes, refuse: Refuse): (key: string) => Promise<Value> {
+  let items = 0
+  const readerOf = (type: number, of: string): Reader =>
+    readers[type] ??
+    refuse("checkpoint/header", `${of} has the type ${type}, which no value has, before byte ${bytes.position}`)
+  const listOf = async (of: string): Promise<Scalar[]> => {
+    const type = await bytes.u32(`the type of ${of}`)
+    if (type === listType) refuse("checkpoint/header", `${of} is a list of lists before byte ${bytes.position}`)
+    const reader = type === textType ? undefined : readerOf(type, of)
+    const count = await bytes.count(`items of ${of}`, most.items - items, reader?.bytes ?? least.text)
+    items += count
+    return reader === undefined ? bytes.texts(of, count) : numbersOf(bytes, reader, count, of)
+  }
+  return async (key) => {
+    const of = printable(key)
+    const type = await bytes.u32(`the type of ${of}`)
+    if (type === textType) return bytes.text(of)
+    if (type === listType) return listOf(of)
+    const { bytes: count, read } = readerOf(type, of)
+    await bytes.need(count, of)
+    return bytes.take(count, read)
+  }
 }
 
-/** Bytes of one value of a type, but for texts and lists. */
-const scalarBytes: Readonly<Record<number, number>> = {
-  0: 1,
-  1: 1,
-  2: 2,
-  3: 2,
-  4: 4,
-  5: 4,
-  6: 4,
-  7: 1,
-  10: 8,
-  11: 8,
-  12: 8,
+async function numbersOf(bytes: HeaderBytes, { bytes: each, read }: Reader, count: number, of: string) {
+  const list: Scalar[] = []
+  while (list.length < count) {
+    const ready = Math.min(count - list.length, numbersAtATime / each)
+    await bytes.need(ready * each, of)
+    for (let i = 0; i < ready; i++) list.push(bytes.take(each, read))
+  }
+  return list
 }
-const [textKind, listKind] = [8, 9]
 
-/** Goes over the metadata in the file beside the values that were parsed: each text has to be there as it was read, or is read here. */
-function placesIn(bytes: Uint8Array, refuse: Refuse) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-  const encoder = new TextEncoder()
-  let at = 0
-  const skip = (count: number) => {
-    at += count
-    if (at > bytes.length) refuse("checkpoint/header", "the header does not hold what was read of it")
-  }
-  /** The library cuts texts where a part of the file ends that it has fetched, and leaves out byte order marks. */
-  const text = (read: string): string => {
-    skip(bytesOf.count)
-    const length = Number(view.getBigUint64(at - bytesOf.count, true))
-    skip(length)
-    if (encoder.encode(read).length === length) return read
-    try {
-      return decoder.decode(bytes.subarray(at - length, at))
-    } catch {
-      return refuse("checkpoint/header", `a text of the header, ${printable(read)}, is no UTF-8`)
-    }
-  }
-  const value = ({ value, type, subType }: Entry, key: string): Value => {
-    if (type === textKind) return text(String(value))
-    if (type !== listKind) {
-      skip(scalarBytes[type]!)
-      return plain(value)
-    }
-    const list = value as readonly Value[]
-    if (subType === listKind || subType === undefined)
-      return refuse("checkpoint/header", `${printable(key)} is a list of lists`)
-    skip(bytesOf.type + bytesOf.count)
-    if (subType === textKind) return list.map((item) => text(String(item)))
-    skip(list.length * scalarBytes[subType]!)
-    return list.map(plain)
-  }
-  const end = () => {
-    if (at !== bytes.length) refuse("checkpoint/header", "the header does not hold what was read of it")
-  }
-  return { text, skip, value, end }
+async function parseInfo(bytes: HeaderBytes, i: number, refuse: Refuse): Promise<Info> {
+  const begin = bytes.position
+  const name = await bytes.text(`the name of tensor ${i}`, most.nameBytes)
+  const of = `tensor ${printable(name)}`
+  if (name === "") refuse("checkpoint/header", `the name of tensor ${i} at byte ${begin} is empty`)
+  const dimensions: number[] = []
+  const count = await bytes.u32(`the number of dimensions of ${of}`)
+  if (count < 1 || count > most.dimensions)
+    refuse("checkpoint/shape", `${of} at byte ${begin} has ${count} dimensions, not 1 to ${most.dimensions}`)
+  for (let d = 0; d < count; d++) dimensions.push(Number(await bytes.u64(`dimension ${d} of ${of}`)))
+  const type = await bytes.u32(`the type of ${of}`)
+  return { name, dimensions, type, offset: await bytes.u64(`the offset of ${of}`) }
 }
