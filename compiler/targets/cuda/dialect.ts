@@ -18,7 +18,7 @@ import { countersOf } from "../text/signs.js"
 import { type ArrayFacts, addressText, alignmentOf, arraysOf, factsOf, registersOf } from "./arrays.js"
 import { createMatrices, printArrivals, printArrived, printBoxes } from "./boxes.js"
 import { type Fragments, printDrain, printFill, printMultiply } from "./fragments.js"
-import { hasFragments, isKept, isUnrolled, statementsOf, straight } from "./loops.js"
+import { hasFragments, isKept, isUnrolled, statementsOf, straight, unrollOf } from "./loops.js"
 import { cudaOperations, lacking, typeText } from "./operations.js"
 import { beginProducts, firstProducts, hasProducts, printCopy, printOrder, storesShared } from "./pending.js"
 import { reserved } from "./words.js"
@@ -141,7 +141,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     loop: ({ variable: i, start, limit, step }, s) => {
       if (s.bind === "grid") cell = i
       const whole = s.bind === "unroll" || isUnrolled(s, registers)
-      const told = isKept(s) ? ["#pragma unroll 1"] : whole ? ["#pragma unroll"] : []
+      const told = isKept(s) ? ["#pragma unroll 1"] : whole ? [unrollOf(s, registers)] : []
       return [...told, `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`]
     },
     extent: (_, extent) => String(extent),
