@@ -68,13 +68,13 @@ export async function checkFastLong(session: Session, golden: Golden, from: numb
 /**
  * Where the choice of experts hangs on the storage: the chances of the last expert that is chosen and of the next one lie so near that the rounding
  * of the cache, with all else in f32, changes places. In qwen3-moe they are 0.28 % apart in the first layer, and what follows reads what was made
- * of it: logits are compared up to there. In mixtral, 0.53 % and 0.03 % in the last layer, which touches that position alone. Top tokens are
- * compared everywhere.
+ * of it: logits are compared up to there. In mixtral, 0.53 %, 1.62 % and 0.03 % in the last layer, which touches those positions alone: by matrix units
+ * as they add (`interpreted.test.ts`) it is the second that changes places, elsewhere the first. Top tokens are compared everywhere.
  */
-const openChoices: readonly { name: string; row: number; position: number; isLast: boolean }[] = [
-  { name: "qwen3-moe", row: 0, position: 14, isLast: false },
-  { name: "mixtral", row: 0, position: 22, isLast: true },
-  { name: "mixtral", row: 1, position: 23, isLast: true },
+const openChoices: readonly { name: string; row: number; positions: readonly number[]; isLast: boolean }[] = [
+  { name: "qwen3-moe", row: 0, positions: [14], isLast: false },
+  { name: "mixtral", row: 0, positions: [18, 22], isLast: true },
+  { name: "mixtral", row: 1, positions: [23], isLast: true },
 ]
 
 export function checkRounded(golden: Golden, row: number, logits: Float32Array, what = ""): void {
@@ -82,7 +82,8 @@ export function checkRounded(golden: Golden, row: number, logits: Float32Array, 
   const reference = golden.logits[row]!.subarray(0, logits.length)
   const positions = logits.length / vocabulary
   const open = openChoices.find((o) => o.name === name && o.row === row)
-  const isCompared = (p: number) => open === undefined || (open.isLast ? p !== open.position : p < open.position)
+  const isCompared = (p: number) =>
+    open === undefined || (open.isLast ? !open.positions.includes(p) : p < open.positions[0]!)
   const compared = (x: Float32Array) => x.filter((_, i) => isCompared(Math.floor(i / vocabulary)))
   const error = normalisedError(compared(logits), compared(reference))
   expect(error, `row ${row} ${what}`).toBeLessThan(fastBound)

@@ -8,6 +8,7 @@ import { compileCheckpoint } from "../support/driver.js"
 import { goldenNames, loadGolden, normalisedError, someGoldens } from "../support/goldens.js"
 import { interpretedDevice } from "../support/interpreted.js"
 import { logitsOf, openSession } from "../support/session.js"
+import { checkFast } from "./checks.js"
 
 /** Two beyond the window of eight; more in a long run. */
 const positions = long ? 14 : 10
@@ -72,6 +73,19 @@ describe("golden logits through the loop interpreter, by matrix units", () => {
     await golden.checkpoint.close()
   })
 })
+
+/** What a card is held to in `fast`, where a choice of experts may hang on how sums are rounded: whole rows, which take half a minute each. */
+test.skipIf(!long).each(["mixtral", "olmoe", "qwen2-moe", "qwen3-moe"])(
+  "whole rows of %s by matrix units as they add",
+  async (name) => {
+    const golden = await loadGolden(name)
+    const compilation = await compileCheckpoint(golden.checkpoint, "cuda", { entries: ["logits"], precision: "fast" })
+    const device = interpretedDevice(compilation, "loop", 32, adders[90])
+    const session = await openSession(compilation, device, golden.checkpoint)
+    await checkFast(session, golden)
+    await golden.checkpoint.close()
+  },
+)
 
 test("steps as for hardware, one token after the other, beyond the window of keys that they see", async () => {
   const golden = await loadGolden("qwen3-window")
