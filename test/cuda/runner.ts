@@ -1,14 +1,16 @@
 /**
- * Vitest's names for a program that runs where vitest is not: files of tests are bundled with this in its place.
+ * Vitest's names for a program that runs where vitest is not: files of tests are bundled with this in its place (`runner.test.ts` holds that it has
+ * all that they use).
  *
  *     const failed = await runAll()          registered by describe and test meanwhile; each is printed as it ends
+ *
+ * What failed is printed once more behind the counts, shortened: the end of an output is what is kept of a long one.
  */
-import { JestChaiExpect, JestExtend } from "@vitest/expect"
+import { JestAsymmetricMatchers, JestChaiExpect, JestExtend } from "@vitest/expect"
 import * as chai from "chai"
 
-chai.use(JestExtend)
-chai.use(JestChaiExpect)
-export const expect = (value: unknown, message?: string): unknown => chai.expect(value, message)
+for (const part of [JestExtend, JestChaiExpect, JestAsymmetricMatchers]) chai.use(part)
+export const { expect } = chai
 
 type Work = () => unknown
 interface Suite {
@@ -60,42 +62,66 @@ export const afterAll = (work: Work): unknown => current.after.push(work)
 
 /** Seconds after which a test counts as one that never ends. */
 const patience = 120
+/** Characters of a failure that are printed once more. */
+const shortened = 600
+
+/** What has come of tests, and what failed. */
+function createRecord() {
+  const failures: string[] = []
+  let passed = 0
+  return {
+    failures,
+    pass: () => void passed++,
+    fail(name: string, error: unknown) {
+      const [message, where] = error instanceof Error ? [error.message, error.stack] : [String(error)]
+      failures.push(`FAIL ${name}: ${message.slice(0, shortened)}`)
+      console.log(`FAIL ${name}: ${where ?? message}`)
+    },
+    print() {
+      console.log(`${passed} passed, ${failures.length} failed`)
+      for (const failure of failures) console.log(failure)
+    },
+  }
+}
 
 /** Runs what was registered, where its name holds `only`. Returns how many failed. */
 export async function runAll(only: string): Promise<number> {
-  let failed = 0
-  let passed = 0
-  const attempt = async (name: string, work: Work) => {
-    const started = performance.now()
+  const record = createRecord()
+  let running = "before the first test"
+  // A promise that nobody waits for ends no other test.
+  process.on("unhandledRejection", (error) => record.fail(`${running} (left behind)`, error))
+  process.on("uncaughtException", (error) => record.fail(`${running} (left behind)`, error))
+  const attempt = async (name: string, work: Work, passed: () => void) => {
+    running = name
     const stuck = setTimeout(() => {
-      console.log(`STUCK ${name}`)
+      record.fail(name, `did not end in ${patience} s`)
+      record.print()
       process.exit(3)
     }, patience * 1000)
     try {
       await work()
-      passed++
-      console.log(`ok   ${name} (${Math.round(performance.now() - started)} ms)`)
+      passed()
     } catch (error) {
-      failed++
-      console.log(`FAIL ${name}: ${error instanceof Error ? error.stack : error}`)
+      record.fail(name, error)
     }
     clearTimeout(stuck)
   }
   for (const { name, before, after, tests } of suites) {
     const chosen = tests.filter((t) => `${name} > ${t.name}`.includes(only))
     if (chosen.length === 0) continue
-    const quietly = async (work: Work) => {
-      try {
-        await work()
-      } catch (error) {
-        failed++
-        console.log(`FAIL ${name}: ${error instanceof Error ? error.stack : error}`)
-      }
+    const quietly = () => {}
+    for (const work of before) await attempt(`${name} > before all`, work, quietly)
+    for (const t of chosen) {
+      const [title, started] = [`${name} > ${t.name}`, performance.now()]
+      await attempt(title, t.work, () => {
+        record.pass()
+        console.log(`ok   ${title} (${Math.round(performance.now() - started)} ms)`)
+      })
     }
-    for (const work of before) await quietly(work)
-    for (const t of chosen) await attempt(`${name} > ${t.name}`, t.work)
-    for (const work of after) await quietly(work)
+    for (const work of after) await attempt(`${name} > after all`, work, quietly)
   }
-  console.log(`${passed} passed, ${failed} failed`)
-  return failed
+  // What was left behind is told in a turn of its own.
+  await new Promise((resolve) => setTimeout(resolve))
+  record.print()
+  return record.failures.length
 }
