@@ -15,6 +15,7 @@ import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import type { WeightType } from "../runtime/weights/dtypes.js"
 import type { NameRules } from "../runtime/weights/names.js"
 import { matchParameters, type Parameter, type WeightTensor } from "../runtime/weights/parameters.js"
+import { artifactWeights } from "../runtime/weights/reader.js"
 import { keptArtifact } from "./cache.js"
 import { packageFolder } from "./package.js"
 
@@ -89,20 +90,6 @@ export const narrowedTypes = (types: Types, expected: readonly Parameter[]): Typ
       return [name, { dtype: dtype === "BF16" && shape.length > 1 ? "F16" : dtype }]
     }),
   )
-
-/**
- * The checkpoint's tensors that an artifact's weights come from.
- *
- * @throws WeftError `checkpoint/parameters`
- */
-export function artifactWeights(
-  checkpoint: Checkpoint,
-  { weights, model = {} }: Pick<Artifact, "weights"> & { readonly model?: NameRules },
-  onWarning?: (message: string) => void,
-): ReadonlyMap<string, WeightTensor> {
-  const expected = new Map(weights.map(({ tensor, shape }) => [tensor, { name: tensor, shape }]))
-  return weightsOf(checkpoint, [...expected.values()], model, onWarning)
-}
 
 /**
  * The checkpoint's tensors that a model asks for.

@@ -11,16 +11,17 @@ import { checkArtifact } from "../runtime/artifact-check.js"
 import { needTemplate } from "../runtime/chat/chat.js"
 import { templateOf } from "../runtime/chat/template.js"
 import { WeftError } from "../runtime/errors.js"
-import { defaultsOf, endTokensOf, unheeded, unusedMistakes } from "../runtime/generate/defaults.js"
+import { defaultsWarnings, tokenizerOf } from "../runtime/generate/checkpoint-options.js"
+import { defaultsOf, endTokensOf } from "../runtime/generate/defaults.js"
 import type { GenerativeModel } from "../runtime/generate/generator.js"
 import { load as loadArtifact } from "../runtime/generate/load.js"
 import { needTokenizer } from "../runtime/generate/prompt.js"
 import { fromHost } from "../runtime/host.js"
-import { createTokenizer, type Tokenizer } from "../runtime/text/tokenizer.js"
+import type { Tokenizer } from "../runtime/text/tokenizer.js"
 import type { Checkpoint } from "../runtime/weights/checkpoint.js"
 import { openCheckpoint } from "../runtime/weights/folder.js"
-import { checkTwins, weightReader } from "../runtime/weights/reader.js"
-import { type ArtifactOptions, artifactFor, artifactWeights, type FoundArtifact } from "./artifact.js"
+import { artifactWeights, checkTwins, weightReader } from "../runtime/weights/reader.js"
+import { type ArtifactOptions, artifactFor, type FoundArtifact } from "./artifact.js"
 import { chooseDevice, deviceForArtifact, deviceNameFor, precisionFor } from "./device.js"
 import { checkpointFolder, type PullProgress } from "./hub/pull.js"
 import { loadOptions, type NodeLoadOptions, sourcePath } from "./options.js"
@@ -88,7 +89,7 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions, may
     // Before seconds of compiling, should they be broken.
     const defaults = defaultsOf(checkpoint.generationConfig)
     endTokensOf(checkpoint.generationConfig)
-    const tokenizer = await tokenizerOf(checkpoint, options)
+    const tokenizer = await neededTokenizer(checkpoint, options)
     const template = await templateOf(checkpoint)
     if (options.needs === "chat") needTemplate(template, tokenizer)
     const { threads, experimentalGpu } = options
@@ -97,12 +98,9 @@ async function loadFrom(source: string | Artifact, options: NodeLoadOptions, may
     try {
       const { device: first, adapter } = chosen
       options.onProgress?.({ stage: "device", description: first.description, reason: chosen.reason })
-      const fields = unheeded(checkpoint.generationConfig)
       const warn = (message: string) => options.onProgress?.({ stage: "warning", message })
       if (chosen.warning !== undefined) warn(chosen.warning)
-      if (fields.length > 0) warn(`generation_config.json asks for what is not computed yet: ${fields.join(", ")}`)
-      for (const mistake of unusedMistakes(checkpoint.generationConfig))
-        warn(`generation_config.json: ${mistake}; without do_sample it is not used`)
+      defaultsWarnings(checkpoint.generationConfig).forEach(warn)
       const precision = options.precision ?? precisionFor(first)
       const tuned = given === undefined ? await tunedFor(first, options.tuned) : undefined
       const narrows = mayNarrow && given === undefined && precision === "fast" && adapter?.matrices !== undefined
@@ -164,17 +162,14 @@ async function findArtifact(
   return { artifact: given, cached: true, tensors: artifactWeights(checkpoint, given, onWarning) }
 }
 
-/** The tokenizer, where there is one; of a kind that is not supported, a warning, unless text has to be read. */
-async function tokenizerOf(
+/** Where text has to be read, there is a tokenizer of a kind that is supported, or an error. */
+async function neededTokenizer(
   checkpoint: Checkpoint,
   { needs, onProgress }: NodeLoadOptions,
 ): Promise<Tokenizer | undefined> {
-  try {
-    const json = await checkpoint.readText("tokenizer.json")
-    if (json !== undefined) return createTokenizer(json, await checkpoint.readText("tokenizer_config.json"))
-  } catch (error) {
-    if (needs !== undefined || !(error instanceof WeftError && error.code === "tokenizer/unsupported")) throw error
-    onProgress?.({ stage: "warning", message: `${error.reason}; so token ids are taken, and text is not` })
-  }
-  return needs === "text" ? needTokenizer(undefined) : undefined
+  const tokenizer = await tokenizerOf(checkpoint, (message, cause) => {
+    if (needs !== undefined) throw cause
+    onProgress?.({ stage: "warning", message })
+  })
+  return tokenizer ?? (needs === "text" ? needTokenizer(undefined) : undefined)
 }

@@ -3,7 +3,7 @@
  *
  *   compiler, node, cli    one bundle with shared chunks, for Node; internal/compiler is what this script uses of it
  *   dsl, models/rotary     through the front end's own transform, which the first bundle brings along
- *   runtime                one page-safe module: no Node modules, no zod
+ *   runtime                page-safe: no Node modules, no zod; GGUF files in a chunk of their own
  *   types                  declarations by tsc, with the few names of the platform that they mention; only `npm run build` makes them
  *
  *   node scripts/build.mjs [--webgpu]      also compiles models/tales for WebAssembly (and WebGPU) into the user's cache
@@ -44,6 +44,7 @@ export async function buildBundles(say) {
     logLevel: "warning",
     define: { WEFT_STAMP: JSON.stringify(hashOf(["compiler", "dsl"], ["runtime/artifact.ts"])) },
   }
+  const split = { splitting: true, chunkNames: "chunks-[hash]" }
   await build({
     ...common,
     entryPoints: {
@@ -54,8 +55,7 @@ export async function buildBundles(say) {
       "quantize-worker": "cli/quantize/worker.ts",
     },
     platform: "node",
-    splitting: true,
-    chunkNames: "chunks-[hash]",
+    ...split,
   })
   const { transformFiles } = await import(pathToFileURL(join(dist, "internal", "compiler.js")).href)
   await build({
@@ -64,7 +64,7 @@ export async function buildBundles(say) {
     platform: "neutral",
     plugins: [transformed(transformFiles([join(root, "dsl/index.ts")]))],
   })
-  await build({ ...common, entryPoints: { runtime: "runtime/index.ts" }, platform: "neutral" })
+  await build({ ...common, entryPoints: { runtime: "runtime/index.ts" }, platform: "neutral", ...split })
   chmodSync(join(dist, "cli.js"), 0o755)
   writeStamp({ bundles: stamp })
 }

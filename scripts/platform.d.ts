@@ -11,6 +11,15 @@ interface TextDecoder {
 interface URL {
   readonly origin: string
 }
+interface Blob {
+  readonly size: number
+}
+interface RequestInit {
+  method?: string
+}
+interface Response {
+  readonly status: number
+}
 interface GPUAdapterInfo {
   readonly vendor: string
 }

@@ -4,19 +4,34 @@
  *     F32, F16, BF16   as they are stored        F64   rounded to the nearest float32        BF16 as f16   where that is asked for
  *     a format         bytes of its planes, as the checkpoint gives them, or with wider numbers
  */
-import type { ArtifactModel, ArtifactWeight } from "../artifact.js"
+import type { Artifact, ArtifactModel, ArtifactWeight } from "../artifact.js"
 import { printable, WeftError } from "../errors.js"
 import type { Checkpoint, StoredTensor } from "./checkpoint.js"
 import { toFloat32 } from "./dtypes.js"
 import { formatNamed } from "./formats/named.js"
 import { wideFormat, wideReader } from "./formats/wide.js"
-import { findNames } from "./names.js"
+import { findNames, type NameRules } from "./names.js"
 import { narrower } from "./narrow.js"
-import type { WeightTensor } from "./parameters.js"
+import { matchParameters, type WeightTensor } from "./parameters.js"
 
 const stored = { f32: ["F32", "F64"], f16: ["F16"], bf16: ["BF16"], u32: [] } as const
 /** Bytes that are compared at a time. */
 const blockBytes = 2 ** 24
+
+/**
+ * The checkpoint's tensors that an artifact's weights come from.
+ *
+ * @throws WeftError `checkpoint/parameters`
+ */
+export function artifactWeights(
+  checkpoint: Pick<Checkpoint, "folder" | "tensors">,
+  { weights, model = {} }: Pick<Artifact, "weights"> & { readonly model?: NameRules },
+  onWarning?: (message: string) => void,
+): ReadonlyMap<string, WeightTensor> {
+  const expected = new Map(weights.map(({ tensor, shape }) => [tensor, { name: tensor, shape }]))
+  const { ignore, alternatives } = model
+  return matchParameters(checkpoint, [...expected.values()], { ignore, alternatives, onWarning })
+}
 
 /**
  * Reads weights as a session asks for them: offsets and lengths are those of the artifact's storage.

@@ -7,6 +7,8 @@ import { load } from "../../cli/node.js"
 import { openCheckpoint } from "../../runtime/weights/folder.js"
 import { partNames } from "../../runtime/weights/gguf/parts.js"
 import { refusal } from "../generate/model.js"
+import { bundledRuntime } from "../pages/bundle.js"
+import { serve } from "../pages/server.js"
 import { type Datum, type GgufToWrite, writeGguf } from "../support/gguf.js"
 import { type Golden, loadGolden } from "../support/goldens.js"
 import { thrown } from "../weights/support.js"
@@ -15,6 +17,8 @@ import { convert } from "./convert.js"
 let folder: string
 let golden: Golden
 let whole: GgufToWrite
+/** Of that file, which Node has compiled. */
+let artifact: unknown
 const path = (name: string) => join(folder, name)
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "weft-gguf-"))
@@ -44,6 +48,23 @@ describe("a file", () => {
     const { tokens } = await model.generate(golden.ids[0]!, { temperature: 0, maxTokens: 16, ignoreEos: true })
     expect(tokens).toEqual(golden.greedy[0])
     expect(await refusal(model.generate("text"))).toContain("tokenizer/missing")
+    artifact = JSON.parse(JSON.stringify(model.session.artifact))
+  })
+
+  test("is loaded by a page, from a server or as the user picked it, with the artifact alone", async () => {
+    const { page } = await bundledRuntime(folder)
+    const bytes = writeGguf(whole)
+    const server = await serve({ "/model.gguf": bytes })
+    for (const from of [`${server.origin}/model.gguf`, new File([bytes], "model.gguf")]) {
+      const device = await page.createWasmDevice({ threads: 1 })
+      const checkpoint = await page.openCheckpoint(from)
+      const options = await page.optionsOf(checkpoint, artifact)
+      using model = await page.load(artifact, { device, ...options, onDispose: () => device.dispose() })
+      await checkpoint.close()
+      const { tokens } = await model.generate(golden.ids[0]!, { temperature: 0, maxTokens: 16, ignoreEos: true })
+      expect(tokens).toEqual(golden.greedy[0])
+    }
+    await server.close()
   })
 
   test("with a tokenizer of another kind takes token ids, unless text is what it is loaded for", async () => {

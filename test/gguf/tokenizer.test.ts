@@ -1,6 +1,4 @@
 /** The tokenizer inside of a file: the ids of the folder's that it was made of, and a refusal by name of every other kind. */
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
 import { describe, expect, test } from "vitest"
 import { createChatTemplate } from "../../runtime/chat/template.js"
 import { defaultsOf, endTokensOf } from "../../runtime/generate/defaults.js"
@@ -11,33 +9,10 @@ import { preTokenizerNames, preTokenizers } from "../../runtime/weights/gguf/pre
 import { generationConfigOf, textOf } from "../../runtime/weights/gguf/tokenizer.js"
 import { memorySource } from "../../runtime/weights/source.js"
 import { type Datum, writeGguf } from "../support/gguf.js"
-import { root } from "../support/goldens.js"
 import { thrown } from "../weights/support.js"
+import { tales, talesTokens, talesWith, tokenTypes } from "./tales.js"
 
-const tales = readFileSync(join(root, "models/tales/tokenizer.json"), "utf8")
-const json = JSON.parse(tales)
-const talesTokens: string[] = []
-for (const [token, id] of Object.entries<number>(json.model.vocab)) talesTokens[id] = token
-for (const { id, content } of json.added_tokens) talesTokens[id] = content
-const [normal, control, user, unused] = [1, 3, 4, 5]
-
-/** The metadata that a converter writes for tales, with some of them changed or, by undefined, left out. */
-function talesWith(changes: Readonly<Record<string, Datum | undefined>> = {}): [string, Datum][] {
-  const all: Record<string, Datum | undefined> = {
-    "general.architecture": "qwen3moe",
-    "tokenizer.ggml.model": "gpt2",
-    "tokenizer.ggml.pre": "qwen2",
-    "tokenizer.ggml.tokens": { strings: talesTokens },
-    "tokenizer.ggml.token_type": { i32s: talesTokens.map((_, id) => (id < 4093 ? normal : control)) },
-    "tokenizer.ggml.merges": {
-      strings: json.model.merges.map((m: string | string[]) => (Array.isArray(m) ? m.join(" ") : m)),
-    },
-    "tokenizer.ggml.eos_token_id": 4093,
-    "tokenizer.ggml.bos_token_id": 4094,
-    ...changes,
-  }
-  return Object.entries(all).filter((pair): pair is [string, Datum] => pair[1] !== undefined)
-}
+const { normal, control, user, unused } = tokenTypes
 
 async function metadataOf(changes?: Readonly<Record<string, Datum | undefined>>) {
   const file = writeGguf({ metadata: talesWith(changes), tensors: [] })
@@ -74,7 +49,7 @@ describe("a tokenizer inside of a file", () => {
     const steps = [...(digits ? [{ type: "Digits", individual_digits: true }] : []), split, bytes]
     const folder = createTokenizer(
       JSON.stringify({
-        ...json,
+        ...JSON.parse(tales),
         normalizer: normalizer ? { type: normalizer } : null,
         pre_tokenizer: { type: "Sequence", pretokenizers: steps },
       }),

@@ -45,16 +45,16 @@ const surface: Readonly<Record<string, { readonly values: readonly string[]; rea
     values: words`
       WeftError artifactVersion assembleCheckpoint checkArtifact collectTensors createChatTemplate createDetokenizer
       createGenerator createSession createTokenizer createWasmDevice createWebgpuDevice defaultsOf endTokensOf
-      load loadProgram matchParameters memoryOf memorySource parseIndex precisionNames quantizedCheckpoint readHeader
+      load loadProgram matchParameters memoryOf memorySource openCheckpoint optionsOf parseIndex precisionNames quantizedCheckpoint readHeader
       targetNames templateOf writeSafetensors`,
     types: words`
       Artifact ArtifactArray ArtifactBuffer ArtifactConstant ArtifactEntry ArtifactExtent ArtifactKernel
       ArtifactLaunch ArtifactModel ArtifactModule ArtifactNeed ArtifactProgram ArtifactSlot ArtifactSymbol ArtifactTarget
       ArtifactTerm ArtifactWeight ByteSource ChatGeneration ChatMessage ChatOptions ChatPart ChatResult ChatTemplate
-      Checkpoint Detokenizer Device DeviceBuffer DeviceLimits ErrorCode
+      Checkpoint CheckpointOptions Detokenizer Device DeviceBuffer DeviceLimits ErrorCode
       GenerateDefaults GenerateOptions GeneratePart GenerateResult GenerateTimings Generation GenerativeModel
       GeneratorOptions LoadOptions LoadProgramOptions Logits MatchOptions MemoryEstimate NameRules NumberArray
-      Output Parameter Precision Prompt RunningProgram Session SessionOptions Span StorageName StoredTensor
+      OpenOptions Output Parameter PickedFile Precision Prompt RunningProgram Session SessionOptions Span StorageName StoredTensor
       TemplateTexts TensorData Tokenizer WasmDeviceOptions WebgpuDevice WeightSource WeightTensor`,
   },
 }

@@ -6,6 +6,7 @@
 import { printable, WeftError } from "../../errors.js"
 import type { Checkpoint, StoredTensor } from "../checkpoint.js"
 import { toFloat32 } from "../dtypes.js"
+import type { Files } from "../files.js"
 import { blockReader } from "../formats/block-reader.js"
 import { formatBytes } from "../formats/layout.js"
 import type { RangeReader } from "../formats/plane-reader.js"
@@ -13,7 +14,7 @@ import { type ByteSource, checkRange } from "../source.js"
 import { configOf } from "./config.js"
 import type { GgufTensor } from "./container.js"
 import { namedTensors, type Rows, rowsOf } from "./names.js"
-import { readParts } from "./parts.js"
+import { partNames, readParts } from "./parts.js"
 import { generationConfigOf, textOf } from "./tokenizer.js"
 
 /**
@@ -31,6 +32,36 @@ export async function openGguf(name: string, parts: readonly ByteSource[]): Prom
     await closeAll(parts)
     throw error
   }
+}
+
+/**
+ * Opens the file of a name, with all others of its model where that is cut into several.
+ *
+ * @param shown what messages call the checkpoint
+ * @param open gives the file of a name in the same place, or `undefined` when there is none
+ * @param shownFile what messages call such a file
+ * @throws WeftError `checkpoint/missing`, and what `open` and `openGguf` throw
+ */
+export async function openGgufNamed(
+  shown: string,
+  name: string,
+  { open, shownFile }: Pick<Files, "open" | "shownFile">,
+): Promise<Checkpoint> {
+  const parts: ByteSource[] = []
+  try {
+    for (const part of partNames(name) ?? [name]) {
+      const source = await open(part)
+      if (source === undefined)
+        throw new WeftError("checkpoint/missing", `there is no file ${printable(shownFile(part))}`, {
+          hint: "give a .gguf file with all its parts beside it, or the folder of a checkpoint",
+        })
+      parts.push(source)
+    }
+  } catch (error) {
+    await closeAll(parts)
+    throw error
+  }
+  return openGguf(shown, parts)
 }
 
 const closeAll = (parts: readonly ByteSource[]) => Promise.all(parts.map((part) => part.close()))
