@@ -21,7 +21,7 @@ import type { Schedule, StoreSchedule } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { besides } from "../tile/tile.js"
 import { sharedFolds, sharedReads } from "./compute-with.js"
-import { localFolds, withLocals } from "./locals.js"
+import { localFolds, withLocals, withoutShared } from "./locals.js"
 import { laneStore } from "./one-lane-store.js"
 import { onlineSchedule } from "./online.js"
 import { inPairs } from "./pairs.js"
@@ -83,7 +83,8 @@ function scheduleFor(kernel: Kernel, target: ScheduleTarget): Schedule {
   const subgroup = Math.min(target.subgroup, threads)
   const workgroups = threads === target.threads ? workgroupsFor(kernel, made, target) : undefined
   const few = workgroups === undefined ? {} : { workgroups }
-  return { threads, subgroup, ...few, stores: made, locals: localFolds(kernel, made, machine) }
+  const locals = localFolds(kernel, made, machine)
+  return { threads, subgroup, ...few, stores: made.map((s) => withoutShared(s, kernel, locals)), locals }
 }
 
 /** Per store: the one that it is made along with. Of folds in chunks that have the same; elsewhere of those that read the same. */

@@ -88,6 +88,24 @@ function owned(
   return block === "all" ? whole : Math.min(whole, block)
 }
 
+/** Lanes that share the folds of a local make its elements one at a time: what was staged by vectors is not, where they do. */
+export function withoutShared(
+  made: StoreSchedule,
+  kernel: Kernel,
+  folds: Readonly<Record<string, ReductionTile>>,
+): StoreSchedule {
+  if (made.staged === undefined) return made
+  const isShared = (name: string) =>
+    kernel.items.some(
+      (i) =>
+        i.kind === "local" &&
+        i.name === name &&
+        nodesOf([i.value], "reduce").some((r) => folds[r.axis]?.group !== undefined),
+    )
+  const staged = Object.fromEntries(Object.entries(made.staged).filter(([name]) => !isShared(name)))
+  return { ...made, staged }
+}
+
 /** Locals that are staged are made by vectors: on one lane as long as those of its folds where they fit, else by one load. */
 export function withLocals(
   made: StoreSchedule,

@@ -231,6 +231,20 @@ test("folds inside of a fold that lanes share", () =>
     }),
   ))
 
+test("lists whose folds lanes share, of which a fold reads several elements at once", () =>
+  withTable(() => {
+    const p = program((input) => {
+      const s = axis("s", seq())
+      const chances = input("chances", [s, axis("expert", 60)])
+      const shares = ir.reduce(top(4), "expert", [chances], 0, "slot")
+      const x = input("x", [s, axis("slot", 4), axis("k", 128)])
+      const w = input("w", [axis("out", 16), axis("k", 128)], "weight")
+      const each = ir.reduce(sum, "k", [ir.map(apply("mul", $(0), $(1)), [x, w])])
+      return { outputs: [ir.reduce(sum, "slot", [ir.map(apply("mul", $(0), $(1)), [each, shares])])] }
+    })
+    checkPlan(p, "cuda")
+  }))
+
 test("axes called lane and group", () =>
   holds(() =>
     program((input) => {
