@@ -176,6 +176,15 @@ describe("a server", () => {
     expect(server.asked.at(-1)).toBe(`GET /files/tales.gguf ${norm.begin + 2}-${norm.begin + 5}`)
   })
 
+  test("is asked by the fetch that is given, which may bring a token", async () => {
+    answers(({ headers }, response) => headers.authorization !== "Bearer t" && !!response.writeHead(401).end())
+    const url = `${server.origin}/files/tales.gguf`
+    expect(await open()).toContain("the server answers 401 Unauthorized")
+    const withToken: Runtime.OpenOptions["fetch"] = (to, init) =>
+      fetch(to, { ...init, headers: { ...init.headers, authorization: "Bearer t" } })
+    expect((await page.openCheckpoint(url, { fetch: withToken })).tensors.size).toBeGreaterThan(10)
+  })
+
   test("that says nothing of the range is asked for the length; one that knows no ranges gives small files whole", async () => {
     answers((_, response, range) => {
       if (range === undefined) return false
