@@ -30,8 +30,8 @@ const ropeSchema = z
     const refuse = (message: string, path: string[] = []) => issues.addIssue({ code: "custom", message, path })
     const kind = kindOf(rope)
     const nested = Object.keys(rope).find((key) => typeof rope[key] === "object" && rope[key] !== null)
-    if (nested !== undefined) refuse(`rotary parameters for each layer type ('${nested}') are not supported`)
-    else if (!kinds.includes(kind)) refuse(`rope_type '${kind}' is not supported; ${kinds.join(", ")} are`)
+    if (!kinds.includes(kind)) refuse(`rope_type '${kind}' is not supported; ${kinds.join(", ")} are`)
+    else if (nested !== undefined) refuse(`rotary parameters for each layer type ('${nested}') are not supported`)
     else if (rope.rope_type != null && rope.type != null && rope.rope_type !== rope.type)
       refuse(`rope_type is '${kind}' and type is '${rope.type}'; leave one`, ["type"])
     else if (

@@ -42,9 +42,9 @@ export interface ChatResult extends GenerateResult {
 
 export type ChatGeneration = GenerationOf<ChatPart, ChatResult>
 
-/** Room that an answer has at least, in tokens, where old turns are dropped for it: a paragraph or two. */
-const leastRoom = 256
-const hasRoom = ({ ids }: Written, context: number) => ids.length + leastRoom <= context
+/** Room that an answer has at least, in tokens, where old turns are dropped for it: a paragraph or two, but no more than a quarter of the context. */
+const leastRoom = (context: number) => Math.min(256, context >> 2)
+const hasRoom = ({ ids }: Written, context: number) => ids.length + leastRoom(context) <= context
 
 export function createChat(model: Running, template: ChatTemplate | undefined) {
   return (given: readonly ChatMessage[], options: ChatOptions = {}): ChatGeneration =>

@@ -143,6 +143,19 @@ describe("a conversation that has no room", () => {
     expect(result.usage.promptTokens).toBeLessThanOrEqual(1024 - 256)
     expect(written([messages[0]!, ...messages.slice(1 + result.dropped - 2)]).length).toBeGreaterThan(1024 - 256)
   })
+
+  test("in a small context keeps what leaves room for a quarter of it", async () => {
+    const { session, tokenizer } = tales
+    const artifact = { ...session.artifact, model: { ...session.artifact.model!, context: 200 } }
+    const model = createGenerator({ ...session, artifact, dispose: () => {} }, { tokenizer, template })
+    const few: readonly ChatMessage[] = [user("Hi"), { role: "assistant", content: "A king." }, user("And a fox?")]
+    expect(written(few).length).toBeLessThan(150)
+    const kept = await model.chat(few, { ...greedy, overflow: "drop-oldest" })
+    expect(kept.dropped).toBe(0)
+    const result = await model.chat([...long, ...few], { ...greedy, overflow: "drop-oldest" })
+    const hasRoom = (dropped: number) => written([...long, ...few].slice(dropped)).length <= 150
+    expect([result.dropped - 2, result.dropped].map(hasRoom)).toEqual([false, true])
+  })
 })
 
 test.each([

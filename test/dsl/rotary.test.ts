@@ -145,6 +145,10 @@ describe("refused", () => {
   test.each([
     [{ type: "dynamic", factor: 2 }, "rope_type 'dynamic' is not supported; default, linear, yarn, llama3 are"],
     [{ rope_type: "longrope", factor: 2 }, "rope_type 'longrope' is not supported; default, linear, yarn, llama3 are"],
+    [
+      { rope_type: "longrope", short_factor: [1], long_factor: [2] },
+      "rope_type 'longrope' is not supported; default, linear, yarn, llama3 are",
+    ],
     [{ rope_type: "linear" }, "rope_type 'linear' needs a factor"],
     [{ rope_type: "yarn", type: "linear", factor: 2 }, "rope_type is 'yarn' and type is 'linear'; leave one"],
     [{ rope_type: "yarn" }, "rope_type 'yarn' needs a factor"],
