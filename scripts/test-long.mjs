@@ -1,5 +1,5 @@
 /**
- * `npm run test:long`: the tests with ten times the programs of each law (or WEFT_RUNS times), every golden through every interpreter, and
+ * `npm run test:long`: the tests with fifteen times the programs of each law (or WEFT_RUNS times), every golden through every interpreter, and
  * whatever else a normal run leaves out. Words after `--` go to vitest.
  */
 import { spawnSync } from "node:child_process"
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..")
 const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
-const env = { ...process.env, WEFT_LONG: "1", WEFT_RUNS: process.env.WEFT_RUNS ?? "10" }
+const env = { ...process.env, WEFT_LONG: "1", WEFT_RUNS: process.env.WEFT_RUNS ?? "15" }
 const { status } = spawnSync(process.execPath, [vitest, "run", ...process.argv.slice(2)], {
   cwd: root,
   env,

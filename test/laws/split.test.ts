@@ -103,7 +103,7 @@ describe("meaning", () => {
       law(
         "split",
         cases,
-        220,
+        140,
         (c) =>
           withTable(() => {
             const split = splitOf(c)
@@ -121,7 +121,7 @@ describe("meaning", () => {
         show,
       )
       console.log(JSON.stringify(Object.fromEntries([...outcomes].sort())))
-      const least = 2 * Math.min(1, runs(220) / 220)
+      const least = 2 * Math.min(1, runs(140) / 140)
       for (const name of ["split exp", "split argmax", "with"])
         expect(outcomes.get(name) ?? 0, name).toBeGreaterThan(least)
     },
@@ -138,7 +138,7 @@ describe("meaning", () => {
   test(
     "random programs keep theirs",
     () => {
-      law("split programs", programs, 200, ({ recipe, limits, online }) =>
+      law("split programs", programs, 130, ({ recipe, limits, online }) =>
         withTable(() => {
           const drawn = buildProgram(recipe)
           const p = online ? withOnlineFolds(drawn) : drawn
@@ -161,7 +161,7 @@ describe("meaning", () => {
         }),
       )
       console.log(`${parts} programs with folds in parts`)
-      expect(parts).toBeGreaterThanOrEqual(Math.floor(2 * Math.min(1, runs(200) / 200)))
+      expect(parts).toBeGreaterThanOrEqual(Math.floor(2 * Math.min(1, runs(130) / 130)))
     },
     patience,
   )

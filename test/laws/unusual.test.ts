@@ -60,7 +60,7 @@ test(
     law(
       "special values, joined",
       unusualCases.map((c) => c.waiting),
-      150,
+      100,
       (waiting) =>
         withTable(() => {
           const p = waitingProgram(waiting)
@@ -121,7 +121,7 @@ function withLoose(loops: LoopKernel, loose: (a: Expression, b: Expression) => E
 test(
   "loops do with them what kernels do",
   () =>
-    law("special values, loops", unusualCases, 150, (c) =>
+    law("special values, loops", unusualCases, 100, (c) =>
       withTable(() => {
         for (const { effect, symbols, loops: made } of loopsOfCase(c)) {
           const loops = withLoose(made, looseMaxima[c.waiting.seed % looseMaxima.length]!)
@@ -189,7 +189,7 @@ test(
   async () => {
     const device = await createWasmDevice({ threads: 1 })
     try {
-      await check(100, wasmTarget, device, wasmEmit, () => true)
+      await check(60, wasmTarget, device, wasmEmit, () => true)
     } finally {
       device.dispose()
     }
@@ -208,7 +208,7 @@ describe.skipIf(!present)("WebGPU", () => {
     async () => {
       device = await createWebgpuDevice()
       const { target, emit, refusal } = webgpuEmitter(device)
-      await check(25, target, device, emit, (job) => refusal(job) === undefined)
+      await check(16, target, device, emit, (job) => refusal(job) === undefined)
     },
     patience,
   )

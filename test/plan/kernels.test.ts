@@ -64,7 +64,7 @@ const ofCuda = [
   { precision: "fast", adapter: { subgroupSize: 32, capability: 90 } },
 ] as const
 
-test.each(long ? ofCuda : ofCuda.filter((_, i) => i % 2 === (seed >> 2) % 2))(
+test.each(long ? ofCuda : [ofCuda[(seed >> 2) % ofCuda.length]!])(
   "every access on CUDA is proven, and none by a clamp: $precision, $adapter.capability",
   async (options) => {
     // One of them in each run, by its seed, another for each of the options; all in long ones.
