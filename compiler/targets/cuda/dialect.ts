@@ -48,6 +48,7 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
   const parts = new Set<string>()
   const known: Fragments = { kernel, arrays, use: (part) => parts.add(part) }
   const [isAtomic, isGoing] = [hasFragments(kernel), hasProducts(kernel)]
+  const isScarce = registersOf(arrays) > many
   const isShown = isGoing && storesShared(kernel, arrays)
   const matrices = createMatrices(kernel)
   const places = new Map<string, number>()
@@ -141,12 +142,12 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
     loop: ({ variable: i, start, limit, step }, s) => {
       if (s.bind === "grid") cell = i
       const whole = s.bind === "unroll" || isUnrolled(s, registers)
-      const told = isKept(s) ? ["#pragma unroll 1"] : whole ? [unrollOf(s, registers)] : []
+      const told = isKept(s) ? ["#pragma unroll 1"] : whole ? [unrollOf(s, registers, isScarce)] : []
       return [...told, `for (i32 ${i} = ${start}; ${i} < ${limit}; ${i} += ${step}) {`]
     },
     extent: (_, extent) => String(extent),
     // Where registers are scarce, what follows from it is not kept from cell to cell.
-    laneNumber: isGoing && registersOf(arrays) > many ? `lane_of_cell<${kernel.threads}>()` : "lane_number()",
+    laneNumber: isGoing && isScarce ? `lane_of_cell<${kernel.threads}>()` : "lane_number()",
     workgroup: "workgroup_number()",
     workgroups: "workgroup_count()",
     sharedBytes: () => shared,

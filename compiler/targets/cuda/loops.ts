@@ -36,17 +36,17 @@ export const isKept = (s: Statement & { kind: "for" }): boolean =>
   s.bind === "serial" && everyStatement(s.body).some((x) => x.kind === "wait" || x.kind === "arrived")
 
 /**
- * Copies of a lane of which the places are known at once: those of 16 pieces of keys and 16 of values took 40 registers that results, scores and weights of
- * 16 rows needed (nvcc 13.0, sm_90a: 255 and a few bytes spilled; 215 by eights). Not measured.
+ * Copies of a lane of which the places are known at once, where registers are scarce: those of 16 pieces of keys and 16 of values took 40 registers that
+ * results, scores and weights of 16 rows needed (nvcc 13.0, sm_90a: 255 and a few bytes spilled; 215 by eights). Not measured.
  */
 const copiesAtOnce = 8
 
-/** How the compiler is told to unroll a loop: all of it, or as many copies at a time. */
-export function unrollOf(s: Statement & { kind: "for" }, registers: ReadonlySet<string>): string {
+/** How the compiler is told to unroll a loop: all of it, or, where registers are scarce, so many copies at a time. */
+export function unrollOf(s: Statement & { kind: "for" }, registers: ReadonlySet<string>, scarce: boolean): string {
   const inside = everyStatement(s.body)
   const isLong = isLiteral(s.extent) && s.extent.value > copiesAtOnce
   const copies = inside.some((x) => x.kind === "copy") && !choosesOf(registers, inside)
-  return isLong && copies ? `#pragma unroll ${copiesAtOnce}` : "#pragma unroll"
+  return scarce && isLong && copies ? `#pragma unroll ${copiesAtOnce}` : "#pragma unroll"
 }
 
 /** Statements that unrolled loops are printed as, in kernels of fragments; longer ones stay loops, for compilers take long over much text. Not measured. */
