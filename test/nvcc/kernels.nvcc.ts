@@ -3,13 +3,16 @@
  * multiprocessor holds as many blocks as the kernel's bounds ask for.
  *
  *     npm run test:nvcc          kernels that are equal but for their names once; a few units for each model
+ *
+ * What differs from an earlier one by numbers alone is compiled for one architecture; so is what reads weights in formats.
  */
 import { beforeAll, describe, expect, test } from "vitest"
-import { compileProgram } from "../../compiler/compile.js"
+import { type CompileOptions, compileProgram } from "../../compiler/compile.js"
 import type { Artifact, ArtifactKernel, Precision } from "../../runtime/artifact.js"
 import { unitOf } from "../../runtime/devices/cuda/compilers/modules.js"
 import { nvccAt } from "../../runtime/devices/cuda/compilers/nvcc.js"
 import { findLibrary } from "../../runtime/devices/cuda/libraries.js"
+import { formatNamed } from "../../runtime/weights/formats/named.js"
 import { required } from "../devices/conformance.js"
 import { configured, shapes } from "../explain/shapes.js"
 import { type Known, known } from "./known.js"
@@ -25,21 +28,44 @@ const architectures = Object.keys(limits)
 const precisions = (shape: string): readonly Precision[] => (shape === "tales" ? ["fast", "exact"] : ["fast"])
 const published = shapes.filter((shape) => !shape.includes(" ") || shape.startsWith("gpt"))
 
-/** What a model is compiled for: any architecture, and an H100 alone, whose matrix units others lack. */
-function variantsOf(shape: string) {
+/** An H100, whose matrix units others lack, and the architecture that stands for all where one has to. */
+const [adapter, typical] = [{ subgroupSize: 32, capability: 90 }, "sm_90a"]
+
+/** How a model is compiled, and for which architectures. */
+interface Variant {
+  readonly shape: string
+  readonly title: string
+  readonly architectures: readonly string[]
+  readonly options: Partial<CompileOptions>
+}
+
+/** For any architecture, and for an H100 alone. */
+function variantsOf(shape: string): readonly Variant[] {
   const own = precisions(shape)
   const forAll = own.map((precision) => ({
-    precision,
-    adapter: undefined,
+    shape,
     title: `${shape} ${precision}`,
     architectures,
+    options: { precision },
   }))
-  const adapter = { subgroupSize: 32, capability: 90 }
-  const title = `${shape} fast for 90`
-  return own.includes("fast")
-    ? [...forAll, { precision: "fast" as const, adapter, title, architectures: ["sm_90a"] }]
-    : forAll
+  if (!own.includes("fast")) return forAll
+  const options = { precision: "fast", adapter } as const
+  return [...forAll, { shape, title: `${shape} fast for 90`, architectures: [typical], options }]
 }
+
+/** Formats that people have: of GGUF, of AWQ and GPTQ, of GPTQ in an order of its own, of FP8 in blocks. What picks a token reads no weights. */
+const formats: Readonly<Record<string, readonly string[]>> = {
+  "qwen3-8b": ["q4_k", "q8_0", "q6_k", "int4-g128", "int4-g128-ordered", "fp8-128x128"],
+  "qwen3-30b-a3b": ["q4_k", "fp8-128x128"],
+}
+const inFormats: readonly Variant[] = Object.entries(formats).flatMap(([shape, names]) =>
+  names.map((name) => ({
+    shape,
+    title: `${shape} ${name}`,
+    architectures: [typical],
+    options: { precision: "fast", adapter, entries: ["step", "prefill"], storage: () => formatNamed(name)! },
+  })),
+)
 
 /** Milliseconds: ten minutes of two processors, on a machine that has much else to do. */
 const patience = 3_600_000
@@ -54,6 +80,7 @@ interface Kernel {
   readonly group: string
   readonly kernel: ArtifactKernel
   readonly bounds: Bounds
+  readonly architectures: readonly string[]
 }
 
 interface Unit {
@@ -76,18 +103,27 @@ const boundsOf = ({ source, symbol, threads, sharedBytes }: ArtifactKernel): Bou
   return { threads, resident: Number(number), wished, sharedBytes: sharedBytes! }
 }
 
+/** Texts of kernels, and the same without their numbers. */
+interface Seen {
+  readonly texts: Set<string>
+  readonly shapes: Set<string>
+}
+
 /** Kernels of an artifact of which no equal one was seen. */
-function fresh(artifact: Artifact, title: string, seen: Set<string>): readonly Kernel[] {
+function fresh(artifact: Artifact, { title, architectures }: Variant, { texts, shapes }: Seen): readonly Kernel[] {
   return artifact.kernels.flatMap((kernel, i) => {
     // Preludes differ in parts that kernels have or do not call.
     const text = bare(kernel)
-    if (seen.has(text)) return []
-    seen.add(text)
+    if (texts.has(text)) return []
+    texts.add(text)
+    const shape = text.replaceAll(/\b\d+(\.\d+f?)?\b/g, "0")
+    const own = shapes.has(shape) ? [typical] : architectures
+    shapes.add(shape)
     const entries = Object.entries(artifact.entries).flatMap(([entry, { launches }]) =>
       launches.some((launch) => launch.kernel === i) ? [entry] : [],
     )
     const group = `${title} ${entries.join("+")}`
-    return [{ group, name: `${group} ${kernel.name}`, kernel, bounds: boundsOf(kernel) }]
+    return [{ group, name: `${group} ${kernel.name}`, kernel, bounds: boundsOf(kernel), architectures: own }]
   })
 }
 
@@ -101,25 +137,24 @@ async function compileUnit(prelude: string | undefined, kernels: readonly Kernel
 }
 
 async function compileAll(): Promise<readonly Unit[]> {
-  const seen = new Set<string>()
+  const seen = { texts: new Set<string>(), shapes: new Set<string>() }
   const units: Promise<Unit>[] = []
-  for (const shape of published)
-    for (const variant of variantsOf(shape)) {
-      const { precision, adapter, title, architectures } = variant
-      const { artifact } = compileProgram(await configured(shape), "model", {
-        target: "cuda",
-        storage: () => "bf16",
-        precision,
-        ...(adapter && { adapter }),
-      })
-      const kernels = fresh(artifact, title, seen)
-      console.log(`${title}: ${artifact.kernels.length} kernels, ${kernels.length} of them new`)
-      for (let from = 0; from < kernels.length; from += unitKernels)
-        for (const arch of architectures)
-          units.push(compileUnit(artifact.prelude, kernels.slice(from, from + unitKernels), arch))
-      // Lets what was begun go on: compiling a model never waits.
-      await new Promise((resolve) => setTimeout(resolve))
+  for (const variant of [...published.flatMap(variantsOf), ...inFormats]) {
+    const { artifact } = compileProgram(await configured(variant.shape), "model", {
+      target: "cuda",
+      storage: () => "bf16",
+      ...variant.options,
+    })
+    const kernels = fresh(artifact, variant, seen)
+    console.log(`${variant.title}: ${artifact.kernels.length} kernels, ${kernels.length} of them new`)
+    for (const arch of variant.architectures) {
+      const own = kernels.filter((k) => k.architectures.includes(arch))
+      for (let from = 0; from < own.length; from += unitKernels)
+        units.push(compileUnit(artifact.prelude, own.slice(from, from + unitKernels), arch))
     }
+    // Lets what was begun go on: compiling a model never waits.
+    await new Promise((resolve) => setTimeout(resolve))
+  }
   return Promise.all(units)
 }
 
@@ -143,6 +178,8 @@ describe.skipIf(nvcc === undefined)("every kernel of published models", () => {
     expect(units.filter((u) => u.refused).map((u) => u.log)).toEqual([])
     expect(found.length).toBe(units.reduce((n, u) => n + u.kernels.length, 0))
     expect(found.length).toBeGreaterThan(100 * architectures.length)
+    const isThere = ({ title }: Variant) => found.some(({ group }) => group.startsWith(`${title} `))
+    expect(inFormats.filter((variant) => !isThere(variant)).map(({ title }) => title)).toEqual([])
   })
 
   const keysOf = (wrong: typeof found): readonly string[] => [
@@ -180,7 +217,7 @@ describe.skipIf(nvcc === undefined)("every kernel of published models", () => {
     [...source.matchAll(/f32 \w+_aside\[(\d+)\]/g)].reduce((n, [, size]) => n + 4 * Number(size), 0)
 
   test("chooses no element of a register at run time, but for those that are known", () => {
-    const chosen = found.filter(({ report, kernel }) => report.stack > asideBytes(kernel.source))
+    const chosen = found.filter(({ report: { stack, frame }, kernel }) => stack - frame > asideBytes(kernel.source))
     const all = named(chosen, (k) => `${k.report.stack} bytes of arrays in memory`)
     expect(beyondKnown(chosen, "chosen"), all.join("\n")).toEqual([])
   })

@@ -16,10 +16,10 @@ export interface Known {
 export const known: Readonly<Record<string, Known>> = {
   "qwen3-8b fast step": { chosen: 1 },
   "qwen3-30b-a3b fast step": { chosen: 1 },
-  "qwen3-1.7b fast prefill": { spilled: 1, chosen: 1 },
-  "qwen3-8b fast prefill": { spilled: 1, chosen: 1 },
-  "qwen3-8b fast prefill.512+logits": { spilled: 1, chosen: 1 },
-  "qwen3-235b-a22b fast prefill": { spilled: 1, chosen: 1 },
-  "qwen3-235b-a22b fast prefill.512+logits": { spilled: 1, chosen: 1 },
-  "llama-3.2-1b fast prefill": { spilled: 1, chosen: 1 },
+  "qwen3-1.7b fast prefill": { spilled: 1 },
+  "qwen3-8b fast prefill": { spilled: 1 },
+  "qwen3-8b fast prefill.512+logits": { spilled: 1 },
+  "qwen3-235b-a22b fast prefill": { spilled: 1 },
+  "qwen3-235b-a22b fast prefill.512+logits": { spilled: 1 },
+  "llama-3.2-1b fast prefill": { spilled: 1 },
 }

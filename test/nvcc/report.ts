@@ -2,13 +2,15 @@
  * What nvcc says of each kernel with -Xptxas -v, and whether a GPU holds as many blocks as the kernel's bounds ask for.
  *
  *     Compiling entry function 'k3_t0' for 'sm_90a'
- *       0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads     →   { registers: 46, spilled: 0, stack: 0, shared: 128 }
+ *       0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads     →   { registers: 46, spilled: 0, frame: 0, stack: 0, shared: 128 }
  *     Used 46 registers, used 1 barriers, 128 bytes smem
  */
 export interface KernelReport {
   readonly registers: number
   /** Bytes that were put into memory for lack of registers. */
   readonly spilled: number
+  /** Bytes of the stack that they take at most: stores, in units of 16. */
+  readonly frame: number
   /** Bytes of arrays that lie in memory because their elements are chosen at run time. */
   readonly stack: number
   /** Bytes of shared memory that the text declares with its size. */
@@ -22,11 +24,13 @@ export function reportsOf(log: string): ReadonlyMap<string, KernelReport> {
     parts.map((part) => {
       const [, symbol] = /^'(\w+)'/.exec(part)!
       const number = (pattern: RegExp): number => Number(pattern.exec(part)?.[1] ?? 0)
-      const spilled = number(/(\d+) bytes spill stores/) + number(/(\d+) bytes spill loads/)
+      const stored = number(/(\d+) bytes spill stores/)
+      const spilled = stored + number(/(\d+) bytes spill loads/)
+      const frame = 16 * Math.ceil(stored / 16)
       const registers = Number(/Used (\d+) registers/.exec(part)![1])
       return [
         symbol!,
-        { registers, spilled, stack: number(/(\d+) bytes stack frame/), shared: number(/(\d+) bytes smem/) },
+        { registers, spilled, frame, stack: number(/(\d+) bytes stack frame/), shared: number(/(\d+) bytes smem/) },
       ]
     }),
   )
