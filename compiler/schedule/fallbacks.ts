@@ -4,7 +4,8 @@
  *   { block: 64, chunks, atoms }   →   the same without atoms, then as without:
  *   { block: 64, chunks }   →   { block: 64, chunks }, … with chunks of at most 16, 8, 4, … with 64, 32, … 1 rows of online folds, over lanes
  *                               and in chunks,
- *                               { block: 32, chunks }, … { block: 1, chunks }, { block: 64 }, … { block: 1 }
+ *                               { block: 32, chunks }, … { block: 1, chunks }, { block: 64 }, … { block: 1 },
+ *                               then the first again with 128, 64, … threads
  *
  * Shorter chunks, fewer rows and smaller blocks take less memory, and without chunks nothing is staged: then the scores of an online fold are
  * computed again for each of its channels, so that this comes last.
@@ -58,4 +59,6 @@ function* assumptions({ atoms, ...target }: ScheduleTarget): Iterable<ScheduleTa
       for (let rows = mostRows; rows > 0; rows >>= 1) yield { ...target, chunks: { ...chunks, rows, overLanes } }
   for (let block = target.block >> 1; block > 0; block >>= 1) yield { ...target, block }
   for (let block = target.block; block > 0; block >>= 1) yield { ...plain, block }
+  // Groups of lanes have a point each, and a block what they need for all of these: fewer lanes need less.
+  for (let threads = target.threads >> 1; threads >= target.subgroup; threads >>= 1) yield { ...target, threads }
 }
