@@ -70,6 +70,8 @@ export interface TileOptions {
   readonly atomTerms?: Terms
   /** Whether one of two elements that share a word may be stored; both are stored at once when left out. */
   readonly singleHalves?: boolean
+  /** Whether values lie in halves only where rows have an even number of them, although one may be stored alone. */
+  readonly evenRows?: boolean
 }
 
 /**

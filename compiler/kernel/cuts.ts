@@ -184,11 +184,13 @@ function staysInPlace(t: Tensor, draft: Draft): boolean {
 /** What a gather reads, in whatever order its axes are put. */
 const behind = (t: Tensor): Tensor => (t.kind === "gather" || t.kind === "reindex" ? behind(t.arg) : t)
 
-/** A fold of products of tensors with fewer axes than the product has. */
+/** A fold of products of tensors with fewer axes than the product has, or of numbers made of such folds. */
 const isContraction = (t: Tensor): boolean =>
   t.kind === "reduce" &&
   t.args.some((a) =>
-    a.kind === "reduce" ? isContraction(a) : a.kind === "map" && a.args.every((b) => b.axes.length < a.axes.length),
+    a.kind === "reduce"
+      ? isContraction(a)
+      : a.kind === "map" && a.args.every((b) => b.axes.length < a.axes.length || isContraction(b)),
   )
 
 /** The components of one tuple-valued reduction share their fate. */

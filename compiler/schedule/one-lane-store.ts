@@ -13,7 +13,7 @@ import { freeVariables } from "../ir/expression.js"
 import type { Kernel, Store } from "../ir/kernel.js"
 import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
-import { leavesOf } from "../ir/query.js"
+import { leavesOf, ownLoads } from "../ir/query.js"
 import type { StoreSchedule } from "../ir/schedule.js"
 import { registerTile, stagedRows } from "./one-lane.js"
 import { laneRules, storeRules } from "./rules.js"
@@ -64,13 +64,17 @@ export function laneStore(
   return { tile, reduce, staged: byVectors ? stagedRows(folds, { tile, reduce }, store, kernel, vector) : {} }
 }
 
-/** Neighbouring columns of a product of words share what they read of the row: each reads it anew else, for few instructions of its own. */
-function besideOneAnother({ store, folds, reduce, tiles }: StoreDraft): void {
-  const leaves = leavesOf(folds)
-  if (!leaves.every((r) => productsOfWords(r) > 0 && reduce[r.axis] !== undefined)) return
+/** Neighbouring columns of a product of words share what they read of the row where their own words are few: each reads it anew else. */
+function besideOneAnother({ store, folds, tiles }: StoreDraft): void {
+  const products = leavesOf(folds).filter((r) => productsOfWords(r) > 0)
   const last = store.axes.findLast((a) => a.extent.kind === "literal" && a.extent.value > 1)
   const extent = last === undefined ? undefined : literalExtent(last.extent)
-  if (extent === undefined || !leaves.every((r) => freeVariables(r).has(last!.name))) return
+  if (extent === undefined || products.length === 0) return
+  const lengths = new Map(folds.map((r) => [r.axis, literalExtent(r.extent) ?? Number.POSITIVE_INFINITY]))
+  const wordsOf = (l: Expression) => [...freeVariables(l)].reduce((n, v) => n * (lengths.get(v) ?? 1), 1)
+  const own = products.map((r) => ownLoads(r.lift).filter((l) => freeVariables(l).has(last!.name)))
+  const longest = Math.max(...own.map((loads) => 4 * loads.reduce((n, l) => n + wordsOf(l), 0)))
+  if (own.some((loads) => loads.length === 0) || longest > laneRules.bytesOfShortRow) return
   let columns: number = laneRules.columnsOfWords
   while (extent % columns !== 0) columns /= 2
   tiles.get(last!.name)!.perThread = columns

@@ -107,7 +107,10 @@ export function stagedRows(
       store.axes.find((a) => a.name === v),
     )
   }
-  for (const r of leavesOf(folds)) {
+  // A fold that is one vector in each lane of another is over before anything is read again.
+  const isInside = (r: Reduce) =>
+    folds.some((o) => reduce[o.axis] !== undefined && nodesOf(o.lift, "reduce").includes(r))
+  for (const r of leavesOf(folds).filter((leaf) => !isInside(leaf))) {
     const factors = factorsOf(r.lift[0]!)
     const length = literalExtent(r.extent)
     const wide = reduce[r.axis]?.vector ?? vector

@@ -24,9 +24,13 @@ export function wideAlong(r: Reduce, kernel: Kernel, width: number): boolean {
   if (width === 1 || !addsUp(r) || (extent !== undefined && extent < width)) return false
   const axis: VectorAxis = { name: r.axis, base: literal(0), width }
   const loads = ownLoads(r.lift)
-  const inner = nodesOf(r.lift, "reduce").some((i) => freeVariables(i).has(r.axis))
+  const inner = nodesOf(r.lift, "reduce").some((i) => freeVariables(i).has(r.axis) && !isOneVector(i, kernel, width))
   return !inner && loads.some((l) => freeVariables(l).has(r.axis)) && loads.every((l) => consecutive(l, axis, kernel))
 }
+
+/** Whether a fold is one vector of what it folds, the lanes of which are folded then. */
+const isOneVector = (r: Reduce, kernel: Kernel, width: number): boolean =>
+  literalExtent(r.extent) === width && wideAlong(r, kernel, width)
 
 /** Whether a store can be made by vectors of `width` elements along its last axis. */
 export function wideStore(store: Store, last: Axis, kernel: Kernel, width: number): boolean {
@@ -88,8 +92,9 @@ export function isShared(x: Load, axis: string, width: number, kernel: Kernel): 
 function multiples(x: Load, axis: VectorAxis, shape: readonly number[]): boolean {
   let stride = 1
   for (let i = x.index.length - 1; i >= 0; i--) {
-    if (!freeVariables(x.index[i]!).has(axis.name) && x.index[i]!.kind !== "literal" && stride % axis.width !== 0)
-      return false
+    // Where there is one place, it is the first.
+    const isFixed = x.index[i]!.kind === "literal" || shape[i] === 1
+    if (!freeVariables(x.index[i]!).has(axis.name) && !isFixed && stride % axis.width !== 0) return false
     stride *= shape[i]!
   }
   return true

@@ -31,11 +31,13 @@ export const wasmMachine: Machine = {
     // Blocks. A block is as good as many, to one lane.
     busy: 1,
     subgroup: 1,
+    // i32.store16.
+    singleHalves: true,
     // Bytes. Chunks and their scores stay in the first two caches. Not measured.
     chunks: { threads: 1, subgroup: 1, sharedBytes: 1 << 16, contraction: false },
   },
   // Groups and bytes: no limits of WebAssembly, but more than any kernel of a model has asked for.
-  tile: { maxGroups: 65536, sharedBytes: 1 << 20 },
+  tile: { maxGroups: 65536, sharedBytes: 1 << 20, singleHalves: true, evenRows: true },
   bounds: boundsOfAny,
   choices: {},
   // A half that stands alone takes ten instructions to widen, as many as the products of a block.

@@ -5,8 +5,9 @@
  *
  *   w in q4_1                           →   the same + Σ_g minimum[o, g] · xSum[s, g]
  *
- * Sums of a block are exact: the products of two codes at a time (`dot2`), in four lanes, and f32 adds up lanes and blocks. What is lost is what rounding
- * rows to 8 bits loses (`integer-rows.ts`): at most 1/254 of a block's largest element. Part of `unpack`, for planes are read by words.
+ * Sums of a block are exact: a fold of integers inside of that over blocks, of four lanes that multiply two codes at a time (`dot2`); f32 adds up blocks,
+ * four side by side, whose scales come in vectors. What is lost is what rounding rows to 8 bits loses (`integer-rows.ts`): at most 1/254 of a block's
+ * largest element. Part of `unpack`, for planes are read by words.
  */
 import { literalExtent, maximum } from "../ir/dim.js"
 import { add, apply, freeVariables, literal, mul, variable } from "../ir/expression.js"
@@ -44,22 +45,17 @@ export function integerSum(t: ir.Tensor, now: (t: ir.Tensor) => ir.Tensor): ir.T
   if (columns === undefined) return undefined
   const words = wordsOfWeights(format.codes.field === "u4" ? 4 : 8)
   const rounded = along(rows, integerRows(now(rows.base), columns, words), now)
-  const axis = { name: `${found.axis}_part`, extent: literal((columns.elements / blockElements) * blockLanes) }
-  const read = (of: ir.Tensor) => weights.along(of)
-  const products = sumOfProducts(weights.base, packed, format, rounded, words, {
-    axis,
-    each: blockElements / blockLanes,
-    along: read,
-  })
   const block = { name: blockAxis, extent: literal(columns.elements / blockElements) }
-  const minima = sumOfOffsets(weights.base, packed, format, rounded, { axis: block, each: blockElements, along: read })
+  const part: Part = { axis: block, each: blockElements, along: (of) => weights.along(of) }
+  const products = sumOfProducts(weights.base, packed, format, rounded, words, part)
+  const minima = sumOfOffsets(weights.base, packed, format, rounded, part)
   const made = minima === undefined ? products : ir.map(add(f(0), f(1)), [products, minima])
   return inOrder(made, t.axes)
 }
 
 const f = (i: number) => variable(`$${i}`, "f32")
 const u32 = (x: number) => literal(x >>> 0, "u32")
-const over = (x: Expression, by: number) => apply("floordiv", x, literal(by))
+const laneAxis = "lane_of_block"
 
 const isSum = (t: ir.Tensor): t is ir.Reduce => t.kind === "reduce" && t.monoid.kind === "sum" && t.dtype === "f32"
 
@@ -177,10 +173,10 @@ const along = (rows: Rows, { scale, words, sums }: IntegerRows, _: unknown): Int
   sums: rows.along(sums),
 })
 
-/** A tensor with an axis in place of another of its own. */
-function inPlaceOf(t: ir.Tensor, old: string, axis: ir.Axis, at: Expression): ir.Tensor {
-  const axes = t.axes.map((a) => (a.name === old ? axis : a))
-  return ir.reindex(t, axes, new Map(t.axes.map((a) => [a.name, a.name === old ? at : variable(a.name)])))
+/** A tensor with axes in place of one of its own. */
+function inPlaceOf(t: ir.Tensor, old: string, axes: readonly ir.Axis[], at: Expression): ir.Tensor {
+  const own = t.axes.flatMap((a) => (a.name === old ? axes : [a]))
+  return ir.reindex(t, own, new Map(t.axes.map((a) => [a.name, a.name === old ? at : variable(a.name)])))
 }
 
 /** The pairs of fields in a word, each as the halves of one; and what they are multiples of. */
@@ -196,7 +192,7 @@ function pairsOf(field: string, word: Expression): { readonly unit: number; read
   return { unit: 1, pairs }
 }
 
-/** Σ slope · xScale · Σ code · xCode, the lanes of each block one after the other. */
+/** Σ slope · xScale · Σ code · xCode, of which the inner sum is over the lanes of a vector, and one of integers. */
 function sumOfProducts(
   t: ir.Input,
   packed: Packed,
@@ -205,21 +201,23 @@ function sumOfProducts(
   { each, pairs: inWord }: WordsOfWeights,
   part: Part,
 ): ir.Tensor {
-  const { axis } = part
-  const number = variable(axis.name)
-  const [block, lane] = [over(number, blockLanes), apply("floormod", number, literal(blockLanes))]
-  const args = createArguments()
+  const { axis: block } = part
+  const lane: ir.Axis = { name: laneAxis, extent: literal(blockLanes) }
+  const inLanes = createArguments()
   const plane = planeInput(t, packed, format.codes)
   const at = (taken: number, of: number) =>
-    of === 1 ? number : add(add(mul(block, literal(blockLanes * of)), literal(blockLanes * taken)), lane)
-  const wordOf = (taken: number) => args.add(part.along(inPlaceOf(plane, "field", axis, at(taken, each))))
-  const rowWord = (taken: number) => args.add(inPlaceOf(words, wordAxis, axis, at(taken, wordsOfLane)))
+    add(add(mul(variable(block.name), literal(blockLanes * of)), literal(blockLanes * taken)), variable(lane.name))
+  const wordOf = (taken: number) => inLanes.add(part.along(inPlaceOf(plane, "field", [block, lane], at(taken, each))))
+  const rowWord = (taken: number) => inLanes.add(inPlaceOf(words, wordAxis, [block, lane], at(taken, wordsOfLane)))
   const found = Array.from({ length: each }, (_, taken) => pairsOf(format.codes.field, wordOf(taken)))
   const dots = found.flatMap(({ pairs }, taken) => pairs.map((w, i) => apply("dot2", w, rowWord(taken * inWord + i))))
+  const codes = ir.reduce(sum, lane.name, [ir.map(dots.reduce(add), inLanes.list)])
+  const args = createArguments()
   const { slope } = format.of(fieldsRead(t, packed, format.others, args, part))
-  const scaled = mul(args.add(inPlaceOf(scale, blockAxis, axis, block)), literal(1 / found[0]!.unit, "f32"))
-  const term = mul(mul(slope, scaled), apply("toF32", dots.reduce(add)))
-  return ir.reduce(sum, axis.name, [ir.map(term, args.list)])
+  const { unit } = found[0]!
+  const scaled = unit === 1 ? args.add(scale) : mul(args.add(scale), literal(1 / unit, "f32"))
+  const term = mul(mul(slope, scaled), apply("toF32", args.add(codes)))
+  return ir.reduce(sum, block.name, [ir.map(term, args.list)])
 }
 
 /** Σ offset · xSum over the blocks, where weights have an offset. */

@@ -40,12 +40,14 @@ interface StateAxes {
   readonly dtype: DType
 }
 
-type Halves = Pick<TileOptions, "singleHalves">
+type Halves = Pick<TileOptions, "singleHalves" | "evenRows">
+
+const mayBeOdd = ({ singleHalves, evenRows }: Halves) => singleHalves === true && evenRows !== true
 
 /** How a state lies in memory. */
-export function stateStorage({ axes, dtype }: StateAxes, precision: Precision, { singleHalves }: Halves): Storage {
+export function stateStorage({ axes, dtype }: StateAxes, precision: Precision, halves: Halves): Storage {
   const last = axes.at(-1)
-  const storable = singleHalves === true || (last !== undefined && !last.grows && last.extent % 2 === 0)
+  const storable = mayBeOdd(halves) || (last !== undefined && !last.grows && last.extent % 2 === 0)
   return precision === "fast" && dtype === "f32" && storable && axes.some((a) => a.grows) ? "bf16" : dtype
 }
 
@@ -53,7 +55,7 @@ export function stateStorage({ axes, dtype }: StateAxes, precision: Precision, {
 export function scratchStorage(
   results: readonly Tensor[],
   precision: Precision,
-  { singleHalves = false }: Halves = {},
+  halves: Halves = {},
   shortest = shortestRow,
 ): (t: Tensor) => Storage {
   if (precision === "exact") return (t) => t.dtype
@@ -71,18 +73,18 @@ export function scratchStorage(
     if (crossing.has(t) || readers.some(added)) handedOn.add(t)
   }
   const chosen = order.filter(
-    (t) => t.dtype === "f32" && longRows(t, shortest, singleHalves) && !decides.has(t) && !handedOn.has(t),
+    (t) => t.dtype === "f32" && longRows(t, shortest, mayBeOdd(halves)) && !decides.has(t) && !handedOn.has(t),
   )
   const rounded = new Set(chosen)
   for (const t of sumsOfSpans(order)) rounded.delete(t)
-  const isEven = (t: Tensor) => longRows(t, 1, singleHalves)
+  const isEven = (t: Tensor) => longRows(t, 1, mayBeOdd(halves))
   return (t) => (isNarrowed(t) && isEven(t) ? "f16" : rounded.has(t) ? "bf16" : t.dtype)
 }
 
-function longRows(t: Tensor, shortest: number, singleHalves: boolean): boolean {
+function longRows(t: Tensor, shortest: number, odd: boolean): boolean {
   const last = t.axes.at(-1)
   const extent = last && literalExtent(last.extent)
-  return extent !== undefined && (singleHalves || extent % 2 === 0) && extent >= shortest
+  return extent !== undefined && (odd || extent % 2 === 0) && extent >= shortest
 }
 
 /** Whether a consumer may jump when `t` changes a little. */

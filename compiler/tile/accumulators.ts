@@ -87,12 +87,17 @@ export function horizontal(
     horizontal(r, into, combine(r.monoid, every(0), every(1)), 4, out, naming)
     return
   }
-  let parts = Array.from({ length: width }, (_, j) => wide.map((w) => lane(w, j)))
+  assign(into, combine(r.monoid, into, foldOfLanes(r, wide, width)), isComponentwise(r.monoid), out, naming)
+}
+
+/** The lanes of a vector accumulator folded, halves first. */
+export function foldOfLanes({ monoid }: Reduce, wide: readonly Expression[], width: number): readonly Expression[] {
+  let parts = Array.from({ length: width }, (_, j): readonly Expression[] => wide.map((w) => lane(w, j)))
   while (parts.length > 1) {
     const half = parts.length / 2
-    parts = parts.slice(0, half).map((p, j) => [...combine(r.monoid, p, parts[j + half]!)])
+    parts = parts.slice(0, half).map((p, j) => combine(monoid, p, parts[j + half]!))
   }
-  assign(into, combine(r.monoid, into, parts[0]!), isComponentwise(r.monoid), out, naming)
+  return parts[0]!
 }
 
 /** Names what is used more than once; answers with the values over those names. */

@@ -21,13 +21,23 @@ import {
   rewrite,
   substitute,
   variable,
+  vector,
 } from "../ir/expression.js"
 import { elementsInside } from "../ir/fold-lengths.js"
 import type { Statement } from "../ir/loop.js"
 import type { Expression, Reduce } from "../ir/nodes.js"
 import { nodesOf } from "../ir/query.js"
 import type { ReductionTile } from "../ir/schedule.js"
-import { accumulate, assign, declare, horizontal, type LaneGroup, share, unflatten } from "./accumulators.js"
+import {
+  accumulate,
+  assign,
+  declare,
+  foldOfLanes,
+  horizontal,
+  type LaneGroup,
+  share,
+  unflatten,
+} from "./accumulators.js"
 import { combine, isPlain, isSelective } from "./fold.js"
 import { laneTrees, ofLane, ranksOf } from "./lane-trees.js"
 import type { Lowerer, Scope } from "./lowerer.js"
@@ -62,6 +72,11 @@ export function solve(
         sameFolding(lowerer.folding(r.axis), lowerer.folding(first.axis)) &&
         inLanes(r, scope) === inLanes(first, scope),
     )
+    if (together.every((r) => isOneVector(r, scope, lowerer))) {
+      const sums = foldsOfLanes(together, { ...scope, solved }, lowerer)
+      for (const [i, r] of together.entries()) solved.set(r, [sums[i]!])
+      continue
+    }
     // What is the same in all lanes of a vector is folded once. Lanes exchange single values.
     const vector = inLanes(first, scope) ? scope.vector : undefined
     const here = { ...scope, solved, vector, lanes: vector === undefined ? scope.lanes : undefined }
@@ -71,6 +86,31 @@ export function solve(
 
 /** Whether a reduction differs between the lanes of the vector. */
 const inLanes = (r: Reduce, { vector }: Scope): boolean => vector !== undefined && freeVariables(r).has(vector.name)
+
+/** Whether a reduction is one vector along its own axis, and another one in each lane of the vector around it. */
+function isOneVector(r: Reduce, scope: Scope, lowerer: Lowerer): boolean {
+  const { vector, accumulators, group } = lowerer.folding(r.axis)
+  const fits = inLanes(r, scope) && vector === scope.vector!.width && literalExtent(r.extent) === vector
+  return (
+    fits &&
+    accumulators === undefined &&
+    group === undefined &&
+    isPlain(r.monoid) &&
+    nodesOf(r.lift, "reduce", "scan").length === 0
+  )
+}
+
+/** Vectors along the own axes of reductions for each lane of the vector around them; what each folds to is a lane of its result. */
+function foldsOfLanes(group: readonly Reduce[], scope: Scope, lowerer: Lowerer): readonly Expression[] {
+  const { name, base, width } = scope.vector!
+  const lanes = Array.from({ length: width }, (_, j) => {
+    const at = new Map([[name, add(base, literal(j))]])
+    const own = group.map((r) => substitute(r, at) as Reduce)
+    const lifts = wideLifts(own, { base: literal(0), width }, { ...scope, vector: undefined }, lowerer)
+    return named(lifts, scope.out, lowerer)
+  })
+  return group.map((r, i) => vector(lanes.map((lifts) => foldOfLanes(r, lifts[i]!, width)[0]!)))
+}
 
 /** Whether a reduction waits for another one that is to be computed first. */
 const mentions = (r: Reduce, available: ReadonlySet<Reduce>, solved: ReadonlyMap<Expression, unknown>): boolean =>

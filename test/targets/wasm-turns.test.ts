@@ -32,6 +32,15 @@ test("what several sums share comes first, the rest before its own sum; what rea
   expect([w, s].map(isSumOfWords)).toEqual([false, true])
 })
 
+test("a sum that is a name of its own stays where it is, and what it reads is bound in front of it", () => {
+  const [w, v] = [bind("w", words("w")), bind("v", words("v"))]
+  const [a, b] = [bind("a", words("x")), bind("b", words("y"))]
+  const [p, q] = [bind("p", apply("dot2", name("w"), name("a"))), bind("q", apply("dot2", name("v"), name("b")))]
+  const both = bind("both", add(variable("p", "i32", 4), variable("q", "i32", 4)))
+  expect([p, q, both].map(isSumOfWords)).toEqual([true, true, false])
+  expect(inTurns([w, v, a, b, p, q, both])).toEqual([a, w, p, b, v, q, both])
+})
+
 test("other turns are left as they are", () => {
   const [a, b] = [bind("a", words("x")), bind("b", words("y"))]
   const plain: Statement = { kind: "assign", name: "s", value: splat(literal(1, "f32"), 4) }

@@ -28,7 +28,7 @@ const plain = {
   ...{ "i64.extend_i32_u": 0xad, "f64.convert_i64_s": 0xb9 },
   ...{ "i32.reinterpret_f32": 0xbc, "f32.reinterpret_i32": 0xbe, select: 0x1b, drop: 0x1a, unreachable: 0x00 },
   ...names(0xfc00, "i32.", "trunc_sat_f32_s trunc_sat_f32_u"),
-  ...{ "i32x4.splat": 0xfd11, "f32x4.splat": 0xfd13 },
+  ...{ "i8x16.swizzle": 0xfd0e, "i32x4.splat": 0xfd11, "f32x4.splat": 0xfd13 },
   ...names(0xfd37, "i32x4.", "eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u"),
   ...names(0xfd41, "f32x4.", "eq ne lt gt le ge"),
   ...names(0xfd4d, "v128.", "not and andnot or xor bitselect any_true"),
@@ -184,6 +184,11 @@ export class Code {
   integers(values: readonly number[]): this {
     this.code(0xfd0c)
     for (const value of values) this.bytes.push(...integerBytes(value))
+    return this
+  }
+  /** A v128 constant of sixteen bytes. */
+  sixteen(values: readonly number[]): this {
+    this.code(0xfd0c).bytes.push(...values)
     return this
   }
   floats(values: readonly number[]): this {

@@ -19,6 +19,7 @@ import { emitComplex, isComplex, nonNegative } from "./integers.js"
 import { constant, extract, load, spread, upperHalves } from "./load.js"
 import { arm, readsAnew, select } from "./select.js"
 import { partsOf, typeOf } from "./values.js"
+import { constantLanes, shiftedByBytes, sumsOfLanes } from "./vectors.js"
 
 /** Pushes a part of `x`, from its local when it has one, into a new local when it is needed again. */
 export function part(e: Emission, x: Expression, of = 0): void {
@@ -44,6 +45,11 @@ export function settle(e: Emission, x: Expression): void {
 
 function compute(e: Emission, x: Expression, p: number): void {
   const { code } = e
+  const known = constantLanes(x)
+  if (known !== undefined) {
+    constant(code, known, x.dtype)
+    return
+  }
   switch (x.kind) {
     case "literal":
       if (x.dtype === "f32") code.float(x.value)
@@ -84,7 +90,7 @@ function compute(e: Emission, x: Expression, p: number): void {
     case "vector": {
       const whole = wholePart(x.args)
       if (whole !== undefined) part(e, whole.of, whole.part)
-      else {
+      else if (!sumsOfLanes(e, x.args)) {
         const args = lanesOf(x.width, p).flatMap((i) => x.args[i] ?? [])
         vector(e, args, x.dtype)
       }
@@ -170,7 +176,13 @@ function operation(e: Emission, name: Operation, args: readonly Expression[], wi
     return
   }
   if (width > 1 && (name === "shl" || name === "shr") && shiftedAlike(e, name, args, p)) return
+  if (width === 4 && name === "shr" && dtype === "u32" && shiftedByBytes(e, args)) return
   if (dtype === "f32" && floats(e, name, args, width, p)) return
+  if (name === "toF32" && dtype === "u32" && width > 1 && isBelowSign(a!)) {
+    part(e, a!, p)
+    code.op("f32x4.convert_i32x4_s")
+    return
+  }
   const direct = (width > 1 ? instructions.vector : instructions.scalar)[dtype][name]
   if (direct !== undefined) {
     for (const x of args) part(e, x, p)
@@ -216,6 +228,12 @@ function shiftedAlike(e: Emission, name: "shl" | "shr", [a, b]: readonly Express
   part(e, b!.of)
   e.code.op(name === "shl" ? "i32x4.shl" : a!.dtype === "u32" ? "i32x4.shr_u" : "i32x4.shr_s")
   return true
+}
+
+/** Whether a word is less than 2^31, as its masking says. */
+function isBelowSign(x: Expression): boolean {
+  const mask = x.kind === "operation" && x.operation === "bitand" ? x.args[1]! : undefined
+  return mask?.kind === "splat" && isLiteral(mask.of) && mask.of.value < 2 ** 31
 }
 
 /** (words & 0x00ff00ff) << 8: the low bytes of halves become the high ones; false where the words are others. */

@@ -28,6 +28,7 @@ import type { Expression, Fetch } from "../../ir/nodes.js"
 import type { DType, Operation } from "../../ir/operations.js"
 import { expand } from "../expand.js"
 import { narrow, widen } from "./storage.js"
+import { constantLanes } from "./vectors.js"
 
 /** What WebAssembly has no instruction for; some others are written out in `floats.ts` and `integers.ts`. */
 export const lacks: ReadonlySet<Operation> = new Set([
@@ -256,6 +257,6 @@ const inVectors = (x: Expression): Expression | undefined =>
     : undefined
 
 const isPlain = (x: Expression): boolean =>
-  isLiteral(x) || x.kind === "variable" || (x.kind === "splat" && isPlain(x.of))
+  constantLanes(x) !== undefined || isLiteral(x) || x.kind === "variable" || (x.kind === "splat" && isPlain(x.of))
 
 const widened = (x: Expression, width: number) => (x.width === width ? x : splat(x, width))
