@@ -13,6 +13,7 @@ import { walk } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { ScheduleTarget } from "../ir/machine.js"
+import type { Expression } from "../ir/nodes.js"
 import type { AxisTile, StoreSchedule } from "../ir/schedule.js"
 
 export function inPairs(
@@ -23,8 +24,7 @@ export function inPairs(
 ): StoreSchedule {
   const { storage, shape } = bufferOf(kernel, store.buffer)
   if (!packed(storage) || (rules === "lane" && singleHalves)) return schedule
-  const last = store.index.at(-1)
-  const axis = last?.kind === "variable" ? last.name : undefined
+  const axis = wordsAlong(store.index.at(-1))
   const along = store.axes.find((a) => a.name === axis)
   if (axis === undefined || along === undefined) return schedule
   const even = (n: number | undefined) => n !== undefined && n % 2 === 0
@@ -44,6 +44,14 @@ export function inPairs(
     tile: { ...unvectored(schedule.tile), [axis]: { ...tile, block } },
     ...(staged === undefined ? {} : { staged }),
   }
+}
+
+/** The axis along which an index begins with a whole word: of all of a row, or of what lies behind an even number of elements. */
+function wordsAlong(index: Expression | undefined): string | undefined {
+  if (index?.kind === "variable") return index.name
+  if (index?.kind !== "operation" || index.operation !== "add") return undefined
+  const [from, by] = index.args
+  return from?.kind === "variable" && by?.kind === "literal" && by.value % 2 === 0 ? from.name : undefined
 }
 
 /** Operands with a row for each place of an axis: a lane with two neighbours reads a row that is next to that of the next lane. */
