@@ -62,7 +62,9 @@ async function openDirectory(path: string): Promise<Folder> {
     })
   })
   if (!(await stat(real)).isDirectory()) {
-    throw new WeftError("checkpoint/missing", `${printable(path)} is not a directory`, { hint: folderHint })
+    throw new WeftError("checkpoint/missing", `${printable(path)} is not a directory`, {
+      hint: `${folderHint}; of files those are read whose names end in .gguf`,
+    })
   }
   const snapshots = snapshotsAbove(real)
   return { shown: path, real, roots: [real, ...(snapshots === undefined ? [] : [join(dirname(snapshots), "blobs")])] }

@@ -180,7 +180,9 @@ describe("a bad folder is refused", () => {
     const hint = "hint: give the folder that holds config.json and the weights"
     await put({ file: "" })
     expect(await failure(join(folder, "none"))).toBe(`checkpoint/missing: there is no directory "DIR/none"\n${hint}`)
-    expect(await failure(join(folder, "file"))).toBe(`checkpoint/missing: "DIR/file" is not a directory\n${hint}`)
+    expect(await failure(join(folder, "file"))).toBe(
+      `checkpoint/missing: "DIR/file" is not a directory\n${hint}; of files those are read whose names end in .gguf`,
+    )
     expect(await failure(join(folder, "a\0b"))).toMatch(/^checkpoint\/unreadable: "DIR\/a\\u0000b" cannot be read: /)
   })
 
