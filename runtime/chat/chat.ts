@@ -20,8 +20,8 @@ export interface ChatOptions extends GenerateOptions {
   /** Whether the model is to think before it answers, where its template asks; the template's own default when left out. */
   readonly thinking?: boolean | undefined
   /**
-   * What is done where the conversation has no room in the context: it is refused (the default), or its oldest turns are left out, the system message
-   * and the last message never.
+   * What is done where the conversation has no room in the context: it is refused (the default), or its oldest turns are left out, a quarter of the
+   * context at a time, the system message and the last message never.
    */
   readonly overflow?: "refuse" | "drop-oldest" | undefined
 }
@@ -108,6 +108,34 @@ interface Written {
   readonly dropped: number
 }
 
+/** Where turns begin, but for the first, by messages behind the system message. */
+const turnsOf = (messages: readonly ChatMessage[], first: number): readonly number[] =>
+  messages.flatMap(({ role }, i) => (role === "user" && i > first ? [i - first] : []))
+
+/**
+ * The conversation without its oldest turns: the fewest that make room, and then whole quarters of the context, so that what is kept begins where
+ * it did at the turn before, most of the time, and is held by the model. Turns are found by halves: the more are left out, the shorter it is.
+ */
+function cut(whole: Written, write: (dropped: number) => Written, turns: readonly number[], context: number): Written {
+  const firstWhere = (from: number, holds: (w: Written) => boolean): number => {
+    let [low, high] = [from, turns.length - 1]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (holds(write(turns[middle]!))) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+  if (turns.length === 0) return whole
+  const fewest = firstWhere(0, (w) => hasRoom(w, context))
+  const without = write(turns[fewest]!)
+  const quarter = Math.max(1, context >> 2)
+  const left = Math.ceil((whole.ids.length - without.ids.length) / quarter) * quarter
+  const isEnough = (w: Written) => whole.ids.length - w.ids.length >= left
+  const quarters = write(turns[firstWhere(fewest, isEnough)]!)
+  return isEnough(quarters) ? quarters : without
+}
+
 /** The conversation as the model reads it. @throws WeftError `generate/context`, `chat/template` */
 function writtenFor(
   { facts }: Running,
@@ -123,18 +151,9 @@ function writtenFor(
     // The template writes the tokens that stand before a text.
     return { text, ids: tokenizer.encode(text, { special: false }), dropped }
   }
-  let written = write(0)
-  if (overflow === "drop-oldest" && !hasRoom(written, facts.context)) {
-    // Turns begin with the user. The fewest that make room are found by halves: the more are left out, the shorter it is.
-    const turns = messages.flatMap(({ role }, i) => (role === "user" && i > first ? [i - first] : []))
-    let [low, high] = [0, turns.length - 1]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (hasRoom(write(turns[middle]!), facts.context)) high = middle
-      else low = middle + 1
-    }
-    if (turns.length > 0) written = write(turns[low]!)
-  }
+  const whole = write(0)
+  const isCut = overflow === "drop-oldest" && !hasRoom(whole, facts.context)
+  const written = isCut ? cut(whole, write, turnsOf(messages, first), facts.context) : whole
   if (written.ids.length >= facts.context)
     throw new WeftError(
       "generate/context",
