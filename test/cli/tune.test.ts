@@ -82,7 +82,7 @@ test("without --json there is a table, with the sum of each entry", async () => 
 test("on WebGPU, too", async () => {
   if (!(await present("webgpu"))) return
   const out = join(folder, "webgpu.json")
-  const args = ["tune", join(folder, "product.ts"), "--device", "webgpu", "--budget", "2", "--json", "--out", out]
+  const args = ["tune", join(folder, "product.ts"), "--device", "webgpu", "--budget", "0.5", "--json", "--out", out]
   const { code, stdout, stderr } = await weftHere(args)
   expect({ code, stderr }).toMatchObject({ code: 0 })
   expect(JSON.parse(stdout).kernels[0]).toMatchObject({ problems: 0 })
