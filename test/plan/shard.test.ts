@@ -73,7 +73,9 @@ describe("goldens with tiny bindings", () => {
   test.each([limits[0], limits[3]])("%s, %i bytes, kernels for WebGPU interpreted", (name, bytes) =>
     run(name, "webgpu", bytes),
   )
-  test.skipIf(!present.webgpu)("qwen3-moe, 6000 bytes, on WebGPU", () => run("qwen3-moe", "webgpu", 6000, "webgpu"))
+  test.skipIf(!present.webgpu || !(long || seed % 2 === 0))("qwen3-moe, 6000 bytes, on WebGPU", () =>
+    run("qwen3-moe", "webgpu", 6000, "webgpu"),
+  )
 })
 
 describe("a table of 152 k rows, gathered from and contracted with, in bindings of 128 MiB", () => {
