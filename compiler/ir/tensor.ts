@@ -9,12 +9,13 @@
  */
 import type { Span } from "../../runtime/errors.js"
 import { type Dim, literalExtent } from "./dim.js"
-import { freeVariables, identity, intern, literal, operands, TypeProblem } from "./expression.js"
+import { freeVariables, identity, intern, literal, TypeProblem } from "./expression.js"
 import type { Storage } from "./loop.js"
 import { componentCount, liftCount, type Monoid, monoidKey, monoidTypes } from "./monoid.js"
 import type { Expression } from "./nodes.js"
 import { type DType, roundTo } from "./operations.js"
 import type { Packed } from "./tensor/formats.js"
+import { quasiAffine } from "./tensor/index-maps.js"
 import { type Kept, lostBy } from "./tensor/kept.js"
 
 export interface Axis {
@@ -311,21 +312,6 @@ export function reindex(
 function isIdentity(a: Axis, axes: readonly Axis[], index: ReadonlyMap<string, Expression>): boolean {
   const at = index.get(a.name)!
   return at.kind === "variable" && at.name === a.name && axes.some((b) => b.name === a.name && b.extent === a.extent)
-}
-
-/** Index maps are integer affine with floor division and remainder by positive literals. */
-function quasiAffine(x: Expression): void {
-  if (x.kind === "literal" || x.kind === "variable" || x.kind === "symbol") return
-  const fine =
-    x.kind === "operation" &&
-    (x.operation === "add" ||
-      x.operation === "sub" ||
-      (x.operation === "mul" && x.args.some((a) => freeVariables(a).size === 0)) ||
-      ((x.operation === "floordiv" || x.operation === "floormod") &&
-        x.args[1]!.kind === "literal" &&
-        x.args[1].value > 0))
-  if (!fine) throw new TypeProblem("an index map must be affine, with floor division and remainder by constants")
-  for (const o of operands(x)) quasiAffine(o)
 }
 
 export function gather(arg: Tensor, axis: string, index: Tensor): Gather {

@@ -145,11 +145,16 @@ function writtenFor(
   { thinking, overflow }: Pick<ChatOptions, "thinking" | "overflow">,
 ): Written {
   const first = messages[0]!.role === "system" ? 1 : 0
+  const known = new Map<number, Written>()
   const write = (dropped: number): Written => {
+    const before = known.get(dropped)
+    if (before !== undefined) return before
     const kept = [...messages.slice(0, first), ...messages.slice(first + dropped)]
     const text = template.render(kept, { thinking })
     // The template writes the tokens that stand before a text.
-    return { text, ids: tokenizer.encode(text, { special: false }), dropped }
+    const now = { text, ids: tokenizer.encode(text, { special: false }), dropped }
+    known.set(dropped, now)
+    return now
   }
   const whole = write(0)
   const isCut = overflow === "drop-oldest" && !hasRoom(whole, facts.context)

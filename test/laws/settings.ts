@@ -7,7 +7,8 @@
 import { appendFileSync } from "node:fs"
 import fc from "fast-check"
 
-export const seed = Number(process.env.WEFT_SEED ?? (Date.now() ^ (process.pid << 8)) & 0x7fffffff)
+/** `support/run.ts` draws one for all processes of a run. */
+export const seed = Number(process.env.WEFT_SEED ?? Date.now() & 0x7fffffff)
 
 /** Whether everything is asked for, however long it takes: `npm run test:long`. */
 export const long = process.env.WEFT_LONG === "1"

@@ -5,6 +5,8 @@
  *   TMPDIR            what tests put in temporary folders goes with it, whether they remove it or not
  *   XDG_CACHE_HOME    artifacts: the shipped checkpoint is compiled once for the command line and for `load`, never taken from an earlier run
  *
+ *   WEFT_SEED         what is drawn, the same in all processes: files of which each takes a part of something draw different parts
+ *
  * Shaders that the software adapter has compiled, and sources as JavaScript (`native-hooks.mjs`), are kept for later runs by all that they
  * hang on.
  */
@@ -27,6 +29,7 @@ export default async function setup(): Promise<() => void> {
   // Some tests run commands as another user, who has to get through to folders of his own.
   for (const path of [folder, temporary]) chmodSync(path, 0o711)
   process.env.TMPDIR = temporary
+  process.env.WEFT_SEED ??= String(Date.now() & 0x7fffffff)
   process.env.XDG_CACHE_HOME = join(folder, "cache")
   mkdirSync(shaderCache, { recursive: true })
   process.env.MESA_SHADER_CACHE_DIR = shaderCache

@@ -23,7 +23,7 @@ export const constantLanes: (x: Expression) => readonly number[] | undefined = m
     return first === undefined ? undefined : four((i) => first + step * i)
   }
   if (x.kind !== "operation" || !followed.has(x.operation)) return undefined
-  const args = x.args.flatMap((a) => [constantLanes(a) ?? []].filter((lanes) => lanes.length > 0))
+  const args = x.args.map(constantLanes).filter((lanes) => lanes !== undefined)
   if (args.length < x.args.length) return undefined
   const { evaluate } = operation(x.operation)
   const { dtype } = x.args[0]!
