@@ -47,35 +47,46 @@ interface Kind {
 }
 
 function fillRandom(into: Uint8Array, from: number, { plane }: PlaneLayout, kind: Kind): void {
-  const block = blockOf(plane, kind)
-  let at = from % blockBytes
+  const first = from % blockBytes
+  const block = blockOf(plane, kind, Math.min(first + into.length, blockBytes))
+  let at = first
   for (let done = 0; done < into.length; at = 0) {
-    const part = block.subarray(at, at + into.length - done)
+    const part = block.subarray(at, Math.min(at + into.length - done, blockBytes))
     into.set(part, done)
     done += part.length
   }
 }
 
-function blockOf({ field, per }: Plane, { exponent, seed }: Kind): Uint8Array {
+/** The first bytes of a block, twice as many each time that more are asked for. */
+function blockOf({ field, per }: Plane, { exponent, seed }: Kind, bytes: number): Uint8Array {
   const isScale = per !== 1
   const key = `${field} ${isScale} ${exponent} ${seed}`
-  const block = blocks.get(key) ?? new Uint8Array(Uint32Array.from(randomWords(seed, blockBytes >> 2), bitsOf).buffer)
+  const known = blocks.get(key)
+  if (known !== undefined && known.length >= bytes) return known
+  // Numbers from a quarter to a half of two to the exponent.
+  const halves = (bias: number, fraction: number): Bits => {
+    const digits = 2 ** fraction - 1
+    const one = (exponent - 2 + bias) << fraction
+    return [digits | (digits << 16), one | (one << 16)]
+  }
+  const [kept, set] =
+    field === "f16"
+      ? halves(15, 10)
+      : field === "bf16"
+        ? halves(127, 7)
+        : field === "f32"
+          ? [0x7fffff, (exponent - 2 + 127) << 23]
+          : // Scales of scales have six bits.
+            [field === "u8" && isScale ? 0x3f3f3f3f : field === "e4m3" ? 0xbfbfbfbf : -1, 0]
+  const words = randomWords(seed, Math.min(Math.max(Math.ceil(bytes / 4), (known?.length ?? 0) / 2), blockBytes / 4))
+  for (let i = 0; i < words.length; i++) words[i] = (words[i]! & kept) | set
+  const block = new Uint8Array(words.buffer)
   blocks.set(key, block)
   return block
-  function bitsOf(word: number): number {
-    // Numbers from a quarter to a half of two to the exponent.
-    const halves = (bias: number, fraction: number) => {
-      const one = (w: number) => ((exponent - 2 + bias) << fraction) | (w & (2 ** fraction - 1))
-      return (one(word) | (one(word >>> 16) << 16)) >>> 0
-    }
-    if (field === "f16") return halves(15, 10)
-    if (field === "bf16") return halves(127, 7)
-    if (field === "f32") return ((exponent - 2 + 127) << 23) | (word & 0x7fffff)
-    // Scales of scales have six bits.
-    if (field === "u8" && isScale) return word & 0x3f3f3f3f
-    return field === "e4m3" ? (word & 0xbfbfbfbf) >>> 0 : word
-  }
 }
+
+/** Bits of words that stay random, and those that are set. */
+type Bits = readonly [kept: number, set: number]
 
 /** Which group each column is in, where a plane says it: any of those that there are. */
 function fillGroups(into: Uint8Array, from: number, { plane }: PlaneLayout, layouts: readonly PlaneLayout[]): void {
@@ -85,12 +96,14 @@ function fillGroups(into: Uint8Array, from: number, { plane }: PlaneLayout, layo
 }
 
 /** Marsaglia's xorshift (2003) with the shifts 13, 17, 5; a state of 0 would stay 0. */
-export function* randomWords(seed: number, count: number): Generator<number> {
+export function randomWords(seed: number, count: number): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(count)
   let state = (seed * 2654435761 + 1) >>> 0 || 1
   for (let i = 0; i < count; i++) {
     state ^= state << 13
     state ^= state >>> 17
     state ^= state << 5
-    yield state >>> 0
+    words[i] = state
   }
+  return words
 }
