@@ -13,6 +13,7 @@ import { type Kernel, written } from "../../compiler/ir/kernel.js"
 import { max, sum } from "../../compiler/ir/monoid.js"
 import type { Expression } from "../../compiler/ir/nodes.js"
 import { largest } from "../../compiler/ir/operations.js"
+import { nodesOf } from "../../compiler/ir/query.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { scrambled } from "./choices.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
@@ -33,10 +34,15 @@ const kinds: readonly (readonly number[])[] = [
   [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0],
 ]
 
-/** Some elements of a memory become special. */
-export function spoil({ size, values }: Memory, seed: number, write: (at: number, value: number) => void): void {
+/** Some elements of a memory become special; `among` of some kinds. */
+export function spoil(
+  { size, values }: Memory,
+  seed: number,
+  write: (at: number, value: number) => void,
+  among = kinds,
+): void {
   const next = scrambled(seed)
-  const kind = kinds[next() % kinds.length]!
+  const kind = among[next() % among.length]!
   // All of the first ones, up to any place, or some here and there.
   const first = next() % 2 === 0 ? next() % (size + 1) : 0
   const often = first > 0 ? 0 : [0, 3, 8, 20, 1][next() % 5]!
@@ -49,10 +55,16 @@ export function spoil({ size, values }: Memory, seed: number, write: (at: number
 function spoiled(kernel: Kernel, buffers: Memories, seed: number): Map<string, Memory> {
   const stored = written(kernel)
   const made = copied(buffers)
+  // An infinity becomes the integer furthest out, of which no sums are exact.
+  const converts = nodesOf(
+    kernel.items.map((i) => i.value),
+    "operation",
+  ).some((x) => (x.operation === "toI32" || x.operation === "toU32") && x.args[0]!.dtype === "f32")
+  const among = kinds.filter((kind) => !converts || kind.every(Number.isNaN))
   for (const [i, { name, dtype }] of kernel.buffers.entries()) {
     const memory = made.get(name)!
     if (dtype === "f32" && !stored.has(name))
-      spoil(memory, seed + 31 * i, (at, value) => writeElement(memory, at, value))
+      spoil(memory, seed + 31 * i, (at, value) => writeElement(memory, at, value), among)
   }
   return made
 }
