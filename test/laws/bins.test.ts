@@ -1,5 +1,4 @@
 /** Stores whose lanes add into bins: loops store what kernels store, wrong ones are found, and what has another form is refused. */
-import fc from "fast-check"
 import { expect, test } from "vitest"
 import { add, apply, literal, load, reduce, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel } from "../../compiler/ir/kernel.js"
@@ -11,10 +10,11 @@ import { describeUnproven, proveAccesses } from "../../compiler/ir/verify/access
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { binnedFolds } from "../../compiler/tile/bins/find.js"
 import { type BinsCase, binsCases, drawBins } from "./bins.js"
+import { drawsOf, hunt } from "./hunt.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, effectOf, isWrong, loopsOf } from "./loops.js"
 import { changeLoops, type Rules } from "./mutate.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs } from "./settings.js"
 
 const effect = (kernel: Kernel) => effectOf(kernel, kernelMemories(kernel, 5), new Map(), "exact")
 
@@ -57,20 +57,18 @@ const faults: Readonly<Record<string, Rules>> = {
   },
 }
 
-test.each(Object.keys(faults))("planted: %s", (name) => {
-  let program = 0
-  const finds = (c: BinsCase) =>
+const draw = drawsOf(binsCases)
+
+test.each(Object.keys(faults))("planted: %s", (name) =>
+  hunt("bins", name, draw, (c, n) =>
     withTable(() => {
-      program++
       const { kernel, scheduled } = drawBins(c)
       const made = loopsOf(kernel, scheduled)
-      const wrong = typeof made === "string" ? undefined : changeLoops(made.tiled, faults[name]!, program % 3)
-      return wrong === undefined || !isWrong(effect(kernel), wrong, new Map(), 5)
-    })
-  const found = fc.check(fc.property(binsCases, finds), { seed, numRuns: 200, endOnFailure: true })
-  expect(found.failed).toBe(true)
-  foundBy("bins", name, program)
-})
+      const wrong = typeof made === "string" ? undefined : changeLoops(made.tiled, faults[name]!, n % 3)
+      return wrong && isWrong(effect(kernel), wrong, new Map(), 5)
+    }),
+  ),
+)
 
 test("only sums of integers whose elements count at one place each are taken so", () => {
   withTable(() => {

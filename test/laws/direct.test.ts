@@ -1,5 +1,3 @@
-/** Random products of few rows, whose weights go from memory straight into fragments: their loops store what the kernels store. */
-import fc from "fast-check"
 import { expect, test } from "vitest"
 import { apply, literal, withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
@@ -10,9 +8,10 @@ import { firstPossible } from "../../compiler/schedule/fallbacks.js"
 import { cudaTarget, targetFor } from "../../compiler/targets/target.js"
 import { type FormatShape, formatMemories, formatProduct } from "../support/format-products.js"
 import { buildDirect, type DirectProduct, type DirectRecipe, directRecipes } from "./direct.js"
+import { drawsOf, huntChanges } from "./hunt.js"
 import { early, effectOf, isWrong, loopsOf, runLoops, wrongEffect } from "./loops.js"
-import { type Change, unseen } from "./mutate.js"
-import { law, patience, runs, seed } from "./settings.js"
+import type { Change } from "./mutate.js"
+import { law, patience, runs } from "./settings.js"
 
 const options = { maxGroups: 65536, sharedBytes: 1 << 20 }
 const symbols = new Map<string, number>()
@@ -86,7 +85,7 @@ test(
       const effect = effectsOf(made, recipe.seed)
       return { loops: loops.tiled, isWrong: (faulty: LoopKernel) => isWrong(effect, faulty, symbols, recipe.seed) }
     }
-    expect(unseen(faults, fc.sample(directRecipes, { seed, numRuns: 40 }), tried)).toEqual([])
+    huntChanges("direct", faults, drawsOf(directRecipes), tried)
   },
   patience,
 )

@@ -1,5 +1,3 @@
-/** Random contractions by matrix units, under random schedules: their loops store what the kernels store. */
-import fc from "fast-check"
 import { expect, test } from "vitest"
 import { writeElement } from "../../compiler/interpret/memory.js"
 import { apply, literal, withTable } from "../../compiler/ir/expression.js"
@@ -11,10 +9,11 @@ import { verifyLoop } from "../../compiler/ir/verify/loop.js"
 import { firstPossible } from "../../compiler/schedule/fallbacks.js"
 import { cudaTarget, targetFor } from "../../compiler/targets/target.js"
 import { buildContraction, type ContractionRecipe, contractionMemories, contractionRecipes } from "./fragments.js"
+import { drawsOf, huntChanges } from "./hunt.js"
 import { early, effectOf, isWrong, loopsOf, runLoops, wrongEffect } from "./loops.js"
-import { type Change, unseen } from "./mutate.js"
+import type { Change } from "./mutate.js"
 import { product } from "./product.js"
-import { law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs } from "./settings.js"
 
 const counts = new Map<string, number>()
 const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
@@ -147,7 +146,7 @@ test(
       const effect = effectOf(made.kernel, contractionMemories(made, recipe.seed), symbols, "exact")
       return { loops: loops.tiled, isWrong: (faulty: LoopKernel) => isWrong(effect, faulty, symbols, recipe.seed) }
     }
-    expect(unseen(faults, fc.sample(contractionRecipes, { seed, numRuns: 60 }), tried)).toEqual([])
+    huntChanges("matrix units", faults, drawsOf(contractionRecipes), tried)
   },
   patience,
 )

@@ -1,5 +1,3 @@
-/** merge-folds: a kernel whose folds were merged stores what it stored before, into memory that lies as it lay; wrong merges are found. */
-import fc from "fast-check"
 import { expect, test } from "vitest"
 import { interpretKernel } from "../../compiler/interpret/kernel.js"
 import { add, apply, literal, load, reduce, variable, withTable } from "../../compiler/ir/expression.js"
@@ -11,9 +9,10 @@ import { loadedIn } from "../../compiler/ir/query.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { merged } from "../../compiler/kernel/merge-folds.js"
 import { Choices, decisions } from "./choices.js"
+import { drawsOf, hunt } from "./hunt.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { copied, effectOf, LawBroken, wrongEffect } from "./loops.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs } from "./settings.js"
 
 /** A sum over two to four axes of products of two or three buffers, whose axes mostly lie in one order, or are counted through. */
 function kernelFrom(numbers: readonly number[]): Kernel {
@@ -111,21 +110,19 @@ const faults: Readonly<Record<string, (made: Kernel) => Kernel>> = {
 const shorter = (x: Expression): Expression =>
   x.kind === "reduce" && x.extent.kind === "literal" ? reduce(x.axis, literal(x.extent.value - 1), x.monoid, x.lift) : x
 
-test.each(Object.keys(faults))("planted: %s", (name) => {
-  let program = 0
-  const finds = (numbers: readonly number[]) =>
+const draw = drawsOf(decisions(24, 24))
+
+test.each(Object.keys(faults))("planted: %s", (name) =>
+  hunt("merged folds", name, draw, (numbers) =>
     withTable(() => {
-      program++
       const kernel = kernelFrom(numbers)
       const made = merged(kernel)
-      if (made === kernel) return true
+      if (made === kernel) return undefined
       try {
-        return wrongKernel(kernel, faults[name]!(made)) === undefined
+        return wrongKernel(kernel, faults[name]!(made)) !== undefined
       } catch {
-        return false
+        return true
       }
-    })
-  const found = fc.check(fc.property(decisions(24, 24), finds), { seed, numRuns: 300, endOnFailure: true })
-  expect(found.failed).toBe(true)
-  foundBy("merged folds", name, program)
-})
+    }),
+  ),
+)

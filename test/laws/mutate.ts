@@ -5,7 +5,7 @@
  *
  * Undefined when there is no such place: then there is nothing to find. Or all of a kind at once, where one alone would not be seen.
  */
-import { operands, rebuild, withTable } from "../../compiler/ir/expression.js"
+import { operands, rebuild } from "../../compiler/ir/expression.js"
 import type { Item, Kernel } from "../../compiler/ir/kernel.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
 import { withBodies, withExpressions } from "../../compiler/ir/loop-visit.js"
@@ -87,28 +87,4 @@ export function changedEverywhere(loops: LoopKernel, change: Change): LoopKernel
       return made === undefined ? [] : [withBodies(made, visit)]
     })
   return { ...loops, body: visit(loops.body) }
-}
-
-/** Loops, and whether others in their place do something else. */
-export interface Tried {
-  readonly loops: LoopKernel
-  readonly isWrong: (loops: LoopKernel) => boolean
-}
-
-/** The names of the changes that no recipe's loops show: each is made wherever it applies. */
-export function unseen<R>(
-  changes: Readonly<Record<string, Change>>,
-  recipes: readonly R[],
-  tried: (recipe: R) => Tried | undefined,
-): readonly string[] {
-  const left = new Set(Object.keys(changes))
-  for (const recipe of recipes) {
-    if (left.size === 0) break
-    withTable(() => {
-      const made = tried(recipe)
-      if (made === undefined) return
-      for (const name of left) if (made.isWrong(changedEverywhere(made.loops, changes[name]!))) left.delete(name)
-    })
-  }
-  return [...left]
 }

@@ -1,5 +1,3 @@
-/** Random online folds by matrix units, under random schedules: their loops store what the kernels store, as far as rounded weights allow. */
-import fc from "fast-check"
 import { expect, test } from "vitest"
 import { withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel, Statement } from "../../compiler/ir/loop.js"
@@ -10,10 +8,11 @@ import { nodesOf } from "../../compiler/ir/query.js"
 import { proveAccesses } from "../../compiler/ir/verify/accesses.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { drawsOf, huntChanges } from "./hunt.js"
 import { type Effect, effectOf, loopsOf, runLoops } from "./loops.js"
-import { type Change, unseen } from "./mutate.js"
+import type { Change } from "./mutate.js"
 import { buildOnline, type OnlineRecipe, onlineMemories, onlineRecipes, wrongOnline } from "./online-fragments.js"
-import { law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs } from "./settings.js"
 
 const counts = new Map<string, number>()
 const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
@@ -122,7 +121,7 @@ test(
         verifyLoop(loops).length > 0 || isWrong(effect, loops, symbols, recipe.seed)
       return { loops: stages.tiled, isWrong: isFound }
     }
-    expect(unseen(faults, fc.sample(onlineRecipes, { seed, numRuns: 60 }), tried)).toEqual([])
+    huntChanges("online fragments", faults, drawsOf(onlineRecipes), tried)
   },
   patience,
 )

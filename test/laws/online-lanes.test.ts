@@ -11,11 +11,12 @@ import { available } from "../devices/conformance.js"
 import { wasmEmit, webgpuEmitter } from "./emitters.js"
 import { laneFaults } from "./faults-lanes.js"
 import { buildFolds, type FoldRecipe, foldRecipes, foldSymbols } from "./folds.js"
+import { drawsOf, hunt } from "./hunt.js"
 import { type Emit, type Job, jobOf, runJobs } from "./jobs.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, type Effect, effectOf, isWrong, loopsOf, type Stages } from "./loops.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs, seed } from "./settings.js"
 
 const webgpu = await available("webgpu", () => createWebgpuDevice())
 const cases = fc.record({ recipe: foldRecipes, schedule: scheduleNumbers })
@@ -114,7 +115,7 @@ describe("on devices", () => {
 })
 
 describe("planted faults", () => {
-  const all = fc.sample(cases, { seed, numRuns: runs(1000) })
+  const draw = drawsOf(cases)
   interface Sample {
     readonly effect: Effect
     readonly stages: Stages
@@ -122,15 +123,15 @@ describe("planted faults", () => {
   }
   /** Made once for all faults. */
   const samples = new Map<number, Sample | undefined>()
-  const sampleOf = (n: number): Sample | undefined => {
+  const sampleOf = (c: Case, n: number): Sample | undefined => {
     if (samples.has(n)) return samples.get(n)
-    const of = drawn(all[n]!)
+    const of = drawn(c)
     const stages = of && loopsOf(of.kernel, of.scheduled)
     const made =
       of === undefined || stages === undefined || typeof stages === "string"
         ? undefined
         : {
-            effect: effectOf(of.kernel, kernelMemories(of.kernel, all[n]!.recipe.seed), of.symbols, of.regime),
+            effect: effectOf(of.kernel, kernelMemories(of.kernel, c.recipe.seed), of.symbols, of.regime),
             stages,
             symbols: of.symbols,
           }
@@ -139,22 +140,17 @@ describe("planted faults", () => {
   }
 
   test.each(Object.keys(laneFaults))("%s", (name) =>
-    withTable(() => {
-      let places = 0
-      for (let n = 0; n < all.length; n++) {
-        const sample = sampleOf(n)
-        if (sample === undefined) continue
+    withTable(() =>
+      hunt("online lanes", name, draw, (c, n) => {
+        const sample = sampleOf(c, n)
+        if (sample === undefined) return undefined
         const { tiled } = sample.stages
         const changed = laneFaults[name]!(tiled, n % 4) ?? laneFaults[name]!(tiled, 0)
-        if (changed === undefined) continue
-        places++
-        if (!isWrong(sample.effect, changed, sample.symbols, n)) continue
+        if (changed === undefined) return undefined
+        if (!isWrong(sample.effect, changed, sample.symbols, n)) return false
         expect(isWrong(sample.effect, tiled, sample.symbols, n)).toBe(false)
-        console.log(`${name}: ${n + 1}, place ${places}`)
-        foundBy("online lanes", name, n + 1)
-        return
-      }
-      expect.fail(`not found by ${all.length} kernels, ${places} of which have a place for it; WEFT_SEED=${seed}`)
-    }),
+        return true
+      }),
+    ),
   )
 })

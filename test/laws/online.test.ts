@@ -8,13 +8,14 @@ import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
 import { execute, fuseProgram, simplified } from "./execute.js"
 import { changeTensors, hoistFaults, loopFaultsOnline, onlineFaults } from "./faults-online.js"
 import { buildProgram, type LawProgram, nodesOf, type Recipe, recipes, rootsOf } from "./generate.js"
+import { drawsOf, hunt } from "./hunt.js"
 import { cutLimits } from "./limits.js"
 import { effectOf, isWrong, LawBroken, loopsOf } from "./loops.js"
 import { checkKernels, checkTiling, meaning } from "./meaning.js"
 import { changeLoops } from "./mutate.js"
 import { dependentRecipes, hoisted, withOnlineFolds, withRoots } from "./online.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs } from "./settings.js"
 import { difference } from "./tolerance.js"
 
 function sameMeaning(before: LawProgram, after: LawProgram): void {
@@ -91,26 +92,11 @@ describe("kernels and loops", () => {
 })
 
 describe("planted faults", () => {
-  const drawn = fc.sample(fc.record({ recipe: dependentRecipes(), schedule: scheduleNumbers }), {
-    seed,
-    numRuns: runs(500),
-  })
+  const draw = drawsOf(fc.record({ recipe: dependentRecipes(), schedule: scheduleNumbers }))
 
   /** `see` answers undefined where the program has no place for the fault. */
-  function hunt(law: string, name: string, see: (p: LawProgram, n: number) => boolean | undefined): void {
-    let places = 0
-    const found = drawn.findIndex(({ recipe }, n) =>
-      withTable(() => {
-        const seen = see(buildProgram(recipe), n)
-        if (seen !== undefined) places++
-        return seen === true
-      }),
-    )
-    expect(found, `not found by ${drawn.length} programs, ${places} with a place; WEFT_SEED=${seed}`).toBeGreaterThan(
-      -1,
-    )
-    foundBy(law, name, found + 1)
-  }
+  const plant = (law: string, name: string, see: (p: LawProgram, n: number) => boolean | undefined): void =>
+    hunt(law, name, draw, ({ recipe }, n) => withTable(() => see(buildProgram(recipe), n)))
 
   const isSeen = (before: LawProgram, after: LawProgram): boolean => {
     try {
@@ -122,26 +108,26 @@ describe("planted faults", () => {
   }
 
   test.each(Object.keys(hoistFaults))("hoist: %s", (name) =>
-    hunt("hoist", name, (p, n) => {
+    plant("hoist", name, (p, n) => {
       const changed = changeTensors(rootsOf(simplified(p)), hoistFaults[name]!, n % 3)
       return changed && isSeen(p, withRoots(p, changed))
     }),
   )
 
   test.each(Object.keys(onlineFaults))("online: %s", (name) =>
-    hunt("online", name, (p, n) => {
+    plant("online", name, (p, n) => {
       const changed = changeTensors(rootsOf(withOnlineFolds(p)), onlineFaults[name]!, n % 3)
       return changed && isSeen(p, withRoots(p, changed))
     }),
   )
 
   test.each(Object.keys(loopFaultsOnline))("loops: %s", (name) =>
-    hunt("loops of online folds", name, (p, n) => {
+    plant("loops of online folds", name, (p, n) => {
       let seen: boolean | undefined
       let turn = 0
       execute(fuseProgram(withOnlineFolds(p)), p, (kernel, buffers) => {
         const effect = effectOf(kernel, buffers, p.values, "analytic")
-        const loops = loopsOf(kernel, drawSchedule(kernel, drawn[n]!.schedule, turn++))
+        const loops = loopsOf(kernel, drawSchedule(kernel, draw(n).schedule, turn++))
         const changed = typeof loops === "string" ? undefined : changeLoops(loops.tiled, loopFaultsOnline[name]!, n % 3)
         if (changed !== undefined) seen = seen === true || isWrong(effect, changed, p.values, n)
       })

@@ -4,22 +4,18 @@
  *   const pool = poolOf(recipes(), 100, (recipe) => buildProgram(recipe))
  *   pool.law("plan", (program) => checkPlan(program, "wasm"))       each program in the table in which it was made
  *   pool.hunt("plans", "stale slot", (program) => …)                programs until a planted fault is seen
- *
- * The number of programs is about three times what the slowest planted fault takes; the table in test/README.md has them.
  */
 import fc from "fast-check"
 import { sameTable, withTable } from "../../compiler/ir/expression.js"
-import { broken, foundBy, runs, seed } from "./settings.js"
+import { drawsOf, hunt } from "./hunt.js"
+import { broken, runs, seed } from "./settings.js"
 
 export interface Pool<Case, Made> {
   /** Checks what holds of the first `count` cases, all when left out; a failure is shrunk and printed with the seed. */
   readonly law: (name: string, holds: (made: Made) => void, describe?: (c: Case) => string, count?: number) => void
-  /** Goes on until `see` is true; it is undefined where there is no place for the fault. @throws when no case finds it. */
+  /** As `hunt` does, with what is made of a case. */
   readonly hunt: (law: string, fault: string, see: (made: Made, n: number) => boolean | undefined) => void
 }
-
-/** Cases that planted faults may take beyond those of the laws. */
-const hunted = 5
 
 /** @param count cases of a normal run; `make` is called inside of the table of its case */
 export function poolOf<Case, Made>(
@@ -27,7 +23,7 @@ export function poolOf<Case, Made>(
   count: number,
   make: (c: Case) => Made,
 ): Pool<Case, Made> {
-  const drawn = fc.sample(arbitrary, { seed, numRuns: hunted * Math.max(runs(count), count) })
+  const draw = drawsOf(arbitrary)
   const known = new Map<number, <T>(body: (made: Made) => T) => T>()
 
   /** Runs `body` on what is made of the n-th case, in its table. */
@@ -35,7 +31,7 @@ export function poolOf<Case, Made>(
     let enter = known.get(n)
     if (enter === undefined) {
       enter = withTable(() => {
-        const [again, made] = [sameTable(), make(drawn[n]!)]
+        const [again, made] = [sameTable(), make(draw(n))]
         return (b) => again(() => b(made))
       })
       known.set(n, enter)
@@ -51,22 +47,10 @@ export function poolOf<Case, Made>(
           within(n, holds)
         } catch (error) {
           const alone = fc.property(arbitrary, (c) => withTable(() => holds(make(c))))
-          broken(name, alone, { program: n + 1, path: `${n}`, value: drawn[n]!, error }, describe)
+          broken(name, alone, { program: n + 1, path: `${n}`, value: draw(n), error }, describe)
         }
       }
     },
-    hunt(law, fault, see) {
-      let places = 0
-      for (let n = 0; n < drawn.length; n++) {
-        const seen = within(n, (made) => see(made, n))
-        if (seen !== undefined) places++
-        if (seen !== true) continue
-        foundBy(law, fault, n + 1)
-        return
-      }
-      throw new Error(
-        `'${fault}' is not found by ${drawn.length} programs, ${places} of which have a place for it; WEFT_SEED=${seed}`,
-      )
-    },
+    hunt: (law, fault, see) => hunt(law, fault, draw, (_, n) => within(n, (made) => see(made, n))),
   }
 }

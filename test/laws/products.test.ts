@@ -21,10 +21,11 @@ import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
 import { mergeLoads } from "../../compiler/loop/merge-loads.js"
 import { Choices, decisions, scrambled } from "./choices.js"
 import { fragmentFaults } from "./faults-fragments.js"
+import { hunt } from "./hunt.js"
 import { changeLoops } from "./mutate.js"
 import { productKernel } from "./product-loops.js"
 import { drawProduct, type Product } from "./products.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs, seed } from "./settings.js"
 
 interface Given {
   readonly a: Dense
@@ -135,24 +136,11 @@ const isFound = (loops: LoopKernel, { p, given }: (typeof samples)[number], orde
   }
 }
 
-/** Programs after which a fault counts as one that nobody would find. */
-const enough = 200
-
-function hunt(fault: string, change: (p: Product, i: number) => LoopKernel | undefined): void {
-  for (let i = 0; i < enough; i++) {
-    const sample = sampleOf(i)
-    const changed = change(sample.p, i)
-    if (changed === undefined || !isFound(changed, sample, 1 + i)) continue
-    foundBy("fragments", fault, i)
-    return
-  }
-  expect.fail(`${fault} is not found in ${enough} products, WEFT_SEED=${seed}`)
-}
-
 test.each(Object.keys(fragmentFaults))("planted: %s", { timeout: patience }, (name) => {
-  hunt(name, (p, i) => {
-    const at = (n: number) => changeLoops(productKernel(p), fragmentFaults[name]!, n)
-    return at(i % 3) ?? at(0)
+  hunt("fragments", name, sampleOf, (sample, i) => {
+    const at = (n: number) => changeLoops(productKernel(sample.p), fragmentFaults[name]!, n)
+    const changed = at(i % 3) ?? at(0)
+    return changed && isFound(changed, sample, 1 + i)
   })
 })
 

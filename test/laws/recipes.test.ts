@@ -7,8 +7,9 @@ import { type Recipe, type RecipeName, recipeOf, recipes } from "../../compiler/
 import { instantiate, numbered } from "../../compiler/ir/terms.js"
 import { Choices } from "./choices.js"
 import { recipeFaults } from "./faults-online.js"
+import { drawsOf, hunt } from "./hunt.js"
 import { type Algebra, algebraOf, inTwoPasses, type Row, wrongElement } from "./recipe-algebra.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience } from "./settings.js"
 
 /** Numbers whose sizes matter to one another: `double` alone draws bits, so that most of its numbers are as good as 0 and move no pivot. */
 const between = (least: number, most: number) =>
@@ -101,38 +102,35 @@ describe.each(names)("%s", (name) => {
       })
     }))
 
-  /** The first row that elements of a score change when they come in between, whatever their values; -1: none. */
-  const changedBy = (absent: number): number => {
-    const algebra = algebraOf(recipe, channels)
-    const drawn = fc.sample(cases(recipe, channels), { seed, numRuns: runs(300) })
-    return drawn.findIndex(({ row, numbers }) => {
-      const choose = new Choices(numbers)
-      const others = (): Row =>
-        choose.chance(40) ? [[absent, ...Array<number>(channels).fill(choose.below(9) - 4)]] : []
-      const among = [...others(), ...row.flatMap((x) => [x, ...others()])]
-      const folded = (of: Row) => of.reduce((e, x) => algebra.append(e, x), algebra.identity)
-      const [found, without] = [folded(among), folded(row)]
-      return without.some((x, i) => x !== found[i] && !(Number.isNaN(x) && Number.isNaN(found[i]!)))
-    })
+  const draw = drawsOf(cases(recipe, channels))
+  const algebra = withTable(() => algebraOf(recipe, channels))
+
+  /** Whether elements of a score change a row when they come in between, whatever their values. */
+  const isChangedBy = (absent: number, { row, numbers }: ReturnType<typeof draw>): boolean => {
+    const choose = new Choices(numbers)
+    const others = (): Row =>
+      choose.chance(40) ? [[absent, ...Array<number>(channels).fill(choose.below(9) - 4)]] : []
+    const among = [...others(), ...row.flatMap((x) => [x, ...others()])]
+    const folded = (of: Row) => of.reduce((e, x) => algebra.append(e, x), algebra.identity)
+    const [found, without] = [folded(among), folded(row)]
+    return without.some((x, i) => x !== found[i] && !(Number.isNaN(x) && Number.isNaN(found[i]!)))
   }
 
   test.skipIf(recipe.absent === undefined)("a score that is absent moves no pivot and weighs nothing", () =>
-    withTable(() => expect(changedBy(recipe.absent!), `WEFT_SEED=${seed}`).toBe(-1)),
+    law(`absent in ${name}`, cases(recipe, channels), 300, (c) => expect(isChangedBy(recipe.absent!, c)).toBe(false)),
   )
 
   test("fault: another score for the absent one", () =>
-    withTable(() => expect(changedBy(-3), `WEFT_SEED=${seed}`).toBeGreaterThanOrEqual(0)))
+    hunt(`recipe ${name}`, "another score for the absent one", draw, (c) => isChangedBy(-3, c)))
 
-  test.each(Object.keys(recipeFaults))("fault: %s", (fault) =>
-    withTable(() => {
-      const algebra = algebraOf(recipe, channels, recipeFaults[fault])
-      const drawn = fc.sample(cases(recipe, channels), { seed, numRuns: runs(2000) })
-      const found = drawn.findIndex(
-        ({ row, numbers }) =>
-          wrongElement(inChunks(algebra, row, numbers), inTwoPasses[name](row, channels)) !== undefined,
-      )
-      expect(found, `'${fault}' is not found by ${drawn.length} rows; WEFT_SEED=${seed}`).toBeGreaterThanOrEqual(0)
-      foundBy(`recipe ${name}`, fault, found + 1)
-    }),
-  )
+  test.each(Object.keys(recipeFaults))("fault: %s", (fault) => {
+    const faulty = withTable(() => algebraOf(recipe, channels, recipeFaults[fault]))
+    hunt(
+      `recipe ${name}`,
+      fault,
+      draw,
+      ({ row, numbers }) =>
+        wrongElement(inChunks(faulty, row, numbers), inTwoPasses[name](row, channels)) !== undefined,
+    )
+  })
 })

@@ -4,7 +4,6 @@
  *   WEFT_RUNS=0.1 npx vitest run test/laws     a tenth of the programs
  *   WEFT_SEED=1234 npx vitest run test/laws    the programs of an earlier run, whose seed it has printed
  */
-import { appendFileSync } from "node:fs"
 import fc from "fast-check"
 
 /** `support/run.ts` draws one for all processes of a run. */
@@ -14,12 +13,6 @@ export const seed = Number(process.env.WEFT_SEED ?? Date.now() & 0x7fffffff)
 export const long = process.env.WEFT_LONG === "1"
 
 export const runs = (normal: number): number => Math.max(1, Math.round(normal * Number(process.env.WEFT_RUNS ?? 1)))
-
-/** Writes down which program found a planted fault, for scripts/planted-faults.mjs. */
-export function foundBy(law: string, fault: string, program: number): void {
-  const file = process.env.WEFT_FAULTS
-  if (file !== undefined) appendFileSync(file, `${JSON.stringify({ law, fault, program, seed })}\n`)
-}
 
 /** Milliseconds that a test may take, on a machine several times slower and in use: more programs, more time. */
 export const patience = 900_000 * Math.max(1, Number(process.env.WEFT_RUNS ?? 1))

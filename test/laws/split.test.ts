@@ -18,12 +18,13 @@ import { type Compiled, execute, found, fuseProgram, poisoned } from "./execute.
 import { splitFaults } from "./faults-split.js"
 import { buildFolds, foldRecipes, foldSymbols } from "./folds.js"
 import { buildProgram, recipes } from "./generate.js"
+import { drawsOf, hunt } from "./hunt.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, copied, type Effect, effectOf, LawBroken, wrongEffect } from "./loops.js"
 import { agree, meaning } from "./meaning.js"
 import { dependentRecipes, withOnlineFolds } from "./online.js"
 import { drawSchedule, scheduleNumbers } from "./schedules.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs } from "./settings.js"
 
 /** A fold of a few elements is long already. */
 const limits: fc.Arbitrary<SplitLimits> = fc.record({
@@ -168,24 +169,20 @@ describe("meaning", () => {
 })
 
 describe("planted faults", () => {
-  const drawn = fc.sample(cases, { seed, numRuns: runs(1000) })
+  const draw = drawsOf(cases)
 
-  test.each(Object.keys(splitFaults))("%s", (name) => {
-    let places = 0
-    const seen = drawn.findIndex((c) =>
+  test.each(Object.keys(splitFaults))("%s", (name) =>
+    hunt("split", name, draw, (c) =>
       withTable(() => {
         const split = splitOf(c)
         const steps = split && splitFaults[name]!(split.steps)
-        if (split === undefined || steps === undefined) return false
-        places++
+        if (split === undefined || steps === undefined) return undefined
         try {
           return runSteps({ ...split, steps }, () => {}) !== undefined
         } catch {
           return true
         }
       }),
-    )
-    expect(seen, `not found by ${drawn.length} kernels, ${places} with a place; WEFT_SEED=${seed}`).toBeGreaterThan(-1)
-    foundBy("split", name, seen + 1)
-  })
+    ),
+  )
 })

@@ -3,18 +3,18 @@ import fc from "fast-check"
 import { expect, test } from "vitest"
 import { apply, component, literal, load, reduce, variable, withTable } from "../../compiler/ir/expression.js"
 import type { Kernel, KernelBuffer, Store } from "../../compiler/ir/kernel.js"
-import type { LoopKernel } from "../../compiler/ir/loop.js"
 import { argmax, type Monoid, max, sum, top } from "../../compiler/ir/monoid.js"
 import type { Expression, Reduce } from "../../compiler/ir/nodes.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import type { StoreSchedule } from "../../compiler/ir/schedule.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { Choices } from "./choices.js"
+import { drawsOf, hunt } from "./hunt.js"
 import { kernelMemories } from "./kernel-memories.js"
 import { checkLoops, effectOf, isWrong, loopsOf } from "./loops.js"
 import { changeLoops, type Rules } from "./mutate.js"
 import { drawSchedule, foldedAxes, scheduleNumbers } from "./schedules.js"
-import { foundBy, law, patience, runs, seed } from "./settings.js"
+import { law, patience, runs } from "./settings.js"
 
 const cases = fc.record({ numbers: scheduleNumbers, schedule: scheduleNumbers })
 type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
@@ -133,22 +133,17 @@ const faults: Readonly<Record<string, Rules>> = {
   },
 }
 
-test.each(Object.keys(faults))("planted: %s", (name) => {
-  let program = 0
-  const finds = (c: Case) =>
+const draw = drawsOf(cases)
+
+test.each(Object.keys(faults))("planted: %s", (name) =>
+  hunt("stores together", name, draw, (c, n) =>
     withTable(() => {
-      program++
       const { kernel, scheduled } = drawn(c)
       const made = loopsOf(kernel, scheduled)
-      const wrong: LoopKernel | undefined =
-        typeof made === "string"
-          ? undefined
-          : changeLoops(made.tiled, faults[name]!, c.schedule[0] === undefined ? 0 : c.schedule[0] % 3)
-      if (wrong === undefined) return true
+      const wrong = typeof made === "string" ? undefined : changeLoops(made.tiled, faults[name]!, n % 3)
+      if (wrong === undefined) return undefined
       const effect = effectOf(kernel, kernelMemories(kernel, 5), new Map(), "exact")
-      return !isWrong(effect, wrong, new Map(), 5)
-    })
-  const found = fc.check(fc.property(cases, finds), { seed, numRuns: 400, endOnFailure: true })
-  expect(found.failed).toBe(true)
-  foundBy("stores together", name, program)
-})
+      return isWrong(effect, wrong, new Map(), 5)
+    }),
+  ),
+)
