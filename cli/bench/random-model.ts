@@ -114,7 +114,9 @@ function randomBlock(seed: number, row: number): Uint8Array {
     state ^= state << 5
     values[i] = mean + most * ((state >>> 0) / 2 ** 31 - 1)
   }
-  return new Uint8Array(Uint16Array.from(words, (bits) => (bits + 0x8000) >>> 16).buffer)
+  const halves = new Uint16Array(blockElements)
+  for (let i = 0; i < blockElements; i++) halves[i] = (words[i]! + 0x8000) >>> 16
+  return new Uint8Array(halves.buffer)
 }
 
 /** FNV-1a of the name's characters. */

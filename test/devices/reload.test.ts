@@ -69,7 +69,7 @@ for (const kind of ["wasm", "webgpu"] as const) {
       const { artifact } = compileProgram(configured, "stateful", { target: kind, chunk: 5, storage: () => "f32" })
       const file = join(folder, `${kind}.json`)
       writeFileSync(file, JSON.stringify(artifact))
-      const rounds = Math.max(16, runs(16))
+      const rounds = Math.max(12, runs(12))
       const { stdout } = await promisify(execFile)(
         process.execPath,
         ["--expose-gc", "--input-type=module", "--eval", program],

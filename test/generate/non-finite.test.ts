@@ -7,6 +7,7 @@ import type { DeviceName } from "../../cli/device.js"
 import { load } from "../../cli/node.js"
 import { readHeader } from "../../runtime/weights/safetensors.js"
 import { memorySource } from "../../runtime/weights/source.js"
+import { long, seed } from "../laws/settings.js"
 import { goldenFolder } from "../support/goldens.js"
 import { present, refusal } from "./model.js"
 
@@ -24,7 +25,8 @@ const parts = [
 ] as const
 
 describe.each<DeviceName>(["wasm", "webgpu"])("%s", (device) => {
-  test.each(parts)("NaN in %s", async (_, suffix) => {
+  // A software adapter takes seconds for the kernels of a model: one of the parts by the seed of the run.
+  test.each(long || device === "wasm" ? parts : [parts[seed % parts.length]!])("NaN in %s", async (_, suffix) => {
     if (!(await present(device))) return
     const bytes = new Uint8Array(await readFile(join(goldenFolder("qwen3-moe"), "model.safetensors")))
     const { tensors } = await readHeader(memorySource("model.safetensors", bytes))

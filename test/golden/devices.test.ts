@@ -29,7 +29,10 @@ describe.each(["wasm", "webgpu"] as const)("golden logits and tokens on %s", (ki
     await golden.checkpoint.close()
   })
 
-  test.skipIf(!present[kind]).each(long || kind === "wasm" ? longGoldens : [longGoldens[seed % 2]!])(
+  // A software adapter takes ten seconds for one: it has one of them in every other run.
+  test
+    .skipIf(!present[kind])
+    .each(long || kind === "wasm" ? longGoldens : longGoldens.filter((_, i) => i === seed % 4))(
     "$name: all at once, and from $from on in pieces of 1, 7 and 32",
     async (long) => {
       const golden = await loadGolden(long.name)
