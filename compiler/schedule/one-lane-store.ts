@@ -4,6 +4,8 @@
  *   y[s, o] = sum_{k}(x[s, k] · w[o, k])   →   { s: { block: …, perThread: 4 }, o: { block: …, perThread: 2 } }, k by vectors
  *   y[o]    = sum_{k}(x[k] · w[o, k])      →   { o: { block: … } }, k by vectors, of halves by as many as come in one load
  *
+ *   rows of words   y[s, o] = sum_{g}(a[o, g] · sum_{l < 4}(dot2(w[o, g, l], x[s, g, l])))   →   { s: { perThread: 8 }, o: { vector: 4 } }
+ *
  * Registers go first to rows and columns that save loads, then to several vectors of the folded axis, so that what is read once is read in
  * order. Operands that many points of a block read are staged once for all of them.
  */
@@ -15,6 +17,7 @@ import type { ScheduleTarget } from "../ir/machine.js"
 import type { Expression } from "../ir/nodes.js"
 import { leavesOf, ownLoads } from "../ir/query.js"
 import type { StoreSchedule } from "../ir/schedule.js"
+import type { Axis } from "../ir/tensor.js"
 import { registerTile, stagedRows } from "./one-lane.js"
 import { laneRules, storeRules } from "./rules.js"
 import {
@@ -27,7 +30,7 @@ import {
   sharedReads,
   tilesOf,
 } from "./store-draft.js"
-import { productsOfWords, streamsOfHalves } from "./vectors.js"
+import { productsOfWords, streamsOfHalves, sumsBesideOneAnother } from "./vectors.js"
 
 export function laneStore(
   store: Store,
@@ -39,17 +42,24 @@ export function laneStore(
   const draft = draftStore(store, kernel, machine, along)
   const { folds, reduce, tiles, inTurn } = draft
   const byVectors = Object.keys(reduce).length > 0
+  const last = store.axes.at(-1)
+  const longest = laneRules.wordsOfShortSum
+  const isAlone = inTurn === undefined && along.length === 0
+  const isBeside = isAlone && sumsBesideOneAnother(store, last, kernel, reduce, { vector, longest })
+  const beside = new Map(isBeside ? [[last.name, vector]] : [])
   let accumulators = accumulatorsFor(folds, registers)
   if (inTurn === undefined && folds.length > 0) {
     const shared = sharedReads(draft)
-    const steps = new Map([...tiles].map(([name, t]) => [name, t.vector] as const))
-    const saves = (a: (typeof store.axes)[number]) => shared(a) >= storeRules.readAgain
-    const rows = registerTile(folds, store.axes, steps, kernel, registers, saves)
+    const saves = (a: Axis) => shared(a) >= storeRules.readAgain
+    const isRow = last !== undefined && beside.has(last.name) && saves(last)
+    const steps = new Map([...tiles].map(([name, t]) => [name, beside.get(name) ?? t.vector] as const))
+    const rows = registerTile(folds, store.axes, steps, kernel, registers, (a) => isRow || saves(a), beside)
+    if (isRow || rows.size > 0) for (const [name, lanes] of beside) tiles.get(name)!.vector = lanes
     for (const [name, count] of rows) {
       tiles.get(name)!.perThread = count
       accumulators = Math.floor(accumulators / count)
     }
-    if (rows.size === 0) {
+    if (rows.size === 0 && !isRow) {
       for (const r of streamsOfHalves(folds, kernel, halves)) reduce[r.axis] = { vector: halves }
       besideOneAnother(draft)
     }

@@ -28,7 +28,10 @@ interface Operand {
   readonly cost: number
 }
 
-/** Registers by axis: 1 where an axis is not named. `steps` are the elements that a register along an axis has. */
+/**
+ * Registers by axis: 1 where an axis is not named. `steps` are the elements that a register along an axis has, `lanes` those of them whose products
+ * are vectors of their own.
+ */
 export function registerTile(
   folds: readonly Reduce[],
   axes: readonly Axis[],
@@ -36,13 +39,15 @@ export function registerTile(
   kernel: Kernel,
   accumulators: number,
   saves: (axis: Axis) => boolean,
+  lanes: ReadonlyMap<string, number> = new Map(),
 ): ReadonlyMap<string, number> {
   const leaves = leavesOf(folds)
   const operands = operandsOf(leaves, axes, kernel)
   const taken = new Map<string, number>()
   const loads = (more: ReadonlyMap<string, number>) => {
-    const product = axes.reduce((n, a) => n * (more.get(a.name) ?? 1), 1)
-    const cost = operands.reduce((n, o) => n + o.cost * [...o.axes].reduce((m, a) => m * (more.get(a) ?? 1), 1), 0)
+    const held = (axis: string) => (more.get(axis) ?? 1) * (lanes.get(axis) ?? 1)
+    const product = axes.reduce((n, a) => n * held(a.name), 1)
+    const cost = operands.reduce((n, o) => n + o.cost * [...o.axes].reduce((m, a) => m * held(a), 1), 0)
     return cost / product
   }
   for (let used = leaves.length; 2 * used <= accumulators; used *= 2) {

@@ -6,12 +6,13 @@
  *   y[s, o] = x[s] · b[o]        along o: x is constant, b and y are consecutive
  */
 
-import { literalExtent } from "../ir/dim.js"
+import { hinted, literalExtent } from "../ir/dim.js"
 import { freeVariables, literal } from "../ir/expression.js"
 import { bufferOf, type Kernel, type Store } from "../ir/kernel.js"
 import { packed } from "../ir/loop.js"
 import type { Load, LocalRead, Reduce } from "../ir/nodes.js"
 import { leavesOf, nodesOf, ownLoads } from "../ir/query.js"
+import type { ReductionTile } from "../ir/schedule.js"
 import type { Axis } from "../ir/tensor.js"
 import { stepsInside } from "../tile/values.js"
 import { flatten, lanesOf, type VectorAxis } from "../tile/vector.js"
@@ -65,6 +66,35 @@ export function streamsOfHalves(folds: readonly Reduce[], kernel: Kernel, width:
         (packed(bufferOf(kernel, l.buffer).storage) || isShared(l, r.axis, width, kernel)),
     )
   return leaves.every(streams) ? leaves : []
+}
+
+/**
+ * Whether what is stored side by side along the last axis sums up products of words, a vector for each: their sums are lanes of one vector, and what is
+ * made of them is made for all at once. What else is read need not lie side by side, for it is read once for each such vector. `longest`: products of
+ * words at most that one of these sums has.
+ */
+export function sumsBesideOneAnother(
+  store: Store,
+  last: Axis | undefined,
+  kernel: Kernel,
+  reduce: Readonly<Record<string, ReductionTile>>,
+  { vector: width, longest }: { readonly vector: number; readonly longest: number },
+): last is Axis {
+  const folds = nodesOf([store.value], "reduce")
+  const leaves = leavesOf(folds).filter((r) => productsOfWords(r) > 0)
+  if (last === undefined || width === 1 || leaves.length === 0 || !folds.every(addsUp)) return false
+  const extent = literalExtent(last.extent)
+  if (extent === undefined ? hinted(last.extent) < width : extent % width !== 0) return false
+  const isVector = (r: Reduce) =>
+    literalExtent(r.extent) === width && reduce[r.axis]?.vector === width && freeVariables(r).has(last.name)
+  const isShort = (r: Reduce) => {
+    const around = folds.filter((o) => nodesOf(o.lift, "reduce").includes(r))
+    const blocks = around.reduce((n, o) => n * (literalExtent(o.extent) ?? Number.POSITIVE_INFINITY), 1)
+    return around.length > 0 && blocks * width * productsOfWords(r) <= longest
+  }
+  const axis: VectorAxis = { name: last.name, base: literal(0), width }
+  const at = lanesOf(flatten(store.index, bufferOf(kernel, store.buffer).shape), axis)
+  return leaves.every((r) => isVector(r) && isShort(r)) && !stepsInside(store.value, last.name) && at?.kind === "step"
 }
 
 /** Products of words in one element of a fold: each is a vector of its own, so that so many fewer are worth taking at once. */

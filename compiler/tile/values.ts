@@ -103,13 +103,11 @@ function isOneVector(r: Reduce, scope: Scope, lowerer: Lowerer): boolean {
 /** Vectors along the own axes of reductions for each lane of the vector around them; what each folds to is a lane of its result. */
 function foldsOfLanes(group: readonly Reduce[], scope: Scope, lowerer: Lowerer): readonly Expression[] {
   const { name, base, width } = scope.vector!
-  const lanes = Array.from({ length: width }, (_, j) => {
-    const at = new Map([[name, add(base, literal(j))]])
-    const own = group.map((r) => substitute(r, at) as Reduce)
-    const lifts = wideLifts(own, { base: literal(0), width }, { ...scope, vector: undefined }, lowerer)
-    return named(lifts, scope.out, lowerer)
-  })
-  return group.map((r, i) => vector(lanes.map((lifts) => foldOfLanes(r, lifts[i]!, width)[0]!)))
+  const lanes = Array.from({ length: width }, (_, j) => new Map([[name, add(base, literal(j))]]))
+  const own = lanes.flatMap((at) => group.map((r) => substitute(r, at) as Reduce))
+  const wide = wideLifts(own, { base: literal(0), width }, { ...scope, vector: undefined }, lowerer)
+  const lifted = named(wide, scope.out, lowerer)
+  return group.map((r, i) => vector(lanes.map((_, j) => foldOfLanes(r, lifted[j * group.length + i]!, width)[0]!)))
 }
 
 /** Whether a reduction waits for another one that is to be computed first. */
