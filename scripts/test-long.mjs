@@ -1,5 +1,5 @@
 /**
- * `npm run test:long`: the tests with fifteen times the programs of each law (or WEFT_RUNS times), every golden through every interpreter, and
+ * `npm run test:long`: the tests with fifteen times the programs that each law names (or WEFT_RUNS times), every golden through every interpreter, and
  * whatever else a normal run leaves out. Words after `--` go to vitest.
  */
 import { spawnSync } from "node:child_process"

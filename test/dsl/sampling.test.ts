@@ -11,6 +11,7 @@ import { input, type Tensor } from "../../compiler/ir/tensor.js"
 import { createTracing } from "../../compiler/trace/trace.js"
 import { withTracing } from "../../dsl/attach.js"
 import { mix, samplingFields } from "../../dsl/sampling.js"
+import { runs } from "../laws/settings.js"
 
 interface Settings {
   readonly temperature: number
@@ -120,10 +121,10 @@ beforeAll(async () => {
 })
 
 describe("the filters and the draw", () => {
-  const runs = 60 * Number(process.env.WEFT_RUNS ?? 1)
+  const cases = runs(60)
   test.each([1, 2, 7, 64, 97, 1000])("%i tokens, smooth and with ties", (vocabulary) => {
     const choose = chooser(vocabulary)
-    for (let run = 0; run < runs; run++) {
+    for (let run = 0; run < cases; run++) {
       const seed = vocabulary * 10_000 + run
       const next = random(seed)
       const pick = <T>(values: readonly T[]): T => values[Math.floor(next() * values.length)]!
@@ -150,7 +151,7 @@ describe("the filters and the draw", () => {
 
   test.each([1, 4, 8])("digits of %i bits choose as digits of 2 bits do", (digitBits) => {
     const [narrow, wide] = [chooser(700), chooser(700, digitBits)]
-    for (let step = 0; step < runs / 10; step++) {
+    for (let step = 0; step < cases / 10; step++) {
       const next = random(step)
       // Ties that go on from part to part, and signs and sizes of all kinds.
       const logits = Array.from({ length: 700 }, () =>

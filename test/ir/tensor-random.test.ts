@@ -17,6 +17,7 @@ import { roundTo } from "../../compiler/ir/operations.js"
 import { topological } from "../../compiler/ir/tensor/walk.js"
 import * as ir from "../../compiler/ir/tensor.js"
 import { verifyTensor } from "../../compiler/ir/verify/tensor.js"
+import { runs } from "../laws/settings.js"
 
 type Point = ReadonlyMap<string, number>
 
@@ -303,7 +304,7 @@ test("the compiled interpreter agrees with the direct one to the bit, and its pr
         expect(bounded.every(held)).toBe(true)
       },
     ),
-    { numRuns: Number(process.env.WEFT_RUNS ?? 1) * 120 },
+    { numRuns: runs(120) },
   )
   const all: ir.Tensor["kind"][] = [
     "input",

@@ -12,9 +12,10 @@ import { JsonReader } from "../../runtime/weights/json.js"
 import { readHeader } from "../../runtime/weights/safetensors.js"
 import { type TensorData, writeSafetensors } from "../../runtime/weights/safetensors-writer.js"
 import { memorySource } from "../../runtime/weights/source.js"
+import { runs } from "../laws/settings.js"
 import { file, thrown, watched } from "./support.js"
 
-const numRuns = 300 * Number(process.env.WEFT_RUNS ?? 1)
+const numRuns = runs(300)
 
 const name = fc.oneof(
   fc.string({ unit: "binary", maxLength: 12 }).filter((text) => text !== "__metadata__"),
