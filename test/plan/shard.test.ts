@@ -104,7 +104,7 @@ describe("a table of 152 k rows, gathered from and contracted with, in bindings 
     return float[0]!
   }
 
-  test.skipIf(!present.webgpu)("logits on WebGPU are those of float64", async () => {
+  test.skipIf(!present.webgpu || !(long || seed % 2 === 1))("logits on WebGPU are those of float64", async () => {
     const device = await devices.webgpu()
     const options = { ...adapterOf(device), entries: ["logits"], bindingBytes: smallest, context: 16, chunk: 4, config }
     const { artifact } = await compileConfig("qwen3-0.6b", "webgpu", options)
