@@ -94,9 +94,10 @@ export function emitRows(
     steps === all &&
     nodesOf([value], "localRead").every((l) => common.has(homes.get(l.local)!)) &&
     [value, ...at.values()].every((x) => cells.every((c) => !freeVariables(x).has(c)))
-  // Folds of several stores name their axes as they like.
-  const alike = substitute(value, new Map(folded.map((a, i) => [a.name, variable(`folded ${i}`)])))
-  const key = `rows ${identity(alike)} ${folded.map((a) => literalExtent(a.extent))} ${[...at].map(([n, x]) => `${n} ${identity(x)}`)} ${[size, step, wanted.apart, of.terms]}`
+  // Stores name their axes as they like, folded ones and those of rows.
+  const folds = folded.map((a, i) => [a.name, variable(`folded ${i}`)] as const)
+  const alike = identity(substitute(value, new Map([...folds, ...at])))
+  const key = `rows ${alike} ${folded.map((a) => literalExtent(a.extent))} ${[size, step, wanted.apart, of.terms]}`
   const known = isCommon ? prologue.homes.get(key) : undefined
   if (known !== undefined) return { array: known.array!, stride, bring: undefined }
   const kind = { dtype: "f32", size, storage } as const
