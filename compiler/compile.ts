@@ -21,13 +21,14 @@ import {
   type Precision,
 } from "../runtime/artifact.js"
 import { WeftError } from "../runtime/errors.js"
+import { acrossFormat } from "../runtime/weights/formats/across.js"
 import type { Format } from "../runtime/weights/formats/format.js"
 import { wideFormat } from "../runtime/weights/formats/wide.js"
 import { compileKernels, passed, refuseProblems } from "./compile-kernels.js"
 import { sameTable, withTable } from "./ir/expression.js"
 import type { Kernel, Store } from "./ir/kernel.js"
 import type { Storage } from "./ir/loop.js"
-import type { AdapterFacts, BindingLimits, GatherLimits } from "./ir/machine.js"
+import type { AdapterFacts, BindingLimits, GatherLimits, Scales } from "./ir/machine.js"
 import type { Tensor } from "./ir/tensor.js"
 import { verifyTensor } from "./ir/verify/tensor.js"
 import { defaultCutLimits } from "./kernel/cuts.js"
@@ -112,7 +113,7 @@ export function compileProgram(given: Program, family: string, options: CompileO
     const bounds = boundsOf(target.bounds, program.facts ?? {}, asked)
 
     // Model → tensor programs.
-    const storage = target.wideNumbers === true ? wideStorage(options.storage) : options.storage
+    const storage = storageWith(target.scales, options.storage)
     const states = (spec: StateSpec) => stateStorage(spec, precision, target.tile)
     const traced = traceModel(program, { bounds, storage, states, choices: target.choices }, options.entries)
     const gather = options.gather === false ? undefined : (options.gather ?? target.gather)
@@ -224,11 +225,14 @@ function unread({ weights }: TracedModel, plan: Plan, ignore: readonly string[] 
   return names.length === 0 ? {} : { ignore: [...ignore, ...names] }
 }
 
-/** Storage with wide formats. */
-function wideStorage(storage: CompileOptions["storage"]): CompileOptions["storage"] {
+const held = { wide: wideFormat, across: acrossFormat } as const
+
+/** Storage with formats whose scales are held in some way. */
+function storageWith(scales: Scales | undefined, storage: CompileOptions["storage"]): CompileOptions["storage"] {
+  if (scales === undefined) return storage
   return (spec) => {
     const stored = storage(spec)
-    return typeof stored === "string" ? stored : wideFormat(stored)
+    return typeof stored === "string" ? stored : held[scales](stored)
   }
 }
 

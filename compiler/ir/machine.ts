@@ -20,11 +20,14 @@ export interface Machine extends BindingLimits {
   readonly narrow?: boolean
   /** Whether integers of 16 bits are multiplied by pairs, faster than numbers: `integer-sums.ts` rounds operands to such where results need not be exact. */
   readonly integers?: true
-  /** Whether numbers of 16 bits that weights in formats are scaled by are held in 32: `wide.ts` of the formats. */
-  readonly wideNumbers?: true
+  /** How the numbers are held that weights in formats are scaled by; as the formats say when left out. */
+  readonly scales?: Scales
   /** When long folds are split over blocks; never when left out. */
   readonly split?: SplitLimits
 }
+
+/** Numbers of 16 bits in 32 (`wide.ts` of the formats), or those of a column beside one another (`across.ts`). */
+export type Scales = "wide" | "across"
 
 /** What one kernel may bind. */
 export interface BindingLimits {

@@ -41,7 +41,7 @@ export const wasmMachine: Machine = {
   bounds: boundsOfAny,
   choices: {},
   // A half that stands alone takes ten instructions to widen, as many as the products of a block.
-  wideNumbers: true,
+  scales: "wide",
   // i32x4.dot_i16x8_s: eight products and four sums in one instruction.
   integers: true,
   // Rows. Four share what they load of a weight, as many as a register tile has. On WebAssembly by trials; no figures are on record.

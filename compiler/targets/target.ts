@@ -117,6 +117,8 @@ function withAtoms(target: Target, atoms: AtomTarget): Target {
     schedule: { ...target.schedule, atoms },
     bounds: boundsOfAtoms,
     gather: gatherOfAtoms,
+    // Where integers are parts of fragments neighbours read rows of scales; lanes that multiply by themselves read along them.
+    ...(atoms.terms === 2 ? { scales: "across" } : {}),
     tile: { ...target.tile, atomBytes: atoms.sharedBytes, atomTerms: atoms.terms ?? 2 },
     emit: cudaKernels({ sharedBytes, multiprocessors: atoms.cores }),
   }

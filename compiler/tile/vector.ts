@@ -77,9 +77,7 @@ export function lanesOf(
       if (b === undefined || b.kind === "step") return undefined
       return { kind: a.kind, base: sub(a.base, b.base) }
     case "mul":
-      // What is read of a group of several vectors' elements; of a group of one it is the counter, which says so itself.
-      if (divisor?.kind !== "literal" || divisor.value <= axis.width || !isNumberOfVector(x.args[0]!, axis))
-        return undefined
+      if (divisor?.kind !== "literal" || a.kind !== "same") return undefined
       return { kind: "same", base: mul(a.base, divisor) }
     case "floormod":
     case "floordiv":
@@ -94,14 +92,6 @@ export function lanesOf(
       return undefined
   }
 }
-
-const isNumberOfVector = (x: Expression, { name, width }: VectorAxis): boolean =>
-  x.kind === "operation" &&
-  x.operation === "floordiv" &&
-  x.args[0]!.kind === "variable" &&
-  x.args[0]!.name === name &&
-  x.args[1]!.kind === "literal" &&
-  x.args[1]!.value === width
 
 /** The flat row-major offset of an index, in elements. */
 export function flatten(index: readonly Expression[], shape: readonly number[]): Expression {

@@ -2,13 +2,15 @@
  * The bytes of an artifact's weights, out of the tensors that stand for them in a checkpoint.
  *
  *     F32, F16, BF16   as they are stored        F64   rounded to the nearest float32        BF16 as f16   where that is asked for
- *     a format         bytes of its planes, as the checkpoint gives them, or with wider numbers
+ *     a format         bytes of its planes, as the checkpoint gives them, with wider numbers, or with scales across
  */
 import type { Artifact, ArtifactModel, ArtifactWeight } from "../artifact.js"
 import { printable, WeftError } from "../errors.js"
 import type { Checkpoint, StoredTensor } from "./checkpoint.js"
 import { toFloat32 } from "./dtypes.js"
+import { acrossFormat, acrossReader } from "./formats/across.js"
 import { formatNamed } from "./formats/named.js"
+import type { RangeReader } from "./formats/plane-reader.js"
 import { wideFormat, wideReader } from "./formats/wide.js"
 import { findNames, type NameRules } from "./names.js"
 import { narrower } from "./narrow.js"
@@ -46,6 +48,7 @@ export function weightReader(
   narrows = false,
 ) {
   const narrowers = new Map<string, ReturnType<typeof narrower>>()
+  const turners = new Map<string, RangeReader>()
   return async (
     { tensor, storage, shape, format }: ArtifactWeight,
     offset: number,
@@ -55,9 +58,15 @@ export function weightReader(
     const found = tensors.get(tensor)
     if (found !== undefined && format !== undefined && found.dtype === format)
       return checkpoint.read(found, offset, length, into)
-    const narrow = found === undefined || format === undefined ? undefined : formatNamed(found.dtype)
-    if (narrow !== undefined && wideFormat(narrow).name === format)
-      return wideReader(narrow, shape, (from, bytes) => checkpoint.read(found!, from, bytes))(offset, length, into)
+    const known = found === undefined || format === undefined ? undefined : formatNamed(found.dtype)
+    const read: RangeReader = (...range) => checkpoint.read(found!, ...range)
+    if (known !== undefined && wideFormat(known).name === format)
+      return wideReader(known, shape, read)(offset, length, into)
+    if (known !== undefined && acrossFormat(known).name === format) {
+      const turned = turners.get(tensor) ?? acrossReader(known, shape, read)
+      turners.set(tensor, turned)
+      return turned(offset, length, into)
+    }
     const formats: readonly string[] = format === undefined ? stored[storage] : [format]
     if (narrows && found?.dtype === "BF16" && storage === "f16") {
       const narrow = narrowers.get(tensor) ?? narrower(tensor, shape.at(-1)!)

@@ -50,7 +50,8 @@ test(
   () => {
     law("direct", directRecipes, 15, check, describe)
     console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
-    if (runs(15) >= 60) for (const name of ["q4_k", "q8_0"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
+    if (runs(15) >= 60)
+      for (const name of ["q4_k", "q4_k-across"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
   },
   patience,
 )
@@ -100,20 +101,24 @@ const chosen = (shape: FormatShape) => {
 }
 
 test.each([
-  [{ format: "q4_k", rows: 1, out: 4096, depth: [4096] }, { chunk: 128, innerUnroll: 4 }, undefined],
-  [{ format: "q4_k", rows: 1, out: 4096, depth: [12288] }, { chunk: 128, innerUnroll: 2 }, undefined],
-  [{ format: "q4_k", rows: 1, out: 12288, depth: [4096], folds: 2 }, { chunk: 128 }, 264],
-  [{ format: "q4_k", rows: 1, out: 151936, depth: [4096] }, { chunk: 128, innerUnroll: 2 }, 264],
-  [{ format: "q8_0", rows: 1, out: 4096, depth: [4096] }, { chunk: 64, innerUnroll: 4 }, undefined],
+  [{ format: "q4_k-across", rows: 1, out: 4096, depth: [4096] }, { chunk: 128, innerUnroll: 4 }, undefined],
+  [{ format: "q4_k-across", rows: 1, out: 4096, depth: [12288] }, { chunk: 128, innerUnroll: 2 }, undefined],
+  [{ format: "q4_k-across", rows: 1, out: 12288, depth: [4096], folds: 2 }, { chunk: 128 }, 264],
+  [{ format: "q4_k-across", rows: 1, out: 151936, depth: [4096] }, { chunk: 128, innerUnroll: 2 }, 264],
+  [{ format: "q8_0-across", rows: 1, out: 4096, depth: [4096] }, { chunk: 64, innerUnroll: 4 }, undefined],
   // Several rows: blocks of more weights, and the rows turn by turn where memory does not hold them.
-  [{ format: "q4_k", rows: 4, out: 4096, depth: [4096] }, { chunk: 128, innerUnroll: 4 }, undefined],
-  [{ format: "q4_k", rows: 16, out: 4096, depth: [12288] }, { chunk: 128, innerUnroll: 2, stages: 2 }, undefined],
+  [{ format: "q4_k-across", rows: 4, out: 4096, depth: [4096] }, { chunk: 128, innerUnroll: 4 }, undefined],
   [
-    { format: "q8_0", rows: 16, out: 12288, depth: [4096], folds: 2 },
+    { format: "q4_k-across", rows: 16, out: 4096, depth: [12288] },
+    { chunk: 128, innerUnroll: 2, stages: 2 },
+    undefined,
+  ],
+  [
+    { format: "q8_0-across", rows: 16, out: 12288, depth: [4096], folds: 2 },
     { chunk: 64, innerUnroll: 2, stages: 4 },
     undefined,
   ],
-  [{ format: "q4_k", rows: 16, out: 2048, depth: [4096], x: "f32" }, { chunk: 128, stages: 1 }, undefined],
+  [{ format: "q4_k-across", rows: 16, out: 2048, depth: [4096], x: "f32" }, { chunk: 128, stages: 1 }, undefined],
 ] as const)("weights of %j go straight into fragments", (shape, reduce, workgroups) =>
   withTable(() => {
     const { schedule } = chosen(shape)
@@ -125,8 +130,8 @@ test.each([
 )
 
 test.each([
-  { format: "q4_k", rows: 1, out: 80, depth: [512], scaled: true, x: "f32" },
-  { format: "q8_0", rows: 11, out: 80, depth: [2, 256], scaled: true, x: "f32" },
+  { format: "q4_k-across", rows: 1, out: 80, depth: [512], scaled: true, x: "f32" },
+  { format: "q8_0-across", rows: 11, out: 80, depth: [2, 256], scaled: true, x: "f32" },
 ] as const)(
   "as the rules have it, %j stores what the kernel stores",
   (shape) =>

@@ -19,9 +19,11 @@ export const directRecipes: fc.Arbitrary<DirectRecipe> = fc.record({ numbers: de
 /** A format, and the multiples that the folded axis is of. */
 const formats = [
   ["q4_k", 256],
+  ["q4_k-across", 256],
   ["q8_0", 32],
-  ["q6_k", 256],
-  ["int4-g128", 128],
+  ["q8_0-across", 32],
+  ["q6_k-across", 256],
+  ["int4-g128-across", 128],
   ["q4_0", 32],
   ["fp8-128x128", 128],
   ["q5_k", 256],

@@ -56,9 +56,10 @@ function weight(
     const dtype = storage === "u32" ? "u32" : "f32"
     const words = ceil(ceil(depth, per), inWord)
     const buffer = `${name}_${plane.name}`
-    buffers.push({ name: buffer, dtype, storage, shape: [plane.shared ? 1 : ceil(out, height), words] })
+    const order = <T>(row: T, column: T) => (plane.across ? [column, row] : [row, column])
+    buffers.push({ name: buffer, dtype, storage, shape: order(plane.shared ? 1 : ceil(out, height), words) })
     const row = plane.shared || height >= out ? literal(0) : div(o, height)
-    const word = load(buffer, [row, per * inWord >= depth ? literal(0) : div(k, per * inWord)], dtype)
+    const word = load(buffer, order(row, per * inWord >= depth ? literal(0) : div(k, per * inWord)), dtype)
     const at = apply("floormod", per >= depth ? literal(0) : div(k, per), literal(inWord))
     return storage === "u32" ? fieldOf(plane, word, at) : word
   }

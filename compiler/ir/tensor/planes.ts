@@ -22,7 +22,8 @@ export function planeInput(t: ir.Input, packed: Packed, plane: Plane): ir.Input 
   const { stack, rows, columns } = dimensionsOf(t, packed)
   const fields = Math.ceil(volume(columns) / perOf(plane, columns))
   const along = { name: "field", extent: literal(Math.ceil(fields / fieldsOfWord(plane))) }
-  const axes = [...stack, ...(isOfRows(plane) ? rows : blocksOf(plane, rows)), along]
+  const own = isOfRows(plane) ? rows : blocksOf(plane, rows)
+  const axes = [...stack, ...(plane.across ? [along, ...own] : [...own, along])]
   const storage = storageOf(plane.field)
   const dtype = storage === "u32" ? "u32" : "f32"
   return ir.input(`${t.name}.${plane.name}`, t.role, axes, dtype, storage, axes.map(extentOf))

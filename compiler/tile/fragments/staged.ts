@@ -9,6 +9,7 @@
  */
 import { literalExtent } from "../../ir/dim.js"
 import { add, apply, freeVariables, literal, mul, ramp, splat, substitute, variable } from "../../ir/expression.js"
+import { bufferOf } from "../../ir/kernel.js"
 import type { BoxCopy, Half, Place, Statement } from "../../ir/loop.js"
 import type { Expression, Load } from "../../ir/nodes.js"
 import { nodesOf } from "../../ir/query.js"
@@ -85,7 +86,8 @@ export function stagedOperand(
     return { ...made(copies, true), ...(boxed === undefined ? {} : { boxed }) }
   }
   // As the largest of what is read lies.
-  const [largest] = [...nodesOf([operand.value], "load")].sort((p, q) => q.index.length - p.index.length)
+  const elements = (l: Load) => bufferOf(parts.kernel, l.buffer).shape.reduce((n, extent) => n * extent, 1)
+  const [largest] = [...nodesOf([operand.value], "load")].sort((p, q) => elements(q) - elements(p))
   const last = largest?.index.at(-1)
   const along = last === undefined ? new Set<string>() : freeVariables(last)
   const bySide = !along.has(fold.axis) && side.axes.some((a) => along.has(a.axis.name))

@@ -101,11 +101,13 @@ function readerOf(layout: PlaneLayout, bytes: Uint8Array, columns: number): Plan
 }
 
 /** Fields as float32, out of rows of numbers or of words. */
-function lineOf({ plane: { field }, fields, storage, wordsPerRow }: PlaneLayout, bytes: Uint8Array) {
+function lineOf({ plane: { field, across }, rows, fields, storage, wordsPerRow }: PlaneLayout, bytes: Uint8Array) {
+  // Elements from one to the next of a row, and to the next row.
+  const [next, down] = across ? [rows, 1] : [1, wordsPerRow ?? fields]
   if (wordsPerRow === undefined) {
     const values = toFloat32(storage === "f16" ? "F16" : storage === "bf16" ? "BF16" : "F32", bytes)
     return {
-      at: (row: number, f: number) => values[row * fields + f]!,
+      at: (row: number, f: number) => values[row * down + f * next]!,
       copy: (row: number, to: Float32Array) => to.set(values.subarray(row * fields, (row + 1) * fields)),
     }
   }
@@ -116,7 +118,7 @@ function lineOf({ plane: { field }, fields, storage, wordsPerRow }: PlaneLayout,
     field === "i8" ? (code << 24) >> 24 : field === "e4m3" ? eightBitFloat(code) : code,
   )
   const at = (row: number, f: number) =>
-    values[(words[row * wordsPerRow + ((f * bits) >>> 5)]! >>> ((f * bits) & 31)) & mask]!
+    values[(words[row * down + ((f * bits) >>> 5) * next]! >>> ((f * bits) & 31)) & mask]!
   const copy = (row: number, to: Float32Array) => {
     for (let f = 0, w = row * wordsPerRow; f < to.length; w++) {
       const word = words[w]!

@@ -54,6 +54,8 @@ export interface Plane {
   readonly shared?: true
   /** A shared plane whose field at a weight's column says which of the row's fields is the weight's, in place of `column / per`. */
   readonly by?: string
+  /** The fields of all rows lie together, column by column: `across.ts`. */
+  readonly across?: true
 }
 
 export interface Format {
