@@ -38,8 +38,29 @@ const filled = 0xff
 
 const aligned = (bytes: number) => Math.ceil(bytes / 16) * 16
 
+type After = ReadonlyMap<string, Memory> | undefined
+
 /** The memories of each launch after it, in their order. A launch that has written between them has none. */
-export function runCuda(launches: readonly Launch[]): readonly (ReadonlyMap<string, Memory> | undefined)[] {
+export const runCuda = (launches: readonly Launch[]): readonly After[] =>
+  compiled(launches, (run) => {
+    const after = run()
+    return launches.map((_, i) => after(i))
+  })
+
+/** The same of launches that may end the program, or never end: each in a process of its own, and those that do so have no memories. */
+export const runCudaApart = (launches: readonly Launch[]): readonly After[] =>
+  compiled(launches, (run) =>
+    launches.map((_, i) => {
+      try {
+        return run(i)(i)
+      } catch {
+        return undefined
+      }
+    }),
+  )
+
+/** Compiles launches to one program, which `use` runs: all of them, or one by its number, and then asks for the memories of each. */
+function compiled<T>(launches: readonly Launch[], use: (run: (only?: number) => (launch: number) => After) => T): T {
   const folder = mkdtempSync(join(tmpdir(), "weft-cuda-"))
   try {
     const bytes = launches.map(({ kernel, memories }) => kernel.buffers.map((b) => toBytes(memories.get(b.name)!)))
@@ -53,22 +74,26 @@ export function runCuda(launches: readonly Launch[]): readonly (ReadonlyMap<stri
     )
     const memory = new Uint8Array(end).fill(filled)
     for (const [i, all] of bytes.entries()) for (const [j, b] of all.entries()) memory.set(b, places[i]![j]!)
-    writeFileSync(join(folder, "memory"), memory)
     writeFileSync(join(folder, "kernels.cpp"), program(launches, places, end))
     const [source, binary] = [join(folder, "kernels.cpp"), join(folder, "kernels")]
     // A product is rounded before its sum.
     const flags = ["-std=c++17", "-O0", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]
     execFileSync("g++", [...flags, "-o", binary, source], { stdio: "pipe" })
-    execFileSync(binary, [join(folder, "memory")], { stdio: "pipe", timeout: 60_000 })
-    const after = new Uint8Array(readFileSync(join(folder, "memory")))
-    return launches.map(({ kernel }, i) => {
-      const own = places[i]!.map((at, j) => ({ at, to: at + bytes[i]![j]!.length }))
-      const around = own.flatMap(({ at, to }) => [after.subarray(at - gap, at), after.subarray(to, to + gap)])
-      if (around.some((some) => some.some((x) => x !== filled))) return undefined
-      const held = kernel.buffers.map(
-        ({ name, storage }, j) => [name, fromBytes(storage, after.subarray(own[j]!.at, own[j]!.to))] as const,
-      )
-      return new Map(held)
+    return use((only) => {
+      writeFileSync(join(folder, "memory"), memory)
+      const words = [join(folder, "memory"), ...(only === undefined ? [] : [String(only)])]
+      execFileSync(binary, words, { stdio: "pipe", timeout: 60_000 })
+      const after = new Uint8Array(readFileSync(join(folder, "memory")))
+      return (i) => {
+        const own = places[i]!.map((at, j) => ({ at, to: at + bytes[i]![j]!.length }))
+        const around = own.flatMap(({ at, to }) => [after.subarray(at - gap, at), after.subarray(to, to + gap)])
+        if (around.some((some) => some.some((x) => x !== filled))) return undefined
+        return new Map(
+          launches[i]!.kernel.buffers.map(
+            ({ name, storage }, j) => [name, fromBytes(storage, after.subarray(own[j]!.at, own[j]!.to))] as const,
+          ),
+        )
+      }
     })
   } finally {
     rmSync(folder, { recursive: true, force: true })
@@ -87,7 +112,8 @@ int main(int count, char **words) {
   FILE *given = fopen(words[1], "rb");
   if (given == NULL || fread(memory, 1, ${bytes}, given) != ${bytes}) return 1;
   fclose(given);
-${launches.map(({ kernel }, i) => `  launch(run_k${i}, ${kernel.threads}, ${kernel.groups});`).join("\n")}
+  const int only = count > 2 ? atoi(words[2]) : -1;
+${launches.map(({ kernel }, i) => `  if (only < 0 || only == ${i}) launch(run_k${i}, ${kernel.threads}, ${kernel.groups});`).join("\n")}
   FILE *made = fopen(words[1], "wb");
   return made != NULL && fwrite(memory, 1, ${bytes}, made) == ${bytes} && fclose(made) == 0 ? 0 : 2;
 }
