@@ -59,6 +59,18 @@ export interface AskLimits {
   readonly bytes: number
 }
 
+/** What a lane has brought to it a turn ahead. */
+export interface BringLimits {
+  /** Reads of a lane in a turn at most. */
+  readonly reads: number
+  /** Bytes of each. */
+  readonly bytes: number
+  /** Turns of a workgroup at least, in the mean. */
+  readonly turns: number
+  /** Bytes of shared memory that a workgroup has with it at most. */
+  readonly sharedBytes: number
+}
+
 /** Halves of 8 bits that an f32 is the sum of: two hold 16 of its bits, three hold all, so that its products with halves are exact. */
 export type Terms = 2 | 3
 

@@ -5,6 +5,7 @@ import { type ArtifactTarget, defaultPrecision } from "../../runtime/artifact.js
 import type { MatrixSpelling } from "../../runtime/matrices.js"
 import type { LoopKernel } from "../ir/loop.js"
 import type { AdapterFacts, AtomTarget, Machine } from "../ir/machine.js"
+import { bringAhead } from "../loop/bring-ahead.js"
 import { clean } from "../loop/clean.js"
 import { dropBarriers } from "../loop/drop-barriers.js"
 import { halveProducts } from "../loop/half-products.js"
@@ -19,6 +20,7 @@ import {
   boundsOfAtoms,
   cudaAhead,
   cudaAtoms,
+  cudaBrings,
   cudaMachine,
   cudaMultiprocessors,
   gatherOfAtoms,
@@ -81,14 +83,18 @@ function webgpuOn(machine: Machine, f16 = false, matrices?: MatrixSpelling): Tar
   }
 }
 
+const launchPassesWith = (sharedBytes: number): readonly LoopPass[] => [
+  { name: "read-once", run: readOnce },
+  // Two workgroups have room for what is brought.
+  { name: "bring-ahead", run: (loops) => bringAhead(loops, { ...cudaBrings, sharedBytes: sharedBytes / 2 }) },
+  { name: "start-early", run: (loops) => startEarly(loops, cudaAhead) },
+]
+
 export const cudaTarget: Target = {
   name: "cuda",
   ...cudaMachine,
   loopPasses: far,
-  launchPasses: [
-    { name: "read-once", run: readOnce },
-    { name: "start-early", run: (loops) => startEarly(loops, cudaAhead) },
-  ],
+  launchPasses: launchPassesWith(0),
   emit: cudaKernels({ sharedBytes: cudaMachine.tile.sharedBytes, multiprocessors: cudaMultiprocessors }),
 }
 
@@ -117,6 +123,7 @@ function withAtoms(target: Target, atoms: AtomTarget): Target {
     schedule: { ...target.schedule, atoms },
     bounds: boundsOfAtoms,
     gather: gatherOfAtoms,
+    launchPasses: launchPassesWith(sharedBytes),
     // Where integers are parts of fragments neighbours read rows of scales; lanes that multiply by themselves read along them.
     ...(atoms.terms === 2 ? { scales: "across" } : {}),
     tile: { ...target.tile, atomBytes: atoms.sharedBytes, atomTerms: atoms.terms ?? 2 },

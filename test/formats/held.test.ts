@@ -12,7 +12,7 @@ const kinds = {
   across: {
     held: acrossFormat,
     reader: acrossReader,
-    names: ["q8_0", "q4_k", "q6_k", "int8-g32-bf16", "int4-g64", "int8-g32-f32"],
+    names: ["q8_0", "q4_k", "q6_k", "q5_k", "q5_1", "int8-g32-bf16", "int4-g64", "int8-g32-f32"],
   },
 }
 
@@ -51,6 +51,8 @@ test("scales across are those of several weights that have an order and rows of 
   expect(across("q8_0")).toEqual(["scale"])
   expect(across("q5_0")).toEqual(["scale"])
   expect(across("int4-g32")).toEqual(["scale", "zero"])
+  const pairs = (name: string) => acrossFormat(formatNamed(name)!).planes.flatMap((p) => (p.paired ? [p.name] : []))
+  expect(["q6_k", "q5_k", "q5_0", "q4_k", "int2-g64"].map(pairs)).toEqual([["high"], ["high"], ["high"], [], []])
   for (const name of ["int4-g32-ordered", "fp8-128x128", "fp8-row", "int8-row-symmetric"]) {
     expect(across(name), name).toEqual([])
     expect(acrossFormat(formatNamed(name)!)).toBe(formatNamed(name))

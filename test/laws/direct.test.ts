@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { apply, literal, withTable } from "../../compiler/ir/expression.js"
 import type { LoopKernel } from "../../compiler/ir/loop.js"
+import { everyStatement } from "../../compiler/ir/loop-visit.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { verifyKernel } from "../../compiler/ir/verify/kernel.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
@@ -27,6 +28,9 @@ const describe = (recipe: DirectRecipe): string =>
 const effectsOf = ({ kernel, shape }: DirectProduct, seed: number) =>
   effectOf(kernel, formatMemories(kernel, shape, seed), symbols, "exact")
 
+/** Whether what lanes read is brought to them. */
+const brings = ({ body }: LoopKernel) => everyStatement(body).some((s) => s.kind === "copy")
+
 function check(recipe: DirectRecipe): void {
   withTable(() => {
     const made = buildDirect(recipe)
@@ -38,7 +42,9 @@ function check(recipe: DirectRecipe): void {
     }
     count(made.shape.format)
     const effect = effectsOf(made, recipe.seed)
-    for (const each of [loops.tiled, early(loops.merged)]) {
+    const brought = early(loops.merged)
+    if (brings(brought)) count("brought")
+    for (const each of [loops.tiled, brought]) {
       expect(verifyLoop(each)).toEqual([])
       expect(wrongEffect(effect, runLoops(each, effect.before, symbols, recipe.seed))).toBeUndefined()
     }
@@ -51,7 +57,7 @@ test(
     law("direct", directRecipes, 15, check, describe)
     console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
     if (runs(15) >= 60)
-      for (const name of ["q4_k", "q4_k-across"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
+      for (const name of ["q4_k", "q4_k-across", "brought"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
   },
   patience,
 )
@@ -91,6 +97,36 @@ test(
   patience,
 )
 
+/** What may go wrong with what is brought a turn ahead. */
+const faultsAhead: Readonly<Record<string, Change>> = {
+  "a wait too short": (s) => (s.kind === "wait" ? { ...s, groups: s.groups + 1 } : s),
+  "no wait": (s) => (s.kind === "wait" ? undefined : s),
+  "the place of the turn that follows": (s) => (s.kind === "assign" && s.name.startsWith("place") ? undefined : s),
+  "the same cell for ever": (s) =>
+    s.kind === "let" && s.name.startsWith("next") && s.value.kind === "operation"
+      ? { ...s, value: s.value.args[2]! }
+      : s,
+  "a word of a neighbour": (s) =>
+    s.kind === "copy" ? { ...s, to: { ...s.to, offset: apply("bitxor", s.to.offset, literal(4)) } } : s,
+  "one stream for another": (s) => (s.kind === "copy" ? { ...s, from: { ...s.from, offset: literal(0) } } : s),
+}
+
+test(
+  "planted faults of what is brought ahead are found",
+  () => {
+    const tried = (recipe: DirectRecipe) => {
+      const made = buildDirect(recipe)
+      const loops = loopsOf(made.kernel, { schedule: made.schedule, options })
+      const brought = typeof loops === "string" ? undefined : early(loops.merged)
+      if (brought === undefined || !brings(brought)) return undefined
+      const effect = effectsOf(made, recipe.seed)
+      return { loops: brought, isWrong: (faulty: LoopKernel) => isWrong(effect, faulty, symbols, recipe.seed) }
+    }
+    huntChanges("direct, brought ahead", faultsAhead, drawsOf(directRecipes), tried)
+  },
+  patience,
+)
+
 /** What the rules choose for a product on CUDA. */
 const chosen = (shape: FormatShape) => {
   const { schedule, tile } = targetFor("cuda", { subgroupSize: 32, capability: 90 }, "fast")
@@ -126,6 +162,37 @@ test.each([
     expect(store!.atom).toEqual({ name: "mma.m16n8k16.bf16", rows: "o", direct: true })
     expect(store!.reduce).toEqual({ k0: reduce })
     expect(schedule.workgroups).toBe(workgroups)
+  }),
+)
+
+/** Loops as they are launched, where all that a kernel only reads is steady but the few rows. */
+const launched = (shape: FormatShape): LoopKernel => {
+  const target = targetFor("cuda", { subgroupSize: 32, capability: 90 }, "fast")
+  const loops = target.loopPasses.reduce<LoopKernel>((before, pass) => pass.run(before), chosen(shape).tiled)
+  const isSteady = (b: LoopKernel["buffers"][number]) => b.access === "read" && b.name !== "x"
+  const buffers = loops.buffers.map((b) => (isSteady(b) ? { ...b, steady: true as const } : b))
+  return target.launchPasses!.reduce<LoopKernel>((before, pass) => pass.run(before), { ...loops, buffers })
+}
+
+test.each<readonly [why: string, shape: FormatShape, copies: number]>([
+  [
+    "four reads, of what comes first and in each turn",
+    { format: "q4_k-across", rows: 1, out: 12288, depth: [4096], folds: 2 },
+    8,
+  ],
+  ["the same, by half as many rows", { format: "q6_k-across", rows: 1, out: 151936, depth: [4096] }, 8],
+  ["eight reads", { format: "q8_0-across", rows: 1, out: 12288, depth: [4096], folds: 2 }, 0],
+  ["one turn", { format: "q4_k-across", rows: 1, out: 4096, depth: [4096] }, 0],
+])("what lanes read is brought to them a turn ahead where that pays: %s", (_, shape, copies) =>
+  withTable(() => {
+    const all = everyStatement(launched(shape).body)
+    const at = all.flatMap((s, i) => (s.kind === "copy" ? [i] : []))
+    expect(at).toHaveLength(copies)
+    if (copies === 0) return
+    // Half of them while the kernel still waits for earlier launches.
+    const await_ = all.findIndex((s) => s.kind === "await")
+    expect(at.filter((i) => i < await_)).toHaveLength(copies / 2)
+    expect(all.filter((s) => s.kind === "prefetch")).toEqual([])
   }),
 )
 

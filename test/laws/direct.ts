@@ -26,7 +26,7 @@ const formats = [
   ["int4-g128-across", 128],
   ["q4_0", 32],
   ["fp8-128x128", 128],
-  ["q5_k", 256],
+  ["q5_k-across", 256],
   ["int4-g64-symmetric", 64],
   ["bf16", 8],
   ["iq4_xs", 256],

@@ -11,6 +11,7 @@ import { sameTable } from "../../compiler/ir/memoized.js"
 import { printKernel } from "../../compiler/ir/print/kernel.js"
 import { printLoop } from "../../compiler/ir/print/loop.js"
 import { verifyLoop } from "../../compiler/ir/verify/loop.js"
+import { bringAhead } from "../../compiler/loop/bring-ahead.js"
 import { clean } from "../../compiler/loop/clean.js"
 import { dropBarriers } from "../../compiler/loop/drop-barriers.js"
 import { hoistInvariants } from "../../compiler/loop/hoist-invariants.js"
@@ -121,13 +122,14 @@ export interface Stages {
   readonly merged: LoopKernel
 }
 
-/** Loops that start early, where every other buffer that they only read is steady. */
+/** Loops that start early, where every other buffer that they only read is steady; what lanes of products read of streams is brought to them. */
 export function early(loops: LoopKernel): LoopKernel {
   let reads = 0
   const buffers = loops.buffers.map((b) =>
     b.access === "read" && reads++ % 2 === 0 ? { ...b, steady: true as const } : b,
   )
-  return startEarly(readOnce({ ...loops, buffers }), { reads: 3, bytes: 4 })
+  const brought = bringAhead(readOnce({ ...loops, buffers }), { reads: 12, bytes: 16, turns: 1, sharedBytes: 1 << 20 })
+  return startEarly(brought, { reads: 3, bytes: 4 })
 }
 
 /** Checks one kernel under one schedule. Answers with the code of the refusal, if any. @throws LawBroken */

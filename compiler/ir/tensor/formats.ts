@@ -23,9 +23,8 @@ export const fieldsOfWord = (plane: Plane): number =>
   storageOf(plane.field) === "u32" ? 32 / fieldBits[plane.field] : 1
 
 /** The bits of field number `at` of a word, as u32. */
-export function bitsOf({ field }: Plane, word: Expression, at: Expression): Expression {
-  const bits = fieldBits[field]
-  return apply("bitand", apply("shr", word, placeOf(bits, at)), u32(2 ** bits - 1))
+export function bitsOf(plane: Plane, word: Expression, at: Expression): Expression {
+  return apply("bitand", apply("shr", word, placeOf(plane, at)), u32(2 ** fieldBits[plane.field] - 1))
 }
 
 /** Field number `at` of a word, as f32. */
@@ -33,7 +32,7 @@ export function fieldOf(plane: Plane, word: Expression, at: Expression): Express
   const { field } = plane
   const bits = fieldBits[field]
   if (field === "i8") {
-    const high = apply("toI32", apply("shl", word, apply("sub", u32(32 - bits), placeOf(bits, at))))
+    const high = apply("toI32", apply("shl", word, apply("sub", u32(32 - bits), placeOf(plane, at))))
     return apply("toF32", apply("shr", high, literal(32 - bits)))
   }
   const code = bitsOf(plane, word, at)
@@ -41,7 +40,15 @@ export function fieldOf(plane: Plane, word: Expression, at: Expression): Express
 }
 
 const u32 = (x: number) => literal(x, "u32")
-const placeOf = (bits: number, at: Expression) => apply("toU32", mul(at, literal(bits)))
+
+/** Where in a word a field begins: as `pairedPlace` has it, or one behind the other. */
+function placeOf({ field, paired }: Plane, at: Expression): Expression {
+  const bits = fieldBits[field]
+  if (!paired) return apply("toU32", mul(at, literal(bits)))
+  const [eight, pair] = [apply("floordiv", at, literal(8)), apply("floormod", at, literal(4))]
+  const isSecond = apply("floormod", apply("floordiv", at, literal(4)), literal(2))
+  return apply("toU32", add(mul(add(mul(eight, literal(4)), pair), literal(bits)), mul(isSecond, literal(16))))
+}
 
 /** The number of a float of 8 bits, 4 of them its exponent: subnormal ones by a product, for f32's own may be flushed. */
 export function fromE4m3(code: Expression): Expression {

@@ -1,8 +1,10 @@
 /**
- * Formats whose scales lie across, column by column, for devices of which neighbours read the scales of several rows at once: those of a column are
- * neighbours in memory then, where they would be a row apart.
+ * Formats for devices of which neighbours read several rows at once, and make pairs of halves of what they read: scales lie across, column by column, so that
+ * those of a column are neighbours in memory, where they would be a row apart; thin fields lie so in their words that those of a pair are 16 bits apart, as
+ * codes of four bits are whose numbers differ by four.
  *
  *     q8_0: scale f16 [rows, columns / 32]   →   q8_0-across: scale f16 [columns / 32, rows]
+ *     q6_k: high u2, fields 0 1 2 3 4 5 …    →   q6_k-across: fields 0 1 2 3 8 9 10 11 | 4 5 6 7 12 13 14 15 in a word
  */
 import type { Format, Plane } from "./format.js"
 import { type PlaneLayout, planeLayout } from "./layout.js"
@@ -15,22 +17,32 @@ const made = new WeakMap<Format, Format>()
 const liesAcross = ({ per, rows, shared, by }: Plane): boolean =>
   per !== "row" && per > 1 && rows === 1 && shared !== true && by === undefined
 
-/** The format with scales that lie across; itself where it has no such planes. */
+/** Planes of the bits of a weight that its code has no room for: those of a pair come out of a word together then, as the codes do. */
+const liesPaired = ({ field, per }: Plane, { planes }: Format): boolean =>
+  per === 1 && (field === "u1" || field === "u2") && planes.some((p) => p.per === 1 && p.field === "u4")
+
+/** The format as such devices hold it; itself where it has no such planes. */
 export function acrossFormat(format: Format): Format {
-  if (!format.planes.some(liesAcross) || format.planes.some((p) => p.across)) return format
-  const planes = format.planes.map((plane): Plane => (liesAcross(plane) ? { ...plane, across: true } : plane))
-  const across = made.get(format) ?? { ...format, name: `${format.name}${suffix}` as const, planes }
+  const known = made.get(format)
+  if (known !== undefined) return known
+  if (format.planes.some((p) => p.across)) return format
+  const planes = format.planes.map(
+    (plane): Plane =>
+      liesAcross(plane) ? { ...plane, across: true } : liesPaired(plane, format) ? { ...plane, paired: true } : plane,
+  )
+  const isOther = planes.some((plane, i) => plane !== format.planes[i])
+  const across = isOther ? { ...format, name: `${format.name}${suffix}` as const, planes } : format
   made.set(format, across)
   return across
 }
 
-/** The name of the format that the one of this name is the one with scales across of, if it is one. */
+/** The name of the format that the one of this name is held so of, if it is one. */
 export const alongName = (name: string): string | undefined =>
   name.endsWith(suffix) ? name.slice(0, -suffix.length) : undefined
 
 /**
- * Reads the canonical bytes of the format with scales across out of those of `format`, which `read` reads: a plane as a whole where any of it is asked for,
- * which is kept until all of it has been.
+ * Reads the canonical bytes of the format as it is held so out of those of `format`, which `read` reads: a plane of scales as a whole where any of it is
+ * asked for, which is kept until all of it has been.
  */
 export function acrossReader(format: Format, shape: readonly number[], read: RangeReader): RangeReader {
   const kept = new Map<string, { readonly bytes: Promise<Uint8Array>; left: number }>()
@@ -39,6 +51,12 @@ export function acrossReader(format: Format, shape: readonly number[], read: Ran
     return [
       plane.name,
       async (_: PlaneLayout, from: number, part: Uint8Array) => {
+        if (plane.paired) {
+          const first = from & ~3
+          const words = new Uint8Array(await read(offset + first, Math.ceil((from + part.length - first) / 4) * 4))
+          part.set(paired(plane, words).subarray(from - first, from - first + part.length))
+          return
+        }
         if (!plane.across) {
           await read(offset + from, part.length, part)
           return
@@ -65,4 +83,20 @@ async function turned({ offset, byteLength, rows, fields, storage, wordsPerRow }
   for (let column = 0; column < columns; column++)
     for (let row = 0, at = column * rows; row < rows; row++) to[at + row] = from[row * columns + column]!
   return turnedBytes
+}
+
+/** Words with their fields by pairs: `pairedPlace`. */
+function paired({ field }: Plane, bytes: Uint8Array): Uint8Array {
+  const words = new Uint32Array(bytes.buffer)
+  for (const [i, word] of words.entries())
+    if (field === "u2") words[i] = (word & 0xff0000ff) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00)
+    else words[i] = nibbles(word) | (nibbles(word >>> 4) << 16)
+  return bytes
+}
+
+/** The lower four bits of each byte, one behind the other. */
+function nibbles(word: number): number {
+  const low = word & 0x0f0f0f0f
+  const two = (low | (low >>> 4)) & 0x00ff00ff
+  return (two | (two >>> 8)) & 0xffff
 }

@@ -5,7 +5,7 @@
  */
 import { fault } from "../../errors.js"
 import { toFloat32 } from "../dtypes.js"
-import { type Arithmetic, type Format, fieldBits } from "./format.js"
+import { type Arithmetic, type Format, fieldBits, pairedPlace } from "./format.js"
 import { formatBytes, type PlaneLayout, planeLayout } from "./layout.js"
 
 /** Weights that are decoded together: what is between two operations stays in the processor's caches. */
@@ -101,7 +101,8 @@ function readerOf(layout: PlaneLayout, bytes: Uint8Array, columns: number): Plan
 }
 
 /** Fields as float32, out of rows of numbers or of words. */
-function lineOf({ plane: { field, across }, rows, fields, storage, wordsPerRow }: PlaneLayout, bytes: Uint8Array) {
+function lineOf({ plane, rows, fields, storage, wordsPerRow }: PlaneLayout, bytes: Uint8Array) {
+  const { field, across, paired } = plane
   // Elements from one to the next of a row, and to the next row.
   const [next, down] = across ? [rows, 1] : [1, wordsPerRow ?? fields]
   if (wordsPerRow === undefined) {
@@ -117,12 +118,14 @@ function lineOf({ plane: { field, across }, rows, fields, storage, wordsPerRow }
   const values = Float32Array.from({ length: mask + 1 }, (_, code) =>
     field === "i8" ? (code << 24) >> 24 : field === "e4m3" ? eightBitFloat(code) : code,
   )
+  const inWord = 32 / bits
+  const places = Array.from({ length: inWord }, (_, f) => (paired ? pairedPlace(bits, f) : f * bits))
   const at = (row: number, f: number) =>
-    values[(words[row * down + ((f * bits) >>> 5) * next]! >>> ((f * bits) & 31)) & mask]!
+    values[(words[row * down + Math.floor(f / inWord) * next]! >>> places[f % inWord]!) & mask]!
   const copy = (row: number, to: Float32Array) => {
     for (let f = 0, w = row * wordsPerRow; f < to.length; w++) {
       const word = words[w]!
-      for (let bit = 0; bit < 32 && f < to.length; bit += bits) to[f++] = values[(word >>> bit) & mask]!
+      for (let i = 0; i < inWord && f < to.length; i++) to[f++] = values[(word >>> places[i]!) & mask]!
     }
   }
   return { at, copy }

@@ -39,6 +39,10 @@ export const fieldBits: Readonly<Record<Field, number>> = {
   f32: 32,
 }
 
+/** Where in a word field number `at` of those that it holds begins, where fields lie by pairs. */
+export const pairedPlace = (bits: number, at: number): number =>
+  bits * (4 * (at >> 3) + (at & 3)) + 16 * ((at >> 2) & 1)
+
 /** What a format is called: lower case, so that it is none of safetensors' types. */
 export type FormatName = Lowercase<string>
 
@@ -56,6 +60,8 @@ export interface Plane {
   readonly by?: string
   /** The fields of all rows lie together, column by column: `across.ts`. */
   readonly across?: true
+  /** Fields j and j + 4 of each eight lie 16 bits apart in their word: `across.ts`. */
+  readonly paired?: true
 }
 
 export interface Format {
