@@ -10,8 +10,10 @@ import { createObserver, type Observer } from "./observed.js"
 const libraryFolder = "/node_modules/typescript/lib"
 let libraries: ReturnType<Project["getModuleResolutionHost"]> | undefined
 
-/** Files of libraries and packages by options and path: a process that compiles several models parses and binds them once. */
+/** Files by options and path, as they were last: a process that compiles several models parses and binds once what they share. */
 const parsed = new Map<string, ts.SourceFile>()
+/** A program has some hundred; what is not asked for any more, such as models that lie elsewhere each time, goes. */
+const mostParsed = 2000
 
 export const createProgram = (
   files: readonly string[],
@@ -40,13 +42,14 @@ export function createHost(options: ts.CompilerOptions, observer: Observer = cre
     return text
   }
   host.getSourceFile = (path, ...rest) => {
-    if (!path.includes("/node_modules/")) return getSourceFile(path, ...rest)
     const key = JSON.stringify([bound, path, rest[0]])
     const known = parsed.get(key)
-    if (known !== undefined && (isLibrary(path) || known.text === host.readFile(path))) return known
-    const made = getSourceFile(path, ...rest)
-    if (made !== undefined) parsed.set(key, made)
-    return made
+    parsed.delete(key)
+    const holds = known !== undefined && (isLibrary(path) || known.text === host.readFile(path))
+    const source = holds ? known : getSourceFile(path, ...rest)
+    if (source !== undefined) parsed.set(key, source)
+    if (parsed.size > mostParsed) parsed.delete(parsed.keys().next().value!)
+    return source
   }
   return host
 }
