@@ -41,8 +41,24 @@ const newTable = (): Table => ({
 })
 
 let table = newTable()
-const identities = new WeakMap<object, number>()
 let nextIdentity = 0
+
+/** Gives back what it is given, for a class to hang a field on. */
+class Given {
+  constructor(object: object) {
+    // biome-ignore lint/correctness/noConstructorReturn: what is constructed is the object that was given.
+    return object
+  }
+}
+
+/** A number on an object, where no copy, comparison or text of the object has it: found sooner than in a table, and nothing to be cleared away. */
+class Numbered extends Given {
+  readonly #id = nextIdentity++
+
+  static idOf(object: object): number | undefined {
+    return #id in object ? object.#id : undefined
+  }
+}
 
 /** Runs `body` with an empty table: one compilation, one table. */
 export const withTable = <T>(body: () => T): T => within(newTable(), body)
@@ -65,12 +81,10 @@ function within<T>(other: Table, body: () => T): T {
 
 /** A number that is the same for the same object. */
 export function identity(node: object): number {
-  let id = identities.get(node)
-  if (id === undefined) {
-    id = nextIdentity++
-    identities.set(node, id)
-  }
-  return id
+  const known = Numbered.idOf(node)
+  if (known !== undefined) return known
+  new Numbered(node)
+  return nextIdentity - 1
 }
 
 /** The one object with this key: every constructor of every language goes through here, or through one of the next two. */
@@ -99,7 +113,7 @@ export function internLiteral(value: number, dtype: DType): Literal {
 export function knownOperation(operation: string, args: readonly object[]): OperationNode | undefined {
   let key = operationSeed(operation)
   for (const x of args) {
-    const id = identities.get(x)
+    const id = Numbered.idOf(x)
     if (id === undefined) return undefined
     key = mixed(key, id)
   }
