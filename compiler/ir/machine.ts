@@ -67,6 +67,8 @@ export interface BringLimits {
   readonly bytes: number
   /** Turns of a workgroup at least, in the mean. */
   readonly turns: number
+  /** Share at least that it has of what turns read of streams. */
+  readonly share: number
   /** Bytes of shared memory that a workgroup has with it at most. */
   readonly sharedBytes: number
 }

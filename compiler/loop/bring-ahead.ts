@@ -7,8 +7,9 @@
  *       for turn < 4 { copy queue[other] = codes[at(the cell and the turn that follow) : 4]; commit; wait copies but 1; let w = queue[this : 4]; … }
  *
  * Only where a turn makes products: else there is always something under way, and a copy costs more than it brings. And only where a workgroup has
- * some turns, for what it reads in the first one is all the same.
+ * some turns, and what is brought is most of what they read: for the rest a lane waits all the same.
  */
+import { maximum } from "../ir/dim.js"
 import {
   add,
   apply,
@@ -21,8 +22,8 @@ import {
   substitute,
   variable,
 } from "../ir/expression.js"
-import { type LoopKernel, type Statement, type StatementOf, storageBytes } from "../ir/loop.js"
-import { everyStatement, expressionsOf, freshNames, withExpressions } from "../ir/loop-visit.js"
+import { type LoopBuffer, type LoopKernel, type Statement, type StatementOf, storageBytes } from "../ir/loop.js"
+import { everyStatement, expressionsOf, freshNames, readsOf, withExpressions } from "../ir/loop-visit.js"
 import type { BringLimits } from "../ir/machine.js"
 import type { Expression, Fetch } from "../ir/nodes.js"
 import { nodesOf, someNode } from "../ir/query.js"
@@ -66,6 +67,7 @@ export function bringAhead(kernel: LoopKernel, limits?: BringLimits): LoopKernel
   const cells = shape.crosses && isLiteral(shape.extent) ? Math.max(1, shape.extent.value / kernel.groups) : 1
   if (!all.every(({ loop }) => loop.extent === extent) || cells * count < limits!.turns) return kernel
   if (pieces > limits!.reads || held + 8 * size > limits!.sharedBytes) return kernel
+  if (shareOf(all, streams) < limits!.share) return kernel
   const [queue, place, next] = (["queue_", "place_", "next_"] as const).map((stem) => freshNames(kernel.body, stem)())
   const lane = variable(shape.lane)
   const at = (slot: Expression, piece: number) =>
@@ -212,6 +214,19 @@ function turnsOf(body: readonly Statement[], isPiece: (x: Fetch) => boolean): Tu
 
 const loopsOf = (turns: Turns): readonly { readonly loop: Loop; readonly reads: readonly Fetch[] }[] =>
   "loop" in turns ? [turns] : [...loopsOf(turns.then), ...loopsOf(turns.otherwise)]
+
+/** How much of the streams that turns read is in those that are brought, of their bytes. */
+function shareOf(all: ReturnType<typeof loopsOf>, streams: ReadonlyMap<string, LoopBuffer>): number {
+  const bytesOf = (names: Iterable<string>) =>
+    [...new Set(names)].reduce(
+      (n, name) => n + maximum(streams.get(name)!.size) * storageBytes(streams.get(name)!.storage),
+      0,
+    )
+  const read = all.flatMap(({ loop }) => everyStatement(loop.body).flatMap((s) => [...readsOf(s)]))
+  return (
+    bytesOf(all.flatMap(({ reads }) => reads.map((x) => x.array))) / bytesOf(read.filter((name) => streams.has(name)))
+  )
+}
 
 /** A body with its loops of turns as they are made anew. */
 function withLoops(

@@ -128,7 +128,13 @@ export function early(loops: LoopKernel): LoopKernel {
   const buffers = loops.buffers.map((b) =>
     b.access === "read" && reads++ % 2 === 0 ? { ...b, steady: true as const } : b,
   )
-  const brought = bringAhead(readOnce({ ...loops, buffers }), { reads: 12, bytes: 16, turns: 1, sharedBytes: 1 << 20 })
+  const brought = bringAhead(readOnce({ ...loops, buffers }), {
+    reads: 12,
+    bytes: 16,
+    turns: 1,
+    share: 0,
+    sharedBytes: 1 << 20,
+  })
   return startEarly(brought, { reads: 3, bytes: 4 })
 }
 
