@@ -165,7 +165,9 @@ describe("bytes that a step moves, at the shapes of published models", () => {
       const config = { ...JSON.parse(readFileSync(`test/configs/${name}.json`, "utf8")), num_hidden_layers: 1 }
       const format = ["q4_k", "int4-g128", "fp8-128x128"][(seed >> 1) % 3]!
       const tensors = weightsIn(formatNamed(format))
-      const { compilation } = await compileFile("models/qwen3.ts", config, "cuda", { tensors, precision: "fast" })
+      const adapter = { subgroupSize: 32, capability: 90 }
+      const options = { tensors, precision: "fast", adapter, verify: true } as const
+      const { compilation } = await compileFile("models/qwen3.ts", config, "cuda", options)
       const sizes = new Map([
         ["past", 1024],
         ["seq", 1],
