@@ -72,6 +72,9 @@ export function acrossReader(format: Format, shape: readonly number[], read: Ran
   return planeReader(acrossFormat(format), shape, Object.fromEntries(fill))
 }
 
+/** Rows that are turned together: they stay in the processor's first cache. */
+const together = 32
+
 /** A plane, column by column. */
 async function turned({ offset, byteLength, rows, fields, storage, wordsPerRow }: PlaneLayout, read: RangeReader) {
   const columns = wordsPerRow ?? fields
@@ -80,17 +83,24 @@ async function turned({ offset, byteLength, rows, fields, storage, wordsPerRow }
     storage === "f16" || storage === "bf16" ? new Uint16Array(of.buffer) : new Uint32Array(of.buffer)
   const turnedBytes = new Uint8Array(byteLength)
   const [from, to] = [arrayOf(bytes), arrayOf(turnedBytes)]
-  for (let column = 0; column < columns; column++)
-    for (let row = 0, at = column * rows; row < rows; row++) to[at + row] = from[row * columns + column]!
+  for (let first = 0; first < rows; first += together) {
+    const end = Math.min(rows, first + together)
+    for (let column = 0; column < columns; column++)
+      for (let row = first, at = column * rows; row < end; row++) to[at + row] = from[row * columns + column]!
+  }
   return turnedBytes
 }
 
 /** Words with their fields by pairs: `pairedPlace`. */
 function paired({ field }: Plane, bytes: Uint8Array): Uint8Array {
   const words = new Uint32Array(bytes.buffer)
-  for (const [i, word] of words.entries())
-    if (field === "u2") words[i] = (word & 0xff0000ff) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00)
-    else words[i] = nibbles(word) | (nibbles(word >>> 4) << 16)
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!
+    words[i] =
+      field === "u2"
+        ? (word & 0xff0000ff) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00)
+        : nibbles(word) | (nibbles(word >>> 4) << 16)
+  }
   return bytes
 }
 
