@@ -224,4 +224,4 @@ export const cudaAhead: AskLimits = { reads: 2, bytes: 16 }
  * turn, makes 335 tokens a second with what makes 361 without; in 4 bits, four times, 522 where it made 476. One of 30B (8 layers) of which workgroups have
  * one or two turns made 2,240 where it makes 2,274; in 5 bits, of which four are brought, one of 8B made 362 where it makes 369, in 6 bits 354 and 352.
  */
-export const cudaBrings: Omit<BringLimits, "sharedBytes"> = { reads: 4, bytes: 16, turns: 2.5, share: 0.8 }
+export const cudaBrings: Omit<BringLimits, "sharedBytes"> = { reads: 4, bytes: 16, turns: 2.5, share: 0.9 }

@@ -182,6 +182,7 @@ test.each<readonly [why: string, shape: FormatShape, copies: number]>([
   ],
   ["the same, by half as many rows", { format: "int4-g128-across", rows: 1, out: 151936, depth: [4096] }, 8],
   ["two thirds of what is read", { format: "q6_k-across", rows: 1, out: 151936, depth: [4096] }, 0],
+  ["four fifths of it", { format: "q5_k-across", rows: 1, out: 151936, depth: [4096] }, 0],
   ["eight reads", { format: "q8_0-across", rows: 1, out: 12288, depth: [4096], folds: 2 }, 0],
   ["one turn", { format: "q4_k-across", rows: 1, out: 4096, depth: [4096] }, 0],
 ])("what lanes read is brought to them a turn ahead where that pays: %s", (_, shape, copies) =>
