@@ -160,11 +160,12 @@ export function cudaDialect(kernel: LoopKernel): CudaDialect {
 const isPlain = (storage: Storage): boolean => !packed(storage) && storage !== "bool"
 
 function fetchText(facts: ArrayFacts, array: string, x: Fetch, offset: string): string {
-  const { storage, space, steady, once } = facts
+  const { storage, space, steady, once, lines } = facts
   if (facts.pairs)
     return x.width === 1 ? `half_at(${array}, ${bare(offset)})` : `halves_at<${x.width}>(${array}, ${bare(offset)})`
   const from = addressText(facts, array, offset)
-  if (steady) return `load<${x.width === 1 ? "" : `${x.width}, `}${once ? "Once" : "Steady"}>(${from})`
+  const how = !once ? "Steady" : lines && x.width === 4 ? "OnceOfLine" : "Once"
+  if (steady) return `load<${x.width === 1 ? "" : `${x.width}, `}${how}>(${from})`
   if (x.width === 1 && isPlain(storage)) return elementText(facts, array, offset)
   if (x.width === 1) return `load<Plain>(${from})`
   return space === "register" ? `gather<${x.width}>(${from})` : `load<${x.width}>(${from})`

@@ -75,6 +75,12 @@ FUNCTION Words4 once(const Words4* p) {
   asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.at[0]), "=r"(x.at[1]), "=r"(x.at[2]), "=r"(x.at[3]) : "l"(p));
   return x;
 }
+// Of memory of which other lanes read the rest of 128 bytes: all of them come.
+FUNCTION Words4 once_of_line(const Words4* p) {
+  Words4 x;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.at[0]), "=r"(x.at[1]), "=r"(x.at[2]), "=r"(x.at[3]) : "l"(p));
+  return x;
+}
 FUNCTION u16 narrow_bf16(f32 x) { u16 y; asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }
 FUNCTION u16 narrow_f16(f32 x) { u16 y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }
 FUNCTION f32 widen_f16(u16 x) { f32 y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x)); return y; }
@@ -185,6 +191,7 @@ OF_ONE(is_nan) OF_ONE(half) OF_ONE(exponential) OF_ONE(power_of_two) OF_ONE(angl
 struct Plain { template <class W> static FUNCTION W get(const W* p) { return *p; } };
 struct Steady { template <class W> static FUNCTION W get(const W* p) { return steady(p); } };
 struct Once { template <class W> static FUNCTION W get(const W* p) { return once(p); } };
+struct OnceOfLine { static FUNCTION Words4 get(const Words4* p) { return once_of_line(p); } };
 template <class How> FUNCTION void words_at(const u32* p, u32 (&w)[1]) { w[0] = How::get(p); }
 template <class How> FUNCTION void words_at(const u32* p, u32 (&w)[2]) { const Words2 x = How::get((const Words2*)p); EACH(2) w[i] = x.at[i]; }
 template <class How> FUNCTION void words_at(const u32* p, u32 (&w)[4]) { const Words4 x = How::get((const Words4*)p); EACH(4) w[i] = x.at[i]; }

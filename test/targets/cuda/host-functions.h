@@ -74,6 +74,7 @@ FUNCTION u16 once(const u16* p) { return *p; }
 FUNCTION u32 once(const u32* p) { return *p; }
 FUNCTION Words2 once(const Words2* p) { return *p; }
 FUNCTION Words4 once(const Words4* p) { return *p; }
+FUNCTION Words4 once_of_line(const Words4* p) { return *p; }
 FUNCTION u16 narrow_bf16(f32 x) {
   const u32 b = bits(x);
   return x != x ? (u16)0x7fff : (u16)((b + 0x7fffu + ((b >> 16) & 1u)) >> 16);
