@@ -8,10 +8,10 @@ import type { Artifact, ArtifactModel, ArtifactWeight } from "../artifact.js"
 import { printable, WeftError } from "../errors.js"
 import type { Checkpoint, StoredTensor } from "./checkpoint.js"
 import { toFloat32 } from "./dtypes.js"
-import { acrossFormat, acrossReader } from "./formats/across.js"
+import { acrossFormat, acrossReader, alongName } from "./formats/across.js"
 import { formatNamed } from "./formats/named.js"
 import type { RangeReader } from "./formats/plane-reader.js"
-import { wideFormat, wideReader } from "./formats/wide.js"
+import { narrowName, wideFormat, wideReader } from "./formats/wide.js"
 import { findNames, type NameRules } from "./names.js"
 import { narrower } from "./narrow.js"
 import { matchParameters, type WeightTensor } from "./parameters.js"
@@ -73,10 +73,13 @@ export function weightReader(
       narrowers.set(tensor, narrow)
       return narrow(await checkpoint.read(found, offset, length), offset / 2)
     }
-    if (found === undefined || !formats.includes(found.dtype))
-      throw new WeftError("checkpoint/storage", `${tensor} is ${found?.dtype}, the artifact takes ${formats[0]}`, {
+    if (found === undefined || !formats.includes(found.dtype)) {
+      // As a checkpoint has it, however the device holds it.
+      const taken = format === undefined ? formats[0] : (alongName(format) ?? narrowName(format) ?? format)
+      throw new WeftError("checkpoint/storage", `${tensor} is ${found?.dtype}, the artifact takes ${taken}`, {
         hint: "compile the model for this checkpoint",
       })
+    }
     if (found.dtype !== "F64") return checkpoint.read(found, offset, length, into)
     const bytes = await checkpoint.read(found, offset * 2, length * 2)
     const rounded = toFloat32("F64", bytes)

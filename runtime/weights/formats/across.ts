@@ -25,7 +25,7 @@ const liesPaired = ({ field, per }: Plane, { planes }: Format): boolean =>
 export function acrossFormat(format: Format): Format {
   const known = made.get(format)
   if (known !== undefined) return known
-  if (format.planes.some((p) => p.across)) return format
+  if (format.planes.some((p) => p.across || p.paired)) return format
   const planes = format.planes.map(
     (plane): Plane =>
       liesAcross(plane) ? { ...plane, across: true } : liesPaired(plane, format) ? { ...plane, paired: true } : plane,
@@ -41,8 +41,10 @@ export const alongName = (name: string): string | undefined =>
   name.endsWith(suffix) ? name.slice(0, -suffix.length) : undefined
 
 /**
- * Reads the canonical bytes of the format as it is held so out of those of `format`, which `read` reads: a plane of scales as a whole where any of it is
- * asked for, which is kept until all of it has been.
+ * Reads the canonical bytes of the format as it is held so out of those of `format`: a plane of scales as a whole where any of it is asked for, which is
+ * kept until all of it has been.
+ *
+ * @param read bytes of `format`; they may have been read into what it is given, and are not written to
  */
 export function acrossReader(format: Format, shape: readonly number[], read: RangeReader): RangeReader {
   const kept = new Map<string, { readonly bytes: Promise<Uint8Array>; left: number }>()
@@ -52,20 +54,27 @@ export function acrossReader(format: Format, shape: readonly number[], read: Ran
       plane.name,
       async (_: PlaneLayout, from: number, part: Uint8Array) => {
         if (plane.paired) {
-          const first = from & ~3
+          const first = from - (from % 4)
           const words = new Uint8Array(await read(offset + first, Math.ceil((from + part.length - first) / 4) * 4))
           part.set(paired(plane, words).subarray(from - first, from - first + part.length))
           return
         }
         if (!plane.across) {
-          await read(offset + from, part.length, part)
+          const bytes = await read(offset + from, part.length, part)
+          if (bytes !== part) part.set(bytes)
           return
         }
         const whole = kept.get(plane.name) ?? { bytes: turned(layout, read), left: byteLength }
         kept.set(plane.name, whole)
         whole.left -= part.length
         if (whole.left <= 0) kept.delete(plane.name)
-        part.set((await whole.bytes).subarray(from, from + part.length))
+        try {
+          part.set((await whole.bytes).subarray(from, from + part.length))
+        } catch (cause) {
+          // Whoever asks again reads again.
+          if (kept.get(plane.name) === whole) kept.delete(plane.name)
+          throw cause
+        }
       },
     ] as const
   })
