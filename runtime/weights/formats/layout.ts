@@ -6,7 +6,7 @@
  * Planes follow each other, each from a multiple of 16 bytes on. A plane is row-major, [rows / plane.rows, columns / plane.per] rounded up.
  * Integers and e4m3 lie in 32-bit little-endian words, the first field in the lowest bits, and each row begins at a word of its own;
  * rows of f16, bf16 and f32 follow each other closely. A plane that lies across has the words, or the numbers, of each column one behind the other instead,
- * [columns / plane.per, rows].
+ * [columns / plane.per, rows]; in words of paired fields these begin where `pairedPlace` says.
  */
 import { type Field, type Format, fieldBits, type Plane } from "./format.js"
 

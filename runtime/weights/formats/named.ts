@@ -1,5 +1,4 @@
 /** Formats by their names. */
-
 import { acrossFormat, alongName } from "./across.js"
 import { blockFormats } from "./blocks.js"
 import { eightBitFormatNamed } from "./eight-bit-floats.js"
