@@ -31,9 +31,10 @@ import { runs, seed } from "./settings.js"
 
 const least = 20
 const programs = 600
-const prologues = 200
+const prologues = 400
 const bins = 100
-const contractions = 60
+const contractions = 110
+const mostContractions = 3000
 const onlineContractions = 30
 const counts = new Map<string, number>()
 const count = (key: string) => counts.set(key, (counts.get(key) ?? 0) + 1)
@@ -187,13 +188,16 @@ beforeAll(() => {
       const { kernel, scheduled } = drawBins(c)
       countKernel(kernel, scheduled)
     })
-  // Products on matrix units, and online folds of them.
+  // Products on matrix units, and online folds of them; as many more products as it takes until what is rare has been made.
   const options = { maxGroups: 65_536, sharedBytes: 1 << 20 }
-  for (const c of fc.sample(contractionRecipes, { seed, numRuns: runs(contractions) }))
+  const hasAll = () => rare.every((k) => counts.has(`statement ${k}`))
+  for (const [n, c] of fc.sample(contractionRecipes, { seed, numRuns: mostContractions }).entries()) {
+    if (n >= runs(contractions) && hasAll()) break
     withTable(() => {
       const { kernel, schedule } = buildContraction(c)
       countKernel(kernel, { schedule, options })
     })
+  }
   for (const c of fc.sample(onlineRecipes, { seed, numRuns: runs(onlineContractions) }))
     withTable(() => {
       const { kernel, schedule } = buildOnline(c)

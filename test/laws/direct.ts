@@ -55,6 +55,7 @@ export function buildDirect({ numbers }: DirectRecipe): DirectProduct {
     x: choose.of(["bf16", "f32", "f16"]),
     y: "f32",
     scaled: choose.chance(30),
+    beside: choose.chance(25) ? 1 + choose.below(40) : 0,
   }
   const [shared, tall, down] = [choose.of([1, 2, 4]), choose.of([1, 1, 2]), choose.of([1, 1, 2])]
   const last = `k${depth.length - 1}`
@@ -70,6 +71,19 @@ export function buildDirect({ numbers }: DirectRecipe): DirectProduct {
   return {
     shape,
     kernel: formatProduct(shape),
-    schedule: { threads: 32 * shared * tall, subgroup: 32, ...turns, locals: {}, stores: [store] },
+    schedule: {
+      threads: 32 * shared * tall,
+      subgroup: 32,
+      ...turns,
+      locals: {},
+      stores: [store, ...((shape.beside ?? 0) > 0 ? [alongP(store)] : [])],
+    },
   }
+}
+
+/** The schedule of a store whose rows of weights are along p, as that along o. */
+const alongP = ({ atom, tile, warps, ...rest }: StoreSchedule): StoreSchedule => {
+  const renamed = <T>(given: Readonly<Record<string, T>>) =>
+    Object.fromEntries(Object.entries(given).map(([name, x]) => [name === "o" ? "p" : name, x]))
+  return { ...rest, atom: { ...atom!, rows: "p" }, tile: renamed(tile), warps: renamed(warps!) }
 }

@@ -28,22 +28,24 @@ export interface FormatShape {
   readonly y?: Storage
   /** Whether x is scaled by a row that all share. */
   readonly scaled?: boolean
+  /** Rows of other weights, whose products with the same x are stored by the same kernel. */
+  readonly beside?: number
 }
 
 const ceil = (x: number, y: number) => Math.ceil(x / y)
 const div = (x: Expression, by: number) => (by === 1 ? x : apply("floordiv", x, literal(by)))
 
-/** A weight at row o, column k. */
+/** A weight at a row, column k. */
 function weight(
   name: string,
   format: string,
+  o: Expression,
   out: number,
   depth: number,
   k: Expression,
   buffers: KernelBuffer[],
 ): Expression {
   const known = formatNamed(format)
-  const o = variable("o")
   if (known === undefined) {
     buffers.push({ name, dtype: "f32", storage: format as Storage, shape: [out, depth] })
     return load(name, [o, k], "f32")
@@ -67,7 +69,7 @@ function weight(
 }
 
 export function formatProduct(shape: FormatShape): Kernel {
-  const { format, rows, out, depth, folds = 1, x = "bf16", y = "f32", scaled = false } = shape
+  const { format, rows, out, depth, folds = 1, x = "bf16", y = "f32", scaled = false, beside = 0 } = shape
   const all = depth.reduce((n, d) => n * d, 1)
   const buffers: KernelBuffer[] = [{ name: "x", dtype: "f32", storage: x, shape: rows > 1 ? [rows, all] : [all] }]
   const names = depth.map((_, i) => `k${i}`)
@@ -77,17 +79,21 @@ export function formatProduct(shape: FormatShape): Kernel {
     buffers.push({ name: "g", dtype: "f32", storage: "f32", shape: [all] })
     left = mul(left, load("g", [k], "f32"))
   }
-  const made = Array.from({ length: folds }, (_, i) =>
-    names.reduceRight<Expression>(
-      (value, n, j) => reduce(n, literal(depth[j]!), sum, [value]),
-      mul(left, weight(`w${i}`, format, out, all, k, buffers)),
-    ),
-  )
-  const value = made.length === 1 ? made[0]! : apply("sub", apply("max", made[0]!, literal(0, "f32")), made[1]!)
-  buffers.push({ name: "y", dtype: "f32", storage: y, shape: rows > 1 ? [rows, out] : [out] })
-  const axes = [...(rows > 1 ? [{ name: "s", extent: literal(rows) }] : []), { name: "o", extent: literal(out) }]
-  const store: Store = { kind: "store", buffer: "y", axes, index: axes.map((a) => variable(a.name)), value }
-  return { name: `${format.replaceAll("-", "_")}_${rows}_${out}_${all}`, spans: [], buffers, items: [store] }
+  /** Sums of products with rows of weights, `o` the axis of these. */
+  const storeOf = (to: string, w: string, o: string, out: number): Store => {
+    const made = Array.from({ length: folds }, (_, i) =>
+      names.reduceRight<Expression>(
+        (value, n, j) => reduce(n, literal(depth[j]!), sum, [value]),
+        mul(left, weight(`${w}${i}`, format, variable(o), out, all, k, buffers)),
+      ),
+    )
+    const value = made.length === 1 ? made[0]! : apply("sub", apply("max", made[0]!, literal(0, "f32")), made[1]!)
+    buffers.push({ name: to, dtype: "f32", storage: y, shape: rows > 1 ? [rows, out] : [out] })
+    const axes = [...(rows > 1 ? [{ name: "s", extent: literal(rows) }] : []), { name: o, extent: literal(out) }]
+    return { kind: "store", buffer: to, axes, index: axes.map((a) => variable(a.name)), value }
+  }
+  const items = [storeOf("y", "w", "o", out), ...(beside > 0 ? [storeOf("z", "v", "p", beside)] : [])]
+  return { name: `${format.replaceAll("-", "_")}_${rows}_${out}_${all}`, spans: [], buffers, items }
 }
 
 /** Bits of words that are kept, and set: scales of integers, and numbers of 8 bits, stay so small that sums of hundreds are what f32 holds. */
@@ -113,7 +119,7 @@ export function formatMemories(kernel: Kernel, { format, rows }: FormatShape, se
       const rowOf = () => (b.storage === "f32" && next() % 32 === 0 ? 257 : (next() % 9) - 4)
       const value = () =>
         b.dtype === "u32" ? ((next() & kept) | set) >>> 0 : b.name === "x" ? rowOf() : 1 + (next() % 2)
-      for (let at = 0; at < memory.size && b.name !== "y"; at++) writeElement(memory, at, value())
+      for (let at = 0; at < memory.size && b.name !== "y" && b.name !== "z"; at++) writeElement(memory, at, value())
       return [b.name, memory]
     }),
   )
