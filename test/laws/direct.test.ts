@@ -28,6 +28,8 @@ const describe = (recipe: DirectRecipe): string =>
 const effectsOf = ({ kernel, shape }: DirectProduct, seed: number) =>
   effectOf(kernel, formatMemories(kernel, shape, seed), symbols, "exact")
 
+const isWeight = (name: string) => name !== "x"
+
 /** Whether what lanes read is brought to them. */
 const brings = ({ body }: LoopKernel) => everyStatement(body).some((s) => s.kind === "copy")
 
@@ -42,8 +44,8 @@ function check(recipe: DirectRecipe): void {
     }
     count(made.shape.format)
     const effect = effectsOf(made, recipe.seed)
-    const brought = early(loops.merged)
-    if (brings(brought)) count("brought")
+    const brought = early(loops.merged, isWeight)
+    if (brings(brought)) count((made.shape.beside ?? 0) > 0 ? "brought to two stores" : "brought")
     for (const each of [loops.tiled, brought]) {
       expect(verifyLoop(each)).toEqual([])
       expect(wrongEffect(effect, runLoops(each, effect.before, symbols, recipe.seed))).toBeUndefined()
@@ -57,7 +59,8 @@ test(
     law("direct", directRecipes, 15, check, describe)
     console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
     if (runs(15) >= 60)
-      for (const name of ["q4_k", "q4_k-across", "brought"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
+      for (const name of ["q4_k", "q4_k-across", "brought", "brought to two stores"])
+        expect(counts.get(name) ?? 0, name).toBeGreaterThan(0)
   },
   patience,
 )
@@ -117,7 +120,7 @@ test(
     const tried = (recipe: DirectRecipe) => {
       const made = buildDirect(recipe)
       const loops = loopsOf(made.kernel, { schedule: made.schedule, options })
-      const brought = typeof loops === "string" ? undefined : early(loops.merged)
+      const brought = typeof loops === "string" ? undefined : early(loops.merged, isWeight)
       if (brought === undefined || !brings(brought)) return undefined
       const effect = effectsOf(made, recipe.seed)
       return { loops: brought, isWrong: (faulty: LoopKernel) => isWrong(effect, faulty, symbols, recipe.seed) }

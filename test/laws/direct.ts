@@ -76,14 +76,16 @@ export function buildDirect({ numbers }: DirectRecipe): DirectProduct {
       subgroup: 32,
       ...turns,
       locals: {},
-      stores: [store, ...((shape.beside ?? 0) > 0 ? [alongP(store)] : [])],
+      stores: [store, ...((shape.beside ?? 0) > 0 ? [besideIt(store)] : [])],
     },
   }
 }
 
-/** The schedule of a store whose rows of weights are along p, as that along o. */
-const alongP = ({ atom, tile, warps, ...rest }: StoreSchedule): StoreSchedule => {
-  const renamed = <T>(given: Readonly<Record<string, T>>) =>
-    Object.fromEntries(Object.entries(given).map(([name, x]) => [name === "o" ? "p" : name, x]))
-  return { ...rest, atom: { ...atom!, rows: "p" }, tile: renamed(tile), warps: renamed(warps!) }
+/** The schedule of the store beside, whose axes have other names. */
+const besideIt = ({ atom, tile, warps, reduce }: StoreSchedule): StoreSchedule => {
+  const renamed = <T>(given: Readonly<Record<string, T>> = {}) =>
+    Object.fromEntries(
+      Object.entries(given).map(([name, x]) => [name.replace("s", "t").replace("o", "p").replace("k", "l"), x]),
+    )
+  return { atom: { ...atom!, rows: "p" }, tile: renamed(tile), warps: renamed(warps), reduce: renamed(reduce) }
 }

@@ -122,11 +122,11 @@ export interface Stages {
   readonly merged: LoopKernel
 }
 
-/** Loops that start early, where every other buffer that they only read is steady; what lanes of products read of streams is brought to them. */
-export function early(loops: LoopKernel): LoopKernel {
+/** Loops that start early, where every other buffer that they only read is steady, or those that are called so; what lanes of products read of streams is brought to them. */
+export function early(loops: LoopKernel, isSteady = (_: string, read: number) => read % 2 === 0): LoopKernel {
   let reads = 0
   const buffers = loops.buffers.map((b) =>
-    b.access === "read" && reads++ % 2 === 0 ? { ...b, steady: true as const } : b,
+    b.access === "read" && isSteady(b.name, reads++) ? { ...b, steady: true as const } : b,
   )
   const brought = bringAhead(readOnce({ ...loops, buffers }), {
     reads: 12,

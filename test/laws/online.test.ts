@@ -84,8 +84,7 @@ describe("kernels and loops", () => {
       )
       console.log(JSON.stringify({ ...found, outcomes: [...outcomes] }))
       expect(found.online / found.programs).toBeGreaterThan(runs(65) < 65 ? 0 : 0.4)
-      const least = 4 * Math.min(1, runs(65) / 65)
-      expect(Math.min(found.exp, found.moments, found.several)).toBeGreaterThanOrEqual(Math.floor(least))
+      expect(Math.min(found.exp, found.moments, found.several)).toBeGreaterThanOrEqual(runs(65) < 65 ? 0 : 4)
     },
     patience,
   )

@@ -95,7 +95,7 @@ test(
       })
     law("stores together", cases, 40, check, (c) => withTable(() => printKernel(drawn(c).kernel)))
     console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
-    const least = Math.min(runs(40), 40) / 6
+    const least = Math.min(runs(40), 40) / 12
     for (const name of ["together", "lists of lanes"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(least)
   },
   patience,

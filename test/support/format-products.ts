@@ -72,15 +72,13 @@ export function formatProduct(shape: FormatShape): Kernel {
   const { format, rows, out, depth, folds = 1, x = "bf16", y = "f32", scaled = false, beside = 0 } = shape
   const all = depth.reduce((n, d) => n * d, 1)
   const buffers: KernelBuffer[] = [{ name: "x", dtype: "f32", storage: x, shape: rows > 1 ? [rows, all] : [all] }]
-  const names = depth.map((_, i) => `k${i}`)
-  const k = names.reduce<Expression>((sum, n, i) => add(mul(sum, literal(depth[i]!)), variable(n)), literal(0))
-  let left: Expression = load("x", rows > 1 ? [variable("s"), k] : [k], "f32")
-  if (scaled) {
-    buffers.push({ name: "g", dtype: "f32", storage: "f32", shape: [all] })
-    left = mul(left, load("g", [k], "f32"))
-  }
-  /** Sums of products with rows of weights, `o` the axis of these. */
-  const storeOf = (to: string, w: string, o: string, out: number): Store => {
+  if (scaled) buffers.push({ name: "g", dtype: "f32", storage: "f32", shape: [all] })
+  /** Sums of products with rows of weights: of rows s of x with rows o of w, and what they are called elsewhere. */
+  const storeOf = (to: string, out: number, [s, o, fold, w]: readonly [string, string, string, string]): Store => {
+    const names = depth.map((_, i) => `${fold}${i}`)
+    const k = names.reduce<Expression>((sum, n, i) => add(mul(sum, literal(depth[i]!)), variable(n)), literal(0))
+    const row: Expression = load("x", rows > 1 ? [variable(s), k] : [k], "f32")
+    const left = scaled ? mul(row, load("g", [k], "f32")) : row
     const made = Array.from({ length: folds }, (_, i) =>
       names.reduceRight<Expression>(
         (value, n, j) => reduce(n, literal(depth[j]!), sum, [value]),
@@ -89,10 +87,11 @@ export function formatProduct(shape: FormatShape): Kernel {
     )
     const value = made.length === 1 ? made[0]! : apply("sub", apply("max", made[0]!, literal(0, "f32")), made[1]!)
     buffers.push({ name: to, dtype: "f32", storage: y, shape: rows > 1 ? [rows, out] : [out] })
-    const axes = [...(rows > 1 ? [{ name: "s", extent: literal(rows) }] : []), { name: o, extent: literal(out) }]
+    const axes = [...(rows > 1 ? [{ name: s, extent: literal(rows) }] : []), { name: o, extent: literal(out) }]
     return { kind: "store", buffer: to, axes, index: axes.map((a) => variable(a.name)), value }
   }
-  const items = [storeOf("y", "w", "o", out), ...(beside > 0 ? [storeOf("z", "v", "p", beside)] : [])]
+  const first = storeOf("y", out, ["s", "o", "k", "w"])
+  const items = beside > 0 ? [first, storeOf("z", beside, ["t", "p", "l", "v"])] : [first]
   return { name: `${format.replaceAll("-", "_")}_${rows}_${out}_${all}`, spans: [], buffers, items }
 }
 
