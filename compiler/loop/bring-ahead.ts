@@ -57,17 +57,10 @@ export function bringAhead(kernel: LoopKernel, limits?: BringLimits): LoopKernel
   const all = loopsOf(turns)
   const { extent } = all[0]!.loop
   const count = isLiteral(extent) ? extent.value : 0
-  const pieces = Math.max(...all.map(({ reads }) => reads.length))
+  if (count === 0 || !all.every(({ loop }) => loop.extent === extent)) return kernel
+  const size = (mostReads(all) * limits!.bytes * kernel.threads) / 4
+  if (!isWorth(kernel, shape, { all, count, streams, bytes: 8 * size }, limits!)) return kernel
   const words = limits!.bytes / 4
-  const size = pieces * words * kernel.threads
-  const held = everyStatement(kernel.body).reduce(
-    (n, s) => (s.kind === "alloc" && s.space === "shared" ? n + s.size * (s.storage === undefined ? 4 : 2) : n),
-    0,
-  )
-  const cells = shape.crosses && isLiteral(shape.extent) ? Math.max(1, shape.extent.value / kernel.groups) : 1
-  if (!all.every(({ loop }) => loop.extent === extent) || cells * count < limits!.turns) return kernel
-  if (pieces > limits!.reads || held + 8 * size > limits!.sharedBytes) return kernel
-  if (shareOf(all, streams) < limits!.share) return kernel
   const [queue, place, next] = (["queue_", "place_", "next_"] as const).map((stem) => freshNames(kernel.body, stem)())
   const lane = variable(shape.lane)
   const at = (slot: Expression, piece: number) =>
@@ -214,6 +207,38 @@ function turnsOf(body: readonly Statement[], isPiece: (x: Fetch) => boolean): Tu
 
 const loopsOf = (turns: Turns): readonly { readonly loop: Loop; readonly reads: readonly Fetch[] }[] =>
   "loop" in turns ? [turns] : [...loopsOf(turns.then), ...loopsOf(turns.otherwise)]
+
+const mostReads = (all: ReturnType<typeof loopsOf>) => Math.max(...all.map(({ reads }) => reads.length))
+
+/** Whether there is room for `bytes` more, and what is brought pays. */
+function isWorth(
+  kernel: LoopKernel,
+  { crosses, extent }: Shape,
+  {
+    all,
+    count,
+    streams,
+    bytes,
+  }: {
+    readonly all: ReturnType<typeof loopsOf>
+    readonly count: number
+    readonly streams: ReadonlyMap<string, LoopBuffer>
+    readonly bytes: number
+  },
+  limits: BringLimits,
+): boolean {
+  const held = everyStatement(kernel.body).reduce(
+    (n, s) => (s.kind === "alloc" && s.space === "shared" ? n + s.size * (s.storage === undefined ? 4 : 2) : n),
+    0,
+  )
+  const cells = crosses && isLiteral(extent) ? Math.max(1, extent.value / kernel.groups) : 1
+  return (
+    mostReads(all) <= limits.reads &&
+    held + bytes <= limits.sharedBytes &&
+    cells * count >= limits.turns &&
+    shareOf(all, streams) >= limits.share
+  )
+}
 
 /** How much of the streams that turns read is in those that are brought, of their bytes. */
 function shareOf(all: ReturnType<typeof loopsOf>, streams: ReadonlyMap<string, LoopBuffer>): number {
