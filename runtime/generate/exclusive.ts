@@ -5,15 +5,15 @@
  *     const bytes = await calls.read("states.token", 4, signals)     undefined as soon as a signal aborts; the read goes on by itself
  *     calls.leave()
  *
- * What an aborted call left on the device is waited for by the next one, for some seconds; then the device counts as stuck.
+ * What an aborted call left on the device is waited for by the next one, for some seconds, in software for a minute; then the device counts as stuck.
  */
 import { WeftError } from "../errors.js"
 import type { Session } from "../session.js"
 
 type Signals = readonly (AbortSignal | undefined)[]
 
-/** Milliseconds that a call waits for what an aborted one left on the device. */
-const patience = 3000
+/** Milliseconds that a call waits for what an aborted one left on the device: a processor that runs shaders, in use besides, may take tens of seconds. */
+const patienceFor = ({ fallback }: Session["device"]): number => (fallback ? 60_000 : 3000)
 
 export interface ExclusiveCalls {
   /**
@@ -45,7 +45,7 @@ export function exclusiveCalls(session: Session): ExclusiveCalls {
   const settled = async (signals: Signals) => {
     let timer: ReturnType<typeof setTimeout> | undefined
     const stuck = new Promise<"stuck">((resolve) => {
-      timer = setTimeout(() => resolve("stuck"), patience)
+      timer = setTimeout(() => resolve("stuck"), patienceFor(session.device))
     })
     const found = await heed(Promise.race([Promise.all(left), stuck]), signals)
     clearTimeout(timer)
