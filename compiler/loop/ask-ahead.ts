@@ -19,7 +19,7 @@ const workgroup = variable("workgroup")
 interface Search {
   readonly steady: ReadonlyMap<string, number>
   readonly limits: AskLimits
-  /** What names stand for; undefined where that is computed. A name that is not here means the same in front of the statements. */
+  /** A `Meaning`, as far as the search has come. */
   readonly meaning: Map<string, Expression | undefined>
   readonly asked: Set<string>
   left: number
@@ -46,7 +46,7 @@ function asked(body: readonly Statement[], search: Search): Statement[] {
   for (const s of body) {
     if (search.left === 0) break
     for (const root of expressionsOf(s)) out.push(...reads(root, search))
-    if (s.kind === "let") search.meaning.set(s.name, s.mutable ? undefined : known(s.value, search))
+    if (s.kind === "let") search.meaning.set(s.name, s.mutable ? undefined : knownAhead(s.value, search.meaning))
     else if (s.kind === "shuffle") search.meaning.set(s.name, undefined)
     else if (s.kind === "block") out.push(...asked(s.body, search))
     else if (s.kind === "if") out.push(...inBranches(s, search))
@@ -55,8 +55,11 @@ function asked(body: readonly Statement[], search: Search): Statement[] {
   return out
 }
 
+/** What names stand for in front of all statements; undefined where that is computed. A name that is not here means the same there. */
+export type Meaning = ReadonlyMap<string, Expression | undefined>
+
 /** The expression over what is known in front of all; undefined where something of it is computed. */
-function known(x: Expression, { meaning }: Search): Expression | undefined {
+export function knownAhead(x: Expression, meaning: Meaning): Expression | undefined {
   const values = new Map<string, Expression>()
   for (const name of freeVariables(x)) {
     if (!meaning.has(name)) continue
@@ -71,7 +74,7 @@ function reads(root: Expression, search: Search): Statement[] {
   const { steady, limits } = search
   return nodesOf([root], "fetch").flatMap((x): Statement[] => {
     const bytes = x.width * (steady.get(x.array) ?? 0)
-    const offset = bytes >= limits.bytes && search.left > 0 ? known(x.offset, search) : undefined
+    const offset = bytes >= limits.bytes && search.left > 0 ? knownAhead(x.offset, search.meaning) : undefined
     if (offset === undefined) return []
     const key = `${x.array} ${identity(offset)}`
     if (search.asked.has(key)) return []
@@ -82,7 +85,7 @@ function reads(root: Expression, search: Search): Statement[] {
 }
 
 function inBranches(s: Statement & { kind: "if" }, search: Search): readonly Statement[] {
-  const condition = known(s.condition, search)
+  const condition = knownAhead(s.condition, search.meaning)
   if (condition === undefined) return []
   const branch = (body: readonly Statement[]) => {
     const inner = { ...search, meaning: new Map(search.meaning), asked: new Set(search.asked) }
@@ -97,7 +100,7 @@ function inBranches(s: Statement & { kind: "if" }, search: Search): readonly Sta
 /** The first iterations of a loop that has so many for certain; of the grid the cell that the workgroup begins with. */
 function inLoop(s: Statement & { kind: "for" }, search: Search): readonly Statement[] {
   if (s.bind === "grid") {
-    const extent = known(s.extent, search)
+    const extent = knownAhead(s.extent, search.meaning)
     search.meaning.set(s.variable, workgroup)
     const body = extent === undefined ? [] : asked(s.body, search)
     return body.length === 0 ? [] : [{ kind: "if", condition: apply("lt", workgroup, extent!), body, otherwise: [] }]

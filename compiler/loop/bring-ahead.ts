@@ -10,28 +10,15 @@
  * some turns, and what is brought is most of what they read: for the rest a lane waits all the same.
  */
 import { maximum } from "../ir/dim.js"
-import {
-  add,
-  apply,
-  fetch,
-  freeVariables,
-  isLiteral,
-  literal,
-  mul,
-  rewriter,
-  substitute,
-  variable,
-} from "../ir/expression.js"
+import { add, apply, fetch, isLiteral, literal, mul, rewriter, variable } from "../ir/expression.js"
 import { type LoopBuffer, type LoopKernel, type Statement, type StatementOf, storageBytes } from "../ir/loop.js"
 import { everyStatement, expressionsOf, freshNames, readsOf, withExpressions } from "../ir/loop-visit.js"
 import type { BringLimits } from "../ir/machine.js"
 import type { Expression, Fetch } from "../ir/nodes.js"
-import { nodesOf, someNode } from "../ir/query.js"
+import { nodesOf } from "../ir/query.js"
+import { knownAhead, type Meaning } from "./ask-ahead.js"
 
 type Loop = StatementOf<"for">
-
-/** What names stand for where a cell and a turn are what they are; undefined where that is computed. */
-type Meaning = ReadonlyMap<string, Expression | undefined>
 
 /** The one loop of a cell, or of each of the ways that there are through its conditions. */
 type Turns =
@@ -70,7 +57,7 @@ export function bringAhead(kernel: LoopKernel, limits?: BringLimits): LoopKernel
     const now = named(given.before, meaning)
     if ("loop" in given) {
       const inside = named(given.loop.body, now)
-      const offsets = given.reads.map((x) => meant(x.offset, inside))
+      const offsets = given.reads.map((x) => knownAhead(x.offset, inside))
       if (offsets.some((o) => o === undefined)) return undefined
       return given.reads.map((x, i) => ({
         kind: "copy",
@@ -79,7 +66,7 @@ export function bringAhead(kernel: LoopKernel, limits?: BringLimits): LoopKernel
         width: x.width,
       }))
     }
-    const condition = meant(given.condition, now)
+    const condition = knownAhead(given.condition, now)
     const [then, otherwise] = [given.then, given.otherwise].map((t) => asked(t, slot, now))
     if (condition === undefined || then === undefined || otherwise === undefined) return undefined
     return [{ kind: "if", condition, body: then, otherwise }]
@@ -275,19 +262,7 @@ function withLoops(
 function named(body: readonly Statement[], meaning: Meaning): Meaning {
   const now = new Map(meaning)
   for (const s of body)
-    if (s.kind === "let") now.set(s.name, s.mutable ? undefined : meant(s.value, now))
+    if (s.kind === "let") now.set(s.name, s.mutable ? undefined : knownAhead(s.value, now))
     else if (s.kind === "shuffle") now.set(s.name, undefined)
   return now
-}
-
-/** An expression over what is known before anything is read; undefined where something of it is computed. */
-function meant(x: Expression, meaning: Meaning): Expression | undefined {
-  const values = new Map<string, Expression>()
-  for (const name of freeVariables(x)) {
-    if (!meaning.has(name)) continue
-    const value = meaning.get(name)
-    if (value === undefined) return undefined
-    values.set(name, value)
-  }
-  return someNode(x, (e) => e.kind === "fetch") ? undefined : substitute(x, values)
 }

@@ -20,7 +20,7 @@ import { Choices } from "./choices.js"
 import { execute, fuseProgram } from "./execute.js"
 import { buildProgram, recipes } from "./generate.js"
 import { copied, effectOf, LawBroken, type Memories, wrongEffect } from "./loops.js"
-import { law, patience, runs } from "./settings.js"
+import { law, patience } from "./settings.js"
 
 const cases = fc.record({
   recipe: recipes("exact", false),
@@ -119,11 +119,11 @@ const check = ({ recipe, numbers }: Case) =>
 test(
   "pieces store what their kernel stores",
   () => {
-    law("shard", cases, 150, check)
+    law("shard", cases, 250, check)
     console.log(JSON.stringify(outcomes))
     const all = Object.values(outcomes).reduce((a, b) => a + b, 0)
     expect(outcomes.several + outcomes.turns).toBeGreaterThan(all / 20)
-    expect(outcomes.turns).toBeGreaterThan(runs(150) < 150 ? -1 : 0)
+    expect(outcomes.turns).toBeGreaterThan(0)
     expect(outcomes.refused).toBeLessThan(all * 0.3)
   },
   patience,

@@ -93,9 +93,9 @@ test(
         if (stores.some((s) => s.computeWith !== undefined)) count("together")
         if (/_first_/.test(JSON.stringify(loopsOf(kernel, scheduled)))) count("lists of lanes")
       })
-    law("stores together", cases, 40, check, (c) => withTable(() => printKernel(drawn(c).kernel)))
+    law("stores together", cases, 80, check, (c) => withTable(() => printKernel(drawn(c).kernel)))
     console.log(JSON.stringify(Object.fromEntries([...counts].sort())))
-    const least = Math.min(runs(40), 40) / 12
+    const least = Math.min(runs(80), 80) / 6
     for (const name of ["together", "lists of lanes"]) expect(counts.get(name) ?? 0, name).toBeGreaterThan(least)
   },
   patience,

@@ -81,7 +81,10 @@ export function acrossReader(format: Format, shape: readonly number[], read: Ran
   return planeReader(acrossFormat(format), shape, Object.fromEntries(fill))
 }
 
-/** Rows that are turned together: they stay in the processor's first cache. */
+/**
+ * Rows that are turned together: they stay in the processor's first cache. 151,936 rows of 128 halves took 28 to 44 ms by 32 of them, 170 to 445 all at once
+ * (Node 20, an x86 processor).
+ */
 const together = 32
 
 /** A plane, column by column. */
